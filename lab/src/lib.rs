@@ -1,0 +1,35 @@
+//! A laboratory for real nodes: Linux network namespaces joined by a bridge,
+//! `host` processes in them, and clients that look at them from outside.
+//!
+//! The integration tests of the host and `cargo xtask lab` both use it, so what
+//! is measured is what is tested. Read in this order:
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`netns`] | one network namespace |
+//! | [`lan`] | a bridge and some machines on it, whose cables can be pulled |
+//! | [`process`] | a running `host`: its lines, its signals, its end |
+//! | [`client`] | HTTP requests and server-sent events from any machine |
+//! | [`wire`] | capturing and forging datagrams |
+//! | [`cluster`] | nodes that are up, and what each of them lists |
+//! | [`browser`] | headless Chromium on one of the machines |
+//! | [`figures`] | the table that `cargo xtask lab` prints |
+//!
+//! Everything awaits events under a bound that the caller names; nothing sleeps
+//! in the hope that something has happened meanwhile. All that is made is
+//! removed on drop, and what a killed run left behind by the next one.
+
+pub mod client;
+pub mod cluster;
+pub mod lan;
+pub mod netns;
+pub mod process;
+pub mod programs;
+pub mod skip;
+pub mod wire;
+
+pub use client::{Answer, Sse};
+pub use cluster::Cluster;
+pub use lan::{Lan, Machine};
+pub use process::{Host, HostCommand};
+pub use programs::Programs;
