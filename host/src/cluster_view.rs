@@ -55,7 +55,10 @@ impl Views {
 
     /// A view in the terms of the contract.
     pub fn to_contract(&self, view: &View) -> contract::View {
-        contract::View { version: view.version, nodes: view.members.iter().map(node).collect() }
+        contract::View {
+            version: view.version,
+            nodes: view.members.iter().map(node).collect(),
+        }
     }
 }
 
@@ -68,7 +71,10 @@ fn node(member: &Member) -> contract::Node {
         release: member.release.map(|digest| {
             let digest = digest.to_string();
             // Until releases are agreed on, a release is its digest.
-            contract::Release { id: short(&digest).to_owned(), digest }
+            contract::Release {
+                id: short(&digest).to_owned(),
+                digest,
+            }
         }),
     }
 }

@@ -93,9 +93,20 @@ impl Runtime {
 
     /// A store for one callback of an exchange that holds so many topics and
     /// timers already.
-    pub(crate) fn store(&self, release: ReleaseTag, topics: usize, timers: usize) -> Store<CallContext> {
-        let context =
-            CallContext::new(self.node.clone(), release, &self.limits, self.lane.clone(), topics, timers);
+    pub(crate) fn store(
+        &self,
+        release: ReleaseTag,
+        topics: usize,
+        timers: usize,
+    ) -> Store<CallContext> {
+        let context = CallContext::new(
+            self.node.clone(),
+            release,
+            &self.limits,
+            self.lane.clone(),
+            topics,
+            timers,
+        );
         let mut store = Store::new(&self.engine, context);
         store.limiter(CallContext::limiter);
         store.set_epoch_deadline(1);
@@ -117,14 +128,18 @@ fn build_engine(config: &RuntimeConfig) -> Result<Engine, RuntimeError> {
     if let Some(path) = &config.code_cache {
         let mut cache = CacheConfig::new();
         cache.with_directory(path);
-        let cache =
-            Cache::new(cache).map_err(|cause| RuntimeError::CodeCache { path: path.clone(), cause })?;
+        let cache = Cache::new(cache).map_err(|cause| RuntimeError::CodeCache {
+            path: path.clone(),
+            cause,
+        })?;
         engine.cache(Some(cache));
     }
     // A slot reserves 4 GiB of addresses so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a
     // limit), a slot reserves no more than its memory, and accesses are checked.
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config.limits.memory)));
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+        config.limits.memory,
+    )));
     match Engine::new(&engine) {
         Ok(engine) => Ok(engine),
         Err(_) => {
@@ -184,13 +199,18 @@ impl Ticker {
     fn start(engine: Engine) -> std::io::Result<Ticker> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(contract::TICK);
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Ticker { stop, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("epoch".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(contract::TICK);
+                    engine.increment_epoch();
+                }
+            })?;
+        Ok(Ticker {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 

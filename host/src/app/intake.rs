@@ -87,7 +87,11 @@ fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
             .iter()
             .filter_map(|build| {
                 let path = folder.join(build).join(app);
-                let modified = path.metadata().ok()?.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                let modified = path
+                    .metadata()
+                    .ok()?
+                    .modified()
+                    .unwrap_or(SystemTime::UNIX_EPOCH);
                 Some((modified, path))
             })
             .max_by_key(|(modified, _)| *modified);
@@ -101,7 +105,10 @@ fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
     } else {
         "check the path"
     };
-    Err(IntakeError::Missing { path: app.to_owned(), hint: hint.to_owned() })
+    Err(IntakeError::Missing {
+        path: app.to_owned(),
+        hint: hint.to_owned(),
+    })
 }
 
 /// Reads an app file, up to [`MAX_APP`] bytes.
@@ -109,24 +116,38 @@ fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
 /// # Errors
 /// See [`IntakeError`].
 pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
-    let unreadable = |cause| IntakeError::Unreadable { path: path.to_owned(), cause };
-    let too_large = |size| IntakeError::TooLarge { path: path.to_owned(), size };
+    let unreadable = |cause| IntakeError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    let too_large = |size| IntakeError::TooLarge {
+        path: path.to_owned(),
+        size,
+    };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(IntakeError::NotAFile { path: path.to_owned() });
+        return Err(IntakeError::NotAFile {
+            path: path.to_owned(),
+        });
     }
     if metadata.len() > MAX_APP {
         return Err(too_large(metadata.len()));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     // One byte more than allowed, so that a file that grows meanwhile is seen.
-    file.take(MAX_APP + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_APP + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > MAX_APP {
         return Err(too_large(bytes.len() as u64));
     }
     let digest = Digest::new(Sha256::digest(&bytes).into());
-    Ok(AppBytes { path: path.to_owned(), bytes, digest })
+    Ok(AppBytes {
+        path: path.to_owned(),
+        bytes,
+        digest,
+    })
 }
 
 #[cfg(test)]
@@ -140,13 +161,20 @@ mod tests {
     #[test]
     fn a_bare_name_is_found_in_the_build_folder_with_the_newest_file() {
         let folder = workspace();
-        for (build, age) in [("target/wasm32-wasip1/debug", 10), ("target/wasm32-wasip2/release", 5)] {
+        for (build, age) in [
+            ("target/wasm32-wasip1/debug", 10),
+            ("target/wasm32-wasip2/release", 5),
+        ] {
             std::fs::create_dir_all(folder.path().join(build)).unwrap();
             let file = std::fs::File::create(folder.path().join(build).join("guest.wasm")).unwrap();
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age))
+                .unwrap();
         }
         let found = locate_from(folder.path(), Path::new("guest.wasm")).unwrap();
-        assert!(found.ends_with("target/wasm32-wasip2/release/guest.wasm"), "{found:?}");
+        assert!(
+            found.ends_with("target/wasm32-wasip2/release/guest.wasm"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -170,17 +198,28 @@ mod tests {
 
     #[test]
     fn a_missing_app_says_where_it_was_looked_for_and_how_to_build_it() {
-        let error = locate_from(workspace().path(), Path::new("guest.wasm")).unwrap_err().to_string();
-        assert!(error.contains("target/wasm32-wasip{1,2}/{release,debug}"), "{error}");
+        let error = locate_from(workspace().path(), Path::new("guest.wasm"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("target/wasm32-wasip{1,2}/{release,debug}"),
+            "{error}"
+        );
         assert!(error.contains("cargo component build"), "{error}");
     }
 
     #[test]
     fn a_folder_and_a_file_over_the_limit_are_refused() {
         let folder = workspace();
-        assert!(matches!(read(folder.path()), Err(IntakeError::NotAFile { .. })));
+        assert!(matches!(
+            read(folder.path()),
+            Err(IntakeError::NotAFile { .. })
+        ));
         let path = folder.path().join("big.wasm");
-        std::fs::File::create(&path).unwrap().set_len(MAX_APP + 1).unwrap();
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(MAX_APP + 1)
+            .unwrap();
         assert!(matches!(read(&path), Err(IntakeError::TooLarge { .. })));
     }
 }

@@ -69,7 +69,9 @@ pub enum Refusal {
         cause: String,
     },
     /// An export has another type than the contract says.
-    #[error("{app} does not fit the contract: {cause}; build it against the wit/ of this host's version")]
+    #[error(
+        "{app} does not fit the contract: {cause}; build it against the wit/ of this host's version"
+    )]
     Contract {
         /// The file.
         app: String,
@@ -99,20 +101,37 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
     let (component, digest) = compile(runtime, &name, app).await?;
     let compiled_in = began.elapsed();
 
-    let exports: Vec<String> =
-        component.component_type().exports(&runtime.engine).map(|(export, _)| export.to_owned()).collect();
+    let exports: Vec<String> = component
+        .component_type()
+        .exports(&runtime.engine)
+        .map(|(export, _)| export.to_owned())
+        .collect();
     let pre = runtime
         .linker
         .instantiate_pre(&component)
-        .map_err(|error| Refusal::Import { app: name.clone(), cause: one_line(&error) })?;
+        .map_err(|error| Refusal::Import {
+            app: name.clone(),
+            cause: one_line(&error),
+        })?;
     let kind = kind(&name, &exports, &pre)?;
 
     let text = digest.to_string();
-    let release = ReleaseTag { id: short(&text).into(), digest: text.into() };
+    let release = ReleaseTag {
+        id: short(&text).into(),
+        digest: text.into(),
+    };
     let upgradable = exports.iter().any(|export| export.starts_with(UPGRADE));
     let state_version = try_out(runtime, &name, &kind, &release, upgradable, &pre).await?;
 
-    Ok(Generation { runtime: runtime.clone(), kind, digest, release, state_version, size, compiled_in })
+    Ok(Generation {
+        runtime: runtime.clone(),
+        kind,
+        digest,
+        release,
+        state_version,
+        size,
+        compiled_in,
+    })
 }
 
 /// A component starts with the magic of WebAssembly and layer 1; a core module
@@ -120,8 +139,12 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
 fn check_layer(app: &str, bytes: &[u8]) -> Result<(), Refusal> {
     match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(Refusal::CoreModule { app: app.to_owned() }),
-        _ => Err(Refusal::NotWasm { app: app.to_owned() }),
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(Refusal::CoreModule {
+            app: app.to_owned(),
+        }),
+        _ => Err(Refusal::NotWasm {
+            app: app.to_owned(),
+        }),
     }
 }
 
@@ -132,8 +155,12 @@ async fn compile(
 ) -> Result<(Component, cluster::Digest), Refusal> {
     let engine = runtime.engine.clone();
     let digest = app.digest;
-    let compiled = tokio::task::spawn_blocking(move || Component::from_binary(&engine, &app.bytes)).await;
-    let invalid = |cause: String| Refusal::Invalid { app: name.to_owned(), cause };
+    let compiled =
+        tokio::task::spawn_blocking(move || Component::from_binary(&engine, &app.bytes)).await;
+    let invalid = |cause: String| Refusal::Invalid {
+        app: name.to_owned(),
+        cause,
+    };
     match compiled {
         Ok(Ok(component)) => Ok((component, digest)),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
@@ -143,12 +170,18 @@ async fn compile(
 
 fn kind(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result<Kind, Refusal> {
     let has = |interface: &str| exports.iter().any(|export| export.starts_with(interface));
-    let contract =
-        |error: wasmtime::Error| Refusal::Contract { app: app.to_owned(), cause: one_line(&error) };
+    let contract = |error: wasmtime::Error| Refusal::Contract {
+        app: app.to_owned(),
+        cause: one_line(&error),
+    };
     if has(STREAMING) {
-        Ok(Kind::Streaming(StreamingAppPre::new(pre.clone()).map_err(contract)?))
+        Ok(Kind::Streaming(
+            StreamingAppPre::new(pre.clone()).map_err(contract)?,
+        ))
     } else if has(SIMPLE) {
-        Ok(Kind::Simple(SimpleAppPre::new(pre.clone()).map_err(contract)?))
+        Ok(Kind::Simple(
+            SimpleAppPre::new(pre.clone()).map_err(contract)?,
+        ))
     } else if has(PLAIN) {
         let plain = wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre.clone());
         Ok(Kind::Plain(plain.map_err(contract)?))
@@ -157,7 +190,10 @@ fn kind(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result
             [] => "nothing".to_owned(),
             some => some.join(", "),
         };
-        Err(Refusal::NoHandler { app: app.to_owned(), exports })
+        Err(Refusal::NoHandler {
+            app: app.to_owned(),
+            exports,
+        })
     }
 }
 
@@ -170,14 +206,22 @@ async fn try_out(
     upgradable: bool,
     pre: &InstancePre<CallContext>,
 ) -> Result<u32, Refusal> {
-    let start = |cause: String| Refusal::Start { app: app.to_owned(), cause };
-    let contract =
-        |error: wasmtime::Error| Refusal::Contract { app: app.to_owned(), cause: one_line(&error) };
+    let start = |cause: String| Refusal::Start {
+        app: app.to_owned(),
+        cause,
+    };
+    let contract = |error: wasmtime::Error| Refusal::Contract {
+        app: app.to_owned(),
+        cause: one_line(&error),
+    };
 
     let mut store = runtime.store(release.clone(), 0, 0);
     let slices = store.data().slices().clone();
     let trial = pin!(async {
-        let instance = pre.instantiate_async(&mut store).await.map_err(|e| start(one_line(&e)))?;
+        let instance = pre
+            .instantiate_async(&mut store)
+            .await
+            .map_err(|e| start(one_line(&e)))?;
         // A second instance, since only so are the interfaces of a kind loaded.
         let mut other = runtime.store(release.clone(), 0, 0);
         match kind {
@@ -192,11 +236,17 @@ async fn try_out(
         let upgrade = UpgradeIndices::new(pre)
             .and_then(|indices| indices.load(&mut store, &instance))
             .map_err(contract)?;
-        upgrade.call_state_version(&mut store).await.map_err(|e| start(one_line(&e)))
+        upgrade
+            .call_state_version(&mut store)
+            .await
+            .map_err(|e| start(one_line(&e)))
     });
     match Metered::new(trial, slices, Some(runtime.limits.wall)).await {
         Ok(tried) => tried,
-        Err(_) => Err(start(format!("it took more than {} s", runtime.limits.wall.as_secs()))),
+        Err(_) => Err(start(format!(
+            "it took more than {} s",
+            runtime.limits.wall.as_secs()
+        ))),
     }
 }
 

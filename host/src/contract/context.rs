@@ -152,7 +152,9 @@ impl CallContext {
 
     fn view(&mut self) -> Arc<::cluster::View> {
         // One callback sees one view, whatever comes meanwhile.
-        self.view.get_or_insert_with(|| self.node.views.current()).clone()
+        self.view
+            .get_or_insert_with(|| self.node.views.current())
+            .clone()
     }
 
     fn checked_topic(topic: &str) -> Result<(), mailbox::Error> {
@@ -202,7 +204,12 @@ impl mailbox::Host for CallContext {
     fn unsubscribe(&mut self, topic: String) {
         // Bounded: at most as many as could have been subscribed to.
         if Self::checked_topic(&topic).is_ok()
-            && self.effects.iter().filter(|e| matches!(e, Effect::Unsubscribe(_))).count() < MAX_PER_EXCHANGE
+            && self
+                .effects
+                .iter()
+                .filter(|e| matches!(e, Effect::Unsubscribe(_)))
+                .count()
+                < MAX_PER_EXCHANGE
         {
             self.effects.push(Effect::Unsubscribe(topic.into()));
             self.topics_left = (self.topics_left + 1).min(MAX_PER_EXCHANGE);
@@ -218,7 +225,10 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.publishes_left -= 1;
-        self.effects.push(Effect::Publish { topic: topic.into(), payload: payload.into() });
+        self.effects.push(Effect::Publish {
+            topic: topic.into(),
+            payload: payload.into(),
+        });
         Ok(())
     }
 
@@ -227,7 +237,10 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.timers_left -= 1;
-        self.effects.push(Effect::SendAfter { delay: Duration::from_millis(milliseconds), token });
+        self.effects.push(Effect::SendAfter {
+            delay: Duration::from_millis(milliseconds),
+            token,
+        });
         Ok(())
     }
 }
@@ -238,15 +251,27 @@ impl WasiView for CallContext {
         // most callbacks need none of it.
         let output = &self.output;
         let wasi = self.wasi.get_or_insert_with(|| {
-            Box::new(WasiCtx::builder().stdout(output.stream()).stderr(output.stream()).build())
+            Box::new(
+                WasiCtx::builder()
+                    .stdout(output.stream())
+                    .stderr(output.stream())
+                    .build(),
+            )
         });
-        WasiCtxView { ctx: wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for CallContext {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.outbound,
+        }
     }
 }
 
@@ -260,7 +285,11 @@ struct MemoryCap {
 
 impl MemoryCap {
     fn new(cap: usize) -> MemoryCap {
-        MemoryCap { cap, used: 0, refused: false }
+        MemoryCap {
+            cap,
+            used: 0,
+            refused: false,
+        }
     }
 }
 

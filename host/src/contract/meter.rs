@@ -118,8 +118,17 @@ pub struct Metered<'a, F> {
 
 impl<'a, F> Metered<'a, F> {
     /// Meters a call.
-    pub fn new(call: Pin<&'a mut F>, slices: Arc<Slices>, wall: Option<Duration>) -> Metered<'a, F> {
-        Metered { call, slices, wall, deadline: None }
+    pub fn new(
+        call: Pin<&'a mut F>,
+        slices: Arc<Slices>,
+        wall: Option<Duration>,
+    ) -> Metered<'a, F> {
+        Metered {
+            call,
+            slices,
+            wall,
+            deadline: None,
+        }
     }
 }
 
@@ -137,13 +146,20 @@ impl<F: Future> Future for Metered<'_, F> {
             return Poll::Ready(Ok(output));
         }
         this.slices.set_place(None);
-        let Some(wall) = this.wall else { return Poll::Pending };
-        let deadline = this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(wall)));
+        let Some(wall) = this.wall else {
+            return Poll::Pending;
+        };
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(wall)));
         deadline.as_mut().poll(cx).map(|()| Err(WallDeadline))
     }
 }
 
 fn thread_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }

@@ -38,10 +38,17 @@ impl GuestOutput {
         let mut lines: Vec<String> = text
             .lines()
             .filter(|line| !line.trim().is_empty())
-            .map(|line| line.chars().filter(|c| !c.is_control() || *c == '\t').collect())
+            .map(|line| {
+                line.chars()
+                    .filter(|c| !c.is_control() || *c == '\t')
+                    .collect()
+            })
             .collect();
         if buffer.dropped > 0 {
-            lines.push(format!("({} more bytes of output were dropped)", buffer.dropped));
+            lines.push(format!(
+                "({} more bytes of output were dropped)",
+                buffer.dropped
+            ));
         }
         lines
     }
@@ -50,9 +57,15 @@ impl GuestOutput {
     /// writes "panicked at PLACE:", and the reason in the line after it.
     pub fn last_panic(&self) -> Option<String> {
         let lines = self.lines();
-        let at = lines.iter().rposition(|line| line.contains("panicked at "))?;
+        let at = lines
+            .iter()
+            .rposition(|line| line.contains("panicked at "))?;
         let reason = lines.get(at + 1).map_or("", String::as_str);
-        Some(format!("{} {reason}", lines[at].trim()).trim_end().to_owned())
+        Some(
+            format!("{} {reason}", lines[at].trim())
+                .trim_end()
+                .to_owned(),
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Buffer> {
@@ -110,7 +123,11 @@ impl Pollable for GuestOutput {
 }
 
 impl AsyncWrite for GuestOutput {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.append(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -147,6 +164,9 @@ mod tests {
         assert_eq!(output.last_panic(), None);
         output.append(b"hello\nthread 'main' panicked at src/lib.rs:3:5:\nboom\nnote: run with\n");
         let panic = output.last_panic().unwrap();
-        assert!(panic.ends_with("panicked at src/lib.rs:3:5: boom"), "{panic}");
+        assert!(
+            panic.ends_with("panicked at src/lib.rs:3:5: boom"),
+            "{panic}"
+        );
     }
 }

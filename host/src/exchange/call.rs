@@ -69,10 +69,18 @@ pub(super) async fn call(
                     let app = pre.instantiate_async(&mut store).await?;
                     let server = app.ace_raxx_server();
                     match call {
-                        Call::Head(request) => server.call_handle_head(&mut store, &request, &state).await,
-                        Call::Data(data) => server.call_handle_data(&mut store, &data, &state).await,
-                        Call::Tail(fields) => server.call_handle_tail(&mut store, &fields, &state).await,
-                        Call::Info(message) => server.call_handle_info(&mut store, &message, &state).await,
+                        Call::Head(request) => {
+                            server.call_handle_head(&mut store, &request, &state).await
+                        }
+                        Call::Data(data) => {
+                            server.call_handle_data(&mut store, &data, &state).await
+                        }
+                        Call::Tail(fields) => {
+                            server.call_handle_tail(&mut store, &fields, &state).await
+                        }
+                        Call::Info(message) => {
+                            server.call_handle_info(&mut store, &message, &state).await
+                        }
                     }
                 }
                 Kind::Simple(pre) => {
@@ -80,21 +88,28 @@ pub(super) async fn call(
                     match call {
                         Call::Head(request) => {
                             let server = app.ace_raxx_simple_server();
-                            let response = server.call_handle_request(&mut store, &request, &state).await?;
+                            let response = server
+                                .call_handle_request(&mut store, &request, &state)
+                                .await?;
                             Ok(Step::Done(response))
                         }
                         // A simple app is called once per exchange.
                         _ => Ok(Step::Continue((Vec::new(), Vec::new()))),
                     }
                 }
-                Kind::Plain(_) => Err(wasmtime::Error::msg("a wasi:http component has no callbacks")),
+                Kind::Plain(_) => Err(wasmtime::Error::msg(
+                    "a wasi:http component has no callbacks",
+                )),
             }
         });
         Metered::new(running, slices, Some(runtime.limits.wall)).await
     };
     report_output(&store, generation);
     match returned {
-        Ok(Ok(step)) => Ok(Returned { step, effects: std::mem::take(&mut store.data_mut().effects) }),
+        Ok(Ok(step)) => Ok(Returned {
+            step,
+            effects: std::mem::take(&mut store.data_mut().effects),
+        }),
         Ok(Err(error)) => Err(failure(generation, store.data(), &error)),
         Err(_) => Err(Failure::Wall(runtime.limits.wall)),
     }
@@ -114,7 +129,11 @@ pub(super) async fn instance(runtime: &Runtime) -> Result<OwnedSemaphorePermit, 
 }
 
 /// Why a call failed, from what the store saw.
-pub(super) fn failure(generation: &Generation, context: &CallContext, error: &wasmtime::Error) -> Failure {
+pub(super) fn failure(
+    generation: &Generation,
+    context: &CallContext,
+    error: &wasmtime::Error,
+) -> Failure {
     let limits = &generation.runtime.limits;
     if context.slices().overrun() {
         return Failure::Cpu(limits.cpu);

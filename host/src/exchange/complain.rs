@@ -23,7 +23,9 @@ pub(super) struct Complaints(Mutex<Window>);
 impl Complaints {
     /// Names a failure in the log.
     pub(super) fn about(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
-        let Some(suppressed) = self.admit(Instant::now()) else { return };
+        let Some(suppressed) = self.admit(Instant::now()) else {
+            return;
+        };
         if suppressed > 0 {
             tracing::error!("{suppressed} more failures of the app were not logged");
         }
@@ -33,9 +35,16 @@ impl Complaints {
     /// Whether a line may be written now, and how many were not before it.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+        if window
+            .began
+            .is_none_or(|began| now.duration_since(began) >= WINDOW)
+        {
             let suppressed = window.suppressed;
-            *window = Window { began: Some(now), lines: 1, suppressed: 0 };
+            *window = Window {
+                began: Some(now),
+                lines: 1,
+                suppressed: 0,
+            };
             return Some(suppressed);
         }
         if window.lines < LINES_PER_WINDOW {

@@ -88,16 +88,25 @@ pub(super) struct Subscriptions {
 
 impl Topics {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>> {
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a message into the mailbox of every exchange of this node that has subscribed.
     pub(super) fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
         let mailboxes: Vec<Arc<Mailbox>> = match self.lock().get(&topic) {
-            Some(subscribers) => subscribers.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
+            Some(subscribers) => subscribers
+                .iter()
+                .map(|(_, mailbox)| mailbox.clone())
+                .collect(),
             None => return,
         };
-        let message = Arc::new(Published { topic, payload, from });
+        let message = Arc::new(Published {
+            topic,
+            payload,
+            from,
+        });
         for mailbox in mailboxes {
             mailbox.put(message.clone());
         }
@@ -108,7 +117,12 @@ impl Subscriptions {
     /// No subscriptions yet.
     pub(super) fn new(topics: Arc<Topics>) -> Subscriptions {
         let id = topics.next.fetch_add(1, Relaxed);
-        Subscriptions { topics, id, mailbox: Arc::default(), names: Vec::new() }
+        Subscriptions {
+            topics,
+            id,
+            mailbox: Arc::default(),
+            names: Vec::new(),
+        }
     }
 
     /// How many topics are subscribed to.
@@ -127,7 +141,11 @@ impl Subscriptions {
             return;
         }
         self.names.push(topic.clone());
-        self.topics.lock().entry(topic).or_default().push((self.id, self.mailbox.clone()));
+        self.topics
+            .lock()
+            .entry(topic)
+            .or_default()
+            .push((self.id, self.mailbox.clone()));
     }
 
     /// Unsubscribes; what waits already stays.
@@ -162,7 +180,11 @@ mod tests {
     use super::*;
 
     fn publish(topics: &Topics, topic: &str, payload: &str) {
-        topics.publish(topic.into(), Bytes::copy_from_slice(payload.as_bytes()), "a@10.0.0.1".into());
+        topics.publish(
+            topic.into(),
+            Bytes::copy_from_slice(payload.as_bytes()),
+            "a@10.0.0.1".into(),
+        );
     }
 
     fn payloads(mailbox: &Mailbox) -> Vec<String> {

@@ -60,7 +60,11 @@ pub struct ExchangesConfig {
 impl Exchanges {
     /// What exchanges share on the node that sees these views. `stopping`
     /// turns true when the node begins to stop.
-    pub fn new(views: Views, stopping: watch::Receiver<bool>, config: ExchangesConfig) -> Arc<Exchanges> {
+    pub fn new(
+        views: Views,
+        stopping: watch::Receiver<bool>,
+        config: ExchangesConfig,
+    ) -> Arc<Exchanges> {
         Arc::new(Exchanges {
             own_name: views.own_name().to_string().into(),
             views,
@@ -171,7 +175,9 @@ impl Drop for Live {
 /// A response without a body to a `HEAD` request.
 fn headless(mut response: http::Response<Body>, length: Option<usize>) -> http::Response<Body> {
     if let Some(length) = length {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, length.into());
     }
     response.map(|_| empty())
 }

@@ -138,7 +138,10 @@ impl http_body::Body for OutletBody {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let mut queue = self.0.lock();
         if let Some(frame) = queue.frames.pop_front() {
             queue.bytes -= frame.data_ref().map_or(0, Bytes::len);
@@ -156,7 +159,11 @@ impl http_body::Body for OutletBody {
             }
             Some(Err(Cut)) => Poll::Ready(Some(Err(Cut))),
             None => {
-                if !queue.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+                if !queue
+                    .reader
+                    .as_ref()
+                    .is_some_and(|reader| reader.will_wake(cx.waker()))
+                {
                     queue.reader = Some(cx.waker().clone());
                 }
                 Poll::Pending
@@ -214,7 +221,10 @@ mod tests {
         outlet.data(vec![0; HIGH_WATER].into());
         assert!(outlet.is_full());
         let (_, frame) = tokio::join!(outlet.drained(), body.frame());
-        assert_eq!(frame.unwrap().unwrap().into_data().unwrap().len(), HIGH_WATER);
+        assert_eq!(
+            frame.unwrap().unwrap().into_data().unwrap().len(),
+            HIGH_WATER
+        );
         assert!(!outlet.is_full());
     }
 

@@ -84,7 +84,10 @@ async fn answer(
     let mut task = tokio::spawn(running.run(pre.clone(), request(head, body), sender));
     let guard = AbortOnDrop(task.abort_handle());
     match tokio::time::timeout(wall, receiver).await {
-        Ok(Ok(Ok(response))) => Ok(response.map(|body| PlainBody { body, task: Some((task, guard)) })),
+        Ok(Ok(Ok(response))) => Ok(response.map(|body| PlainBody {
+            body,
+            task: Some((task, guard)),
+        })),
         Ok(Ok(Err(error))) => Err(Unanswered::Error(error)),
         // The store went away with the sender: the task says why.
         Ok(Err(_)) => match (&mut task).await {
@@ -98,9 +101,14 @@ async fn answer(
 /// A request that `wasi:http` takes: it wants an authority.
 fn request(head: Head, body: Incoming) -> hyper::Request<Incoming> {
     let mut parts = head.into_parts();
-    let known = parts.headers.get(header::HOST).is_some_and(|host| host.to_str().is_ok());
+    let known = parts
+        .headers
+        .get(header::HOST)
+        .is_some_and(|host| host.to_str().is_ok());
     if parts.uri.authority().is_none() && !known {
-        parts.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+        parts
+            .headers
+            .insert(header::HOST, HeaderValue::from_static("localhost"));
     }
     hyper::Request::from_parts(parts, body)
 }
@@ -136,18 +144,25 @@ impl Running {
                     let _ = sender.send(answer);
                 })?;
                 let proxy = pre.instantiate_async(&mut store).await?;
-                proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+                proxy
+                    .wasi_http_incoming_handler()
+                    .call_handle(&mut store, request, out)
+                    .await
             });
             // Until the response head, whoever waits for it keeps the time;
             // after it, a stream may last.
             Metered::new(running, slices, None).await
         };
         call::report_output(&store, generation);
-        let Ok(Err(error)) = returned else { return Ok(()) };
+        let Ok(Err(error)) = returned else {
+            return Ok(());
+        };
         let failure = call::failure(generation, store.data(), &error);
         if answered.load(std::sync::atomic::Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
-            self.shared.complaints.about(generation, &self.path, &failure);
+            self.shared
+                .complaints
+                .about(generation, &self.path, &failure);
         }
         Err(failure)
     }
@@ -175,7 +190,10 @@ impl http_body::Body for PlainBody {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(|_| Cut);
         if let Poll::Ready(None) = polled {
             self.let_finish();

@@ -128,7 +128,10 @@ impl Exchange {
 
     /// One callback. Returns whether the exchange goes on after it.
     async fn callback(&mut self, call: Call) -> bool {
-        let held = (self.subscriptions.as_ref().map_or(0, Subscriptions::len), self.timers.len());
+        let held = (
+            self.subscriptions.as_ref().map_or(0, Subscriptions::len),
+            self.timers.len(),
+        );
         let ended = match call::call(&self.generation, call, &self.state, held).await {
             Ok(returned) => match self.take(returned) {
                 Ok(()) => return self.sequence != Sequence::Complete,
@@ -156,8 +159,12 @@ impl Exchange {
         if std::mem::take(&mut self.held_back) {
             return Ok(Event::Call(Call::Info(Message::Writable)));
         }
-        let timer =
-            self.timers.iter().enumerate().min_by_key(|(_, (at, _))| *at).map(|(n, (at, _))| (n, *at));
+        let timer = self
+            .timers
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(n, (at, _))| (n, *at));
         let event = tokio::select! {
             () = client_gone(self.outlet.as_ref(), self.answer.as_mut()) => Event::ClientGone,
             () = stopping(self.stopping.as_mut()) => {
@@ -292,7 +299,9 @@ impl Exchange {
             }
             Effect::Subscribe(topic) => {
                 let topics = &self.shared.topics;
-                self.subscriptions.get_or_insert_with(|| Subscriptions::new(topics.clone())).add(topic);
+                self.subscriptions
+                    .get_or_insert_with(|| Subscriptions::new(topics.clone()))
+                    .add(topic);
             }
             Effect::Unsubscribe(topic) => {
                 if let Some(subscriptions) = &mut self.subscriptions {
@@ -300,7 +309,9 @@ impl Exchange {
                 }
             }
             Effect::Publish { topic, payload } => {
-                self.shared.topics.publish(topic, payload, self.shared.own_name.clone());
+                self.shared
+                    .topics
+                    .publish(topic, payload, self.shared.own_name.clone());
             }
             Effect::SendAfter { delay, token } => {
                 // Farther than any exchange lives; beyond it the clock overflows.
@@ -313,7 +324,9 @@ impl Exchange {
     /// Ends an exchange that failed: 500 if no head was sent, else its stream
     /// is cut, since the outlet is dropped before its end.
     fn end(&mut self, ended: &Ended) {
-        self.shared.complaints.about(&self.generation, &self.path, ended);
+        self.shared
+            .complaints
+            .about(&self.generation, &self.path, ended);
         self.outlet = None;
         if let Some(answer) = self.answer.take() {
             let response = match ended {
@@ -330,7 +343,10 @@ async fn never<T>() -> T {
     std::future::pending().await
 }
 
-async fn client_gone(outlet: Option<&Outlet>, answer: Option<&mut oneshot::Sender<http::Response<Body>>>) {
+async fn client_gone(
+    outlet: Option<&Outlet>,
+    answer: Option<&mut oneshot::Sender<http::Response<Body>>>,
+) {
     match (outlet, answer) {
         (Some(outlet), _) => outlet.gone().await,
         (None, Some(answer)) => answer.closed().await,
@@ -384,7 +400,9 @@ enum Read {
 }
 
 async fn read(body: Option<&mut Incoming>) -> Read {
-    let Some(body) = body else { return never().await };
+    let Some(body) = body else {
+        return never().await;
+    };
     loop {
         return match tokio::time::timeout(BODY_IDLE, body.frame()).await {
             Ok(Some(Ok(frame))) => match frame.into_data() {

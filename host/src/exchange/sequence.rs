@@ -56,11 +56,25 @@ impl Sequence {
             (Sequence::Empty, Part::Head(response)) => Self::after_head(response, promised)?,
             (Sequence::Empty, _) => return Err(Illegal::BeforeHead(name)),
             (Sequence::Streaming { .. }, Part::Head(_)) => return Err(Illegal::SecondHead),
-            (Sequence::Streaming { promised: Some(left) }, Part::Data(data)) => {
-                let left = left.checked_sub(data.len() as u64).ok_or(Illegal::TooMuch)?;
-                Sequence::Streaming { promised: Some(left) }
+            (
+                Sequence::Streaming {
+                    promised: Some(left),
+                },
+                Part::Data(data),
+            ) => {
+                let left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or(Illegal::TooMuch)?;
+                Sequence::Streaming {
+                    promised: Some(left),
+                }
             }
-            (Sequence::Streaming { promised: Some(left @ 1..) }, Part::Tail(_)) => {
+            (
+                Sequence::Streaming {
+                    promised: Some(left @ 1..),
+                },
+                Part::Tail(_),
+            ) => {
                 return Err(Illegal::TooLittle(left));
             }
             (Sequence::Streaming { .. }, Part::Tail(_)) => Sequence::Complete,
@@ -100,7 +114,11 @@ mod tests {
     use super::*;
 
     fn head(body: ResponseBody) -> Part {
-        Part::Head(Response { status: 200, headers: Vec::new(), body })
+        Part::Head(Response {
+            status: 200,
+            headers: Vec::new(),
+            body,
+        })
     }
 
     fn data(bytes: usize) -> Part {
@@ -124,8 +142,17 @@ mod tests {
         let complete = Ok(Sequence::Complete);
         assert_eq!(check(&[head(ResponseBody::None)], None), complete);
         assert_eq!(check(&[head(ResponseBody::Whole(vec![1]))], None), complete);
-        assert_eq!(check(&[head(ResponseBody::Streamed), tail()], None), complete);
-        let streamed = [head(ResponseBody::Streamed), data(3), data(0), data(4), tail()];
+        assert_eq!(
+            check(&[head(ResponseBody::Streamed), tail()], None),
+            complete
+        );
+        let streamed = [
+            head(ResponseBody::Streamed),
+            data(3),
+            data(0),
+            data(4),
+            tail(),
+        ];
         assert_eq!(check(&streamed, None), complete);
         assert_eq!(check(&streamed, Some(7)), complete);
     }
@@ -143,13 +170,23 @@ mod tests {
         let streamed = [head(ResponseBody::Streamed), data(3), tail()];
         assert_eq!(check(&streamed, Some(2)), Err(Illegal::TooMuch));
         assert_eq!(check(&streamed, Some(4)), Err(Illegal::TooLittle(1)));
-        assert_eq!(check(&[head(ResponseBody::Websocket)], None), Err(Illegal::WebSocket));
+        assert_eq!(
+            check(&[head(ResponseBody::Websocket)], None),
+            Err(Illegal::WebSocket)
+        );
     }
 
     #[test]
     fn a_complete_response_is_only_for_an_exchange_without_a_head() {
-        let whole = Response { status: 200, headers: Vec::new(), body: ResponseBody::None };
-        let streamed = Response { body: ResponseBody::Streamed, ..whole.clone() };
+        let whole = Response {
+            status: 200,
+            headers: Vec::new(),
+            body: ResponseBody::None,
+        };
+        let streamed = Response {
+            body: ResponseBody::Streamed,
+            ..whole.clone()
+        };
         assert_eq!(Sequence::Empty.done(&whole), Ok(()));
         assert_eq!(Sequence::Empty.done(&streamed), Err(Illegal::DoneStreamed));
         let mut streaming = Sequence::Streaming { promised: None };

@@ -43,7 +43,11 @@ pub struct HttpLimits {
 
 impl Default for HttpLimits {
     fn default() -> HttpLimits {
-        HttpLimits { connections: 16_384, header_bytes: 128 * 1024, streams: 256 }
+        HttpLimits {
+            connections: 16_384,
+            header_bytes: 128 * 1024,
+            streams: 256,
+        }
     }
 }
 
@@ -81,7 +85,14 @@ impl Server {
             .keep_alive_interval(IDLE / 3)
             .keep_alive_timeout(IDLE / 3);
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
-        Arc::new(Server { slot, exchanges, limits, stopping, connections, protocol })
+        Arc::new(Server {
+            slot,
+            exchanges,
+            limits,
+            stopping,
+            connections,
+            protocol,
+        })
     }
 
     /// Accepts connections until the node begins to stop; the listener is
@@ -114,7 +125,12 @@ impl Server {
         &self,
         listener: &TcpListener,
     ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = self.connections.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        let permit = self
+            .connections
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(std::io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
         Ok((stream, peer, permit))
     }
@@ -125,7 +141,12 @@ impl Server {
         let _ = self.connections.acquire_many(self.limits.connections).await;
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _permit: OwnedSemaphorePermit) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _permit: OwnedSemaphorePermit,
+    ) {
         tune(&stream);
         let served = Arc::new(AtomicBool::new(false));
         let (server, began) = (self.clone(), served.clone());
@@ -134,7 +155,10 @@ impl Server {
             let server = server.clone();
             async move { Ok::<_, Infallible>(server.dispatch(request, peer).await) }
         });
-        let mut connection = pin!(self.protocol.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(
+            self.protocol
+                .serve_connection(TokioIo::new(stream), service)
+        );
         let mut stopping = self.stopping.clone();
         // A connection that never sends a request is closed; from its first
         // request on, the protocol keeps its own times.
@@ -150,18 +174,28 @@ impl Server {
     }
 
     /// One request: to the generation that is current now.
-    async fn dispatch(&self, request: http::Request<Incoming>, peer: SocketAddr) -> http::Response<Body> {
+    async fn dispatch(
+        &self,
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> http::Response<Body> {
         if let Some(refused) = refuse(&request) {
             return refused;
         }
         let Some(generation) = self.slot.current() else {
-            let mut response =
-                text(StatusCode::SERVICE_UNAVAILABLE, "this node has no app yet; try again in a moment\n");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            let mut response = text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this node has no app yet; try again in a moment\n",
+            );
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             return response;
         };
         let (parts, body) = request.into_parts();
-        self.exchanges.serve(generation, Head::new(parts, peer), body).await
+        self.exchanges
+            .serve(generation, Head::new(parts, peer), body)
+            .await
     }
 }
 
@@ -180,7 +214,10 @@ fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<Body>> {
     }
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if request.version() == Version::HTTP_11 && hosts != 1 {
-        return Some(text(StatusCode::BAD_REQUEST, "a request has one host field\n"));
+        return Some(text(
+            StatusCode::BAD_REQUEST,
+            "a request has one host field\n",
+        ));
     }
     None
 }
@@ -190,5 +227,9 @@ fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_user_timeout(Some(DEAD_PEER));
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(DEAD_PEER).with_interval(DEAD_PEER / 4));
+    let _ = socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(DEAD_PEER)
+            .with_interval(DEAD_PEER / 4),
+    );
 }

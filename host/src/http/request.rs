@@ -38,7 +38,9 @@ impl Head {
     /// The path as it was sent, for the log: of bounded length.
     pub fn path(&self) -> &str {
         let path = self.parts.uri.path();
-        let end = (0..=path.len().min(LOGGED_PATH)).rev().find(|end| path.is_char_boundary(*end));
+        let end = (0..=path.len().min(LOGGED_PATH))
+            .rev()
+            .find(|end| path.is_char_boundary(*end));
         &path[..end.unwrap_or(0)]
     }
 
@@ -54,12 +56,20 @@ impl Head {
             scheme: contract::Scheme::Http,
             authority: authority(uri, &self.parts.headers),
             method: method(&self.parts.method),
-            path: uri.path().split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
+            path: uri
+                .path()
+                .split('/')
+                .filter(|segment| !segment.is_empty())
+                .map(str::to_owned)
+                .collect(),
             raw_path: uri.path().to_owned(),
             query: uri.query().map(str::to_owned),
             headers: fields(&self.parts.headers),
             body,
-            peer: contract::Peer { ip: self.peer.ip().to_canonical().to_string(), port: self.peer.port() },
+            peer: contract::Peer {
+                ip: self.peer.ip().to_canonical().to_string(),
+                port: self.peer.port(),
+            },
         }
     }
 }
@@ -108,7 +118,10 @@ impl BodyRefusal {
                 *response.body_mut() = Body::whole(told.into());
                 response
             }
-            BodyRefusal::TooSlow => text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n"),
+            BodyRefusal::TooSlow => text(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not come in time\n",
+            ),
             BodyRefusal::Broken => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
         }
     }
@@ -146,7 +159,10 @@ mod tests {
     fn contract(uri: &str, host: Option<&str>) -> contract::Request {
         let mut request = http::Request::builder().uri(uri);
         if let Some(host) = host {
-            request = request.header("Host", host).header("X-Twice", "1").header("x-twice", "2");
+            request = request
+                .header("Host", host)
+                .header("X-Twice", "1")
+                .header("x-twice", "2");
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         Head::new(parts, "127.0.0.1:9".parse().unwrap()).to_contract(contract::RequestBody::None)
@@ -171,7 +187,11 @@ mod tests {
     #[test]
     fn duplicate_fields_are_kept_in_order() {
         let request = contract("/", Some("b"));
-        let twice: Vec<_> = request.headers.iter().filter(|(name, _)| name == "x-twice").collect();
+        let twice: Vec<_> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "x-twice")
+            .collect();
         assert_eq!(twice.len(), 2);
         assert_eq!(twice[0].1, b"1");
     }
@@ -179,7 +199,16 @@ mod tests {
     #[test]
     fn a_long_path_is_cut_for_the_log() {
         let long = format!("/{}", "a".repeat(1000));
-        let (parts, ()) = http::Request::builder().uri(&long).body(()).unwrap().into_parts();
-        assert_eq!(Head::new(parts, "127.0.0.1:9".parse().unwrap()).path().len(), LOGGED_PATH);
+        let (parts, ()) = http::Request::builder()
+            .uri(&long)
+            .body(())
+            .unwrap()
+            .into_parts();
+        assert_eq!(
+            Head::new(parts, "127.0.0.1:9".parse().unwrap())
+                .path()
+                .len(),
+            LOGGED_PATH
+        );
     }
 }

@@ -10,8 +10,12 @@ use crate::contract::http::{Field, Response, ResponseBody};
 const MAX_FIELDS: usize = 512;
 
 /// Fields that are the connection's, and so the host's: an app's are dropped.
-const CONNECTION_FIELDS: [HeaderName; 4] =
-    [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::TE];
+const CONNECTION_FIELDS: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
 const MORE_CONNECTION_FIELDS: [&str; 2] = ["keep-alive", "proxy-connection"];
 
 /// What is wrong with a response or a trailer. The text names it for the log.
@@ -66,7 +70,9 @@ pub fn head(
     // Of a whole body the host knows the length itself.
     let keeps = matches!(response.body, ResponseBody::Streamed) || (to_head && bare);
     if let (true, Some(length)) = (keeps, length) {
-        answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length.into());
     }
     Ok((answer, response.body))
 }
@@ -83,7 +89,9 @@ pub fn content_length(response: &Response) -> Result<Option<u64>, IllegalRespons
         }
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let text = std::str::from_utf8(value).ok().filter(|_| digits);
-        let parsed = text.and_then(|text| text.parse().ok()).ok_or(IllegalResponse::Length)?;
+        let parsed = text
+            .and_then(|text| text.parse().ok())
+            .ok_or(IllegalResponse::Length)?;
         if length.is_some_and(|length| length != parsed) {
             return Err(IllegalResponse::Length);
         }
@@ -102,7 +110,10 @@ pub fn trailers(fields: &[Field]) -> Result<HeaderMap, IllegalResponse> {
 
 /// Fields in the contract's terms.
 pub fn fields(headers: &HeaderMap) -> Vec<Field> {
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
 }
 
 fn header_map(fields: &[Field]) -> Result<HeaderMap, IllegalResponse> {
@@ -116,7 +127,8 @@ fn header_map(fields: &[Field]) -> Result<HeaderMap, IllegalResponse> {
         if CONNECTION_FIELDS.contains(&named) || MORE_CONNECTION_FIELDS.contains(&named.as_str()) {
             continue;
         }
-        let value = HeaderValue::from_bytes(value).map_err(|_| IllegalResponse::Value(named.to_string()))?;
+        let value = HeaderValue::from_bytes(value)
+            .map_err(|_| IllegalResponse::Value(named.to_string()))?;
         headers.append(named, value);
     }
     Ok(headers)
@@ -127,8 +139,15 @@ mod tests {
     use super::*;
 
     fn response(status: u16, headers: &[(&str, &str)], body: ResponseBody) -> Response {
-        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-        Response { status, headers, body }
+        let headers = headers
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()))
+            .collect();
+        Response {
+            status,
+            headers,
+            body,
+        }
     }
 
     #[track_caller]
@@ -140,28 +159,48 @@ mod tests {
     fn set_cookie_is_kept_as_often_as_it_was_sent() {
         let cookies = [("set-cookie", "a=1"), ("set-cookie", "b=2")];
         let (answer, _) = head(response(200, &cookies, ResponseBody::None), false).unwrap();
-        assert_eq!(answer.headers().get_all(header::SET_COOKIE).iter().count(), 2);
+        assert_eq!(
+            answer.headers().get_all(header::SET_COOKIE).iter().count(),
+            2
+        );
     }
 
     #[test]
     fn an_app_cannot_speak_for_the_connection() {
-        let spoken = [("transfer-encoding", "chunked"), ("connection", "close"), ("keep-alive", "1")];
+        let spoken = [
+            ("transfer-encoding", "chunked"),
+            ("connection", "close"),
+            ("keep-alive", "1"),
+        ];
         let (answer, _) = head(response(200, &spoken, ResponseBody::None), false).unwrap();
         assert!(answer.headers().is_empty());
     }
 
     #[test]
     fn what_http_does_not_allow_is_named() {
-        assert_eq!(refused(response(101, &[], ResponseBody::None)), IllegalResponse::Status(101));
-        assert_eq!(refused(response(600, &[], ResponseBody::None)), IllegalResponse::Status(600));
+        assert_eq!(
+            refused(response(101, &[], ResponseBody::None)),
+            IllegalResponse::Status(101)
+        );
+        assert_eq!(
+            refused(response(600, &[], ResponseBody::None)),
+            IllegalResponse::Status(600)
+        );
         let body = ResponseBody::Whole(vec![1]);
-        assert_eq!(refused(response(204, &[], body)), IllegalResponse::BodyNotAllowed(204));
+        assert_eq!(
+            refused(response(204, &[], body)),
+            IllegalResponse::BodyNotAllowed(204)
+        );
         let upper = response(200, &[("X-Upper", "1")], ResponseBody::None);
         assert_eq!(refused(upper), IllegalResponse::Name("X-Upper".to_owned()));
         let split = response(200, &[("x", "a\r\nset-cookie: b")], ResponseBody::None);
         assert_eq!(refused(split), IllegalResponse::Value("x".to_owned()));
         let many = vec![("x".to_owned(), Vec::new()); MAX_FIELDS + 1];
-        let many = Response { status: 200, headers: many, body: ResponseBody::None };
+        let many = Response {
+            status: 200,
+            headers: many,
+            body: ResponseBody::None,
+        };
         assert_eq!(refused(many), IllegalResponse::TooMany(MAX_FIELDS + 1));
     }
 
@@ -172,7 +211,10 @@ mod tests {
             assert_eq!(refused(bad), IllegalResponse::Length);
         }
         let differ = [("content-length", "1"), ("content-length", "2")];
-        assert_eq!(refused(response(200, &differ, ResponseBody::Streamed)), IllegalResponse::Length);
+        assert_eq!(
+            refused(response(200, &differ, ResponseBody::Streamed)),
+            IllegalResponse::Length
+        );
         let same = [("content-length", "1"), ("content-length", "1")];
         let (answer, _) = head(response(200, &same, ResponseBody::Streamed), false).unwrap();
         assert_eq!(answer.headers()[header::CONTENT_LENGTH], "1");
@@ -181,7 +223,8 @@ mod tests {
     #[test]
     fn of_a_whole_body_the_host_says_the_length_but_a_head_without_body_keeps_its_own() {
         let claimed = [("content-length", "7")];
-        let (whole, _) = head(response(200, &claimed, ResponseBody::Whole(vec![1])), false).unwrap();
+        let (whole, _) =
+            head(response(200, &claimed, ResponseBody::Whole(vec![1])), false).unwrap();
         assert!(whole.headers().is_empty());
         let (bare, _) = head(response(200, &claimed, ResponseBody::None), true).unwrap();
         assert_eq!(bare.headers()[header::CONTENT_LENGTH], "7");
