@@ -10,7 +10,10 @@
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 
 pub mod app;
+pub mod cli;
 pub mod cluster_view;
+pub mod config;
 pub mod contract;
 pub mod exchange;
 pub mod http;
+pub mod log;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cluster::Digest;
-use sha2::{Digest as _, Sha256};
 
 /// The largest component that is taken, in bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
@@ -142,7 +141,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
     if bytes.len() as u64 > MAX_APP {
         return Err(too_large(bytes.len() as u64));
     }
-    let digest = Digest::new(Sha256::digest(&bytes).into());
+    let digest = Digest::of(&bytes);
     Ok(AppBytes {
         path: path.to_owned(),
         bytes,
