@@ -4,19 +4,72 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Digest;
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::Runtime;
-use crate::contract::{CallContext, ReleaseTag, simple::SimpleAppPre, streaming::StreamingAppPre};
+use crate::contract::{CallContext, ReleaseTag};
 
 /// What kind of app a component is, ready to be instantiated.
+///
+/// The callbacks of a kind are looked up one by one when they are called:
+/// loading a whole interface checks the types of each of its functions again,
+/// which a fresh instance for every callback would pay each time. Validation
+/// has loaded, and so checked, them all.
 pub enum Kind {
     /// Exports `ace:raxx/simple-server`.
-    Simple(SimpleAppPre<CallContext>),
+    Simple(SimpleApp),
     /// Exports `ace:raxx/server`.
-    Streaming(StreamingAppPre<CallContext>),
+    Streaming(StreamingApp),
     /// Exports `wasi:http/incoming-handler`.
     Plain(ProxyPre<CallContext>),
+}
+
+/// An app that exports `ace:raxx/simple-server`.
+pub struct SimpleApp {
+    pre: InstancePre<CallContext>,
+    pub(crate) handle_request: ComponentExportIndex,
+}
+
+/// An app that exports `ace:raxx/server`.
+pub struct StreamingApp {
+    pre: InstancePre<CallContext>,
+    pub(crate) handle_head: ComponentExportIndex,
+    pub(crate) handle_data: ComponentExportIndex,
+    pub(crate) handle_tail: ComponentExportIndex,
+    pub(crate) handle_info: ComponentExportIndex,
+}
+
+impl SimpleApp {
+    /// Finds the function of the interface; none if it is not exported.
+    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<SimpleApp> {
+        let handle_request = function(pre.component(), interface, "handle-request")?;
+        Some(SimpleApp { pre, handle_request })
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<CallContext>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate_async(store).await
+    }
+}
+
+impl StreamingApp {
+    /// Finds the functions of the interface; none if one is not exported.
+    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<StreamingApp> {
+        let find = |name| function(pre.component(), interface, name);
+        let (handle_head, handle_data) = (find("handle-head")?, find("handle-data")?);
+        let (handle_tail, handle_info) = (find("handle-tail")?, find("handle-info")?);
+        Some(StreamingApp { pre, handle_head, handle_data, handle_tail, handle_info })
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<CallContext>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate_async(store).await
+    }
+}
+
+fn function(component: &Component, interface: &str, name: &str) -> Option<ComponentExportIndex> {
+    let interface = component.get_export_index(None, interface)?;
+    component.get_export_index(Some(&interface), name)
 }
 
 impl Kind {

@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use wasmtime::component::{Component, InstancePre};
 
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use super::generation::{SimpleApp, StreamingApp};
 use super::{AppBytes, Generation, Kind, Runtime};
 use crate::cluster_view::short;
 use crate::contract::{
@@ -113,7 +116,7 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
             app: name.clone(),
             cause: one_line(&error),
         })?;
-    let kind = kind(&name, &exports, &pre)?;
+    let world = World::of(&name, &exports, &pre)?;
 
     let text = digest.to_string();
     let release = ReleaseTag {
@@ -121,7 +124,8 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
         digest: text.into(),
     };
     let upgradable = exports.iter().any(|export| export.starts_with(UPGRADE));
-    let state_version = try_out(runtime, &name, &kind, &release, upgradable, &pre).await?;
+    let state_version = try_out(runtime, &name, &world, &release, upgradable, &pre).await?;
+    let kind = world.into_kind(&name, pre)?;
 
     Ok(Generation {
         runtime: runtime.clone(),
@@ -168,31 +172,42 @@ async fn compile(
     }
 }
 
-fn kind(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result<Kind, Refusal> {
-    let has = |interface: &str| exports.iter().any(|export| export.starts_with(interface));
-    let contract = |error: wasmtime::Error| Refusal::Contract {
-        app: app.to_owned(),
-        cause: one_line(&error),
-    };
-    if has(STREAMING) {
-        Ok(Kind::Streaming(
-            StreamingAppPre::new(pre.clone()).map_err(contract)?,
-        ))
-    } else if has(SIMPLE) {
-        Ok(Kind::Simple(
-            SimpleAppPre::new(pre.clone()).map_err(contract)?,
-        ))
-    } else if has(PLAIN) {
-        let plain = wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre.clone());
-        Ok(Kind::Plain(plain.map_err(contract)?))
-    } else {
-        let exports = match exports {
-            [] => "nothing".to_owned(),
-            some => some.join(", "),
+/// The world that a component fits, with the name of its handler.
+enum World {
+    Simple(String, SimpleAppPre<CallContext>),
+    Streaming(String, StreamingAppPre<CallContext>),
+    Plain(ProxyPre<CallContext>),
+}
+
+impl World {
+    fn of(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result<World, Refusal> {
+        let find = |interface: &str| exports.iter().find(|export| export.starts_with(interface)).cloned();
+        let contract =
+            |error: wasmtime::Error| Refusal::Contract { app: app.to_owned(), cause: one_line(&error) };
+        if let Some(handler) = find(STREAMING) {
+            Ok(World::Streaming(handler, StreamingAppPre::new(pre.clone()).map_err(contract)?))
+        } else if let Some(handler) = find(SIMPLE) {
+            Ok(World::Simple(handler, SimpleAppPre::new(pre.clone()).map_err(contract)?))
+        } else if find(PLAIN).is_some() {
+            Ok(World::Plain(ProxyPre::new(pre.clone()).map_err(contract)?))
+        } else {
+            let exports = match exports {
+                [] => "nothing".to_owned(),
+                some => some.join(", "),
+            };
+            Err(Refusal::NoHandler { app: app.to_owned(), exports })
+        }
+    }
+
+    fn into_kind(self, app: &str, pre: InstancePre<CallContext>) -> Result<Kind, Refusal> {
+        let found = match &self {
+            World::Simple(handler, _) => SimpleApp::find(pre, handler).map(Kind::Simple),
+            World::Streaming(handler, _) => StreamingApp::find(pre, handler).map(Kind::Streaming),
+            World::Plain(pre) => Some(Kind::Plain(pre.clone())),
         };
-        Err(Refusal::NoHandler {
+        found.ok_or_else(|| Refusal::Contract {
             app: app.to_owned(),
-            exports,
+            cause: "a function of its handler is missing".to_owned(),
         })
     }
 }
@@ -201,7 +216,7 @@ fn kind(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result
 async fn try_out(
     runtime: &Arc<Runtime>,
     app: &str,
-    kind: &Kind,
+    world: &World,
     release: &ReleaseTag,
     upgradable: bool,
     pre: &InstancePre<CallContext>,
@@ -224,10 +239,10 @@ async fn try_out(
             .map_err(|e| start(one_line(&e)))?;
         // A second instance, since only so are the interfaces of a kind loaded.
         let mut other = runtime.store(release.clone(), 0, 0);
-        match kind {
-            Kind::Simple(pre) => pre.instantiate_async(&mut other).await.map(drop),
-            Kind::Streaming(pre) => pre.instantiate_async(&mut other).await.map(drop),
-            Kind::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
+        match world {
+            World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
+            World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
+            World::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
         }
         .map_err(contract)?;
         if !upgradable {

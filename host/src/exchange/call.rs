@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::Trap;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
+use wasmtime::{Store, Trap};
 
 use crate::app::{Generation, Kind, Runtime};
 use crate::contract::http::{Field, Request};
@@ -61,45 +62,39 @@ pub(super) async fn call(
     let _instance = instance(runtime).await?;
     let mut store = runtime.store(generation.release.clone(), topics, timers);
     let slices = store.data().slices().clone();
-    let state = state.to_vec();
     let returned = {
         let running = pin!(async {
             match &generation.kind {
-                Kind::Streaming(pre) => {
-                    let app = pre.instantiate_async(&mut store).await?;
-                    let server = app.ace_raxx_server();
-                    match call {
+                Kind::Streaming(app) => {
+                    let instance = app.instantiate(&mut store).await?;
+                    let (step,): (Step,) = match call {
                         Call::Head(request) => {
-                            server.call_handle_head(&mut store, &request, &state).await
+                            call_in(&mut store, &instance, &app.handle_head, (&request, state)).await?
                         }
                         Call::Data(data) => {
-                            server.call_handle_data(&mut store, &data, &state).await
+                            call_in(&mut store, &instance, &app.handle_data, (&data[..], state)).await?
                         }
                         Call::Tail(fields) => {
-                            server.call_handle_tail(&mut store, &fields, &state).await
+                            call_in(&mut store, &instance, &app.handle_tail, (&fields[..], state)).await?
                         }
                         Call::Info(message) => {
-                            server.call_handle_info(&mut store, &message, &state).await
+                            call_in(&mut store, &instance, &app.handle_info, (&message, state)).await?
                         }
-                    }
+                    };
+                    Ok(step)
                 }
-                Kind::Simple(pre) => {
-                    let app = pre.instantiate_async(&mut store).await?;
-                    match call {
-                        Call::Head(request) => {
-                            let server = app.ace_raxx_simple_server();
-                            let response = server
-                                .call_handle_request(&mut store, &request, &state)
-                                .await?;
-                            Ok(Step::Done(response))
-                        }
-                        // A simple app is called once per exchange.
-                        _ => Ok(Step::Continue((Vec::new(), Vec::new()))),
+                Kind::Simple(app) => match call {
+                    Call::Head(request) => {
+                        let instance = app.instantiate(&mut store).await?;
+                        let parameters = (&request, state);
+                        let (response,) =
+                            call_in(&mut store, &instance, &app.handle_request, parameters).await?;
+                        Ok(Step::Done(response))
                     }
-                }
-                Kind::Plain(_) => Err(wasmtime::Error::msg(
-                    "a wasi:http component has no callbacks",
-                )),
+                    // A simple app is called once per exchange.
+                    _ => Ok(Step::Continue((Vec::new(), Vec::new()))),
+                },
+                Kind::Plain(_) => Err(wasmtime::Error::msg("a wasi:http component has no callbacks")),
             }
         });
         Metered::new(running, slices, Some(runtime.limits.wall)).await
@@ -113,6 +108,20 @@ pub(super) async fn call(
         Ok(Err(error)) => Err(failure(generation, store.data(), &error)),
         Err(_) => Err(Failure::Wall(runtime.limits.wall)),
     }
+}
+
+/// Calls one function of an instance.
+async fn call_in<P, R>(
+    store: &mut Store<CallContext>,
+    instance: &Instance,
+    function: &ComponentExportIndex,
+    parameters: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    instance.get_typed_func::<P, R>(&mut *store, function)?.call_async(store, parameters).await
 }
 
 /// A place for one instance. One is nearly always free.
@@ -151,7 +160,7 @@ pub(super) fn failure(
 }
 
 /// Logs what the guest wrote.
-pub(super) fn report_output(store: &wasmtime::Store<CallContext>, generation: &Generation) {
+pub(super) fn report_output(store: &Store<CallContext>, generation: &Generation) {
     let output = store.data().output();
     if output.is_empty() {
         return;
