@@ -1,5 +1,8 @@
 //! The macros that make a crate a component, and the way from the contract's
 //! types to an app's and back.
+//!
+//! The exported functions exist in wasm alone: their names, such as
+//! `ace:raxx/server@0.1.0#handle-head`, are none that a native linker takes.
 
 use crate::bindings::simple::exports::ace::raxx::simple_server;
 use crate::bindings::streaming::exports::ace::raxx::server;
@@ -28,6 +31,7 @@ macro_rules! export_simple {
         const _: () = {
             use $crate::bindings::simple::exports::ace::raxx::simple_server as __exports;
 
+            #[allow(dead_code)]
             struct __RaxxSimple;
 
             impl __exports::Guest for __RaxxSimple {
@@ -39,6 +43,7 @@ macro_rules! export_simple {
                 }
             }
 
+            #[cfg(target_arch = "wasm32")]
             $crate::bindings::simple::__export_simple!(
                 __RaxxSimple with_types_in $crate::bindings::simple
             );
@@ -71,6 +76,7 @@ macro_rules! export {
             use ::std::{string::String, vec::Vec};
             use $crate::bindings::streaming::exports::ace::raxx::server as __exports;
 
+            #[allow(dead_code)]
             struct __RaxxServer;
 
             impl __exports::Guest for __RaxxServer {
@@ -94,6 +100,7 @@ macro_rules! export {
                 }
             }
 
+            #[cfg(target_arch = "wasm32")]
             $crate::bindings::streaming::__export_streaming!(
                 __RaxxServer with_types_in $crate::bindings::streaming
             );
@@ -125,6 +132,7 @@ macro_rules! export_upgrade {
             use ::std::{result::Result, string::String, vec::Vec};
             use $crate::bindings::upgradable::exports::ace::raxx::upgrade as __exports;
 
+            #[allow(dead_code)]
             struct __RaxxUpgrade;
 
             impl __exports::Guest for __RaxxUpgrade {
@@ -141,6 +149,7 @@ macro_rules! export_upgrade {
                 }
             }
 
+            #[cfg(target_arch = "wasm32")]
             $crate::bindings::upgradable::__export_upgradable!(
                 __RaxxUpgrade with_types_in $crate::bindings::upgradable
             );

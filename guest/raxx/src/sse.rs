@@ -36,7 +36,7 @@ pub struct Event {
 /// An event of a type. Clients get it with `addEventListener(kind, …)`.
 /// Of a type with line breaks only the first line is kept.
 pub fn event(kind: &str) -> Event {
-    Event::empty().line("event: ", kind)
+    Event::empty().kind(kind)
 }
 
 /// An event without a type: clients get it with `onmessage`.
@@ -76,6 +76,11 @@ impl Event {
         Self {
             text: String::new(),
         }
+    }
+
+    /// The type, for an event that was begun without one.
+    pub fn kind(self, kind: &str) -> Self {
+        self.line("event: ", kind)
     }
 
     /// The id, which a client sends as `last-event-id` when it connects again.
