@@ -16,8 +16,8 @@ const SCRIPT: &str = include_str!("page/script.js");
 
 /// The hashes are of [`STYLE`] and [`SCRIPT`]; a test holds them to it.
 const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-LT+89hgPwwQUmvFvFBxmgUTZ5STVqhDwpHkeNEH3cpA='; \
-    script-src 'sha256-xwqV8FzwhGgfmXra1ozx7FzMFVifkdiT7VSRkJqPzcc='; \
+    style-src 'sha256-YAfxHdnlPzMuEWp/B3+9lRhZMZVJ8OHErmCJN3ReR5Q='; \
+    script-src 'sha256-bihzU3Xw/JgtjgCpORCXGDZWN0FQWkDqUnblbw5D+bw='; \
     connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

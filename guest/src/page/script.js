@@ -22,9 +22,14 @@ function show(li, node) {
   set(code, digest.slice(0, 12) || "none yet");
 }
 
+let lost = 0;
+
 function state(name, text) {
   get("state").dataset.state = name;
   set(get("state").firstElementChild, text);
+  // A short break, as when the code changes, is not worth a notice.
+  if (name !== "lost") { clearTimeout(lost); lost = 0; get("lost").hidden = true; }
+  else if (!lost) lost = setTimeout(() => { get("lost").hidden = false; }, 3000);
 }
 
 function onView(event) {
