@@ -31,7 +31,6 @@ macro_rules! export_simple {
         const _: () = {
             use $crate::bindings::simple::exports::ace::raxx::simple_server as __exports;
 
-            #[allow(dead_code)]
             struct __RaxxSimple;
 
             impl __exports::Guest for __RaxxSimple {
@@ -47,6 +46,10 @@ macro_rules! export_simple {
             $crate::bindings::simple::__export_simple!(
                 __RaxxSimple with_types_in $crate::bindings::simple
             );
+            // So that a native build sees the app used as well.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(__exports::Request, ::std::vec::Vec<u8>) -> __exports::Response =
+                <__RaxxSimple as __exports::Guest>::handle_request;
         };
     };
 }
@@ -76,7 +79,6 @@ macro_rules! export {
             use ::std::{string::String, vec::Vec};
             use $crate::bindings::streaming::exports::ace::raxx::server as __exports;
 
-            #[allow(dead_code)]
             struct __RaxxServer;
 
             impl __exports::Guest for __RaxxServer {
@@ -104,6 +106,10 @@ macro_rules! export {
             $crate::bindings::streaming::__export_streaming!(
                 __RaxxServer with_types_in $crate::bindings::streaming
             );
+            // So that a native build sees the app used as well.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(__exports::Request, Vec<u8>) -> __exports::Step =
+                <__RaxxServer as __exports::Guest>::handle_head;
         };
     };
 }
@@ -132,7 +138,6 @@ macro_rules! export_upgrade {
             use ::std::{result::Result, string::String, vec::Vec};
             use $crate::bindings::upgradable::exports::ace::raxx::upgrade as __exports;
 
-            #[allow(dead_code)]
             struct __RaxxUpgrade;
 
             impl __exports::Guest for __RaxxUpgrade {
@@ -153,6 +158,9 @@ macro_rules! export_upgrade {
             $crate::bindings::upgradable::__export_upgradable!(
                 __RaxxUpgrade with_types_in $crate::bindings::upgradable
             );
+            // So that a native build sees the app used as well.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn() -> u32 = <__RaxxUpgrade as __exports::Guest>::state_version;
         };
     };
 }
