@@ -66,3 +66,8 @@ pub use server::{Server, SimpleServer, Upgrade};
 pub use state::Postcard;
 pub use state::{State, StateError};
 pub use step::{Continue, Frame, Part, Step, continue_with};
+
+/// Runs the examples of the guide as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Guide;
