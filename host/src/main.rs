@@ -1,1 +1,2 @@
-fn main(){}
+//! The program `host`.
+fn main() {}

@@ -1,5 +1,7 @@
 //! The laboratory's own promises: what the tests of the host rest on.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails, in its helpers too.
+
 use anyhow::Result;
 use lab::wire::{Capture, Datagram, Forge};
 use lab::{Lan, Programs};

@@ -1,1 +1,37 @@
-//! x
+//! The core of discovery and membership, without IO: it takes time, bytes and
+//! a seed, and returns effects. The host's membership thread drives it with
+//! sockets and a clock; the tests drive a whole network of it in virtual time.
+//!
+//! [`Node`] is the state machine, [`Input`] all that can happen to it,
+//! [`Effect`] all that it wants done. A datagram goes
+//! `wire -> door -> node -> swim -> view`.
+
+mod boot;
+mod cidr;
+mod config;
+mod cookie;
+mod digest;
+mod io;
+mod keys;
+mod name;
+mod node;
+mod strange;
+mod time;
+mod view;
+
+pub use boot::Boot;
+pub use cidr::{Cidr, CidrError};
+pub use config::{Config, ConfigError};
+pub use cookie::{COOKIE_MAX, Cookie, CookieError};
+pub use digest::{Digest, DigestError};
+pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
+pub use keys::{Keys, KeysError};
+pub use name::{NAME_MAX, NameError, NodeName};
+pub use node::Node;
+pub use strange::{Counters, REFUSALS, Refusal};
+pub use time::Time;
+pub use view::{Member, View};
+
+/// The largest datagram that is sent or accepted, in bytes. It fits an
+/// Ethernet frame with room for a tunnel's header.
+pub const DATAGRAM_MAX: usize = 1400;

@@ -1,0 +1,109 @@
+//! A range of IPv4 addresses, written `10.10.10.0/24`.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// An IPv4 range. The bits behind the prefix are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cidr {
+    network: Ipv4Addr,
+    prefix: u8,
+}
+
+/// Why a range cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CidrError {
+    /// It is not written as `ADDRESS/PREFIX`.
+    #[error("`{0}` is not a range of IPv4 addresses; write it like 10.20.0.0/16")]
+    Form(String),
+    /// The prefix is longer than an address.
+    #[error("the prefix of a range of IPv4 addresses is 0 to 32, not {0}")]
+    Prefix(u8),
+}
+
+impl Cidr {
+    /// The range of the first `prefix` bits of `address`.
+    ///
+    /// # Errors
+    /// [`CidrError::Prefix`] if `prefix` is more than 32.
+    pub fn new(address: Ipv4Addr, prefix: u8) -> Result<Self, CidrError> {
+        if prefix > 32 {
+            return Err(CidrError::Prefix(prefix));
+        }
+        let network = Ipv4Addr::from_bits(address.to_bits() & mask(prefix));
+        Ok(Self { network, prefix })
+    }
+
+    /// The range of one address.
+    pub const fn single(address: Ipv4Addr) -> Self {
+        Self {
+            network: address,
+            prefix: 32,
+        }
+    }
+
+    /// Whether the address lies in it.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        address.to_bits() & mask(self.prefix) == self.network.to_bits()
+    }
+}
+
+fn mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    /// Reads `10.20.0.0/16`; an address alone is the range of that address.
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let form = || CidrError::Form(text.to_owned());
+        let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
+        let address: Ipv4Addr = address.parse().map_err(|_| form())?;
+        Cidr::new(address, prefix.parse().map_err(|_| form())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_its_addresses_and_no_others() {
+        let range: Cidr = "10.10.10.7/24".parse().expect("a range");
+        assert_eq!(range.to_string(), "10.10.10.0/24");
+        assert!(range.contains(Ipv4Addr::new(10, 10, 10, 255)));
+        assert!(!range.contains(Ipv4Addr::new(10, 10, 11, 0)));
+    }
+
+    #[test]
+    fn the_widest_and_the_narrowest_range_work() {
+        assert!(
+            "0.0.0.0/0"
+                .parse::<Cidr>()
+                .expect("all")
+                .contains(Ipv4Addr::BROADCAST)
+        );
+        let one: Cidr = "10.0.0.1".parse().expect("one");
+        assert!(one.contains(Ipv4Addr::new(10, 0, 0, 1)));
+        assert!(!one.contains(Ipv4Addr::new(10, 0, 0, 2)));
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        assert_eq!("10.0.0.0/33".parse::<Cidr>(), Err(CidrError::Prefix(33)));
+        for text in ["", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "::/0"] {
+            assert!(
+                matches!(text.parse::<Cidr>(), Err(CidrError::Form(_))),
+                "{text}"
+            );
+        }
+    }
+}

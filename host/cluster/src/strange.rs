@@ -1,0 +1,188 @@
+//! What is refused: counted by reason, and reported at most once per source
+//! and minute. Bounded, whatever comes in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use crate::{Effect, Time};
+
+/// Why a datagram was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// It is shorter or longer than any datagram of a cluster.
+    Size,
+    /// It does not begin like a datagram of a cluster, or of another version.
+    Version,
+    /// It comes from outside of the own subnet and every allowed range.
+    Source,
+    /// Its tag is wrong: another cookie, or a forgery.
+    Cookie,
+    /// Its tag is right but its sender claims another IP than it comes from.
+    Address,
+    /// It was meant for another node.
+    Receiver,
+    /// It was seen before, or is older than what the window still tells apart.
+    Replay,
+    /// Its sender has been followed by a later run of the same node.
+    Stale,
+    /// Its tag is right but its content cannot be read.
+    Content,
+}
+
+/// Every reason, in the order of [`Counters`].
+pub const REFUSALS: [Refusal; 9] = [
+    Refusal::Size,
+    Refusal::Version,
+    Refusal::Source,
+    Refusal::Cookie,
+    Refusal::Address,
+    Refusal::Receiver,
+    Refusal::Replay,
+    Refusal::Stale,
+    Refusal::Content,
+];
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Size => "no datagram of a cluster has this size",
+            Refusal::Version => "not a datagram of this version of the program",
+            Refusal::Source => "outside of the own subnet; --allow lets it in",
+            Refusal::Cookie => "wrong cookie",
+            Refusal::Address => "its name has another IP than it sends from",
+            Refusal::Receiver => "meant for another node",
+            Refusal::Replay => "seen before",
+            Refusal::Stale => "from an earlier run of its node",
+            Refusal::Content => "right cookie but unreadable; is it another version?",
+        })
+    }
+}
+
+/// How many datagrams were accepted, and refused for which reason, since the
+/// start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Accepted.
+    pub accepted: u64,
+    /// From a node that has not yet proven that it is live; it is asked to.
+    pub probation: u64,
+    /// Hellos that were not sent, because too many strangers came at once.
+    pub unanswered: u64,
+    refused: [u64; REFUSALS.len()],
+}
+
+impl Counters {
+    /// How many were refused for this reason.
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.refused[why as usize]
+    }
+
+    /// How many were refused at all.
+    pub fn refused_total(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+}
+
+/// The sources that are told apart. What comes from more of them at once is
+/// reported together.
+const SOURCES_MAX: usize = 256;
+
+/// How often one source is reported.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The bounded table of refused datagrams.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    pub(crate) counters: Counters,
+    sources: BTreeMap<Ipv4Addr, Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    reported: Time,
+    since: u64,
+}
+
+impl Strangers {
+    /// Counts a refused datagram. Says what to report, if it is time to.
+    pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
+        self.counters.refused[why as usize] += 1;
+        let mut shown = from;
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(from.ip()) {
+            self.sources
+                .retain(|_, source| now.since(source.reported) < QUIET);
+            if self.sources.len() >= SOURCES_MAX {
+                shown = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+            }
+        }
+        let count = match self.sources.get_mut(shown.ip()) {
+            Some(source) if now.since(source.reported) < QUIET => {
+                source.since += 1;
+                return None;
+            }
+            Some(source) => source.since + 1,
+            None => 1,
+        };
+        self.sources.insert(
+            *shown.ip(),
+            Source {
+                reported: now,
+                since: 0,
+            },
+        );
+        Some(Effect::Refused {
+            source: shown,
+            why,
+            count,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(n: u32) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from_bits(0x0a00_0000 + n), 8383)
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::from_start(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_source_is_reported_once_a_minute_with_how_many_there_were() {
+        let mut strangers = Strangers::default();
+        let reports: Vec<u64> = (0..180)
+            .filter_map(|s| strangers.refuse(at(s), source(1), Refusal::Cookie))
+            .map(|effect| match effect {
+                Effect::Refused { count, .. } => count,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(reports, [1, 60, 60]);
+        assert_eq!(strangers.counters.refused(Refusal::Cookie), 180);
+    }
+
+    #[test]
+    fn ten_thousand_sources_take_bounded_memory_and_few_reports() {
+        let mut strangers = Strangers::default();
+        let reports = (0..10_000)
+            .filter_map(|n| strangers.refuse(at(1), source(n), Refusal::Size))
+            .count();
+        assert_eq!(reports, SOURCES_MAX + 1);
+        assert_eq!(strangers.sources.len(), SOURCES_MAX + 1);
+        assert!(
+            strangers
+                .refuse(at(100), source(20_000), Refusal::Size)
+                .is_some()
+        );
+        assert!(
+            strangers.sources.len() < 3,
+            "sources are forgotten after a minute"
+        );
+        assert_eq!(strangers.counters.refused_total(), 10_001);
+    }
+}
