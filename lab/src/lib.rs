@@ -12,6 +12,8 @@
 //! | [`client`] | HTTP requests and server-sent events from any machine |
 //! | [`wire`] | capturing and forging datagrams |
 //! | [`cluster`] | nodes that are up, and what each of them lists |
+//! | [`events`] | what can happen to them, each as one function |
+//! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
 //! | [`figures`] | the table that `cargo xtask lab` prints |
 //!
@@ -21,11 +23,13 @@
 
 pub mod client;
 pub mod cluster;
+pub mod events;
 pub mod lan;
 pub mod netns;
 pub mod process;
 pub mod programs;
 pub mod skip;
+pub mod targets;
 pub mod wire;
 
 pub use client::{Answer, Sse};

@@ -1,7 +1,7 @@
 //! One network namespace: made, entered, removed.
 
 use anyhow::{Context, Result, bail};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ impl Netns {
     pub fn enter(&self) -> Result<()> {
         let path = Path::new(DIR).join(&self.name);
         let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("cannot enter {}", self.name))
     }
 
