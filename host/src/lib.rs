@@ -26,3 +26,4 @@ pub mod http;
 pub mod log;
 pub mod membership;
 pub mod net;
+pub mod node;
