@@ -97,8 +97,8 @@ pub struct Cli {
     /// Where this node keeps what outlives it: its run number, a generated
     /// cookie, compiled code
     ///
-    /// [default: a folder for each NAME@IP in /var/lib/host for root, else in
-    /// $XDG_STATE_HOME/host or ~/.local/state/host]
+    /// [default: a folder for each NAME@IP in /var/lib/ace-raxx for root, else in
+    /// $XDG_STATE_HOME/ace-raxx or ~/.local/state/ace-raxx]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 

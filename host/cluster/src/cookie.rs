@@ -63,7 +63,7 @@ impl Cookie {
     /// warned: no key derivation makes up for it.
     ///
     /// It is a low guess. A run of letters counts as words, of which people
-    /// use some 8000 (13 bits) for each six letters begun; other characters
+    /// use some 8000 (13 bits) for every eight letters begun; other characters
     /// count by their class; one that repeats or continues the one before it
     /// (`aaa`, `456`) counts one bit.
     pub fn strength_bits(&self) -> f64 {
@@ -104,7 +104,7 @@ impl Run {
     /// What the run is worth; the next one begins empty.
     fn end(&mut self, word: f64) -> f64 {
         let run = std::mem::take(self);
-        run.bits.min(f64::from(run.letters.div_ceil(6)) * word)
+        run.bits.min(f64::from(run.letters.div_ceil(8)) * word)
     }
 }
 

@@ -7,17 +7,27 @@
 //! `wire -> door -> node -> swim -> view`.
 
 mod boot;
+mod check;
 mod cidr;
 mod config;
 mod cookie;
 mod digest;
+mod door;
 mod io;
 mod keys;
+mod message;
 mod name;
 mod node;
+mod pace;
+mod peer;
+mod replay;
+mod roster;
 mod strange;
+mod swim;
+mod sync;
 mod time;
 mod view;
+mod wire;
 
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};

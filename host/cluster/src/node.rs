@@ -1,47 +1,188 @@
-//! The state machine of one node.
+//! The state machine of one node: what flows in, when it wants to be called,
+//! what flows out. Its parts follow the way of a datagram.
 
-use std::collections::VecDeque;
+mod beacon;
+mod hello;
+mod leave;
+mod members;
+mod receive;
+mod rivals;
+mod upkeep;
+mod vet;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use self::beacon::Schedule;
+use self::leave::Stage;
+use self::upkeep::{Seed, SyncPace};
+use crate::check::{Checks, Hint};
+use crate::door::Door;
+use crate::message::Message;
+use crate::pace::Pace;
+use crate::peer::Peer;
+use crate::replay::{Bucket, Nonces};
+use crate::roster::{Entry, Roster, Serves};
 use crate::strange::Strangers;
-use crate::{Boot, Config, Counters, Effect, Input, Keys, Member, Time, View};
+use crate::swim::{FocaSwim, Swim};
+use crate::wire::{self, Head};
+use crate::{Boot, Config, Counters, Effect, Input, Keys, Refusal, Time, View};
 
 /// One node of a cluster, without its sockets, clock and files.
 pub struct Node {
-    effects: VecDeque<Effect>,
-    view: Arc<View>,
+    config: Config,
+    keys: Keys,
+    me: Me,
+    rng: StdRng,
+    nonces: Nonces,
+    pace: Pace,
+    /// The caller's time and wall clock at the last call.
+    clock: Time,
+    wall_ms: u64,
+    stage: Stage,
+    door: Door,
+    roster: Roster,
+    swim: Box<dyn Swim>,
+    checks: Checks,
+    schedule: Schedule,
+    seeds: Vec<Seed>,
+    sync: SyncPace,
+    /// Limits the answers to strangers, all together.
+    hellos: Bucket,
     strangers: Strangers,
+    effects: VecDeque<Effect>,
+}
+
+/// What a node knows of itself.
+struct Me {
+    peer: Peer,
+    started: Time,
+    sequence: u64,
+    serves: Serves,
+    /// The boot numbers of this process, the newest ones.
+    boots: BTreeSet<Boot>,
+    /// When another run was found to be ahead of this one, lately.
+    overtaken: VecDeque<Time>,
 }
 
 impl Node {
-    /// A node that starts now. Its first effects store its boot number and
-    /// announce it. The seed must come from the operating system's generator.
-    pub fn new(config: Config, _keys: &Keys, _now: Time, _seed: u64) -> Self {
+    /// A node that starts now. Its first effect stores its boot number; its
+    /// first timer, due at once, announces it. The seed must come from the
+    /// operating system's generator.
+    pub fn new(config: Config, keys: &Keys, now: Time, seed: u64) -> Self {
+        Self::with_engine(config, keys, now, seed, |me, rng| {
+            Box::new(FocaSwim::new(me, rng))
+        })
+    }
+
+    /// The same with another failure detector.
+    fn with_engine(
+        config: Config,
+        keys: &Keys,
+        now: Time,
+        seed: u64,
+        engine: impl FnOnce(Peer, StdRng) -> Box<dyn Swim>,
+    ) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
         let boot = Boot::at_start(config.boot_stored, config.wall_ms);
-        let me = Member {
-            name: config.name,
-            boot,
+        let peer = Peer {
+            name: config.name.clone(),
+            port: config.cluster_port,
             http: config.http,
-            since_ms: config.wall_ms,
-            release: None,
+            boot,
+            run: rng.random(),
         };
-        Self {
-            effects: VecDeque::from([Effect::StoreBoot(boot)]),
-            view: Arc::new(View {
-                version: 1,
-                members: vec![me],
-            }),
+        let entry = Entry {
+            peer: peer.clone(),
+            serves: Serves::default(),
+            since_ms: config.wall_ms,
+            gone: None,
+        };
+        let mut node = Self {
+            swim: engine(peer.clone(), StdRng::seed_from_u64(rng.random())),
+            nonces: Nonces::new(now, &mut rng),
+            pace: Pace::new(now),
+            clock: now,
+            wall_ms: config.wall_ms,
+            stage: Stage::Running,
+            door: Door::default(),
+            roster: Roster::new(entry),
+            checks: Checks::default(),
+            schedule: Schedule::starting(now),
+            seeds: config
+                .join
+                .iter()
+                .map(|&address| Seed::new(address, now))
+                .collect(),
+            sync: SyncPace::starting(now),
+            hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
             strangers: Strangers::default(),
+            effects: VecDeque::from([Effect::StoreBoot(boot)]),
+            me: Me {
+                peer,
+                started: now,
+                sequence: 0,
+                serves: Serves::default(),
+                boots: BTreeSet::from([boot]),
+                overtaken: VecDeque::new(),
+            },
+            config,
+            keys: keys.clone(),
+            rng,
+        };
+        node.publish();
+        node
+    }
+
+    /// Takes in what has happened. `now` must not go back. `wall_ms` is the
+    /// wall clock in milliseconds since 1970-01-01 UTC; it only serves to show
+    /// since when a member is up.
+    pub fn handle(&mut self, now: Time, wall_ms: u64, input: Input<'_>) {
+        self.clock = now;
+        self.wall_ms = wall_ms;
+        let now = self.pace.enter(now, self.due());
+        match (&self.stage, input) {
+            (Stage::Ended, Input::Leave) => self.effects.push_back(Effect::Departed),
+            (Stage::Ended, _) => {}
+            (Stage::Leaving { .. }, Input::Timer) => self.say_leave(now),
+            (Stage::Leaving { .. }, _) => {}
+            (Stage::Running, input) => self.run(now, input),
+        }
+        self.publish();
+    }
+
+    fn run(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Datagram { from, bytes } => self.datagram(now, from, bytes),
+            Input::Timer => self.timer(now),
+            Input::Unreachable { ip } => self.doubt(now, ip, None, Hint::Unreachable),
+            Input::Release(digest) => self.release(now, digest),
+            Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
+            Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
+            Input::Leave => self.leave(now),
         }
     }
 
-    /// Takes in what has happened. `wall_ms` is the wall clock in milliseconds
-    /// since 1970-01-01 UTC; it only serves to show since when a member is up.
-    pub fn handle(&mut self, _now: Time, _wall_ms: u64, _input: Input<'_>) {}
-
-    /// When to hand in the next [`Input::Timer`].
+    /// When to hand in the next [`Input::Timer`]; none once the node has left.
     pub fn next_timer(&self) -> Option<Time> {
-        None
+        self.due().map(|due| self.pace.outer(due))
+    }
+
+    fn due(&self) -> Option<Time> {
+        match self.stage {
+            Stage::Ended => None,
+            Stage::Leaving { next, .. } => Some(next),
+            Stage::Running => [self.schedule.due(), self.swim.due(), self.checks.due()]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
     }
 
     /// The next thing that is to be done. To be asked until there is none,
@@ -52,11 +193,59 @@ impl Node {
 
     /// The members now.
     pub fn view(&self) -> Arc<View> {
-        self.view.clone()
+        self.roster.view()
+    }
+
+    /// The present boot number of this node.
+    pub fn boot(&self) -> Boot {
+        self.me.peer.boot
     }
 
     /// What came in and was refused, since the start.
     pub fn counters(&self) -> &Counters {
         &self.strangers.counters
+    }
+
+    fn publish(&mut self) {
+        if let Some(view) = self.roster.publish() {
+            self.effects.push_back(Effect::View(view));
+        }
+    }
+
+    fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) {
+        let report = self.strangers.refuse(now, from, why);
+        self.effects.extend(report);
+    }
+
+    /// Sends a message to one node.
+    fn send(&mut self, to: SocketAddrV4, message: &Message<'_>) {
+        if let Some(bytes) = self.seal(Some(*to.ip()), message) {
+            self.effects.push_back(Effect::Send { to, bytes });
+        }
+    }
+
+    /// Sends a message to whoever hears broadcasts, if there are any.
+    fn broadcast(&mut self, message: &Message<'_>) {
+        if self.config.broadcast.is_some()
+            && let Some(bytes) = self.seal(None, message)
+        {
+            self.effects.push_back(Effect::Broadcast { bytes });
+        }
+    }
+
+    fn seal(&mut self, receiver: Option<Ipv4Addr>, message: &Message<'_>) -> Option<Bytes> {
+        self.me.sequence += 1;
+        let head = Head {
+            source: self.me.peer.ip(),
+            receiver,
+            boot: self.me.peer.boot,
+            sequence: self.me.sequence,
+        };
+        wire::seal(&self.keys, &head, message)
+    }
+
+    fn jitter(&mut self, base: Duration, per_cent: u32) -> Duration {
+        let spread = base * per_cent / 100;
+        base - spread + 2 * spread.mul_f64(self.rng.random::<f64>())
     }
 }

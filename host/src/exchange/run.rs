@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::call::{self, Call, Failure, Returned};
 use super::mailbox::{Mailbox, Subscriptions};
-use super::outlet::{Outlet, outlet};
+use super::outlet::{HIGH_WATER, Outlet, outlet};
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, headless, not_implemented};
 use crate::app::Generation;
@@ -61,7 +61,8 @@ pub(super) struct Exchange {
     answer: Option<oneshot::Sender<http::Response<Body>>>,
     /// Where data goes; none before the head.
     outlet: Option<Outlet>,
-    /// Whether callbacks were held back because the outlet was full.
+    /// Whether the last callback left so much output that no other may run
+    /// before it has gone.
     held_back: bool,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
@@ -145,8 +146,11 @@ impl Exchange {
 
     /// Waits for what comes next.
     async fn next(&mut self) -> Result<Event, Ended> {
-        if !self.output_room().await {
-            return Ok(Event::ClientGone);
+        if let (Some(outlet), true) = (&self.outlet, std::mem::take(&mut self.held_back)) {
+            return Ok(match outlet.drained().await {
+                true => Event::Call(Call::Info(Message::Writable)),
+                false => Event::ClientGone,
+            });
         }
         let can_answer = self.answer.is_none()
             || self.body.is_some()
@@ -155,9 +159,6 @@ impl Exchange {
             || !self.timers.is_empty();
         if !can_answer {
             return Err(Ended::Stuck);
-        }
-        if std::mem::take(&mut self.held_back) {
-            return Ok(Event::Call(Call::Info(Message::Writable)));
         }
         let timer = self
             .timers
@@ -196,18 +197,6 @@ impl Exchange {
         Ok(event)
     }
 
-    /// Waits until output may be produced again. Returns whether the client
-    /// is still there to read it.
-    async fn output_room(&mut self) -> bool {
-        match &self.outlet {
-            Some(outlet) if outlet.is_full() => {
-                self.held_back = true;
-                outlet.drained().await
-            }
-            _ => true,
-        }
-    }
-
     /// Checks and sends what a callback returned, keeps its state, and puts
     /// its effects into force.
     fn take(&mut self, returned: Returned) -> Result<(), Ended> {
@@ -222,9 +211,16 @@ impl Exchange {
                     return Err(Ended::State(state.len(), limit));
                 }
                 self.state = state.into();
+                // Counted without what the connection takes meanwhile, so that
+                // an app that fills the queue can rely on `writable`.
+                let mut waiting = self.outlet.as_ref().map_or(0, Outlet::waiting);
                 for part in parts {
+                    if let Part::Data(data) = &part {
+                        waiting = waiting.saturating_add(data.len());
+                    }
                     self.send(part)?;
                 }
+                self.held_back = waiting >= HIGH_WATER;
             }
         }
         for effect in returned.effects {

@@ -1,0 +1,242 @@
+//! Who is let in. A run of a node is on probation until it has echoed a nonce
+//! of ours; from then on its datagrams pass if their sequence number is new.
+//! What flows in are envelopes, what comes out is whether to listen.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::message::Beacon;
+use crate::replay::{Bucket, Window};
+use crate::wire::Head;
+use crate::{Boot, Time};
+
+/// The nodes that are told apart. Only holders of the cookie get in here, so
+/// it is a limit for a cluster that has gone mad, not for a stranger.
+pub(crate) const CONTACTS_MAX: usize = 4096;
+
+/// How long a node is remembered after the last word from it, when the table
+/// is full. Forgetting it is safe: it would be on probation again.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// How long a run that is up and was heard blocks a new run of the same node:
+/// longer than two beacons take, so that two machines with one name show even
+/// where a beacon is lost.
+pub(crate) const HOLD: Duration = Duration::from_millis(2300);
+
+/// A new run that is not heard of any more is forgotten.
+const RIVAL_LIFE: Duration = Duration::from_secs(5);
+
+/// The table of nodes that were heard.
+#[derive(Debug, Default)]
+pub(crate) struct Door {
+    contacts: BTreeMap<Ipv4Addr, Contact>,
+}
+
+/// A node that was heard.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    /// The run that has proven itself live.
+    pub(crate) admitted: Option<Admitted>,
+    /// Another run that has, while the admitted one may still be there.
+    pub(crate) rival: Option<Rival>,
+    /// Limits how often it is answered.
+    pub(crate) hellos: Bucket,
+    touched: Time,
+}
+
+/// A run that has proven itself live.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) boot: Boot,
+    pub(crate) run: u64,
+    window: Window,
+    /// When anything of it was accepted last.
+    pub(crate) heard: Time,
+    /// When a broadcast of it was accepted last.
+    pub(crate) broadcast: Option<Time>,
+    /// Its process started so long before the core did, or after.
+    pub(crate) uptime: Uptime,
+    pub(crate) nonce: u64,
+    /// How many of its beacons in a row had another state hash than ours.
+    pub(crate) odd: u8,
+    /// How long it may be silent before it is asked whether it is there.
+    pub(crate) patience: Duration,
+}
+
+/// How long a process had run at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uptime {
+    pub(crate) was: Duration,
+    pub(crate) at: Time,
+}
+
+impl Uptime {
+    pub(crate) fn now(&self, now: Time) -> Duration {
+        self.was + now.since(self.at)
+    }
+}
+
+/// A second run of a node whose first one may still be there.
+#[derive(Debug)]
+pub(crate) struct Rival {
+    pub(crate) about: Beacon,
+    pub(crate) head: Head,
+    pub(crate) heard: Time,
+    /// When the first run was last found to be there too; at first, when this
+    /// one was found.
+    pub(crate) contested: Time,
+}
+
+/// What to do with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// It is new, and of the run that was let in.
+    Accepted,
+    /// It is of that run, but was seen before or may have been.
+    Replay,
+    /// It is of an earlier run.
+    Stale,
+    /// It is of a run that has not proven itself yet.
+    Probation,
+}
+
+impl Door {
+    /// Decides about a datagram whose envelope is right.
+    pub(crate) fn pass(&mut self, now: Time, head: &Head) -> Pass {
+        let Some(contact) = self.contacts.get_mut(&head.source) else {
+            return Pass::Probation;
+        };
+        let Some(admitted) = &mut contact.admitted else {
+            return Pass::Probation;
+        };
+        match head.boot.cmp(&admitted.boot) {
+            std::cmp::Ordering::Less => Pass::Stale,
+            std::cmp::Ordering::Greater => Pass::Probation,
+            std::cmp::Ordering::Equal if admitted.window.accept(head.sequence) => {
+                admitted.heard = now;
+                contact.touched = now;
+                if head.receiver.is_none() {
+                    admitted.broadcast = Some(now);
+                }
+                Pass::Accepted
+            }
+            std::cmp::Ordering::Equal => Pass::Replay,
+        }
+    }
+
+    /// Lets a run in that has proven itself with this datagram. False if there
+    /// is no room.
+    pub(crate) fn admit(
+        &mut self,
+        now: Time,
+        head: &Head,
+        about: &Beacon,
+        patience: Duration,
+    ) -> bool {
+        let Some(contact) = self.contact(now, head.source) else {
+            return false;
+        };
+        contact.rival = None;
+        contact.admitted = Some(Admitted {
+            boot: head.boot,
+            run: about.peer.run,
+            window: Window::starting_at(head.sequence),
+            heard: now,
+            broadcast: None,
+            uptime: Uptime {
+                was: Duration::from_millis(about.uptime_ms),
+                at: now,
+            },
+            nonce: about.nonce,
+            odd: 0,
+            patience,
+        });
+        true
+    }
+
+    /// The record of a node, made if there is room for it.
+    pub(crate) fn contact(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Contact> {
+        if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&ip) {
+            self.contacts
+                .retain(|_, contact| now.since(contact.touched) < FORGET);
+            if self.contacts.len() >= CONTACTS_MAX {
+                return None;
+            }
+        }
+        let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
+            admitted: None,
+            rival: None,
+            hellos: Bucket::full(now, HELLOS_AT_ONCE),
+            touched: now,
+        });
+        Some(contact)
+    }
+
+    /// The run of this node that was let in.
+    pub(crate) fn admitted(&self, ip: Ipv4Addr) -> Option<&Admitted> {
+        self.contacts.get(&ip)?.admitted.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn admitted_mut(&mut self, ip: Ipv4Addr) -> Option<&mut Admitted> {
+        self.contacts.get_mut(&ip)?.admitted.as_mut()
+    }
+
+    /// Whether this very run was let in and heard within so long.
+    pub(crate) fn heard(&self, now: Time, ip: Ipv4Addr, boot: Boot, within: Duration) -> bool {
+        self.admitted(ip)
+            .is_some_and(|admitted| admitted.boot == boot && now.since(admitted.heard) < within)
+    }
+
+    /// Notes that a second run of a node has proven itself with this datagram.
+    pub(crate) fn note_rival(&mut self, now: Time, head: Head, about: Beacon) {
+        let Some(contact) = self.contact(now, head.source) else {
+            return;
+        };
+        match &mut contact.rival {
+            Some(rival) if rival.about.peer == about.peer => {
+                (rival.about, rival.head, rival.heard) = (about, head, now);
+            }
+            rival => {
+                *rival = Some(Rival {
+                    about,
+                    head,
+                    heard: now,
+                    contested: now,
+                });
+            }
+        }
+    }
+
+    /// The second run of this node, if there is one.
+    pub(crate) fn rival_mut(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Rival> {
+        let contact = self.contacts.get_mut(&ip)?;
+        contact
+            .rival
+            .take_if(|rival| now.since(rival.heard) >= RIVAL_LIFE);
+        contact.rival.as_mut()
+    }
+
+    /// The nodes of which a second run waits although the first has not been
+    /// heard for longer than a beacon takes.
+    pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
+        let waits = |contact: &&Contact| {
+            let silent = |admitted: &Admitted| now.since(admitted.heard) >= HOLD;
+            contact.rival.is_some() && contact.admitted.as_ref().is_none_or(silent)
+        };
+        let rivals = self.contacts.values().filter(waits);
+        rivals
+            .filter_map(|contact| contact.rival.as_ref().map(|r| r.head.source))
+            .collect()
+    }
+
+    /// Takes out the second run of this node.
+    pub(crate) fn take_rival(&mut self, ip: Ipv4Addr) -> Option<Rival> {
+        self.contacts.get_mut(&ip)?.rival.take()
+    }
+}
+
+/// How many answers one node gets at once, and how often one more.
+pub(crate) const HELLOS_AT_ONCE: u32 = 6;
+pub(crate) const HELLOS_EVERY: Duration = Duration::from_millis(50);

@@ -1,0 +1,203 @@
+//! Members coming and going: what the failure detector says, what others say,
+//! and what this node makes sure of by itself.
+
+use std::net::Ipv4Addr;
+
+use super::Node;
+use super::vet::{HEARD, Vet};
+use crate::check::{CheckStep, Hint};
+use crate::message::{Message, Verdict};
+use crate::peer::Peer;
+use crate::roster::{Entry, Serves};
+use crate::swim::{Record, SwimEvent};
+use crate::{Boot, DownReason, Effect, Time, UpReason};
+
+impl Node {
+    /// Takes in a datagram of SWIM. False if it cannot be read.
+    pub(super) fn gossip(&mut self, now: Time, from: (Ipv4Addr, Boot), bytes: &[u8]) -> bool {
+        let mut vet = Vet::new(now, &self.config, &self.me.peer, &self.door, &self.roster);
+        let read = self
+            .swim
+            .packet(now, from, bytes, &mut |record| vet.believes(record));
+        let doubts = vet.doubts;
+        self.heed_swim(now, false);
+        self.doubt_all(now, doubts);
+        read.is_ok()
+    }
+
+    /// Takes in records that came in another way.
+    pub(super) fn learn(&mut self, now: Time, mut records: Vec<Record>) {
+        let mut vet = Vet::new(now, &self.config, &self.me.peer, &self.door, &self.roster);
+        records.retain(|record| vet.believes(record));
+        let doubts = vet.doubts;
+        self.swim.learn(now, records);
+        self.heed_swim(now, false);
+        self.doubt_all(now, doubts);
+    }
+
+    fn doubt_all(&mut self, now: Time, doubts: Vec<(Ipv4Addr, Boot)>) {
+        for (ip, boot) in doubts {
+            self.doubt(now, ip, Some(boot), Hint::Hearsay);
+        }
+    }
+
+    /// Lets SWIM do what is due.
+    pub(super) fn run_swim(&mut self, now: Time) {
+        let door = &self.door;
+        self.swim.timer(now, &|peer: &Peer| {
+            door.heard(now, peer.ip(), peer.boot, HEARD)
+        });
+        self.heed_swim(now, true);
+    }
+
+    /// Carries out what SWIM wants, and takes in what it has found out.
+    /// `decided`: by itself, so others are to be told.
+    pub(super) fn heed_swim(&mut self, now: Time, decided: bool) {
+        let events: Vec<SwimEvent> = std::iter::from_fn(|| self.swim.poll()).collect();
+        let defunct = events
+            .iter()
+            .any(|event| matches!(event, SwimEvent::Defunct));
+        for (at, event) in events.iter().enumerate() {
+            match event {
+                // Nobody listens to a run that is held for down.
+                SwimEvent::Send { .. } if defunct => {}
+                SwimEvent::Send { to, bytes } => self.send(to.address(), &Message::Swim(bytes)),
+                SwimEvent::Up(peer) => self.up(now, peer),
+                SwimEvent::Replaced { old, new } => {
+                    let down =
+                        |later: &SwimEvent| matches!(later, SwimEvent::Down(p, _) if p == new);
+                    let goes_down = events[at..].iter().any(down);
+                    self.replaced(now, old, new, goes_down);
+                }
+                SwimEvent::Down(peer, reason) => self.down(now, peer, *reason, decided),
+                SwimEvent::Defunct => {}
+            }
+        }
+        if defunct {
+            self.raise(now, self.me.peer.boot);
+        }
+    }
+
+    fn up(&mut self, now: Time, peer: &Peer) {
+        let ip = peer.ip();
+        let before = self.roster.get(ip);
+        let reason = if before.is_some() {
+            UpReason::Returned
+        } else {
+            UpReason::Joined
+        };
+        let same_process = before.filter(|entry| entry.peer.run == peer.run);
+        let serves = same_process.map_or(Serves::default(), |entry| entry.serves);
+        self.enter(peer, serves, reason);
+        if self
+            .door
+            .admitted(ip)
+            .is_none_or(|admitted| admitted.boot != peer.boot)
+        {
+            self.hello(now, peer.address(), peer.boot, 0, true);
+        }
+    }
+
+    /// Another run of a node has taken the place of one.
+    fn replaced(&mut self, now: Time, old: &Peer, new: &Peer, goes_down: bool) {
+        let Some(entry) = self.roster.get(new.ip()) else {
+            return;
+        };
+        if !entry.is_up() || goes_down || old.run == new.run {
+            // Nothing that anyone outside should hear of: it was down and may
+            // come up next, or is the same process under a new number.
+            self.roster.update(new.ip(), |entry| {
+                if entry.peer.run != new.run {
+                    entry.serves = Serves::default();
+                }
+                entry.peer = new.clone();
+            });
+            return;
+        }
+        self.enter(new, Serves::default(), UpReason::Restarted);
+        self.promote(now, new.ip());
+    }
+
+    fn enter(&mut self, peer: &Peer, serves: Serves, reason: UpReason) {
+        let entry = Entry {
+            peer: peer.clone(),
+            serves,
+            since_ms: self.wall_ms,
+            gone: None,
+        };
+        self.effects.push_back(Effect::Up {
+            member: entry.member(),
+            reason,
+        });
+        self.roster.put(entry);
+    }
+
+    fn down(&mut self, now: Time, peer: &Peer, reason: DownReason, decided: bool) {
+        let (ip, boot) = (peer.ip(), peer.boot);
+        self.checks.clear(ip);
+        if let Some(entry) = self.roster.up(ip).filter(|entry| entry.peer.boot == boot) {
+            self.effects.push_back(Effect::Down {
+                member: entry.member(),
+                reason,
+            });
+            self.roster.update(ip, |entry| entry.gone = Some(now));
+        }
+        if decided {
+            self.broadcast(&Message::Verdict(Verdict {
+                ip,
+                boot,
+                why: reason.into(),
+            }));
+        }
+        self.promote(now, ip);
+    }
+
+    /// Takes a run for down.
+    pub(super) fn declare(
+        &mut self,
+        now: Time,
+        ip: Ipv4Addr,
+        boot: Boot,
+        reason: DownReason,
+        decided: bool,
+    ) {
+        let Some(entry) = self.roster.up(ip).filter(|entry| entry.peer.boot == boot) else {
+            return;
+        };
+        self.swim
+            .learn(now, vec![Record::down(entry.peer.clone(), reason)]);
+        self.heed_swim(now, decided);
+    }
+
+    /// Takes in a hint that a node may be gone; the run that is up, if none is
+    /// given.
+    pub(super) fn doubt(&mut self, now: Time, ip: Ipv4Addr, boot: Option<Boot>, hint: Hint) {
+        let Some(entry) = self.roster.up(ip) else {
+            return;
+        };
+        let up = entry.peer.boot;
+        let waiting = self.door.rival_mut(now, ip).is_some();
+        // Where two machines have one IP, a probe may reach the wrong one: who
+        // is there then shows in what is heard.
+        if ip != self.me.peer.ip() && boot.is_none_or(|boot| boot == up) && !waiting {
+            self.checks.doubt(now, ip, up, hint);
+            self.run_checks(now);
+        }
+    }
+
+    /// Sends the probes that are due, and gives the verdicts.
+    pub(super) fn run_checks(&mut self, now: Time) {
+        while let Some(step) = self.checks.step(now) {
+            match step {
+                CheckStep::Probe { ip, boot } => {
+                    if let Some(entry) = self.roster.up(ip).filter(|e| e.peer.boot == boot) {
+                        self.send(entry.peer.address(), &Message::Probe { boot });
+                    }
+                }
+                CheckStep::Verdict { ip, boot, reason } => {
+                    self.declare(now, ip, boot, reason, true);
+                }
+            }
+        }
+    }
+}

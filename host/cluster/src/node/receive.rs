@@ -1,0 +1,136 @@
+//! The way of a datagram: envelope, door, message. One function for each step.
+
+use std::net::SocketAddrV4;
+
+use super::Node;
+use crate::door::{Pass, Uptime};
+use crate::message::{Beacon, Cause, Hello, Message, Verdict};
+use crate::roster::Serves;
+use crate::swim::Record;
+use crate::wire::{self, Head};
+use crate::{DownReason, Refusal, TakenEvidence, Time};
+
+impl Node {
+    pub(super) fn datagram(&mut self, now: Time, from: SocketAddrV4, bytes: &[u8]) {
+        let (me, allows) = (self.me.peer.ip(), |ip| self.config.allows(ip));
+        let (head, payload) = match wire::open(&self.keys, allows, me, *from.ip(), bytes) {
+            Ok(opened) => opened,
+            Err(why) => return self.refuse(now, from, why),
+        };
+        if head.source == me {
+            return self.own_name(now, from, &head, payload);
+        }
+        match self.door.pass(now, &head) {
+            Pass::Accepted => self.accepted(now, from, &head, payload),
+            pass => self.not_admitted(now, from, &head, payload, pass),
+        }
+    }
+
+    /// A new datagram of a run that was let in.
+    fn accepted(&mut self, now: Time, from: SocketAddrV4, head: &Head, payload: &[u8]) {
+        let ip = head.source;
+        self.checks.clear(ip);
+        self.contest(now, from);
+        let Some(message) = Message::read(payload) else {
+            return self.refuse(now, from, Refusal::Content);
+        };
+        if message
+            .about()
+            .is_some_and(|about| !speaks_for(about, head))
+        {
+            return self.refuse(now, from, Refusal::Address);
+        }
+        self.strangers.counters.accepted += 1;
+        match message {
+            Message::Beacon(about) => self.beacon(now, from, about),
+            Message::Hello(hello) => self.greeted(now, from, hello),
+            Message::Swim(bytes) => {
+                if !self.gossip(now, (ip, head.boot), bytes) {
+                    self.refuse(now, from, Refusal::Content);
+                }
+            }
+            Message::Verdict(verdict) => self.verdict(now, verdict),
+            Message::Leave => self.declare(now, ip, head.boot, DownReason::Left, false),
+            Message::Probe { boot } if boot == self.me.peer.boot => self.send(from, &Message::Ack),
+            // The probe is for another run of this node; that the answer to
+            // one came was noted at the door.
+            Message::Probe { .. } | Message::Ack => {}
+            Message::Taken { ip, boot, echo } => self.taken(head, ip, boot, echo),
+        }
+    }
+
+    /// A node that was let in says who it is and what it knows.
+    pub(super) fn beacon(&mut self, now: Time, from: SocketAddrV4, about: Beacon) {
+        let (ip, boot, run) = (about.peer.ip(), about.peer.boot, about.peer.run);
+        if let Some(admitted) = self.door.admitted_mut(ip) {
+            let was = std::time::Duration::from_millis(about.uptime_ms);
+            admitted.uptime = Uptime { was, at: now };
+            admitted.nonce = about.nonce;
+        }
+        let serves = Serves {
+            release: about.release,
+            revision: about.revision,
+        };
+        if !self.roster.is_up(ip, boot) {
+            if super::vet::has_room(&self.roster, ip)
+                && self.roster.get(ip).is_none_or(|e| e.peer.boot != boot)
+            {
+                self.swim.learn(now, vec![Record::alive(about.peer)]);
+                self.heed_swim(now, false);
+            }
+            if !self.roster.is_up(ip, boot) {
+                // It is held for down, or for an earlier run: it has to know.
+                self.hello(now, from, boot, about.nonce, false);
+            }
+        }
+        self.roster.serve(ip, run, serves);
+        self.compare(now, ip, about.state_hash);
+    }
+
+    /// A node that was let in answered, or asks for an answer.
+    pub(super) fn greeted(&mut self, now: Time, from: SocketAddrV4, hello: Hello) {
+        let (boot, nonce) = (hello.about.peer.boot, hello.about.nonce);
+        self.beacon(now, from, hello.about);
+        if hello.want_echo {
+            self.hello(now, from, boot, nonce, false);
+        }
+        if let Some(known) = hello.known
+            && self.nonces.accepts(hello.echo)
+        {
+            self.told(now, known);
+        }
+    }
+
+    /// Another node has made sure that a run is down.
+    fn verdict(&mut self, now: Time, verdict: Verdict) {
+        let Verdict { ip, boot, why } = verdict;
+        if ip == self.me.peer.ip() {
+            if boot == self.me.peer.boot && self.hellos.take(now, 1, super::upkeep::SECOND) {
+                self.announce(now);
+            }
+        } else if why != Cause::Left && self.door.heard(now, ip, boot, super::vet::HEARD) {
+            self.doubt(now, ip, Some(boot), crate::check::Hint::Hearsay);
+        } else {
+            self.declare(now, ip, boot, why.into(), false);
+        }
+    }
+
+    /// A node says that a machine uses a name that was in use.
+    pub(super) fn taken(
+        &mut self,
+        head: &Head,
+        ip: std::net::Ipv4Addr,
+        boot: crate::Boot,
+        echo: u64,
+    ) {
+        let me = &self.me.peer;
+        if (ip, boot) == (me.ip(), me.boot) && self.nonces.accepts(echo) {
+            self.name_taken(TakenEvidence::Witness(head.source));
+        }
+    }
+}
+
+/// Whether what a node says of itself agrees with its envelope.
+pub(super) fn speaks_for(about: &Beacon, head: &Head) -> bool {
+    (about.peer.ip(), about.peer.boot) == (head.source, head.boot)
+}

@@ -1,0 +1,185 @@
+//! Runs that were not let in: strangers, later and earlier runs of a known
+//! node, and second machines with a name that is in use.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use super::Node;
+use super::receive::speaks_for;
+use crate::door::{Pass, Rival};
+use crate::message::{Beacon, Hello, Message};
+use crate::wire::Head;
+use crate::{Boot, Refusal, TakenEvidence, Time};
+
+/// A datagram of the first run that comes so long after the second one was
+/// found was not on its way before: both are there.
+const CONTEST: Duration = Duration::from_millis(300);
+
+/// How long a node may be silent before it is asked whether it is there: at
+/// least, and how much more by chance, so that not all ask at once.
+const PATIENCE: Duration = Duration::from_millis(1300);
+const PATIENCE_MORE: u64 = 400;
+
+impl Node {
+    /// A datagram with a right envelope of a run that was not let in, or one
+    /// that was seen before.
+    pub(super) fn not_admitted(
+        &mut self,
+        now: Time,
+        from: SocketAddrV4,
+        head: &Head,
+        payload: &[u8],
+        pass: Pass,
+    ) {
+        let Some(message) = Message::read(payload) else {
+            return self.refuse(now, from, Refusal::Content);
+        };
+        if message
+            .about()
+            .is_some_and(|about| !speaks_for(about, head))
+        {
+            return self.refuse(now, from, Refusal::Address);
+        }
+        match pass {
+            Pass::Replay => self.refuse(now, from, Refusal::Replay),
+            Pass::Stale => self.refuse(now, from, Refusal::Stale),
+            Pass::Probation | Pass::Accepted => self.strangers.counters.probation += 1,
+        }
+        match message {
+            Message::Hello(hello) if self.nonces.accepts(hello.echo) => {
+                self.proven(now, from, head, hello, pass);
+            }
+            Message::Taken { ip, boot, echo } => self.taken(head, ip, boot, echo),
+            _ if pass == Pass::Replay => {}
+            message => {
+                let nonce = message.about().map_or(0, |about| about.nonce);
+                self.hello(now, from, head.boot, nonce, true);
+            }
+        }
+    }
+
+    /// A run has shown that it is live.
+    fn proven(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello, pass: Pass) {
+        let ip = head.source;
+        let about = &hello.about;
+        let first = self.door.admitted(ip);
+        if first.is_some_and(|first| first.boot == head.boot && first.run == about.peer.run) {
+            return;
+        }
+        // The same process under a new number is not a second one.
+        let same_process = first.is_some_and(|first| first.run == about.peer.run);
+        let first_boot = first.map(|first| first.boot);
+        if !same_process && first_boot.is_some_and(|boot| self.may_be_there(now, ip, boot)) {
+            self.checks.clear(ip);
+            self.door.note_rival(now, *head, hello.about);
+        } else if pass == Pass::Probation {
+            self.admit(now, from, head, hello);
+        } else {
+            // An earlier number than one that this node had before.
+            self.hello(now, from, head.boot, about.nonce, false);
+        }
+    }
+
+    fn may_be_there(&self, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
+        self.roster.is_up(ip, boot) && self.door.heard(now, ip, boot, crate::door::HOLD)
+    }
+
+    fn admit(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello) {
+        let patience = self.patience();
+        if self.door.admit(now, head, &hello.about, patience) {
+            self.greeted(now, from, hello);
+        }
+    }
+
+    pub(super) fn patience(&mut self) -> Duration {
+        use rand::RngExt;
+        PATIENCE + Duration::from_millis(self.rng.random_range(0..PATIENCE_MORE))
+    }
+
+    /// The first run of a node was heard: if a second one waits, and both have
+    /// been there for a while, the one that started later has to go.
+    pub(super) fn contest(&mut self, now: Time, from: SocketAddrV4) {
+        let ip = *from.ip();
+        let Some(rival) = self.door.rival_mut(now, ip) else {
+            return;
+        };
+        if now.since(rival.contested) < CONTEST {
+            return;
+        }
+        rival.contested = now;
+        let second = rival.about.clone();
+        let second_uptime = Duration::from_millis(second.uptime_ms) + now.since(rival.heard);
+        let Some(first) = self.door.admitted(ip) else {
+            return;
+        };
+        let (boot, echo) = if second_uptime <= first.uptime.now(now) {
+            (second.peer.boot, second.nonce)
+        } else {
+            (first.boot, first.nonce)
+        };
+        // By broadcast, since a datagram to the IP reaches only one of the two.
+        let notice = Message::Taken { ip, boot, echo };
+        self.broadcast(&notice);
+        self.send(from, &notice);
+    }
+
+    /// The first run of a node is gone: let the second one in, if one waits.
+    pub(super) fn promote(&mut self, now: Time, ip: Ipv4Addr) {
+        let Some(Rival { about, head, .. }) = self.door.take_rival(ip) else {
+            return;
+        };
+        let (from, nonce) = (about.peer.address(), about.nonce);
+        if self
+            .door
+            .admitted(ip)
+            .is_some_and(|first| first.boot >= head.boot)
+        {
+            return self.hello(now, from, head.boot, nonce, false);
+        }
+        let patience = self.patience();
+        if self.door.admit(now, &head, &about, patience) {
+            self.beacon(now, from, about);
+            self.hello(now, from, head.boot, nonce, true);
+        }
+    }
+
+    /// A datagram with this node's own name: its own broadcast that came back,
+    /// a recording of an earlier run, or another machine with the same name.
+    pub(super) fn own_name(&mut self, now: Time, from: SocketAddrV4, head: &Head, payload: &[u8]) {
+        let message = Message::read(payload);
+        let Some(about) = message.as_ref().and_then(Message::about) else {
+            if !self.me.boots.contains(&head.boot) {
+                self.refuse(now, from, Refusal::Stale);
+            }
+            return;
+        };
+        if about.peer.run == self.me.peer.run {
+            return;
+        }
+        if let Some(Message::Hello(hello)) = &message
+            && self.nonces.accepts(hello.echo)
+            && self.started_before_me(about)
+        {
+            return self.name_taken(TakenEvidence::Direct);
+        }
+        // Ask whoever it is to show that it is live. By broadcast: the system
+        // would give a datagram to the own IP back to this node.
+        self.refuse(now, from, Refusal::Stale);
+        if let Some(contact) = self.door.contact(now, head.source)
+            && contact.hellos.take(now, 2, super::upkeep::SECOND / 2)
+        {
+            let hello = Hello {
+                echo: about.nonce,
+                about: self.about(),
+                want_echo: true,
+                known: None,
+            };
+            self.broadcast(&Message::Hello(hello));
+        }
+    }
+
+    fn started_before_me(&self, other: &Beacon) -> bool {
+        let mine = self.about();
+        (other.uptime_ms, mine.peer.boot) > (mine.uptime_ms, other.peer.boot)
+    }
+}

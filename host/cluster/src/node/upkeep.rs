@@ -1,0 +1,252 @@
+//! What has no timer of its own: silence, nodes to join, members that were
+//! never heard, and push-pull.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use super::Node;
+use crate::check::Hint;
+use crate::message::Message;
+use crate::roster::Serves;
+use crate::swim::Record;
+use crate::sync::{Known, State};
+use crate::{Effect, NodeName, Time};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// A member whose broadcasts came once and do not any more is not expected to
+/// send any after this.
+const EXPECT_BROADCASTS: Duration = Duration::from_secs(10);
+
+/// How many members that were never heard are asked at once whether they are
+/// there.
+const ASK_UNHEARD: usize = 8;
+
+/// How long between two attempts to join a node: at first, and at most.
+const JOIN_FIRST: Duration = Duration::from_millis(250);
+const JOIN_MOST: Duration = Duration::from_secs(8);
+
+/// A node that has started so lately exchanges state at the first difference.
+const FRESH: Duration = Duration::from_millis(1500);
+const FRESH_EVERY: Duration = Duration::from_millis(300);
+
+/// A node to ask to be let in.
+#[derive(Debug)]
+pub(super) struct Seed {
+    address: SocketAddrV4,
+    next: Time,
+    wait: Duration,
+}
+
+impl Seed {
+    pub(super) fn new(address: SocketAddrV4, now: Time) -> Self {
+        Self {
+            address,
+            next: now,
+            wait: JOIN_FIRST,
+        }
+    }
+}
+
+/// When state is exchanged.
+#[derive(Debug)]
+pub(super) struct SyncPace {
+    next: Time,
+    fresh_until: Time,
+    /// The last exchange was not answered: the control channel may not work.
+    unanswered: bool,
+}
+
+impl SyncPace {
+    pub(super) fn starting(now: Time) -> Self {
+        Self {
+            next: now,
+            fresh_until: now + FRESH,
+            unanswered: false,
+        }
+    }
+}
+
+impl Node {
+    /// Called a few times a second.
+    pub(super) fn upkeep(&mut self, now: Time) {
+        self.nonces.turn(now, &mut self.rng);
+        for ip in self.door.unblocked(now) {
+            self.promote(now, ip);
+        }
+        self.doubt_the_silent(now);
+        self.ask_the_unheard(now);
+        self.join(now);
+        self.roster.forget(now);
+    }
+
+    /// Asks the members whose beacons are missing whether they are there.
+    fn doubt_the_silent(&mut self, now: Time) {
+        let mut silent = Vec::new();
+        for entry in self.roster.entries().filter(|entry| entry.is_up()) {
+            let ip = entry.peer.ip();
+            let Some(admitted) = self.door.admitted_mut(ip) else {
+                continue;
+            };
+            if admitted.boot != entry.peer.boot {
+                continue;
+            }
+            admitted
+                .broadcast
+                .take_if(|at| now.since(*at) >= EXPECT_BROADCASTS);
+            if admitted.broadcast.is_some() && now.since(admitted.heard) >= admitted.patience {
+                silent.push(ip);
+            }
+        }
+        for ip in silent {
+            let patience = self.patience();
+            if let Some(admitted) = self.door.admitted_mut(ip) {
+                admitted.patience = patience;
+            }
+            self.doubt(now, ip, None, Hint::Silence);
+        }
+    }
+
+    /// Says hello to members that are only known from others.
+    fn ask_the_unheard(&mut self, now: Time) {
+        let unheard = self.roster.entries().filter(|entry| {
+            let admitted = self.door.admitted(entry.peer.ip());
+            entry.is_up()
+                && entry.peer != self.me.peer
+                && admitted.is_none_or(|admitted| admitted.boot != entry.peer.boot)
+        });
+        let unheard: Vec<_> = unheard
+            .take(ASK_UNHEARD)
+            .map(|e| (e.peer.address(), e.peer.boot))
+            .collect();
+        for (address, boot) in unheard {
+            self.hello(now, address, boot, 0, true);
+        }
+    }
+
+    /// Sends a beacon to each node to join that is not a member, again and
+    /// again.
+    fn join(&mut self, now: Time) {
+        let mut to = Vec::new();
+        for seed in &mut self.seeds {
+            if self.roster.up(*seed.address.ip()).is_some() {
+                (seed.next, seed.wait) = (now, JOIN_FIRST);
+            } else if seed.next <= now {
+                to.push(seed.address);
+                seed.next = now + seed.wait;
+                seed.wait = JOIN_MOST.min(seed.wait * 2);
+            }
+        }
+        let beacon = Message::Beacon(self.about());
+        for to in to {
+            self.send(to, &beacon);
+        }
+    }
+
+    /// A member told the hash of what it knows. If it goes on differing from
+    /// ours, state is to be exchanged.
+    pub(super) fn compare(&mut self, now: Time, ip: Ipv4Addr, theirs: u64) {
+        let same = theirs == self.roster.hash();
+        let Some(admitted) = self.door.admitted_mut(ip) else {
+            return;
+        };
+        admitted.odd = if same {
+            0
+        } else {
+            admitted.odd.saturating_add(1)
+        };
+        // A change takes a moment to reach everyone, so one beacon that
+        // differs means nothing, unless this node knows nobody yet.
+        let fresh = now < self.sync.fresh_until;
+        let differs = admitted.odd >= 2 || fresh && !same;
+        if !differs || now < self.sync.next {
+            return;
+        }
+        let Some(peer) = self.roster.up(ip).map(|entry| entry.peer.clone()) else {
+            return;
+        };
+        self.sync.next = now
+            + if fresh {
+                FRESH_EVERY
+            } else {
+                self.jitter(SECOND, 25)
+            };
+        if std::mem::replace(&mut self.sync.unanswered, true) {
+            self.swim.announce(now, peer.clone());
+            self.heed_swim(now, false);
+        }
+        if let Some(bytes) = self.state().write() {
+            let (with, name) = (peer.address(), peer.name);
+            self.effects.push_back(Effect::Sync { with, name, bytes });
+        }
+    }
+
+    pub(super) fn sync_request(&mut self, now: Time, peer: NodeName, bytes: &[u8]) {
+        if self.merge(now, &peer, bytes)
+            && let Some(bytes) = self.state().write()
+        {
+            self.effects.push_back(Effect::SyncReply { peer, bytes });
+        }
+    }
+
+    pub(super) fn sync_reply(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) {
+        if self.merge(now, peer, bytes) {
+            self.sync.unanswered = false;
+        }
+    }
+
+    /// Takes in the state of a member. False if it is none that was let in, or
+    /// sent something else.
+    fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> bool {
+        let Some(admitted) = self.door.admitted(peer.ip()) else {
+            return false;
+        };
+        let boot = admitted.boot;
+        let Some(state) = State::read(bytes).filter(|state| state.boot == boot) else {
+            return false;
+        };
+        let mut serves = Vec::with_capacity(state.nodes.len());
+        let mut records = Vec::with_capacity(state.nodes.len());
+        for Known {
+            record,
+            release,
+            revision,
+        } in state.nodes
+        {
+            serves.push((
+                record.peer.ip(),
+                record.peer.run,
+                Serves { release, revision },
+            ));
+            records.push(record);
+        }
+        self.learn(now, records);
+        for (ip, run, serves) in serves {
+            if ip != self.me.peer.ip() {
+                self.roster.serve(ip, run, serves);
+            }
+        }
+        true
+    }
+
+    /// All that this node knows.
+    fn state(&self) -> State {
+        let mut records = self.swim.records();
+        records.push(Record::alive(self.me.peer.clone()));
+        let known = |record: Record| {
+            let entry = self.roster.get(record.peer.ip());
+            let serves = entry
+                .filter(|entry| entry.peer.run == record.peer.run)
+                .map_or(Serves::default(), |entry| entry.serves);
+            Known {
+                record,
+                release: serves.release,
+                revision: serves.revision,
+            }
+        };
+        State {
+            boot: self.me.peer.boot,
+            nodes: records.into_iter().map(known).collect(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether to believe what another node says of a third.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::door::{CONTACTS_MAX, Door, HOLD};
+use crate::peer::Peer;
+use crate::roster::Roster;
+use crate::swim::Record;
+use crate::{Boot, Config, DownReason, Time};
+
+/// Whoever was heard within this is not taken for down on another's word, so
+/// one deaf node cannot take down the others.
+pub(super) const HEARD: Duration = Duration::from_secs(1);
+
+/// Vets the records of one datagram.
+pub(super) struct Vet<'a> {
+    now: Time,
+    config: &'a Config,
+    me: &'a Peer,
+    door: &'a Door,
+    roster: &'a Roster,
+    /// The runs that were called down but were heard just now.
+    pub(super) doubts: Vec<(Ipv4Addr, Boot)>,
+}
+
+impl<'a> Vet<'a> {
+    pub(super) fn new(
+        now: Time,
+        config: &'a Config,
+        me: &'a Peer,
+        door: &'a Door,
+        roster: &'a Roster,
+    ) -> Self {
+        Self {
+            now,
+            config,
+            me,
+            door,
+            roster,
+            doubts: Vec::new(),
+        }
+    }
+
+    /// Whether to take in this record.
+    pub(super) fn believes(&mut self, record: &Record) -> bool {
+        let ip = record.peer.ip();
+        if ip == self.me.ip() {
+            // Of this run, so that SWIM can refute it; not of earlier ones.
+            return record.peer == *self.me;
+        }
+        if !self.config.allows(ip) {
+            return false;
+        }
+        match record.down_reason() {
+            None => has_room(self.roster, ip) && !self.second_run(&record.peer),
+            // Only the node itself says so, and it says it once.
+            Some(DownReason::Left) => true,
+            Some(DownReason::Failed | DownReason::Refused) => {
+                let boot = record.peer.boot;
+                let heard = self.door.heard(self.now, ip, boot, HEARD);
+                if heard && self.roster.is_up(ip, boot) {
+                    self.doubts.push((ip, boot));
+                }
+                !heard
+            }
+        }
+    }
+
+    /// Whether another run of this node is there, so that this one has to prove
+    /// itself here.
+    fn second_run(&self, peer: &Peer) -> bool {
+        self.door.admitted(peer.ip()).is_some_and(|first| {
+            peer.boot > first.boot
+                && peer.run != first.run
+                && self.now.since(first.heard) < HOLD
+                && self.roster.is_up(peer.ip(), first.boot)
+        })
+    }
+}
+
+/// Whether there is room in the roster for this node.
+pub(super) fn has_room(roster: &Roster, ip: Ipv4Addr) -> bool {
+    roster.len() < CONTACTS_MAX || roster.get(ip).is_some()
+}

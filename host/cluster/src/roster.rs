@@ -1,0 +1,266 @@
+//! The members as membership keeps them, the hash by which two nodes see that
+//! they know the same, and the view that everyone else gets.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::peer::Peer;
+use crate::{Boot, Digest, Member, Time, View};
+
+/// How long a run that is down is remembered here: as long as by SWIM.
+const REMEMBER: Duration = Duration::from_secs(60 * 60);
+
+/// The release that a node serves, by its own word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Serves {
+    pub(crate) release: Option<Digest>,
+    /// Counts its changes within a run of the process.
+    pub(crate) revision: u32,
+}
+
+/// What is known of a node that is or was a member.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) peer: Peer,
+    pub(crate) serves: Serves,
+    pub(crate) since_ms: u64,
+    /// When it went down; none while it is up.
+    pub(crate) gone: Option<Time>,
+}
+
+impl Entry {
+    pub(crate) fn is_up(&self) -> bool {
+        self.gone.is_none()
+    }
+
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            name: self.peer.name.clone(),
+            boot: self.peer.boot,
+            http: self.peer.http,
+            since_ms: self.since_ms,
+            release: self.serves.release,
+        }
+    }
+
+    /// The share of an entry in the hash of the state: equal for equal
+    /// content, and hardly ever for other.
+    fn hash(&self) -> u64 {
+        if !self.is_up() {
+            return 0;
+        }
+        let release = self.serves.release.map_or(0, |digest| {
+            let mut first = [0; 8];
+            first.copy_from_slice(&digest.as_bytes()[..8]);
+            u64::from_le_bytes(first) | 1
+        });
+        [self.peer.boot.number(), self.peer.run, release]
+            .into_iter()
+            .fold(u64::from(self.peer.ip().to_bits()), |hash, word| {
+                mix(hash ^ word)
+            })
+    }
+}
+
+/// The finalizer of SplitMix64: each bit of the input changes half of the output.
+fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// The members, this node included.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    entries: BTreeMap<Ipv4Addr, Entry>,
+    hash: u64,
+    view: Arc<View>,
+    changed: bool,
+}
+
+impl Roster {
+    /// A roster of this node alone.
+    pub(crate) fn new(me: Entry) -> Self {
+        let mut roster = Self {
+            entries: BTreeMap::new(),
+            hash: 0,
+            view: Arc::default(),
+            changed: true,
+        };
+        roster.put(me);
+        roster
+    }
+
+    /// Enters a node, in place of what was known of it.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        self.hash = self.hash.wrapping_add(entry.hash());
+        if let Some(old) = self.entries.insert(entry.peer.ip(), entry) {
+            self.hash = self.hash.wrapping_sub(old.hash());
+        }
+        self.changed = true;
+    }
+
+    /// Changes what is known of a node, if anything is.
+    pub(crate) fn update<T>(
+        &mut self,
+        ip: Ipv4Addr,
+        change: impl FnOnce(&mut Entry) -> T,
+    ) -> Option<T> {
+        let entry = self.entries.get_mut(&ip)?;
+        let before = entry.hash();
+        let result = change(entry);
+        self.hash = self.hash.wrapping_sub(before).wrapping_add(entry.hash());
+        self.changed = true;
+        Some(result)
+    }
+
+    /// Notes what a run serves, if that is news.
+    pub(crate) fn serve(&mut self, ip: Ipv4Addr, run: u64, serves: Serves) {
+        let news =
+            |entry: &&Entry| entry.peer.run == run && entry.serves.revision < serves.revision;
+        if self.get(ip).filter(news).is_some() {
+            self.update(ip, |entry| entry.serves = serves);
+        }
+    }
+
+    /// What is known of a node.
+    pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&Entry> {
+        self.entries.get(&ip)
+    }
+
+    /// What is known of a node that is up.
+    pub(crate) fn up(&self, ip: Ipv4Addr) -> Option<&Entry> {
+        self.get(ip).filter(|entry| entry.is_up())
+    }
+
+    /// Whether this very run is up.
+    pub(crate) fn is_up(&self, ip: Ipv4Addr, boot: Boot) -> bool {
+        self.up(ip).is_some_and(|entry| entry.peer.boot == boot)
+    }
+
+    /// All that are or were members.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Forgets who has been down for long.
+    pub(crate) fn forget(&mut self, now: Time) {
+        self.entries
+            .retain(|_, entry| entry.gone.is_none_or(|at| now.since(at) < REMEMBER));
+    }
+
+    /// Equal on two nodes that see the same members with the same releases.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The view, if it has changed since the last call.
+    pub(crate) fn publish(&mut self) -> Option<Arc<View>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        // Sorted by IP already, and an IP has one name at a time.
+        let members: Vec<Member> = self
+            .entries
+            .values()
+            .filter(|entry| entry.is_up())
+            .map(Entry::member)
+            .collect();
+        if members == self.view.members {
+            return None;
+        }
+        self.view = Arc::new(View {
+            version: self.view.version + 1,
+            members,
+        });
+        Some(self.view.clone())
+    }
+
+    /// The view as it was last published.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(last: u8, boot: u64) -> Entry {
+        let ip = Ipv4Addr::new(10, 10, 10, last);
+        let peer = Peer {
+            name: crate::NodeName::new("example", ip).expect("a name"),
+            port: 8383,
+            http: std::net::SocketAddrV4::new(ip, 8080),
+            boot: Boot::from_number(boot),
+            run: boot,
+        };
+        Entry {
+            peer,
+            serves: Serves::default(),
+            since_ms: 0,
+            gone: None,
+        }
+    }
+
+    fn ip(last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 10, 10, last)
+    }
+
+    #[test]
+    fn the_hash_depends_on_the_state_and_not_on_how_it_came_about() {
+        let mut one = Roster::new(entry(2, 1));
+        one.put(entry(3, 1));
+        one.put(entry(4, 1));
+        let mut other = Roster::new(entry(4, 1));
+        other.put(entry(3, 7));
+        other.put(entry(2, 1));
+        assert_ne!(one.hash(), other.hash());
+        other.put(entry(3, 1));
+        assert_eq!(one.hash(), other.hash());
+        one.update(ip(3), |entry| entry.gone = Some(Time::ZERO));
+        assert_ne!(one.hash(), other.hash());
+        other.update(ip(3), |entry| entry.gone = Some(Time::ZERO));
+        assert_eq!(one.hash(), other.hash());
+    }
+
+    #[test]
+    fn an_older_release_does_not_replace_a_newer_one() {
+        let mut roster = Roster::new(entry(2, 1));
+        let serves = |revision, text: &str| Serves {
+            release: Some(Digest::of(text.as_bytes())),
+            revision,
+        };
+        roster.serve(ip(2), 1, serves(2, "new"));
+        roster.serve(ip(2), 1, serves(1, "old"));
+        roster.serve(ip(2), 9, serves(5, "of another run"));
+        assert_eq!(roster.get(ip(2)).map(|e| e.serves), Some(serves(2, "new")));
+    }
+
+    #[test]
+    fn a_view_is_sorted_and_counts_its_changes() {
+        let mut roster = Roster::new(entry(9, 1));
+        roster.put(entry(10, 1));
+        roster.put(entry(2, 1));
+        let view = roster.publish().expect("a first view");
+        assert_eq!(view.version, 1);
+        let names: Vec<String> = view.members.iter().map(|m| m.name.to_string()).collect();
+        assert_eq!(
+            names,
+            [
+                "example@10.10.10.2",
+                "example@10.10.10.9",
+                "example@10.10.10.10"
+            ]
+        );
+        roster.update(ip(2), |_| ());
+        assert!(roster.publish().is_none(), "nothing has changed");
+    }
+}

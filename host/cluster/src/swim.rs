@@ -1,0 +1,135 @@
+//! The failure detector, behind a trait: what membership asks of it, and what
+//! it says. `foca` is the one that runs; `table` is the one that unit tests
+//! use, which detects nothing by itself.
+
+mod foca;
+#[cfg(test)]
+mod table;
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::Known;
+use crate::peer::Peer;
+use crate::{Boot, DownReason, Time};
+
+pub(crate) use self::foca::FocaSwim;
+#[cfg(test)]
+pub(crate) use self::table::TableSwim;
+
+/// What is known of one node, as nodes tell it each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) peer: Peer,
+    /// Counts how often the node has refuted a suspicion. Of a run that is
+    /// down it says why.
+    incarnation: u16,
+    pub(crate) state: State,
+}
+
+/// The states of SWIM. Down is final for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum State {
+    Alive,
+    Suspect,
+    Down,
+}
+
+/// A run that is down has nothing more to refute, so the top of its
+/// incarnations is free to carry the reason along with the gossip.
+const LEFT: u16 = u16::MAX;
+const REFUSED: u16 = u16::MAX - 1;
+
+impl Record {
+    /// A node that was heard of as being up.
+    pub(crate) fn alive(peer: Peer) -> Self {
+        Self {
+            peer,
+            incarnation: 0,
+            state: State::Alive,
+        }
+    }
+
+    /// A run that is down.
+    pub(crate) fn down(peer: Peer, reason: DownReason) -> Self {
+        let incarnation = match reason {
+            DownReason::Left => LEFT,
+            DownReason::Refused => REFUSED,
+            DownReason::Failed => 0,
+        };
+        Self {
+            peer,
+            incarnation,
+            state: State::Down,
+        }
+    }
+
+    /// Why the run is down; none if it is not.
+    pub(crate) fn down_reason(&self) -> Option<DownReason> {
+        match (self.state, self.incarnation) {
+            (State::Alive | State::Suspect, _) => None,
+            (State::Down, LEFT) => Some(DownReason::Left),
+            (State::Down, REFUSED) => Some(DownReason::Refused),
+            (State::Down, _) => Some(DownReason::Failed),
+        }
+    }
+}
+
+/// What the failure detector says.
+#[derive(Clone, Debug)]
+pub(crate) enum SwimEvent {
+    /// Send this to the node.
+    Send { to: Peer, bytes: Vec<u8> },
+    /// A node that was not up is up.
+    Up(Peer),
+    /// Another run has taken the place of one. Whether it is up is as before,
+    /// or follows.
+    Replaced { old: Peer, new: Peer },
+    /// A node that was up is down.
+    Down(Peer, DownReason),
+    /// The others hold this run for down, so it needs a new boot number.
+    Defunct,
+}
+
+/// The datagram cannot be read, or does not come from whom it says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable;
+
+/// A failure detector that spreads what it knows. It takes time and bytes; what
+/// it wants comes out of [`Swim::poll`].
+pub(crate) trait Swim: Send {
+    /// When to call [`Swim::timer`] next.
+    fn due(&self) -> Option<Time>;
+
+    /// Does what is due. Who was `heard` just now is not declared down.
+    fn timer(&mut self, now: Time, heard: &dyn Fn(&Peer) -> bool);
+
+    /// Takes in a datagram of a member. Of the records in it only those are
+    /// taken that `vet` lets pass.
+    fn packet(
+        &mut self,
+        now: Time,
+        from: (Ipv4Addr, Boot),
+        bytes: &[u8],
+        vet: &mut dyn FnMut(&Record) -> bool,
+    ) -> Result<(), Unreadable>;
+
+    /// Takes in what was learnt in another way, and spreads what of it is new.
+    fn learn(&mut self, now: Time, records: Vec<Record>);
+
+    /// Goes on as this run of the own node.
+    fn rejoin(&mut self, now: Time, me: Peer);
+
+    /// Asks a node for the members that it knows.
+    fn announce(&mut self, now: Time, to: Peer);
+
+    /// All that is known, runs that are down included.
+    fn records(&self) -> Vec<Record>;
+
+    /// The latest run that is known of a node.
+    fn known(&self, ip: Ipv4Addr) -> Option<Known>;
+
+    /// What it wants done or has found out.
+    fn poll(&mut self) -> Option<SwimEvent>;
+}

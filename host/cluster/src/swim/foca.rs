@@ -1,0 +1,269 @@
+//! SWIM by the crate `foca`: the configuration, its timers, and the vetting of
+//! what its datagrams claim.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+use foca::{
+    Codec, Config, Foca, Header, Identity, Member, NoCustomBroadcast, Notification, PeriodicParams,
+    PostcardCodec, Runtime, Timer,
+};
+use rand::rngs::StdRng;
+
+use super::{Record, State, Swim, SwimEvent, Unreadable};
+use crate::message::Known;
+use crate::peer::Peer;
+use crate::wire::SWIM_OVERHEAD;
+use crate::{Boot, DATAGRAM_MAX, DownReason, Time};
+
+/// From this many members on, updates are passed on more often.
+const MANY: usize = 1000;
+
+/// How long a suspicion waits that has run out although the suspect is heard.
+const HEARD_DELAY: Duration = Duration::from_millis(500);
+
+/// One node's SWIM.
+pub(crate) struct FocaSwim {
+    foca: Foca<Peer, PostcardCodec, StdRng, NoCustomBroadcast>,
+    out: Outbox,
+}
+
+/// What foca wants, until it is fetched.
+#[derive(Default)]
+struct Outbox {
+    now: Time,
+    events: VecDeque<SwimEvent>,
+    timers: BTreeMap<(Time, u64), Timer<Peer>>,
+    /// Keeps timers of the same moment in the order in which they were set.
+    order: u64,
+}
+
+impl Identity for Peer {
+    type Addr = Ipv4Addr;
+
+    /// foca is not to raise boot numbers by itself: they must be stored first.
+    fn renew(&self) -> Option<Self> {
+        None
+    }
+
+    fn addr(&self) -> Ipv4Addr {
+        self.ip()
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        (self.boot, self.run) > (adversary.boot, adversary.run)
+    }
+}
+
+fn config(members: usize) -> Config {
+    let periodic = |millis, members| {
+        Some(PeriodicParams {
+            frequency: Duration::from_millis(millis),
+            num_members: NonZeroUsize::new(members).unwrap_or(NonZeroUsize::MIN),
+        })
+    };
+    // Found by simulation at 3 to 254 nodes, for detection within 3 s without
+    // false downs at 1 % loss.
+    Config {
+        probe_period: Duration::from_millis(500),
+        probe_rtt: Duration::from_millis(150),
+        num_indirect_probes: NonZeroUsize::MIN.saturating_add(2),
+        max_transmissions: NonZeroU8::MIN.saturating_add(if members < MANY { 11 } else { 15 }),
+        suspect_to_down_after: Duration::from_secs(1),
+        remove_down_after: Some(Duration::from_secs(60 * 60)),
+        max_packet_size: NonZeroUsize::MIN.saturating_add(DATAGRAM_MAX - SWIM_OVERHEAD - 1),
+        notify_down_members: true,
+        periodic_announce: None,
+        periodic_announce_to_down_members: periodic(2000, 2),
+        periodic_gossip: periodic(100, 3),
+    }
+}
+
+impl FocaSwim {
+    pub(crate) fn new(me: Peer, rng: StdRng) -> Self {
+        Self {
+            foca: Foca::new(me, config(0), rng, PostcardCodec),
+            out: Outbox::default(),
+        }
+    }
+
+    /// Runs one call into foca, and completes what came of it.
+    fn run(&mut self, now: Time, call: impl FnOnce(&mut Self) -> Result<(), foca::Error>) {
+        self.out.now = now;
+        let (members, seen) = (self.foca.num_members(), self.out.events.len());
+        // Every error means that foca ignored what it was given, which is also
+        // the right thing to do with it.
+        let _ignored = call(self);
+        for event in self.out.events.range_mut(seen..) {
+            if let SwimEvent::Down(peer, reason) = event {
+                let down = self
+                    .foca
+                    .iter_membership_state()
+                    .find(|member| member.id() == peer);
+                *reason = down
+                    .and_then(|m| record(m).down_reason())
+                    .unwrap_or(DownReason::Failed);
+            }
+        }
+        let after = self.foca.num_members();
+        if (members < MANY) != (after < MANY) {
+            let _always_replaceable = self.foca.set_config(config(after));
+        }
+    }
+}
+
+impl Swim for FocaSwim {
+    fn due(&self) -> Option<Time> {
+        self.out.timers.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn timer(&mut self, now: Time, heard: &dyn Fn(&Peer) -> bool) {
+        while let Some(entry) = self.out.timers.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let timer = entry.remove();
+            match &timer {
+                Timer::ChangeSuspectToDown { member_id, .. } if heard(member_id) => {
+                    self.out.now = now;
+                    self.out.submit_after(timer, HEARD_DELAY);
+                }
+                _ => self.run(now, |me| me.foca.handle_timer(timer, &mut me.out)),
+            }
+        }
+    }
+
+    fn packet(
+        &mut self,
+        now: Time,
+        from: (Ipv4Addr, Boot),
+        bytes: &[u8],
+        vet: &mut dyn FnMut(&Record) -> bool,
+    ) -> Result<(), Unreadable> {
+        let mut rest = bytes;
+        let header: Header<Peer> = PostcardCodec
+            .decode_header(&mut rest)
+            .map_err(|_| Unreadable)?;
+        if (header.src.ip(), header.src.boot) != from {
+            return Err(Unreadable);
+        }
+        if rest.is_empty() {
+            self.run(now, |me| me.foca.handle_data(bytes, &mut me.out));
+            return Ok(());
+        }
+        if rest.len() < 2 {
+            return Err(Unreadable);
+        }
+        let mut kept = bytes[..bytes.len() - rest.len()].to_vec();
+        let count_at = kept.len();
+        kept.put_u16(0);
+        let mut count = 0;
+        for _ in 0..rest.get_u16() {
+            let before = rest;
+            let member: Member<Peer> = PostcardCodec
+                .decode_member(&mut rest)
+                .map_err(|_| Unreadable)?;
+            if vet(&record(&member)) {
+                kept.extend_from_slice(&before[..before.len() - rest.len()]);
+                count += 1;
+            }
+        }
+        if !rest.is_empty() {
+            return Err(Unreadable);
+        }
+        kept[count_at..count_at + 2].copy_from_slice(&u16::to_be_bytes(count));
+        self.run(now, |me| me.foca.handle_data(&kept, &mut me.out));
+        Ok(())
+    }
+
+    fn learn(&mut self, now: Time, records: Vec<Record>) {
+        let members = records.into_iter().map(member);
+        self.run(now, |me| me.foca.apply_many(members, true, &mut me.out));
+    }
+
+    fn rejoin(&mut self, now: Time, me: Peer) {
+        self.run(now, |this| {
+            this.foca.change_identity(me, &mut this.out)?;
+            // foca stays disconnected after a change of identity until it has
+            // applied something, be it nothing.
+            this.foca
+                .apply_many(std::iter::empty(), true, &mut this.out)
+        });
+    }
+
+    fn announce(&mut self, now: Time, to: Peer) {
+        self.run(now, |me| me.foca.announce(to, &mut me.out));
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.foca.iter_membership_state().map(record).collect()
+    }
+
+    fn known(&self, ip: Ipv4Addr) -> Option<Known> {
+        let member = self
+            .foca
+            .iter_membership_state()
+            .find(|member| member.id().ip() == ip)?;
+        Some(Known {
+            boot: member.id().boot,
+            down: member.state() == foca::State::Down,
+        })
+    }
+
+    fn poll(&mut self) -> Option<SwimEvent> {
+        self.out.events.pop_front()
+    }
+}
+
+impl Runtime<Peer> for Outbox {
+    fn notify(&mut self, notification: Notification<'_, Peer>) {
+        self.events.push_back(match notification {
+            Notification::MemberUp(peer) => SwimEvent::Up(peer.clone()),
+            // `run` looks up the reason when the call is over.
+            Notification::MemberDown(peer) => SwimEvent::Down(peer.clone(), DownReason::Failed),
+            Notification::Rename(old, new) => SwimEvent::Replaced {
+                old: old.clone(),
+                new: new.clone(),
+            },
+            Notification::Defunct => SwimEvent::Defunct,
+            Notification::Active | Notification::Idle | Notification::Rejoin(_) => return,
+        });
+    }
+
+    fn send_to(&mut self, to: Peer, data: &[u8]) {
+        self.events.push_back(SwimEvent::Send {
+            to,
+            bytes: data.to_vec(),
+        });
+    }
+
+    fn submit_after(&mut self, event: Timer<Peer>, after: Duration) {
+        self.order += 1;
+        self.timers.insert((self.now + after, self.order), event);
+    }
+}
+
+fn record(member: &Member<Peer>) -> Record {
+    let state = match member.state() {
+        foca::State::Alive => State::Alive,
+        foca::State::Suspect => State::Suspect,
+        foca::State::Down => State::Down,
+    };
+    Record {
+        peer: member.id().clone(),
+        incarnation: member.incarnation(),
+        state,
+    }
+}
+
+fn member(record: Record) -> Member<Peer> {
+    let state = match record.state {
+        State::Alive => foca::State::Alive,
+        State::Suspect => foca::State::Suspect,
+        State::Down => foca::State::Down,
+    };
+    Member::new(record.peer, record.incarnation, state)
+}

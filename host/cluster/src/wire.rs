@@ -1,0 +1,200 @@
+//! The envelope of every datagram: sealed here, and opened and checked here
+//! before anything else of it is read.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | version |
+//! | 1 | key id |
+//! | 2..6 | IP of the sender's name |
+//! | 6..10 | IP of the receiver's name, 0.0.0.0 for a broadcast |
+//! | 10..18 | boot number of the sender |
+//! | 18..26 | sequence number, counted over all that the sender sends |
+//! | 26..n-16 | one message |
+//! | n-16..n | HMAC-SHA256 over all before it, cut to 128 bits |
+//!
+//! Numbers are big-endian.
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+
+use crate::keys::TAG_LEN;
+use crate::message::Message;
+use crate::{Boot, DATAGRAM_MAX, Keys, Refusal};
+
+const VERSION: u8 = 1;
+const HEAD_LEN: usize = 26;
+
+/// What the envelope and the enum around it add to a datagram of SWIM.
+pub(crate) const SWIM_OVERHEAD: usize = HEAD_LEN + TAG_LEN + 4;
+
+/// Who sends what to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) source: Ipv4Addr,
+    /// None for a broadcast.
+    pub(crate) receiver: Option<Ipv4Addr>,
+    pub(crate) boot: Boot,
+    pub(crate) sequence: u64,
+}
+
+/// Puts a message into its envelope. None if it does not fit a datagram.
+pub(crate) fn seal(keys: &Keys, head: &Head, message: &Message<'_>) -> Option<Bytes> {
+    let mut frame = Vec::with_capacity(256);
+    frame.push(VERSION);
+    frame.push(keys.id());
+    frame.extend_from_slice(&head.source.octets());
+    frame.extend_from_slice(&head.receiver.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+    frame.extend_from_slice(&head.boot.number().to_be_bytes());
+    frame.extend_from_slice(&head.sequence.to_be_bytes());
+    let mut frame = postcard::to_extend(message, frame).ok()?;
+    frame.extend_from_slice(&keys.tag(&frame));
+    (frame.len() <= DATAGRAM_MAX).then(|| frame.into())
+}
+
+/// Checks an envelope and takes the message out, unread. `from` is the source
+/// address as the system gives it, `me` the IP of the own name.
+///
+/// # Errors
+/// Why the datagram is refused. The order of the checks is that of their cost.
+pub(crate) fn open<'a>(
+    keys: &Keys,
+    allows: impl Fn(Ipv4Addr) -> bool,
+    me: Ipv4Addr,
+    from: Ipv4Addr,
+    frame: &'a [u8],
+) -> Result<(Head, &'a [u8]), Refusal> {
+    if frame.len() <= HEAD_LEN + TAG_LEN || frame.len() > DATAGRAM_MAX {
+        return Err(Refusal::Size);
+    }
+    if frame[0] != VERSION {
+        return Err(Refusal::Version);
+    }
+    if !allows(from) {
+        return Err(Refusal::Source);
+    }
+    let (signed, tag) = frame.split_at(frame.len() - TAG_LEN);
+    if keys.verify(frame[1], signed, tag) != Some(true) {
+        return Err(Refusal::Cookie);
+    }
+    let receiver = address(frame, 6);
+    let head = Head {
+        source: address(frame, 2),
+        receiver: (!receiver.is_unspecified()).then_some(receiver),
+        boot: Boot::from_number(number(frame, 10)),
+        sequence: number(frame, 18),
+    };
+    if head.source != from {
+        return Err(Refusal::Address);
+    }
+    if head.receiver.is_some_and(|receiver| receiver != me) {
+        return Err(Refusal::Receiver);
+    }
+    Ok((head, &signed[HEAD_LEN..]))
+}
+
+fn address(frame: &[u8], at: usize) -> Ipv4Addr {
+    let mut octets = [0; 4];
+    octets.copy_from_slice(&frame[at..at + 4]);
+    octets.into()
+}
+
+fn number(frame: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&frame[at..at + 8]);
+    u64::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ME: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 2);
+    const THEM: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 3);
+
+    fn keys() -> Keys {
+        Keys::from_master(&[7; 32])
+    }
+
+    fn head(receiver: Option<Ipv4Addr>) -> Head {
+        Head {
+            source: THEM,
+            receiver,
+            boot: Boot::from_number(9),
+            sequence: 4,
+        }
+    }
+
+    fn sealed(receiver: Option<Ipv4Addr>) -> Bytes {
+        seal(&keys(), &head(receiver), &Message::Leave).expect("it fits")
+    }
+
+    fn opened(frame: &[u8]) -> Result<Head, Refusal> {
+        let lan = |ip: Ipv4Addr| ip.octets()[..3] == [10, 10, 10];
+        open(&keys(), lan, ME, THEM, frame).map(|(head, _)| head)
+    }
+
+    #[test]
+    fn what_was_sealed_opens_for_its_receiver() {
+        assert_eq!(opened(&sealed(None)), Ok(head(None)));
+        assert_eq!(opened(&sealed(Some(ME))), Ok(head(Some(ME))));
+        assert_eq!(opened(&sealed(Some(THEM))), Err(Refusal::Receiver));
+    }
+
+    #[test]
+    fn each_wrong_envelope_is_refused_for_its_own_reason() {
+        let frame = sealed(None);
+        let all = |_| true;
+        let open_from = |from| open(&keys(), all, ME, from, &frame).map(|(head, _)| head);
+        assert_eq!(
+            open_from(Ipv4Addr::new(10, 10, 10, 4)),
+            Err(Refusal::Address)
+        );
+        let other = Keys::from_master(&[8; 32]);
+        assert_eq!(
+            open(&other, all, ME, THEM, &frame).err(),
+            Some(Refusal::Cookie)
+        );
+        assert_eq!(
+            open(&keys(), |_| false, ME, THEM, &frame).err(),
+            Some(Refusal::Source)
+        );
+        assert_eq!(opened(b""), Err(Refusal::Size));
+        assert_eq!(opened(&[0; DATAGRAM_MAX + 1]), Err(Refusal::Size));
+        assert_eq!(opened(&[0; 100]), Err(Refusal::Version));
+    }
+
+    #[test]
+    fn what_does_not_fit_a_datagram_is_not_sent() {
+        let head = head(None);
+        let most = DATAGRAM_MAX - SWIM_OVERHEAD;
+        assert!(seal(&keys(), &head, &Message::Swim(&vec![0; most])).is_some());
+        assert!(seal(&keys(), &head, &Message::Swim(&vec![0; most + 5])).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_changed_or_cut_frame_opens(at in 0usize..43, bit in 0u8..8, cut in 1usize..43) {
+            let frame = sealed(Some(ME));
+            let mut changed = frame.to_vec();
+            changed[at] ^= 1 << bit;
+            prop_assert!(opened(&changed).is_err());
+            prop_assert!(opened(&frame[..frame.len() - cut]).is_err());
+        }
+
+        #[test]
+        fn garbage_is_refused(garbage: Vec<u8>) {
+            prop_assert!(opened(&garbage).is_err());
+        }
+
+        #[test]
+        fn an_unreadable_message_is_no_message(garbage in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(message) = Message::read(&garbage) {
+                // Whatever reads is a message that can be written again.
+                prop_assert!(seal(&keys(), &head(None), &message).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,618 @@
+//! A LAN in memory: machines with nodes on them, virtual time, one heap of
+//! events, one seed. Nothing in it depends on anything but the seed, so a run
+//! that fails can be repeated.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+pub(crate) const PORT: u16 = 8383;
+
+/// What the socket buffer of a machine holds while its process is frozen.
+const BUFFER: usize = 512;
+
+/// The wall clock at the start of a run; arbitrary.
+const WALL_MS: u64 = 1_700_000_000_000;
+
+/// The network.
+pub(crate) struct Lan {
+    pub(crate) now: Time,
+    pub(crate) machines: Vec<Machine>,
+    /// The share of datagrams that is lost, of each receiver's.
+    pub(crate) loss: f64,
+    /// How long a datagram takes, in microseconds.
+    pub(crate) latency: Range<u64>,
+    /// Whether the control channel works.
+    pub(crate) control: bool,
+    /// Whether the ends of processes are noticed: by closed control
+    /// connections, and by reports of closed ports.
+    pub(crate) hints: bool,
+    /// Whether a machine drops datagrams from outside with its own address, as
+    /// Linux does unless told otherwise.
+    pub(crate) drop_martians: bool,
+    /// Which machine gets what is sent to an address that two have.
+    pub(crate) arp: BTreeMap<Ipv4Addr, usize>,
+    /// All that was sent, while recording.
+    pub(crate) tape: Option<Vec<Taped>>,
+    /// What nodes reported, oldest first.
+    pub(crate) log: Vec<Entry>,
+    /// How many datagrams and bytes were sent.
+    pub(crate) sent: (u64, u64),
+    seed: u64,
+    rng: StdRng,
+    queue: BinaryHeap<Reverse<Queued>>,
+    order: u64,
+    at_address: BTreeMap<Ipv4Addr, Vec<usize>>,
+}
+
+/// A machine, and the process on it.
+pub(crate) struct Machine {
+    pub(crate) name: NodeName,
+    pub(crate) node: Option<Node>,
+    pub(crate) keys: Keys,
+    /// What survives the process.
+    pub(crate) disk: Option<Boot>,
+    /// How far its wall clock is off, in milliseconds.
+    pub(crate) clock_off: i64,
+    /// Whether its link is up.
+    pub(crate) linked: bool,
+    /// Machines hear each other if they are in the same part of the network.
+    pub(crate) part: u32,
+    /// Whether it hears anything.
+    pub(crate) deaf: bool,
+    /// What it is told at its start, besides the usual.
+    pub(crate) adjust: fn(&mut Config),
+    frozen: Option<Vec<Event>>,
+    /// Counts its processes: what was meant for an earlier one is dropped.
+    life: u32,
+    timer: Option<Time>,
+}
+
+/// A datagram that was sent.
+#[derive(Clone)]
+pub(crate) struct Taped {
+    pub(crate) from: SocketAddrV4,
+    /// None for a broadcast.
+    pub(crate) to: Option<SocketAddrV4>,
+    pub(crate) bytes: Bytes,
+}
+
+/// Something that a node reported.
+pub(crate) struct Entry {
+    pub(crate) at: Time,
+    pub(crate) machine: usize,
+    pub(crate) effect: Effect,
+}
+
+#[derive(Clone)]
+enum Event {
+    Datagram { from: SocketAddrV4, bytes: Bytes },
+    Timer { life: u32 },
+    Unreachable { ip: Ipv4Addr },
+    SyncRequest { from: usize, bytes: Bytes },
+    SyncReply { from: usize, bytes: Bytes },
+}
+
+struct Queued {
+    at: Time,
+    order: u64,
+    machine: usize,
+    event: Event,
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Queued {}
+
+/// Runs a test with several seeds, or with the one in `CLUSTER_SEED`.
+pub(crate) fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
+    let given = std::env::var("CLUSTER_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let seeds = given.map_or(1..count + 1, |seed| seed..seed + 1);
+    for seed in seeds {
+        test(&mut Lan::new(seed));
+    }
+}
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The keys of the cluster under test.
+pub(crate) fn keys() -> Keys {
+    Keys::from_master(&[7; 32])
+}
+
+impl Lan {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            now: Time::ZERO,
+            machines: Vec::new(),
+            loss: 0.0,
+            latency: 100..400,
+            control: true,
+            hints: true,
+            drop_martians: true,
+            arp: BTreeMap::new(),
+            tape: None,
+            log: Vec::new(),
+            sent: (0, 0),
+            seed,
+            rng: StdRng::seed_from_u64(seed),
+            queue: BinaryHeap::new(),
+            order: 0,
+            at_address: BTreeMap::new(),
+        }
+    }
+
+    /// A new machine without a process, named `example@IP`.
+    pub(crate) fn machine(&mut self, ip: &str) -> usize {
+        let name: NodeName = format!("example@{ip}").parse().expect("a name");
+        self.at_address
+            .entry(name.ip())
+            .or_default()
+            .push(self.machines.len());
+        self.machines.push(Machine {
+            name,
+            node: None,
+            keys: keys(),
+            disk: None,
+            clock_off: 0,
+            linked: true,
+            part: 0,
+            deaf: false,
+            adjust: |_| (),
+            frozen: None,
+            life: 0,
+            timer: None,
+        });
+        self.machines.len() - 1
+    }
+
+    /// So many machines, from 10.10.0.2 or 10.10.10.2 on, all started.
+    pub(crate) fn cluster(&mut self, count: usize) -> Vec<usize> {
+        let base = u32::from(Ipv4Addr::new(10, 10, 10, 2));
+        let made: Vec<usize> = (base..)
+            .take(count)
+            .map(|ip| self.machine(&Ipv4Addr::from(ip).to_string()))
+            .collect();
+        made.iter().for_each(|&machine| self.start(machine));
+        made
+    }
+
+    /// Starts a process.
+    pub(crate) fn start(&mut self, machine: usize) {
+        let (wall_ms, seed) = (self.wall_ms(machine), self.rng.random());
+        let its = &mut self.machines[machine];
+        let ip = its.name.ip();
+        let mut config = Config {
+            name: its.name.clone(),
+            http: SocketAddrV4::new(ip, 8080),
+            cluster_port: PORT,
+            broadcast: Some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 255, 255), PORT)),
+            subnet: Cidr::new(ip, 16).expect("a range"),
+            allow: Vec::new(),
+            join: Vec::new(),
+            boot_stored: its.disk,
+            wall_ms,
+        };
+        (its.adjust)(&mut config);
+        its.life += 1;
+        its.frozen = None;
+        its.timer = None;
+        its.node = Some(Node::new(config, &its.keys, self.now, seed));
+        self.settle(machine);
+    }
+
+    /// Ends a process at once. The others may notice.
+    pub(crate) fn kill(&mut self, machine: usize) {
+        self.machines[machine].node = None;
+        self.machines[machine].life += 1;
+        if !self.hints {
+            return;
+        }
+        let ip = self.machines[machine].name.ip();
+        for other in 0..self.machines.len() {
+            if other != machine && self.hears(machine, other) {
+                self.post(other, ms(1), Event::Unreachable { ip });
+            }
+        }
+    }
+
+    /// Stops a process, so that it leaves.
+    pub(crate) fn leave(&mut self, machine: usize) {
+        self.give(machine, Input::Leave);
+    }
+
+    pub(crate) fn freeze(&mut self, machine: usize) {
+        self.machines[machine].frozen = Some(Vec::new());
+    }
+
+    /// Lets a process go on, with what its socket buffer holds.
+    pub(crate) fn thaw(&mut self, machine: usize) {
+        for event in self.machines[machine].frozen.take().unwrap_or_default() {
+            self.deliver(machine, event);
+        }
+    }
+
+    pub(crate) fn set_linked(&mut self, machine: usize, linked: bool) {
+        self.machines[machine].linked = linked;
+    }
+
+    /// An attacker sends a datagram to a machine.
+    pub(crate) fn inject(&mut self, machine: usize, from: SocketAddrV4, bytes: &[u8]) {
+        self.deliver(
+            machine,
+            Event::Datagram {
+                from,
+                bytes: Bytes::copy_from_slice(bytes),
+            },
+        );
+    }
+
+    /// Hands an input to a node.
+    pub(crate) fn give(&mut self, machine: usize, input: Input<'_>) {
+        let wall_ms = self.wall_ms(machine);
+        if let Some(node) = &mut self.machines[machine].node {
+            node.handle(self.now, wall_ms, input);
+            self.settle(machine);
+        }
+    }
+
+    /// The names that a node lists.
+    pub(crate) fn listed(&self, machine: usize) -> Vec<String> {
+        let node = self.machines[machine].node.as_ref();
+        node.map_or(Vec::new(), |node| {
+            node.view()
+                .members
+                .iter()
+                .map(|member| member.name.to_string())
+                .collect()
+        })
+    }
+
+    pub(crate) fn node(&self, machine: usize) -> &Node {
+        self.machines[machine].node.as_ref().expect("a process")
+    }
+
+    /// Whether each of these lists exactly these.
+    pub(crate) fn agree(&self, on: &[usize]) -> bool {
+        let mut names: Vec<NodeName> = on.iter().map(|&m| self.machines[m].name.clone()).collect();
+        names.sort();
+        on.iter().all(|&machine| {
+            self.machines[machine].node.as_ref().is_some_and(|node| {
+                node.view()
+                    .members
+                    .iter()
+                    .map(|member| &member.name)
+                    .eq(&names)
+            })
+        })
+    }
+
+    /// Runs until the condition holds; gives how long it took. It is asked
+    /// whenever a node reports something.
+    pub(crate) fn wait(
+        &mut self,
+        within: Duration,
+        what: &str,
+        until: impl Fn(&Lan) -> bool,
+    ) -> Duration {
+        let start = self.now;
+        let mut seen = usize::MAX;
+        loop {
+            if seen != self.log.len() {
+                seen = self.log.len();
+                if until(self) {
+                    return self.now.since(start);
+                }
+            }
+            let next = self.queue.peek().map(|Reverse(queued)| queued.at);
+            if next.is_none_or(|at| at.since(start) > within) {
+                self.explain();
+                panic!("seed {}: not within {within:?}: {what}", self.seed);
+            }
+            self.step();
+        }
+    }
+
+    /// Runs for so long.
+    pub(crate) fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self
+            .queue
+            .peek()
+            .is_some_and(|Reverse(queued)| queued.at <= end)
+        {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// A random time below this.
+    pub(crate) fn chance(&mut self, below: Duration) -> Duration {
+        below.mul_f64(self.rng.random::<f64>())
+    }
+
+    /// What was reported since this length of the log.
+    pub(crate) fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
+        self.log[log_length..].iter()
+    }
+
+    /// How many members came up or went down, in all views, since then.
+    pub(crate) fn changes_since(&self, log_length: usize) -> usize {
+        let change = |entry: &&Entry| {
+            matches!(
+                entry.effect,
+                Effect::Up { .. } | Effect::Down { .. } | Effect::View(_)
+            )
+        };
+        self.since(log_length).filter(change).count()
+    }
+
+    fn explain(&self) {
+        for entry in self.log.iter().rev().take(40).rev() {
+            eprintln!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
+        }
+        for machine in 0..self.machines.len().min(8) {
+            eprintln!("machine {machine} lists {:?}", self.listed(machine));
+        }
+    }
+
+    fn step(&mut self) {
+        if let Some(Reverse(Queued {
+            at, machine, event, ..
+        })) = self.queue.pop()
+        {
+            self.now = at;
+            self.deliver(machine, event);
+        }
+    }
+
+    fn deliver(&mut self, machine: usize, event: Event) {
+        let its = &mut self.machines[machine];
+        if let Some(buffer) = &mut its.frozen {
+            if buffer.len() < BUFFER {
+                buffer.push(event);
+            }
+            return;
+        }
+        match event {
+            Event::Timer { life } if life == its.life => {
+                its.timer = None;
+                let due = its.node.as_ref().and_then(Node::next_timer);
+                if due.is_some_and(|due| due <= self.now) {
+                    self.give(machine, Input::Timer);
+                } else {
+                    self.settle(machine);
+                }
+            }
+            Event::Timer { .. } => {}
+            Event::Datagram { from, bytes } => {
+                if its.node.is_none() {
+                    self.report_closed(machine, *from.ip());
+                } else if !its.deaf {
+                    self.give(
+                        machine,
+                        Input::Datagram {
+                            from,
+                            bytes: &bytes,
+                        },
+                    );
+                }
+            }
+            Event::Unreachable { ip } => self.give(machine, Input::Unreachable { ip }),
+            Event::SyncRequest { from, bytes } => {
+                let peer = self.machines[from].name.clone();
+                self.give(
+                    machine,
+                    Input::SyncRequest {
+                        peer,
+                        bytes: &bytes,
+                    },
+                );
+            }
+            Event::SyncReply { from, bytes } => {
+                let peer = self.machines[from].name.clone();
+                self.give(
+                    machine,
+                    Input::SyncReply {
+                        peer,
+                        bytes: &bytes,
+                    },
+                );
+            }
+        }
+    }
+
+    /// The machine says that nobody listens. (Also in answer to a broadcast,
+    /// where a real one is silent: it only ever hears one as a frozen process's.)
+    fn report_closed(&mut self, machine: usize, to: Ipv4Addr) {
+        let ip = self.machines[machine].name.ip();
+        let sender = self
+            .at_address
+            .get(&to)
+            .and_then(|all| all.first())
+            .copied();
+        if let Some(sender) = sender
+            && self.hints
+            && self.hears(machine, sender)
+        {
+            self.post(
+                sender,
+                Duration::from_micros(200),
+                Event::Unreachable { ip },
+            );
+        }
+    }
+
+    /// Carries out what a node wants.
+    fn settle(&mut self, machine: usize) {
+        while let Some(effect) = self.machines[machine]
+            .node
+            .as_mut()
+            .and_then(Node::poll_effect)
+        {
+            match effect {
+                Effect::Send { to, bytes } => self.transmit(machine, Some(to), bytes),
+                Effect::Broadcast { bytes } => self.transmit(machine, None, bytes),
+                Effect::Sync { with, bytes, .. } => {
+                    if let Some(to) = self.reach(*with.ip()) {
+                        self.control(
+                            machine,
+                            to,
+                            Event::SyncRequest {
+                                from: machine,
+                                bytes,
+                            },
+                        );
+                    }
+                }
+                Effect::SyncReply { peer, bytes } => {
+                    if let Some(to) = self.reach(peer.ip()) {
+                        self.control(
+                            machine,
+                            to,
+                            Event::SyncReply {
+                                from: machine,
+                                bytes,
+                            },
+                        );
+                    }
+                }
+                effect => {
+                    if let Effect::StoreBoot(boot) = effect {
+                        self.machines[machine].disk = Some(boot);
+                    }
+                    let ends = matches!(effect, Effect::NameTaken { .. } | Effect::Departed);
+                    self.log.push(Entry {
+                        at: self.now,
+                        machine,
+                        effect,
+                    });
+                    if ends {
+                        self.machines[machine].node = None;
+                        self.machines[machine].life += 1;
+                    }
+                }
+            }
+        }
+        let its = &mut self.machines[machine];
+        if let Some(due) = its.node.as_ref().and_then(Node::next_timer)
+            && its.timer.is_none_or(|armed| due < armed)
+        {
+            its.timer = Some(due);
+            let (life, wait) = (its.life, due.since(self.now));
+            self.post(machine, wait, Event::Timer { life });
+        }
+    }
+
+    fn transmit(&mut self, machine: usize, to: Option<SocketAddrV4>, bytes: Bytes) {
+        self.sent.0 += 1;
+        self.sent.1 += bytes.len() as u64;
+        let from = SocketAddrV4::new(self.machines[machine].name.ip(), PORT);
+        if let Some(tape) = &mut self.tape {
+            tape.push(Taped {
+                from,
+                to,
+                bytes: bytes.clone(),
+            });
+        }
+        match to {
+            Some(to) => {
+                if let Some(receiver) = self.reach(*to.ip()) {
+                    self.carry(machine, receiver, from, bytes);
+                }
+            }
+            None => {
+                for receiver in 0..self.machines.len() {
+                    if self.machines[receiver].node.is_some() {
+                        self.carry(machine, receiver, from, bytes.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn carry(&mut self, sender: usize, receiver: usize, from: SocketAddrV4, bytes: Bytes) {
+        let martian = sender != receiver && self.machines[receiver].name.ip() == *from.ip();
+        let lost = self.loss > 0.0 && self.rng.random_bool(self.loss);
+        if lost || martian && self.drop_martians || !self.hears(sender, receiver) {
+            return;
+        }
+        let micros = self.rng.random_range(self.latency.clone());
+        self.post(
+            receiver,
+            Duration::from_micros(micros),
+            Event::Datagram { from, bytes },
+        );
+    }
+
+    fn control(&mut self, sender: usize, receiver: usize, event: Event) {
+        if self.control && self.hears(sender, receiver) {
+            self.post(receiver, ms(2), event);
+        }
+    }
+
+    fn hears(&self, sender: usize, receiver: usize) -> bool {
+        let (one, other) = (&self.machines[sender], &self.machines[receiver]);
+        sender == receiver || one.linked && other.linked && one.part == other.part
+    }
+
+    fn reach(&self, ip: Ipv4Addr) -> Option<usize> {
+        let all = self.at_address.get(&ip)?;
+        self.arp.get(&ip).or(all.first()).copied()
+    }
+
+    fn post(&mut self, machine: usize, wait: Duration, event: Event) {
+        self.order += 1;
+        let queued = Queued {
+            at: self.now + wait,
+            order: self.order,
+            machine,
+            event,
+        };
+        self.queue.push(Reverse(queued));
+    }
+
+    fn wall_ms(&self, machine: usize) -> u64 {
+        let elapsed = self.now.since_start().as_millis() as u64;
+        (WALL_MS + elapsed).saturating_add_signed(self.machines[machine].clock_off)
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("repeat this run with CLUSTER_SEED={}", self.seed);
+        }
+    }
+}
