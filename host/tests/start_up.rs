@@ -3,7 +3,7 @@
 //! running.
 
 use anyhow::{Context, Result, ensure};
-use lab::{HostCommand, Programs};
+use lab::{Launch, Programs};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,8 +23,8 @@ impl Start {
     }
 
     /// A command line on this machine's loopback that would work.
-    fn command(&self) -> HostCommand {
-        HostCommand::new(self.programs.host())
+    fn command(&self) -> Launch {
+        Launch::new(self.programs.host())
             .dir(self.dir.path())
             .flag("--name", "example@127.0.0.1")
             .flag("--http", "127.0.0.1:0")
@@ -43,7 +43,7 @@ impl Start {
 
 /// The host ends in time and not well, and its last line on stderr is one
 /// sentence with all of these words.
-fn refuses(command: &HostCommand, words: &[&str]) -> Result<()> {
+fn refuses(command: &Launch, words: &[&str]) -> Result<()> {
     let host = command.spawn()?;
     let (status, _) = host.wait_for_end(BOUND)?;
     let output = host.output();

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -90,7 +90,7 @@ pub(crate) fn runtime() -> Result<Runtime> {
 }
 
 /// Connect to the host and port of the URL.
-pub(crate) async fn connect(uri: &Uri) -> Result<SendRequest<Empty<Bytes>>> {
+pub(crate) async fn connect(uri: &Uri) -> Result<SendRequest<Full<Bytes>>> {
     let authority = uri.authority().context("a URL without a host")?;
     let address = (authority.host(), authority.port_u16().unwrap_or(80));
     let stream = TcpStream::connect(address)
@@ -105,19 +105,19 @@ pub(crate) async fn connect(uri: &Uri) -> Result<SendRequest<Empty<Bytes>>> {
 
 /// GET over this connection; the answer's body is still to come.
 pub(crate) async fn begin(
-    sender: &mut SendRequest<Empty<Bytes>>,
+    sender: &mut SendRequest<Full<Bytes>>,
     uri: &Uri,
 ) -> Result<http::Response<Incoming>> {
     let authority = uri.authority().context("a URL without a host")?.as_str();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header("host", authority)
-        .body(Empty::new())?;
+        .body(Full::default())?;
     sender.ready().await?;
     Ok(sender.send_request(request).await?)
 }
 
-async fn send(sender: &mut SendRequest<Empty<Bytes>>, uri: &Uri) -> Result<Answer> {
+async fn send(sender: &mut SendRequest<Full<Bytes>>, uri: &Uri) -> Result<Answer> {
     let (head, body) = begin(sender, uri).await?.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Answer {

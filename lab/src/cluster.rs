@@ -5,7 +5,7 @@
 
 use crate::client::Sse;
 use crate::lan::Lan;
-use crate::process::{Host, HostCommand};
+use crate::process::{Launch, Process};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub struct Cluster<'lan> {
 
 #[derive(Debug)]
 struct Node {
-    host: Host,
+    host: Process,
     watch: Watch,
 }
 
@@ -72,7 +72,7 @@ impl<'lan> Cluster<'lan> {
     /// # Errors
     ///
     /// If it is not ready within [`START`].
-    pub fn join_as(&mut self, number: u8, command: &HostCommand) -> Result<(Instant, Instant)> {
+    pub fn join_as(&mut self, number: u8, command: &Launch) -> Result<(Instant, Instant)> {
         // Of a restarted node the old process goes before the new one comes.
         self.nodes.remove(&number);
         let host = command.spawn()?;
@@ -91,7 +91,7 @@ impl<'lan> Cluster<'lan> {
     /// # Panics
     ///
     /// If none was started there: the test is wrong.
-    pub fn host(&self, number: u8) -> &Host {
+    pub fn host(&self, number: u8) -> &Process {
         &self.node(number).host
     }
 
@@ -180,7 +180,7 @@ impl<'lan> Cluster<'lan> {
     }
 
     /// Wait until the host is ready, and watch it from then on.
-    fn adopt(&mut self, number: u8, host: Host) -> Result<Instant> {
+    fn adopt(&mut self, number: u8, host: Process) -> Result<Instant> {
         let ready = host.wait_until_ready(START)?;
         let machine = self.lan.machine(number);
         let watch = Watch::of(machine.follow(&format!("{}/updates", machine.url()), ANSWER)?);

@@ -32,7 +32,10 @@ pub fn third_node_starts(lan: &Lan, bound: Duration) -> Result<Join> {
     let mut cluster = Cluster::start(lan, &OTHERS)?;
     let (started, ready) = cluster.join(FOURTH)?;
     let listed = cluster.wait_until_all_list(&ALL, bound)?;
-    Ok(Join { since_start: listed - started, since_ready: listed.saturating_duration_since(ready) })
+    Ok(Join {
+        since_start: listed - started,
+        since_ready: listed.saturating_duration_since(ready),
+    })
 }
 
 /// The third node starts while no broadcast reaches anyone. From the moment
@@ -111,7 +114,10 @@ pub fn cable_is_pulled(lan: &Lan, noticed: Duration, healed: Duration) -> Result
     let mended = Instant::now();
     lan.mend(FOURTH)?;
     let back = cluster.wait_until_all_list(&ALL, healed)?;
-    Ok(Absence { noticed: listed - cut, healed: back - mended })
+    Ok(Absence {
+        noticed: listed - cut,
+        healed: back - mended,
+    })
 }
 
 /// One of three hangs (SIGSTOP), and goes on (SIGCONT) when the others list
@@ -144,6 +150,10 @@ pub fn node_leaves(lan: &Lan, bound: Duration) -> Result<Duration> {
     let asked = cluster.host(FOURTH).terminate()?;
     let listed = cluster.wait_until_all_list(&OTHERS, bound)?;
     let (status, _) = cluster.host(FOURTH).wait_for_end(START * 2)?;
-    ensure!(status.success(), "it ended with {status}:\n{}", cluster.host(FOURTH).output());
+    ensure!(
+        status.success(),
+        "it ended with {status}:\n{}",
+        cluster.host(FOURTH).output()
+    );
     Ok(listed - asked)
 }

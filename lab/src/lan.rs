@@ -3,12 +3,12 @@
 
 use crate::client::{self, Answer, Sse};
 use crate::netns::{Netns, remove_stale};
-use crate::process::HostCommand;
+use crate::process::Launch;
 use crate::programs::Programs;
 use crate::skip;
 use anyhow::{Context, Result};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -122,10 +122,15 @@ impl Lan {
         &self.programs
     }
 
+    /// A folder for what only this LAN needs; gone with it.
+    pub fn scratch(&self) -> &Path {
+        &self.data
+    }
+
     /// A node on machine N that serves the guest, as the README starts it.
-    pub fn host(&self, number: u8) -> HostCommand {
+    pub fn host(&self, number: u8) -> Launch {
         let machine = self.machine(number);
-        HostCommand::new(self.programs.host())
+        Launch::new(self.programs.host())
             .in_netns(machine.netns.name())
             .arg("--name")
             .arg(machine.node_name())
@@ -254,7 +259,7 @@ impl Machine {
     }
 
     /// Where the node of this machine keeps its data.
-    pub fn data_dir(&self) -> &std::path::Path {
+    pub fn data_dir(&self) -> &Path {
         &self.data
     }
 

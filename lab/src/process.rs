@@ -1,4 +1,5 @@
-//! A running `host`: what it says, the signals it is sent, how it ends.
+//! A running program, `host` most of all: what it says, the signals it is sent,
+//! how it ends.
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -12,9 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How to start a host.
+/// How to start a program.
 #[derive(Clone, Debug)]
-pub struct HostCommand {
+pub struct Launch {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -22,7 +23,7 @@ pub struct HostCommand {
     netns: Option<String>,
 }
 
-impl HostCommand {
+impl Launch {
     /// This program, without arguments.
     pub fn new(program: &Path) -> Self {
         Self {
@@ -45,6 +46,13 @@ impl HostCommand {
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -88,10 +96,10 @@ impl HostCommand {
     /// # Errors
     ///
     /// If the program or `ip` cannot be started.
-    pub fn spawn(&self) -> Result<Host> {
+    pub fn spawn(&self) -> Result<Process> {
         let mut command = match &self.netns {
             // `ip netns exec` becomes the program, so its process is the
-            // host's.
+            // program's.
             Some(netns) => {
                 let mut command = Command::new("ip");
                 command.args(["netns", "exec", netns]).arg(&self.program);
@@ -134,7 +142,7 @@ impl HostCommand {
                 Source::Stderr,
             ),
         ] {
-            let (pipe, shared) = (pipe.context("no pipe from the host")?, Arc::clone(&shared));
+            let (pipe, shared) = (pipe.context("no pipe from it")?, Arc::clone(&shared));
             shared.lock().open_pipes += 1;
             thread::spawn(move || shared.read_all(pipe, source));
         }
@@ -143,7 +151,7 @@ impl HostCommand {
             let status = child.wait().ok();
             reaper.change(|state| state.ended = status.map(|status| (status, Instant::now())));
         });
-        Ok(Host {
+        Ok(Process {
             pid,
             pidfd,
             shared,
@@ -161,7 +169,7 @@ pub enum Source {
     Stderr,
 }
 
-/// One line that the host printed.
+/// One line that the program printed.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// When it was read.
@@ -172,9 +180,9 @@ pub struct Line {
     pub text: String,
 }
 
-/// A running host. Dropped, it is killed.
+/// A running program. Dropped, it is killed.
 #[derive(Debug)]
-pub struct Host {
+pub struct Process {
     pid: Pid,
     pidfd: OwnedFd,
     shared: Arc<Shared>,
@@ -194,7 +202,7 @@ struct State {
     ended: Option<(ExitStatus, Instant)>,
 }
 
-impl Host {
+impl Process {
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
@@ -228,10 +236,7 @@ impl Host {
         });
         match found {
             Some(Some(line)) => Ok(line),
-            Some(None) => bail!(
-                "the host ended without a line with {words:?}:\n{}",
-                self.output()
-            ),
+            Some(None) => bail!("it ended without a line with {words:?}:\n{}", self.output()),
             None => bail!(
                 "no line with {words:?} within {bound:?}:\n{}",
                 self.output()
@@ -243,7 +248,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// As [`Host::wait_for_line`].
+    /// As [`Process::wait_for_line`].
     pub fn wait_until_ready(&self, bound: Duration) -> Result<Line> {
         self.wait_for_line(&["ready", "http://"], bound)
     }
@@ -257,7 +262,7 @@ impl Host {
         let ended = self
             .shared
             .wait(bound, |state| state.ended.filter(|_| state.open_pipes == 0));
-        ended.with_context(|| format!("the host still runs after {bound:?}:\n{}", self.output()))
+        ended.with_context(|| format!("it still runs after {bound:?}:\n{}", self.output()))
     }
 
     /// Whether it still runs.
@@ -318,15 +323,28 @@ impl Host {
         Ok(kilobytes * 1024)
     }
 
+    /// How many files and sockets it has open.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended already.
+    pub fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid.as_raw_nonzero());
+        let files = Path::new(&path)
+            .read_dir()
+            .with_context(|| format!("cannot list {path}"))?;
+        Ok(files.count())
+    }
+
     fn signal(&self, signal: Signal) -> Result<Instant> {
         let at = Instant::now();
         pidfd_send_signal(self.pidfd.as_fd(), signal)
-            .with_context(|| format!("cannot signal the host:\n{}", self.output()))?;
+            .with_context(|| format!("cannot signal it:\n{}", self.output()))?;
         Ok(at)
     }
 }
 
-impl Drop for Host {
+impl Drop for Process {
     fn drop(&mut self) {
         if self.kill().is_ok() {
             // Its ports and its files are free once it is gone.

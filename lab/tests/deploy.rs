@@ -12,12 +12,21 @@ fn root() -> PathBuf {
 
 /// Run the checker in the root of the workspace. It must find nothing to say.
 fn passes(program: &str, package: &str, args: &[&str]) {
-    let Ok(output) = Command::new(program).args(args).current_dir(root()).output() else {
-        return lab::skip::skip(&format!("`{program}` is missing (Debian: apt-get install {package})"));
+    let Ok(output) = Command::new(program)
+        .args(args)
+        .current_dir(root())
+        .output()
+    else {
+        return lab::skip::skip(&format!(
+            "`{program}` is missing (Debian: apt-get install {package})"
+        ));
     };
     let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{program}: {said}");
-    assert!(said.trim().is_empty() || said.trim() == "Syntax OK", "{program}: {said}");
+    assert!(
+        said.trim().is_empty() || said.trim() == "Syntax OK",
+        "{program}: {said}"
+    );
 }
 
 #[test]
@@ -27,7 +36,11 @@ fn the_vagrantfile_is_ruby() {
 
 #[test]
 fn the_shell_scripts_pass_shellcheck() {
-    passes("shellcheck", "shellcheck", &["deploy/provision.sh", ".ci/run"]);
+    passes(
+        "shellcheck",
+        "shellcheck",
+        &["deploy/provision.sh", ".ci/run"],
+    );
 }
 
 #[test]
@@ -42,7 +55,11 @@ fn the_systemd_unit_is_valid() {
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("host.service");
     std::fs::write(&file, unit).unwrap();
-    passes("systemd-analyze", "systemd", &["verify", "--man=no", &file.to_string_lossy()]);
+    passes(
+        "systemd-analyze",
+        "systemd",
+        &["verify", "--man=no", &file.to_string_lossy()],
+    );
     std::fs::remove_dir_all(dir).unwrap();
 }
 
@@ -50,9 +67,19 @@ fn the_systemd_unit_is_valid() {
 fn the_machines_and_their_addresses_are_those_of_the_readme() {
     let vagrantfile = std::fs::read_to_string(root().join("Vagrantfile")).unwrap();
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    assert!(vagrantfile.contains("define 'development'"), "{vagrantfile}");
-    assert!(vagrantfile.contains("10.10.10.#{number + 1}"), "{vagrantfile}");
-    for text in ["* 10.10.10.0/24", "/etc/vbox/networks.conf", "vagrant up development"] {
+    assert!(
+        vagrantfile.contains("define 'development'"),
+        "{vagrantfile}"
+    );
+    assert!(
+        vagrantfile.contains("10.10.10.#{number + 1}"),
+        "{vagrantfile}"
+    );
+    for text in [
+        "* 10.10.10.0/24",
+        "/etc/vbox/networks.conf",
+        "vagrant up development",
+    ] {
         assert!(readme.contains(text), "the README does not say `{text}`");
     }
 }
