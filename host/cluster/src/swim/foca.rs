@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use foca::{
-    Codec, Config, Foca, Header, Identity, Member, NoCustomBroadcast, Notification, PeriodicParams,
-    PostcardCodec, Runtime, Timer,
+    Codec, Config, Foca, Header, Identity, Member, Message, NoCustomBroadcast, Notification,
+    PeriodicParams, PostcardCodec, Runtime, Timer,
 };
 use rand::rngs::StdRng;
 
@@ -90,6 +90,30 @@ impl FocaSwim {
         }
     }
 
+    /// Tells a node that it is suspected, so that it can refute it. foca passes
+    /// a suspicion on a number of times only, and all of these may have been
+    /// lost while the link to the suspect was cut.
+    fn tell_suspect(&mut self, suspect: &Peer, incarnation: u16) {
+        let header = Header {
+            src: self.foca.identity().clone(),
+            // The lowest one never replaces what the receiver knows.
+            src_incarnation: 0,
+            dst: suspect.clone(),
+            message: Message::Gossip,
+        };
+        let suspicion = Member::new(suspect.clone(), incarnation, foca::State::Suspect);
+        let mut bytes = Vec::new();
+        if PostcardCodec.encode_header(&header, &mut bytes).is_ok() {
+            bytes.put_u16(1);
+            if PostcardCodec.encode_member(&suspicion, &mut bytes).is_ok() {
+                self.out.events.push_back(SwimEvent::Send {
+                    to: suspect.clone(),
+                    bytes,
+                });
+            }
+        }
+    }
+
     /// Runs one call into foca, and completes what came of it.
     fn run(&mut self, now: Time, call: impl FnOnce(&mut Self) -> Result<(), foca::Error>) {
         self.out.now = now;
@@ -127,8 +151,13 @@ impl Swim for FocaSwim {
             }
             let timer = entry.remove();
             match &timer {
-                Timer::ChangeSuspectToDown { member_id, .. } if heard(member_id) => {
+                Timer::ChangeSuspectToDown {
+                    member_id,
+                    incarnation,
+                    ..
+                } if heard(member_id) => {
                     self.out.now = now;
+                    self.tell_suspect(&member_id.clone(), *incarnation);
                     self.out.submit_after(timer, HEARD_DELAY);
                 }
                 _ => self.run(now, |me| me.foca.handle_timer(timer, &mut me.out)),

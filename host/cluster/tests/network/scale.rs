@@ -1,1 +1,68 @@
-//! x
+//! Many nodes.
+
+use cluster::Effect;
+
+use crate::sim::{ms, secs, with_seeds};
+
+#[test]
+fn fifty_nodes_that_start_together_find_each_other() {
+    with_seeds(3, |lan| {
+        let all = lan.cluster(50);
+        let took = lan.wait(secs(2), "found", |lan| lan.agree(&all));
+        println!("50 nodes found each other in {took:?}");
+        lan.run(secs(3));
+        let (before, sent) = (lan.log.len(), lan.sent);
+        lan.run(secs(60));
+        assert_eq!(lan.changes_since(before), 0);
+        let per_node = (lan.sent.1 - sent.1) / 60 / 50;
+        println!("{per_node} B/s sent by each at rest");
+        assert!(per_node < 2_000, "{per_node}");
+    });
+}
+
+#[test]
+fn one_of_fifty_dies_and_one_joins() {
+    with_seeds(3, |lan| {
+        let all = lan.cluster(50);
+        lan.wait(secs(2), "found", |lan| lan.agree(&all));
+        lan.run(secs(3));
+        lan.kill(all[49]);
+        let took = lan.wait(ms(300), "gone", |lan| lan.agree(&all[..49]));
+        println!("49 nodes saw it die in {took:?}");
+        lan.run(secs(1));
+        lan.start(all[49]);
+        let took = lan.wait(ms(50), "back", |lan| lan.agree(&all));
+        println!("50 nodes listed it again in {took:?}");
+    });
+}
+
+#[test]
+fn a_cut_link_among_fifty_is_seen_by_all_within_3_s_and_by_nobody_twice() {
+    with_seeds(3, |lan| {
+        let all = lan.cluster(50);
+        lan.wait(secs(2), "found", |lan| lan.agree(&all));
+        lan.run(secs(3));
+        let before = lan.log.len();
+        lan.set_linked(all[49], false);
+        let took = lan.wait(secs(3), "gone", |lan| lan.agree(&all[..49]));
+        println!("49 nodes saw the cut in {took:?}");
+        lan.run(secs(10));
+        let downs = lan.since(before).filter(|entry| {
+            entry.machine != all[49] && matches!(entry.effect, Effect::Down { .. })
+        });
+        assert_eq!(downs.count(), 49);
+    });
+}
+
+#[test]
+fn fifty_nodes_lose_nobody_at_one_per_cent_of_loss() {
+    with_seeds(1, |lan| {
+        lan.loss = 0.01;
+        let all = lan.cluster(50);
+        lan.wait(secs(5), "found", |lan| lan.agree(&all));
+        lan.run(secs(3));
+        let before = lan.log.len();
+        lan.run(secs(300));
+        assert_eq!(lan.changes_since(before), 0);
+    });
+}
