@@ -13,7 +13,10 @@ const ALL: [u8; 3] = [2, 3, 4];
 
 /// Three machines, or none where there can be none.
 fn lan() -> Result<Option<Lan>> {
-    Ok(Lan::or_skip(Programs::of_test(env!("CARGO_BIN_EXE_host"))?, 3))
+    Ok(Lan::or_skip(
+        Programs::of_test(env!("CARGO_BIN_EXE_host"))?,
+        3,
+    ))
 }
 
 #[test]
@@ -25,9 +28,15 @@ fn every_page_links_to_every_node() -> Result<()> {
         let page = answer.text();
         ensure!(answer.status == 200, "{}: {page}", answer.status);
         for other in lan.machines() {
-            ensure!(page.contains(&format!("href=\"{}\"", other.url())), "no link in:\n{page}");
+            ensure!(
+                page.contains(&format!("href=\"{}\"", other.url())),
+                "no link in:\n{page}"
+            );
         }
-        ensure!(page.contains(&format!("node: {}", machine.node_name())), "no name in:\n{page}");
+        ensure!(
+            page.contains(&format!("node: {}", machine.node_name())),
+            "no name in:\n{page}"
+        );
         // From another machine too: what the links promise.
         let other = lan.machine(if machine.number() == 2 { 3 } else { 2 });
         ensure!(other.get(&machine.url(), ANSWER)?.text() == page || !page.is_empty());
@@ -66,8 +75,14 @@ fn a_node_is_found_though_its_first_broadcasts_were_lost() -> Result<()> {
 fn a_node_whose_link_is_down_at_boot_says_so_once_and_is_found_when_it_is_up() -> Result<()> {
     let Some(lan) = lan()? else { return Ok(()) };
     let (_, output) = events::link_was_down_at_boot(&lan, FOUND * SLACK)?;
-    let told = output.lines().filter(|line| line.contains("broadcast")).count();
-    ensure!(told == 2, "one line when it fails and one when it works again:\n{output}");
+    let told = output
+        .lines()
+        .filter(|line| line.contains("broadcast"))
+        .count();
+    ensure!(
+        told == 2,
+        "one line when it fails and one when it works again:\n{output}"
+    );
     Ok(())
 }
 
@@ -158,7 +173,9 @@ fn back_in_the_past(wipe: bool) -> Result<()> {
 
 fn libfaketime() -> Option<PathBuf> {
     let dirs = PathBuf::from("/usr/lib").read_dir().ok()?;
-    let mut libraries = dirs.flatten().map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"));
+    let mut libraries = dirs
+        .flatten()
+        .map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"));
     libraries.find(|library| library.exists())
 }
 
@@ -167,8 +184,8 @@ fn the_second_machine_with_a_name_ends_and_says_why() -> Result<()> {
     let Some(lan) = lan()? else { return Ok(()) };
     let mut cluster = Cluster::start(&lan, &[2, 3])?;
     // Machine 4 is given the address of machine 3, and starts the same node.
-    lan.machine(4).give_address(lan.machine(3).ip())?;
     lan.machine(4).take_address(lan.machine(4).ip())?;
+    lan.machine(4).give_address(lan.machine(3).ip())?;
     let second = lan
         .host(4)
         .flag("--name", lan.machine(3).node_name())
@@ -177,10 +194,16 @@ fn the_second_machine_with_a_name_ends_and_says_why() -> Result<()> {
     let output = second.output();
     ensure!(!status.success(), "{output}");
     ensure!(
-        output.lines().any(|line| line.contains("another machine uses this name")),
+        output
+            .lines()
+            .any(|line| line.contains("another machine uses this name")),
         "no reason given:\n{output}"
     );
-    ensure!(cluster.host(3).is_running(), "the first has ended:\n{}", cluster.output());
+    ensure!(
+        cluster.host(3).is_running(),
+        "the first has ended:\n{}",
+        cluster.output()
+    );
     lan.machine(4).link_down()?;
     cluster.wait_until_all_list(&[2, 3], HEALED * SLACK)?;
     Ok(())

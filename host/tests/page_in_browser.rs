@@ -18,7 +18,9 @@ fn the_page_sees_a_third_node_appear_and_vanish_without_a_reload() -> Result<()>
         return Ok(());
     }
     let programs = Programs::of_test(env!("CARGO_BIN_EXE_host"))?;
-    let Some(lan) = Lan::or_skip(programs, 3) else { return Ok(()) };
+    let Some(lan) = Lan::or_skip(programs, 3) else {
+        return Ok(());
+    };
     let mut cluster = Cluster::start(&lan, &[2, 3])?;
     let machine = lan.machine(2);
     let browser = Browser::open(machine, lan.scratch())?;
@@ -38,14 +40,19 @@ fn the_page_sees_a_third_node_appear_and_vanish_without_a_reload() -> Result<()>
     cluster.host(4).kill()?;
     cluster.wait_until_all_list(&[2, 3], KILLED * SLACK)?;
     browser.wait_until(&shows(&[2, 3]), SHOWN)?;
-    ensure!(browser.value_of("window.sinceTheLoad === true")? == true, "the page was reloaded");
+    ensure!(
+        browser.value_of("window.sinceTheLoad === true")? == true,
+        "the page was reloaded"
+    );
     Ok(())
 }
 
 /// JavaScript: whether the list links to exactly these nodes, in this order.
 fn shows(numbers: &[u8]) -> String {
-    let urls: Vec<String> =
-        numbers.iter().map(|number| format!("http://10.10.10.{number}:8080/")).collect();
+    let urls: Vec<String> = numbers
+        .iter()
+        .map(|number| format!("http://10.10.10.{number}:8080/"))
+        .collect();
     format!(
         "[...document.querySelectorAll('#node-list a')].map(a => a.href).join(' ') === '{}'",
         urls.join(" ")
@@ -67,9 +74,17 @@ fn take_pictures(browser: &Browser<'_>) -> Result<()> {
         ("phone", 390, 844, true, false),
         ("phone-dark", 390, 844, true, true),
     ] {
-        browser.look(Look { width, height, is_phone, is_dark })?;
+        browser.look(Look {
+            width,
+            height,
+            is_phone,
+            is_dark,
+        })?;
         let fits = "document.documentElement.scrollWidth <= window.innerWidth";
-        ensure!(browser.value_of(fits)? == true, "the page is wider than the window ({name})");
+        ensure!(
+            browser.value_of(fits)? == true,
+            "the page is wider than the window ({name})"
+        );
         browser.save_screenshot(&folder.join(format!("{name}.png")))?;
     }
     Ok(())
@@ -78,6 +93,9 @@ fn take_pictures(browser: &Browser<'_>) -> Result<()> {
 /// `page/` in the target folder.
 fn pictures() -> PathBuf {
     let host = Path::new(env!("CARGO_BIN_EXE_host"));
-    let target = host.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
+    let target = host
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("target"));
     target.join("page")
 }
