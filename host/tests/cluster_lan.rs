@@ -196,7 +196,7 @@ fn the_second_machine_with_a_name_ends_and_says_why() -> Result<()> {
     ensure!(
         output
             .lines()
-            .any(|line| line.contains("another machine uses this name")),
+            .any(|line| line.starts_with("  error: another machine uses the name")),
         "no reason given:\n{output}"
     );
     ensure!(

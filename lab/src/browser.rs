@@ -219,11 +219,12 @@ fn call(method: Method, url: &str, body: &Value) -> Result<Value> {
         .header("host", authority)
         .header("content-type", "application/json; charset=utf-8")
         .body(Full::new(body))?;
-    let answered = runtime()?.block_on(timeout(BOUND * 2, async {
+    let exchange = async {
         let mut sender = connect(&uri).await?;
         let (head, body) = sender.send_request(request).await?.into_parts();
         anyhow::Ok((head.status, body.collect().await?.to_bytes()))
-    }));
+    };
+    let answered = runtime()?.block_on(async { timeout(BOUND * 2, exchange).await });
     let (status, answer) = answered.with_context(|| format!("no answer to {method} {url}"))??;
     let mut answer: Value = serde_json::from_slice(&answer).context("not JSON")?;
     let value = answer["value"].take();
