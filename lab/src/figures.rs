@@ -4,7 +4,7 @@
 mod measure;
 
 use crate::programs::Programs;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -98,16 +98,18 @@ impl fmt::Display for Target {
     }
 }
 
-/// Measure, and print the table row by row as it fills. A row that cannot be
-/// measured says so, and the others are measured all the same.
+/// Measure, and print the table row by row as it fills.
 ///
-/// Returns how many rows did not reach their target, or could not be measured.
-pub fn print(plan: &Plan) -> u32 {
+/// # Errors
+///
+/// If a row could not be measured; the others are all the same. A target that
+/// is missed is no error, since it may be the machine's.
+pub fn print(plan: &Plan) -> Result<()> {
     println!(
         "{:<46} {:>15} {:>13} {:>11} {:>11}  met",
         "event", "seed", "target", "p50", "worst"
     );
-    let mut missed = 0;
+    let (mut missed, mut failed) = (0, 0);
     for group in GROUPS {
         if !group.rows.iter().any(|row| row.event.contains(&plan.only)) {
             continue;
@@ -121,17 +123,23 @@ pub fn print(plan: &Plan) -> u32 {
             }
             Err(error) => {
                 for row in group.rows {
+                    let target = row.target.to_string();
                     println!(
-                        "{:<46} {:>15} {:>13} not measured",
-                        row.event, row.seed, row.target
+                        "{:<46} {:>15} {target:>13} not measured",
+                        row.event, row.seed
                     );
-                    missed += 1;
+                    failed += 1;
                 }
                 eprintln!("lab: {error:#}");
             }
         }
     }
-    missed
+    println!("{missed} of these miss their target on this machine");
+    ensure!(
+        failed == 0,
+        "{failed} rows could not be measured; the reasons are above"
+    );
+    Ok(())
 }
 
 fn repeat(plan: &Plan, group: &Group) -> Result<Vec<Vec<f64>>> {

@@ -7,6 +7,7 @@ use clap::Parser;
 use lab::figures::Plan;
 use lab::{Programs, figures, readme, skip};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 #[derive(Parser)]
 enum Command {
@@ -39,8 +40,17 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
-    let command = Command::parse();
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
     if let Some(obstacle) = skip::lan_obstacle() {
         bail!("{obstacle}; run this as root, with iproute2");
     }
@@ -53,15 +63,12 @@ fn main() -> Result<()> {
             only,
         } => {
             let programs = Programs::new(&host, &app)?;
-            match figures::print(&Plan {
+            figures::print(&Plan {
                 programs,
                 bare,
                 rounds,
                 only,
-            }) {
-                0 => Ok(()),
-                missed => bail!("{missed} figures do not reach their target"),
-            }
+            })
         }
         Command::Readme { bin, line } => readme::walk(&bin, &line),
     }
