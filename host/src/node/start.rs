@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use cluster::{Cookie, CookieError, Keys, KeysError, NameError, NodeName};
 use rand::TryRng as _;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Config;
@@ -201,6 +202,11 @@ pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
         };
         // A restart need not wait for what is left of old connections.
         socket.set_reuseaddr(true)?;
+        if address.is_ipv4() {
+            // An address of an interface that is down can be bound to, and
+            // works as soon as the link does.
+            SockRef::from(&socket).set_freebind_v4(true)?;
+        }
         socket.bind(address)?;
         Ok(socket)
     };
