@@ -138,7 +138,7 @@ impl Connection {
     }
 
     /// Closes it so that the other side knows that it was meant.
-    async fn close(self) {
+    pub(super) async fn close(self) {
         drop(self.requests);
         let _ = timeout(GOODBYE, self.driver).await;
     }
