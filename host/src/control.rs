@@ -1,0 +1,84 @@
+//! The control channel, TCP on the cluster port: what members say to each
+//! other that does not fit a datagram. Push-pull of membership's state now.
+//!
+//! HTTP/2 over TLS 1.3. Both sides prove by a raw public key that they know
+//! the cookie, so nothing of a stranger reaches a decoder of ours. Then they
+//! exchange names, and whoever is not who was dialled, or calls from another
+//! IP than that of its name, is closed. Everything has a limit of size and
+//! time.
+//!
+//! An open connection is also the fastest detector of a dead process: the
+//! system closes it within a millisecond. So every node keeps connections to
+//! a few others, and tells membership when one is cut ([`Event::Lost`]).
+
+mod choice;
+mod link;
+mod links;
+mod protocol;
+mod server;
+mod stream;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::NodeName;
+use tokio::sync::oneshot;
+
+pub(crate) use link::Dialler;
+pub(crate) use links::Links;
+pub(crate) use server::{Counters, Server};
+pub(crate) use tls::Identity;
+pub use server::ControlCounters;
+pub use tls::IdentityError;
+
+/// The largest message, in bytes; the state of a thousand members takes a
+/// tenth of it.
+const MESSAGE_MAX: usize = 1024 * 1024;
+
+/// How long connecting and the TLS handshake may take together.
+const HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// How long a request and its answer may take, and the hello.
+const EXCHANGE: Duration = Duration::from_secs(5);
+
+/// When an idle connection is pinged, so that one whose other end vanished
+/// without a word is noticed.
+const PING: Duration = Duration::from_secs(10);
+
+/// How long the answer to a ping may take.
+const PING_ANSWER: Duration = Duration::from_secs(5);
+
+/// How much of a message may be on its way, in bytes. Small, since every
+/// connection may take so much memory.
+const WINDOW: u32 = 64 * 1024;
+
+/// What the control channel tells membership.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A member sent its state and waits for the answer.
+    Request {
+        /// The member: it knows the cookie, and calls from the IP of this name.
+        peer: NodeName,
+        /// What it sent.
+        bytes: Bytes,
+        /// Takes the answer; dropped if there is none.
+        answer: oneshot::Sender<Bytes>,
+    },
+    /// A member answered what [`Links::sync`] sent.
+    Reply {
+        /// The member.
+        peer: NodeName,
+        /// What it answered.
+        bytes: Bytes,
+    },
+    /// A connection to this IP was cut, or refused: perhaps its process ended.
+    Lost {
+        /// Whose it was.
+        ip: Ipv4Addr,
+    },
+}
