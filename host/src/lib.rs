@@ -1,7 +1,29 @@
 //! The native node: serves a WASI component as a web app, as a member of a
 //! live cluster.
+//!
+//! A map of the crate, in the order in which a node is built and a request
+//! travels:
+//!
+//! - [`cli`], [`config`]: what was typed, and what it means
+//! - [`node`]: a node from its parts; its start and its end
+//! - [`net`], [`data_dir`]: this machine's addresses and sockets, this node's folder
+//! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
+//! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
+//! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
+//! - [`http`]: listener, dispatch, conversion to and from the contract
+//! - [`exchange`]: one request and all that follows from it
+//! - [`cluster_view`]: the members, as exchanges and the contract see them
 
+pub mod app;
+pub mod cli;
+pub mod cluster_view;
+pub mod config;
+pub mod contract;
 pub mod control;
 pub mod data_dir;
+pub mod exchange;
+pub mod http;
+pub mod log;
 pub mod membership;
 pub mod net;
+pub mod node;

@@ -1,1 +1,67 @@
-fn main(){}
+//! `cargo xtask …`: the one door to the project's own commands.
+//!
+//! Each command does its own set-up, says what it runs, and runs it where the
+//! newcomer can read it. This crate is kept small: it must be built before
+//! anything else can start.
+
+mod ci;
+mod command;
+mod guests;
+mod lab;
+mod packages;
+mod readme;
+mod setup;
+mod test;
+mod up;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the other commands need, each part only if it is missing.
+    Setup,
+    /// Build everything in release and run a cluster of three on
+    /// 127.0.0.2-4:8080 until Ctrl-C. Needs no root.
+    Up(up::Args),
+    /// Do the set-up and run all tests, those in network namespaces included.
+    Test(test::Args),
+    /// Run three nodes in network namespaces, measure what the cluster takes
+    /// for each event, and print the table.
+    Lab(lab::Args),
+    /// Follow the README's two lines to the letter in a network namespace,
+    /// and look at the page.
+    Readme,
+    /// Check the licences and sources of all dependencies.
+    Deny,
+    /// Run all that CI runs: `.ci/run`.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Setup => setup::all(),
+        Command::Up(args) => up::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Lab(args) => lab::run(&args),
+        Command::Readme => readme::run(),
+        Command::Deny => ci::deny(),
+        Command::Ci => ci::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            command::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

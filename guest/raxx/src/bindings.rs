@@ -1,0 +1,46 @@
+//! What `wit-bindgen` makes of the contract in `wit/`. The rest of this crate
+//! is the face that apps see; the export macros reach in here by path.
+//!
+//! The interfaces are generated once, with the world that has them all, and
+//! shared with the other worlds, so that there is one `Request` and one `View`.
+
+#![allow(missing_docs, unreachable_pub, clippy::all)]
+
+/// The world of streaming apps.
+pub mod streaming {
+    wit_bindgen::generate!({
+        world: "streaming-app",
+        path: "../../wit",
+        additional_derives: [PartialEq, Eq],
+        pub_export_macro: true,
+        export_macro_name: "__export_streaming",
+        default_bindings_module: "raxx::bindings::streaming",
+        generate_all,
+    });
+}
+
+/// The world of simple apps.
+pub mod simple {
+    wit_bindgen::generate!({
+        world: "simple-app",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "__export_simple",
+        default_bindings_module: "raxx::bindings::simple",
+        with: {
+            "ace:raxx/http@0.1.0": super::streaming::ace::raxx::http,
+            "ace:raxx/cluster@0.1.0": super::streaming::ace::raxx::cluster,
+        },
+    });
+}
+
+/// The world of apps whose state outlives their code.
+pub mod upgradable {
+    wit_bindgen::generate!({
+        world: "upgradable",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "__export_upgradable",
+        default_bindings_module: "raxx::bindings::upgradable",
+    });
+}

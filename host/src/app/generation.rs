@@ -1,0 +1,111 @@
+//! One loaded release: compiled, linked, checked, serving.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Digest;
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use super::Runtime;
+use crate::contract::{CallContext, ReleaseTag};
+
+/// What kind of app a component is, ready to be instantiated.
+///
+/// The callbacks of a kind are looked up one by one when they are called:
+/// loading a whole interface checks the types of each of its functions again,
+/// which a fresh instance for every callback would pay each time. Validation
+/// has loaded, and so checked, them all.
+pub enum Kind {
+    /// Exports `ace:raxx/simple-server`.
+    Simple(SimpleApp),
+    /// Exports `ace:raxx/server`.
+    Streaming(StreamingApp),
+    /// Exports `wasi:http/incoming-handler`.
+    Plain(ProxyPre<CallContext>),
+}
+
+/// An app that exports `ace:raxx/simple-server`.
+pub struct SimpleApp {
+    pre: InstancePre<CallContext>,
+    pub(crate) handle_request: ComponentExportIndex,
+}
+
+/// An app that exports `ace:raxx/server`.
+pub struct StreamingApp {
+    pre: InstancePre<CallContext>,
+    pub(crate) handle_head: ComponentExportIndex,
+    pub(crate) handle_data: ComponentExportIndex,
+    pub(crate) handle_tail: ComponentExportIndex,
+    pub(crate) handle_info: ComponentExportIndex,
+}
+
+impl SimpleApp {
+    /// Finds the function of the interface; none if it is not exported.
+    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<SimpleApp> {
+        let handle_request = function(pre.component(), interface, "handle-request")?;
+        Some(SimpleApp { pre, handle_request })
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<CallContext>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate_async(store).await
+    }
+}
+
+impl StreamingApp {
+    /// Finds the functions of the interface; none if one is not exported.
+    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<StreamingApp> {
+        let find = |name| function(pre.component(), interface, name);
+        let (handle_head, handle_data) = (find("handle-head")?, find("handle-data")?);
+        let (handle_tail, handle_info) = (find("handle-tail")?, find("handle-info")?);
+        Some(StreamingApp { pre, handle_head, handle_data, handle_tail, handle_info })
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<CallContext>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate_async(store).await
+    }
+}
+
+fn function(component: &Component, interface: &str, name: &str) -> Option<ComponentExportIndex> {
+    let interface = component.get_export_index(None, interface)?;
+    component.get_export_index(Some(&interface), name)
+}
+
+impl Kind {
+    /// What the kind is called in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Simple(_) => "ace:raxx/simple-server",
+            Kind::Streaming(_) => "ace:raxx/server",
+            Kind::Plain(_) => "wasi:http/incoming-handler",
+        }
+    }
+}
+
+/// A component that has been validated and can serve.
+pub struct Generation {
+    /// The engine and what callbacks share.
+    pub runtime: Arc<Runtime>,
+    /// What the component is.
+    pub kind: Kind,
+    /// The SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How the contract and the log name it.
+    pub release: ReleaseTag,
+    /// The version of the state that its code writes.
+    pub state_version: u32,
+    /// The size of the component, in bytes.
+    pub size: usize,
+    /// How long it took to compile, or to load from the cache of compiled code.
+    pub compiled_in: Duration,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation")
+            .field("kind", &self.kind.name())
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}

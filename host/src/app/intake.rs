@@ -1,0 +1,224 @@
+//! Finding and reading the file that `--app` names.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use cluster::Digest;
+
+/// The largest component that is taken, in bytes: 64 MiB.
+pub const MAX_APP: u64 = 64 * 1024 * 1024;
+
+/// Where `cargo` leaves components, seen from the folder of a workspace.
+const BUILD_FOLDERS: [&str; 4] = [
+    "target/wasm32-wasip1/release",
+    "target/wasm32-wasip1/debug",
+    "target/wasm32-wasip2/release",
+    "target/wasm32-wasip2/debug",
+];
+
+/// Why there are no bytes to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// There is no such file.
+    #[error("there is no app file {path}; {hint}")]
+    Missing {
+        /// What `--app` said.
+        path: PathBuf,
+        /// Where else it was looked for, and what to do.
+        hint: String,
+    },
+    /// It is there and cannot be read.
+    #[error("cannot read the app file {path}: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        cause: std::io::Error,
+    },
+    /// It is not a file at all.
+    #[error("{path} is not a file; --app takes a component, e.g. --app guest.wasm")]
+    NotAFile {
+        /// What `--app` said.
+        path: PathBuf,
+    },
+    /// It is larger than any app may be.
+    #[error(
+        "the app file {path} has {size} bytes, more than the {MAX_APP} that an app may have; build it in release mode or strip it"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes, or more than the limit if it is still growing.
+        size: u64,
+    },
+}
+
+/// The bytes of an app, and what they are known by.
+#[derive(Debug)]
+pub struct AppBytes {
+    /// The file they came from.
+    pub path: PathBuf,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their SHA-256.
+    pub digest: Digest,
+}
+
+/// Finds the file that `--app` means. A bare file name that is not in the
+/// current folder is looked for where `cargo` puts components, and the newest
+/// is taken.
+///
+/// # Errors
+/// [`IntakeError::Missing`] with the places that were looked at.
+pub fn locate(app: &Path) -> Result<PathBuf, IntakeError> {
+    locate_from(Path::new(""), app)
+}
+
+fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
+    let direct = folder.join(app);
+    if direct.exists() {
+        return Ok(direct);
+    }
+    let bare = app.components().count() == 1 && app.file_name().is_some();
+    if bare {
+        let newest = BUILD_FOLDERS
+            .iter()
+            .filter_map(|build| {
+                let path = folder.join(build).join(app);
+                let modified = path
+                    .metadata()
+                    .ok()?
+                    .modified()
+                    .unwrap_or(SystemTime::UNIX_EPOCH);
+                Some((modified, path))
+            })
+            .max_by_key(|(modified, _)| *modified);
+        if let Some((_, path)) = newest {
+            return Ok(path);
+        }
+    }
+    let hint = if bare {
+        "it is not in this folder, nor in target/wasm32-wasip{1,2}/{release,debug} below it; \
+         build it with `cargo component build -p guest`, or give its path"
+    } else {
+        "check the path"
+    };
+    Err(IntakeError::Missing {
+        path: app.to_owned(),
+        hint: hint.to_owned(),
+    })
+}
+
+/// Reads an app file, up to [`MAX_APP`] bytes.
+///
+/// # Errors
+/// See [`IntakeError`].
+pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
+    let unreadable = |cause| IntakeError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    let too_large = |size| IntakeError::TooLarge {
+        path: path.to_owned(),
+        size,
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(IntakeError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    if metadata.len() > MAX_APP {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    // One byte more than allowed, so that a file that grows meanwhile is seen.
+    file.take(MAX_APP + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_APP {
+        return Err(too_large(bytes.len() as u64));
+    }
+    let digest = Digest::of(&bytes);
+    Ok(AppBytes {
+        path: path.to_owned(),
+        bytes,
+        digest,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_bare_name_is_found_in_the_build_folder_with_the_newest_file() {
+        let folder = workspace();
+        for (build, age) in [
+            ("target/wasm32-wasip1/debug", 10),
+            ("target/wasm32-wasip2/release", 5),
+        ] {
+            std::fs::create_dir_all(folder.path().join(build)).unwrap();
+            let file = std::fs::File::create(folder.path().join(build).join("guest.wasm")).unwrap();
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age))
+                .unwrap();
+        }
+        let found = locate_from(folder.path(), Path::new("guest.wasm")).unwrap();
+        assert!(
+            found.ends_with("target/wasm32-wasip2/release/guest.wasm"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_in_the_current_folder_comes_before_any_build_folder() {
+        let folder = workspace();
+        std::fs::create_dir_all(folder.path().join(BUILD_FOLDERS[0])).unwrap();
+        std::fs::write(folder.path().join(BUILD_FOLDERS[0]).join("guest.wasm"), b"").unwrap();
+        std::fs::write(folder.path().join("guest.wasm"), b"").unwrap();
+        let found = locate_from(folder.path(), Path::new("guest.wasm")).unwrap();
+        assert_eq!(found, folder.path().join("guest.wasm"));
+    }
+
+    #[test]
+    fn a_path_with_a_folder_is_not_looked_for_elsewhere() {
+        let folder = workspace();
+        std::fs::create_dir_all(folder.path().join(BUILD_FOLDERS[0])).unwrap();
+        std::fs::write(folder.path().join(BUILD_FOLDERS[0]).join("guest.wasm"), b"").unwrap();
+        let error = locate_from(folder.path(), Path::new("dist/guest.wasm")).unwrap_err();
+        assert!(error.to_string().contains("check the path"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_app_says_where_it_was_looked_for_and_how_to_build_it() {
+        let error = locate_from(workspace().path(), Path::new("guest.wasm"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("target/wasm32-wasip{1,2}/{release,debug}"),
+            "{error}"
+        );
+        assert!(error.contains("cargo component build"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_and_a_file_over_the_limit_are_refused() {
+        let folder = workspace();
+        assert!(matches!(
+            read(folder.path()),
+            Err(IntakeError::NotAFile { .. })
+        ));
+        let path = folder.path().join("big.wasm");
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(MAX_APP + 1)
+            .unwrap();
+        assert!(matches!(read(&path), Err(IntakeError::TooLarge { .. })));
+    }
+}

@@ -1,0 +1,178 @@
+//! The command line as it is typed. Nothing is checked here beyond its form;
+//! [`crate::config`] makes of it what a node can be built from.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Parser, ValueEnum};
+
+const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
+
+const LONG_ABOUT: &str = "\
+Runs one node of a live cluster that serves a WASI component as its web app.
+
+Nodes on one network find each other by UDP broadcast, trust each other by a \
+shared cookie, and each serves the app over HTTP. There is nothing else to \
+run: no control plane, no registry, no broker.
+
+  host --name example@10.10.10.2 --cookie ace --app guest.wasm
+
+The name says which IP the node has, and the IP must be this machine's. Start \
+the same line on other machines, with their own IPs and the same cookie, and \
+they are a cluster.";
+
+const AFTER: &str = "\
+Signals:
+  SIGTERM, SIGINT  leave the cluster, close the listener, let open exchanges
+                   finish for up to --drain, and exit; a second one exits at once
+
+Ports:
+  8080/tcp         HTTP/1.1 and HTTP/2 without TLS: the app
+  8383/udp         beacons and membership, between nodes
+  8383/tcp         control channel, TLS by the cookie, between nodes
+
+Exit status:
+  0  stopped by a signal, after the drain
+  1  could not start, or had to stop; the last line on standard error says why
+  2  the command line could not be understood";
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = AFTER)]
+pub struct Cli {
+    /// Who this node is: NAME@IP, with an IPv4 address of this machine
+    ///
+    /// The name is free; nodes of a cluster often share it, as they differ by
+    /// IP. Without it, the node is called `node` at the one private IPv4
+    /// address of this machine, or at 127.0.0.1 if there is none or more than
+    /// one; it says which.
+    #[arg(long, value_name = "NAME@IP")]
+    pub name: Option<String>,
+
+    /// The web app: a WASI component
+    ///
+    /// It exports ace:raxx/server, ace:raxx/simple-server or
+    /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
+    /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
+    /// the newest is taken.
+    #[arg(long, value_name = "FILE")]
+    pub app: PathBuf,
+
+    /// The shared secret of the cluster
+    ///
+    /// Only nodes with the same cookie see each other. Other users of this
+    /// machine can read it in the list of processes: prefer --cookie-file, or
+    /// the environment variable HOST_COOKIE. If no cookie is given at all, a
+    /// strong one is made and kept in the data folder.
+    #[arg(long, value_name = "COOKIE", conflicts_with = "cookie_file")]
+    pub cookie: Option<String>,
+
+    /// A file that holds the cookie; one line end at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub cookie_file: Option<PathBuf>,
+
+    /// Where HTTP listens, instead of the IP of the name and port 8080
+    ///
+    /// The environment variable PORT changes the port alone.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub http: Option<SocketAddr>,
+
+    /// The UDP and TCP port of membership; the same on every node
+    #[arg(long, value_name = "PORT", default_value_t = 8383)]
+    pub cluster_port: u16,
+
+    /// Nodes to join where broadcast does not reach, retried for ever
+    ///
+    /// May be given more than once, and takes a list: 10.1.0.5,10.2.0.5:8383.
+    /// Addresses outside of the own subnet need --allow, on both sides.
+    #[arg(long, value_name = "IP[:PORT]", value_delimiter = ',')]
+    pub join: Vec<String>,
+
+    /// Networks outside of the own subnet that nodes may come from
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub allow: Vec<String>,
+
+    /// Where this node keeps what outlives it: its run number, a generated
+    /// cookie, compiled code
+    ///
+    /// [default: a folder for each NAME@IP in /var/lib/ace-raxx for root, else in
+    /// $XDG_STATE_HOME/ace-raxx or ~/.local/state/ace-raxx]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Wait so long for the IP of the name to be on this machine
+    ///
+    /// For services that start before the network: 60s, 5m. Without it, a node
+    /// whose IP is not there refuses to start.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub wait_address: Option<Duration>,
+
+    /// A file whose bytes the app is given as its config, at most 64 KiB
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Processor time that one callback of the app may use
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration,
+          help_heading = "Limits")]
+    pub cpu_limit: Duration,
+
+    /// Time that one callback may take; for a wasi:http app, until its response head
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration,
+          help_heading = "Limits")]
+    pub wall_limit: Duration,
+
+    /// Memory that one instance of the app may use
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", help_heading = "Limits")]
+    pub memory_limit: ByteSize,
+
+    /// State that one exchange may keep between two callbacks
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", help_heading = "Limits")]
+    pub max_state: ByteSize,
+
+    /// Body of a request to a simple app; a larger one is answered with 413
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", help_heading = "Limits")]
+    pub max_body: ByteSize,
+
+    /// Time that open exchanges have to finish when the node stops
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration,
+          help_heading = "Limits")]
+    pub drain: Duration,
+
+    /// How log lines are written, on standard error
+    ///
+    /// HOST_LOG sets how much: error, warn, info (the default), debug, or
+    /// per module as in `info,host=debug`.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people: one line each.
+    Text,
+    /// For machines: one JSON object each.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_line_of_the_readme_is_understood() {
+        let line = "host --name example@10.10.10.2 --cookie ace --app guest.wasm";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(cli.name.as_deref(), Some("example@10.10.10.2"));
+        assert_eq!(cli.app, PathBuf::from("guest.wasm"));
+        assert_eq!(cli.memory_limit.as_u64(), 128 << 20);
+    }
+}

@@ -1,0 +1,285 @@
+//! The command line and the environment, checked: what a node is built from.
+//! What needs a look at the machine (its addresses, its files) comes later, in
+//! [`crate::node`].
+
+use std::net::{AddrParseError, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::{Cidr, CidrError, Cookie, CookieError, NameError, NodeName};
+
+use crate::cli::Cli;
+use crate::contract::CallLimits;
+
+/// The port of HTTP where nothing else is said.
+const HTTP_PORT: u16 = 8080;
+/// The least and the most memory that an instance can be given: a Rust guest
+/// does not start in less, and WebAssembly does not address more.
+const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The largest state of an exchange that can be allowed.
+const MAX_STATE: u64 = 16 << 20;
+/// The largest whole body that can be allowed: it is held in memory.
+const MAX_BODY: u64 = 1 << 30;
+/// The largest config of an app.
+const MAX_CONFIG: u64 = 64 * 1024;
+
+/// Why a command line makes no node.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// `--name`.
+    #[error("--name: {0}")]
+    Name(#[from] NameError),
+    /// `--cookie`, `--cookie-file` or `HOST_COOKIE`.
+    #[error("{from}: {cause}")]
+    Cookie {
+        /// Where it came from.
+        from: String,
+        /// What is wrong.
+        cause: CookieError,
+    },
+    /// A file that was named cannot be read.
+    #[error("{flag}: cannot read {path}: {cause}")]
+    File {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        cause: std::io::Error,
+    },
+    /// `PORT`.
+    #[error("the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT")]
+    Port(String),
+    /// `--join`.
+    #[error("--join: `{text}` is not IP or IP:PORT ({cause})")]
+    Join {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        cause: AddrParseError,
+    },
+    /// `--allow`.
+    #[error("--allow: {0}")]
+    Allow(#[from] CidrError),
+    /// A limit that cannot be.
+    #[error("{flag} is {given}; it is at least {least} and at most {most}")]
+    Limit {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        given: bytesize::ByteSize,
+        /// The least.
+        least: bytesize::ByteSize,
+        /// The most.
+        most: bytesize::ByteSize,
+    },
+    /// A time that cannot be.
+    #[error("{0} is zero; give a time such as 10s")]
+    NoTime(&'static str),
+}
+
+/// What a node is built from.
+#[derive(Debug)]
+pub struct Config {
+    /// Who the node is; none to find out.
+    pub name: Option<NodeName>,
+    /// What `--app` said.
+    pub app: PathBuf,
+    /// The secret; none to keep one in the data folder.
+    pub cookie: Option<Cookie>,
+    /// Where HTTP listens, if it was said.
+    pub http: Option<SocketAddr>,
+    /// The port of HTTP, if only that was said, or nothing.
+    pub http_port: u16,
+    /// The port of membership.
+    pub cluster_port: u16,
+    /// Nodes to join.
+    pub join: Vec<SocketAddrV4>,
+    /// Networks that nodes may come from besides the own one.
+    pub allow: Vec<Cidr>,
+    /// The data folder, if it was said.
+    pub data_dir: Option<PathBuf>,
+    /// How long to wait for the IP.
+    pub wait_address: Option<Duration>,
+    /// The app's config.
+    pub app_config: Bytes,
+    /// What a callback may use.
+    pub limits: CallLimits,
+    /// The largest whole body, in bytes.
+    pub body_limit: usize,
+    /// How long exchanges may take to finish at the end.
+    pub drain: Duration,
+}
+
+/// The part of the environment that counts.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `HOST_COOKIE`.
+    pub cookie: Option<String>,
+    /// `PORT`.
+    pub port: Option<String>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Environment {
+        let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Environment { cookie: text("HOST_COOKIE"), port: text("PORT") }
+    }
+}
+
+impl Config {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// The first thing that cannot be.
+    pub fn check(cli: Cli, environment: Environment) -> Result<Config, ConfigError> {
+        let name = cli.name.as_deref().map(str::parse).transpose()?;
+        let http_port = match environment.port.filter(|port| !port.is_empty()) {
+            Some(port) => port.parse().map_err(|_| ConfigError::Port(port))?,
+            None => HTTP_PORT,
+        };
+        for (flag, time) in [("--cpu-limit", cli.cpu_limit), ("--wall-limit", cli.wall_limit)] {
+            if time.is_zero() {
+                return Err(ConfigError::NoTime(flag));
+            }
+        }
+        Ok(Config {
+            name,
+            app: cli.app,
+            cookie: cookie(cli.cookie, cli.cookie_file, environment.cookie)?,
+            http: cli.http,
+            http_port,
+            cluster_port: cli.cluster_port,
+            join: cli.join.iter().map(|text| join(text, cli.cluster_port)).collect::<Result<_, _>>()?,
+            allow: cli.allow.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+            data_dir: cli.data_dir,
+            wait_address: cli.wait_address,
+            app_config: app_config(cli.config)?,
+            limits: CallLimits {
+                cpu: cli.cpu_limit,
+                wall: cli.wall_limit,
+                memory: limit("--memory-limit", cli.memory_limit, MEMORY)?,
+                state: limit("--max-state", cli.max_state, 0..=MAX_STATE)?,
+            },
+            body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
+            drain: cli.drain,
+        })
+    }
+}
+
+fn limit(
+    flag: &'static str,
+    given: bytesize::ByteSize,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<usize, ConfigError> {
+    match usize::try_from(given.as_u64()) {
+        Ok(bytes) if range.contains(&given.as_u64()) => Ok(bytes),
+        _ => {
+            let [least, most] = [*range.start(), *range.end()].map(bytesize::ByteSize);
+            Err(ConfigError::Limit { flag, given, least, most })
+        }
+    }
+}
+
+fn cookie(
+    flag: Option<String>,
+    file: Option<PathBuf>,
+    environment: Option<String>,
+) -> Result<Option<Cookie>, ConfigError> {
+    let (from, bytes) = match (flag, file, environment) {
+        (Some(cookie), _, _) => ("--cookie".to_owned(), cookie.into_bytes()),
+        (None, Some(path), _) => {
+            let bytes = read(&path, cluster::COOKIE_MAX as u64 + 2);
+            let bytes =
+                bytes.map_err(|cause| ConfigError::File { flag: "--cookie-file", path: path.clone(), cause })?;
+            (path.display().to_string(), bytes)
+        }
+        (None, None, Some(cookie)) => ("HOST_COOKIE".to_owned(), cookie.into_bytes()),
+        (None, None, None) => return Ok(None),
+    };
+    let bytes = zeroize::Zeroizing::new(bytes);
+    Cookie::parse(&bytes).map(Some).map_err(|cause| ConfigError::Cookie { from, cause })
+}
+
+fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
+    let Some(path) = file else { return Ok(Bytes::new()) };
+    match read(&path, MAX_CONFIG) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(cause) => Err(ConfigError::File { flag: "--config", path, cause }),
+    }
+}
+
+/// Reads a small file, and no more than `most` bytes of it.
+fn read(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn join(text: &str, port: u16) -> Result<SocketAddrV4, ConfigError> {
+    let failed = |cause| ConfigError::Join { text: text.to_owned(), cause };
+    match text.contains(':') {
+        true => text.parse().map_err(failed),
+        false => Ok(SocketAddrV4::new(text.parse::<Ipv4Addr>().map_err(failed)?, port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn check(line: &str, environment: Environment) -> Result<Config, ConfigError> {
+        Config::check(Cli::try_parse_from(line.split(' ')).unwrap(), environment)
+    }
+
+    fn refused(line: &str) -> String {
+        check(line, Environment::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_port_comes_from_the_environment_and_else_is_8080() {
+        assert_eq!(check("host --app a", Environment::default()).unwrap().http_port, 8080);
+        let port = |port: &str| Environment { port: Some(port.to_owned()), ..Environment::default() };
+        assert_eq!(check("host --app a", port("9000")).unwrap().http_port, 9000);
+        assert!(check("host --app a", port("x")).unwrap_err().to_string().contains("PORT"));
+    }
+
+    #[test]
+    fn the_cookie_comes_from_the_flag_then_the_file_then_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cookie");
+        std::fs::write(&file, "of the file\n").unwrap();
+        let environment = || Environment { cookie: Some("of the environment".into()), ..Default::default() };
+        let cookie = |line: &str| check(line, environment()).unwrap().cookie.unwrap().reveal().to_vec();
+        assert_eq!(cookie("host --app a --cookie flag"), b"flag");
+        assert_eq!(cookie(&format!("host --app a --cookie-file {}", file.display())), b"of the file");
+        assert_eq!(cookie("host --app a"), b"of the environment");
+        assert!(check("host --app a", Environment::default()).unwrap().cookie.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        assert!(refused("host --app a --name example").starts_with("--name: `example` has no IP"));
+        assert!(refused("host --app a --join 10.0.0").starts_with("--join: `10.0.0`"));
+        assert!(refused("host --app a --allow 10.0.0.0/33").starts_with("--allow: "));
+        assert!(refused("host --app a --memory-limit 5GiB").starts_with("--memory-limit is 5.0 GiB"));
+        assert!(refused("host --app a --cpu-limit 0s").starts_with("--cpu-limit is zero"));
+        assert!(refused("host --app a --cookie-file /nonexistent/x").starts_with("--cookie-file: cannot"));
+        assert!(check("host --app a --cookie x", Environment::default()).is_ok());
+    }
+
+    #[test]
+    fn nodes_to_join_take_the_cluster_port_by_default() {
+        let config = check("host --app a --join 10.0.0.5,10.0.0.6:1 --cluster-port 9", Environment::default());
+        let join = config.unwrap().join;
+        assert_eq!(join[0].to_string(), "10.0.0.5:9");
+        assert_eq!(join[1].to_string(), "10.0.0.6:1");
+    }
+}

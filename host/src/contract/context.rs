@@ -1,0 +1,337 @@
+//! What a component can reach while one of its callbacks runs: the data of
+//! its store, and the host's side of the imports.
+//!
+//! A context lives for one callback (for one whole request of a `wasi:http`
+//! component). It collects what the callback asks for; the exchange puts it
+//! into force only if the callback returns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::meter::{Slices, SlowLane};
+use super::outbound::NoOutbound;
+use super::output::GuestOutput;
+use super::{cluster, mailbox};
+use crate::cluster_view::Views;
+
+/// The most topics, and the most timers, that one exchange has at a time; the
+/// most messages that one callback publishes. Named in `mailbox.wit`.
+pub(super) const MAX_PER_EXCHANGE: usize = 32;
+/// The longest topic, in bytes. Named in `mailbox.wit`.
+pub(super) const MAX_TOPIC: usize = 256;
+/// The largest payload, in bytes. Named in `mailbox.wit`.
+pub(super) const MAX_PAYLOAD: usize = 64 * 1024;
+
+/// What a callback may use.
+#[derive(Clone, Copy, Debug)]
+pub struct CallLimits {
+    /// Processor time of one callback, or of one request of a `wasi:http` component.
+    pub cpu: Duration,
+    /// Time on the wall of one callback; of a `wasi:http` component, until its response head.
+    pub wall: Duration,
+    /// Bytes of linear memory, all memories of an instance together.
+    pub memory: usize,
+    /// Bytes of an exchange's state.
+    pub state: usize,
+}
+
+/// What one node's callbacks share: who the node is and what it sees.
+#[derive(Debug)]
+pub struct NodeInfo {
+    /// The membership views as they come.
+    pub views: Views,
+}
+
+/// Which release a callback runs, as the contract shows it.
+#[derive(Clone, Debug)]
+pub struct ReleaseTag {
+    /// Equal on nodes that run the same release.
+    pub id: Arc<str>,
+    /// SHA-256 in lower-case hex.
+    pub digest: Arc<str>,
+}
+
+/// Something that a callback asked for and that takes hold when it returns.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell this exchange of the members.
+    SubscribeNodes,
+    /// Tell this exchange what is published on a topic.
+    Subscribe(Arc<str>),
+    /// No longer tell it.
+    Unsubscribe(Arc<str>),
+    /// Tell every exchange that has subscribed.
+    Publish {
+        /// On which topic.
+        topic: Arc<str>,
+        /// What.
+        payload: Bytes,
+    },
+    /// Send `timer(token)` after a time.
+    SendAfter {
+        /// After how long.
+        delay: Duration,
+        /// What to send.
+        token: u64,
+    },
+}
+
+/// The data of one store.
+pub struct CallContext {
+    node: Arc<NodeInfo>,
+    release: ReleaseTag,
+    view: Option<Arc<::cluster::View>>,
+    /// What the callback asked for, in order.
+    pub effects: Vec<Effect>,
+    /// Room that the exchange has left: topics and timers.
+    topics_left: usize,
+    timers_left: usize,
+    publishes_left: usize,
+    slices: Arc<Slices>,
+    memory: MemoryCap,
+    output: GuestOutput,
+    wasi: Option<Box<WasiCtx>>,
+    http: WasiHttpCtx,
+    outbound: NoOutbound,
+    table: ResourceTable,
+}
+
+impl CallContext {
+    /// A context for one callback of an exchange that holds so many topics
+    /// and timers already.
+    pub fn new(
+        node: Arc<NodeInfo>,
+        release: ReleaseTag,
+        limits: &CallLimits,
+        lane: SlowLane,
+        topics: usize,
+        timers: usize,
+    ) -> CallContext {
+        CallContext {
+            node,
+            release,
+            view: None,
+            effects: Vec::new(),
+            topics_left: MAX_PER_EXCHANGE.saturating_sub(topics),
+            timers_left: MAX_PER_EXCHANGE.saturating_sub(timers),
+            publishes_left: MAX_PER_EXCHANGE,
+            slices: Slices::new(limits.cpu, lane),
+            memory: MemoryCap::new(limits.memory),
+            output: GuestOutput::default(),
+            wasi: None,
+            http: WasiHttpCtx::new(),
+            outbound: NoOutbound,
+            table: ResourceTable::new(),
+        }
+    }
+
+    /// The limiter of the store.
+    pub fn limiter(&mut self) -> &mut dyn wasmtime::ResourceLimiter {
+        &mut self.memory
+    }
+
+    /// The slices that this callback runs in.
+    pub fn slices(&self) -> &Arc<Slices> {
+        &self.slices
+    }
+
+    /// Whether the guest was refused memory, and so most likely died of it.
+    pub fn memory_refused(&self) -> Option<usize> {
+        self.memory.refused.then_some(self.memory.cap)
+    }
+
+    /// What the guest wrote to its standard output and error.
+    pub fn output(&self) -> &GuestOutput {
+        &self.output
+    }
+
+    fn view(&mut self) -> Arc<::cluster::View> {
+        // One callback sees one view, whatever comes meanwhile.
+        self.view
+            .get_or_insert_with(|| self.node.views.current())
+            .clone()
+    }
+
+    fn checked_topic(topic: &str) -> Result<(), mailbox::Error> {
+        if topic.is_empty() || topic.len() > MAX_TOPIC {
+            return Err(mailbox::Error::BadTopic);
+        }
+        Ok(())
+    }
+}
+
+impl cluster::Host for CallContext {
+    fn self_(&mut self) -> cluster::Node {
+        let view = self.view();
+        let mut node = self.node.views.own(&view);
+        node.release = Some(cluster::Release {
+            id: self.release.id.to_string(),
+            digest: self.release.digest.to_string(),
+        });
+        node
+    }
+
+    fn nodes(&mut self) -> cluster::View {
+        let view = self.view();
+        self.node.views.to_contract(&view)
+    }
+}
+
+impl super::http::Host for CallContext {}
+
+impl mailbox::Host for CallContext {
+    fn subscribe_nodes(&mut self) {
+        if !self.effects.contains(&Effect::SubscribeNodes) {
+            self.effects.push(Effect::SubscribeNodes);
+        }
+    }
+
+    fn subscribe(&mut self, topic: String) -> Result<(), mailbox::Error> {
+        Self::checked_topic(&topic)?;
+        if self.topics_left == 0 {
+            return Err(mailbox::Error::TooMany);
+        }
+        self.topics_left -= 1;
+        self.effects.push(Effect::Subscribe(topic.into()));
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, topic: String) {
+        // Bounded: at most as many as could have been subscribed to.
+        if Self::checked_topic(&topic).is_ok()
+            && self
+                .effects
+                .iter()
+                .filter(|e| matches!(e, Effect::Unsubscribe(_)))
+                .count()
+                < MAX_PER_EXCHANGE
+        {
+            self.effects.push(Effect::Unsubscribe(topic.into()));
+            self.topics_left = (self.topics_left + 1).min(MAX_PER_EXCHANGE);
+        }
+    }
+
+    fn publish(&mut self, topic: String, payload: Vec<u8>) -> Result<(), mailbox::Error> {
+        Self::checked_topic(&topic)?;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(mailbox::Error::PayloadTooLarge);
+        }
+        if self.publishes_left == 0 {
+            return Err(mailbox::Error::TooMany);
+        }
+        self.publishes_left -= 1;
+        self.effects.push(Effect::Publish {
+            topic: topic.into(),
+            payload: payload.into(),
+        });
+        Ok(())
+    }
+
+    fn send_after(&mut self, milliseconds: u64, token: u64) -> Result<(), mailbox::Error> {
+        if self.timers_left == 0 {
+            return Err(mailbox::Error::TooMany);
+        }
+        self.timers_left -= 1;
+        self.effects.push(Effect::SendAfter {
+            delay: Duration::from_millis(milliseconds),
+            token,
+        });
+        Ok(())
+    }
+}
+
+impl WasiView for CallContext {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Built only when a guest uses WASI at all: it seeds generators, and
+        // most callbacks need none of it.
+        let output = &self.output;
+        let wasi = self.wasi.get_or_insert_with(|| {
+            Box::new(
+                WasiCtx::builder()
+                    .stdout(output.stream())
+                    .stderr(output.stream())
+                    .build(),
+            )
+        });
+        WasiCtxView {
+            ctx: wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for CallContext {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.outbound,
+        }
+    }
+}
+
+/// Counts linear memory over all memories of a store and refuses what goes
+/// over the cap.
+struct MemoryCap {
+    cap: usize,
+    used: usize,
+    refused: bool,
+}
+
+impl MemoryCap {
+    fn new(cap: usize) -> MemoryCap {
+        MemoryCap {
+            cap,
+            used: 0,
+            refused: false,
+        }
+    }
+}
+
+impl wasmtime::ResourceLimiter for MemoryCap {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.cap {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= super::MAX_TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::ResourceLimiter as _;
+
+    #[test]
+    fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
+        let mut cap = MemoryCap::new(100);
+        assert!(cap.memory_growing(0, 60, None).unwrap());
+        assert!(cap.memory_growing(0, 40, None).unwrap());
+        assert!(!cap.refused);
+        assert!(!cap.memory_growing(60, 61, None).unwrap());
+        assert!(cap.refused);
+        assert!(!cap.memory_growing(0, usize::MAX, None).unwrap());
+    }
+}

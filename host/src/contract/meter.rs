@@ -1,0 +1,165 @@
+//! Processor time of a guest, and its fair share of the workers.
+//!
+//! A guest is interrupted at every epoch tick that it lives to see. Most
+//! callbacks end long before one, and cost nothing here. One that goes on
+//! yields through the reactor, so that sockets are polled between two of its
+//! slices, and from then on needs a place in the slow lane for each slice: so
+//! however many guests spin, at most one of them per worker stands between a
+//! request and its answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use wasmtime::{StoreContextMut, UpdateDeadline};
+
+use super::CallContext;
+
+/// How often the epoch ticks: the longest that a guest runs without a break.
+pub const TICK: Duration = Duration::from_millis(5);
+
+/// Places for the slices of guests that run long, one for each worker.
+#[derive(Clone, Debug)]
+pub struct SlowLane(Arc<Semaphore>);
+
+impl SlowLane {
+    /// So many slices at a time.
+    pub fn new(places: usize) -> SlowLane {
+        SlowLane(Arc::new(Semaphore::new(places.max(1))))
+    }
+}
+
+/// The slices of one callback: shared by the store, which sees the ticks, and
+/// by [`Metered`], which sees where a slice begins and ends.
+pub struct Slices {
+    budget: Duration,
+    used_nanos: AtomicU64,
+    /// Whether it has lived through a tick, and so is measured.
+    long: AtomicBool,
+    overrun: AtomicBool,
+    lane: SlowLane,
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Slices {
+    /// A callback that may use so much processor time.
+    pub fn new(budget: Duration, lane: SlowLane) -> Arc<Slices> {
+        Arc::new(Slices {
+            budget,
+            used_nanos: AtomicU64::new(0),
+            long: AtomicBool::new(false),
+            overrun: AtomicBool::new(false),
+            lane,
+            place: Mutex::new(None),
+        })
+    }
+
+    /// Whether the budget was used up.
+    pub fn overrun(&self) -> bool {
+        self.overrun.load(Relaxed)
+    }
+
+    fn add(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.used_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    fn set_place(&self, place: Option<OwnedSemaphorePermit>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+}
+
+/// What the store does at each epoch tick.
+///
+/// # Errors
+/// When the callback has used up its processor time.
+pub fn on_tick(store: StoreContextMut<'_, CallContext>) -> wasmtime::Result<UpdateDeadline> {
+    let slices = store.data().slices().clone();
+    if !slices.long.swap(true, Relaxed) {
+        // The slice before the first tick is not measured: it was at most one tick.
+        slices.add(TICK);
+    }
+    if Duration::from_nanos(slices.used_nanos.load(Relaxed)) >= slices.budget {
+        slices.overrun.store(true, Relaxed);
+        return Err(wasmtime::Error::msg("used up its processor time"));
+    }
+    Ok(UpdateDeadline::YieldCustom(
+        1,
+        Box::pin(async move {
+            // Not a bare wake-up: that would put the guest back in the queue
+            // without a look at the sockets.
+            tokio::task::yield_now().await;
+            // The semaphore is never closed; were it, the slice would just run.
+            slices.set_place(slices.lane.0.clone().acquire_owned().await.ok());
+        }),
+    ))
+}
+
+/// Why a callback was ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallDeadline;
+
+/// A call into a guest, metered: its slices are timed, its place in the slow
+/// lane is given back whenever it waits, and it ends at its wall deadline.
+pub struct Metered<'a, F> {
+    call: Pin<&'a mut F>,
+    slices: Arc<Slices>,
+    /// How long it may take; for ever if none.
+    wall: Option<Duration>,
+    /// Set up when the call first waits; most never do.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a, F> Metered<'a, F> {
+    /// Meters a call.
+    pub fn new(
+        call: Pin<&'a mut F>,
+        slices: Arc<Slices>,
+        wall: Option<Duration>,
+    ) -> Metered<'a, F> {
+        Metered {
+            call,
+            slices,
+            wall,
+            deadline: None,
+        }
+    }
+}
+
+impl<F: Future> Future for Metered<'_, F> {
+    type Output = Result<F::Output, WallDeadline>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let began = this.slices.long.load(Relaxed).then(thread_time);
+        let polled = this.call.as_mut().poll(cx);
+        if let Some(began) = began {
+            this.slices.add(thread_time().saturating_sub(began));
+        }
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready(Ok(output));
+        }
+        this.slices.set_place(None);
+        let Some(wall) = this.wall else {
+            return Poll::Pending;
+        };
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(wall)));
+        deadline.as_mut().poll(cx).map(|()| Err(WallDeadline))
+    }
+}
+
+fn thread_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}

@@ -1,0 +1,25 @@
+//! What a `wasi:http` component gets when it asks for another server: a
+//! refusal. A node gives its guests no network; `wasi:http/outgoing-handler`
+//! is linked so that components that import it run.
+
+use std::future::Future;
+
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+/// Refuses every outgoing request with `HTTP-request-denied`.
+#[derive(Debug)]
+pub(super) struct NoOutbound;
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Answer = Result<(http::Response<WasiBody>, Io), Error>;
+
+impl WasiHttpHooks for NoOutbound {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _transmitted: Io,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}

@@ -1,0 +1,171 @@
+//! One call into a component, in a fresh instance, under its limits.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
+use wasmtime::{Store, Trap};
+
+use crate::app::{Generation, Kind, Runtime};
+use crate::contract::http::{Field, Request};
+use crate::contract::mailbox::Message;
+use crate::contract::{CallContext, Effect, Metered, Step};
+
+/// One callback of an exchange.
+pub(super) enum Call {
+    /// The head of the request; the state is the app's config.
+    Head(Request),
+    /// A piece of its body.
+    Data(Vec<u8>),
+    /// The end of its body.
+    Tail(Vec<Field>),
+    /// A message.
+    Info(Message),
+}
+
+/// What a callback came back with.
+pub(super) struct Returned {
+    pub(super) step: Step,
+    /// What it asked for, in order.
+    pub(super) effects: Vec<Effect>,
+}
+
+/// Why a callback did not come back. The text is the cause in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The guest trapped: it panicked, or broke a rule of WebAssembly.
+    #[error("{0}")]
+    Trap(String),
+    /// It used up its processor time.
+    #[error("used its {} s of processor time; --cpu-limit allows more", .0.as_secs_f32())]
+    Cpu(Duration),
+    /// It did not return in time.
+    #[error("did not return within {} s; --wall-limit allows more", .0.as_secs_f32())]
+    Wall(Duration),
+    /// It was refused memory and did not survive it.
+    #[error("asked for more than its {} MiB of memory; --memory-limit allows more", .0 >> 20)]
+    Memory(usize),
+    /// Too many callbacks run already, and none ended in time.
+    #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
+    NoInstance(Duration),
+}
+
+/// Calls the component. `topics` and `timers` say how many the exchange holds.
+pub(super) async fn call(
+    generation: &Generation,
+    call: Call,
+    state: &[u8],
+    (topics, timers): (usize, usize),
+) -> Result<Returned, Failure> {
+    let runtime = &generation.runtime;
+    let _instance = instance(runtime).await?;
+    let mut store = runtime.store(generation.release.clone(), topics, timers);
+    let slices = store.data().slices().clone();
+    let returned = {
+        let running = pin!(async {
+            match &generation.kind {
+                Kind::Streaming(app) => {
+                    let instance = app.instantiate(&mut store).await?;
+                    let (step,): (Step,) = match call {
+                        Call::Head(request) => {
+                            call_in(&mut store, &instance, &app.handle_head, (&request, state)).await?
+                        }
+                        Call::Data(data) => {
+                            call_in(&mut store, &instance, &app.handle_data, (&data[..], state)).await?
+                        }
+                        Call::Tail(fields) => {
+                            call_in(&mut store, &instance, &app.handle_tail, (&fields[..], state)).await?
+                        }
+                        Call::Info(message) => {
+                            call_in(&mut store, &instance, &app.handle_info, (&message, state)).await?
+                        }
+                    };
+                    Ok(step)
+                }
+                Kind::Simple(app) => match call {
+                    Call::Head(request) => {
+                        let instance = app.instantiate(&mut store).await?;
+                        let parameters = (&request, state);
+                        let (response,) =
+                            call_in(&mut store, &instance, &app.handle_request, parameters).await?;
+                        Ok(Step::Done(response))
+                    }
+                    // A simple app is called once per exchange.
+                    _ => Ok(Step::Continue((Vec::new(), Vec::new()))),
+                },
+                Kind::Plain(_) => Err(wasmtime::Error::msg("a wasi:http component has no callbacks")),
+            }
+        });
+        Metered::new(running, slices, Some(runtime.limits.wall)).await
+    };
+    report_output(&store, generation);
+    match returned {
+        Ok(Ok(step)) => Ok(Returned {
+            step,
+            effects: std::mem::take(&mut store.data_mut().effects),
+        }),
+        Ok(Err(error)) => Err(failure(generation, store.data(), &error)),
+        Err(_) => Err(Failure::Wall(runtime.limits.wall)),
+    }
+}
+
+/// Calls one function of an instance.
+async fn call_in<P, R>(
+    store: &mut Store<CallContext>,
+    instance: &Instance,
+    function: &ComponentExportIndex,
+    parameters: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    instance.get_typed_func::<P, R>(&mut *store, function)?.call_async(store, parameters).await
+}
+
+/// A place for one instance. One is nearly always free.
+pub(super) async fn instance(runtime: &Runtime) -> Result<OwnedSemaphorePermit, Failure> {
+    let instances: std::sync::Arc<Semaphore> = runtime.instances.clone();
+    if let Ok(permit) = instances.clone().try_acquire_owned() {
+        return Ok(permit);
+    }
+    let wall = runtime.limits.wall;
+    match tokio::time::timeout(wall, instances.acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Failure::NoInstance(wall)),
+    }
+}
+
+/// Why a call failed, from what the store saw.
+pub(super) fn failure(
+    generation: &Generation,
+    context: &CallContext,
+    error: &wasmtime::Error,
+) -> Failure {
+    let limits = &generation.runtime.limits;
+    if context.slices().overrun() {
+        return Failure::Cpu(limits.cpu);
+    }
+    if let Some(cap) = context.memory_refused() {
+        return Failure::Memory(cap);
+    }
+    // The backtrace names the guest's own functions: for who asks for it.
+    tracing::debug!(release = %generation.release.id, "{error:?}");
+    match (context.output().last_panic(), error.downcast_ref::<Trap>()) {
+        (Some(panic), _) => Failure::Trap(panic),
+        (None, Some(trap)) => Failure::Trap(trap.to_string()),
+        (None, None) => Failure::Trap(crate::app::one_line(error)),
+    }
+}
+
+/// Logs what the guest wrote.
+pub(super) fn report_output(store: &Store<CallContext>, generation: &Generation) {
+    let output = store.data().output();
+    if output.is_empty() {
+        return;
+    }
+    for line in output.lines() {
+        tracing::info!(release = %generation.release.id, "guest: {line}");
+    }
+}

@@ -1,0 +1,239 @@
+//! What is published on topics, on its way to the exchanges that subscribed.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::contract::mailbox::{Message, Publication};
+
+/// How many messages one mailbox holds; then the oldest drop.
+/// Named in `mailbox.wit`.
+pub(super) const CAPACITY: usize = 64;
+
+/// One message published on a topic, shared by all who get it.
+#[derive(Debug)]
+pub(super) struct Published {
+    topic: Arc<str>,
+    payload: Bytes,
+    from: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Arc<Published>>,
+    lagged: u64,
+}
+
+/// The mailbox of one exchange.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    queue: Mutex<Queue>,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    fn put(&self, message: Arc<Published>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.waiting.len() == CAPACITY {
+            queue.waiting.pop_front();
+            queue.lagged += 1;
+        }
+        queue.waiting.push_back(message);
+        drop(queue);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for the next message. What was dropped is told first.
+    pub(super) async fn next(&self) -> Message {
+        loop {
+            if let Some(message) = self.take() {
+                return message;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Message> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.lagged > 0 {
+            return Some(Message::Lagged(std::mem::take(&mut queue.lagged)));
+        }
+        let published = queue.waiting.pop_front()?;
+        Some(Message::Published(Publication {
+            topic: published.topic.to_string(),
+            payload: published.payload.to_vec(),
+            from: published.from.to_string(),
+        }))
+    }
+}
+
+/// The topics of a node, and who has subscribed to each.
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    subscribers: Mutex<HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>>,
+    next: AtomicU64,
+}
+
+/// The subscriptions of one exchange: they end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    topics: Arc<Topics>,
+    id: u64,
+    mailbox: Arc<Mailbox>,
+    names: Vec<Arc<str>>,
+}
+
+impl Topics {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>> {
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message into the mailbox of every exchange of this node that has subscribed.
+    pub(super) fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
+        let mailboxes: Vec<Arc<Mailbox>> = match self.lock().get(&topic) {
+            Some(subscribers) => subscribers
+                .iter()
+                .map(|(_, mailbox)| mailbox.clone())
+                .collect(),
+            None => return,
+        };
+        let message = Arc::new(Published {
+            topic,
+            payload,
+            from,
+        });
+        for mailbox in mailboxes {
+            mailbox.put(message.clone());
+        }
+    }
+}
+
+impl Subscriptions {
+    /// No subscriptions yet.
+    pub(super) fn new(topics: Arc<Topics>) -> Subscriptions {
+        let id = topics.next.fetch_add(1, Relaxed);
+        Subscriptions {
+            topics,
+            id,
+            mailbox: Arc::default(),
+            names: Vec::new(),
+        }
+    }
+
+    /// How many topics are subscribed to.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The mailbox that they fill.
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Subscribes; again does nothing.
+    pub(super) fn add(&mut self, topic: Arc<str>) {
+        if self.names.contains(&topic) {
+            return;
+        }
+        self.names.push(topic.clone());
+        self.topics
+            .lock()
+            .entry(topic)
+            .or_default()
+            .push((self.id, self.mailbox.clone()));
+    }
+
+    /// Unsubscribes; what waits already stays.
+    pub(super) fn remove(&mut self, topic: &str) {
+        if let Some(at) = self.names.iter().position(|name| &**name == topic) {
+            self.names.swap_remove(at);
+            self.forget(topic);
+        }
+    }
+
+    fn forget(&self, topic: &str) {
+        let mut topics = self.topics.lock();
+        if let Some(subscribers) = topics.get_mut(topic) {
+            subscribers.retain(|(id, _)| *id != self.id);
+            if subscribers.is_empty() {
+                topics.remove(topic);
+            }
+        }
+    }
+}
+
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        for name in std::mem::take(&mut self.names) {
+            self.forget(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(topics: &Topics, topic: &str, payload: &str) {
+        topics.publish(
+            topic.into(),
+            Bytes::copy_from_slice(payload.as_bytes()),
+            "a@10.0.0.1".into(),
+        );
+    }
+
+    fn payloads(mailbox: &Mailbox) -> Vec<String> {
+        std::iter::from_fn(|| mailbox.take())
+            .map(|message| match message {
+                Message::Published(publication) => String::from_utf8(publication.payload).unwrap(),
+                Message::Lagged(n) => format!("lagged {n}"),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn subscribers_get_what_is_published_on_their_topic_in_order_and_once() {
+        let topics = Arc::new(Topics::default());
+        let mut one = Subscriptions::new(topics.clone());
+        let mut two = Subscriptions::new(topics.clone());
+        one.add("t".into());
+        one.add("t".into());
+        two.add("u".into());
+        publish(&topics, "t", "1");
+        publish(&topics, "t", "2");
+        publish(&topics, "nobody", "3");
+        assert_eq!(payloads(one.mailbox()), ["1", "2"]);
+        assert!(payloads(two.mailbox()).is_empty());
+    }
+
+    #[test]
+    fn a_full_mailbox_drops_the_oldest_and_says_how_many_first() {
+        let topics = Arc::new(Topics::default());
+        let mut one = Subscriptions::new(topics.clone());
+        one.add("t".into());
+        for n in 0..CAPACITY + 3 {
+            publish(&topics, "t", &n.to_string());
+        }
+        let got = payloads(one.mailbox());
+        assert_eq!(got.len(), CAPACITY + 1);
+        assert_eq!((got[0].as_str(), got[1].as_str()), ("lagged 3", "3"));
+    }
+
+    #[test]
+    fn nothing_is_left_of_subscriptions_that_ended() {
+        let topics = Arc::new(Topics::default());
+        let mut one = Subscriptions::new(topics.clone());
+        one.add("t".into());
+        one.add("u".into());
+        one.remove("u");
+        assert_eq!(topics.lock().len(), 1);
+        drop(one);
+        assert!(topics.lock().is_empty());
+    }
+}

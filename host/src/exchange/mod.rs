@@ -1,0 +1,183 @@
+//! One request and all that follows from it: callbacks, parts, messages.
+//!
+//! An exchange that is over after its first callback never leaves the task of
+//! its connection. One that goes on gets a task of its own, which owns its
+//! state; between two callbacks there is no instance.
+
+mod call;
+mod complain;
+mod mailbox;
+mod outlet;
+mod plain;
+mod run;
+mod sequence;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::StatusCode;
+use hyper::body::Incoming;
+use tokio::sync::{oneshot, watch};
+
+pub use call::Failure;
+pub use outlet::{Cut, OutletBody};
+pub use plain::PlainBody;
+
+use crate::app::{Generation, Kind};
+use crate::cluster_view::Views;
+use crate::http::{Body, Head, empty, request, text};
+use complain::Complaints;
+use mailbox::Topics;
+
+/// How long a `wasi:http` component may go on after its response was sent.
+const AFTER_RESPONSE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What all exchanges of a node share.
+pub struct Exchanges {
+    views: Views,
+    own_name: Arc<str>,
+    topics: Arc<Topics>,
+    /// True from when the node begins to stop.
+    stopping: watch::Receiver<bool>,
+    /// The state that an exchange starts with.
+    config: Bytes,
+    /// The largest whole body of a request, in bytes.
+    body_limit: usize,
+    complaints: Complaints,
+    live: AtomicUsize,
+}
+
+/// What an exchange is given besides what all share.
+#[derive(Debug)]
+pub struct ExchangesConfig {
+    /// The app's config: the state that an exchange starts with.
+    pub config: Bytes,
+    /// The largest whole body of a request, in bytes.
+    pub body_limit: usize,
+}
+
+impl Exchanges {
+    /// What exchanges share on the node that sees these views. `stopping`
+    /// turns true when the node begins to stop.
+    pub fn new(
+        views: Views,
+        stopping: watch::Receiver<bool>,
+        config: ExchangesConfig,
+    ) -> Arc<Exchanges> {
+        Arc::new(Exchanges {
+            own_name: views.own_name().to_string().into(),
+            views,
+            topics: Arc::default(),
+            stopping,
+            config: config.config,
+            body_limit: config.body_limit,
+            complaints: Complaints::default(),
+            live: AtomicUsize::new(0),
+        })
+    }
+
+    /// How many exchanges go on beyond their first callback now.
+    pub fn live(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// Answers one request, by the generation that was current when it came.
+    pub async fn serve(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        head: Head,
+        body: Incoming,
+    ) -> http::Response<Body> {
+        match &generation.kind {
+            Kind::Plain(_) => plain::serve(self, generation, head, body).await,
+            Kind::Simple(_) => self.simple(generation, head, body).await,
+            Kind::Streaming(_) => self.streaming(generation, head, body).await,
+        }
+    }
+
+    async fn simple(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        head: Head,
+        body: Incoming,
+    ) -> http::Response<Body> {
+        let whole = match request::whole(body, self.body_limit).await {
+            Ok(whole) => whole,
+            Err(refusal) => return refusal.response(self.body_limit),
+        };
+        let request = head.to_contract(whole);
+        self.run(generation, &head, request, None).await
+    }
+
+    async fn streaming(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        head: Head,
+        body: Incoming,
+    ) -> http::Response<Body> {
+        use http_body::Body as _;
+        let (kind, body) = match body.is_end_stream() {
+            true => (crate::contract::http::RequestBody::None, None),
+            false => (crate::contract::http::RequestBody::Streamed, Some(body)),
+        };
+        let request = head.to_contract(kind);
+        self.run(generation, &head, request, body).await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        head: &Head,
+        request: crate::contract::http::Request,
+        body: Option<Incoming>,
+    ) -> http::Response<Body> {
+        let (answer, answered) = oneshot::channel();
+        let mut exchange = run::Exchange::new(self, generation, head, answer, body);
+        if exchange.begin(request).await {
+            // Its first callback did not end it: it goes on by itself.
+            tokio::spawn(exchange.go_on());
+        }
+        match answered.await {
+            Ok(response) => response,
+            // The exchange ended before it had sent a head; it has said why.
+            Err(_) => failed(),
+        }
+    }
+}
+
+/// What a client gets whose exchange failed before its head.
+fn failed() -> http::Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
+}
+
+/// What a client gets whose request asked for what is not served yet.
+fn not_implemented() -> http::Response<Body> {
+    text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
+}
+
+/// Counts an exchange as live until dropped.
+struct Live(Arc<Exchanges>);
+
+impl Live {
+    fn new(exchanges: &Arc<Exchanges>) -> Live {
+        exchanges.live.fetch_add(1, Relaxed);
+        Live(exchanges.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A response without a body to a `HEAD` request.
+fn headless(mut response: http::Response<Body>, length: Option<usize>) -> http::Response<Body> {
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| empty())
+}

@@ -1,0 +1,214 @@
+//! Requests, from hyper's terms to the contract's.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use super::body::{Body, text};
+use super::response::fields;
+use crate::contract::http as contract;
+
+/// How long the whole body of a request may take to come.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// The most of a path that goes into the log, in bytes.
+const LOGGED_PATH: usize = 200;
+
+/// The head of a request, and where it came from.
+#[derive(Debug)]
+pub struct Head {
+    parts: Parts,
+    peer: SocketAddr,
+}
+
+impl Head {
+    /// A head that came from this peer.
+    pub fn new(parts: Parts, peer: SocketAddr) -> Head {
+        Head { parts, peer }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The path as it was sent, for the log: of bounded length.
+    pub fn path(&self) -> &str {
+        let path = self.parts.uri.path();
+        let end = (0..=path.len().min(LOGGED_PATH))
+            .rev()
+            .find(|end| path.is_char_boundary(*end));
+        &path[..end.unwrap_or(0)]
+    }
+
+    /// Back to hyper's parts.
+    pub(crate) fn into_parts(self) -> Parts {
+        self.parts
+    }
+
+    /// The request in the contract's terms.
+    pub fn to_contract(&self, body: contract::RequestBody) -> contract::Request {
+        let uri = &self.parts.uri;
+        contract::Request {
+            scheme: contract::Scheme::Http,
+            authority: authority(uri, &self.parts.headers),
+            method: method(&self.parts.method),
+            path: uri
+                .path()
+                .split('/')
+                .filter(|segment| !segment.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            raw_path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
+            headers: fields(&self.parts.headers),
+            body,
+            peer: contract::Peer {
+                ip: self.peer.ip().to_canonical().to_string(),
+                port: self.peer.port(),
+            },
+        }
+    }
+}
+
+fn authority(uri: &http::Uri, headers: &HeaderMap) -> String {
+    match (uri.authority(), headers.get(header::HOST)) {
+        (Some(authority), _) => authority.as_str().to_owned(),
+        (None, Some(host)) => String::from_utf8_lossy(host.as_bytes()).into_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+fn method(method: &Method) -> contract::Method {
+    match method.as_str() {
+        "GET" => contract::Method::Get,
+        "HEAD" => contract::Method::Head,
+        "POST" => contract::Method::Post,
+        "PUT" => contract::Method::Put,
+        "DELETE" => contract::Method::Delete,
+        "CONNECT" => contract::Method::Connect,
+        "OPTIONS" => contract::Method::Options,
+        "TRACE" => contract::Method::Trace,
+        "PATCH" => contract::Method::Patch,
+        other => contract::Method::Other(other.to_owned()),
+    }
+}
+
+/// Why the whole body of a request was not had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyRefusal {
+    /// It is larger than allowed.
+    TooLarge,
+    /// It did not come in time.
+    TooSlow,
+    /// It broke off or was not HTTP.
+    Broken,
+}
+
+impl BodyRefusal {
+    /// What the client is told.
+    pub fn response(self, limit: usize) -> http::Response<Body> {
+        match self {
+            BodyRefusal::TooLarge => {
+                let mut response = text(StatusCode::PAYLOAD_TOO_LARGE, "");
+                let told = format!("the body is larger than the {limit} bytes that are taken\n");
+                *response.body_mut() = Body::whole(told.into());
+                response
+            }
+            BodyRefusal::TooSlow => text(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not come in time\n",
+            ),
+            BodyRefusal::Broken => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
+        }
+    }
+}
+
+/// Reads the whole body of a request, up to `limit` bytes.
+///
+/// # Errors
+/// See [`BodyRefusal`].
+pub async fn whole(body: Incoming, limit: usize) -> Result<contract::RequestBody, BodyRefusal> {
+    use http_body::Body as _;
+    if body.is_end_stream() {
+        return Ok(contract::RequestBody::None);
+    }
+    // A length that is too large is refused before any of it is read.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyRefusal::TooLarge);
+    }
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect());
+    match collected.await {
+        Ok(Ok(collected)) => {
+            let bytes: Bytes = collected.to_bytes();
+            Ok(contract::RequestBody::Whole(bytes.into()))
+        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefusal::TooLarge),
+        Ok(Err(_)) => Err(BodyRefusal::Broken),
+        Err(_) => Err(BodyRefusal::TooSlow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract(uri: &str, host: Option<&str>) -> contract::Request {
+        let mut request = http::Request::builder().uri(uri);
+        if let Some(host) = host {
+            request = request
+                .header("Host", host)
+                .header("X-Twice", "1")
+                .header("x-twice", "2");
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        Head::new(parts, "127.0.0.1:9".parse().unwrap()).to_contract(contract::RequestBody::None)
+    }
+
+    #[test]
+    fn segments_are_not_decoded_and_empty_ones_dropped() {
+        let request = contract("/users//a%2Fb/?q=1&r", Some("x:1"));
+        assert_eq!(request.path, ["users", "a%2Fb"]);
+        assert_eq!(request.raw_path, "/users//a%2Fb/");
+        assert_eq!(request.query.as_deref(), Some("q=1&r"));
+        assert_eq!(contract("/?", Some("x")).query.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn the_authority_comes_from_the_target_then_from_the_host_field() {
+        assert_eq!(contract("http://a:1/", Some("b:2")).authority, "a:1");
+        assert_eq!(contract("/", Some("b:2")).authority, "b:2");
+        assert_eq!(contract("/", None).authority, "");
+    }
+
+    #[test]
+    fn duplicate_fields_are_kept_in_order() {
+        let request = contract("/", Some("b"));
+        let twice: Vec<_> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "x-twice")
+            .collect();
+        assert_eq!(twice.len(), 2);
+        assert_eq!(twice[0].1, b"1");
+    }
+
+    #[test]
+    fn a_long_path_is_cut_for_the_log() {
+        let long = format!("/{}", "a".repeat(1000));
+        let (parts, ()) = http::Request::builder()
+            .uri(&long)
+            .body(())
+            .unwrap()
+            .into_parts();
+        assert_eq!(
+            Head::new(parts, "127.0.0.1:9".parse().unwrap())
+                .path()
+                .len(),
+            LOGGED_PATH
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! Log lines, on standard error: for people or for machines.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::LogFormat;
+
+/// The environment variable that says how much is logged.
+const VARIABLE: &str = "HOST_LOG";
+
+/// Sets up the log of the process. Says so if `HOST_LOG` makes no sense.
+pub fn init(format: LogFormat) {
+    let wanted = std::env::var(VARIABLE).unwrap_or_default();
+    let (filter, problem) = match EnvFilter::builder().parse(&wanted) {
+        Ok(filter) if !wanted.is_empty() => (filter, None),
+        Ok(_) => (EnvFilter::new("info"), None),
+        Err(problem) => (EnvFilter::new("info"), Some(problem)),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    // Only the first of a process takes hold; tests start more than one node in one.
+    let _ = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if let Some(problem) = problem {
+        tracing::warn!("{VARIABLE}={wanted} makes no sense ({problem}); logging `info`");
+    }
+}

@@ -1,0 +1,159 @@
+//! A node: built from its parts, run until it is told to stop, taken down in
+//! order.
+//!
+//! The order at the start: who am I, is that IP here, is the port free, does
+//! the app work; then HTTP, and only then do other nodes hear of this one. So
+//! a member that is listed serves. At the end the reverse: leave, close the
+//! listener, drain.
+
+mod start;
+mod stop;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+pub use start::StartError;
+
+use crate::app::{self, Generation, Runtime, RuntimeConfig, Slot};
+use crate::cli::Cli;
+use crate::cluster_view::{Views, short};
+use crate::config::{Config, ConfigError, Environment};
+use crate::contract::NodeInfo;
+use crate::exchange::{Exchanges, ExchangesConfig};
+use crate::http::{HttpLimits, Server};
+use crate::membership::{self, FatalError, Membership};
+
+/// How long what was cut at the end of the drain may take to notice.
+const CUT: Duration = Duration::from_millis(100);
+
+/// Why a node did not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The command line.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something on this machine.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The app could not be read.
+    #[error(transparent)]
+    Intake(#[from] app::IntakeError),
+    /// The app cannot be one.
+    #[error(transparent)]
+    Refused(#[from] app::Refusal),
+    /// The engine.
+    #[error(transparent)]
+    Runtime(#[from] app::RuntimeError),
+    /// Membership could not be set up.
+    #[error(transparent)]
+    Membership(#[from] membership::StartError),
+    /// Membership cannot go on.
+    #[error(transparent)]
+    Fatal(#[from] FatalError),
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// See [`NodeError`].
+pub fn run(cli: Cli) -> Result<(), NodeError> {
+    let config = Config::check(cli, Environment::of_process())?;
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("worker")
+        .enable_all()
+        .build()
+        .map_err(StartError::Threads)?;
+    let ended = runtime.block_on(serve(config, workers));
+    runtime.shutdown_timeout(CUT);
+    ended
+}
+
+async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
+    let began = Instant::now();
+    // From here on a signal is taken note of, whatever the start is busy with.
+    let mut signals = stop::Signals::listen().map_err(StartError::Signals)?;
+    let identity = tokio::select! {
+        identity = start::identity(&config) => identity?,
+        () = signals.next() => return Ok(()),
+    };
+    let name = identity.name;
+    let http = start::http_address(&config, &name);
+    let port = start::take_port(http)?;
+    let app = app::read(&app::locate(&config.app)?)?;
+
+    // Keys take their time from the processor; the compiler does not wait for them.
+    let (cookie, data) = (config.cookie, identity.data.clone());
+    let keys = tokio::task::spawn_blocking(move || start::keys(cookie, &data));
+    let members = watch::Sender::new(Arc::new(cluster::View::default()));
+    let views = Views::new(members.subscribe(), name.clone());
+    let engine = RuntimeConfig {
+        limits: config.limits,
+        workers,
+        code_cache: Some(start::code_folder(&identity.data)?),
+    };
+    let runtime = Runtime::new(engine, Arc::new(NodeInfo { views: views.clone() }))?;
+    let path = app.path.clone();
+    let generation = tokio::select! {
+        generation = app::validate(&runtime, app) => generation?,
+        () = signals.next() => return Ok(()),
+    };
+    announce(&generation, &path);
+    let keys = keys.await.map_err(|_| StartError::Keys)??;
+
+    let (stop, stopping) = watch::channel(false);
+    let exchanges = Exchanges::new(
+        views,
+        stopping.clone(),
+        ExchangesConfig { config: config.app_config, body_limit: config.body_limit },
+    );
+    let slot = Arc::new(Slot::new());
+    let digest = generation.digest;
+    slot.put(Arc::new(generation));
+    let server = Server::new(slot, exchanges.clone(), HttpLimits::default(), stopping);
+    let listener = start::listen(port, http)?;
+    let bound = listener.local_addr().unwrap_or(http);
+    let serving = tokio::spawn(server.clone().run(listener));
+
+    let link = start::link_address(bound, &name);
+    let mut membership = Membership::start(membership::Settings {
+        name: name.clone(),
+        http: link,
+        cluster_port: config.cluster_port,
+        allow: config.allow,
+        join: config.join,
+        keys,
+        data_dir: identity.data,
+        release: Some(digest),
+        views: members,
+    })?;
+    tracing::info!(
+        started_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "{name} is ready at http://{link}",
+    );
+
+    let fatal = tokio::select! {
+        () = signals.next() => None,
+        fatal = membership.fatal() => Some(fatal),
+    };
+    if let Some(fatal) = fatal {
+        // What this node has done wrong it should not do for a drain longer.
+        return Err(fatal.into());
+    }
+    stop::Parts { membership, stop, server, serving, exchanges }.take_down(config.drain, &mut signals).await;
+    Ok(())
+}
+
+fn announce(generation: &Generation, path: &std::path::Path) {
+    tracing::info!(
+        digest = short(&generation.release.digest),
+        size = %bytesize::ByteSize(generation.size as u64),
+        compiled_ms = u64::try_from(generation.compiled_in.as_millis()).unwrap_or(u64::MAX),
+        handler = generation.kind.name(),
+        "app {}",
+        path.display(),
+    );
+}

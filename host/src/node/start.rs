@@ -1,0 +1,256 @@
+//! The steps of a start that look at the machine: name, address, folder,
+//! cookie, port.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cluster::{Cookie, CookieError, Keys, KeysError, NameError, NodeName};
+use rand::TryRng as _;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::net::{self, AddressError, PrivateAddress};
+
+/// The name of a node that was given none.
+const NAMELESS: &str = "node";
+/// The file of the data folder that holds a cookie that the host made.
+const COOKIE_FILE: &str = "cookie";
+/// The folder of the data folder that holds compiled code.
+const CODE_FOLDER: &str = "code";
+/// Connections that may wait for the accept loop.
+const BACKLOG: u32 = 4096;
+/// Below so many bits a cookie can be guessed by who has recorded traffic.
+const STRONG: f64 = 80.0;
+
+/// Why a node does not start, for a reason that lies in this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No threads.
+    #[error("cannot start the threads of the node: {0}; raise the limit of processes (ulimit -u)")]
+    Threads(std::io::Error),
+    /// No signal handlers.
+    #[error("cannot listen to signals: {0}")]
+    Signals(std::io::Error),
+    /// The address of the name.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A name could not be made.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The data folder.
+    #[error(transparent)]
+    Data(#[from] DataDirError),
+    /// A folder in it.
+    #[error("cannot make the folder {path}: {cause}; choose another data folder with --data-dir")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the file system said.
+        cause: std::io::Error,
+    },
+    /// The cookie that was kept.
+    #[error("the cookie kept in {path} cannot be used: {cause}; delete the file, or give --cookie-file")]
+    Cookie {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: CookieError,
+    },
+    /// No randomness.
+    #[error("cannot make a cookie: the system gives no random bytes ({0}); give one with --cookie-file")]
+    Random(String),
+    /// No keys.
+    #[error("cannot derive keys from the cookie: {0}")]
+    Derive(#[from] KeysError),
+    /// The thread that derives keys died.
+    #[error("cannot derive keys from the cookie: is there no memory left?")]
+    Keys,
+    /// The port of HTTP.
+    #[error("cannot listen for HTTP on {address}: {cause}; {hint}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: std::io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+/// Who a node is on this machine.
+pub(super) struct Identity {
+    pub(super) name: NodeName,
+    pub(super) data: Arc<DataDir>,
+}
+
+/// Finds out who this node is, sees that its IP is here, and opens its folder.
+pub(super) async fn identity(config: &Config) -> Result<Identity, StartError> {
+    let name = match &config.name {
+        Some(name) => name.clone(),
+        None => nameless()?,
+    };
+    match config.wait_address {
+        None => net::find(name.ip())?,
+        Some(wait) => match net::find(name.ip()) {
+            Ok(found) => found,
+            Err(_) => {
+                tracing::info!("waiting up to {} s for {} to be on this machine", wait.as_secs(), name.ip());
+                net::wait_for(name.ip(), wait).await?
+            }
+        },
+    };
+    let folder = match &config.data_dir {
+        Some(folder) => folder.clone(),
+        None => DataDir::default_path(&name)?,
+    };
+    let data = Arc::new(DataDir::open(&folder)?);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data = %data.path().display(),
+        "{name} starts",
+    );
+    Ok(Identity { name, data })
+}
+
+/// The name of a node that was given none: by the one private address of this
+/// machine, if there is one.
+fn nameless() -> Result<NodeName, StartError> {
+    let (ip, why) = match net::only_private_ipv4()? {
+        PrivateAddress::One(ip) => (ip, "the one private address of this machine".to_owned()),
+        PrivateAddress::None => (Ipv4Addr::LOCALHOST, "this machine has no private address".to_owned()),
+        PrivateAddress::Many(many) => {
+            let many: Vec<String> = many.iter().map(ToString::to_string).collect();
+            (Ipv4Addr::LOCALHOST, format!("this machine has several private addresses: {}", many.join(", ")))
+        }
+    };
+    let name = NodeName::new(NAMELESS, ip)?;
+    tracing::info!("no --name was given: this node is {name} ({why})");
+    Ok(name)
+}
+
+/// The folder where compiled code is kept.
+pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, StartError> {
+    // The engine wants an absolute path.
+    let path = std::path::absolute(data.path().join(CODE_FOLDER));
+    let path = path.map_err(|cause| StartError::Folder { path: data.path().to_owned(), cause })?;
+    match std::fs::create_dir_all(&path) {
+        Ok(()) => Ok(path),
+        Err(cause) => Err(StartError::Folder { path, cause }),
+    }
+}
+
+/// Derives the keys of the cookie: of the one given, or else of the one in the
+/// data folder, which is made if it is not there. Takes a tenth of a second.
+pub(super) fn keys(cookie: Option<Cookie>, data: &DataDir) -> Result<Keys, StartError> {
+    let cookie = match cookie {
+        Some(cookie) => cookie,
+        None => kept_cookie(data)?,
+    };
+    let bits = cookie.strength_bits();
+    if bits < STRONG {
+        tracing::warn!(
+            "the cookie is weak: about {bits:.0} bits. Who can record this network's traffic can guess it, \
+             and then run code on every node. On a network that is not yours alone, leave --cookie away on \
+             the first node, and give the others the file that it makes, with --cookie-file"
+        );
+    }
+    Ok(Keys::derive(&cookie)?)
+}
+
+fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {
+    let path = data.path().join(COOKIE_FILE);
+    if let Some(bytes) = data.read(COOKIE_FILE)? {
+        tracing::info!("no cookie was given: using the one kept in {}", path.display());
+        return Cookie::parse(&bytes).map_err(|cause| StartError::Cookie { path, cause });
+    }
+    let mut random = [0; 20];
+    rand::rngs::SysRng.try_fill_bytes(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let cookie = Cookie::generate(random);
+    data.write(COOKIE_FILE, cookie.reveal())?;
+    tracing::info!(
+        "no cookie was given: made a strong one in {}; other nodes join with --cookie-file and a copy of it",
+        path.display()
+    );
+    Ok(cookie)
+}
+
+/// Where HTTP listens.
+pub(super) fn http_address(config: &Config, name: &NodeName) -> SocketAddr {
+    config.http.unwrap_or(SocketAddr::new(IpAddr::V4(name.ip()), config.http_port))
+}
+
+/// Where other nodes say that this one serves: its HTTP address, or the IP of
+/// its name where HTTP listens on all addresses, or on one that is not IPv4.
+pub(super) fn link_address(bound: SocketAddr, name: &NodeName) -> SocketAddrV4 {
+    match bound.ip() {
+        IpAddr::V4(ip) if !ip.is_unspecified() => SocketAddrV4::new(ip, bound.port()),
+        _ => SocketAddrV4::new(name.ip(), bound.port()),
+    }
+}
+
+/// Takes the port of HTTP, without listening yet: a port that is taken is seen
+/// before the work of a start begins, and nobody connects before the app is
+/// there to answer.
+pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
+    let take = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A restart need not wait for what is left of old connections.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    take().map_err(|cause| refused(address, cause))
+}
+
+/// Begins to listen.
+pub(super) fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, StartError> {
+    socket.listen(BACKLOG).map_err(|cause| refused(address, cause))
+}
+
+fn refused(address: SocketAddr, cause: std::io::Error) -> StartError {
+    let hint = match cause.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program has this port; stop it, or take another one with --http ADDR:PORT"
+        }
+        std::io::ErrorKind::AddrNotAvailable => "the address is not on this machine; change --http",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; take a higher one with --http",
+        _ => "change --http",
+    };
+    StartError::Listen { address, cause, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_listens_everywhere_is_linked_by_the_ip_of_its_name() {
+        let name: NodeName = "example@10.10.10.2".parse().unwrap();
+        let link = |bound: &str| link_address(bound.parse().unwrap(), &name).to_string();
+        assert_eq!(link("0.0.0.0:80"), "10.10.10.2:80");
+        assert_eq!(link("[::]:80"), "10.10.10.2:80");
+        assert_eq!(link("10.10.10.9:81"), "10.10.10.9:81");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_refused_with_the_remedy() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = take_port(taken.local_addr().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("another program has this port"), "{error}");
+        assert!(error.contains("--http"), "{error}");
+    }
+
+    #[test]
+    fn a_cookie_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let made = kept_cookie(&data).unwrap();
+        assert!(made.strength_bits() > STRONG);
+        assert_eq!(kept_cookie(&data).unwrap().reveal(), made.reveal());
+    }
+}

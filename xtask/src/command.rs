@@ -1,0 +1,88 @@
+//! Running other programs: each is announced before it runs, and its failure
+//! names it.
+
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::process::{Command, Stdio};
+
+/// Say something to the person at the terminal.
+///
+/// On stderr, so that stdout carries results alone.
+pub(crate) fn say(line: &str) {
+    eprintln!("xtask: {line}");
+}
+
+/// A cargo command in the root of the workspace, with the cargo that runs us.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(args).current_dir(workspace::root());
+    command
+}
+
+/// Any other command in the root of the workspace.
+pub(crate) fn program(name: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(name);
+    command.args(args).current_dir(workspace::root());
+    command
+}
+
+/// Announce the command, run it, and demand that it succeeds.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = line_of(command);
+    say(&line);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Whether the command runs and succeeds. Says nothing.
+pub(crate) fn succeeds(mut command: Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// What the command prints to stdout.
+pub(crate) fn output(mut command: Command) -> Result<String> {
+    let line = line_of(&command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    if !output.status.success() {
+        bail!("`{line}` failed ({})", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether a program of this name is on the PATH.
+pub(crate) fn on_path(name: &str) -> bool {
+    // Debian keeps some of them where only root's PATH looks.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(name).is_file())
+}
+
+/// The command as a person would type it.
+fn line_of(command: &Command) -> String {
+    let name = std::path::Path::new(command.get_program());
+    let mut line = name
+        .file_name()
+        .unwrap_or(name.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    for arg in command.get_args() {
+        line.push(' ');
+        line.push_str(&arg.to_string_lossy());
+    }
+    line
+}

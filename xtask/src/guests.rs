@@ -1,0 +1,53 @@
+//! Building components: the example guest, and the fixtures that only tests
+//! run.
+
+use crate::command::{cargo, run};
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Build the guest for use, and say where it is.
+///
+/// By cargo itself, which needs nothing but the wasm target.
+pub(crate) fn release() -> Result<PathBuf> {
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "guest",
+        "--target",
+        "wasm32-wasip2",
+    ]))?;
+    Ok(workspace::target().join("wasm32-wasip2/release/guest.wasm"))
+}
+
+/// Build the guest and all fixtures for the tests, to
+/// `wasm32-wasip2/debug/*.wasm`.
+pub(crate) fn for_tests() -> Result<()> {
+    let mut build = cargo(&["build", "--target", "wasm32-wasip2", "--package", "guest"]);
+    for fixture in fixtures()? {
+        build.args(["--package", &fixture]);
+    }
+    run(&mut build)
+}
+
+/// The names of the packages in `fixtures/`: each folder with a manifest is
+/// one, and the package is named after the folder.
+fn fixtures() -> Result<Vec<String>> {
+    let dir = workspace::root().join("fixtures");
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in dir
+        .read_dir()
+        .with_context(|| format!("cannot list {}", dir.display()))?
+    {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,125 @@
+//! The Debian packages that the tests want. As root on Debian the missing ones
+//! are installed; elsewhere the person is told what is missing and which tests
+//! will say `skipped`.
+
+use crate::command::{on_path, program, run, say};
+use crate::workspace;
+use anyhow::{Result, bail};
+use std::path::Path;
+
+struct Package {
+    name: &'static str,
+    /// It is there if this is.
+    shown_by: Shown,
+    /// What does not run without it.
+    wanted_by: &'static str,
+}
+
+enum Shown {
+    Program(&'static str),
+    /// A path below `/usr/lib/ARCHITECTURE/`.
+    Library(&'static str),
+}
+
+const PACKAGES: [Package; 9] = [
+    Package {
+        name: "iproute2",
+        shown_by: Shown::Program("ip"),
+        wanted_by: "all tests in network namespaces",
+    },
+    Package {
+        name: "chromium",
+        shown_by: Shown::Program("chromium"),
+        wanted_by: "the browser test",
+    },
+    Package {
+        name: "chromium-driver",
+        shown_by: Shown::Program("chromedriver"),
+        wanted_by: "the browser test",
+    },
+    Package {
+        name: "curl",
+        shown_by: Shown::Program("curl"),
+        wanted_by: "the walk through the README",
+    },
+    Package {
+        name: "wrk",
+        shown_by: Shown::Program("wrk"),
+        wanted_by: "the throughput row of the lab",
+    },
+    Package {
+        name: "libfaketime",
+        shown_by: Shown::Library("faketime/libfaketime.so.1"),
+        wanted_by: "the test that sets a clock back",
+    },
+    Package {
+        name: "shellcheck",
+        shown_by: Shown::Program("shellcheck"),
+        wanted_by: "the check of the provisioning script",
+    },
+    Package {
+        name: "ruby",
+        shown_by: Shown::Program("ruby"),
+        wanted_by: "the check of the Vagrantfile",
+    },
+    Package {
+        name: "systemd",
+        shown_by: Shown::Program("systemd-analyze"),
+        wanted_by: "the check of the systemd unit",
+    },
+];
+
+/// What the tests want.
+pub(crate) fn for_tests() -> Result<()> {
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| !package.is_there())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && Path::new("/etc/debian_version").exists() {
+        say(&format!(
+            "installing what the tests want: {}",
+            names.join(" ")
+        ));
+        return install(&names);
+    }
+    for package in &missing {
+        say(&format!(
+            "{} is missing: {} will be skipped",
+            package.name, package.wanted_by
+        ));
+    }
+    let remedy = format!("apt-get install {}", names.join(" "));
+    if workspace::is_ci() {
+        bail!("in CI nothing may be skipped; run `{remedy}` as root");
+    }
+    say(&format!("to run them too: `{remedy}` as root"));
+    Ok(())
+}
+
+fn install(names: &[&str]) -> Result<()> {
+    // Another apt may be at work, on a machine that has just started.
+    let patient = ["-q", "-o", "DPkg::Lock::Timeout=300"];
+    run(program("apt-get", &["update"]).args(patient))?;
+    run(
+        program("apt-get", &["install", "--yes", "--no-install-recommends"])
+            .args(patient)
+            .args(names)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+impl Package {
+    fn is_there(&self) -> bool {
+        match self.shown_by {
+            Shown::Program(name) => on_path(name),
+            Shown::Library(path) => Path::new("/usr/lib").read_dir().is_ok_and(|mut dirs| {
+                dirs.any(|dir| dir.is_ok_and(|dir| dir.path().join(path).exists()))
+            }),
+        }
+    }
+}

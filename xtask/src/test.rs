@@ -1,0 +1,153 @@
+//! `cargo xtask test`: all set-up, all builds, all tests, and at the end how
+//! many passed and what was skipped.
+
+use crate::command::{cargo, run as run_command, say};
+use crate::{guests, packages, setup, workspace};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::thread;
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Passed on to `cargo test`, e.g. a part of a test's name, or
+    /// `-p cluster`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// What the tests said.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    skipped: Vec<String>,
+}
+
+/// Set up, build, test.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::targets()?;
+    packages::for_tests()?;
+    guests::for_tests()?;
+    // Built first and by itself, for cargo's own progress bar.
+    run_command(cargo(&["test", "--release", "--workspace", "--no-run"]).args(build_args(args)))?;
+
+    let mut test = cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
+    test.args(&args.rest)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    say("cargo test --release --workspace --no-fail-fast");
+    let mut child = test.spawn().context("cannot start cargo test")?;
+    let stderr = child.stderr.take().context("cargo test has no stderr")?;
+    let stdout = child.stdout.take().context("cargo test has no stdout")?;
+    let skipped = thread::spawn(move || {
+        let mut tally = Tally::default();
+        pass_on(stderr, std::io::stderr(), |line| tally.count_skipped(line));
+        tally.skipped
+    });
+    let mut tally = Tally::default();
+    pass_on(stdout, std::io::stdout(), |line| tally.count(line));
+    tally.skipped = skipped.join().unwrap_or_default();
+    let status = child.wait().context("cannot wait for cargo test")?;
+    tally.print();
+    if !status.success() {
+        bail!("the tests failed ({status})");
+    }
+    if workspace::is_ci() && !tally.skipped.is_empty() {
+        bail!("in CI nothing may be skipped");
+    }
+    Ok(())
+}
+
+/// What of the arguments `cargo test --no-run` can take: all before a `--`,
+/// unless they name a test, which it takes too.
+fn build_args(args: &Args) -> impl Iterator<Item = &String> {
+    args.rest.iter().take_while(|arg| *arg != "--")
+}
+
+/// Copy line by line, and show each to the counter.
+fn pass_on(from: impl Read, mut to: impl Write, mut count: impl FnMut(&str)) {
+    for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        count(&line);
+        // A closed terminal does not stop the tests.
+        let _ = writeln!(to, "{line}");
+    }
+}
+
+impl Tally {
+    /// Count a line such as
+    /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`.
+    fn count(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let counts = result.split_once(". ").map_or("", |(_, counts)| counts);
+        for count in counts.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u64>() else {
+                continue;
+            };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    /// A test that cannot run here says `skipped: NAME: WHY` and passes.
+    fn count_skipped(&mut self, line: &str) {
+        if let Some(why) = line.strip_prefix("skipped: ") {
+            self.skipped.push(why.to_owned());
+        }
+    }
+
+    fn print(&self) {
+        let Self {
+            passed,
+            failed,
+            ignored,
+            skipped,
+        } = self;
+        let skips = skipped.len() as u64;
+        println!();
+        for why in skipped {
+            println!("skipped: {why}");
+        }
+        println!(
+            "all tests together: {} passed, {failed} failed, {skips} skipped, {ignored} ignored",
+            passed.saturating_sub(skips)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn the_results_of_several_test_programs_are_added_up() {
+        let mut tally = Tally::default();
+        tally.count("running 3 tests");
+        tally.count("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
+        tally.count("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured");
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (7, 1, 1));
+    }
+
+    #[test]
+    fn a_skipped_test_is_told_apart_from_a_passed_one() {
+        let mut tally = Tally::default();
+        tally.count_skipped("skipped: the_page_in_a_browser: chromium is missing");
+        tally.count_skipped("warning: skipped: not at the start of the line");
+        assert_eq!(
+            tally.skipped,
+            ["the_page_in_a_browser: chromium is missing"]
+        );
+    }
+}
