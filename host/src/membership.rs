@@ -50,6 +50,11 @@ pub struct Settings {
     pub keys: Keys,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
+    /// What this node serves at first.
+    pub release: Option<Digest>,
+    /// Where views are published. Whoever is built before membership can
+    /// subscribe to it already.
+    pub views: watch::Sender<Arc<View>>,
 }
 
 /// Why membership did not start.
@@ -151,13 +156,13 @@ impl Membership {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
-        let (views_in, views) = watch::channel(Arc::default());
-        let (release, release_out) = watch::channel(None);
+        let views = settings.views.subscribe();
+        let (release, release_out) = watch::channel(settings.release);
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
         let outside = Outside {
-            views: views_in,
+            views: settings.views.clone(),
             release: release_out,
             order: order_out,
             fatal: fatal_in,

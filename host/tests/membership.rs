@@ -53,6 +53,8 @@ impl Lan {
             join: Vec::new(),
             keys: Keys::from_master(&[cookie; 32]),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            release: None,
+            views: watch::Sender::default(),
         }
     }
 

@@ -133,6 +133,9 @@ impl Driver {
             start: Instant::now(),
         };
         let mut node = Node::new(config, &settings.keys, clock.now(), seed);
+        if let Some(digest) = settings.release {
+            node.handle(clock.now(), wall_ms(), Input::Release(digest));
+        }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
         let mut waiting = Vec::new();
