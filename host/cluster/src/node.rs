@@ -7,6 +7,8 @@ mod leave;
 mod members;
 mod receive;
 mod rivals;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod vet;
 

@@ -146,10 +146,6 @@ impl Roster {
         self.entries.values()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Forgets who has been down for long.
     pub(crate) fn forget(&mut self, now: Time) {
         self.entries
