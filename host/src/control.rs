@@ -11,7 +11,9 @@
 //! system closes it within a millisecond. So every node keeps connections to
 //! a few others, and tells membership when one is cut ([`Event::Lost`]).
 
+mod caller;
 mod choice;
+mod counters;
 mod link;
 mod links;
 mod protocol;
@@ -29,11 +31,12 @@ use bytes::Bytes;
 use cluster::NodeName;
 use tokio::sync::oneshot;
 
+pub use counters::ControlCounters;
+pub(crate) use counters::Counters;
 pub(crate) use link::Dialler;
 pub(crate) use links::Links;
-pub(crate) use server::{Counters, Server};
+pub(crate) use server::Server;
 pub(crate) use tls::Identity;
-pub use server::ControlCounters;
 pub use tls::IdentityError;
 
 /// The largest message, in bytes; the state of a thousand members takes a

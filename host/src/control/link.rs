@@ -17,9 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::protocol::{self, HELLO, NAME_MAX, ReadError, SYNC};
 use super::stream::{Cut, Watched};
-use super::{
-    EXCHANGE, Event, HANDSHAKE, Identity, MESSAGE_MAX, PING, PING_ANSWER, WINDOW,
-};
+use super::{EXCHANGE, Event, HANDSHAKE, Identity, MESSAGE_MAX, PING, PING_ANSWER, WINDOW};
 use crate::net;
 
 /// How long a connection that is not kept waits for another use.

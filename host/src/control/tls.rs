@@ -52,11 +52,16 @@ pub struct IdentityError(#[from] Error);
 impl Identity {
     /// The identity of everyone who knows the cookie.
     pub(crate) fn new(keys: &Keys) -> Result<Self, IdentityError> {
+        Self::showing(keys, keys)
+    }
+
+    /// Shows one key, and expects to be shown another.
+    fn showing(shown: &Keys, expected: &Keys) -> Result<Self, IdentityError> {
         let provider = Arc::new(ring::default_provider());
-        let (public, private) = key_pair(keys)?;
-        let key = Arc::new(CertifiedKey::new(vec![public.clone()], private));
+        let (public, private) = key_pair(shown)?;
+        let key = Arc::new(CertifiedKey::new(vec![public], private));
         let pinned = Arc::new(Pinned {
-            key: public,
+            key: key_pair(expected)?.0,
             algorithms: provider.signature_verification_algorithms,
         });
 
@@ -249,5 +254,65 @@ impl ClientCertVerifier for Pinned {
 
     fn requires_raw_public_keys(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn keys(cookie: u8) -> Keys {
+        Keys::from_master(&[cookie; 32])
+    }
+
+    /// What each side makes of the other, the caller first. TLS 1.3 lets a
+    /// caller believe that all is well until it reads, so it reads.
+    async fn handshake(caller: &Identity, called: &Identity) -> (bool, bool) {
+        let (near, far) = tokio::io::duplex(16 * 1024);
+        let calling = async {
+            let mut stream = caller.connect(near, Ipv4Addr::LOCALHOST, SOON).await?;
+            tokio::io::AsyncReadExt::read_u8(&mut stream).await
+        };
+        let being_called = async {
+            let mut stream = called.accept(far, SOON).await?;
+            tokio::io::AsyncWriteExt::write_u8(&mut stream, 1).await?;
+            tokio::io::AsyncWriteExt::flush(&mut stream).await
+        };
+        let (caller, called) = tokio::join!(calling, being_called);
+        (caller.is_ok(), called.is_ok())
+    }
+
+    #[tokio::test]
+    async fn both_sides_of_one_cookie_agree() {
+        let identity = Identity::new(&keys(1)).expect("an identity");
+        assert_eq!(handshake(&identity, &identity).await, (true, true));
+    }
+
+    #[tokio::test]
+    async fn a_caller_refuses_a_node_with_another_cookie() {
+        let caller = Identity::new(&keys(1)).expect("an identity");
+        // It would take any caller for its own.
+        let called = Identity::showing(&keys(2), &keys(1)).expect("an identity");
+        assert_eq!(handshake(&caller, &called).await, (false, false));
+    }
+
+    #[tokio::test]
+    async fn a_node_refuses_a_caller_with_another_cookie() {
+        // It would take any node for one of its own.
+        let caller = Identity::showing(&keys(2), &keys(1)).expect("an identity");
+        let called = Identity::new(&keys(1)).expect("an identity");
+        assert_eq!(handshake(&caller, &called).await, (false, false));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_speaks_no_protocol_of_ours_is_refused() {
+        let called = Identity::new(&keys(1)).expect("an identity");
+        let mut caller = called.clone();
+        let mut config = caller.connector.config().as_ref().clone();
+        config.alpn_protocols.clear();
+        caller.connector = TlsConnector::from(Arc::new(config));
+        assert_eq!(handshake(&caller, &called).await, (false, false));
     }
 }

@@ -18,7 +18,7 @@ use super::outlet::{HIGH_WATER, Outlet, outlet};
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, headless, not_implemented};
 use crate::app::Generation;
-use crate::contract::http::{Part, Request, Response, ResponseBody};
+use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Step};
 use crate::http::{Body, Head, IllegalResponse, response};
@@ -46,6 +46,13 @@ enum Event {
     Call(Call),
     /// The client has gone, or its body broke off.
     ClientGone,
+}
+
+/// A part that may be sent.
+enum Checked {
+    Head((http::Response<Body>, ResponseBody)),
+    Data(Bytes),
+    Tail(HeaderMap),
 }
 
 /// One exchange; its fields are what is kept between two callbacks.
@@ -203,24 +210,29 @@ impl Exchange {
         match returned.step {
             Step::Done(response) => {
                 self.sequence.done(&response)?;
-                self.send_head(response)?;
+                let head = response::head(response, self.is_head)?;
+                self.send(Checked::Head(head));
             }
             Step::Continue((parts, state)) => {
                 let limit = self.generation.runtime.limits.state;
                 if state.len() > limit {
                     return Err(Ended::State(state.len(), limit));
                 }
-                self.state = state.into();
+                // All are checked before any is sent: of a callback that broke
+                // a rule nothing goes out, so that a client whose head was not
+                // sent yet gets a 500 and not half an answer.
+                let checked = self.check(parts)?;
                 // Counted without what the connection takes meanwhile, so that
                 // an app that fills the queue can rely on `writable`.
                 let mut waiting = self.outlet.as_ref().map_or(0, Outlet::waiting);
-                for part in parts {
-                    if let Part::Data(data) = &part {
+                for part in checked {
+                    if let Checked::Data(data) = &part {
                         waiting = waiting.saturating_add(data.len());
                     }
-                    self.send(part)?;
+                    self.send(part);
                 }
                 self.held_back = waiting >= HIGH_WATER;
+                self.state = state.into();
             }
         }
         for effect in returned.effects {
@@ -229,61 +241,62 @@ impl Exchange {
         Ok(())
     }
 
-    fn send(&mut self, part: Part) -> Result<(), Ended> {
-        let promised = match &part {
-            Part::Head(head) => response::content_length(head)?,
-            _ => None,
-        };
-        self.sequence.part(&part, promised)?;
+    fn check(&mut self, parts: Vec<Part>) -> Result<Vec<Checked>, Ended> {
+        let mut checked = Vec::with_capacity(parts.len());
+        for part in parts {
+            let promised = match &part {
+                Part::Head(head) => response::content_length(head)?,
+                _ => None,
+            };
+            self.sequence.part(&part, promised)?;
+            checked.push(match part {
+                Part::Head(head) => Checked::Head(response::head(head, self.is_head)?),
+                Part::Data(data) => Checked::Data(data.into()),
+                Part::Tail(fields) => Checked::Tail(response::trailers(&fields)?),
+                // The sequence takes none, as long as no host serves WebSockets.
+                Part::Frame(_) => return Err(Illegal::Frame.into()),
+            });
+        }
+        Ok(checked)
+    }
+
+    fn send(&mut self, part: Checked) {
         match part {
-            Part::Head(head) => self.send_head(head)?,
-            Part::Data(data) => {
+            Checked::Head((head, body)) => self.send_head(head, body),
+            Checked::Data(data) => {
                 if let Some(outlet) = &self.outlet {
-                    outlet.data(data.into());
+                    outlet.data(data);
                 }
             }
-            Part::Tail(fields) => {
-                let trailers = response::trailers(&fields)?;
+            Checked::Tail(trailers) => {
                 if let Some(outlet) = self.outlet.take() {
                     outlet.finish(trailers);
                 }
             }
-            // The sequence has refused it.
-            Part::Frame(_) => {}
         }
-        Ok(())
     }
 
-    fn send_head(&mut self, head: Response) -> Result<(), Ended> {
-        let (parts, body) = response::head(head, self.is_head)?;
+    fn send_head(&mut self, head: http::Response<Body>, body: ResponseBody) {
         let response = match body {
-            ResponseBody::Whole(_) | ResponseBody::None if self.is_head => {
-                let length = match body {
-                    ResponseBody::Whole(whole) => Some(whole.len()),
-                    _ => None,
-                };
-                headless(parts, length)
-            }
-            ResponseBody::Whole(whole) => parts.map(|_| Body::whole(whole.into())),
-            ResponseBody::None => parts,
+            ResponseBody::Whole(whole) if self.is_head => headless(head, Some(whole.len())),
+            ResponseBody::Whole(whole) => head.map(|_| Body::whole(whole.into())),
             // To HEAD there is nothing to stream: the head is the whole answer.
             ResponseBody::Streamed if self.is_head => {
                 self.sequence = Sequence::Complete;
-                parts
+                head
             }
             ResponseBody::Streamed => {
                 let (outlet, body) = outlet();
                 self.outlet = Some(outlet);
-                parts.map(|_| Body::stream(body))
+                head.map(|_| Body::stream(body))
             }
-            // The sequence has refused it.
-            ResponseBody::Websocket => parts,
+            // The sequence has refused a WebSocket.
+            ResponseBody::None | ResponseBody::Websocket => head,
         };
         if let Some(answer) = self.answer.take() {
             // It is refused only if the client has gone; the outlet will tell.
             let _ = answer.send(response);
         }
-        Ok(())
     }
 
     fn put_into_force(&mut self, effect: Effect) {

@@ -1,0 +1,294 @@
+//! Membership of several nodes on the loopback interface of this machine:
+//! real sockets, real broadcast, real time. Each bound is ten times the figure
+//! that is promised.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
+use host::data_dir::{DataDir, DataDirError};
+use host::membership::{Membership, Settings, StartError};
+use host::net::{AddressError, BindError};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// Ten times what a join, and the end of a process, may take.
+const JOIN: Duration = Duration::from_secs(5);
+const KILL: Duration = Duration::from_secs(3);
+
+/// A cluster port that no other test uses.
+struct Lan {
+    port: u16,
+    /// Keeps others away from the port; on an address that no node has.
+    _reserved: UdpSocket,
+}
+
+impl Lan {
+    fn new() -> Self {
+        loop {
+            let reserved = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            let port = reserved.local_addr().expect("bound").port();
+            let ip = |n| Ipv4Addr::new(127, 0, 0, n);
+            let free = (2..=9).all(|n| {
+                TcpListener::bind((ip(n), port)).is_ok() && UdpSocket::bind((ip(n), port)).is_ok()
+            });
+            if free {
+                return Self {
+                    port,
+                    _reserved: reserved,
+                };
+            }
+        }
+    }
+
+    fn settings(&self, last: u8, cookie: u8, folder: &Path) -> Settings {
+        let ip = Ipv4Addr::new(127, 0, 0, last);
+        Settings {
+            name: name(last),
+            http: SocketAddrV4::new(ip, 8080),
+            cluster_port: self.port,
+            allow: Vec::new(),
+            join: Vec::new(),
+            keys: Keys::from_master(&[cookie; 32]),
+            data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            release: None,
+            views: watch::Sender::default(),
+        }
+    }
+
+    fn node(&self, last: u8) -> (Membership, TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        (self.node_in(last, folder.path()), folder)
+    }
+
+    fn node_in(&self, last: u8, folder: &Path) -> Membership {
+        Membership::start(self.settings(last, 1, folder)).expect("started")
+    }
+}
+
+fn name(last: u8) -> NodeName {
+    NodeName::new("example", Ipv4Addr::new(127, 0, 0, last)).expect("a name")
+}
+
+fn listed(view: &View) -> Vec<u8> {
+    let members = view.members.iter();
+    members.map(|member| member.name.ip().octets()[3]).collect()
+}
+
+/// Waits until a node lists exactly these. Returns how long it took.
+async fn lists(node: &Membership, expected: &[u8], within: Duration) -> Duration {
+    lists_so(node, within, |view| listed(view) == expected).await
+}
+
+async fn lists_so(
+    node: &Membership,
+    within: Duration,
+    done: impl FnMut(&Arc<View>) -> bool,
+) -> Duration {
+    let started = Instant::now();
+    let mut views = node.views();
+    if timeout(within, views.wait_for(done)).await.is_err() {
+        panic!("after {within:?}: {:?}", node.views().borrow());
+    }
+    started.elapsed()
+}
+
+/// Waits until a counter has got so far; counters tell nobody when they move.
+async fn counted(done: impl Fn() -> bool) {
+    let counted = async {
+        while !done() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(JOIN, counted).await.expect("counted in time");
+}
+
+#[tokio::test]
+async fn three_nodes_find_each_other_by_broadcast() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let (b, _b) = lan.node(3);
+    let (c, _c) = lan.node(4);
+    for node in [&a, &b, &c] {
+        let took = lists(node, &[2, 3, 4], JOIN).await;
+        println!("all listed after {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_lists_itself_as_soon_as_it_has_started() {
+    let lan = Lan::new();
+    let (node, _folder) = lan.node(2);
+    assert_eq!(listed(&node.views().borrow()), [2]);
+}
+
+#[tokio::test]
+async fn a_node_with_the_wrong_cookie_is_never_listed() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = Membership::start(lan.settings(3, 2, folder.path())).expect("started");
+    let (c, _c) = lan.node(4);
+    counted(|| a.counters().datagrams.refused(Refusal::Cookie) >= 3).await;
+    lists(&a, &[2, 4], JOIN).await;
+    lists(&c, &[2, 4], JOIN).await;
+    assert_eq!(listed(&wrong.views().borrow()), [3]);
+}
+
+#[tokio::test]
+async fn ten_thousand_garbage_datagrams_keep_nobody_from_joining() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let stranger = UdpSocket::bind("127.0.0.9:0").expect("bound");
+    for n in 0..10_000_u32 {
+        let garbage = vec![n as u8; (n as usize * 7) % 1500];
+        // The system may have no room for it; that is garbage the less.
+        let _ = stranger.send_to(&garbage, (Ipv4Addr::new(127, 0, 0, 2), lan.port));
+    }
+    let (b, _b) = lan.node(3);
+    lists(&a, &[2, 3], JOIN).await;
+    lists(&b, &[2, 3], JOIN).await;
+    let refused = a.counters().datagrams.refused_total();
+    println!("{refused} refused");
+    assert!(refused > 100);
+}
+
+#[tokio::test]
+async fn leaving_is_quick_and_the_others_know_at_once() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let (b, _b) = lan.node(3);
+    lists(&a, &[2, 3], JOIN).await;
+    lists(&b, &[2, 3], JOIN).await;
+    let started = Instant::now();
+    let leaving = async {
+        b.leave().await;
+        started.elapsed()
+    };
+    let (left, seen) = tokio::join!(leaving, lists(&a, &[2], Duration::from_secs(1)));
+    println!("left in {left:?}, seen after {seen:?}");
+    assert!(left < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_node_that_ends_without_a_word_is_missed_at_once() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let (b, _b) = lan.node(3);
+    let (c, _c) = lan.node(4);
+    for node in [&a, &b, &c] {
+        lists(node, &[2, 3, 4], JOIN).await;
+    }
+    for node in [&a, &b] {
+        counted(|| node.counters().control.admitted >= 2).await;
+    }
+    drop(c);
+    for node in [&a, &b] {
+        let took = lists(node, &[2, 3], KILL).await;
+        println!("missed after {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_serves_is_shown_by_the_others() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let (b, _b) = lan.node(3);
+    let digest = Digest::of(b"a component");
+    a.serve_release(digest);
+    lists_so(&b, JOIN, |view| {
+        let member = view.member(&name(2));
+        member.is_some_and(|member| member.release == Some(digest))
+    })
+    .await;
+}
+
+fn boot(node: &Membership, last: u8) -> u64 {
+    let view = node.views().borrow().clone();
+    view.member(&name(last)).expect("listed").boot.number()
+}
+
+/// A hundred years, in milliseconds.
+const CENTURY: u64 = 3_155_760_000_000;
+
+#[tokio::test]
+async fn a_later_run_has_a_greater_boot_number_though_the_clock_was_set_back() {
+    let lan = Lan::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = lan.node_in(2, folder.path());
+    let first = boot(&node, 2);
+    drop(node);
+    let stored = std::fs::read_to_string(folder.path().join("boot")).expect("stored");
+    assert_eq!(stored.trim(), first.to_string());
+    let later = first + CENTURY;
+    std::fs::write(folder.path().join("boot"), later.to_string()).expect("written");
+    let node = lan.node_in(2, folder.path());
+    assert_eq!(boot(&node, 2), later + 1);
+}
+
+#[tokio::test]
+async fn a_node_whose_data_was_wiped_and_whose_clock_was_set_back_is_let_in_again() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let later = boot(&a, 2) + CENTURY;
+    std::fs::write(folder.path().join("boot"), later.to_string()).expect("written");
+    let b = lan.node_in(3, folder.path());
+    lists(&a, &[2, 3], JOIN).await;
+    drop(b);
+    let (b, wiped) = lan.node(3);
+    lists_so(&a, JOIN, |view| {
+        let member = view.member(&name(3));
+        member.is_some_and(|member| member.boot.number() > later + 1)
+    })
+    .await;
+    lists(&b, &[2, 3], JOIN).await;
+    let stored = std::fs::read_to_string(wiped.path().join("boot")).expect("stored");
+    assert_eq!(stored.trim(), boot(&b, 3).to_string());
+}
+
+#[tokio::test]
+async fn what_keeps_a_node_from_starting_is_named_and_nothing_is_left() {
+    let lan = Lan::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = lan.node_in(2, folder.path());
+    let in_use = DataDir::open(folder.path()).expect_err("in use");
+    assert!(matches!(in_use, DataDirError::InUse { .. }));
+
+    let other = tempfile::tempdir().expect("a folder");
+    let taken = Membership::start(lan.settings(2, 1, other.path())).expect_err("taken");
+    assert!(matches!(taken, StartError::Bind(BindError::Taken { .. })));
+    assert!(taken.to_string().contains("--cluster-port"), "{taken}");
+
+    let elsewhere = Settings {
+        // TEST-NET-3 (RFC 5737): no machine has it.
+        name: "example@203.0.113.7".parse().expect("a name"),
+        ..lan.settings(3, 1, other.path())
+    };
+    let elsewhere = Membership::start(elsewhere).expect_err("not here");
+    assert!(matches!(
+        elsewhere,
+        StartError::Address(AddressError::NotHere { .. })
+    ));
+
+    drop(node);
+    lan.node_in(2, folder.path());
+}
+
+#[tokio::test]
+async fn the_memory_of_the_key_derivation_goes_back_to_the_system() {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("readable");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size")
+    };
+    let before = resident();
+    Keys::derive(&Cookie::parse(b"a cookie").expect("a cookie")).expect("derived");
+    let after = resident();
+    println!("resident before {before} KiB, after {after} KiB");
+    // Other tests run meanwhile, and take much less than 64 MiB.
+    assert!(after < before + 32 * 1024);
+}
