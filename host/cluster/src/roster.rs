@@ -157,6 +157,11 @@ impl Roster {
         self.hash
     }
 
+    /// Whether there may be a new view.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
     /// The view, if it has changed since the last call.
     pub(crate) fn publish(&mut self) -> Option<Arc<View>> {
         if !std::mem::take(&mut self.changed) {

@@ -66,7 +66,8 @@ impl Bench {
         std::iter::from_fn(|| self.node.poll_effect()).collect()
     }
 
-    fn lists(&self, puppet: &Puppet) -> bool {
+    fn lists(&mut self, puppet: &Puppet) -> bool {
+        self.pass(VIEWS_APART);
         self.node.view().member(&puppet.peer.name).is_some()
     }
 
