@@ -41,13 +41,6 @@ enum Ended {
     Stuck,
 }
 
-/// What an exchange waits for.
-enum Event {
-    Call(Call),
-    /// The client has gone, or its body broke off.
-    ClientGone,
-}
-
 /// A part that may be sent.
 enum Checked {
     Head((http::Response<Body>, ResponseBody)),
@@ -119,12 +112,12 @@ impl Exchange {
             match self.next().await {
                 // Boxed, so that a stream that waits does not hold the room
                 // that a running callback needs.
-                Ok(Event::Call(call)) => {
+                Ok(Some(call)) => {
                     if !Box::pin(self.callback(call)).await {
                         return;
                     }
                 }
-                Ok(Event::ClientGone) => {
+                Ok(None) => {
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));
                     Box::pin(self.callback(closing)).await;
                     return;
@@ -151,12 +144,13 @@ impl Exchange {
         false
     }
 
-    /// Waits for what comes next.
-    async fn next(&mut self) -> Result<Event, Ended> {
+    /// Waits for what comes next, and says which callback it leads to; none if
+    /// the client has gone, or its body broke off.
+    async fn next(&mut self) -> Result<Option<Call>, Ended> {
         if let (Some(outlet), true) = (&self.outlet, std::mem::take(&mut self.held_back)) {
             return Ok(match outlet.drained().await {
-                true => Event::Call(Call::Info(Message::Writable)),
-                false => Event::ClientGone,
+                true => Some(Call::Info(Message::Writable)),
+                false => None,
             });
         }
         let can_answer = self.answer.is_none()
@@ -173,35 +167,35 @@ impl Exchange {
             .enumerate()
             .min_by_key(|(_, (at, _))| *at)
             .map(|(n, (at, _))| (n, *at));
-        let event = tokio::select! {
-            () = client_gone(self.outlet.as_ref(), self.answer.as_mut()) => Event::ClientGone,
+        let call = tokio::select! {
+            () = client_gone(self.outlet.as_ref(), self.answer.as_mut()) => None,
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
-                Event::Call(Call::Info(Message::Closing(ClosingReason::Shutdown)))
+                Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
             }
             view = changed(self.views.as_mut()) => {
-                Event::Call(Call::Info(Message::Nodes(self.shared.views.to_contract(&view))))
+                Some(Call::Info(Message::Nodes(self.shared.views.to_contract(&view))))
             }
             message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
-                Event::Call(Call::Info(message))
+                Some(Call::Info(message))
             }
             number = due(timer) => {
                 let (_, token) = self.timers.swap_remove(number);
-                Event::Call(Call::Info(Message::Timer(token)))
+                Some(Call::Info(Message::Timer(token)))
             }
             read = read(self.body.as_mut()) => match read {
-                Read::Data(data) => Event::Call(Call::Data(data.into())),
+                Read::Data(data) => Some(Call::Data(data.into())),
                 Read::End(trailers) => {
                     self.body = None;
-                    Event::Call(Call::Tail(response::fields(&trailers)))
+                    Some(Call::Tail(response::fields(&trailers)))
                 }
                 Read::Broken => {
                     self.body = None;
-                    Event::ClientGone
+                    None
                 }
             },
         };
-        Ok(event)
+        Ok(call)
     }
 
     /// Checks and sends what a callback returned, keeps its state, and puts
