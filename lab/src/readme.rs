@@ -23,13 +23,13 @@ pub fn walk(bin: &Path, line: &str) -> Result<()> {
     let machine = lan.machine(2);
     let path = std::env::var("PATH").context("no PATH")?;
     println!("$ {line}");
+    // Root's nodes keep their data in /var/lib, which here is not the
+    // machine's: whatever `ip netns exec` runs has its own view of mounts.
+    let script = format!("mount -t tmpfs tmpfs /var/lib && exec {line}");
     let node = Launch::new(Path::new("bash"))
         .in_netns(machine.netns().name())
-        .args(["-c", &format!("exec {line}")])
+        .args(["-c", &script])
         .env("PATH", format!("{}:{path}", bin.display()))
-        // Its data goes where that of a user goes, but not into our home.
-        .env("HOME", machine.data_dir())
-        .env("XDG_STATE_HOME", machine.data_dir())
         .spawn()?;
     let ready = node.wait_until_ready(START)?;
     println!("{}", ready.text);
