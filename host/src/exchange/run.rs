@@ -23,9 +23,6 @@ use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Step};
 use crate::http::{Body, Head, IllegalResponse, response};
 
-/// How long the body of a request may pause before the exchange is ended.
-const BODY_IDLE: Duration = Duration::from_secs(60);
-
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -182,7 +179,7 @@ impl Exchange {
                 let (_, token) = self.timers.swap_remove(number);
                 Event::Call(Call::Info(Message::Timer(token)))
             }
-            read = read(self.body.as_mut()) => match read {
+            read = read(self.body.as_mut(), self.shared.limits.idle) => match read {
                 Read::Data(data) => Event::Call(Call::Data(data.into())),
                 Read::End(trailers) => {
                     self.body = None;
@@ -395,12 +392,12 @@ enum Read {
     Broken,
 }
 
-async fn read(body: Option<&mut Incoming>) -> Read {
+async fn read(body: Option<&mut Incoming>, idle: Duration) -> Read {
     let Some(body) = body else {
         return never().await;
     };
     loop {
-        return match tokio::time::timeout(BODY_IDLE, body.frame()).await {
+        return match tokio::time::timeout(idle, body.frame()).await {
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if data.is_empty() => continue,
                 Ok(data) => Read::Data(data),

@@ -22,9 +22,6 @@ use super::request::Head;
 use crate::app::Slot;
 use crate::exchange::Exchanges;
 
-/// How long a connection may take until its first request, and may be idle
-/// between two.
-const IDLE: Duration = Duration::from_secs(60);
 /// How long a peer may leave what was sent unacknowledged.
 const DEAD_PEER: Duration = Duration::from_secs(60);
 /// How long the accept loop rests when the machine has no room for a connection.
@@ -39,6 +36,9 @@ pub struct HttpLimits {
     pub header_bytes: u32,
     /// HTTP/2 streams of one connection that are open at a time.
     pub streams: u32,
+    /// How long a connection may take until its first request, and may be
+    /// idle between two.
+    pub idle: Duration,
 }
 
 impl Default for HttpLimits {
@@ -47,6 +47,7 @@ impl Default for HttpLimits {
             connections: 16_384,
             header_bytes: 128 * 1024,
             streams: 256,
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -74,7 +75,7 @@ impl Server {
         protocol
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
+            .header_read_timeout(limits.idle)
             .max_buf_size(limits.header_bytes.max(8192) as usize)
             .pipeline_flush(true);
         protocol
@@ -82,8 +83,8 @@ impl Server {
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(limits.header_bytes)
-            .keep_alive_interval(IDLE / 3)
-            .keep_alive_timeout(IDLE / 3);
+            .keep_alive_interval(limits.idle / 3)
+            .keep_alive_timeout(limits.idle / 3);
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
         Arc::new(Server {
             slot,
@@ -162,7 +163,7 @@ impl Server {
         let mut stopping = self.stopping.clone();
         // A connection that never sends a request is closed; from its first
         // request on, the protocol keeps its own times.
-        let deadline = tokio::time::sleep(IDLE);
+        let deadline = tokio::time::sleep(self.limits.idle);
         tokio::select! {
             // Errors here are the client's: it broke off or sent no HTTP.
             _ = connection.as_mut() => return,
