@@ -21,7 +21,7 @@ use crate::cli::Cli;
 use crate::cluster_view::{Views, short};
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
-use crate::exchange::{Exchanges, ExchangesConfig};
+use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
 use crate::membership::{self, FatalError, Membership};
 
@@ -115,7 +115,10 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         stopping.clone(),
         ExchangesConfig {
             config: config.app_config,
-            body_limit: config.body_limit,
+            bodies: BodyLimits {
+                whole: config.body_limit,
+                ..BodyLimits::default()
+            },
         },
     );
     let slot = Arc::new(Slot::new());

@@ -14,11 +14,12 @@ mod sequence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use call::Failure;
 pub use outlet::{Cut, OutletBody};
@@ -31,7 +32,7 @@ use complain::Complaints;
 use mailbox::Topics;
 
 /// How long a `wasi:http` component may go on after its response was sent.
-const AFTER_RESPONSE: std::time::Duration = std::time::Duration::from_secs(30);
+const AFTER_RESPONSE: Duration = Duration::from_secs(30);
 
 /// What all exchanges of a node share.
 pub struct Exchanges {
@@ -42,8 +43,7 @@ pub struct Exchanges {
     stopping: watch::Receiver<bool>,
     /// The state that an exchange starts with.
     config: Bytes,
-    /// The largest whole body of a request, in bytes.
-    body_limit: usize,
+    limits: BodyLimits,
     complaints: Complaints,
     live: AtomicUsize,
 }
@@ -53,8 +53,31 @@ pub struct Exchanges {
 pub struct ExchangesConfig {
     /// The app's config: the state that an exchange starts with.
     pub config: Bytes,
-    /// The largest whole body of a request, in bytes.
-    pub body_limit: usize,
+    /// What bodies of requests may be.
+    pub bodies: BodyLimits,
+}
+
+/// What the body of a request may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// The largest whole body, in bytes.
+    pub whole: usize,
+    /// How long a whole body may take to come.
+    pub time: Duration,
+    /// How long a streamed body may pause before its exchange is ended.
+    pub idle: Duration,
+}
+
+impl Default for BodyLimits {
+    /// 8 MiB; a minute each.
+    fn default() -> BodyLimits {
+        let minute = Duration::from_secs(60);
+        BodyLimits {
+            whole: 8 << 20,
+            time: minute,
+            idle: minute,
+        }
+    }
 }
 
 impl Exchanges {
@@ -71,7 +94,7 @@ impl Exchanges {
             topics: Arc::default(),
             stopping,
             config: config.config,
-            body_limit: config.body_limit,
+            limits: config.bodies,
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
         })
@@ -102,9 +125,9 @@ impl Exchanges {
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
-        let whole = match request::whole(body, self.body_limit).await {
+        let whole = match request::whole(body, self.limits.whole, self.limits.time).await {
             Ok(whole) => whole,
-            Err(refusal) => return refusal.response(self.body_limit),
+            Err(refusal) => return refusal.response(self.limits.whole),
         };
         let request = head.to_contract(whole);
         self.run(generation, &head, request, None).await
@@ -132,17 +155,9 @@ impl Exchanges {
         request: crate::contract::http::Request,
         body: Option<Incoming>,
     ) -> http::Response<Body> {
-        let (answer, answered) = oneshot::channel();
-        let mut exchange = run::Exchange::new(self, generation, head, answer, body);
-        if exchange.begin(request).await {
-            // Its first callback did not end it: it goes on by itself.
-            tokio::spawn(exchange.go_on());
-        }
-        match answered.await {
-            Ok(response) => response,
-            // The exchange ended before it had sent a head; it has said why.
-            Err(_) => failed(),
-        }
+        run::Exchange::new(self, generation, head, body)
+            .answer(request)
+            .await
     }
 }
 

@@ -23,9 +23,6 @@ use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Step};
 use crate::http::{Body, Head, IllegalResponse, response};
 
-/// How long the body of a request may pause before the exchange is ended.
-const BODY_IDLE: Duration = Duration::from_secs(60);
-
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -57,8 +54,8 @@ pub(super) struct Exchange {
     is_head: bool,
     state: Bytes,
     sequence: Sequence,
-    /// Where the head goes; none once it has gone.
-    answer: Option<oneshot::Sender<http::Response<Body>>>,
+    /// What becomes of the head.
+    answer: Answer,
     /// Where data goes; none before the head.
     outlet: Option<Outlet>,
     /// Whether the last callback left so much output that no other may run
@@ -79,7 +76,6 @@ impl Exchange {
         shared: &Arc<Exchanges>,
         generation: Arc<Generation>,
         head: &Head,
-        answer: oneshot::Sender<http::Response<Body>>,
         body: Option<Incoming>,
     ) -> Exchange {
         Exchange {
@@ -89,7 +85,7 @@ impl Exchange {
             is_head: head.method() == Method::HEAD,
             state: shared.config.clone(),
             sequence: Sequence::Empty,
-            answer: Some(answer),
+            answer: Answer::Awaited,
             outlet: None,
             held_back: false,
             body,
@@ -101,13 +97,30 @@ impl Exchange {
         }
     }
 
-    /// The first callback. Returns whether the exchange goes on.
-    pub(super) async fn begin(&mut self, request: Request) -> bool {
-        self.callback(Call::Head(request)).await
+    /// Runs the exchange to its head, and what follows it in a task of its own.
+    pub(super) async fn answer(mut self, request: Request) -> http::Response<Body> {
+        let goes_on = self.callback(Call::Head(request)).await;
+        // Nearly always the head is there after the first callback; then it
+        // needs no way back from the task, and mostly there is no task.
+        match (std::mem::replace(&mut self.answer, Answer::Given), goes_on) {
+            (Answer::Ready(response), false) => *response,
+            (Answer::Ready(response), true) => {
+                tokio::spawn(self.go_on());
+                *response
+            }
+            (_, true) => {
+                let (sender, receiver) = oneshot::channel();
+                self.answer = Answer::Sent(sender);
+                tokio::spawn(self.go_on());
+                // The sender is dropped unused only if the node is stopping.
+                receiver.await.unwrap_or_else(|_| failed())
+            }
+            (_, false) => failed(),
+        }
     }
 
     /// The rest of the exchange.
-    pub(super) async fn go_on(mut self) {
+    async fn go_on(mut self) {
         loop {
             match self.next().await {
                 // Boxed, so that a stream that waits does not hold the room
@@ -153,7 +166,7 @@ impl Exchange {
                 false => None,
             });
         }
-        let can_answer = self.answer.is_none()
+        let can_answer = self.answer.is_given()
             || self.body.is_some()
             || self.views.is_some()
             || self.subscriptions.is_some()
@@ -168,7 +181,7 @@ impl Exchange {
             .min_by_key(|(_, (at, _))| *at)
             .map(|(n, (at, _))| (n, *at));
         let call = tokio::select! {
-            () = client_gone(self.outlet.as_ref(), self.answer.as_mut()) => None,
+            () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
                 Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
@@ -183,7 +196,7 @@ impl Exchange {
                 let (_, token) = self.timers.swap_remove(number);
                 Some(Call::Info(Message::Timer(token)))
             }
-            read = read(self.body.as_mut()) => match read {
+            read = read(self.body.as_mut(), self.shared.limits.idle) => match read {
                 Read::Data(data) => Some(Call::Data(data.into())),
                 Read::End(trailers) => {
                     self.body = None;
@@ -287,10 +300,7 @@ impl Exchange {
             // The sequence has refused a WebSocket.
             ResponseBody::None | ResponseBody::Websocket => head,
         };
-        if let Some(answer) = self.answer.take() {
-            // It is refused only if the client has gone; the outlet will tell.
-            let _ = answer.send(response);
-        }
+        self.answer.give(response);
     }
 
     fn put_into_force(&mut self, effect: Effect) {
@@ -331,13 +341,41 @@ impl Exchange {
             .complaints
             .about(&self.generation, &self.path, ended);
         self.outlet = None;
-        if let Some(answer) = self.answer.take() {
-            let response = match ended {
-                Ended::Illegal(Illegal::WebSocket) => not_implemented(),
-                _ => failed(),
-            };
-            let _ = answer.send(response);
-        }
+        self.answer.give(match ended {
+            Ended::Illegal(Illegal::WebSocket) => not_implemented(),
+            _ => failed(),
+        });
+    }
+}
+
+/// What becomes of the head of a response.
+enum Answer {
+    /// There is none yet; the first callback runs.
+    Awaited,
+    /// The first callback gave it.
+    Ready(Box<http::Response<Body>>),
+    /// It will be sent from the exchange's own task.
+    Sent(oneshot::Sender<http::Response<Body>>),
+    /// The connection has it.
+    Given,
+}
+
+impl Answer {
+    fn is_given(&self) -> bool {
+        matches!(self, Answer::Ready(_) | Answer::Given)
+    }
+
+    /// Gives the head, if it was not given before.
+    fn give(&mut self, response: http::Response<Body>) {
+        *self = match std::mem::replace(self, Answer::Given) {
+            Answer::Awaited => Answer::Ready(Box::new(response)),
+            Answer::Sent(sender) => {
+                // It is refused only if the client has gone; the outlet will tell.
+                let _ = sender.send(response);
+                Answer::Given
+            }
+            given @ (Answer::Ready(_) | Answer::Given) => given,
+        };
     }
 }
 
@@ -346,14 +384,11 @@ async fn never<T>() -> T {
     std::future::pending().await
 }
 
-async fn client_gone(
-    outlet: Option<&Outlet>,
-    answer: Option<&mut oneshot::Sender<http::Response<Body>>>,
-) {
+async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
     match (outlet, answer) {
         (Some(outlet), _) => outlet.gone().await,
-        (None, Some(answer)) => answer.closed().await,
-        (None, None) => never().await,
+        (None, Answer::Sent(sender)) => sender.closed().await,
+        (None, _) => never().await,
     }
 }
 
@@ -402,12 +437,12 @@ enum Read {
     Broken,
 }
 
-async fn read(body: Option<&mut Incoming>) -> Read {
+async fn read(body: Option<&mut Incoming>, idle: Duration) -> Read {
     let Some(body) = body else {
         return never().await;
     };
     loop {
-        return match tokio::time::timeout(BODY_IDLE, body.frame()).await {
+        return match tokio::time::timeout(idle, body.frame()).await {
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if data.is_empty() => continue,
                 Ok(data) => Read::Data(data),
