@@ -3,6 +3,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -74,10 +75,12 @@ async fn answer(
     let wall = runtime.limits.wall;
     let instance = call::instance(runtime).await?;
     let (sender, receiver) = oneshot::channel();
+    let failed = Arc::new(AtomicBool::new(false));
     let running = Running {
         shared: shared.clone(),
         generation: generation.clone(),
         path,
+        failed: failed.clone(),
         _instance: instance,
         _live: Live::new(shared),
     };
@@ -86,6 +89,7 @@ async fn answer(
     match tokio::time::timeout(wall, receiver).await {
         Ok(Ok(Ok(response))) => Ok(response.map(|body| PlainBody {
             body,
+            failed,
             task: Some((task, guard)),
         })),
         Ok(Ok(Err(error))) => Err(Unanswered::Error(error)),
@@ -118,6 +122,8 @@ struct Running {
     shared: Arc<Exchanges>,
     generation: Arc<Generation>,
     path: Arc<str>,
+    /// Tells the body of the response that the component failed.
+    failed: Arc<AtomicBool>,
     _instance: OwnedSemaphorePermit,
     _live: Live,
 }
@@ -132,14 +138,14 @@ impl Running {
         let generation = &self.generation;
         let mut store = generation.runtime.store(generation.release.clone(), 0, 0);
         let slices = store.data().slices().clone();
-        let answered = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
         let returned = {
             let running = pin!(async {
                 let mut http = store.data_mut().http();
                 let request = http.new_incoming_request(Scheme::Http, request)?;
                 let out = http.new_response_outparam_from_callback(move |answer| {
-                    seen.store(true, std::sync::atomic::Ordering::Relaxed);
+                    seen.store(true, Ordering::Relaxed);
                     // The receiver is gone only if the client is.
                     let _ = sender.send(answer);
                 })?;
@@ -157,8 +163,10 @@ impl Running {
         let Ok(Err(error)) = returned else {
             return Ok(());
         };
+        // Before the store goes, and with it the other end of the body.
+        self.failed.store(true, Ordering::Release);
         let failure = call::failure(generation, store.data(), &error);
-        if answered.load(std::sync::atomic::Ordering::Relaxed) {
+        if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
             self.shared
                 .complaints
@@ -183,6 +191,9 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub struct PlainBody {
     body: HyperOutgoingBody,
+    /// Whether the component failed: wasi:http ends its body then as if it
+    /// had been finished.
+    failed: Arc<AtomicBool>,
     task: Option<(JoinHandle<Result<(), Failure>>, AbortOnDrop)>,
 }
 
@@ -196,6 +207,9 @@ impl http_body::Body for PlainBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(|_| Cut);
         if let Poll::Ready(None) = polled {
+            if self.failed.load(Ordering::Acquire) {
+                return Poll::Ready(Some(Err(Cut)));
+            }
             self.let_finish();
         }
         polled
