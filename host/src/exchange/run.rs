@@ -21,7 +21,7 @@ use crate::app::Generation;
 use crate::contract::http::{Part, Request, Response, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Step};
-use crate::http::{Body, Head, IllegalResponse, response};
+use crate::http::{Body, Head, IllegalResponse, request::BodyRefusal, response};
 
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +116,12 @@ impl Exchange {
                 }
                 Ok(Event::ClientGone) => {
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));
+                    // Seen only by a client whose body came too late.
+                    let late = self.answer.take();
                     Box::pin(self.callback(closing)).await;
+                    if let Some(late) = late {
+                        let _ = late.send(BodyRefusal::TooSlow.response(self.shared.limits.whole));
+                    }
                     return;
                 }
                 Err(ended) => return self.end(&ended),
@@ -207,6 +212,7 @@ impl Exchange {
                 if state.len() > limit {
                     return Err(Ended::State(state.len(), limit));
                 }
+                let sequence = self.check(&parts)?;
                 self.state = state.into();
                 // Counted without what the connection takes meanwhile, so that
                 // an app that fills the queue can rely on `writable`.
@@ -217,6 +223,11 @@ impl Exchange {
                     }
                     self.send(part)?;
                 }
+                // To HEAD the head is the whole answer, whatever follows it.
+                self.sequence = match self.is_head && self.answer.is_none() {
+                    true => Sequence::Complete,
+                    false => sequence,
+                };
                 self.held_back = waiting >= HIGH_WATER;
             }
         }
@@ -226,12 +237,24 @@ impl Exchange {
         Ok(())
     }
 
+    /// Checks all parts of a callback before any is sent: one that breaks a
+    /// rule sends nothing.
+    fn check(&self, parts: &[Part]) -> Result<Sequence, Ended> {
+        let mut sequence = self.sequence;
+        for part in parts {
+            let promised = match part {
+                Part::Head(head) => response::content_length(head)?,
+                _ => None,
+            };
+            sequence.part(part, promised)?;
+            if let Part::Tail(fields) = part {
+                response::trailers(fields)?;
+            }
+        }
+        Ok(sequence)
+    }
+
     fn send(&mut self, part: Part) -> Result<(), Ended> {
-        let promised = match &part {
-            Part::Head(head) => response::content_length(head)?,
-            _ => None,
-        };
-        self.sequence.part(&part, promised)?;
         match part {
             Part::Head(head) => self.send_head(head)?,
             Part::Data(data) => {
@@ -263,11 +286,8 @@ impl Exchange {
             }
             ResponseBody::Whole(whole) => parts.map(|_| Body::whole(whole.into())),
             ResponseBody::None => parts,
-            // To HEAD there is nothing to stream: the head is the whole answer.
-            ResponseBody::Streamed if self.is_head => {
-                self.sequence = Sequence::Complete;
-                parts
-            }
+            // To HEAD there is nothing to stream.
+            ResponseBody::Streamed if self.is_head => parts,
             ResponseBody::Streamed => {
                 let (outlet, body) = outlet();
                 self.outlet = Some(outlet);
