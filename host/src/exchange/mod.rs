@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use call::Failure;
 pub use outlet::{Cut, OutletBody};
@@ -34,6 +34,11 @@ use mailbox::Topics;
 /// How long a `wasi:http` component may go on after its response was sent.
 const AFTER_RESPONSE: Duration = Duration::from_secs(30);
 
+/// All whole bodies together have 256 MiB, or one that may be larger by itself,
+/// counted in units of 64 KiB.
+const BODY_UNIT: usize = 64 * 1024;
+const BODY_UNITS: usize = 4096;
+
 /// What all exchanges of a node share.
 pub struct Exchanges {
     views: Views,
@@ -44,6 +49,8 @@ pub struct Exchanges {
     /// The state that an exchange starts with.
     config: Bytes,
     limits: BodyLimits,
+    /// What is left of the memory for whole bodies, in units of [`BODY_UNIT`].
+    whole_bodies: Semaphore,
     complaints: Complaints,
     live: AtomicUsize,
 }
@@ -95,12 +102,13 @@ impl Exchanges {
             stopping,
             config: config.config,
             limits: config.bodies,
+            whole_bodies: Semaphore::new(BODY_UNITS),
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
         })
     }
 
-    /// How many exchanges go on beyond their first callback now.
+    /// How many exchanges there are now.
     pub fn live(&self) -> usize {
         self.live.load(Relaxed)
     }
@@ -125,9 +133,19 @@ impl Exchanges {
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
-        let whole = match request::whole(body, self.limits.whole, self.limits.time).await {
+        let limit = self.limits.whole;
+        // Whole bodies are held in memory, so all of them together have a
+        // budget; who comes when it is used up waits for a part of it.
+        let room = request::room(&body, limit)
+            .div_ceil(BODY_UNIT)
+            .min(BODY_UNITS);
+        let room = self.whole_bodies.acquire_many(room as u32);
+        let Ok(Ok(_room)) = tokio::time::timeout(self.limits.time, room).await else {
+            return overloaded();
+        };
+        let whole = match request::whole(body, limit, self.limits.time).await {
             Ok(whole) => whole,
-            Err(refusal) => return refusal.response(self.limits.whole),
+            Err(refusal) => return refusal.response(limit),
         };
         let request = head.to_contract(whole);
         self.run(generation, &head, request, None).await
@@ -169,6 +187,19 @@ fn failed() -> http::Response<Body> {
 /// What a client gets whose request asked for what is not served yet.
 fn not_implemented() -> http::Response<Body> {
     text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
+}
+
+/// What a client gets for whom no instance came free.
+fn overloaded() -> http::Response<Body> {
+    let mut response = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this node is busy; try again in a moment\n",
+    );
+    let soon = http::HeaderValue::from_static("1");
+    response
+        .headers_mut()
+        .insert(http::header::RETRY_AFTER, soon);
+    response
 }
 
 /// Counts an exchange as live until dropped.

@@ -10,18 +10,22 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call::{self, Call, Failure, Returned};
 use super::mailbox::{Mailbox, Subscriptions};
 use super::outlet::{HIGH_WATER, Outlet, outlet};
 use super::sequence::{Illegal, Sequence};
-use super::{Exchanges, Live, failed, headless, not_implemented};
+use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
 use crate::app::Generation;
 use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
-use crate::contract::{Effect, Step};
-use crate::http::{Body, Head, IllegalResponse, response};
+use crate::contract::{Effect, Held, Step};
+use crate::http::{Body, Head, IllegalResponse, request::BodyRefusal, response};
+
+/// How long a client may leave all of its output unread while so much waits
+/// that callbacks are held back.
+const OUTPUT_STALL: Duration = Duration::from_secs(300);
 
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,12 @@ pub(super) struct Exchange {
     held_back: bool,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
+    /// Until when a next piece of it must come.
+    body_due: Instant,
+    /// What a client is told whose body broke off.
+    refusal: Option<BodyRefusal>,
+    /// Whether nothing more is to be sent: the last callback runs.
+    is_over: bool,
     views: Option<watch::Receiver<Arc<cluster::View>>>,
     subscriptions: Option<Subscriptions>,
     timers: Vec<(Instant, u64)>,
@@ -89,6 +99,9 @@ impl Exchange {
             outlet: None,
             held_back: false,
             body,
+            body_due: Instant::now() + shared.limits.idle,
+            refusal: None,
+            is_over: false,
             views: None,
             subscriptions: None,
             timers: Vec::new(),
@@ -131,6 +144,12 @@ impl Exchange {
                     }
                 }
                 Ok(None) => {
+                    // Whatever it returns is not sent any more.
+                    self.outlet = None;
+                    if let Some(refusal) = self.refusal.take() {
+                        self.answer.give(refusal.response(self.shared.limits.whole));
+                    }
+                    self.is_over = true;
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));
                     Box::pin(self.callback(closing)).await;
                     return;
@@ -142,10 +161,13 @@ impl Exchange {
 
     /// One callback. Returns whether the exchange goes on after it.
     async fn callback(&mut self, call: Call) -> bool {
-        let held = (
-            self.subscriptions.as_ref().map_or(0, Subscriptions::len),
-            self.timers.len(),
-        );
+        let held = Held {
+            topics: self
+                .subscriptions
+                .as_ref()
+                .map_or(&[][..], Subscriptions::names),
+            timers: self.timers.len(),
+        };
         let ended = match call::call(&self.generation, call, &self.state, held).await {
             Ok(returned) => match self.take(returned) {
                 Ok(()) => return self.sequence != Sequence::Complete,
@@ -161,15 +183,16 @@ impl Exchange {
     /// the client has gone, or its body broke off.
     async fn next(&mut self) -> Result<Option<Call>, Ended> {
         if let (Some(outlet), true) = (&self.outlet, std::mem::take(&mut self.held_back)) {
-            return Ok(match outlet.drained().await {
-                true => Some(Call::Info(Message::Writable)),
-                false => None,
+            // A client that reads nothing for so long is as good as gone.
+            return Ok(match timeout(OUTPUT_STALL, outlet.drained()).await {
+                Ok(true) => Some(Call::Info(Message::Writable)),
+                Ok(false) | Err(_) => None,
             });
         }
         let can_answer = self.answer.is_given()
             || self.body.is_some()
             || self.views.is_some()
-            || self.subscriptions.is_some()
+            || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
             || !self.timers.is_empty();
         if !can_answer {
             return Err(Ended::Stuck);
@@ -196,14 +219,18 @@ impl Exchange {
                 let (_, token) = self.timers.swap_remove(number);
                 Some(Call::Info(Message::Timer(token)))
             }
-            read = read(self.body.as_mut(), self.shared.limits.idle) => match read {
-                Read::Data(data) => Some(Call::Data(data.into())),
-                Read::End(trailers) => {
+            read = read(self.body.as_mut(), self.body_due) => match read {
+                Ok(Read::Data(data)) => {
+                    self.body_due = Instant::now() + self.shared.limits.idle;
+                    Some(Call::Data(data.into()))
+                }
+                Ok(Read::End(trailers)) => {
                     self.body = None;
                     Some(Call::Tail(response::fields(&trailers)))
                 }
-                Read::Broken => {
+                Err(refusal) => {
                     self.body = None;
+                    self.refusal = Some(refusal);
                     None
                 }
             },
@@ -214,6 +241,13 @@ impl Exchange {
     /// Checks and sends what a callback returned, keeps its state, and puts
     /// its effects into force.
     fn take(&mut self, returned: Returned) -> Result<(), Ended> {
+        if self.is_over {
+            // The client has gone: parts are dropped, effects are not.
+            for effect in returned.effects {
+                self.put_into_force(effect);
+            }
+            return Ok(());
+        }
         match returned.step {
             Step::Done(response) => {
                 self.sequence.done(&response)?;
@@ -343,6 +377,7 @@ impl Exchange {
         self.outlet = None;
         self.answer.give(match ended {
             Ended::Illegal(Illegal::WebSocket) => not_implemented(),
+            Ended::Failure(Failure::NoInstance(_)) => overloaded(),
             _ => failed(),
         });
     }
@@ -430,26 +465,27 @@ async fn due(timer: Option<(usize, Instant)>) -> usize {
     }
 }
 
+/// What was read of the body of a request.
 enum Read {
     Data(Bytes),
     End(HeaderMap),
-    /// The client broke off, sent what is not HTTP, or paused too long.
-    Broken,
 }
 
-async fn read(body: Option<&mut Incoming>, idle: Duration) -> Read {
+async fn read(body: Option<&mut Incoming>, due: Instant) -> Result<Read, BodyRefusal> {
     let Some(body) = body else {
         return never().await;
     };
     loop {
-        return match tokio::time::timeout(idle, body.frame()).await {
+        return match timeout_at(due, body.frame()).await {
             Ok(Some(Ok(frame))) => match frame.into_data() {
+                // Empty frames do not count as progress.
                 Ok(data) if data.is_empty() => continue,
-                Ok(data) => Read::Data(data),
-                Err(frame) => Read::End(frame.into_trailers().unwrap_or_default()),
+                Ok(data) => Ok(Read::Data(data)),
+                Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
             },
-            Ok(None) => Read::End(HeaderMap::new()),
-            Ok(Some(Err(_))) | Err(_) => Read::Broken,
+            Ok(None) => Ok(Read::End(HeaderMap::new())),
+            Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
+            Err(_) => Err(BodyRefusal::TooSlow),
         };
     }
 }

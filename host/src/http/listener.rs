@@ -76,8 +76,7 @@ impl Server {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
-            .max_buf_size(limits.header_bytes.max(8192) as usize)
-            .pipeline_flush(true);
+            .max_buf_size(limits.header_bytes.max(8192) as usize);
         protocol
             .http2()
             .timer(TokioTimer::new())

@@ -125,6 +125,16 @@ impl BodyRefusal {
     }
 }
 
+/// How many bytes of memory the whole body of a request may take: what its
+/// length says, or else all that it may have.
+pub fn room(body: &Incoming, limit: usize) -> usize {
+    use http_body::Body as _;
+    let promised = body.size_hint().upper();
+    promised
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .map_or(limit, |bytes| bytes.min(limit))
+}
+
 /// Reads the whole body of a request: up to `limit` bytes, within `time`.
 ///
 /// # Errors
