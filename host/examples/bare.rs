@@ -13,10 +13,15 @@ use tokio::net::TcpListener;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8998".to_owned());
+    let address = arguments
+        .next()
+        .unwrap_or_else(|| "127.0.0.1:8998".to_owned());
     let size = arguments.next().map_or(Ok(6500), |size| size.parse())?;
     let page = Bytes::from(vec![b'x'; size]);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&address, page))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(&address, page))
 }
 
 async fn serve(address: &str, page: Bytes) -> anyhow::Result<()> {

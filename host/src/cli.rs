@@ -124,15 +124,30 @@ pub struct Cli {
     pub wall_limit: Duration,
 
     /// Memory that one instance of the app may use
-    #[arg(long, value_name = "SIZE", default_value = "128MiB", help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "128MiB",
+        help_heading = "Limits"
+    )]
     pub memory_limit: ByteSize,
 
     /// State that one exchange may keep between two callbacks
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "64KiB",
+        help_heading = "Limits"
+    )]
     pub max_state: ByteSize,
 
     /// Body of a request to a simple app; a larger one is answered with 413
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "8MiB",
+        help_heading = "Limits"
+    )]
     pub max_body: ByteSize,
 
     /// Time that open exchanges have to finish when the node stops

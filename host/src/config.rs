@@ -49,7 +49,9 @@ pub enum ConfigError {
         cause: std::io::Error,
     },
     /// `PORT`.
-    #[error("the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT")]
+    #[error(
+        "the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT"
+    )]
     Port(String),
     /// `--join`.
     #[error("--join: `{text}` is not IP or IP:PORT ({cause})")]
@@ -125,7 +127,10 @@ impl Environment {
     /// The environment of this process.
     pub fn of_process() -> Environment {
         let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Environment { cookie: text("HOST_COOKIE"), port: text("PORT") }
+        Environment {
+            cookie: text("HOST_COOKIE"),
+            port: text("PORT"),
+        }
     }
 }
 
@@ -140,7 +145,10 @@ impl Config {
             Some(port) => port.parse().map_err(|_| ConfigError::Port(port))?,
             None => HTTP_PORT,
         };
-        for (flag, time) in [("--cpu-limit", cli.cpu_limit), ("--wall-limit", cli.wall_limit)] {
+        for (flag, time) in [
+            ("--cpu-limit", cli.cpu_limit),
+            ("--wall-limit", cli.wall_limit),
+        ] {
             if time.is_zero() {
                 return Err(ConfigError::NoTime(flag));
             }
@@ -152,8 +160,16 @@ impl Config {
             http: cli.http,
             http_port,
             cluster_port: cli.cluster_port,
-            join: cli.join.iter().map(|text| join(text, cli.cluster_port)).collect::<Result<_, _>>()?,
-            allow: cli.allow.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+            join: cli
+                .join
+                .iter()
+                .map(|text| join(text, cli.cluster_port))
+                .collect::<Result<_, _>>()?,
+            allow: cli
+                .allow
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_, _>>()?,
             data_dir: cli.data_dir,
             wait_address: cli.wait_address,
             app_config: app_config(cli.config)?,
@@ -178,7 +194,12 @@ fn limit(
         Ok(bytes) if range.contains(&given.as_u64()) => Ok(bytes),
         _ => {
             let [least, most] = [*range.start(), *range.end()].map(bytesize::ByteSize);
-            Err(ConfigError::Limit { flag, given, least, most })
+            Err(ConfigError::Limit {
+                flag,
+                given,
+                least,
+                most,
+            })
         }
     }
 }
@@ -192,22 +213,33 @@ fn cookie(
         (Some(cookie), _, _) => ("--cookie".to_owned(), cookie.into_bytes()),
         (None, Some(path), _) => {
             let bytes = read(&path, cluster::COOKIE_MAX as u64 + 2);
-            let bytes =
-                bytes.map_err(|cause| ConfigError::File { flag: "--cookie-file", path: path.clone(), cause })?;
+            let bytes = bytes.map_err(|cause| ConfigError::File {
+                flag: "--cookie-file",
+                path: path.clone(),
+                cause,
+            })?;
             (path.display().to_string(), bytes)
         }
         (None, None, Some(cookie)) => ("HOST_COOKIE".to_owned(), cookie.into_bytes()),
         (None, None, None) => return Ok(None),
     };
     let bytes = zeroize::Zeroizing::new(bytes);
-    Cookie::parse(&bytes).map(Some).map_err(|cause| ConfigError::Cookie { from, cause })
+    Cookie::parse(&bytes)
+        .map(Some)
+        .map_err(|cause| ConfigError::Cookie { from, cause })
 }
 
 fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
-    let Some(path) = file else { return Ok(Bytes::new()) };
+    let Some(path) = file else {
+        return Ok(Bytes::new());
+    };
     match read(&path, MAX_CONFIG) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(cause) => Err(ConfigError::File { flag: "--config", path, cause }),
+        Err(cause) => Err(ConfigError::File {
+            flag: "--config",
+            path,
+            cause,
+        }),
     }
 }
 
@@ -215,18 +247,28 @@ fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
 fn read(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(most + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        return Err(std::io::Error::other(format!("it has more than {most} bytes")));
+        return Err(std::io::Error::other(format!(
+            "it has more than {most} bytes"
+        )));
     }
     Ok(bytes)
 }
 
 fn join(text: &str, port: u16) -> Result<SocketAddrV4, ConfigError> {
-    let failed = |cause| ConfigError::Join { text: text.to_owned(), cause };
+    let failed = |cause| ConfigError::Join {
+        text: text.to_owned(),
+        cause,
+    };
     match text.contains(':') {
         true => text.parse().map_err(failed),
-        false => Ok(SocketAddrV4::new(text.parse::<Ipv4Addr>().map_err(failed)?, port)),
+        false => Ok(SocketAddrV4::new(
+            text.parse::<Ipv4Addr>().map_err(failed)?,
+            port,
+        )),
     }
 }
 
@@ -245,10 +287,23 @@ mod tests {
 
     #[test]
     fn the_port_comes_from_the_environment_and_else_is_8080() {
-        assert_eq!(check("host --app a", Environment::default()).unwrap().http_port, 8080);
-        let port = |port: &str| Environment { port: Some(port.to_owned()), ..Environment::default() };
+        assert_eq!(
+            check("host --app a", Environment::default())
+                .unwrap()
+                .http_port,
+            8080
+        );
+        let port = |port: &str| Environment {
+            port: Some(port.to_owned()),
+            ..Environment::default()
+        };
         assert_eq!(check("host --app a", port("9000")).unwrap().http_port, 9000);
-        assert!(check("host --app a", port("x")).unwrap_err().to_string().contains("PORT"));
+        assert!(
+            check("host --app a", port("x"))
+                .unwrap_err()
+                .to_string()
+                .contains("PORT")
+        );
     }
 
     #[test]
@@ -256,12 +311,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cookie");
         std::fs::write(&file, "of the file\n").unwrap();
-        let environment = || Environment { cookie: Some("of the environment".into()), ..Default::default() };
-        let cookie = |line: &str| check(line, environment()).unwrap().cookie.unwrap().reveal().to_vec();
+        let environment = || Environment {
+            cookie: Some("of the environment".into()),
+            ..Default::default()
+        };
+        let cookie = |line: &str| {
+            check(line, environment())
+                .unwrap()
+                .cookie
+                .unwrap()
+                .reveal()
+                .to_vec()
+        };
         assert_eq!(cookie("host --app a --cookie flag"), b"flag");
-        assert_eq!(cookie(&format!("host --app a --cookie-file {}", file.display())), b"of the file");
+        assert_eq!(
+            cookie(&format!("host --app a --cookie-file {}", file.display())),
+            b"of the file"
+        );
         assert_eq!(cookie("host --app a"), b"of the environment");
-        assert!(check("host --app a", Environment::default()).unwrap().cookie.is_none());
+        assert!(
+            check("host --app a", Environment::default())
+                .unwrap()
+                .cookie
+                .is_none()
+        );
     }
 
     #[test]
@@ -269,15 +342,23 @@ mod tests {
         assert!(refused("host --app a --name example").starts_with("--name: `example` has no IP"));
         assert!(refused("host --app a --join 10.0.0").starts_with("--join: `10.0.0`"));
         assert!(refused("host --app a --allow 10.0.0.0/33").starts_with("--allow: "));
-        assert!(refused("host --app a --memory-limit 5GiB").starts_with("--memory-limit is 5.0 GiB"));
+        assert!(
+            refused("host --app a --memory-limit 5GiB").starts_with("--memory-limit is 5.0 GiB")
+        );
         assert!(refused("host --app a --cpu-limit 0s").starts_with("--cpu-limit is zero"));
-        assert!(refused("host --app a --cookie-file /nonexistent/x").starts_with("--cookie-file: cannot"));
+        assert!(
+            refused("host --app a --cookie-file /nonexistent/x")
+                .starts_with("--cookie-file: cannot")
+        );
         assert!(check("host --app a --cookie x", Environment::default()).is_ok());
     }
 
     #[test]
     fn nodes_to_join_take_the_cluster_port_by_default() {
-        let config = check("host --app a --join 10.0.0.5,10.0.0.6:1 --cluster-port 9", Environment::default());
+        let config = check(
+            "host --app a --join 10.0.0.5,10.0.0.6:1 --cluster-port 9",
+            Environment::default(),
+        );
         let join = config.unwrap().join;
         assert_eq!(join[0].to_string(), "10.0.0.5:9");
         assert_eq!(join[1].to_string(), "10.0.0.6:1");

@@ -17,7 +17,10 @@ pub fn init(format: LogFormat) {
         Ok(_) => (EnvFilter::new("info"), None),
         Err(problem) => (EnvFilter::new("info"), Some(problem)),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr);
     // Only the first of a process takes hold; tests start more than one node in one.
     let _ = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),

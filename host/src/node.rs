@@ -95,7 +95,12 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         workers,
         code_cache: Some(start::code_folder(&identity.data)?),
     };
-    let runtime = Runtime::new(engine, Arc::new(NodeInfo { views: views.clone() }))?;
+    let runtime = Runtime::new(
+        engine,
+        Arc::new(NodeInfo {
+            views: views.clone(),
+        }),
+    )?;
     let path = app.path.clone();
     let generation = tokio::select! {
         generation = app::validate(&runtime, app) => generation?,
@@ -110,7 +115,10 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         stopping.clone(),
         ExchangesConfig {
             config: config.app_config,
-            bodies: BodyLimits { whole: config.body_limit, ..BodyLimits::default() },
+            bodies: BodyLimits {
+                whole: config.body_limit,
+                ..BodyLimits::default()
+            },
         },
     );
     let slot = Arc::new(Slot::new());
@@ -146,7 +154,15 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         // What this node has done wrong it should not do for a drain longer.
         return Err(fatal.into());
     }
-    stop::Parts { membership, stop, server, serving, exchanges }.take_down(config.drain, &mut signals).await;
+    stop::Parts {
+        membership,
+        stop,
+        server,
+        serving,
+        exchanges,
+    }
+    .take_down(config.drain, &mut signals)
+    .await;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use host::data_dir::{DataDir, DataDirError};
 use host::membership::{Membership, Settings, StartError};
 use host::net::{AddressError, BindError};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Ten times what a join, and the end of a process, may take.

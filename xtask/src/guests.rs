@@ -32,7 +32,7 @@ pub(crate) fn for_tests() -> Result<()> {
 }
 
 /// The names of the packages in `fixtures/`: each folder with a manifest is
-/// one, and the package is named after the folder.
+/// one, and its package is called `fixture-FOLDER`.
 fn fixtures() -> Result<Vec<String>> {
     let dir = workspace::root().join("fixtures");
     if !dir.is_dir() {
@@ -45,7 +45,7 @@ fn fixtures() -> Result<Vec<String>> {
     {
         let entry = entry?;
         if entry.path().join("Cargo.toml").is_file() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+            names.push(format!("fixture-{}", entry.file_name().to_string_lossy()));
         }
     }
     names.sort();

@@ -30,12 +30,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "--package",
         "lab",
     ]))?;
+    run_command(&mut cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "host",
+        "--example",
+        "bare",
+    ]))?;
     let mut lab = Command::new(workspace::target().join("release/lab"));
     lab.arg("figures")
         .arg("--host")
         .arg(workspace::host())
         .arg("--app")
         .arg(app);
+    lab.arg("--bare")
+        .arg(workspace::target().join("release/examples/bare"));
     lab.arg("--rounds").arg(args.rounds.to_string());
     if let Some(only) = &args.only {
         lab.arg(only);

@@ -1,18 +1,19 @@
 //! `cargo xtask test`: all set-up, all builds, all tests, and at the end how
 //! many passed and what was skipped.
 
-use crate::command::{cargo, run as run_command, say};
+use crate::command::{cargo, run as run_command};
+use crate::workspace::{GUESTS, NATIVE};
 use crate::{guests, packages, setup, workspace};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Passed on to `cargo test`, e.g. a part of a test's name, or
-    /// `-p cluster`.
+    /// `--test cluster_lan`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
@@ -31,29 +32,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     guests::for_tests()?;
-    // Built first and by itself, for cargo's own progress bar.
-    run_command(cargo(&["test", "--release", "--workspace", "--no-run"]).args(build_args(args)))?;
-
-    let mut test = cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
-    test.args(&args.rest)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    say("cargo test --release --workspace --no-fail-fast");
-    let mut child = test.spawn().context("cannot start cargo test")?;
-    let stderr = child.stderr.take().context("cargo test has no stderr")?;
-    let stdout = child.stdout.take().context("cargo test has no stdout")?;
-    let skipped = thread::spawn(move || {
-        let mut tally = Tally::default();
-        pass_on(stderr, std::io::stderr(), |line| tally.count_skipped(line));
-        tally.skipped
-    });
     let mut tally = Tally::default();
-    pass_on(stdout, std::io::stdout(), |line| tally.count(line));
-    tally.skipped = skipped.join().unwrap_or_default();
-    let status = child.wait().context("cannot wait for cargo test")?;
+    let mut passed = true;
+    for packages in [&NATIVE[..], &GUESTS[..]] {
+        // Built first and by itself, for cargo's own progress bar.
+        run_command(
+            cargo(&["test", "--release", "--no-run"])
+                .args(packages)
+                .args(args.build()),
+        )?;
+        let mut test = cargo(&["test", "--release", "--no-fail-fast"]);
+        passed &= tally.run(test.args(packages).args(&args.rest))?;
+    }
     tally.print();
-    if !status.success() {
-        bail!("the tests failed ({status})");
+    if !passed {
+        bail!("not all tests passed");
     }
     if workspace::is_ci() && !tally.skipped.is_empty() {
         bail!("in CI nothing may be skipped");
@@ -61,10 +54,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What of the arguments `cargo test --no-run` can take: all before a `--`,
-/// unless they name a test, which it takes too.
-fn build_args(args: &Args) -> impl Iterator<Item = &String> {
-    args.rest.iter().take_while(|arg| *arg != "--")
+impl Args {
+    /// What `cargo test --no-run` takes of the arguments: all before a `--`.
+    fn build(&self) -> impl Iterator<Item = &String> {
+        self.rest.iter().take_while(|arg| *arg != "--")
+    }
 }
 
 /// Copy line by line, and show each to the counter.
@@ -78,6 +72,25 @@ fn pass_on(from: impl Read, mut to: impl Write, mut count: impl FnMut(&str)) {
 }
 
 impl Tally {
+    /// Run the tests, show what they print, and count. False if one failed.
+    fn run(&mut self, test: &mut Command) -> Result<bool> {
+        test.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = test.spawn().context("cannot start cargo test")?;
+        let stderr = child.stderr.take().context("cargo test has no stderr")?;
+        let stdout = child.stdout.take().context("cargo test has no stdout")?;
+        let skipped = thread::spawn(move || {
+            let mut tally = Self::default();
+            pass_on(stderr, std::io::stderr(), |line| tally.count_skipped(line));
+            tally.skipped
+        });
+        pass_on(stdout, std::io::stdout(), |line| self.count(line));
+        self.skipped.extend(skipped.join().unwrap_or_default());
+        Ok(child
+            .wait()
+            .context("cannot wait for cargo test")?
+            .success())
+    }
+
     /// Count a line such as
     /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`.
     fn count(&mut self, line: &str) {

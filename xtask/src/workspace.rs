@@ -26,3 +26,14 @@ pub(crate) fn host() -> PathBuf {
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
+
+/// The packages that run natively, as arguments for cargo.
+///
+/// Not `--workspace`: what the guests' build scripts need would change the
+/// features of crates that the runtime's are built from, and the runtime would
+/// be compiled once more, for six minutes. Whatever is built natively is built
+/// with these together or with `host` alone, which come to the same.
+pub(crate) const NATIVE: [&str; 8] = ["-p", "host", "-p", "cluster", "-p", "lab", "-p", "xtask"];
+
+/// The packages of the guests' side that have native tests.
+pub(crate) const GUESTS: [&str; 4] = ["-p", "guest", "-p", "raxx"];

@@ -7,6 +7,8 @@ mod leave;
 mod members;
 mod receive;
 mod rivals;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod vet;
 
@@ -34,6 +36,10 @@ use crate::swim::{FocaSwim, Swim};
 use crate::wire::{self, Head};
 use crate::{Boot, Config, Counters, Effect, Input, Keys, Refusal, Time, View};
 
+/// When many members change at once, views come no closer together than this:
+/// each takes time that grows with the cluster, here and for whoever is told.
+const VIEWS_APART: Duration = Duration::from_millis(4);
+
 /// One node of a cluster, without its sockets, clock and files.
 pub struct Node {
     config: Config,
@@ -56,6 +62,8 @@ pub struct Node {
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
     strangers: Strangers,
+    /// When the next view may come.
+    view_next: Time,
     effects: VecDeque<Effect>,
 }
 
@@ -123,6 +131,7 @@ impl Node {
             sync: SyncPace::starting(now),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
             strangers: Strangers::default(),
+            view_next: now,
             effects: VecDeque::from([Effect::StoreBoot(boot)]),
             me: Me {
                 peer,
@@ -136,7 +145,8 @@ impl Node {
             keys: keys.clone(),
             rng,
         };
-        node.publish();
+        node.publish(now);
+        node.view_next = now;
         node
     }
 
@@ -154,7 +164,7 @@ impl Node {
             (Stage::Leaving { .. }, _) => {}
             (Stage::Running, input) => self.run(now, input),
         }
-        self.publish();
+        self.publish(now);
     }
 
     fn run(&mut self, now: Time, input: Input<'_>) {
@@ -178,10 +188,15 @@ impl Node {
         match self.stage {
             Stage::Ended => None,
             Stage::Leaving { next, .. } => Some(next),
-            Stage::Running => [self.schedule.due(), self.swim.due(), self.checks.due()]
-                .into_iter()
-                .flatten()
-                .min(),
+            Stage::Running => [
+                self.schedule.due(),
+                self.swim.due(),
+                self.checks.due(),
+                self.roster.is_changed().then_some(self.view_next),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
         }
     }
 
@@ -206,8 +221,12 @@ impl Node {
         &self.strangers.counters
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Time) {
+        if now < self.view_next {
+            return;
+        }
         if let Some(view) = self.roster.publish() {
+            self.view_next = now + VIEWS_APART;
             self.effects.push_back(Effect::View(view));
         }
     }

@@ -146,10 +146,6 @@ impl Roster {
         self.entries.values()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Forgets who has been down for long.
     pub(crate) fn forget(&mut self, now: Time) {
         self.entries
@@ -159,6 +155,11 @@ impl Roster {
     /// Equal on two nodes that see the same members with the same releases.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Whether there may be a new view.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
     }
 
     /// The view, if it has changed since the last call.

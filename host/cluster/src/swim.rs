@@ -127,6 +127,9 @@ pub(crate) trait Swim: Send {
     /// All that is known, runs that are down included.
     fn records(&self) -> Vec<Record>;
 
+    /// How many nodes are known.
+    fn len(&self) -> usize;
+
     /// The latest run that is known of a node.
     fn known(&self, ip: Ipv4Addr) -> Option<Known>;
 

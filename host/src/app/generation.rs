@@ -45,10 +45,16 @@ impl SimpleApp {
     /// Finds the function of the interface; none if it is not exported.
     pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<SimpleApp> {
         let handle_request = function(pre.component(), interface, "handle-request")?;
-        Some(SimpleApp { pre, handle_request })
+        Some(SimpleApp {
+            pre,
+            handle_request,
+        })
     }
 
-    pub(crate) async fn instantiate(&self, store: &mut Store<CallContext>) -> wasmtime::Result<Instance> {
+    pub(crate) async fn instantiate(
+        &self,
+        store: &mut Store<CallContext>,
+    ) -> wasmtime::Result<Instance> {
         self.pre.instantiate_async(store).await
     }
 }
@@ -59,10 +65,19 @@ impl StreamingApp {
         let find = |name| function(pre.component(), interface, name);
         let (handle_head, handle_data) = (find("handle-head")?, find("handle-data")?);
         let (handle_tail, handle_info) = (find("handle-tail")?, find("handle-info")?);
-        Some(StreamingApp { pre, handle_head, handle_data, handle_tail, handle_info })
+        Some(StreamingApp {
+            pre,
+            handle_head,
+            handle_data,
+            handle_tail,
+            handle_info,
+        })
     }
 
-    pub(crate) async fn instantiate(&self, store: &mut Store<CallContext>) -> wasmtime::Result<Instance> {
+    pub(crate) async fn instantiate(
+        &self,
+        store: &mut Store<CallContext>,
+    ) -> wasmtime::Result<Instance> {
         self.pre.instantiate_async(store).await
     }
 }

@@ -181,13 +181,26 @@ enum World {
 
 impl World {
     fn of(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result<World, Refusal> {
-        let find = |interface: &str| exports.iter().find(|export| export.starts_with(interface)).cloned();
-        let contract =
-            |error: wasmtime::Error| Refusal::Contract { app: app.to_owned(), cause: one_line(&error) };
+        let find = |interface: &str| {
+            exports
+                .iter()
+                .find(|export| export.starts_with(interface))
+                .cloned()
+        };
+        let contract = |error: wasmtime::Error| Refusal::Contract {
+            app: app.to_owned(),
+            cause: one_line(&error),
+        };
         if let Some(handler) = find(STREAMING) {
-            Ok(World::Streaming(handler, StreamingAppPre::new(pre.clone()).map_err(contract)?))
+            Ok(World::Streaming(
+                handler,
+                StreamingAppPre::new(pre.clone()).map_err(contract)?,
+            ))
         } else if let Some(handler) = find(SIMPLE) {
-            Ok(World::Simple(handler, SimpleAppPre::new(pre.clone()).map_err(contract)?))
+            Ok(World::Simple(
+                handler,
+                SimpleAppPre::new(pre.clone()).map_err(contract)?,
+            ))
         } else if find(PLAIN).is_some() {
             Ok(World::Plain(ProxyPre::new(pre.clone()).map_err(contract)?))
         } else {
@@ -195,7 +208,10 @@ impl World {
                 [] => "nothing".to_owned(),
                 some => some.join(", "),
             };
-            Err(Refusal::NoHandler { app: app.to_owned(), exports })
+            Err(Refusal::NoHandler {
+                app: app.to_owned(),
+                exports,
+            })
         }
     }
 

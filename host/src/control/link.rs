@@ -63,7 +63,8 @@ pub(super) enum DialError {
 pub(super) struct Connection {
     host: String,
     requests: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// What moves its bytes; none once it has ended.
+    driver: Option<JoinHandle<()>>,
     cut: Cut,
 }
 
@@ -93,11 +94,11 @@ impl Dialler {
         let mut open = Connection {
             host: at.to_string(),
             requests,
-            driver: tokio::spawn(async move {
+            driver: Some(tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "control connection ended");
                 }
-            }),
+            })),
             cut,
         };
         let said = open
@@ -132,15 +133,20 @@ impl Connection {
     }
 
     /// Waits for the connection to end.
-    async fn ended(&mut self) {
-        // Whether its task came to an end or was aborted is all the same.
-        let _ = (&mut self.driver).await;
+    pub(super) async fn ended(&mut self) {
+        if let Some(driver) = &mut self.driver {
+            // Whether it came to an end or panicked is all the same.
+            let _ = driver.await;
+            self.driver = None;
+        }
     }
 
     /// Closes it so that the other side knows that it was meant.
-    async fn close(self) {
+    pub(super) async fn close(self) {
         drop(self.requests);
-        let _ = timeout(GOODBYE, self.driver).await;
+        if let Some(driver) = self.driver {
+            let _ = timeout(GOODBYE, driver).await;
+        }
     }
 }
 

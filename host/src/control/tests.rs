@@ -291,26 +291,62 @@ async fn a_connection_that_is_cut_is_a_hint_and_one_that_is_closed_is_none() {
     assert_eq!(ip, other, "only the one that was cut");
 }
 
+/// A called node in a process of its own, as far as a thread can be one: when
+/// it is killed, the system closes its sockets without a word.
+struct Process {
+    at: SocketAddrV4,
+    kill: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Process {
+    /// It can be killed once somebody has called.
+    async fn start() -> Self {
+        let (at_in, at) = tokio::sync::oneshot::channel();
+        let (kill, killed) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let process = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            process.block_on(async {
+                let called = Called::start();
+                at_in.send(called.at).expect("wanted");
+                called.counted(|c| c.admitted == 1).await;
+            });
+            killed.recv().expect("killed");
+            process.shutdown_background();
+        });
+        Self {
+            at: at.await.expect("started"),
+            kill,
+            thread,
+        }
+    }
+
+    async fn kill(self) {
+        self.kill.send(()).expect("runs");
+        let ended = tokio::task::spawn_blocking(|| self.thread.join());
+        ended.await.expect("joined").expect("ended");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_ended_can_still_be_closed() {
+    let process = Process::start().await;
+    let dialled = dialler(CALLER).dial(&node(CALLED), process.at).await;
+    let mut connection = dialled.expect("admitted");
+    process.kill().await;
+    timeout(SOON, connection.ended()).await.expect("in time");
+    connection.ended().await;
+    connection.close().await;
+}
+
 #[tokio::test]
 async fn a_kept_connection_tells_at_once_when_the_called_process_ends() {
-    let (at_in, at) = tokio::sync::oneshot::channel();
-    let (kill, killed) = std::sync::mpsc::channel::<()>();
-    let process = std::thread::spawn(move || {
-        let process = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        process.block_on(async {
-            let called = Called::start();
-            at_in.send(called.at).expect("wanted");
-            called.counted(|c| c.admitted == 1).await;
-        });
-        killed.recv().expect("killed");
-        process.shutdown_background();
-    });
-    let at = at.await.expect("started");
+    let process = Process::start().await;
     let (events_in, mut events) = mpsc::channel(16);
-    let mut links = Links::new(dialler(CALLER), at.port(), events_in);
+    let mut links = Links::new(dialler(CALLER), process.at.port(), events_in);
     let member = |ip| cluster::Member {
         name: node(ip),
         boot: cluster::Boot::from_number(1),
@@ -322,8 +358,7 @@ async fn a_kept_connection_tells_at_once_when_the_called_process_ends() {
         version: 1,
         members: vec![member(CALLER), member(CALLED)],
     });
-    kill.send(()).expect("runs");
+    process.kill().await;
     let lost = timeout(SOON, events.recv()).await.expect("in time");
     assert!(matches!(lost, Some(Event::Lost { ip }) if ip == CALLED));
-    process.join().expect("ended");
 }

@@ -69,16 +69,25 @@ pub(super) async fn call(
                     let instance = app.instantiate(&mut store).await?;
                     let (step,): (Step,) = match call {
                         Call::Head(request) => {
-                            call_in(&mut store, &instance, &app.handle_head, (&request, state)).await?
+                            call_in(&mut store, &instance, &app.handle_head, (&request, state))
+                                .await?
                         }
                         Call::Data(data) => {
-                            call_in(&mut store, &instance, &app.handle_data, (&data[..], state)).await?
+                            call_in(&mut store, &instance, &app.handle_data, (&data[..], state))
+                                .await?
                         }
                         Call::Tail(fields) => {
-                            call_in(&mut store, &instance, &app.handle_tail, (&fields[..], state)).await?
+                            call_in(
+                                &mut store,
+                                &instance,
+                                &app.handle_tail,
+                                (&fields[..], state),
+                            )
+                            .await?
                         }
                         Call::Info(message) => {
-                            call_in(&mut store, &instance, &app.handle_info, (&message, state)).await?
+                            call_in(&mut store, &instance, &app.handle_info, (&message, state))
+                                .await?
                         }
                     };
                     Ok(step)
@@ -94,7 +103,9 @@ pub(super) async fn call(
                     // A simple app is called once per exchange.
                     _ => Ok(Step::Continue((Vec::new(), Vec::new()))),
                 },
-                Kind::Plain(_) => Err(wasmtime::Error::msg("a wasi:http component has no callbacks")),
+                Kind::Plain(_) => Err(wasmtime::Error::msg(
+                    "a wasi:http component has no callbacks",
+                )),
             }
         });
         Metered::new(running, slices, Some(runtime.limits.wall)).await
@@ -121,7 +132,10 @@ where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    instance.get_typed_func::<P, R>(&mut *store, function)?.call_async(store, parameters).await
+    instance
+        .get_typed_func::<P, R>(&mut *store, function)?
+        .call_async(store, parameters)
+        .await
 }
 
 /// A place for one instance. One is nearly always free.

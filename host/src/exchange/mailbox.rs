@@ -70,10 +70,13 @@ impl Mailbox {
     }
 }
 
+/// Who has subscribed to each topic, by the number of their subscriptions.
+type Subscribers = HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>;
+
 /// The topics of a node, and who has subscribed to each.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    subscribers: Mutex<HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>>,
+    subscribers: Mutex<Subscribers>,
     next: AtomicU64,
 }
 
@@ -87,7 +90,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Topics {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>> {
+    fn lock(&self) -> MutexGuard<'_, Subscribers> {
         self.subscribers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

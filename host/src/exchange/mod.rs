@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use call::Failure;
 pub use outlet::{Cut, OutletBody};
@@ -155,17 +155,9 @@ impl Exchanges {
         request: crate::contract::http::Request,
         body: Option<Incoming>,
     ) -> http::Response<Body> {
-        let (answer, answered) = oneshot::channel();
-        let mut exchange = run::Exchange::new(self, generation, head, answer, body);
-        if exchange.begin(request).await {
-            // Its first callback did not end it: it goes on by itself.
-            tokio::spawn(exchange.go_on());
-        }
-        match answered.await {
-            Ok(response) => response,
-            // The exchange ended before it had sent a head; it has said why.
-            Err(_) => failed(),
-        }
+        run::Exchange::new(self, generation, head, body)
+            .answer(request)
+            .await
     }
 }
 

@@ -18,7 +18,7 @@ use super::outlet::{HIGH_WATER, Outlet, outlet};
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, headless, not_implemented};
 use crate::app::Generation;
-use crate::contract::http::{Part, Request, Response, ResponseBody};
+use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Step};
 use crate::http::{Body, Head, IllegalResponse, request::BodyRefusal, response};
@@ -38,11 +38,11 @@ enum Ended {
     Stuck,
 }
 
-/// What an exchange waits for.
-enum Event {
-    Call(Call),
-    /// The client has gone, or its body broke off.
-    ClientGone,
+/// A part that may be sent.
+enum Checked {
+    Head((http::Response<Body>, ResponseBody)),
+    Data(Bytes),
+    Tail(HeaderMap),
 }
 
 /// One exchange; its fields are what is kept between two callbacks.
@@ -54,8 +54,8 @@ pub(super) struct Exchange {
     is_head: bool,
     state: Bytes,
     sequence: Sequence,
-    /// Where the head goes; none once it has gone.
-    answer: Option<oneshot::Sender<http::Response<Body>>>,
+    /// What becomes of the head.
+    answer: Answer,
     /// Where data goes; none before the head.
     outlet: Option<Outlet>,
     /// Whether the last callback left so much output that no other may run
@@ -76,7 +76,6 @@ impl Exchange {
         shared: &Arc<Exchanges>,
         generation: Arc<Generation>,
         head: &Head,
-        answer: oneshot::Sender<http::Response<Body>>,
         body: Option<Incoming>,
     ) -> Exchange {
         Exchange {
@@ -86,7 +85,7 @@ impl Exchange {
             is_head: head.method() == Method::HEAD,
             state: shared.config.clone(),
             sequence: Sequence::Empty,
-            answer: Some(answer),
+            answer: Answer::Awaited,
             outlet: None,
             held_back: false,
             body,
@@ -98,30 +97,47 @@ impl Exchange {
         }
     }
 
-    /// The first callback. Returns whether the exchange goes on.
-    pub(super) async fn begin(&mut self, request: Request) -> bool {
-        self.callback(Call::Head(request)).await
+    /// Runs the exchange to its head, and what follows it in a task of its own.
+    pub(super) async fn answer(mut self, request: Request) -> http::Response<Body> {
+        let goes_on = self.callback(Call::Head(request)).await;
+        // Nearly always the head is there after the first callback; then it
+        // needs no way back from the task, and mostly there is no task.
+        match (std::mem::replace(&mut self.answer, Answer::Given), goes_on) {
+            (Answer::Ready(response), false) => *response,
+            (Answer::Ready(response), true) => {
+                tokio::spawn(self.go_on());
+                *response
+            }
+            (_, true) => {
+                let (sender, receiver) = oneshot::channel();
+                self.answer = Answer::Sent(sender);
+                tokio::spawn(self.go_on());
+                // The sender is dropped unused only if the node is stopping.
+                receiver.await.unwrap_or_else(|_| failed())
+            }
+            (_, false) => failed(),
+        }
     }
 
     /// The rest of the exchange.
-    pub(super) async fn go_on(mut self) {
+    async fn go_on(mut self) {
         loop {
             match self.next().await {
                 // Boxed, so that a stream that waits does not hold the room
                 // that a running callback needs.
-                Ok(Event::Call(call)) => {
+                Ok(Some(call)) => {
                     if !Box::pin(self.callback(call)).await {
                         return;
                     }
                 }
-                Ok(Event::ClientGone) => {
+                Ok(None) => {
+                    // What it returns from here on is dropped. A client that
+                    // is still there had a body that came too late.
+                    self.outlet = None;
+                    let late = BodyRefusal::TooSlow.response(self.shared.limits.whole);
+                    self.answer.give(late);
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));
-                    // Seen only by a client whose body came too late.
-                    let late = self.answer.take();
                     Box::pin(self.callback(closing)).await;
-                    if let Some(late) = late {
-                        let _ = late.send(BodyRefusal::TooSlow.response(self.shared.limits.whole));
-                    }
                     return;
                 }
                 Err(ended) => return self.end(&ended),
@@ -146,15 +162,16 @@ impl Exchange {
         false
     }
 
-    /// Waits for what comes next.
-    async fn next(&mut self) -> Result<Event, Ended> {
+    /// Waits for what comes next, and says which callback it leads to; none if
+    /// the client has gone, or its body broke off.
+    async fn next(&mut self) -> Result<Option<Call>, Ended> {
         if let (Some(outlet), true) = (&self.outlet, std::mem::take(&mut self.held_back)) {
             return Ok(match outlet.drained().await {
-                true => Event::Call(Call::Info(Message::Writable)),
-                false => Event::ClientGone,
+                true => Some(Call::Info(Message::Writable)),
+                false => None,
             });
         }
-        let can_answer = self.answer.is_none()
+        let can_answer = self.answer.is_given()
             || self.body.is_some()
             || self.views.is_some()
             || self.subscriptions.is_some()
@@ -168,35 +185,35 @@ impl Exchange {
             .enumerate()
             .min_by_key(|(_, (at, _))| *at)
             .map(|(n, (at, _))| (n, *at));
-        let event = tokio::select! {
-            () = client_gone(self.outlet.as_ref(), self.answer.as_mut()) => Event::ClientGone,
+        let call = tokio::select! {
+            () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
-                Event::Call(Call::Info(Message::Closing(ClosingReason::Shutdown)))
+                Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
             }
             view = changed(self.views.as_mut()) => {
-                Event::Call(Call::Info(Message::Nodes(self.shared.views.to_contract(&view))))
+                Some(Call::Info(Message::Nodes(self.shared.views.to_contract(&view))))
             }
             message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
-                Event::Call(Call::Info(message))
+                Some(Call::Info(message))
             }
             number = due(timer) => {
                 let (_, token) = self.timers.swap_remove(number);
-                Event::Call(Call::Info(Message::Timer(token)))
+                Some(Call::Info(Message::Timer(token)))
             }
             read = read(self.body.as_mut(), self.shared.limits.idle) => match read {
-                Read::Data(data) => Event::Call(Call::Data(data.into())),
+                Read::Data(data) => Some(Call::Data(data.into())),
                 Read::End(trailers) => {
                     self.body = None;
-                    Event::Call(Call::Tail(response::fields(&trailers)))
+                    Some(Call::Tail(response::fields(&trailers)))
                 }
                 Read::Broken => {
                     self.body = None;
-                    Event::ClientGone
+                    None
                 }
             },
         };
-        Ok(event)
+        Ok(call)
     }
 
     /// Checks and sends what a callback returned, keeps its state, and puts
@@ -205,30 +222,29 @@ impl Exchange {
         match returned.step {
             Step::Done(response) => {
                 self.sequence.done(&response)?;
-                self.send_head(response)?;
+                let head = response::head(response, self.is_head)?;
+                self.send(Checked::Head(head));
             }
             Step::Continue((parts, state)) => {
                 let limit = self.generation.runtime.limits.state;
                 if state.len() > limit {
                     return Err(Ended::State(state.len(), limit));
                 }
-                let sequence = self.check(&parts)?;
-                self.state = state.into();
+                // All are checked before any is sent: of a callback that broke
+                // a rule nothing goes out, so that a client whose head was not
+                // sent yet gets a 500 and not half an answer.
+                let checked = self.check(parts)?;
                 // Counted without what the connection takes meanwhile, so that
                 // an app that fills the queue can rely on `writable`.
                 let mut waiting = self.outlet.as_ref().map_or(0, Outlet::waiting);
-                for part in parts {
-                    if let Part::Data(data) = &part {
+                for part in checked {
+                    if let Checked::Data(data) = &part {
                         waiting = waiting.saturating_add(data.len());
                     }
-                    self.send(part)?;
+                    self.send(part);
                 }
-                // To HEAD the head is the whole answer, whatever follows it.
-                self.sequence = match self.is_head && self.answer.is_none() {
-                    true => Sequence::Complete,
-                    false => sequence,
-                };
                 self.held_back = waiting >= HIGH_WATER;
+                self.state = state.into();
             }
         }
         for effect in returned.effects {
@@ -237,70 +253,59 @@ impl Exchange {
         Ok(())
     }
 
-    /// Checks all parts of a callback before any is sent: one that breaks a
-    /// rule sends nothing.
-    fn check(&self, parts: &[Part]) -> Result<Sequence, Ended> {
-        let mut sequence = self.sequence;
+    fn check(&mut self, parts: Vec<Part>) -> Result<Vec<Checked>, Ended> {
+        let mut checked = Vec::with_capacity(parts.len());
         for part in parts {
-            let promised = match part {
+            let promised = match &part {
                 Part::Head(head) => response::content_length(head)?,
                 _ => None,
             };
-            sequence.part(part, promised)?;
-            if let Part::Tail(fields) = part {
-                response::trailers(fields)?;
-            }
+            self.sequence.part(&part, promised)?;
+            checked.push(match part {
+                Part::Head(head) => Checked::Head(response::head(head, self.is_head)?),
+                Part::Data(data) => Checked::Data(data.into()),
+                Part::Tail(fields) => Checked::Tail(response::trailers(&fields)?),
+                // The sequence takes none, as long as no host serves WebSockets.
+                Part::Frame(_) => return Err(Illegal::Frame.into()),
+            });
         }
-        Ok(sequence)
+        Ok(checked)
     }
 
-    fn send(&mut self, part: Part) -> Result<(), Ended> {
+    fn send(&mut self, part: Checked) {
         match part {
-            Part::Head(head) => self.send_head(head)?,
-            Part::Data(data) => {
+            Checked::Head((head, body)) => self.send_head(head, body),
+            Checked::Data(data) => {
                 if let Some(outlet) = &self.outlet {
-                    outlet.data(data.into());
+                    outlet.data(data);
                 }
             }
-            Part::Tail(fields) => {
-                let trailers = response::trailers(&fields)?;
+            Checked::Tail(trailers) => {
                 if let Some(outlet) = self.outlet.take() {
                     outlet.finish(trailers);
                 }
             }
-            // The sequence has refused it.
-            Part::Frame(_) => {}
         }
-        Ok(())
     }
 
-    fn send_head(&mut self, head: Response) -> Result<(), Ended> {
-        let (parts, body) = response::head(head, self.is_head)?;
+    fn send_head(&mut self, head: http::Response<Body>, body: ResponseBody) {
         let response = match body {
-            ResponseBody::Whole(_) | ResponseBody::None if self.is_head => {
-                let length = match body {
-                    ResponseBody::Whole(whole) => Some(whole.len()),
-                    _ => None,
-                };
-                headless(parts, length)
+            ResponseBody::Whole(whole) if self.is_head => headless(head, Some(whole.len())),
+            ResponseBody::Whole(whole) => head.map(|_| Body::whole(whole.into())),
+            // To HEAD there is nothing to stream: the head is the whole answer.
+            ResponseBody::Streamed if self.is_head => {
+                self.sequence = Sequence::Complete;
+                head
             }
-            ResponseBody::Whole(whole) => parts.map(|_| Body::whole(whole.into())),
-            ResponseBody::None => parts,
-            // To HEAD there is nothing to stream.
-            ResponseBody::Streamed if self.is_head => parts,
             ResponseBody::Streamed => {
                 let (outlet, body) = outlet();
                 self.outlet = Some(outlet);
-                parts.map(|_| Body::stream(body))
+                head.map(|_| Body::stream(body))
             }
-            // The sequence has refused it.
-            ResponseBody::Websocket => parts,
+            // The sequence has refused a WebSocket.
+            ResponseBody::None | ResponseBody::Websocket => head,
         };
-        if let Some(answer) = self.answer.take() {
-            // It is refused only if the client has gone; the outlet will tell.
-            let _ = answer.send(response);
-        }
-        Ok(())
+        self.answer.give(response);
     }
 
     fn put_into_force(&mut self, effect: Effect) {
@@ -341,13 +346,41 @@ impl Exchange {
             .complaints
             .about(&self.generation, &self.path, ended);
         self.outlet = None;
-        if let Some(answer) = self.answer.take() {
-            let response = match ended {
-                Ended::Illegal(Illegal::WebSocket) => not_implemented(),
-                _ => failed(),
-            };
-            let _ = answer.send(response);
-        }
+        self.answer.give(match ended {
+            Ended::Illegal(Illegal::WebSocket) => not_implemented(),
+            _ => failed(),
+        });
+    }
+}
+
+/// What becomes of the head of a response.
+enum Answer {
+    /// There is none yet; the first callback runs.
+    Awaited,
+    /// The first callback gave it.
+    Ready(Box<http::Response<Body>>),
+    /// It will be sent from the exchange's own task.
+    Sent(oneshot::Sender<http::Response<Body>>),
+    /// The connection has it.
+    Given,
+}
+
+impl Answer {
+    fn is_given(&self) -> bool {
+        matches!(self, Answer::Ready(_) | Answer::Given)
+    }
+
+    /// Gives the head, if it was not given before.
+    fn give(&mut self, response: http::Response<Body>) {
+        *self = match std::mem::replace(self, Answer::Given) {
+            Answer::Awaited => Answer::Ready(Box::new(response)),
+            Answer::Sent(sender) => {
+                // It is refused only if the client has gone; the outlet will tell.
+                let _ = sender.send(response);
+                Answer::Given
+            }
+            given @ (Answer::Ready(_) | Answer::Given) => given,
+        };
     }
 }
 
@@ -356,14 +389,11 @@ async fn never<T>() -> T {
     std::future::pending().await
 }
 
-async fn client_gone(
-    outlet: Option<&Outlet>,
-    answer: Option<&mut oneshot::Sender<http::Response<Body>>>,
-) {
+async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
     match (outlet, answer) {
         (Some(outlet), _) => outlet.gone().await,
-        (None, Some(answer)) => answer.closed().await,
-        (None, None) => never().await,
+        (None, Answer::Sent(sender)) => sender.closed().await,
+        (None, _) => never().await,
     }
 }
 

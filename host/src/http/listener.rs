@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -75,7 +75,7 @@ impl Server {
         protocol
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.idle)
+            .header_read_timeout(None)
             .max_buf_size(limits.header_bytes.max(8192) as usize);
         protocol
             .http2()
@@ -148,29 +148,30 @@ impl Server {
         _permit: OwnedSemaphorePermit,
     ) {
         tune(&stream);
-        let served = Arc::new(AtomicBool::new(false));
-        let (server, began) = (self.clone(), served.clone());
+        let activity = Arc::new(Activity::default());
+        let (server, seen) = (self.clone(), activity.clone());
         let service = service_fn(move |request| {
-            began.store(true, Relaxed);
+            let open = Open::new(&seen);
             let server = server.clone();
-            async move { Ok::<_, Infallible>(server.dispatch(request, peer).await) }
+            async move {
+                let response = server.dispatch(request, peer).await;
+                Ok::<_, Infallible>(response.map(|body| body.holding(open)))
+            }
         });
         let mut connection = pin!(
             self.protocol
                 .serve_connection(TokioIo::new(stream), service)
         );
         let mut stopping = self.stopping.clone();
-        // A connection that never sends a request is closed; from its first
-        // request on, the protocol keeps its own times.
-        let deadline = tokio::time::sleep(self.limits.idle);
-        tokio::select! {
+        let grace = tokio::select! {
             // Errors here are the client's: it broke off or sent no HTTP.
             _ = connection.as_mut() => return,
-            () = idle(deadline, &served) => return,
-            _ = stopping.wait_for(|stopping| *stopping) => {}
-        }
+            () = activity.idle(self.limits.idle) => self.limits.idle,
+            _ = stopping.wait_for(|stopping| *stopping) => Duration::MAX,
+        };
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        // The node itself keeps the time of its end; it cuts what is left.
+        let _ = tokio::time::timeout(grace, connection).await;
     }
 
     /// One request: to the generation that is current now.
@@ -199,11 +200,45 @@ impl Server {
     }
 }
 
-/// Ends when a connection has had its time and no request came on it.
-async fn idle(deadline: tokio::time::Sleep, served: &AtomicBool) {
-    deadline.await;
-    if served.load(Relaxed) {
-        std::future::pending().await
+/// What happens on one connection: kept by counts and looked at now and then,
+/// since a timer for each request would cost more than the request's parsing.
+#[derive(Debug, Default)]
+struct Activity {
+    begun: AtomicU64,
+    open: AtomicUsize,
+}
+
+impl Activity {
+    /// Ends when for so long, and for at most twice that, no request was open
+    /// and none began; so a client that dribbles a head is closed too.
+    async fn idle(&self, time: Duration) {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(time).await;
+            let begun = self.begun.load(Relaxed);
+            if begun == before && self.open.load(Relaxed) == 0 {
+                return;
+            }
+            before = begun;
+        }
+    }
+}
+
+/// A request that is open until the body of its response has gone.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Activity>);
+
+impl Open {
+    fn new(activity: &Arc<Activity>) -> Open {
+        activity.begun.fetch_add(1, Relaxed);
+        activity.open.fetch_add(1, Relaxed);
+        Open(activity.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
     }
 }
 

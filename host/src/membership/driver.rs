@@ -97,6 +97,12 @@ impl Driver {
             wall_ms: wall_ms(),
         };
         config.check()?;
+        if config.broadcast.is_none() && config.join.is_empty() {
+            tracing::warn!(
+                interface = local.interface,
+                "this network has no broadcast, so nobody is found; name a member with --join"
+            );
+        }
         let seed = SysRng
             .try_next_u64()
             .map_err(|error| StartError::Random(io::Error::other(error)))?;

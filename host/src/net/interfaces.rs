@@ -99,11 +99,19 @@ pub fn interface_addresses() -> Result<Vec<InterfaceAddress>, AddressError> {
     let found = all.filter_map(|entry| {
         let ip = ipv4(entry.address)?;
         let mask = ipv4(entry.netmask).unwrap_or(Ipv4Addr::BROADCAST);
+        let prefix = u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32);
+        let loopback = entry.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        // `ip address add 10.10.10.2/24` names no broadcast address, and the
+        // loopback interface never does; then the C library gives the address
+        // itself. That of the subnet works all the same.
+        let broadcasts = loopback || entry.flags.contains(InterfaceFlags::IFF_BROADCAST);
+        let named = ipv4(entry.broadcast).filter(|to| !to.is_unspecified() && *to != ip);
+        let derived = || last_address(ip, prefix).filter(|_| broadcasts);
         Some(InterfaceAddress {
             ip,
-            prefix: u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32),
-            broadcast: ipv4(entry.broadcast).filter(|to| !to.is_unspecified()),
-            loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
+            prefix,
+            broadcast: named.or_else(derived),
+            loopback,
             interface: entry.interface_name,
         })
     });
@@ -161,8 +169,7 @@ pub async fn wait_for(ip: Ipv4Addr, up_to: Duration) -> Result<LocalAddress, Add
 fn among(ip: Ipv4Addr, addresses: &[InterfaceAddress]) -> Option<LocalAddress> {
     let own = addresses.iter().find(|address| address.ip == ip);
     // Linux takes every address of the loopback interface's subnet for its
-    // own, although only 127.0.0.1 is listed. That interface names no
-    // broadcast address, but the one of its subnet works.
+    // own, although only 127.0.0.1 is listed.
     let loopback = || {
         let carries = |address: &&InterfaceAddress| {
             address.loopback && subnet_of(address.ip, address.prefix).contains(ip)
@@ -170,14 +177,10 @@ fn among(ip: Ipv4Addr, addresses: &[InterfaceAddress]) -> Option<LocalAddress> {
         addresses.iter().find(carries)
     };
     let address = own.or_else(loopback)?;
-    let broadcast = match address.broadcast {
-        None if address.loopback => last_address(address.ip, address.prefix),
-        named => named,
-    };
     Some(LocalAddress {
         ip,
         subnet: subnet_of(address.ip, address.prefix),
-        broadcast: broadcast.filter(|to| *to != ip),
+        broadcast: address.broadcast,
         interface: address.interface.clone(),
     })
 }
@@ -198,17 +201,12 @@ mod tests {
     use super::*;
 
     fn address(interface: &str, ip: [u8; 4], prefix: u8) -> InterfaceAddress {
-        let loopback = ip[0] == 127;
         InterfaceAddress {
             interface: interface.to_owned(),
             ip: ip.into(),
             prefix,
-            broadcast: if loopback {
-                None
-            } else {
-                last_address(ip.into(), prefix)
-            },
-            loopback,
+            broadcast: last_address(ip.into(), prefix),
+            loopback: ip[0] == 127,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use cluster::{Cookie, CookieError, Keys, KeysError, NameError, NodeName};
 use rand::TryRng as _;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Config;
@@ -51,7 +52,9 @@ pub enum StartError {
         cause: std::io::Error,
     },
     /// The cookie that was kept.
-    #[error("the cookie kept in {path} cannot be used: {cause}; delete the file, or give --cookie-file")]
+    #[error(
+        "the cookie kept in {path} cannot be used: {cause}; delete the file, or give --cookie-file"
+    )]
     Cookie {
         /// The file.
         path: PathBuf,
@@ -59,7 +62,9 @@ pub enum StartError {
         cause: CookieError,
     },
     /// No randomness.
-    #[error("cannot make a cookie: the system gives no random bytes ({0}); give one with --cookie-file")]
+    #[error(
+        "cannot make a cookie: the system gives no random bytes ({0}); give one with --cookie-file"
+    )]
     Random(String),
     /// No keys.
     #[error("cannot derive keys from the cookie: {0}")]
@@ -96,7 +101,11 @@ pub(super) async fn identity(config: &Config) -> Result<Identity, StartError> {
         Some(wait) => match net::find(name.ip()) {
             Ok(found) => found,
             Err(_) => {
-                tracing::info!("waiting up to {} s for {} to be on this machine", wait.as_secs(), name.ip());
+                tracing::info!(
+                    "waiting up to {} s for {} to be on this machine",
+                    wait.as_secs(),
+                    name.ip()
+                );
                 net::wait_for(name.ip(), wait).await?
             }
         },
@@ -119,10 +128,19 @@ pub(super) async fn identity(config: &Config) -> Result<Identity, StartError> {
 fn nameless() -> Result<NodeName, StartError> {
     let (ip, why) = match net::only_private_ipv4()? {
         PrivateAddress::One(ip) => (ip, "the one private address of this machine".to_owned()),
-        PrivateAddress::None => (Ipv4Addr::LOCALHOST, "this machine has no private address".to_owned()),
+        PrivateAddress::None => (
+            Ipv4Addr::LOCALHOST,
+            "this machine has no private address".to_owned(),
+        ),
         PrivateAddress::Many(many) => {
             let many: Vec<String> = many.iter().map(ToString::to_string).collect();
-            (Ipv4Addr::LOCALHOST, format!("this machine has several private addresses: {}", many.join(", ")))
+            (
+                Ipv4Addr::LOCALHOST,
+                format!(
+                    "this machine has several private addresses: {}",
+                    many.join(", ")
+                ),
+            )
         }
     };
     let name = NodeName::new(NAMELESS, ip)?;
@@ -134,7 +152,10 @@ fn nameless() -> Result<NodeName, StartError> {
 pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, StartError> {
     // The engine wants an absolute path.
     let path = std::path::absolute(data.path().join(CODE_FOLDER));
-    let path = path.map_err(|cause| StartError::Folder { path: data.path().to_owned(), cause })?;
+    let path = path.map_err(|cause| StartError::Folder {
+        path: data.path().to_owned(),
+        cause,
+    })?;
     match std::fs::create_dir_all(&path) {
         Ok(()) => Ok(path),
         Err(cause) => Err(StartError::Folder { path, cause }),
@@ -162,11 +183,16 @@ pub(super) fn keys(cookie: Option<Cookie>, data: &DataDir) -> Result<Keys, Start
 fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {
     let path = data.path().join(COOKIE_FILE);
     if let Some(bytes) = data.read(COOKIE_FILE)? {
-        tracing::info!("no cookie was given: using the one kept in {}", path.display());
+        tracing::info!(
+            "no cookie was given: using the one kept in {}",
+            path.display()
+        );
         return Cookie::parse(&bytes).map_err(|cause| StartError::Cookie { path, cause });
     }
     let mut random = [0; 20];
-    rand::rngs::SysRng.try_fill_bytes(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut random)
+        .map_err(|error| StartError::Random(error.to_string()))?;
     let cookie = Cookie::generate(random);
     data.write(COOKIE_FILE, cookie.reveal())?;
     tracing::info!(
@@ -178,7 +204,9 @@ fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {
 
 /// Where HTTP listens.
 pub(super) fn http_address(config: &Config, name: &NodeName) -> SocketAddr {
-    config.http.unwrap_or(SocketAddr::new(IpAddr::V4(name.ip()), config.http_port))
+    config
+        .http
+        .unwrap_or(SocketAddr::new(IpAddr::V4(name.ip()), config.http_port))
 }
 
 /// Where other nodes say that this one serves: its HTTP address, or the IP of
@@ -201,6 +229,11 @@ pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
         };
         // A restart need not wait for what is left of old connections.
         socket.set_reuseaddr(true)?;
+        if address.is_ipv4() {
+            // An address of an interface that is down can be bound to, and
+            // works as soon as the link does.
+            SockRef::from(&socket).set_freebind_v4(true)?;
+        }
         socket.bind(address)?;
         Ok(socket)
     };
@@ -209,7 +242,9 @@ pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
 
 /// Begins to listen.
 pub(super) fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, StartError> {
-    socket.listen(BACKLOG).map_err(|cause| refused(address, cause))
+    socket
+        .listen(BACKLOG)
+        .map_err(|cause| refused(address, cause))
 }
 
 fn refused(address: SocketAddr, cause: std::io::Error) -> StartError {
@@ -218,10 +253,16 @@ fn refused(address: SocketAddr, cause: std::io::Error) -> StartError {
             "another program has this port; stop it, or take another one with --http ADDR:PORT"
         }
         std::io::ErrorKind::AddrNotAvailable => "the address is not on this machine; change --http",
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; take a higher one with --http",
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root; take a higher one with --http"
+        }
         _ => "change --http",
     };
-    StartError::Listen { address, cause, hint }
+    StartError::Listen {
+        address,
+        cause,
+        hint,
+    }
 }
 
 #[cfg(test)]
@@ -240,7 +281,9 @@ mod tests {
     #[tokio::test]
     async fn a_port_that_is_taken_is_refused_with_the_remedy() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let error = take_port(taken.local_addr().unwrap()).unwrap_err().to_string();
+        let error = take_port(taken.local_addr().unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("another program has this port"), "{error}");
         assert!(error.contains("--http"), "{error}");
     }

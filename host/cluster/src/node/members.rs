@@ -15,7 +15,14 @@ use crate::{Boot, DownReason, Effect, Time, UpReason};
 impl Node {
     /// Takes in a datagram of SWIM. False if it cannot be read.
     pub(super) fn gossip(&mut self, now: Time, from: (Ipv4Addr, Boot), bytes: &[u8]) -> bool {
-        let mut vet = Vet::new(now, &self.config, &self.me.peer, &self.door, &self.roster);
+        let mut vet = Vet::new(
+            now,
+            &self.config,
+            &self.me.peer,
+            &self.door,
+            &self.roster,
+            self.swim.len(),
+        );
         let read = self
             .swim
             .packet(now, from, bytes, &mut |record| vet.believes(record));
@@ -27,7 +34,14 @@ impl Node {
 
     /// Takes in records that came in another way.
     pub(super) fn learn(&mut self, now: Time, mut records: Vec<Record>) {
-        let mut vet = Vet::new(now, &self.config, &self.me.peer, &self.door, &self.roster);
+        let mut vet = Vet::new(
+            now,
+            &self.config,
+            &self.me.peer,
+            &self.door,
+            &self.roster,
+            self.swim.len(),
+        );
         records.retain(|record| vet.believes(record));
         let doubts = vet.doubts;
         self.swim.learn(now, records);

@@ -1,14 +1,18 @@
 //! The way of a datagram: envelope, door, message. One function for each step.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use super::Node;
-use crate::door::{Pass, Uptime};
+use super::upkeep::SECOND;
+use super::vet::HEARD;
+use crate::check::Hint;
+use crate::door::{CONTACTS_MAX, Pass, Uptime};
 use crate::message::{Beacon, Cause, Hello, Message, Verdict};
 use crate::roster::Serves;
 use crate::swim::Record;
 use crate::wire::{self, Head};
-use crate::{DownReason, Refusal, TakenEvidence, Time};
+use crate::{Boot, DownReason, Refusal, TakenEvidence, Time};
 
 impl Node {
     pub(super) fn datagram(&mut self, now: Time, from: SocketAddrV4, bytes: &[u8]) {
@@ -63,7 +67,7 @@ impl Node {
     pub(super) fn beacon(&mut self, now: Time, from: SocketAddrV4, about: Beacon) {
         let (ip, boot, run) = (about.peer.ip(), about.peer.boot, about.peer.run);
         if let Some(admitted) = self.door.admitted_mut(ip) {
-            let was = std::time::Duration::from_millis(about.uptime_ms);
+            let was = Duration::from_millis(about.uptime_ms);
             admitted.uptime = Uptime { was, at: now };
             admitted.nonce = about.nonce;
         }
@@ -72,9 +76,8 @@ impl Node {
             revision: about.revision,
         };
         if !self.roster.is_up(ip, boot) {
-            if super::vet::has_room(&self.roster, ip)
-                && self.roster.get(ip).is_none_or(|e| e.peer.boot != boot)
-            {
+            let other_run = self.roster.get(ip).map(|entry| entry.peer.boot != boot);
+            if other_run.unwrap_or(self.swim.len() < CONTACTS_MAX) {
                 self.swim.learn(now, vec![Record::alive(about.peer)]);
                 self.heed_swim(now, false);
             }
@@ -105,24 +108,18 @@ impl Node {
     fn verdict(&mut self, now: Time, verdict: Verdict) {
         let Verdict { ip, boot, why } = verdict;
         if ip == self.me.peer.ip() {
-            if boot == self.me.peer.boot && self.hellos.take(now, 1, super::upkeep::SECOND) {
+            if boot == self.me.peer.boot && self.hellos.take(now, 1, SECOND) {
                 self.announce(now);
             }
-        } else if why != Cause::Left && self.door.heard(now, ip, boot, super::vet::HEARD) {
-            self.doubt(now, ip, Some(boot), crate::check::Hint::Hearsay);
+        } else if why != Cause::Left && self.door.heard(now, ip, boot, HEARD) {
+            self.doubt(now, ip, Some(boot), Hint::Hearsay);
         } else {
             self.declare(now, ip, boot, why.into(), false);
         }
     }
 
     /// A node says that a machine uses a name that was in use.
-    pub(super) fn taken(
-        &mut self,
-        head: &Head,
-        ip: std::net::Ipv4Addr,
-        boot: crate::Boot,
-        echo: u64,
-    ) {
+    pub(super) fn taken(&mut self, head: &Head, ip: Ipv4Addr, boot: Boot, echo: u64) {
         let me = &self.me.peer;
         if (ip, boot) == (me.ip(), me.boot) && self.nonces.accepts(echo) {
             self.name_taken(TakenEvidence::Witness(head.source));

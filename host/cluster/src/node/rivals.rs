@@ -4,9 +4,12 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use rand::RngExt;
+
 use super::Node;
 use super::receive::speaks_for;
-use crate::door::{Pass, Rival};
+use super::upkeep::SECOND;
+use crate::door::{HOLD, Pass, Rival};
 use crate::message::{Beacon, Hello, Message};
 use crate::wire::Head;
 use crate::{Boot, Refusal, TakenEvidence, Time};
@@ -81,7 +84,7 @@ impl Node {
     }
 
     fn may_be_there(&self, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.roster.is_up(ip, boot) && self.door.heard(now, ip, boot, crate::door::HOLD)
+        self.roster.is_up(ip, boot) && self.door.heard(now, ip, boot, HOLD)
     }
 
     fn admit(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello) {
@@ -92,7 +95,6 @@ impl Node {
     }
 
     pub(super) fn patience(&mut self) -> Duration {
-        use rand::RngExt;
         PATIENCE + Duration::from_millis(self.rng.random_range(0..PATIENCE_MORE))
     }
 
@@ -166,7 +168,7 @@ impl Node {
         // would give a datagram to the own IP back to this node.
         self.refuse(now, from, Refusal::Stale);
         if let Some(contact) = self.door.contact(now, head.source)
-            && contact.hellos.take(now, 2, super::upkeep::SECOND / 2)
+            && contact.hellos.take(now, 2, SECOND / 2)
         {
             let hello = Hello {
                 echo: about.nonce,

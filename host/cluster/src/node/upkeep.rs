@@ -230,7 +230,7 @@ impl Node {
     }
 
     /// All that this node knows.
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         let mut records = self.swim.records();
         records.push(Record::alive(self.me.peer.clone()));
         let known = |record: Record| {

@@ -20,6 +20,8 @@ pub(super) struct Vet<'a> {
     me: &'a Peer,
     door: &'a Door,
     roster: &'a Roster,
+    /// How many more nodes may become known.
+    room: usize,
     /// The runs that were called down but were heard just now.
     pub(super) doubts: Vec<(Ipv4Addr, Boot)>,
 }
@@ -31,13 +33,16 @@ impl<'a> Vet<'a> {
         me: &'a Peer,
         door: &'a Door,
         roster: &'a Roster,
+        known: usize,
     ) -> Self {
+        let room = CONTACTS_MAX.saturating_sub(known);
         Self {
             now,
             config,
             me,
             door,
             roster,
+            room,
             doubts: Vec::new(),
         }
     }
@@ -52,8 +57,14 @@ impl<'a> Vet<'a> {
         if !self.config.allows(ip) {
             return false;
         }
+        if self.roster.get(ip).is_none() {
+            if self.room == 0 {
+                return false;
+            }
+            self.room -= 1;
+        }
         match record.down_reason() {
-            None => has_room(self.roster, ip) && !self.second_run(&record.peer),
+            None => !self.second_run(&record.peer),
             // Only the node itself says so, and it says it once.
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
@@ -77,9 +88,4 @@ impl<'a> Vet<'a> {
                 && self.roster.is_up(peer.ip(), first.boot)
         })
     }
-}
-
-/// Whether there is room in the roster for this node.
-pub(super) fn has_room(roster: &Roster, ip: Ipv4Addr) -> bool {
-    roster.len() < CONTACTS_MAX || roster.get(ip).is_some()
 }

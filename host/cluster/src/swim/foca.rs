@@ -231,6 +231,10 @@ impl Swim for FocaSwim {
         self.foca.iter_membership_state().map(record).collect()
     }
 
+    fn len(&self) -> usize {
+        self.foca.iter_membership_state().len()
+    }
+
     fn known(&self, ip: Ipv4Addr) -> Option<Known> {
         let member = self
             .foca

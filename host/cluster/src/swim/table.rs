@@ -79,6 +79,10 @@ impl Swim for TableSwim {
         self.records.values().cloned().collect()
     }
 
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
     fn known(&self, ip: Ipv4Addr) -> Option<Known> {
         let record = self.records.get(&ip)?;
         Some(Known {

@@ -1,0 +1,458 @@
+//! One node, told by hand what a peer with the right cookie sends.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::{Beacon, Cause, Hello, Known, Verdict};
+use crate::swim::{Record, TableSwim};
+use crate::{Cidr, DownReason, NodeName, TakenEvidence};
+
+/// A node, and what the test knows of it.
+struct Bench {
+    node: Node,
+    now: Time,
+}
+
+/// Another node, played by the test.
+struct Puppet {
+    peer: Peer,
+    sequence: u64,
+}
+
+const ME: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 2);
+
+fn keys() -> Keys {
+    Keys::from_master(&[7; 32])
+}
+
+impl Bench {
+    fn new() -> Self {
+        let config = Config {
+            name: NodeName::new("example", ME).expect("a name"),
+            http: SocketAddrV4::new(ME, 8080),
+            cluster_port: 8383,
+            broadcast: Some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 10, 255), 8383)),
+            subnet: Cidr::new(ME, 24).expect("a range"),
+            allow: Vec::new(),
+            join: Vec::new(),
+            boot_stored: None,
+            wall_ms: 1000,
+        };
+        let now = Time::ZERO;
+        let table = |_, _| -> Box<dyn Swim> { Box::<TableSwim>::default() };
+        let node = Node::with_engine(config, &keys(), now, 1, table);
+        Self { node, now }
+    }
+
+    /// Lets time pass, timers included.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.node.next_timer().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.node.handle(self.now, 0, Input::Timer);
+        }
+        self.now = end;
+    }
+
+    fn hear(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        self.node
+            .handle(self.now, 0, Input::Datagram { from, bytes });
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.node.poll_effect()).collect()
+    }
+
+    fn lists(&mut self, puppet: &Puppet) -> bool {
+        self.pass(VIEWS_APART);
+        self.node.view().member(&puppet.peer.name).is_some()
+    }
+
+    /// The messages sent to this address, or broadcast.
+    fn sent(&mut self, to: Ipv4Addr) -> Vec<String> {
+        let all = self
+            .effects()
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Send { to, bytes } => Some((*to.ip(), bytes)),
+                Effect::Broadcast { bytes } => Some((to, bytes)),
+                _ => None,
+            });
+        all.filter(|(ip, _)| *ip == to)
+            .map(|(_, bytes)| {
+                let (_, payload) = wire::open(&keys(), |_| true, to, ME, &bytes).expect("ours");
+                format!("{:?}", Message::read(payload).expect("readable"))
+            })
+            .collect()
+    }
+}
+
+impl Puppet {
+    fn new(last: u8, boot: u64) -> Self {
+        let ip = Ipv4Addr::new(10, 10, 10, last);
+        let peer = Peer {
+            name: NodeName::new("puppet", ip).expect("a name"),
+            port: 8383,
+            http: SocketAddrV4::new(ip, 8080),
+            boot: Boot::from_number(boot),
+            run: boot,
+        };
+        Self { peer, sequence: 0 }
+    }
+
+    fn about(&self) -> Beacon {
+        Beacon {
+            peer: self.peer.clone(),
+            uptime_ms: 0,
+            release: None,
+            revision: 0,
+            state_hash: 0,
+            nonce: 77,
+        }
+    }
+
+    fn say(&mut self, bench: &mut Bench, message: &Message<'_>) {
+        self.sequence += 1;
+        let head = Head {
+            source: self.peer.ip(),
+            receiver: Some(ME),
+            boot: self.peer.boot,
+            sequence: self.sequence,
+        };
+        let bytes = wire::seal(&keys(), &head, message).expect("it fits");
+        bench.hear(self.peer.address(), &bytes);
+    }
+
+    fn hello(&mut self, bench: &mut Bench, echo: u64, known: Option<Known>) {
+        let hello = Hello {
+            about: self.about(),
+            echo,
+            want_echo: false,
+            known,
+        };
+        self.say(bench, &Message::Hello(hello));
+    }
+
+    /// Proves itself, and is let in.
+    fn join(&mut self, bench: &mut Bench) {
+        let nonce = bench.node.nonces.current();
+        self.hello(bench, nonce, None);
+        assert!(bench.lists(self));
+        bench.effects();
+    }
+
+    fn ip(&self) -> Ipv4Addr {
+        self.peer.ip()
+    }
+}
+
+fn downs(effects: &[Effect]) -> Vec<DownReason> {
+    let reason = |effect: &Effect| match effect {
+        Effect::Down { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    effects.iter().filter_map(reason).collect()
+}
+
+#[test]
+fn a_node_can_be_handed_to_a_thread() {
+    fn check<T: Send>() {}
+    check::<Node>();
+}
+
+#[test]
+fn the_boot_number_is_stored_before_anything_is_sent_under_it() {
+    let mut bench = Bench::new();
+    let mut puppet = Puppet::new(3, 5);
+    bench.pass(Duration::from_millis(10));
+    puppet.join(&mut bench);
+    let nonce = bench.node.nonces.current();
+    let known = Known {
+        boot: Boot::from_number(9_000),
+        down: false,
+    };
+    puppet.hello(&mut bench, nonce, Some(known));
+    assert_eq!(bench.node.boot(), Boot::from_number(9_001));
+    let mut stored = Boot::from_number(1000);
+    for effect in bench.effects() {
+        match effect {
+            Effect::StoreBoot(boot) => stored = boot,
+            Effect::Send { bytes, .. } | Effect::Broadcast { bytes } => {
+                let (head, _) =
+                    wire::open(&keys(), |_| true, puppet.ip(), ME, &bytes).expect("ours");
+                assert_eq!(head.boot, stored);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(stored, Boot::from_number(9_001));
+}
+
+#[test]
+fn nothing_of_a_node_on_probation_reaches_membership() {
+    let mut bench = Bench::new();
+    let (mut known, mut stranger) = (Puppet::new(3, 5), Puppet::new(4, 5));
+    known.join(&mut bench);
+    let third = Puppet::new(9, 1);
+    let gossip = vec![Record::alive(third.peer.clone())];
+    let gossip = postcard::to_allocvec(&gossip).expect("it can be written");
+    let accused = Verdict {
+        ip: known.ip(),
+        boot: known.peer.boot,
+        why: Cause::Failed,
+    };
+    bench.pass(Duration::from_secs(3));
+    let before = bench.node.counters().probation;
+    let about = stranger.about();
+    stranger.say(&mut bench, &Message::Beacon(about));
+    stranger.say(&mut bench, &Message::Swim(&gossip));
+    stranger.say(&mut bench, &Message::Verdict(accused));
+    let peer = stranger.peer.name.clone();
+    let bytes = bench.node.state().write().expect("it can be written");
+    bench.node.handle(
+        bench.now,
+        0,
+        Input::SyncRequest {
+            peer,
+            bytes: &bytes,
+        },
+    );
+    assert!(!bench.lists(&stranger) && !bench.lists(&third) && bench.lists(&known));
+    assert!(
+        !bench
+            .effects()
+            .iter()
+            .any(|e| matches!(e, Effect::SyncReply { .. }))
+    );
+    assert_eq!(bench.node.counters().probation - before, 3);
+    // Let in, it is believed.
+    stranger.join(&mut bench);
+    stranger.say(&mut bench, &Message::Swim(&gossip));
+    stranger.say(&mut bench, &Message::Verdict(accused));
+    assert!(bench.lists(&third) && !bench.lists(&known));
+}
+
+#[test]
+fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
+    let mut bench = Bench::new();
+    let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
+    accused.join(&mut bench);
+    judge.join(&mut bench);
+    let verdict = Verdict {
+        ip: accused.ip(),
+        boot: accused.peer.boot,
+        why: Cause::Failed,
+    };
+    let record = vec![Record::down(accused.peer.clone(), DownReason::Failed)];
+    let gossip = postcard::to_allocvec(&record).expect("it can be written");
+    for message in [Message::Verdict(verdict), Message::Swim(&gossip)] {
+        judge.say(&mut bench, &message);
+        let sent = bench.sent(accused.ip());
+        assert!(
+            sent.iter().any(|message| message.starts_with("Probe")),
+            "{sent:?}"
+        );
+        assert!(bench.lists(&accused));
+        accused.say(&mut bench, &Message::Ack);
+    }
+    bench.pass(Duration::from_millis(500));
+    assert!(bench.lists(&accused), "it answered");
+    judge.say(&mut bench, &Message::Verdict(verdict));
+    bench.pass(Duration::from_millis(300));
+    assert!(!bench.lists(&accused), "it did not answer");
+}
+
+#[test]
+fn a_verdict_about_who_was_not_heard_lately_is_believed() {
+    let mut bench = Bench::new();
+    let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
+    accused.join(&mut bench);
+    judge.join(&mut bench);
+    bench.pass(Duration::from_millis(1001));
+    bench.effects();
+    let verdict = Verdict {
+        ip: accused.ip(),
+        boot: accused.peer.boot,
+        why: Cause::Refused,
+    };
+    judge.say(&mut bench, &Message::Verdict(verdict));
+    assert_eq!(downs(&bench.effects()), [DownReason::Refused]);
+}
+
+#[test]
+fn a_verdict_about_another_run_changes_nothing() {
+    let mut bench = Bench::new();
+    let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
+    accused.join(&mut bench);
+    judge.join(&mut bench);
+    bench.pass(Duration::from_millis(1001));
+    for boot in [4, 6] {
+        let boot = Boot::from_number(boot);
+        let verdict = Verdict {
+            ip: accused.ip(),
+            boot,
+            why: Cause::Failed,
+        };
+        judge.say(&mut bench, &Message::Verdict(verdict));
+    }
+    bench.pass(Duration::from_millis(300));
+    assert!(bench.lists(&accused));
+}
+
+#[test]
+fn a_higher_boot_number_counts_only_under_a_nonce_of_ours() {
+    let mut bench = Bench::new();
+    let mut puppet = Puppet::new(3, 5);
+    puppet.join(&mut bench);
+    let mine = bench.node.boot();
+    let known = Known {
+        boot: Boot::from_number(9_000),
+        down: false,
+    };
+    let nonce = bench.node.nonces.current();
+    puppet.hello(&mut bench, nonce ^ 1, Some(known));
+    assert_eq!(bench.node.boot(), mine);
+    puppet.hello(
+        &mut bench,
+        nonce,
+        Some(Known {
+            boot: mine,
+            down: true,
+        }),
+    );
+    assert_eq!(bench.node.boot(), mine.next(), "told that this run is down");
+    puppet.hello(
+        &mut bench,
+        nonce,
+        Some(Known {
+            boot: mine,
+            down: true,
+        }),
+    );
+    assert_eq!(bench.node.boot(), mine.next(), "told of the run before");
+}
+
+#[test]
+fn a_node_that_is_overtaken_three_times_in_a_minute_ends() {
+    for (apart, ends) in [(10, true), (40, false)] {
+        let mut bench = Bench::new();
+        let mut puppet = Puppet::new(3, 5);
+        puppet.join(&mut bench);
+        for _ in 0..3 {
+            let nonce = bench.node.nonces.current();
+            let known = Known {
+                boot: bench.node.boot().next(),
+                down: false,
+            };
+            puppet.hello(&mut bench, nonce, Some(known));
+            bench.pass(Duration::from_secs(apart));
+        }
+        let taken = bench.effects().iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::NameTaken {
+                    evidence: TakenEvidence::Overtaken
+                }
+            )
+        });
+        assert_eq!(taken, ends, "{apart} s apart");
+        assert_eq!(bench.node.next_timer().is_none(), ends);
+    }
+}
+
+#[test]
+fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of_ours() {
+    let mut bench = Bench::new();
+    let mut puppet = Puppet::new(3, 5);
+    puppet.join(&mut bench);
+    let (boot, echo) = (bench.node.boot(), bench.node.nonces.current());
+    puppet.say(
+        &mut bench,
+        &Message::Taken {
+            ip: ME,
+            boot: boot.next(),
+            echo,
+        },
+    );
+    puppet.say(
+        &mut bench,
+        &Message::Taken {
+            ip: ME,
+            boot,
+            echo: echo ^ 1,
+        },
+    );
+    puppet.say(
+        &mut bench,
+        &Message::Taken {
+            ip: puppet_ip(),
+            boot,
+            echo,
+        },
+    );
+    assert!(bench.node.next_timer().is_some());
+    puppet.say(&mut bench, &Message::Taken { ip: ME, boot, echo });
+    assert!(bench.effects().iter().any(|effect| {
+        matches!(effect, Effect::NameTaken { evidence: TakenEvidence::Witness(ip) } if *ip == puppet_ip())
+    }));
+    assert!(bench.node.next_timer().is_none());
+}
+
+fn puppet_ip() -> Ipv4Addr {
+    Ipv4Addr::new(10, 10, 10, 3)
+}
+
+#[test]
+fn a_node_that_has_ended_still_says_that_it_departed() {
+    let mut bench = Bench::new();
+    bench.effects();
+    bench.node.handle(bench.now, 0, Input::Leave);
+    bench.pass(Duration::from_secs(1));
+    let departed = |effects: Vec<Effect>| {
+        effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Departed))
+            .count()
+    };
+    assert_eq!(departed(bench.effects()), 1);
+    bench.node.handle(bench.now, 0, Input::Leave);
+    assert_eq!(departed(bench.effects()), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn whatever_a_member_sends_nothing_panics(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..30),
+    ) {
+        let mut bench = Bench::new();
+        bench.node.swim =
+            Box::new(FocaSwim::new(bench.node.me.peer.clone(), StdRng::seed_from_u64(1)));
+        let mut puppet = Puppet::new(3, 5);
+        puppet.join(&mut bench);
+        for payload in payloads {
+            puppet.say(&mut bench, &Message::Swim(&payload));
+            let name = puppet.peer.name.clone();
+            bench.node.handle(bench.now, 0, Input::SyncRequest { peer: name, bytes: &payload });
+            // The same bytes as a message of their own.
+            puppet.sequence += 1;
+            let head = Head {
+                source: puppet.ip(),
+                receiver: None,
+                boot: puppet.peer.boot,
+                sequence: puppet.sequence,
+            };
+            let mut frame = wire::seal(&keys(), &head, &Message::Leave).expect("it fits").to_vec();
+            frame.truncate(frame.len() - 17);
+            frame.extend_from_slice(&payload);
+            frame.extend_from_slice(&keys().tag(&frame));
+            bench.hear(puppet.peer.address(), &frame);
+            bench.pass(Duration::from_millis(30));
+            bench.effects();
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! How the network works: what is sent reaches the others after a while, or
+//! does not, and what a node wants is carried out.
+
+use std::cmp::Reverse;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::{Effect, Input, Node};
+use rand::RngExt;
+
+use super::{BUFFER, Entry, Event, Lan, PORT, Queued, Taped, WALL_MS, ms};
+
+impl Lan {
+    pub(super) fn step(&mut self) {
+        if let Some(Reverse(Queued {
+            at, machine, event, ..
+        })) = self.queue.pop()
+        {
+            self.now = at;
+            self.deliver(machine, event);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, machine: usize, event: Event) {
+        let its = &mut self.machines[machine];
+        if let Some(buffer) = &mut its.frozen {
+            if buffer.len() < BUFFER {
+                buffer.push(event);
+            }
+            return;
+        }
+        match event {
+            Event::Timer { life } if life == its.life => {
+                its.timer = None;
+                let due = its.node.as_ref().and_then(Node::next_timer);
+                if due.is_some_and(|due| due <= self.now) {
+                    self.give(machine, Input::Timer);
+                } else {
+                    self.settle(machine);
+                }
+            }
+            Event::Timer { .. } => {}
+            Event::Datagram { from, bytes } => {
+                if its.node.is_none() {
+                    self.report_closed(machine, *from.ip());
+                } else if !its.deaf {
+                    self.give(
+                        machine,
+                        Input::Datagram {
+                            from,
+                            bytes: &bytes,
+                        },
+                    );
+                }
+            }
+            Event::Unreachable { ip } => self.give(machine, Input::Unreachable { ip }),
+            Event::SyncRequest { from, bytes } => {
+                let peer = self.machines[from].name.clone();
+                self.give(
+                    machine,
+                    Input::SyncRequest {
+                        peer,
+                        bytes: &bytes,
+                    },
+                );
+            }
+            Event::SyncReply { from, bytes } => {
+                let peer = self.machines[from].name.clone();
+                self.give(
+                    machine,
+                    Input::SyncReply {
+                        peer,
+                        bytes: &bytes,
+                    },
+                );
+            }
+        }
+    }
+
+    /// The machine says that nobody listens. (Also in answer to a broadcast,
+    /// where a real one is silent: it only ever hears one as a frozen process's.)
+    fn report_closed(&mut self, machine: usize, to: Ipv4Addr) {
+        let ip = self.machines[machine].name.ip();
+        let sender = self
+            .at_address
+            .get(&to)
+            .and_then(|all| all.first())
+            .copied();
+        if let Some(sender) = sender
+            && self.hints
+            && self.hears(machine, sender)
+        {
+            self.post(
+                sender,
+                Duration::from_micros(200),
+                Event::Unreachable { ip },
+            );
+        }
+    }
+
+    /// Carries out what a node wants.
+    pub(super) fn settle(&mut self, machine: usize) {
+        while let Some(effect) = self.machines[machine]
+            .node
+            .as_mut()
+            .and_then(Node::poll_effect)
+        {
+            match effect {
+                Effect::Send { to, bytes } => self.transmit(machine, Some(to), bytes),
+                Effect::Broadcast { bytes } => self.transmit(machine, None, bytes),
+                Effect::Sync { with, bytes, .. } => {
+                    if let Some(to) = self.reach(*with.ip()) {
+                        self.control(
+                            machine,
+                            to,
+                            Event::SyncRequest {
+                                from: machine,
+                                bytes,
+                            },
+                        );
+                    }
+                }
+                Effect::SyncReply { peer, bytes } => {
+                    if let Some(to) = self.reach(peer.ip()) {
+                        self.control(
+                            machine,
+                            to,
+                            Event::SyncReply {
+                                from: machine,
+                                bytes,
+                            },
+                        );
+                    }
+                }
+                // What the view was is not kept: a thousand nodes would keep
+                // a million of them.
+                Effect::View(_) => self.report(machine, Effect::View(Default::default())),
+                effect => {
+                    if let Effect::StoreBoot(boot) = effect {
+                        self.machines[machine].disk = Some(boot);
+                    }
+                    let ends = matches!(effect, Effect::NameTaken { .. } | Effect::Departed);
+                    self.report(machine, effect);
+                    if ends {
+                        self.machines[machine].node = None;
+                        self.machines[machine].life += 1;
+                    }
+                }
+            }
+        }
+        let its = &mut self.machines[machine];
+        if let Some(due) = its.node.as_ref().and_then(Node::next_timer)
+            && its.timer.is_none_or(|armed| due < armed)
+        {
+            its.timer = Some(due);
+            let (life, wait) = (its.life, due.since(self.now));
+            self.post(machine, wait, Event::Timer { life });
+        }
+    }
+
+    fn report(&mut self, machine: usize, effect: Effect) {
+        self.log.push(Entry {
+            at: self.now,
+            machine,
+            effect,
+        });
+    }
+
+    fn transmit(&mut self, machine: usize, to: Option<SocketAddrV4>, bytes: Bytes) {
+        self.sent.0 += 1;
+        self.sent.1 += bytes.len() as u64;
+        let from = SocketAddrV4::new(self.machines[machine].name.ip(), PORT);
+        if let Some(tape) = &mut self.tape {
+            tape.push(Taped {
+                from,
+                bytes: bytes.clone(),
+            });
+        }
+        match to {
+            Some(to) => {
+                if let Some(receiver) = self.reach(*to.ip()) {
+                    self.carry(machine, receiver, from, bytes);
+                }
+            }
+            None => {
+                for receiver in 0..self.machines.len() {
+                    if self.machines[receiver].node.is_some() {
+                        self.carry(machine, receiver, from, bytes.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn carry(&mut self, sender: usize, receiver: usize, from: SocketAddrV4, bytes: Bytes) {
+        let martian = sender != receiver && self.machines[receiver].name.ip() == *from.ip();
+        let lost = self.loss > 0.0 && self.rng.random_bool(self.loss);
+        if lost || martian && self.drop_martians || !self.hears(sender, receiver) {
+            return;
+        }
+        let micros = self.rng.random_range(self.latency.clone());
+        self.post(
+            receiver,
+            Duration::from_micros(micros),
+            Event::Datagram { from, bytes },
+        );
+    }
+
+    fn control(&mut self, sender: usize, receiver: usize, event: Event) {
+        if self.control && self.hears(sender, receiver) {
+            self.post(receiver, ms(2), event);
+        }
+    }
+
+    pub(super) fn hears(&self, sender: usize, receiver: usize) -> bool {
+        let (one, other) = (&self.machines[sender], &self.machines[receiver]);
+        sender == receiver || one.linked && other.linked && one.part == other.part
+    }
+
+    fn reach(&self, ip: Ipv4Addr) -> Option<usize> {
+        let all = self.at_address.get(&ip)?;
+        self.arp.get(&ip).or(all.first()).copied()
+    }
+
+    pub(super) fn post(&mut self, machine: usize, wait: Duration, event: Event) {
+        self.order += 1;
+        let queued = Queued {
+            at: self.now + wait,
+            order: self.order,
+            machine,
+            event,
+        };
+        self.queue.push(Reverse(queued));
+    }
+
+    pub(super) fn wall_ms(&self, machine: usize) -> u64 {
+        let elapsed = self.now.since_start().as_millis() as u64;
+        (WALL_MS + elapsed).saturating_add_signed(self.machines[machine].clock_off)
+    }
+}

@@ -1,0 +1,193 @@
+//! The table that `cargo xtask lab` prints: what the seed took for each event,
+//! what this project has set itself, and what it takes.
+
+mod measure;
+
+use crate::programs::Programs;
+use anyhow::{Result, ensure};
+use std::fmt;
+use std::path::PathBuf;
+
+pub use measure::GROUPS;
+
+/// What is measured, and how often.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The programs.
+    pub programs: Programs,
+    /// A bare server to compare with: `host/examples/bare.rs`.
+    pub bare: PathBuf,
+    /// How often each event is measured.
+    pub rounds: u32,
+    /// Only rows whose name contains this.
+    pub only: String,
+}
+
+/// Rows that one measurement fills together.
+#[derive(Debug)]
+pub struct Group {
+    /// The rows, in the order in which the measurement returns their values.
+    pub rows: &'static [Row],
+    /// Measures once: one value for each row.
+    pub measure: fn(&Plan) -> Result<Vec<f64>>,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The event.
+    pub event: &'static str,
+    /// What the seed takes.
+    pub seed: &'static str,
+    /// What this project may take.
+    pub target: Target,
+}
+
+/// What a row is measured in, and what it has to reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// At most so many seconds.
+    Seconds(f64),
+    /// At most so many bytes.
+    Bytes(f64),
+    /// At most so many.
+    Count(f64),
+    /// At least this share.
+    Share(f64),
+}
+
+impl Target {
+    /// Whether the value reaches it.
+    pub fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::Seconds(most) | Self::Bytes(most) | Self::Count(most) => value <= most,
+            Self::Share(least) => value >= least,
+        }
+    }
+
+    /// The worse of two values.
+    fn worse(self, one: f64, other: f64) -> f64 {
+        if matches!(self, Self::Share(_)) {
+            one.min(other)
+        } else {
+            one.max(other)
+        }
+    }
+
+    /// The value in this unit.
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Seconds(_) if value < 1.0 => format!("{:.1} ms", value * 1000.0),
+            Self::Seconds(_) => format!("{value:.2} s"),
+            Self::Bytes(_) if value.abs() < 1_048_576.0 => format!("{:.1} KiB", value / 1024.0),
+            Self::Bytes(_) => format!("{:.1} MiB", value / 1_048_576.0),
+            Self::Count(_) => format!("{value:.0}"),
+            Self::Share(_) => format!("{value:.2}"),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Share(least) => write!(formatter, ">= {}", self.show(least)),
+            Self::Seconds(most) | Self::Bytes(most) | Self::Count(most) => {
+                write!(formatter, "<= {}", self.show(most))
+            }
+        }
+    }
+}
+
+/// Measure, and print the table row by row as it fills.
+///
+/// # Errors
+///
+/// If a row could not be measured; the others are all the same. A target that
+/// is missed is no error, since it may be the machine's.
+pub fn print(plan: &Plan) -> Result<()> {
+    println!(
+        "{:<46} {:>15} {:>13} {:>11} {:>11}  met",
+        "event", "seed", "target", "p50", "worst"
+    );
+    let (mut missed, mut failed) = (0, 0);
+    for group in GROUPS {
+        if !group.rows.iter().any(|row| row.event.contains(&plan.only)) {
+            continue;
+        }
+        match repeat(plan, group) {
+            Ok(rounds) => {
+                for (at, row) in group.rows.iter().enumerate() {
+                    let values = rounds.iter().filter_map(|values| values.get(at).copied());
+                    missed += u32::from(!print_row(row, values.collect()));
+                }
+            }
+            Err(error) => {
+                for row in group.rows {
+                    let target = row.target.to_string();
+                    println!(
+                        "{:<46} {:>15} {target:>13} not measured",
+                        row.event, row.seed
+                    );
+                    failed += 1;
+                }
+                eprintln!("lab: {error:#}");
+            }
+        }
+    }
+    println!("{missed} of these miss their target on this machine");
+    ensure!(
+        failed == 0,
+        "{failed} rows could not be measured; the reasons are above"
+    );
+    Ok(())
+}
+
+fn repeat(plan: &Plan, group: &Group) -> Result<Vec<Vec<f64>>> {
+    (0..plan.rounds.max(1))
+        .map(|_| (group.measure)(plan))
+        .collect()
+}
+
+/// Returns whether the target was met by the typical value.
+fn print_row(row: &Row, mut values: Vec<f64>) -> bool {
+    values.sort_by(f64::total_cmp);
+    let Some(typical) = values.get(values.len() / 2).copied() else {
+        return false;
+    };
+    let worst = values
+        .iter()
+        .fold(typical, |worst, value| row.target.worse(worst, *value));
+    let met = match (row.target.is_met_by(typical), row.target.is_met_by(worst)) {
+        (true, true) => "yes",
+        (true, false) => "typically",
+        (false, _) => "no",
+    };
+    println!(
+        "{:<46} {:>15} {:>13} {:>11} {:>11}  {met}",
+        row.event,
+        row.seed,
+        row.target.to_string(),
+        row.target.show(typical),
+        row.target.show(worst)
+    );
+    met != "no"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    #[test]
+    fn a_share_is_met_from_below_and_a_time_from_above() {
+        assert!(Target::Share(0.45).is_met_by(0.5) && !Target::Share(0.45).is_met_by(0.4));
+        assert!(Target::Seconds(0.3).is_met_by(0.02) && !Target::Seconds(0.3).is_met_by(3.0));
+    }
+
+    #[test]
+    fn values_are_shown_in_the_unit_a_person_would_use() {
+        assert_eq!(Target::Seconds(1.0).show(0.0203), "20.3 ms");
+        assert_eq!(Target::Seconds(1.0).show(2.345), "2.35 s");
+        assert_eq!(Target::Bytes(1.0).show(4096.0), "4.0 KiB");
+        assert_eq!(Target::Share(0.45).to_string(), ">= 0.45");
+    }
+}

@@ -1,0 +1,334 @@
+//! A LAN: a switch, and machines 10.10.10.2, .3, … on it. Everything is inside
+//! network namespaces, so nothing of it touches the real network.
+
+use crate::client::{self, Answer, Sse};
+use crate::netns::{Netns, remove_stale};
+use crate::process::Launch;
+use crate::programs::Programs;
+use crate::skip;
+use anyhow::{Context, Result};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Tells the LANs of one process apart.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// One LAN at a time: its tests measure time, and share few cores.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The machine's end of its cable.
+const CABLE: &str = "eth0";
+
+/// A switch and the machines on it.
+#[derive(Debug)]
+pub struct Lan {
+    machines: Vec<Machine>,
+    switch: Netns,
+    programs: Programs,
+    data: PathBuf,
+    // Last, so that the next LAN begins when all of this one is gone.
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// One machine: a namespace with the address 10.10.10.N.
+#[derive(Debug)]
+pub struct Machine {
+    number: u8,
+    netns: Netns,
+    data: PathBuf,
+}
+
+impl Lan {
+    /// A LAN of so many machines, 10.10.10.2 and up; none if this machine
+    /// cannot have one, which is said loudly.
+    ///
+    /// # Panics
+    ///
+    /// In CI, if it cannot have one.
+    pub fn or_skip(programs: Programs, machines: u8) -> Option<Self> {
+        if let Some(why) = skip::lan_obstacle() {
+            skip::skip(&why);
+            return None;
+        }
+        match Self::new(programs, machines) {
+            Ok(lan) => Some(lan),
+            Err(error) => {
+                skip::skip(&format!(
+                    "no LAN of network namespaces can be made: {error:#}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// A LAN of so many machines, 10.10.10.2 and up.
+    ///
+    /// # Errors
+    ///
+    /// If the namespaces cannot be made.
+    pub fn new(programs: Programs, machines: u8) -> Result<Self> {
+        // A test that failed while it had its turn has not spoilt ours.
+        let turn = TURN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        remove_stale()?;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let data = std::env::temp_dir().join(format!("ace-lab-{}-{id}", std::process::id()));
+        std::fs::create_dir(&data).with_context(|| format!("cannot make {}", data.display()))?;
+        let switch = Netns::new(&format!("{id}-switch"))?;
+        switch.ip(&["link", "add", "bridge", "type", "bridge"])?;
+        switch.ip(&["link", "set", "bridge", "up"])?;
+        let mut lan = Self {
+            machines: Vec::new(),
+            switch,
+            programs,
+            data,
+            _turn: turn,
+        };
+        for number in (2..).take(machines.into()) {
+            lan.machines.push(Machine {
+                number,
+                netns: Netns::new(&format!("{id}-{number}"))?,
+                data: lan.data.join(number.to_string()),
+            });
+            lan.plug_in(number)?;
+        }
+        Ok(lan)
+    }
+
+    /// The machine 10.10.10.N.
+    ///
+    /// # Panics
+    ///
+    /// If the LAN has no such machine: the test is wrong.
+    pub fn machine(&self, number: u8) -> &Machine {
+        let machine = self
+            .machines
+            .iter()
+            .find(|machine| machine.number == number);
+        machine.unwrap_or_else(|| panic!("this LAN has no machine 10.10.10.{number}"))
+    }
+
+    /// All of its machines.
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
+    }
+
+    /// The programs under test.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// A folder for what only this LAN needs; gone with it.
+    pub fn scratch(&self) -> &Path {
+        &self.data
+    }
+
+    /// A node on machine N that serves the guest, as the README starts it.
+    pub fn host(&self, number: u8) -> Launch {
+        let machine = self.machine(number);
+        Launch::new(self.programs.host())
+            .in_netns(machine.netns.name())
+            .arg("--name")
+            .arg(machine.node_name())
+            .arg("--app")
+            .arg(self.programs.app())
+            .arg("--data-dir")
+            .arg(machine.data_dir())
+            .env("HOST_COOKIE", "a cookie of the laboratory")
+    }
+
+    /// Pull the cable of machine N. It loses its carrier.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn cut(&self, number: u8) -> Result<()> {
+        self.switch.ip(&["link", "set", &port(number), "down"])
+    }
+
+    /// Plug the cable of machine N in again.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn mend(&self, number: u8) -> Result<()> {
+        self.switch.ip(&["link", "set", &port(number), "up"])
+    }
+
+    /// Let the switch pass broadcasts to machine N, or lose them all. Whatever
+    /// is sent to the machine alone arrives: the others are told its hardware
+    /// address, since the question for it would be a broadcast.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn pass_broadcasts_to(&self, number: u8, pass: bool) -> Result<()> {
+        let (ip, mac) = (self.machine(number).ip().to_string(), mac(number));
+        for other in self.machines.iter().filter(|other| other.number != number) {
+            other.netns.ip(&[
+                "neighbour",
+                "replace",
+                &ip,
+                "lladdr",
+                &mac,
+                "nud",
+                "permanent",
+                "dev",
+                CABLE,
+            ])?;
+        }
+        let pass = if pass { "on" } else { "off" };
+        self.switch.ip(&[
+            "link",
+            "set",
+            &port(number),
+            "type",
+            "bridge_slave",
+            "bcast_flood",
+            pass,
+        ])
+    }
+
+    /// Give machine N its cable and its address.
+    fn plug_in(&self, number: u8) -> Result<()> {
+        let machine = self.machine(number);
+        let port = port(number);
+        self.switch.ip(&[
+            "link",
+            "add",
+            &port,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            CABLE,
+            "netns",
+            machine.netns.name(),
+        ])?;
+        self.switch
+            .ip(&["link", "set", &port, "master", "bridge", "up"])?;
+        machine
+            .netns
+            .ip(&["link", "set", CABLE, "address", &mac(number)])?;
+        machine.give_address(machine.ip())?;
+        machine.link_up()
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.data) {
+            eprintln!("lab: cannot remove {}: {error}", self.data.display());
+        }
+    }
+}
+
+/// The switch's end of the cable of machine N.
+fn port(number: u8) -> String {
+    format!("port{number}")
+}
+
+/// The hardware address of machine N.
+fn mac(number: u8) -> String {
+    format!("02:00:0a:0a:0a:{number:02x}")
+}
+
+impl Machine {
+    /// N of 10.10.10.N.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// 10.10.10.N.
+    pub fn ip(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 10, 10, self.number)
+    }
+
+    /// `example@10.10.10.N`.
+    pub fn node_name(&self) -> String {
+        format!("example@{}", self.ip())
+    }
+
+    /// Where the node of this machine serves the app.
+    pub fn url(&self) -> String {
+        format!("http://{}:8080", self.ip())
+    }
+
+    /// Where the node of this machine keeps its data.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// The namespace.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Give its network card one more address.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn give_address(&self, ip: Ipv4Addr) -> Result<()> {
+        let address = format!("{ip}/24");
+        self.netns.ip(&[
+            "address",
+            "add",
+            &address,
+            "broadcast",
+            "10.10.10.255",
+            "dev",
+            CABLE,
+        ])
+    }
+
+    /// Take an address away from its network card.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn take_address(&self, ip: Ipv4Addr) -> Result<()> {
+        self.netns
+            .ip(&["address", "delete", &format!("{ip}/24"), "dev", CABLE])
+    }
+
+    /// Take its network card down: nothing can be sent, there is no route.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn link_down(&self) -> Result<()> {
+        self.netns.ip(&["link", "set", CABLE, "down"])
+    }
+
+    /// Bring its network card up.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn link_up(&self) -> Result<()> {
+        self.netns.ip(&["link", "set", CABLE, "up"])
+    }
+
+    /// GET the URL from this machine.
+    ///
+    /// # Errors
+    ///
+    /// If there is no whole answer within the bound.
+    pub fn get(&self, url: &str, bound: Duration) -> Result<Answer> {
+        self.netns.run(|| client::get(url, bound))
+    }
+
+    /// Follow the server-sent events at the URL from this machine.
+    ///
+    /// # Errors
+    ///
+    /// If the stream does not open within the bound.
+    pub fn follow(&self, url: &str, bound: Duration) -> Result<Sse> {
+        self.netns.run(|| Sse::open(url, bound))
+    }
+}

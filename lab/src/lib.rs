@@ -1,0 +1,45 @@
+//! A laboratory for real nodes: Linux network namespaces joined by a bridge,
+//! `host` processes in them, and clients that look at them from outside.
+//!
+//! The integration tests of the host and `cargo xtask lab` both use it, so what
+//! is measured is what is tested. Read in this order:
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`netns`] | one network namespace |
+//! | [`lan`] | a bridge and some machines on it, whose cables can be pulled |
+//! | [`process`] | a running program: its lines, its signals, its end |
+//! | [`client`] | HTTP requests and server-sent events from any machine |
+//! | [`wire`] | capturing and forging datagrams |
+//! | [`cluster`] | nodes that are up, and what each of them lists |
+//! | [`events`] | what can happen to them, each as one function |
+//! | [`load`] | many streams, many requests |
+//! | [`targets`] | how fast they have to be |
+//! | [`browser`] | headless Chromium on one of the machines |
+//! | [`readme`] | the README's line, run to the letter |
+//! | [`figures`] | the table that `cargo xtask lab` prints |
+//!
+//! Everything awaits events under a bound that the caller names; nothing sleeps
+//! in the hope that something has happened meanwhile. All that is made is
+//! removed on drop, and what a killed run left behind by the next one.
+
+pub mod browser;
+pub mod client;
+pub mod cluster;
+pub mod events;
+pub mod figures;
+pub mod lan;
+pub mod load;
+pub mod netns;
+pub mod process;
+pub mod programs;
+pub mod readme;
+pub mod skip;
+pub mod targets;
+pub mod wire;
+
+pub use client::{Answer, Sse};
+pub use cluster::Cluster;
+pub use lan::{Lan, Machine};
+pub use process::{Launch, Process};
+pub use programs::Programs;

@@ -1,0 +1,168 @@
+//! One network namespace: made, entered, removed.
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::{self, JoinHandle};
+
+/// All names begin so; then comes the id of the process that made them.
+const PREFIX: &str = "ace-lab-";
+
+/// Where `ip netns` keeps them.
+const DIR: &str = "/run/netns";
+
+/// A network namespace of our own, removed on drop.
+#[derive(Debug)]
+pub struct Netns {
+    name: String,
+}
+
+impl Netns {
+    /// Make one. `label` tells it from the others of this process.
+    ///
+    /// # Errors
+    ///
+    /// If `ip netns` fails, e.g. without root.
+    pub fn new(label: &str) -> Result<Self> {
+        let name = format!("{PREFIX}{}-{label}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        let netns = Self { name };
+        netns.ip(&["link", "set", "lo", "up"])?;
+        Ok(netns)
+    }
+
+    /// Its name, as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Run `ip` on it.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails: with what it said.
+    pub fn ip(&self, args: &[&str]) -> Result<()> {
+        let mut all = vec!["-n", &self.name];
+        all.extend(args);
+        ip(&all)
+    }
+
+    /// Move the calling thread into it, for good.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn enter(&self) -> Result<()> {
+        let path = Path::new(DIR).join(&self.name);
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("cannot enter {}", self.name))
+    }
+
+    /// Run `work` in it, on a thread that is gone afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, or that the namespace cannot be entered.
+    ///
+    /// # Panics
+    ///
+    /// If `work` does.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                self.enter()?;
+                work()
+            });
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Run `work` in it on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the namespace cannot be entered.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<JoinHandle<T>> {
+        self.run(|| {
+            // A new thread starts in the namespace of the one that makes it.
+            Ok(thread::spawn(work))
+        })
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.name) {
+            eprintln!("lab: {error:#}");
+        }
+    }
+}
+
+/// Remove what processes that are gone have left behind: their namespaces, and
+/// whatever still runs in those.
+///
+/// # Errors
+///
+/// If `ip` fails.
+pub fn remove_stale() -> Result<()> {
+    let Ok(entries) = Path::new(DIR).read_dir() else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let maker = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        let Some(maker) = maker.and_then(|pid| pid.parse::<u32>().ok()) else {
+            continue;
+        };
+        if !PathBuf::from(format!("/proc/{maker}")).exists() {
+            remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Remove the namespace, and end what still runs in it: a namespace lives on,
+/// unseen, as long as a process does.
+fn remove(name: &str) -> Result<()> {
+    for pid in output(&["netns", "pids", name])?.lines() {
+        let pid = pid
+            .trim()
+            .parse()
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        // The laboratory's own threads are in there as well, and end by
+        // themselves.
+        if let Some(pid) = pid.filter(|pid| *pid != rustix::process::getpid()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    ip(&["netns", "delete", name])
+}
+
+/// Run `ip`.
+fn ip(args: &[&str]) -> Result<()> {
+    output(args).map(drop)
+}
+
+fn output(args: &[&str]) -> Result<String> {
+    let output = Command::new("ip")
+        .args(args)
+        .output()
+        .context("cannot start `ip`")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`ip {}` failed: {}", args.join(" "), said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
