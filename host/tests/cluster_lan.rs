@@ -40,7 +40,10 @@ fn every_page_links_to_every_node() -> Result<()> {
         // What the links promise: from another machine too.
         let other = lan.machine(if machine.number() == 2 { 3 } else { 2 });
         let seen = other.get(&machine.url(), ANSWER)?.text();
-        ensure!(seen.contains(&format!("node: {}", machine.node_name())), "{seen}");
+        ensure!(
+            seen.contains(&format!("node: {}", machine.node_name())),
+            "{seen}"
+        );
     }
     drop(cluster);
     Ok(())
