@@ -15,7 +15,7 @@ use crate::exchange::{OutletBody, PlainBody};
 pub struct Body {
     source: Source,
     /// Dropped with the body, when all of it has gone.
-    open: Option<Open>,
+    _open: Option<Open>,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,10 @@ enum Source {
 
 impl From<Source> for Body {
     fn from(source: Source) -> Body {
-        Body { source, open: None }
+        Body {
+            source,
+            _open: None,
+        }
     }
 }
 
@@ -51,7 +54,7 @@ impl Body {
     /// The same body, that keeps its request open.
     pub(super) fn holding(self, open: Open) -> Body {
         Body {
-            open: Some(open),
+            _open: Some(open),
             ..self
         }
     }
