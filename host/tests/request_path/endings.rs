@@ -79,8 +79,8 @@ async fn a_node_that_stops_takes_no_new_connections_and_closes_idle_ones() {
     // Accepted before what follows it.
     assert_eq!(fetch(Protocol::H1, address, "/ok").await.text(), "ok");
     node.stop();
-    assert_eq!(idle.to_the_end().await, b"");
-    assert_eq!(silent.to_the_end().await, b"");
+    assert_eq!(idle.read_to_end().await, b"");
+    assert_eq!(silent.read_to_end().await, b"");
     node.stopped().await;
     let refused = tokio::net::TcpStream::connect(address).await;
     assert_eq!(

@@ -21,7 +21,7 @@ async fn answer(bytes: &str, serves_on: bool) -> u16 {
         assert_eq!(raw.response().await.body, "ok", "after {bytes:?}");
         return said.status;
     }
-    let all = String::from_utf8(raw.to_the_end().await).expect("a response is text");
+    let all = String::from_utf8(raw.read_to_end().await).expect("a response is text");
     // Whatever was sent, others are served.
     let mut other = Raw::connect(node.address).await;
     other.send(OK).await;
@@ -237,7 +237,7 @@ async fn a_body_cannot_smuggle_a_second_request() {
     .await;
     // Refused, or read as chunks with the connection closed after it; never
     // both answered on a connection that goes on.
-    let all = String::from_utf8(raw.to_the_end().await).expect("responses are text");
+    let all = String::from_utf8(raw.read_to_end().await).expect("responses are text");
     assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{all}");
 }
 
@@ -327,7 +327,7 @@ fn impatient() -> Setup {
 #[tokio::test]
 async fn a_connection_that_sends_nothing_is_closed() {
     let node = Node::with("fixture-misbehave", impatient()).await;
-    assert_eq!(Raw::connect(node.address).await.to_the_end().await, b"");
+    assert_eq!(Raw::connect(node.address).await.read_to_end().await, b"");
 }
 
 #[tokio::test]
@@ -335,7 +335,7 @@ async fn a_connection_that_never_ends_its_head_is_closed() {
     let node = Node::with("fixture-misbehave", impatient()).await;
     let mut raw = Raw::connect(node.address).await;
     raw.send("GET / HTTP/1.1\r\nhost: a\r\nx-").await;
-    raw.to_the_end().await;
+    raw.read_to_end().await;
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ async fn a_connection_that_is_idle_after_a_request_is_closed() {
     let mut raw = Raw::connect(node.address).await;
     raw.send(OK).await;
     assert_eq!(raw.response().await.body, "ok");
-    assert_eq!(raw.to_the_end().await, b"");
+    assert_eq!(raw.read_to_end().await, b"");
 }
 
 #[tokio::test]
@@ -354,7 +354,7 @@ async fn a_stream_on_which_nothing_happens_is_not_idle() {
     // Three times the idle time.
     raw.send("GET /timer/600 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         .await;
-    let all = String::from_utf8(raw.to_the_end().await).expect("a response is text");
+    let all = String::from_utf8(raw.read_to_end().await).expect("a response is text");
     assert!(
         all.contains("timer 7\n") && all.ends_with("0\r\n\r\n"),
         "{all}"

@@ -121,7 +121,7 @@ async fn a_connection_that_greets_and_asks_nothing_is_closed() {
     let mut raw = Raw::connect(node.address).await;
     raw.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await;
-    raw.to_the_end().await;
+    raw.read_to_end().await;
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn garbage_after_the_greeting_closes_the_connection() {
     let mut raw = Raw::connect(node.address).await;
     raw.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthis is no frame at all, whatever the length says")
         .await;
-    raw.to_the_end().await;
+    raw.read_to_end().await;
     let mut other = Client::connect(Protocol::H2, node.address).await;
     assert_eq!(other.get("/ok").await.text(), "ok");
 }

@@ -1,7 +1,7 @@
 //! `wasi:http` components: same listener, same limits.
 
 use crate::support::client::{
-    BOTH, Client, Protocol, Reader, empty, fetch, full, get, request, upload,
+    BOTH, Client, Protocol, Reader, empty, fetch, full, get, is_cut, request, upload, whole,
 };
 use crate::support::components::Limits;
 use crate::support::log::Log;

@@ -79,7 +79,7 @@ impl Raw {
     }
 
     /// Reads until the other end closes.
-    pub(crate) async fn to_the_end(mut self) -> Vec<u8> {
+    pub(crate) async fn read_to_end(mut self) -> Vec<u8> {
         while self.more().await {}
         self.unread
     }
