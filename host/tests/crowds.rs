@@ -212,14 +212,18 @@ fn a_thousand_streams_are_told_of_a_change_and_leave_nothing() {
             drop(streams);
             node.idle().await;
         };
-        // The first round leaves what is kept to be used again.
-        round(1).await;
+        // The first rounds leave what is kept to be used again.
+        for version in [1, 3, 5] {
+            round(version).await;
+        }
         let before = memory_kib("VmRSS");
-        round(3).await;
-        round(5).await;
+        for version in [7, 9, 11] {
+            round(version).await;
+        }
         let grown = memory_kib("VmRSS").saturating_sub(before);
-        println!("2000 streams opened and closed: {grown} KiB more than before");
-        assert!(grown <= SLACK_KIB, "{grown} KiB");
+        println!("3000 streams opened and closed: {grown} KiB more than before");
+        // A stream alone takes more than four of them.
+        assert!(grown <= 3000 * 4, "{grown} KiB");
         node.stop();
         node.stopped().await;
     });
