@@ -21,7 +21,7 @@ use crate::cli::Cli;
 use crate::cluster_view::{Views, short};
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
-use crate::exchange::{Exchanges, ExchangesConfig};
+use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
 use crate::membership::{self, FatalError, Membership};
 
@@ -115,18 +115,26 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         stopping.clone(),
         ExchangesConfig {
             config: config.app_config,
-            body_limit: config.body_limit,
+            bodies: BodyLimits {
+                whole: config.body_limit,
+                ..BodyLimits::default()
+            },
         },
     );
     let slot = Arc::new(Slot::new());
     let digest = generation.digest;
     slot.put(Arc::new(generation));
-    let server = Server::new(slot, exchanges.clone(), HttpLimits::default(), stopping);
+    let limits = HttpLimits {
+        connections: start::connections(),
+        ..HttpLimits::default()
+    };
+    let server = Server::new(slot, exchanges.clone(), limits, stopping);
     let listener = start::listen(port, http)?;
     let bound = listener.local_addr().unwrap_or(http);
-    let serving = tokio::spawn(server.clone().run(listener));
-
     let link = start::link_address(bound, &name);
+    start::warn_of_link(link, &name);
+    // From here on clients can connect. They are answered a few milliseconds
+    // later, when there is a view for the app to see.
     let mut membership = Membership::start(membership::Settings {
         name: name.clone(),
         http: link,
@@ -138,6 +146,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         release: Some(digest),
         views: members,
     })?;
+    let serving = tokio::spawn(server.clone().run(listener));
     tracing::info!(
         started_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         "{name} is ready at http://{link}",

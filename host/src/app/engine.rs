@@ -13,10 +13,15 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 
-use crate::contract::{self, CallContext, CallLimits, NodeInfo, ReleaseTag, SlowLane};
+use crate::contract::{self, CallContext, CallLimits, Held, NodeInfo, ReleaseTag, SlowLane};
+use crate::log::Throttle;
 
 /// How many callbacks run at a time, over all generations. More wait.
 const INSTANCES: u32 = 1000;
+/// The same where there is little address space.
+const FEW_INSTANCES: u32 = 64;
+/// Lines of guests' output in the log, a second.
+const GUEST_LINES: u32 = 100;
 /// Core instances, memories and tables that one component may be made of: a
 /// guest, the adapter of its WASI version, and what glues the two.
 const CORE_INSTANCES_EACH: u32 = 8;
@@ -67,6 +72,11 @@ pub struct Runtime {
     pub(crate) limits: CallLimits,
     pub(crate) lane: SlowLane,
     pub(crate) instances: Arc<Semaphore>,
+    /// A `wasi:http` component holds its instance for as long as its request
+    /// lasts: such requests get half of the instances at most.
+    pub(crate) plain_instances: Arc<Semaphore>,
+    /// What guests write goes into the log through this.
+    pub(crate) guest_lines: Throttle,
     pub(crate) node: Arc<NodeInfo>,
     _ticker: Ticker,
 }
@@ -77,7 +87,7 @@ impl Runtime {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
-        let engine = build_engine(&config)?;
+        let (engine, instances) = build_engine(&config)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         Ok(Arc::new(Runtime {
@@ -85,27 +95,22 @@ impl Runtime {
             linker,
             limits: config.limits,
             lane: SlowLane::new(config.workers),
-            instances: Arc::new(Semaphore::new(INSTANCES as usize)),
+            instances: Arc::new(Semaphore::new(instances as usize)),
+            plain_instances: Arc::new(Semaphore::new(instances as usize / 2)),
+            guest_lines: Throttle::per_second(GUEST_LINES),
             node,
             _ticker: ticker,
         }))
     }
 
-    /// A store for one callback of an exchange that holds so many topics and
-    /// timers already.
-    pub(crate) fn store(
-        &self,
-        release: ReleaseTag,
-        topics: usize,
-        timers: usize,
-    ) -> Store<CallContext> {
+    /// A store for one callback of an exchange that holds this already.
+    pub(crate) fn store(&self, release: ReleaseTag, held: Held<'_>) -> Store<CallContext> {
         let context = CallContext::new(
             self.node.clone(),
             release,
             &self.limits,
             self.lane.clone(),
-            topics,
-            timers,
+            held,
         );
         let mut store = Store::new(&self.engine, context);
         store.limiter(CallContext::limiter);
@@ -115,7 +120,8 @@ impl Runtime {
     }
 }
 
-fn build_engine(config: &RuntimeConfig) -> Result<Engine, RuntimeError> {
+/// The engine, and how many instances it has room for.
+fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
     let mut engine = Config::new();
     engine
         .wasm_component_model(true)
@@ -140,17 +146,21 @@ fn build_engine(config: &RuntimeConfig) -> Result<Engine, RuntimeError> {
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
         config.limits.memory,
     )));
-    match Engine::new(&engine) {
-        Ok(engine) => Ok(engine),
-        Err(_) => {
-            engine.memory_reservation(config.limits.memory as u64);
-            engine.memory_guard_size(64 * 1024);
-            let mut pool = pool(config.limits.memory);
-            scale(&mut pool, 64);
-            engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-            Engine::new(&engine).map_err(RuntimeError::Engine)
-        }
-    }
+    let roomy = match Engine::new(&engine) {
+        Ok(engine) => return Ok((engine, INSTANCES)),
+        Err(error) => error,
+    };
+    tracing::warn!(
+        "there is not enough address space for {INSTANCES} instances ({}); going on with {FEW_INSTANCES}, and slower",
+        super::one_line(&roomy),
+    );
+    engine.memory_reservation(config.limits.memory as u64);
+    engine.memory_guard_size(64 * 1024);
+    let mut pool = pool(config.limits.memory);
+    scale(&mut pool, FEW_INSTANCES);
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
+    Ok((engine, FEW_INSTANCES))
 }
 
 fn pool(memory: usize) -> PoolingAllocationConfig {

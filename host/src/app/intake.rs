@@ -123,8 +123,8 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
         path: path.to_owned(),
         size,
     };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    // Looked at before it is opened: to open a pipe would wait for a writer.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(IntakeError::NotAFile {
             path: path.to_owned(),
@@ -133,6 +133,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
     if metadata.len() > MAX_APP {
         return Err(too_large(metadata.len()));
     }
+    let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     // One byte more than allowed, so that a file that grows meanwhile is seen.
     file.take(MAX_APP + 1)

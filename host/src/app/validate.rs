@@ -16,13 +16,14 @@ use super::generation::{SimpleApp, StreamingApp};
 use super::{AppBytes, Generation, Kind, Runtime};
 use crate::cluster_view::short;
 use crate::contract::{
-    CallContext, Metered, ReleaseTag, simple::SimpleAppPre, streaming::StreamingAppPre,
+    CallContext, Held, Metered, ReleaseTag, simple::SimpleAppPre, streaming::StreamingAppPre,
     upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices,
 };
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
 const STREAMING: &str = "ace:raxx/server@";
+const MAILBOX: &str = "ace:raxx/mailbox@";
 const UPGRADE: &str = "ace:raxx/upgrade@";
 const PLAIN: &str = "wasi:http/incoming-handler@";
 
@@ -117,6 +118,18 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
             cause: one_line(&error),
         })?;
     let world = World::of(&name, &exports, &pre)?;
+    let imports_mailbox = component
+        .component_type()
+        .imports(&runtime.engine)
+        .any(|(import, _)| import.starts_with(MAILBOX));
+    if imports_mailbox && !matches!(world, World::Streaming(..)) {
+        return Err(Refusal::Import {
+            app: name,
+            cause: "ace:raxx/mailbox is for apps that export ace:raxx/server, since only their \
+                    exchanges have a mailbox"
+                .to_owned(),
+        });
+    }
 
     let text = digest.to_string();
     let release = ReleaseTag {
@@ -246,7 +259,7 @@ async fn try_out(
         cause: one_line(&error),
     };
 
-    let mut store = runtime.store(release.clone(), 0, 0);
+    let mut store = runtime.store(release.clone(), Held::default());
     let slices = store.data().slices().clone();
     let trial = pin!(async {
         let instance = pre
@@ -254,7 +267,7 @@ async fn try_out(
             .await
             .map_err(|e| start(one_line(&e)))?;
         // A second instance, since only so are the interfaces of a kind loaded.
-        let mut other = runtime.store(release.clone(), 0, 0);
+        let mut other = runtime.store(release.clone(), Held::default());
         match world {
             World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
             World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),

@@ -81,6 +81,15 @@ pub enum Effect {
     },
 }
 
+/// What an exchange holds when a callback of it begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held<'a> {
+    /// The topics that it has subscribed to.
+    pub topics: &'a [Arc<str>],
+    /// How many timers it waits for.
+    pub timers: usize,
+}
+
 /// The data of one store.
 pub struct CallContext {
     node: Arc<NodeInfo>,
@@ -88,8 +97,8 @@ pub struct CallContext {
     view: Option<Arc<::cluster::View>>,
     /// What the callback asked for, in order.
     pub effects: Vec<Effect>,
-    /// Room that the exchange has left: topics and timers.
-    topics_left: usize,
+    /// The topics that the exchange would have if the callback returned now.
+    topics: Vec<Arc<str>>,
     timers_left: usize,
     publishes_left: usize,
     slices: Arc<Slices>,
@@ -102,23 +111,21 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A context for one callback of an exchange that holds so many topics
-    /// and timers already.
+    /// A context for one callback of an exchange that holds this already.
     pub fn new(
         node: Arc<NodeInfo>,
         release: ReleaseTag,
         limits: &CallLimits,
         lane: SlowLane,
-        topics: usize,
-        timers: usize,
+        held: Held<'_>,
     ) -> CallContext {
         CallContext {
             node,
             release,
             view: None,
             effects: Vec::new(),
-            topics_left: MAX_PER_EXCHANGE.saturating_sub(topics),
-            timers_left: MAX_PER_EXCHANGE.saturating_sub(timers),
+            topics: held.topics.to_vec(),
+            timers_left: MAX_PER_EXCHANGE.saturating_sub(held.timers),
             publishes_left: MAX_PER_EXCHANGE,
             slices: Slices::new(limits.cpu, lane),
             memory: MemoryCap::new(limits.memory),
@@ -157,6 +164,11 @@ impl CallContext {
             .clone()
     }
 
+    fn take_back(&mut self, effect: &Effect) -> bool {
+        let at = self.effects.iter().position(|asked| asked == effect);
+        at.map(|at| self.effects.remove(at)).is_some()
+    }
+
     fn checked_topic(topic: &str) -> Result<(), mailbox::Error> {
         if topic.is_empty() || topic.len() > MAX_TOPIC {
             return Err(mailbox::Error::BadTopic);
@@ -193,26 +205,31 @@ impl mailbox::Host for CallContext {
 
     fn subscribe(&mut self, topic: String) -> Result<(), mailbox::Error> {
         Self::checked_topic(&topic)?;
-        if self.topics_left == 0 {
+        let topic: Arc<str> = topic.into();
+        if self.topics.contains(&topic) {
+            return Ok(());
+        }
+        if self.topics.len() >= MAX_PER_EXCHANGE {
             return Err(mailbox::Error::TooMany);
         }
-        self.topics_left -= 1;
-        self.effects.push(Effect::Subscribe(topic.into()));
+        self.topics.push(topic.clone());
+        // Taking back an effect instead of adding its contrary keeps their
+        // number bounded, however often a guest changes its mind.
+        let contrary = Effect::Unsubscribe(topic.clone());
+        if !self.take_back(&contrary) {
+            self.effects.push(Effect::Subscribe(topic));
+        }
         Ok(())
     }
 
     fn unsubscribe(&mut self, topic: String) {
-        // Bounded: at most as many as could have been subscribed to.
-        if Self::checked_topic(&topic).is_ok()
-            && self
-                .effects
-                .iter()
-                .filter(|e| matches!(e, Effect::Unsubscribe(_)))
-                .count()
-                < MAX_PER_EXCHANGE
-        {
-            self.effects.push(Effect::Unsubscribe(topic.into()));
-            self.topics_left = (self.topics_left + 1).min(MAX_PER_EXCHANGE);
+        let Some(at) = self.topics.iter().position(|held| **held == *topic) else {
+            return;
+        };
+        let topic = self.topics.swap_remove(at);
+        let contrary = Effect::Subscribe(topic.clone());
+        if !self.take_back(&contrary) {
+            self.effects.push(Effect::Unsubscribe(topic));
         }
     }
 

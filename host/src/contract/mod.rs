@@ -10,7 +10,7 @@ mod meter;
 mod outbound;
 mod output;
 
-pub use context::{CallContext, CallLimits, Effect, NodeInfo, ReleaseTag};
+pub use context::{CallContext, CallLimits, Effect, Held, NodeInfo, ReleaseTag};
 pub use meter::{Metered, SlowLane, TICK, WallDeadline, on_tick};
 
 /// The most elements that one table of a component has.

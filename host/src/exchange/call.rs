@@ -1,16 +1,17 @@
 //! One call into a component, in a fresh instance, under its limits.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
-use crate::app::{Generation, Kind, Runtime};
+use crate::app::{Generation, Kind};
 use crate::contract::http::{Field, Request};
 use crate::contract::mailbox::Message;
-use crate::contract::{CallContext, Effect, Metered, Step};
+use crate::contract::{CallContext, Effect, Held, Metered, Step};
 
 /// One callback of an exchange.
 pub(super) enum Call {
@@ -51,16 +52,16 @@ pub enum Failure {
     NoInstance(Duration),
 }
 
-/// Calls the component. `topics` and `timers` say how many the exchange holds.
+/// Calls the component. `held` says what the exchange has subscribed to.
 pub(super) async fn call(
     generation: &Generation,
     call: Call,
     state: &[u8],
-    (topics, timers): (usize, usize),
+    held: Held<'_>,
 ) -> Result<Returned, Failure> {
     let runtime = &generation.runtime;
-    let _instance = instance(runtime).await?;
-    let mut store = runtime.store(generation.release.clone(), topics, timers);
+    let _place = free(&runtime.instances, runtime.limits.wall).await?;
+    let mut store = runtime.store(generation.release.clone(), held);
     let slices = store.data().slices().clone();
     let returned = {
         let running = pin!(async {
@@ -138,16 +139,18 @@ where
         .await
 }
 
-/// A place for one instance. One is nearly always free.
-pub(super) async fn instance(runtime: &Runtime) -> Result<OwnedSemaphorePermit, Failure> {
-    let instances: std::sync::Arc<Semaphore> = runtime.instances.clone();
-    if let Ok(permit) = instances.clone().try_acquire_owned() {
-        return Ok(permit);
+/// A place for one instance. One is nearly always free; if not, it is waited
+/// for, for so long.
+pub(super) async fn free(
+    places: &Arc<Semaphore>,
+    wait: Duration,
+) -> Result<OwnedSemaphorePermit, Failure> {
+    if let Ok(place) = places.clone().try_acquire_owned() {
+        return Ok(place);
     }
-    let wall = runtime.limits.wall;
-    match tokio::time::timeout(wall, instances.acquire_owned()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Failure::NoInstance(wall)),
+    match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(Failure::NoInstance(wait)),
     }
 }
 
@@ -173,13 +176,19 @@ pub(super) fn failure(
     }
 }
 
-/// Logs what the guest wrote.
+/// Logs what the guest wrote, as far as the log's limit allows.
 pub(super) fn report_output(store: &Store<CallContext>, generation: &Generation) {
     let output = store.data().output();
     if output.is_empty() {
         return;
     }
     for line in output.lines() {
+        let Some(left_out) = generation.runtime.guest_lines.admit(Instant::now()) else {
+            continue;
+        };
+        if left_out > 0 {
+            tracing::info!("{left_out} more lines of guests were not logged");
+        }
         tracing::info!(release = %generation.release.id, "guest: {line}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is published on topics, on its way to the exchanges that subscribed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -71,7 +71,7 @@ impl Mailbox {
 }
 
 /// Who has subscribed to each topic, by the number of their subscriptions.
-type Subscribers = HashMap<Arc<str>, Vec<(u64, Arc<Mailbox>)>>;
+type Subscribers = HashMap<Arc<str>, BTreeMap<u64, Arc<Mailbox>>>;
 
 /// The topics of a node, and who has subscribed to each.
 #[derive(Debug, Default)]
@@ -99,10 +99,7 @@ impl Topics {
     /// Puts a message into the mailbox of every exchange of this node that has subscribed.
     pub(super) fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
         let mailboxes: Vec<Arc<Mailbox>> = match self.lock().get(&topic) {
-            Some(subscribers) => subscribers
-                .iter()
-                .map(|(_, mailbox)| mailbox.clone())
-                .collect(),
+            Some(subscribers) => subscribers.values().cloned().collect(),
             None => return,
         };
         let message = Arc::new(Published {
@@ -128,9 +125,14 @@ impl Subscriptions {
         }
     }
 
-    /// How many topics are subscribed to.
-    pub(super) fn len(&self) -> usize {
-        self.names.len()
+    /// The topics that are subscribed to.
+    pub(super) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// Whether anything is subscribed to.
+    pub(super) fn any(&self) -> bool {
+        !self.names.is_empty()
     }
 
     /// The mailbox that they fill.
@@ -148,7 +150,7 @@ impl Subscriptions {
             .lock()
             .entry(topic)
             .or_default()
-            .push((self.id, self.mailbox.clone()));
+            .insert(self.id, self.mailbox.clone());
     }
 
     /// Unsubscribes; what waits already stays.
@@ -162,7 +164,7 @@ impl Subscriptions {
     fn forget(&self, topic: &str) {
         let mut topics = self.topics.lock();
         if let Some(subscribers) = topics.get_mut(topic) {
-            subscribers.retain(|(id, _)| *id != self.id);
+            subscribers.remove(&self.id);
             if subscribers.is_empty() {
                 topics.remove(topic);
             }

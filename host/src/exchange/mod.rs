@@ -14,11 +14,12 @@ mod sequence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 
 pub use call::Failure;
 pub use outlet::{Cut, OutletBody};
@@ -31,7 +32,12 @@ use complain::Complaints;
 use mailbox::Topics;
 
 /// How long a `wasi:http` component may go on after its response was sent.
-const AFTER_RESPONSE: std::time::Duration = std::time::Duration::from_secs(30);
+const AFTER_RESPONSE: Duration = Duration::from_secs(30);
+
+/// All whole bodies together have 256 MiB, or one that may be larger by itself,
+/// counted in units of 64 KiB.
+const BODY_UNIT: usize = 64 * 1024;
+const BODY_UNITS: usize = 4096;
 
 /// What all exchanges of a node share.
 pub struct Exchanges {
@@ -42,8 +48,9 @@ pub struct Exchanges {
     stopping: watch::Receiver<bool>,
     /// The state that an exchange starts with.
     config: Bytes,
-    /// The largest whole body of a request, in bytes.
-    body_limit: usize,
+    limits: BodyLimits,
+    /// What is left of the memory for whole bodies, in units of [`BODY_UNIT`].
+    whole_bodies: Semaphore,
     complaints: Complaints,
     live: AtomicUsize,
 }
@@ -53,8 +60,31 @@ pub struct Exchanges {
 pub struct ExchangesConfig {
     /// The app's config: the state that an exchange starts with.
     pub config: Bytes,
-    /// The largest whole body of a request, in bytes.
-    pub body_limit: usize,
+    /// What bodies of requests may be.
+    pub bodies: BodyLimits,
+}
+
+/// What the body of a request may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// The largest whole body, in bytes.
+    pub whole: usize,
+    /// How long a whole body may take to come.
+    pub time: Duration,
+    /// How long a streamed body may pause before its exchange is ended.
+    pub idle: Duration,
+}
+
+impl Default for BodyLimits {
+    /// 8 MiB; a minute each.
+    fn default() -> BodyLimits {
+        let minute = Duration::from_secs(60);
+        BodyLimits {
+            whole: 8 << 20,
+            time: minute,
+            idle: minute,
+        }
+    }
 }
 
 impl Exchanges {
@@ -71,13 +101,14 @@ impl Exchanges {
             topics: Arc::default(),
             stopping,
             config: config.config,
-            body_limit: config.body_limit,
+            limits: config.bodies,
+            whole_bodies: Semaphore::new(BODY_UNITS),
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
         })
     }
 
-    /// How many exchanges go on beyond their first callback now.
+    /// How many exchanges there are now.
     pub fn live(&self) -> usize {
         self.live.load(Relaxed)
     }
@@ -102,9 +133,19 @@ impl Exchanges {
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
-        let whole = match request::whole(body, self.body_limit).await {
+        let limit = self.limits.whole;
+        // Whole bodies are held in memory, so all of them together have a
+        // budget; who comes when it is used up waits for a part of it.
+        let room = request::room(&body, limit)
+            .div_ceil(BODY_UNIT)
+            .min(BODY_UNITS);
+        let room = self.whole_bodies.acquire_many(room as u32);
+        let Ok(Ok(_room)) = tokio::time::timeout(self.limits.time, room).await else {
+            return overloaded();
+        };
+        let whole = match request::whole(body, limit, self.limits.time).await {
             Ok(whole) => whole,
-            Err(refusal) => return refusal.response(self.body_limit),
+            Err(refusal) => return refusal.response(limit),
         };
         let request = head.to_contract(whole);
         self.run(generation, &head, request, None).await
@@ -132,17 +173,9 @@ impl Exchanges {
         request: crate::contract::http::Request,
         body: Option<Incoming>,
     ) -> http::Response<Body> {
-        let (answer, answered) = oneshot::channel();
-        let mut exchange = run::Exchange::new(self, generation, head, answer, body);
-        if exchange.begin(request).await {
-            // Its first callback did not end it: it goes on by itself.
-            tokio::spawn(exchange.go_on());
-        }
-        match answered.await {
-            Ok(response) => response,
-            // The exchange ended before it had sent a head; it has said why.
-            Err(_) => failed(),
-        }
+        run::Exchange::new(self, generation, head, body)
+            .answer(request)
+            .await
     }
 }
 
@@ -154,6 +187,19 @@ fn failed() -> http::Response<Body> {
 /// What a client gets whose request asked for what is not served yet.
 fn not_implemented() -> http::Response<Body> {
     text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
+}
+
+/// What a client gets for whom no instance came free.
+fn overloaded() -> http::Response<Body> {
+    let mut response = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this node is busy; try again in a moment\n",
+    );
+    let soon = http::HeaderValue::from_static("1");
+    response
+        .headers_mut()
+        .insert(http::header::RETRY_AFTER, soon);
+    response
 }
 
 /// Counts an exchange as live until dropped.

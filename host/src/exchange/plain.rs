@@ -3,23 +3,27 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Sleep;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::call::{self, Failure};
-use super::{Cut, Exchanges, Live, failed, headless};
+use super::{Cut, Exchanges, Live, failed, headless, overloaded};
 use crate::app::{Generation, Kind};
-use crate::contract::{CallContext, Metered};
+use crate::contract::{CallContext, Held, Metered};
 use crate::http::{Body, Head};
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -46,7 +50,9 @@ pub(super) async fn serve(
     let to_head = head.method() == Method::HEAD;
     match answer(shared, &generation, head, body, path.clone()).await {
         Ok(response) if to_head => {
-            let (parts, body) = response.into_parts();
+            let (parts, mut body) = response.into_parts();
+            // Its head was the whole answer; the component may finish.
+            body.let_finish();
             let length = http_body::Body::size_hint(&body).exact();
             let length = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH));
             let length = length.and_then(|length| usize::try_from(length).ok());
@@ -55,7 +61,10 @@ pub(super) async fn serve(
         Ok(response) => response.map(Body::plain),
         Err(unanswered) => {
             shared.complaints.about(&generation, &path, &unanswered);
-            failed()
+            match unanswered {
+                Unanswered::Failure(Failure::NoInstance(_)) => overloaded(),
+                _ => failed(),
+            }
         }
     }
 }
@@ -72,22 +81,33 @@ async fn answer(
     };
     let runtime = &generation.runtime;
     let wall = runtime.limits.wall;
-    let instance = call::instance(runtime).await?;
+    let instance = (
+        call::free(&runtime.plain_instances, wall).await?,
+        call::free(&runtime.instances, wall).await?,
+    );
     let (sender, receiver) = oneshot::channel();
+    let failed = Arc::new(AtomicBool::new(false));
     let running = Running {
         shared: shared.clone(),
         generation: generation.clone(),
         path,
+        failed: failed.clone(),
         _instance: instance,
         _live: Live::new(shared),
     };
-    let mut task = tokio::spawn(running.run(pre.clone(), request(head, body), sender));
+    let mut task =
+        tokio::spawn(running.run(pre.clone(), request(head, body, shared.limits.idle), sender));
     let guard = AbortOnDrop(task.abort_handle());
     match tokio::time::timeout(wall, receiver).await {
-        Ok(Ok(Ok(response))) => Ok(response.map(|body| PlainBody {
-            body,
-            task: Some((task, guard)),
-        })),
+        Ok(Ok(Ok(response))) => {
+            let left = promised(&response);
+            Ok(response.map(|body| PlainBody {
+                body,
+                left,
+                failed,
+                task: Some((task, guard)),
+            }))
+        }
         Ok(Ok(Err(error))) => Err(Unanswered::Error(error)),
         // The store went away with the sender: the task says why.
         Ok(Err(_)) => match (&mut task).await {
@@ -99,7 +119,7 @@ async fn answer(
 }
 
 /// A request that `wasi:http` takes: it wants an authority.
-fn request(head: Head, body: Incoming) -> hyper::Request<Incoming> {
+fn request(head: Head, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
     let mut parts = head.into_parts();
     let known = parts
         .headers
@@ -110,7 +130,57 @@ fn request(head: Head, body: Incoming) -> hyper::Request<Incoming> {
             .headers
             .insert(header::HOST, HeaderValue::from_static("localhost"));
     }
+    let body = Upload {
+        body,
+        idle,
+        due: None,
+    };
     hyper::Request::from_parts(parts, body)
+}
+
+/// How many bytes a response promises, if it does.
+fn promised(response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
+    let length = response.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.or_else(|| http_body::Body::size_hint(response.body()).exact())
+}
+
+/// The body of a request, which may not pause for longer than others may.
+struct Upload {
+    body: Incoming,
+    idle: Duration,
+    /// Set up when the body is waited for.
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.due = None;
+            return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
+        }
+        let idle = self.idle;
+        let due = self
+            .due
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        due.as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// What one running request holds.
@@ -118,7 +188,9 @@ struct Running {
     shared: Arc<Exchanges>,
     generation: Arc<Generation>,
     path: Arc<str>,
-    _instance: OwnedSemaphorePermit,
+    /// Tells the body of the response that the component failed.
+    failed: Arc<AtomicBool>,
+    _instance: (OwnedSemaphorePermit, OwnedSemaphorePermit),
     _live: Live,
 }
 
@@ -126,20 +198,22 @@ impl Running {
     async fn run(
         self,
         pre: ProxyPre<CallContext>,
-        request: hyper::Request<Incoming>,
+        request: hyper::Request<Upload>,
         sender: oneshot::Sender<Answer>,
     ) -> Result<(), Failure> {
         let generation = &self.generation;
-        let mut store = generation.runtime.store(generation.release.clone(), 0, 0);
+        let mut store = generation
+            .runtime
+            .store(generation.release.clone(), Held::default());
         let slices = store.data().slices().clone();
-        let answered = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
         let returned = {
             let running = pin!(async {
                 let mut http = store.data_mut().http();
                 let request = http.new_incoming_request(Scheme::Http, request)?;
                 let out = http.new_response_outparam_from_callback(move |answer| {
-                    seen.store(true, std::sync::atomic::Ordering::Relaxed);
+                    seen.store(true, Ordering::Relaxed);
                     // The receiver is gone only if the client is.
                     let _ = sender.send(answer);
                 })?;
@@ -157,8 +231,10 @@ impl Running {
         let Ok(Err(error)) = returned else {
             return Ok(());
         };
+        // Before the store goes, and with it the other end of the body.
+        self.failed.store(true, Ordering::Release);
         let failure = call::failure(generation, store.data(), &error);
-        if answered.load(std::sync::atomic::Ordering::Relaxed) {
+        if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
             self.shared
                 .complaints
@@ -183,6 +259,11 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub struct PlainBody {
     body: HyperOutgoingBody,
+    /// Bytes still to come of those promised.
+    left: Option<u64>,
+    /// Whether the component failed: wasi:http ends its body then as if it
+    /// had been finished.
+    failed: Arc<AtomicBool>,
     task: Option<(JoinHandle<Result<(), Failure>>, AbortOnDrop)>,
 }
 
@@ -196,7 +277,14 @@ impl http_body::Body for PlainBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(|_| Cut);
         if let Poll::Ready(None) = polled {
+            if self.failed.load(Ordering::Acquire) {
+                return Poll::Ready(Some(Err(Cut)));
+            }
             self.let_finish();
+        }
+        if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&polled, self.left) {
+            let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.left = Some(left.saturating_sub(sent));
         }
         polled
     }
@@ -214,11 +302,22 @@ impl PlainBody {
     /// All was sent: what the component still does after its response it may
     /// do, under its limit of processor time and for as long as a callback.
     fn let_finish(&mut self) {
-        if let Some((task, guard)) = self.task.take() {
-            tokio::spawn(async move {
+        // Outside of a runtime nothing runs any more that could finish.
+        if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
+            runtime.spawn(async move {
                 let _guard = guard;
                 let _ = tokio::time::timeout(super::AFTER_RESPONSE, task).await;
             });
+        }
+    }
+}
+
+impl Drop for PlainBody {
+    /// A connection asks for no more than what was promised, and so never sees
+    /// the end of such a body.
+    fn drop(&mut self) {
+        if self.left == Some(0) {
+            self.let_finish();
         }
     }
 }

@@ -10,21 +10,22 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call::{self, Call, Failure, Returned};
 use super::mailbox::{Mailbox, Subscriptions};
 use super::outlet::{HIGH_WATER, Outlet, outlet};
 use super::sequence::{Illegal, Sequence};
-use super::{Exchanges, Live, failed, headless, not_implemented};
+use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
 use crate::app::Generation;
 use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
-use crate::contract::{Effect, Step};
-use crate::http::{Body, Head, IllegalResponse, response};
+use crate::contract::{Effect, Held, Step};
+use crate::http::{Body, Head, IllegalResponse, request::BodyRefusal, response};
 
-/// How long the body of a request may pause before the exchange is ended.
-const BODY_IDLE: Duration = Duration::from_secs(60);
+/// How long a client may leave all of its output unread while so much waits
+/// that callbacks are held back.
+const OUTPUT_STALL: Duration = Duration::from_secs(300);
 
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +58,8 @@ pub(super) struct Exchange {
     is_head: bool,
     state: Bytes,
     sequence: Sequence,
-    /// Where the head goes; none once it has gone.
-    answer: Option<oneshot::Sender<http::Response<Body>>>,
+    /// What becomes of the head.
+    answer: Answer,
     /// Where data goes; none before the head.
     outlet: Option<Outlet>,
     /// Whether the last callback left so much output that no other may run
@@ -66,6 +67,12 @@ pub(super) struct Exchange {
     held_back: bool,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
+    /// Until when a next piece of it must come.
+    body_due: Instant,
+    /// What a client is told whose body broke off.
+    refusal: Option<BodyRefusal>,
+    /// Whether nothing more is to be sent: the last callback runs.
+    is_over: bool,
     views: Option<watch::Receiver<Arc<cluster::View>>>,
     subscriptions: Option<Subscriptions>,
     timers: Vec<(Instant, u64)>,
@@ -79,7 +86,6 @@ impl Exchange {
         shared: &Arc<Exchanges>,
         generation: Arc<Generation>,
         head: &Head,
-        answer: oneshot::Sender<http::Response<Body>>,
         body: Option<Incoming>,
     ) -> Exchange {
         Exchange {
@@ -89,10 +95,13 @@ impl Exchange {
             is_head: head.method() == Method::HEAD,
             state: shared.config.clone(),
             sequence: Sequence::Empty,
-            answer: Some(answer),
+            answer: Answer::Awaited,
             outlet: None,
             held_back: false,
             body,
+            body_due: Instant::now() + shared.limits.idle,
+            refusal: None,
+            is_over: false,
             views: None,
             subscriptions: None,
             timers: Vec::new(),
@@ -101,13 +110,30 @@ impl Exchange {
         }
     }
 
-    /// The first callback. Returns whether the exchange goes on.
-    pub(super) async fn begin(&mut self, request: Request) -> bool {
-        self.callback(Call::Head(request)).await
+    /// Runs the exchange to its head, and what follows it in a task of its own.
+    pub(super) async fn answer(mut self, request: Request) -> http::Response<Body> {
+        let goes_on = self.callback(Call::Head(request)).await;
+        // Nearly always the head is there after the first callback; then it
+        // needs no way back from the task, and mostly there is no task.
+        match (std::mem::replace(&mut self.answer, Answer::Given), goes_on) {
+            (Answer::Ready(response), false) => *response,
+            (Answer::Ready(response), true) => {
+                tokio::spawn(self.go_on());
+                *response
+            }
+            (_, true) => {
+                let (sender, receiver) = oneshot::channel();
+                self.answer = Answer::Sent(sender);
+                tokio::spawn(self.go_on());
+                // The sender is dropped unused only if the node is stopping.
+                receiver.await.unwrap_or_else(|_| failed())
+            }
+            (_, false) => failed(),
+        }
     }
 
     /// The rest of the exchange.
-    pub(super) async fn go_on(mut self) {
+    async fn go_on(mut self) {
         loop {
             match self.next().await {
                 // Boxed, so that a stream that waits does not hold the room
@@ -118,6 +144,12 @@ impl Exchange {
                     }
                 }
                 Ok(None) => {
+                    // Whatever it returns is not sent any more.
+                    self.outlet = None;
+                    if let Some(refusal) = self.refusal.take() {
+                        self.answer.give(refusal.response(self.shared.limits.whole));
+                    }
+                    self.is_over = true;
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));
                     Box::pin(self.callback(closing)).await;
                     return;
@@ -129,10 +161,13 @@ impl Exchange {
 
     /// One callback. Returns whether the exchange goes on after it.
     async fn callback(&mut self, call: Call) -> bool {
-        let held = (
-            self.subscriptions.as_ref().map_or(0, Subscriptions::len),
-            self.timers.len(),
-        );
+        let held = Held {
+            topics: self
+                .subscriptions
+                .as_ref()
+                .map_or(&[][..], Subscriptions::names),
+            timers: self.timers.len(),
+        };
         let ended = match call::call(&self.generation, call, &self.state, held).await {
             Ok(returned) => match self.take(returned) {
                 Ok(()) => return self.sequence != Sequence::Complete,
@@ -148,15 +183,16 @@ impl Exchange {
     /// the client has gone, or its body broke off.
     async fn next(&mut self) -> Result<Option<Call>, Ended> {
         if let (Some(outlet), true) = (&self.outlet, std::mem::take(&mut self.held_back)) {
-            return Ok(match outlet.drained().await {
-                true => Some(Call::Info(Message::Writable)),
-                false => None,
+            // A client that reads nothing for so long is as good as gone.
+            return Ok(match timeout(OUTPUT_STALL, outlet.drained()).await {
+                Ok(true) => Some(Call::Info(Message::Writable)),
+                Ok(false) | Err(_) => None,
             });
         }
-        let can_answer = self.answer.is_none()
+        let can_answer = self.answer.is_given()
             || self.body.is_some()
             || self.views.is_some()
-            || self.subscriptions.is_some()
+            || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
             || !self.timers.is_empty();
         if !can_answer {
             return Err(Ended::Stuck);
@@ -168,7 +204,7 @@ impl Exchange {
             .min_by_key(|(_, (at, _))| *at)
             .map(|(n, (at, _))| (n, *at));
         let call = tokio::select! {
-            () = client_gone(self.outlet.as_ref(), self.answer.as_mut()) => None,
+            () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
                 Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
@@ -183,14 +219,18 @@ impl Exchange {
                 let (_, token) = self.timers.swap_remove(number);
                 Some(Call::Info(Message::Timer(token)))
             }
-            read = read(self.body.as_mut()) => match read {
-                Read::Data(data) => Some(Call::Data(data.into())),
-                Read::End(trailers) => {
+            read = read(self.body.as_mut(), self.body_due) => match read {
+                Ok(Read::Data(data)) => {
+                    self.body_due = Instant::now() + self.shared.limits.idle;
+                    Some(Call::Data(data.into()))
+                }
+                Ok(Read::End(trailers)) => {
                     self.body = None;
                     Some(Call::Tail(response::fields(&trailers)))
                 }
-                Read::Broken => {
+                Err(refusal) => {
                     self.body = None;
+                    self.refusal = Some(refusal);
                     None
                 }
             },
@@ -201,6 +241,13 @@ impl Exchange {
     /// Checks and sends what a callback returned, keeps its state, and puts
     /// its effects into force.
     fn take(&mut self, returned: Returned) -> Result<(), Ended> {
+        if self.is_over {
+            // The client has gone: parts are dropped, effects are not.
+            for effect in returned.effects {
+                self.put_into_force(effect);
+            }
+            return Ok(());
+        }
         match returned.step {
             Step::Done(response) => {
                 self.sequence.done(&response)?;
@@ -287,10 +334,7 @@ impl Exchange {
             // The sequence has refused a WebSocket.
             ResponseBody::None | ResponseBody::Websocket => head,
         };
-        if let Some(answer) = self.answer.take() {
-            // It is refused only if the client has gone; the outlet will tell.
-            let _ = answer.send(response);
-        }
+        self.answer.give(response);
     }
 
     fn put_into_force(&mut self, effect: Effect) {
@@ -331,13 +375,42 @@ impl Exchange {
             .complaints
             .about(&self.generation, &self.path, ended);
         self.outlet = None;
-        if let Some(answer) = self.answer.take() {
-            let response = match ended {
-                Ended::Illegal(Illegal::WebSocket) => not_implemented(),
-                _ => failed(),
-            };
-            let _ = answer.send(response);
-        }
+        self.answer.give(match ended {
+            Ended::Illegal(Illegal::WebSocket) => not_implemented(),
+            Ended::Failure(Failure::NoInstance(_)) => overloaded(),
+            _ => failed(),
+        });
+    }
+}
+
+/// What becomes of the head of a response.
+enum Answer {
+    /// There is none yet; the first callback runs.
+    Awaited,
+    /// The first callback gave it.
+    Ready(Box<http::Response<Body>>),
+    /// It will be sent from the exchange's own task.
+    Sent(oneshot::Sender<http::Response<Body>>),
+    /// The connection has it.
+    Given,
+}
+
+impl Answer {
+    fn is_given(&self) -> bool {
+        matches!(self, Answer::Ready(_) | Answer::Given)
+    }
+
+    /// Gives the head, if it was not given before.
+    fn give(&mut self, response: http::Response<Body>) {
+        *self = match std::mem::replace(self, Answer::Given) {
+            Answer::Awaited => Answer::Ready(Box::new(response)),
+            Answer::Sent(sender) => {
+                // It is refused only if the client has gone; the outlet will tell.
+                let _ = sender.send(response);
+                Answer::Given
+            }
+            given @ (Answer::Ready(_) | Answer::Given) => given,
+        };
     }
 }
 
@@ -346,14 +419,11 @@ async fn never<T>() -> T {
     std::future::pending().await
 }
 
-async fn client_gone(
-    outlet: Option<&Outlet>,
-    answer: Option<&mut oneshot::Sender<http::Response<Body>>>,
-) {
+async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
     match (outlet, answer) {
         (Some(outlet), _) => outlet.gone().await,
-        (None, Some(answer)) => answer.closed().await,
-        (None, None) => never().await,
+        (None, Answer::Sent(sender)) => sender.closed().await,
+        (None, _) => never().await,
     }
 }
 
@@ -395,26 +465,27 @@ async fn due(timer: Option<(usize, Instant)>) -> usize {
     }
 }
 
+/// What was read of the body of a request.
 enum Read {
     Data(Bytes),
     End(HeaderMap),
-    /// The client broke off, sent what is not HTTP, or paused too long.
-    Broken,
 }
 
-async fn read(body: Option<&mut Incoming>) -> Read {
+async fn read(body: Option<&mut Incoming>, due: Instant) -> Result<Read, BodyRefusal> {
     let Some(body) = body else {
         return never().await;
     };
     loop {
-        return match tokio::time::timeout(BODY_IDLE, body.frame()).await {
+        return match timeout_at(due, body.frame()).await {
             Ok(Some(Ok(frame))) => match frame.into_data() {
+                // Empty frames do not count as progress.
                 Ok(data) if data.is_empty() => continue,
-                Ok(data) => Read::Data(data),
-                Err(frame) => Read::End(frame.into_trailers().unwrap_or_default()),
+                Ok(data) => Ok(Read::Data(data)),
+                Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
             },
-            Ok(None) => Read::End(HeaderMap::new()),
-            Ok(Some(Err(_))) | Err(_) => Read::Broken,
+            Ok(None) => Ok(Read::End(HeaderMap::new())),
+            Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
+            Err(_) => Err(BodyRefusal::TooSlow),
         };
     }
 }

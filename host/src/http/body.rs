@@ -7,11 +7,16 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 
+use super::listener::Open;
 use crate::exchange::{OutletBody, PlainBody};
 
 /// The body of a response.
 #[derive(Debug)]
-pub struct Body(Source);
+pub struct Body {
+    source: Source,
+    /// Dropped with the body, when all of it has gone.
+    _open: Option<Open>,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -23,24 +28,41 @@ enum Source {
     Plain(PlainBody),
 }
 
+impl From<Source> for Body {
+    fn from(source: Source) -> Body {
+        Body {
+            source,
+            _open: None,
+        }
+    }
+}
+
 impl Body {
     /// A body that is there already.
     pub fn whole(bytes: Bytes) -> Body {
-        Body(Source::Whole((!bytes.is_empty()).then_some(bytes)))
+        Source::Whole((!bytes.is_empty()).then_some(bytes)).into()
     }
 
     pub(crate) fn stream(body: OutletBody) -> Body {
-        Body(Source::Stream(body))
+        Source::Stream(body).into()
     }
 
     pub(crate) fn plain(body: PlainBody) -> Body {
-        Body(Source::Plain(body))
+        Source::Plain(body).into()
+    }
+
+    /// The same body, that keeps its request open.
+    pub(super) fn holding(self, open: Open) -> Body {
+        Body {
+            _open: Some(open),
+            ..self
+        }
     }
 }
 
 /// No body.
 pub fn empty() -> Body {
-    Body(Source::Whole(None))
+    Source::Whole(None).into()
 }
 
 /// A response of the host's own, in plain text.
@@ -60,7 +82,7 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().source {
             Source::Whole(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Source::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
@@ -68,7 +90,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Whole(whole) => whole.is_none(),
             Source::Stream(body) => body.is_end_stream(),
             Source::Plain(body) => body.is_end_stream(),
@@ -76,7 +98,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Whole(whole) => {
                 SizeHint::with_exact(whole.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -22,9 +22,6 @@ use super::request::Head;
 use crate::app::Slot;
 use crate::exchange::Exchanges;
 
-/// How long a connection may take until its first request, and may be idle
-/// between two.
-const IDLE: Duration = Duration::from_secs(60);
 /// How long a peer may leave what was sent unacknowledged.
 const DEAD_PEER: Duration = Duration::from_secs(60);
 /// How long the accept loop rests when the machine has no room for a connection.
@@ -39,6 +36,9 @@ pub struct HttpLimits {
     pub header_bytes: u32,
     /// HTTP/2 streams of one connection that are open at a time.
     pub streams: u32,
+    /// How long a connection may take until its first request, and may be
+    /// idle between two.
+    pub idle: Duration,
 }
 
 impl Default for HttpLimits {
@@ -47,6 +47,7 @@ impl Default for HttpLimits {
             connections: 16_384,
             header_bytes: 128 * 1024,
             streams: 256,
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -74,16 +75,15 @@ impl Server {
         protocol
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
-            .max_buf_size(limits.header_bytes.max(8192) as usize)
-            .pipeline_flush(true);
+            .header_read_timeout(None)
+            .max_buf_size(limits.header_bytes.max(8192) as usize);
         protocol
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(limits.header_bytes)
-            .keep_alive_interval(IDLE / 3)
-            .keep_alive_timeout(IDLE / 3);
+            .keep_alive_interval(limits.idle / 3)
+            .keep_alive_timeout(limits.idle / 3);
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
         Arc::new(Server {
             slot,
@@ -148,29 +148,30 @@ impl Server {
         _permit: OwnedSemaphorePermit,
     ) {
         tune(&stream);
-        let served = Arc::new(AtomicBool::new(false));
-        let (server, began) = (self.clone(), served.clone());
+        let activity = Arc::new(Activity::default());
+        let (server, seen) = (self.clone(), activity.clone());
         let service = service_fn(move |request| {
-            began.store(true, Relaxed);
+            let open = Open::new(&seen);
             let server = server.clone();
-            async move { Ok::<_, Infallible>(server.dispatch(request, peer).await) }
+            async move {
+                let response = server.dispatch(request, peer).await;
+                Ok::<_, Infallible>(response.map(|body| body.holding(open)))
+            }
         });
         let mut connection = pin!(
             self.protocol
                 .serve_connection(TokioIo::new(stream), service)
         );
         let mut stopping = self.stopping.clone();
-        // A connection that never sends a request is closed; from its first
-        // request on, the protocol keeps its own times.
-        let deadline = tokio::time::sleep(IDLE);
-        tokio::select! {
+        let grace = tokio::select! {
             // Errors here are the client's: it broke off or sent no HTTP.
             _ = connection.as_mut() => return,
-            () = idle(deadline, &served) => return,
-            _ = stopping.wait_for(|stopping| *stopping) => {}
-        }
+            () = activity.idle(self.limits.idle) => self.limits.idle,
+            _ = stopping.wait_for(|stopping| *stopping) => Duration::MAX,
+        };
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        // The node itself keeps the time of its end; it cuts what is left.
+        let _ = tokio::time::timeout(grace, connection).await;
     }
 
     /// One request: to the generation that is current now.
@@ -199,11 +200,45 @@ impl Server {
     }
 }
 
-/// Ends when a connection has had its time and no request came on it.
-async fn idle(deadline: tokio::time::Sleep, served: &AtomicBool) {
-    deadline.await;
-    if served.load(Relaxed) {
-        std::future::pending().await
+/// What happens on one connection: kept by counts and looked at now and then,
+/// since a timer for each request would cost more than the request's parsing.
+#[derive(Debug, Default)]
+struct Activity {
+    begun: AtomicU64,
+    open: AtomicUsize,
+}
+
+impl Activity {
+    /// Ends when for so long, and for at most twice that, no request was open
+    /// and none began; so a client that dribbles a head is closed too.
+    async fn idle(&self, time: Duration) {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(time).await;
+            let begun = self.begun.load(Relaxed);
+            if begun == before && self.open.load(Relaxed) == 0 {
+                return;
+            }
+            before = begun;
+        }
+    }
+}
+
+/// A request that is open until the body of its response has gone.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Activity>);
+
+impl Open {
+    fn new(activity: &Arc<Activity>) -> Open {
+        activity.begun.fetch_add(1, Relaxed);
+        activity.open.fetch_add(1, Relaxed);
+        Open(activity.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
     }
 }
 

@@ -12,8 +12,6 @@ use super::body::{Body, text};
 use super::response::fields;
 use crate::contract::http as contract;
 
-/// How long the whole body of a request may take to come.
-const BODY_TIME: Duration = Duration::from_secs(60);
 /// The most of a path that goes into the log, in bytes.
 const LOGGED_PATH: usize = 200;
 
@@ -127,11 +125,25 @@ impl BodyRefusal {
     }
 }
 
-/// Reads the whole body of a request, up to `limit` bytes.
+/// How many bytes of memory the whole body of a request may take: what its
+/// length says, or else all that it may have.
+pub fn room(body: &Incoming, limit: usize) -> usize {
+    use http_body::Body as _;
+    let promised = body.size_hint().upper();
+    promised
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .map_or(limit, |bytes| bytes.min(limit))
+}
+
+/// Reads the whole body of a request: up to `limit` bytes, within `time`.
 ///
 /// # Errors
 /// See [`BodyRefusal`].
-pub async fn whole(body: Incoming, limit: usize) -> Result<contract::RequestBody, BodyRefusal> {
+pub async fn whole(
+    body: Incoming,
+    limit: usize,
+    time: Duration,
+) -> Result<contract::RequestBody, BodyRefusal> {
     use http_body::Body as _;
     if body.is_end_stream() {
         return Ok(contract::RequestBody::None);
@@ -140,7 +152,7 @@ pub async fn whole(body: Incoming, limit: usize) -> Result<contract::RequestBody
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyRefusal::TooLarge);
     }
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect());
+    let collected = tokio::time::timeout(time, Limited::new(body, limit).collect());
     match collected.await {
         Ok(Ok(collected)) => {
             let bytes: Bytes = collected.to_bytes();

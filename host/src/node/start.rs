@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::http::HttpLimits;
 use crate::net::{self, AddressError, PrivateAddress};
 
 /// The name of a node that was given none.
@@ -218,6 +219,40 @@ pub(super) fn link_address(bound: SocketAddr, name: &NodeName) -> SocketAddrV4 {
     }
 }
 
+/// Says so if other machines cannot follow the link to this node.
+pub(super) fn warn_of_link(link: SocketAddrV4, name: &NodeName) {
+    if link.ip().is_loopback() && !name.ip().is_loopback() {
+        tracing::warn!(
+            "HTTP listens on {link} only: other nodes list this one, but nobody there can reach it; \
+             change --http"
+        );
+    }
+}
+
+/// Raises the limit of open files to what this process may have, and says how
+/// many connections of clients that leaves room for.
+pub(super) fn connections() -> u32 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// Files that are not connections of clients: sockets of the cluster, logs.
+    const OTHER_FILES: u64 = 512;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let most = HttpLimits::default().connections;
+    match files {
+        Some(files) => u32::try_from(files.saturating_sub(OTHER_FILES).max(files / 2))
+            .unwrap_or(most)
+            .clamp(1, most),
+        None => most,
+    }
+}
+
 /// Takes the port of HTTP, without listening yet: a port that is taken is seen
 /// before the work of a start begins, and nobody connects before the app is
 /// there to answer.
@@ -229,7 +264,9 @@ pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
         };
         // A restart need not wait for what is left of old connections.
         socket.set_reuseaddr(true)?;
-        if address.is_ipv4() {
+        if let IpAddr::V4(ip) = address.ip()
+            && net::find(ip).is_ok()
+        {
             // An address of an interface that is down can be bound to, and
             // works as soon as the link does.
             SockRef::from(&socket).set_freebind_v4(true)?;

@@ -1,0 +1,101 @@
+//! Apps that were built against earlier versions of the contract run on this
+//! host. The components are kept as they were; see `tests/kept/README.md`.
+
+use crate::support::client::{BOTH, Client, Protocol, fetch, full, request};
+use crate::support::components::kept;
+use crate::support::node::{NAMES, Node, Setup, view};
+
+#[tokio::test]
+async fn the_guest_of_0_1_0_serves_its_page_and_its_stream() {
+    let node = Node::serve(&kept("guest-0.1.0.wasm"), Setup::default()).await;
+    for protocol in BOTH {
+        node.see(view(1, &NAMES[..2]));
+        let mut client = Client::connect(protocol, node.address).await;
+        let page = client.get("/").await;
+        assert_eq!(page.status, 200);
+        for text in ["Ace Raxx cluster example", "node-list", NAMES[0], NAMES[1]] {
+            assert!(page.text().contains(text), "{text} in the page");
+        }
+        assert_eq!(client.get("/none").await.text(), "not found");
+        let mut reader = client.open("/updates").await;
+        reader
+            .to(&format!("data: [\"{}\", \"{}\"]", NAMES[0], NAMES[1]))
+            .await;
+        node.see(view(2, &NAMES));
+        reader.to(&format!("\"{}\"]", NAMES[2])).await;
+    }
+    node.stop();
+    node.stopped().await;
+}
+
+#[tokio::test]
+async fn a_streaming_app_of_0_1_0_has_the_whole_contract() {
+    let node = Node::serve(&kept("misbehave-0.1.0.wasm"), Setup::default()).await;
+    for protocol in BOTH {
+        let mut client = Client::connect(protocol, node.address).await;
+        assert_eq!(client.get("/ok").await.text(), "ok");
+        assert_eq!(client.get("/panic").await.status, 500);
+    }
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    assert_eq!(
+        client
+            .ask(request("POST", "/echo", full("abc")))
+            .await
+            .text(),
+        "abc"
+    );
+    assert_eq!(
+        client
+            .ask(request("POST", "/upload-count", full("abcd")))
+            .await
+            .text(),
+        "4"
+    );
+    assert_eq!(client.get("/timer").await.text(), "timer 7\n");
+    assert!(client.get("/lag").await.text().starts_with("lagged "));
+    assert_eq!(client.get("/download/1").await.text().len(), 1 << 20);
+    assert!(
+        client
+            .get("/too-many")
+            .await
+            .text()
+            .starts_with("subscribe: too-many after 32\n")
+    );
+    let mut reader = client.open("/topic/kept").await;
+    reader.to(": subscribed\n\n").await;
+    assert_eq!(
+        client
+            .ask(request("POST", "/publish/kept", full("news")))
+            .await
+            .text(),
+        "published"
+    );
+    reader.to("data: news\n\n").await;
+    let mut waiting = client.open("/wait").await;
+    waiting.to("waiting\n").await;
+    assert_eq!(
+        fetch(Protocol::H1, node.address, "/upgrade-ws")
+            .await
+            .status,
+        501
+    );
+    node.stop();
+    assert_eq!(waiting.rest().await.0, "closing shutdown\n");
+}
+
+#[tokio::test]
+async fn the_state_version_that_an_app_of_0_1_0_exports_is_known() {
+    use crate::support::components::{Limits, generation};
+    assert_eq!(
+        generation(Limits::Usual, &kept("misbehave-0.1.0.wasm"))
+            .await
+            .state_version,
+        2
+    );
+    assert_eq!(
+        generation(Limits::Usual, &kept("guest-0.1.0.wasm"))
+            .await
+            .state_version,
+        0
+    );
+}

@@ -1,0 +1,28 @@
+//! The request path in one process: listener, dispatch, exchange, component,
+//! with clients on real sockets. What needs the machine for itself is in
+//! `crowds.rs`.
+//!
+//! - [`bad_guests`]: apps that break a rule
+//! - [`limits`]: apps and clients that use too much
+//! - [`uploads`], [`downloads`]: bodies that come and go in pieces
+//! - [`messages`]: timers, topics, views
+//! - [`endings`]: clients that go, nodes that stop
+//! - [`http1`], [`http2`]: the protocols, well and badly spoken
+//! - [`plain`]: `wasi:http` components
+//! - [`refusals`]: what is no app
+//! - [`kept`]: apps built against earlier versions of the contract
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_guests;
+mod downloads;
+mod endings;
+mod http1;
+mod http2;
+mod kept;
+mod limits;
+mod messages;
+mod plain;
+mod refusals;
+mod uploads;

@@ -1,0 +1,214 @@
+//! What is no app: each is refused in one sentence that names the cause and
+//! the remedy.
+
+use std::path::Path;
+
+use host::app::{MAX_APP, read, validate};
+
+use crate::support::components::{Limits, built, bytes, runtime, written};
+
+/// Has something refused, and returns the sentence.
+async fn refused(limits: Limits, app: Vec<u8>) -> String {
+    let refusal = validate(&runtime(limits), bytes(app)).await;
+    let sentence = refusal.expect_err("it is no app").to_string();
+    assert!(
+        sentence.starts_with("app.wasm "),
+        "it names the file: {sentence}"
+    );
+    assert!(!sentence.contains('\n'), "one line: {sentence}");
+    assert!(
+        sentence.chars().count() < 600,
+        "of bounded length: {sentence}"
+    );
+    sentence
+}
+
+#[track_caller]
+fn says(sentence: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(sentence.contains(part), "{part:?} in: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_webassembly() {
+    let page = b"<!doctype html><title>404</title>".to_vec();
+    let random: Vec<u8> = (0..4096_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    for app in [
+        Vec::new(),
+        page,
+        random,
+        b"\0asm".to_vec(),
+        b"\x7fELF\x02\x01\x01\0".to_vec(),
+    ] {
+        let sentence = refused(Limits::Usual, app).await;
+        says(
+            &sentence,
+            &[
+                "is not WebAssembly",
+                "--app takes a component",
+                "cargo component build",
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_core_module() {
+    let sentence = refused(Limits::Usual, written("core-module.wat")).await;
+    says(
+        &sentence,
+        &["is a core module, not a component", "build it with"],
+    );
+}
+
+#[tokio::test]
+async fn a_component_that_was_cut_off() {
+    let whole = std::fs::read(built("fixture-simple")).expect("it was built");
+    for part in [2, 3, 10] {
+        let sentence = refused(Limits::Usual, whole[..whole.len() / part].to_vec()).await;
+        says(&sentence, &["cannot be compiled", "build it again"]);
+    }
+}
+
+#[tokio::test]
+async fn a_component_with_random_bytes_in_it() {
+    let mut broken = std::fs::read(built("fixture-simple")).expect("it was built");
+    for (at, byte) in broken.iter_mut().enumerate().skip(8).step_by(97) {
+        *byte ^= (at % 255 + 1) as u8;
+    }
+    says(
+        &refused(Limits::Usual, broken).await,
+        &["cannot be compiled", "build it again"],
+    );
+    let noise = b"\0asm\x0d\0\x01\0"
+        .iter()
+        .copied()
+        .chain((0..200).map(|n| n * 37));
+    says(
+        &refused(Limits::Usual, noise.collect()).await,
+        &["cannot be compiled"],
+    );
+}
+
+#[tokio::test]
+async fn a_component_without_a_handler() {
+    let sentence = refused(Limits::Usual, written("no-handler.wat")).await;
+    says(
+        &sentence,
+        &[
+            "has no handler: it exports run",
+            "ace:raxx/server",
+            "wasi:http/incoming-handler",
+        ],
+    );
+    let sentence = refused(Limits::Usual, wat("(component)")).await;
+    says(&sentence, &["has no handler: it exports nothing"]);
+}
+
+#[tokio::test]
+async fn a_component_that_imports_what_no_host_gives() {
+    let sentence = refused(Limits::Usual, written("wants-more.wat")).await;
+    says(
+        &sentence,
+        &[
+            "imports what this host does not give",
+            "test:unknown/thing",
+            "remove the import",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_handler_of_another_type_than_the_contract_says() {
+    let app = wat(r#"(component
+            (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $server (export "handle-head" (func $f)))
+            (export "ace:raxx/server@0.1.0" (instance $server)))"#);
+    let sentence = refused(Limits::Usual, app).await;
+    says(
+        &sentence,
+        &["does not fit the contract", "wit/ of this host's version"],
+    );
+}
+
+/// A component that runs this when it is instantiated.
+fn starts_with(code: &str) -> Vec<u8> {
+    wat(&format!(
+        r#"(component
+            (core module $m
+              (memory 1)
+              (func $start {code})
+              (start $start)
+              (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    ))
+}
+
+fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).expect("the text is WebAssembly")
+}
+
+#[tokio::test]
+async fn a_component_that_traps_at_its_start() {
+    let sentence = refused(Limits::Usual, starts_with("unreachable")).await;
+    says(&sentence, &["does not start", "unreachable"]);
+}
+
+#[tokio::test]
+async fn a_component_that_loops_at_its_start() {
+    let sentence = refused(Limits::Tight, starts_with("(loop br 0)")).await;
+    says(&sentence, &["does not start", "processor time"]);
+}
+
+#[tokio::test]
+async fn a_component_that_wants_more_memory_than_is_allowed() {
+    let app = wat(r#"(component
+            (core module $m (memory 1000) (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#);
+    says(&refused(Limits::Tight, app).await, &["memory"]);
+}
+
+#[test]
+fn a_folder_a_missing_file_and_a_file_that_is_too_large() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sentence = |path: &Path| read(path).expect_err("it is no app").to_string();
+    says(
+        &sentence(folder.path()),
+        &["is not a file", "--app takes a component"],
+    );
+    says(
+        &sentence(&folder.path().join("none.wasm")),
+        &["none.wasm", "No such file"],
+    );
+    let large = folder.path().join("large.wasm");
+    let file = std::fs::File::create(&large).expect("a file");
+    file.set_len(MAX_APP + 1).expect("a length");
+    says(
+        &sentence(&large),
+        &[
+            "large.wasm has 67108865 bytes, more than the 67108864",
+            "release mode",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_refused_app_leaves_the_engine_as_it_was() {
+    refused(Limits::Tight, starts_with("unreachable")).await;
+    let app = read(&built("fixture-simple")).expect("it was built");
+    let generation = validate(&runtime(Limits::Tight), app)
+        .await
+        .expect("it is an app");
+    assert_eq!(generation.kind.name(), "ace:raxx/simple-server");
+}

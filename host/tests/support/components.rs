@@ -1,0 +1,127 @@
+//! Components that tests serve: found where the build put them, compiled once
+//! for all tests of a program.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use host::app::{AppBytes, Generation, Runtime, RuntimeConfig, read, validate};
+use host::cluster_view::Views;
+use host::contract::{CallLimits, NodeInfo};
+use tokio::sync::{OnceCell, watch};
+
+use super::node;
+
+/// What callbacks may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Limits {
+    /// What a node allows if it is told nothing.
+    Usual,
+    /// 0.3 s of processor time, 16 MiB of memory.
+    Tight,
+    /// 0.3 s on the wall.
+    Hurried,
+}
+
+impl Limits {
+    fn calls(self) -> CallLimits {
+        let usual = CallLimits {
+            cpu: Duration::from_secs(10),
+            wall: Duration::from_secs(30),
+            memory: 128 << 20,
+            state: 64 << 10,
+        };
+        let short = Duration::from_millis(300);
+        match self {
+            Limits::Usual => usual,
+            Limits::Tight => CallLimits {
+                cpu: short,
+                memory: 16 << 20,
+                ..usual
+            },
+            Limits::Hurried => CallLimits {
+                wall: short,
+                ..usual
+            },
+        }
+    }
+}
+
+/// The engine with these limits. Each reserves terabytes of addresses, so all
+/// tests share them.
+pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
+    static RUNTIMES: LazyLock<Mutex<HashMap<Limits, Arc<Runtime>>>> = LazyLock::new(Mutex::default);
+    let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = runtimes.entry(limits).or_insert_with(|| {
+        let config = RuntimeConfig {
+            limits: limits.calls(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            code_cache: None,
+        };
+        // The sender may go: this view is what callbacks see for ever.
+        let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
+        let views = Views::new(views, node::name(node::NAMES[0]));
+        Runtime::new(config, Arc::new(NodeInfo { views })).expect("an engine")
+    });
+    runtime.clone()
+}
+
+/// Where `cargo xtask test` puts the component of a package of this workspace.
+pub(crate) fn built(package: &str) -> PathBuf {
+    let host = Path::new(env!("CARGO_BIN_EXE_host"));
+    let target = host.ancestors().nth(2).expect("target/release/host");
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let path = target.join("wasm32-wasip2/debug").join(file);
+    assert!(
+        path.is_file(),
+        "{} is not built; run `cargo xtask test`, or \
+         `cargo build -p {package} --target wasm32-wasip2`",
+        path.display()
+    );
+    path
+}
+
+/// A component that is kept from an earlier version.
+pub(crate) fn kept(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/kept")
+        .join(file)
+}
+
+/// A file of `fixtures/` in text form, as bytes.
+pub(crate) fn written(file: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures")
+        .join(file);
+    wat::parse_file(path).expect("a fixture in text form")
+}
+
+/// Bytes as if they had been read from `app.wasm`.
+pub(crate) fn bytes(bytes: Vec<u8>) -> AppBytes {
+    AppBytes {
+        path: "app.wasm".into(),
+        digest: cluster::Digest::of(&bytes),
+        bytes,
+    }
+}
+
+type Compiled = HashMap<(Limits, PathBuf), Arc<OnceCell<Arc<Generation>>>>;
+
+/// The component in this file, ready to serve.
+pub(crate) async fn generation(limits: Limits, path: &Path) -> Arc<Generation> {
+    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+    let cell = {
+        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        compiled
+            .entry((limits, path.to_owned()))
+            .or_default()
+            .clone()
+    };
+    let compile = async || {
+        let app = read(path).expect("the component can be read");
+        let generation = validate(&runtime(limits), app).await;
+        Arc::new(generation.expect("the component is an app"))
+    };
+    cell.get_or_init(compile).await.clone()
+}
