@@ -22,22 +22,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     let app = guests::release()?;
-    run_command(&mut cargo(&[
-        "build",
-        "--release",
+    // Together, so that what they share is built once.
+    let parts = [
+        "--bins",
+        "--example",
+        "bare",
         "--package",
         "host",
         "--package",
         "lab",
-    ]))?;
-    run_command(&mut cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "host",
-        "--example",
-        "bare",
-    ]))?;
+    ];
+    run_command(cargo(&["build", "--release"]).args(parts))?;
     let mut lab = Command::new(workspace::target().join("release/lab"));
     lab.arg("figures")
         .arg("--host")
