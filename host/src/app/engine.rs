@@ -94,7 +94,7 @@ impl Runtime {
             engine,
             linker,
             limits: config.limits,
-            lane: SlowLane::new(config.workers),
+            lane: SlowLane::beside(config.workers),
             instances: Arc::new(Semaphore::new(instances as usize)),
             plain_instances: Arc::new(Semaphore::new(instances as usize / 2)),
             guest_lines: Throttle::per_second(GUEST_LINES),

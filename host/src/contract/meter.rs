@@ -3,9 +3,8 @@
 //! A guest is interrupted at every epoch tick that it lives to see. Most
 //! callbacks end long before one, and cost nothing here. One that goes on
 //! yields through the reactor, so that sockets are polled between two of its
-//! slices, and from then on needs a place in the slow lane for each slice: so
-//! however many guests spin, at most one of them per worker stands between a
-//! request and its answer.
+//! slices, and from then on needs a place in the slow lane for each slice:
+//! so however many guests spin, one worker is always left to the others.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,14 +23,16 @@ use super::CallContext;
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub const TICK: Duration = Duration::from_millis(5);
 
-/// Places for the slices of guests that run long, one for each worker.
+/// Places for the slices of guests that run long: one less than there are
+/// workers.
 #[derive(Clone, Debug)]
 pub struct SlowLane(Arc<Semaphore>);
 
 impl SlowLane {
-    /// So many slices at a time.
-    pub fn new(places: usize) -> SlowLane {
-        SlowLane(Arc::new(Semaphore::new(places.max(1))))
+    /// A lane that leaves one of so many workers to others; where there is
+    /// only one, guests that run long take turns with the rest.
+    pub fn beside(workers: usize) -> SlowLane {
+        SlowLane(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
     }
 }
 
