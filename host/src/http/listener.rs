@@ -194,9 +194,13 @@ impl Server {
             return response;
         };
         let (parts, body) = request.into_parts();
-        self.exchanges
-            .serve(generation, Head::new(parts, peer), body)
-            .await
+        // Boxed: a connection keeps the room of its service's future for as
+        // long as it lives, and a running callback needs several KiB of it.
+        Box::pin(
+            self.exchanges
+                .serve(generation, Head::new(parts, peer), body),
+        )
+        .await
     }
 }
 
