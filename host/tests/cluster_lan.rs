@@ -212,3 +212,27 @@ fn the_second_machine_with_a_name_ends_and_says_why() -> Result<()> {
     cluster.wait_until_all_list(&[2, 3], HEALED * SLACK)?;
     Ok(())
 }
+
+#[test]
+fn a_node_that_is_told_to_waits_for_its_address() -> Result<()> {
+    let Some(lan) = lan()? else { return Ok(()) };
+    let machine = lan.machine(2);
+    machine.take_address(machine.ip())?;
+    let host = lan.host(2).flag("--wait-address", "60s").spawn()?;
+    host.wait_for_line(&["waiting", "10.10.10.2"], START)?;
+    machine.give_address(machine.ip())?;
+    host.wait_until_ready(START).map(drop)
+}
+
+#[test]
+fn a_node_is_joined_where_no_broadcast_passes() -> Result<()> {
+    let Some(lan) = lan()? else { return Ok(()) };
+    for number in ALL {
+        lan.pass_broadcasts_to(number, false)?;
+    }
+    let mut cluster = Cluster::start(&lan, &[2])?;
+    for number in [3, 4] {
+        cluster.join_as(number, &lan.host(number).flag("--join", "10.10.10.2"))?;
+    }
+    cluster.wait_until_all_list(&ALL, START).map(drop)
+}

@@ -37,8 +37,8 @@ pub enum NameError {
     NotAHost(Ipv4Addr),
     /// The part before the `@` is empty, too long, or has other characters.
     #[error(
-        "`{0}` cannot be used before the @ of a node's name; \
-         use 1 to 63 letters, digits, `-`, `_` and `.`"
+        "`{0}` cannot stand before the @ of a node's name; \
+         1 to 63 letters, digits, `-`, `_` and `.` can, as in example@10.10.10.2"
     )]
     BadName(String),
 }
