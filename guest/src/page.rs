@@ -28,25 +28,28 @@ const SHORT_DIGEST: usize = 12;
 pub fn render(node: &Node, view: &View) -> Response {
     let body = 2048 + TEMPLATE.len() + STYLE.len() + SCRIPT.len() + 512 * view.nodes.len();
     let mut out = String::with_capacity(body);
-    fill(&mut out, TEMPLATE, |out, name| match name {
-        "style" => out.push_str(STYLE),
-        "script" => out.push_str(SCRIPT),
-        "self" => push_escaped(out, &node.name),
-        "release" => push_release(out, node.release.as_ref()),
-        "release-id" => {
-            if let Some(release) = &node.release {
-                push_escaped(out, &release.id);
+    for (before, name) in &PIECES {
+        out.push_str(before);
+        match *name {
+            "style" => out.push_str(STYLE),
+            "script" => out.push_str(SCRIPT),
+            "self" => push_escaped(&mut out, &node.name),
+            "release" => push_release(&mut out, node.release.as_ref()),
+            "release-id" => {
+                if let Some(release) = &node.release {
+                    push_escaped(&mut out, &release.id);
+                }
             }
-        }
-        "count" => raxx::json::push_number(out, view.nodes.len() as u64),
-        "plural" if view.nodes.len() != 1 => out.push('s'),
-        "nodes" => {
-            for member in &view.nodes {
-                push_node(out, member, member.name == node.name);
+            "count" => raxx::json::push_number(&mut out, view.nodes.len() as u64),
+            "plural" if view.nodes.len() != 1 => out.push('s'),
+            "nodes" => {
+                for member in &view.nodes {
+                    push_node(&mut out, member, member.name == node.name);
+                }
             }
+            _ => {}
         }
-        _ => {}
-    });
+    }
     response(200)
         .header("content-type", "text/html; charset=utf-8")
         .header("cache-control", "no-store")
@@ -93,16 +96,49 @@ fn push_release(out: &mut String, release: Option<&Release>) {
     out.push_str("</code>");
 }
 
-/// Copies a template, and at each `{{name}}` what `value` writes for it.
-fn fill(out: &mut String, template: &str, mut value: impl FnMut(&mut String, &str)) {
+/// The template cut at its `{{name}}`s when it is compiled, so that no request
+/// has to look for them: what stands before each, and its name. What follows
+/// the last has no name.
+const PIECES: [(&str, &str); count(TEMPLATE) + 1] = cut(TEMPLATE);
+
+const fn cut<const N: usize>(template: &'static str) -> [(&'static str, &'static str); N] {
+    let mut pieces = [("", ""); N];
     let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        out.push_str(before);
-        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
-        value(out, name);
-        rest = after;
+    let mut piece = 0;
+    while let Some(open) = find(rest, *b"{{") {
+        let (before, after) = rest.split_at(open);
+        let (_, after) = after.split_at(2);
+        let Some(close) = find(after, *b"}}") else {
+            panic!("a {{ of the template is not closed");
+        };
+        let (name, after) = after.split_at(close);
+        pieces[piece] = (before, name);
+        rest = after.split_at(2).1;
+        piece += 1;
     }
-    out.push_str(rest);
+    pieces[piece] = (rest, "");
+    pieces
+}
+
+const fn count(template: &str) -> usize {
+    let (mut found, mut rest) = (0, template);
+    while let Some(at) = find(rest, *b"{{") {
+        rest = rest.split_at(at + 2).1;
+        found += 1;
+    }
+    found
+}
+
+const fn find(text: &str, pair: [u8; 2]) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at + 1 < bytes.len() {
+        if bytes[at] == pair[0] && bytes[at + 1] == pair[1] {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 #[cfg(test)]

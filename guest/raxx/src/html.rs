@@ -14,7 +14,10 @@ pub fn escape(text: &str) -> String {
 /// Escape text as [`escape`] does, onto the end of `out`.
 pub fn push_escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+    // All that is escaped is ASCII, so bytes can be looked at one by one, which
+    // is much faster in a guest than decoding characters.
+    let special = |byte| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'');
+    while let Some(at) = rest.bytes().position(special) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'&' => "&amp;",
