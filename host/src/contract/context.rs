@@ -339,7 +339,61 @@ impl wasmtime::ResourceLimiter for MemoryCap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::mailbox::Host as _;
     use wasmtime::ResourceLimiter as _;
+
+    fn context(held: &[Arc<str>]) -> CallContext {
+        let name = "example@10.10.10.2".parse().unwrap();
+        let views = Views::new(tokio::sync::watch::Sender::default().subscribe(), name);
+        let release = ReleaseTag {
+            id: "r".into(),
+            digest: "d".into(),
+        };
+        let limits = CallLimits {
+            cpu: Duration::from_secs(1),
+            wall: Duration::from_secs(1),
+            memory: 1 << 20,
+            state: 0,
+        };
+        let held = Held {
+            topics: held,
+            timers: 0,
+        };
+        let lane = SlowLane::beside(1);
+        CallContext::new(Arc::new(NodeInfo { views }), release, &limits, lane, held)
+    }
+
+    #[test]
+    fn topics_are_a_set_that_is_never_larger_than_allowed() {
+        let held: Vec<Arc<str>> = (0..MAX_PER_EXCHANGE)
+            .map(|n| n.to_string().into())
+            .collect();
+        let mut context = context(&held);
+        // One that it has already does nothing, and needs no room.
+        assert!(context.subscribe("0".into()).is_ok());
+        // One that it does not have gives no room back.
+        context.unsubscribe("unknown".into());
+        assert!(context.effects.is_empty());
+        let full = context.subscribe("new".into());
+        assert!(matches!(full, Err(mailbox::Error::TooMany)));
+        context.unsubscribe("0".into());
+        assert!(context.subscribe("new".into()).is_ok());
+        let wanted = [
+            Effect::Unsubscribe("0".into()),
+            Effect::Subscribe("new".into()),
+        ];
+        assert_eq!(context.effects, wanted);
+    }
+
+    #[test]
+    fn a_guest_that_changes_its_mind_for_ever_asks_for_nothing() {
+        let mut context = context(&[]);
+        for _ in 0..1000 {
+            assert!(context.subscribe("t".into()).is_ok());
+            context.unsubscribe("t".into());
+        }
+        assert!(context.effects.is_empty());
+    }
 
     #[test]
     fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {

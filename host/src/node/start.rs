@@ -326,6 +326,15 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_another_machine_is_refused_with_the_remedy() {
+        // TEST-NET-3 (RFC 5737): no machine has it.
+        let error = take_port("203.0.113.7:0".parse().unwrap()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("not on this machine"), "{error}");
+        assert!(error.contains("--http"), "{error}");
+    }
+
+    #[test]
     fn a_cookie_is_made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(folder.path()).unwrap();

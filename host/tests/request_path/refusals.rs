@@ -122,6 +122,23 @@ async fn a_component_that_imports_what_no_host_gives() {
 }
 
 #[tokio::test]
+async fn a_mailbox_for_an_app_without_exchanges() {
+    let app = wat(r#"(component
+            (import "ace:raxx/mailbox@0.1.0" (instance
+              (export "subscribe-nodes" (func))))
+            (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#);
+    let sentence = refused(Limits::Usual, app).await;
+    says(
+        &sentence,
+        &["ace:raxx/mailbox is for apps that export ace:raxx/server"],
+    );
+}
+
+#[tokio::test]
 async fn a_handler_of_another_type_than_the_contract_says() {
     let app = wat(r#"(component
             (core module $m (func (export "f")))
