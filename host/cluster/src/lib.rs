@@ -22,6 +22,8 @@ mod pace;
 mod peer;
 mod replay;
 mod roster;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod strange;
 mod swim;
 mod sync;

@@ -2,7 +2,7 @@
 
 use cluster::{Effect, Keys, REFUSALS, Refusal};
 
-use crate::sim::{Lan, PORT, Taped, keys, ms, secs, with_seeds};
+use cluster::sim::{Lan, PORT, Taped, keys, ms, secs, with_seeds};
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

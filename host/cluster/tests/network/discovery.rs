@@ -2,7 +2,7 @@
 
 use cluster::{Digest, Effect, Input, Keys, UpReason};
 
-use crate::sim::{Lan, ms, secs, with_seeds};
+use cluster::sim::{Lan, ms, secs, with_seeds};
 
 #[test]
 fn a_third_node_is_listed_everywhere_within_50_ms() {

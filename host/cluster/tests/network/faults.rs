@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster::{DownReason, Effect, UpReason};
 
-use crate::sim::{Entry, Lan, ms, secs, with_seeds};
+use cluster::sim::{Entry, Lan, ms, secs, with_seeds};
 
 /// A cluster that has been at rest for a while, of a random length.
 fn settled(lan: &mut Lan, count: usize) -> Vec<usize> {

@@ -1,10 +1,9 @@
 //! Whole networks of nodes in virtual time: what nodes see of each other
-//! through losses, cuts, restarts and attacks. `sim` is the network; each of
-//! the other modules is about one kind of event.
+//! through losses, cuts, restarts and attacks. `cluster::sim` is the network; each of
+//! the modules is about one kind of event.
 
 mod attacks;
 mod discovery;
 mod faults;
 mod names;
 mod scale;
-mod sim;

@@ -3,7 +3,7 @@
 
 use cluster::{Boot, Effect, TakenEvidence};
 
-use crate::sim::{Lan, ms, secs, with_seeds};
+use cluster::sim::{Lan, ms, secs, with_seeds};
 
 /// Two nodes and a third machine that takes the name of the second one.
 fn second_machine(lan: &mut Lan) -> ([usize; 3], usize) {

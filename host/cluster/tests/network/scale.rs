@@ -2,7 +2,7 @@
 
 use cluster::Effect;
 
-use crate::sim::{ms, secs, with_seeds};
+use cluster::sim::{ms, secs, with_seeds};
 
 #[test]
 fn fifty_nodes_that_start_together_find_each_other() {

@@ -10,12 +10,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
 use bytes::Bytes;
-use cluster::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-pub(crate) const PORT: u16 = 8383;
+pub const PORT: u16 = 8383;
 
 /// What the socket buffer of a machine holds while its process is frozen.
 const BUFFER: usize = 512;
@@ -24,29 +24,29 @@ const BUFFER: usize = 512;
 const WALL_MS: u64 = 1_700_000_000_000;
 
 /// The network.
-pub(crate) struct Lan {
-    pub(crate) now: Time,
-    pub(crate) machines: Vec<Machine>,
+pub struct Lan {
+    pub now: Time,
+    pub machines: Vec<Machine>,
     /// The share of datagrams that is lost, of each receiver's.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// How long a datagram takes, in microseconds.
-    pub(crate) latency: Range<u64>,
+    pub latency: Range<u64>,
     /// Whether the control channel works.
-    pub(crate) control: bool,
+    pub control: bool,
     /// Whether the ends of processes are noticed: by closed control
     /// connections, and by reports of closed ports.
-    pub(crate) hints: bool,
+    pub hints: bool,
     /// Whether a machine drops datagrams from outside with its own address, as
     /// Linux does unless told otherwise.
-    pub(crate) drop_martians: bool,
+    pub drop_martians: bool,
     /// Which machine gets what is sent to an address that two have.
-    pub(crate) arp: BTreeMap<Ipv4Addr, usize>,
+    pub arp: BTreeMap<Ipv4Addr, usize>,
     /// All that was sent, while recording.
-    pub(crate) tape: Option<Vec<Taped>>,
+    pub tape: Option<Vec<Taped>>,
     /// What nodes reported, oldest first.
-    pub(crate) log: Vec<Entry>,
+    pub log: Vec<Entry>,
     /// How many datagrams and bytes were sent.
-    pub(crate) sent: (u64, u64),
+    pub sent: (u64, u64),
     seed: u64,
     rng: StdRng,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -55,22 +55,22 @@ pub(crate) struct Lan {
 }
 
 /// A machine, and the process on it.
-pub(crate) struct Machine {
-    pub(crate) name: NodeName,
-    pub(crate) node: Option<Node>,
-    pub(crate) keys: Keys,
+pub struct Machine {
+    pub name: NodeName,
+    pub node: Option<Node>,
+    pub keys: Keys,
     /// What survives the process.
-    pub(crate) disk: Option<Boot>,
+    pub disk: Option<Boot>,
     /// How far its wall clock is off, in milliseconds.
-    pub(crate) clock_off: i64,
+    pub clock_off: i64,
     /// Whether its link is up.
-    pub(crate) linked: bool,
+    pub linked: bool,
     /// Machines hear each other if they are in the same part of the network.
-    pub(crate) part: u32,
+    pub part: u32,
     /// Whether it hears anything.
-    pub(crate) deaf: bool,
+    pub deaf: bool,
     /// What it is told at its start, besides the usual.
-    pub(crate) adjust: fn(&mut Config),
+    pub adjust: fn(&mut Config),
     frozen: Option<Vec<Event>>,
     /// Counts its processes: what was meant for an earlier one is dropped.
     life: u32,
@@ -79,16 +79,16 @@ pub(crate) struct Machine {
 
 /// A datagram that was sent.
 #[derive(Clone)]
-pub(crate) struct Taped {
-    pub(crate) from: SocketAddrV4,
-    pub(crate) bytes: Bytes,
+pub struct Taped {
+    pub from: SocketAddrV4,
+    pub bytes: Bytes,
 }
 
 /// Something that a node reported.
-pub(crate) struct Entry {
-    pub(crate) at: Time,
-    pub(crate) machine: usize,
-    pub(crate) effect: Effect,
+pub struct Entry {
+    pub at: Time,
+    pub machine: usize,
+    pub effect: Effect,
 }
 
 #[derive(Clone)]
@@ -128,7 +128,7 @@ impl PartialEq for Queued {
 impl Eq for Queued {}
 
 /// Runs a test with several seeds, or with the one in `CLUSTER_SEED`.
-pub(crate) fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
+pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
     let given = std::env::var("CLUSTER_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -138,21 +138,21 @@ pub(crate) fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
     }
 }
 
-pub(crate) fn ms(millis: u64) -> Duration {
+pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(crate) fn secs(seconds: u64) -> Duration {
+pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// The keys of the cluster under test.
-pub(crate) fn keys() -> Keys {
+pub fn keys() -> Keys {
     Keys::from_master(&[7; 32])
 }
 
 impl Lan {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             now: Time::ZERO,
             machines: Vec::new(),
@@ -174,7 +174,7 @@ impl Lan {
     }
 
     /// A new machine without a process, named `example@IP`.
-    pub(crate) fn machine(&mut self, ip: &str) -> usize {
+    pub fn machine(&mut self, ip: &str) -> usize {
         let name: NodeName = format!("example@{ip}").parse().expect("a name");
         self.at_address
             .entry(name.ip())
@@ -198,7 +198,7 @@ impl Lan {
     }
 
     /// So many machines, from 10.10.0.2 or 10.10.10.2 on, all started.
-    pub(crate) fn cluster(&mut self, count: usize) -> Vec<usize> {
+    pub fn cluster(&mut self, count: usize) -> Vec<usize> {
         let base = u32::from(Ipv4Addr::new(10, 10, 10, 2));
         let made: Vec<usize> = (base..)
             .take(count)
@@ -209,7 +209,7 @@ impl Lan {
     }
 
     /// Starts a process.
-    pub(crate) fn start(&mut self, machine: usize) {
+    pub fn start(&mut self, machine: usize) {
         let (wall_ms, seed) = (self.wall_ms(machine), self.rng.random());
         let its = &mut self.machines[machine];
         let ip = its.name.ip();
@@ -233,7 +233,7 @@ impl Lan {
     }
 
     /// Ends a process at once. The others may notice.
-    pub(crate) fn kill(&mut self, machine: usize) {
+    pub fn kill(&mut self, machine: usize) {
         self.machines[machine].node = None;
         self.machines[machine].life += 1;
         if !self.hints {
@@ -248,27 +248,27 @@ impl Lan {
     }
 
     /// Stops a process, so that it leaves.
-    pub(crate) fn leave(&mut self, machine: usize) {
+    pub fn leave(&mut self, machine: usize) {
         self.give(machine, Input::Leave);
     }
 
-    pub(crate) fn freeze(&mut self, machine: usize) {
+    pub fn freeze(&mut self, machine: usize) {
         self.machines[machine].frozen = Some(Vec::new());
     }
 
     /// Lets a process go on, with what its socket buffer holds.
-    pub(crate) fn thaw(&mut self, machine: usize) {
+    pub fn thaw(&mut self, machine: usize) {
         for event in self.machines[machine].frozen.take().unwrap_or_default() {
             self.deliver(machine, event);
         }
     }
 
-    pub(crate) fn set_linked(&mut self, machine: usize, linked: bool) {
+    pub fn set_linked(&mut self, machine: usize, linked: bool) {
         self.machines[machine].linked = linked;
     }
 
     /// An attacker sends a datagram to a machine.
-    pub(crate) fn inject(&mut self, machine: usize, from: SocketAddrV4, bytes: &[u8]) {
+    pub fn inject(&mut self, machine: usize, from: SocketAddrV4, bytes: &[u8]) {
         self.deliver(
             machine,
             Event::Datagram {
@@ -279,7 +279,7 @@ impl Lan {
     }
 
     /// Hands an input to a node.
-    pub(crate) fn give(&mut self, machine: usize, input: Input<'_>) {
+    pub fn give(&mut self, machine: usize, input: Input<'_>) {
         let wall_ms = self.wall_ms(machine);
         if let Some(node) = &mut self.machines[machine].node {
             node.handle(self.now, wall_ms, input);
@@ -288,7 +288,7 @@ impl Lan {
     }
 
     /// The names that a node lists.
-    pub(crate) fn listed(&self, machine: usize) -> Vec<String> {
+    pub fn listed(&self, machine: usize) -> Vec<String> {
         let node = self.machines[machine].node.as_ref();
         node.map_or(Vec::new(), |node| {
             node.view()
@@ -299,12 +299,12 @@ impl Lan {
         })
     }
 
-    pub(crate) fn node(&self, machine: usize) -> &Node {
+    pub fn node(&self, machine: usize) -> &Node {
         self.machines[machine].node.as_ref().expect("a process")
     }
 
     /// Whether each of these lists exactly these.
-    pub(crate) fn agree(&self, on: &[usize]) -> bool {
+    pub fn agree(&self, on: &[usize]) -> bool {
         let mut names: Vec<NodeName> = on.iter().map(|&m| self.machines[m].name.clone()).collect();
         names.sort();
         on.iter().all(|&machine| {
@@ -320,12 +320,7 @@ impl Lan {
 
     /// Runs until the condition holds; gives how long it took. It is asked
     /// whenever a node reports something.
-    pub(crate) fn wait(
-        &mut self,
-        within: Duration,
-        what: &str,
-        until: impl Fn(&Lan) -> bool,
-    ) -> Duration {
+    pub fn wait(&mut self, within: Duration, what: &str, until: impl Fn(&Lan) -> bool) -> Duration {
         let start = self.now;
         let mut seen = usize::MAX;
         loop {
@@ -345,7 +340,7 @@ impl Lan {
     }
 
     /// Runs for so long.
-    pub(crate) fn run(&mut self, duration: Duration) {
+    pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self
             .queue
@@ -358,17 +353,17 @@ impl Lan {
     }
 
     /// A random time below this.
-    pub(crate) fn chance(&mut self, below: Duration) -> Duration {
+    pub fn chance(&mut self, below: Duration) -> Duration {
         below.mul_f64(self.rng.random::<f64>())
     }
 
     /// What was reported since this length of the log.
-    pub(crate) fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
+    pub fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
         self.log[log_length..].iter()
     }
 
     /// How many members came up or went down, in all views, since then.
-    pub(crate) fn changes_since(&self, log_length: usize) -> usize {
+    pub fn changes_since(&self, log_length: usize) -> usize {
         let change = |entry: &&Entry| {
             matches!(
                 entry.effect,

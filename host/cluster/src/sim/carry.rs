@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::{Effect, Input, Node};
 use bytes::Bytes;
-use cluster::{Effect, Input, Node};
 use rand::RngExt;
 
 use super::{BUFFER, Entry, Event, Lan, PORT, Queued, Taped, WALL_MS, ms};
