@@ -6,6 +6,7 @@ mod hello;
 mod leave;
 mod members;
 mod receive;
+mod releases;
 mod rivals;
 #[cfg(test)]
 mod tests;
@@ -23,17 +24,19 @@ use rand::{RngExt, SeedableRng};
 
 use self::beacon::Schedule;
 use self::leave::Stage;
+use self::releases::Spread;
 use self::upkeep::{Seed, SyncPace};
 use crate::check::{Checks, Hint};
 use crate::door::Door;
 use crate::message::Message;
 use crate::pace::Pace;
 use crate::peer::Peer;
+use crate::release::Book;
 use crate::replay::{Bucket, Nonces};
 use crate::roster::{Entry, Roster, Serves};
 use crate::strange::Strangers;
 use crate::swim::{FocaSwim, Swim};
-use crate::wire::{self, Head};
+use crate::wire::{self, Head, Version};
 use crate::{Boot, Config, Counters, Effect, Input, Keys, Refusal, Time, View};
 
 /// When many members change at once, views come no closer together than this:
@@ -59,6 +62,8 @@ pub struct Node {
     schedule: Schedule,
     seeds: Vec<Seed>,
     sync: SyncPace,
+    book: Book,
+    spread: Spread,
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
     strangers: Strangers,
@@ -129,6 +134,8 @@ impl Node {
                 .map(|&address| Seed::new(address, now))
                 .collect(),
             sync: SyncPace::starting(now),
+            book: releases::book(&config),
+            spread: Spread::default(),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
             strangers: Strangers::default(),
             view_next: now,
@@ -145,6 +152,9 @@ impl Node {
             keys: keys.clone(),
             rng,
         };
+        while let Some(news) = node.book.poll() {
+            node.effects.push_back(Effect::Release(news));
+        }
         node.publish(now);
         node.view_next = now;
         node
@@ -172,7 +182,10 @@ impl Node {
             Input::Datagram { from, bytes } => self.datagram(now, from, bytes),
             Input::Timer => self.timer(now),
             Input::Unreachable { ip } => self.doubt(now, ip, None, Hint::Unreachable),
-            Input::Release(digest) => self.release(now, digest),
+            Input::Serving(digest) => self.serving(now, digest),
+            Input::AppFile(file) => self.app_file(now, file),
+            Input::Publish(release) => self.publish_release(now, release),
+            Input::Vote(release, verdict) => self.vote(now, release, verdict),
             Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
             Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
             Input::Leave => self.leave(now),
@@ -192,6 +205,7 @@ impl Node {
                 self.schedule.due(),
                 self.swim.due(),
                 self.checks.due(),
+                self.spread.due(),
                 self.roster.is_changed().then_some(self.view_next),
             ]
             .into_iter()
@@ -255,6 +269,7 @@ impl Node {
     fn seal(&mut self, receiver: Option<Ipv4Addr>, message: &Message<'_>) -> Option<Bytes> {
         self.me.sequence += 1;
         let head = Head {
+            version: Version::OURS,
             source: self.me.peer.ip(),
             receiver,
             boot: self.me.peer.boot,

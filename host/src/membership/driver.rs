@@ -134,7 +134,7 @@ impl Driver {
         };
         let mut node = Node::new(config, &settings.keys, clock.now(), seed);
         if let Some(digest) = settings.release {
-            node.handle(clock.now(), wall_ms(), Input::Release(digest));
+            node.handle(clock.now(), wall_ms(), Input::Serving(digest));
         }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
@@ -186,7 +186,7 @@ impl Driver {
                 Woken::Release => {
                     let release = *self.outside.release.borrow_and_update();
                     if let Some(digest) = release {
-                        self.handle(Input::Release(digest));
+                        self.handle(Input::Serving(digest));
                     }
                 }
                 Woken::Event(event) => self.event(event),

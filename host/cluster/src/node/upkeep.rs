@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::Node;
 use crate::check::Hint;
 use crate::message::Message;
+use crate::release::{Ballot, Release};
 use crate::roster::Serves;
 use crate::swim::Record;
-use crate::sync::{Known, State};
+use crate::sync::{Known, Releases, State};
 use crate::{Effect, NodeName, Time};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -145,8 +146,9 @@ impl Node {
 
     /// A member told the hash of what it knows. If it goes on differing from
     /// ours, state is to be exchanged.
-    pub(super) fn compare(&mut self, now: Time, ip: Ipv4Addr, theirs: u64) {
-        let same = theirs == self.roster.hash();
+    /// `theirs`: of members, and of releases.
+    pub(super) fn compare(&mut self, now: Time, ip: Ipv4Addr, theirs: (u64, u64)) {
+        let same = theirs == (self.roster.hash(), self.book.hash());
         let Some(admitted) = self.door.admitted_mut(ip) else {
             return;
         };
@@ -175,36 +177,31 @@ impl Node {
             self.swim.announce(now, peer.clone());
             self.heed_swim(now, false);
         }
-        if let Some(bytes) = self.state().write() {
+        if let Some(bytes) = self.state(theirs.1).write() {
             let (with, name) = (peer.address(), peer.name);
             self.effects.push_back(Effect::Sync { with, name, bytes });
         }
     }
 
     pub(super) fn sync_request(&mut self, now: Time, peer: NodeName, bytes: &[u8]) {
-        if self.merge(now, &peer, bytes)
-            && let Some(bytes) = self.state().write()
+        if let Some(theirs) = self.merge(now, &peer, bytes)
+            && let Some(bytes) = self.state(theirs).write()
         {
             self.effects.push_back(Effect::SyncReply { peer, bytes });
         }
     }
 
     pub(super) fn sync_reply(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) {
-        if self.merge(now, peer, bytes) {
+        if self.merge(now, peer, bytes).is_some() {
             self.sync.unanswered = false;
         }
     }
 
-    /// Takes in the state of a member. False if it is none that was let in, or
-    /// sent something else.
-    fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> bool {
-        let Some(admitted) = self.door.admitted(peer.ip()) else {
-            return false;
-        };
-        let boot = admitted.boot;
-        let Some(state) = State::read(bytes).filter(|state| state.boot == boot) else {
-            return false;
-        };
+    /// Takes in the state of a member, and gives the hash of its releases. None
+    /// if it is no member that was let in, or sent something else.
+    fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> Option<u64> {
+        let boot = self.door.admitted(peer.ip())?.boot;
+        let state = State::read(bytes).filter(|state| state.boot == boot)?;
         let mut serves = Vec::with_capacity(state.nodes.len());
         let mut records = Vec::with_capacity(state.nodes.len());
         for Known {
@@ -226,11 +223,17 @@ impl Node {
                 self.roster.serve(ip, run, serves);
             }
         }
-        true
+        if let Some(Releases { records, votes }) = state.releases {
+            let records = records.iter().filter_map(|it| Release::read(it).ok());
+            let votes = votes.iter().flat_map(Ballot::votes).collect();
+            self.learn_releases(now, records.collect(), votes);
+        }
+        Some(state.releases_hash)
     }
 
-    /// All that this node knows.
-    pub(super) fn state(&self) -> State {
+    /// All that this node knows; of releases only if the receiver, whose hash
+    /// of them this is, knows others.
+    pub(super) fn state(&self, their_releases: u64) -> State {
         let mut records = self.swim.records();
         records.push(Record::alive(self.me.peer.clone()));
         let known = |record: Record| {
@@ -247,6 +250,16 @@ impl Node {
         State {
             boot: self.me.peer.boot,
             nodes: records.into_iter().map(known).collect(),
+            releases_hash: self.book.hash(),
+            releases: (their_releases != self.book.hash()).then(|| Releases {
+                records: self
+                    .book
+                    .history()
+                    .newest()
+                    .map(|it| it.bytes().clone())
+                    .collect(),
+                votes: self.book.votes().ballots(),
+            }),
         }
     }
 }

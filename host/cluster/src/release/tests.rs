@@ -1,0 +1,1 @@
+//! Behaviour of release agreement.
