@@ -232,14 +232,19 @@ impl Book {
             RollbackTo::Previous => {
                 let mut at = self.in_force().and_then(|force| force.release);
                 let serves = at.as_ref().map(|release| release.app().digest);
+                // What is served, and what was left for it by rollbacks.
+                let mut left: BTreeSet<Digest> = serves.into_iter().collect();
                 // Each step goes to a parent, so it ends.
                 while let Some(release) = at {
+                    let parent = release.parent();
+                    if release.kind() == Kind::Rollback {
+                        left.extend(parent.map(|parent| parent.digest));
+                    }
                     let good = standing(&release, &self.votes) != Standing::VotedDown
                         && self.history.undone_by(&release.key()).is_none();
-                    if good && Some(release.app().digest) != serves {
+                    if good && !left.contains(&release.app().digest) {
                         return Ok(release.app());
                     }
-                    let parent = release.parent();
                     at = parent.and_then(|parent| self.history.get(&parent.key).cloned());
                 }
                 Err(DraftError::NothingBefore)
