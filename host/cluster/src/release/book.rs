@@ -20,6 +20,9 @@ use crate::{Digest, NodeName};
 /// until their clocks are there too.
 const AHEAD_MAX_MS: i64 = 500;
 
+/// How many of those that voted against a release are named.
+const AGAINST: usize = 8;
+
 /// What somebody wants to be released.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -109,10 +112,13 @@ pub enum News {
         /// The one that is ahead of it.
         by: Arc<Release>,
     },
-    /// A release was voted down.
-    VotedDown {
+    /// The votes on the greatest release say something else now: it bakes, was
+    /// accepted after that, or was voted down.
+    Standing {
         /// The release.
         release: Arc<Release>,
+        /// What they say.
+        standing: Standing,
         /// Nodes that voted against it, the first few.
         against: Vec<Ipv4Addr>,
         /// How many voted against it, and for it.
@@ -149,8 +155,10 @@ pub(crate) struct Book {
     hash: u64,
     /// What is in force here, as it was last told.
     force: Option<Force>,
-    /// The superseded ones and the ones voted down that were told.
-    told: BTreeSet<(ReleaseKey, bool)>,
+    /// The superseded ones that were told.
+    told: BTreeSet<ReleaseKey>,
+    /// The head and its standing, as they were last told.
+    judged: Option<(ReleaseKey, Standing)>,
     news: VecDeque<News>,
     dirty: bool,
 }
@@ -167,6 +175,7 @@ impl Book {
             hash: 0,
             force: None,
             told: BTreeSet::new(),
+            judged: None,
             news: VecDeque::new(),
             dirty: false,
         }
@@ -358,7 +367,7 @@ impl Book {
         self.dirty = true;
         self.hash = self.hash_now();
         self.tell_superseded();
-        self.tell_voted_down();
+        self.tell_standing();
         let force = in_force(&self.history, &self.votes, self.me.ip());
         let serves = |force: &Option<Force>| force.as_ref().map(|f| (f.key, f.digest));
         if serves(&force) != serves(&self.force)
@@ -374,31 +383,36 @@ impl Book {
             return;
         };
         for release in self.history.superseded() {
-            if self.told.insert((release.key(), false)) {
+            if self.told.insert(release.key()) {
                 let by = head.clone();
                 self.news.push_back(News::Superseded { release, by });
             }
         }
         let history = &self.history;
-        self.told.retain(|(key, _)| history.get(key).is_some());
+        self.told.retain(|key| history.get(key).is_some());
     }
 
-    fn tell_voted_down(&mut self) {
+    fn tell_standing(&mut self) {
         let Some(head) = self.history.head().cloned() else {
             return;
         };
-        let down = standing(&head, &self.votes) == Standing::VotedDown;
-        if down && self.told.insert((head.key(), true)) {
-            let votes: Vec<_> = self.votes.of(&head.key()).collect();
-            let failed = votes.iter().filter(|(_, v)| *v == Verdict::Failed);
-            let against: Vec<Ipv4Addr> = failed.map(|(ip, _)| *ip).collect();
-            self.news.push_back(News::VotedDown {
-                release: head,
-                failed: against.len(),
-                ok: votes.len() - against.len(),
-                against: against.into_iter().take(8).collect(),
-            });
+        let judged = (head.key(), standing(&head, &self.votes));
+        let before = self.judged.replace(judged);
+        // That a new release is accepted shows in its being in force.
+        let new = before.is_none_or(|(key, _)| key != head.key());
+        if before == Some(judged) || new && judged.1 == Standing::Accepted {
+            return;
         }
+        let votes: Vec<_> = self.votes.of(&head.key()).collect();
+        let failed = votes.iter().filter(|(_, v)| *v == Verdict::Failed);
+        let against: Vec<Ipv4Addr> = failed.map(|(ip, _)| *ip).collect();
+        self.news.push_back(News::Standing {
+            release: head,
+            standing: judged.1,
+            failed: against.len(),
+            ok: votes.len() - against.len(),
+            against: against.into_iter().take(AGAINST).collect(),
+        });
     }
 
     fn hash_now(&self) -> u64 {

@@ -25,8 +25,9 @@ fn a_release_is_left_while_more_nodes_vote_against_it_than_for_it() {
     book.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     assert_eq!(everywhere(&book), digests(["old"; 4]));
     let told = news(&mut book);
-    let down = News::VotedDown {
+    let down = News::Standing {
         release: new.clone(),
+        standing: Standing::VotedDown,
         against: vec![ip(3)],
         failed: 1,
         ok: 0,
