@@ -264,7 +264,7 @@ impl Lan {
     }
 
     pub fn freeze(&mut self, machine: usize) {
-        self.machines[machine].frozen = Some(Vec::new());
+        self.machines[machine].frozen.get_or_insert_default();
     }
 
     /// Lets a process go on, with what its socket buffer holds.

@@ -478,7 +478,12 @@ fn play(seed: u64, ops: &[(u16, Op)]) {
     let greatest = published.max_by(|one, other| one.id().cmp(other.id()));
     let head = greatest.expect("one was released");
     for &machine in &all {
-        assert_eq!(records(machine), known, "all know the same");
+        let ids = |it: &[Arc<Release>]| {
+            it.iter()
+                .map(|it| (it.key(), it.id().at))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&records(machine)), ids(&known), "all know the same");
         let force = lan.node(machine).in_force().expect("something");
         // Of two records of one release the earlier stays, so the head may be
         // an earlier record than the greatest that ever was one.
@@ -508,16 +513,34 @@ fn play(seed: u64, ops: &[(u16, Op)]) {
         let votable = release.kind() != Kind::Rollback && release.parent().is_some();
         let voted_down = votable && (by_canaries || by_most);
         assert!(!voted_down, "what was voted down is not in force");
-        // While canaries bake, they serve something else.
-        if force.head_standing != Standing::Baking && release.plan().canaries.is_empty() {
-            let first = lan.node(all[0]).in_force().expect("something");
-            assert_eq!(first.key, release.key(), "one release everywhere");
-        }
+        // Only while canaries bake do nodes serve different releases.
+        let first = lan.node(all[0]).in_force().expect("something");
+        let bakes = |it: &Release| {
+            let ok: Vec<_> = lan.node(all[0]).votes(&it.key()).collect();
+            let for_it = |ip| ok.contains(&(ip, Verdict::Ok));
+            !it.plan().canaries.iter().all(|&ip| for_it(ip))
+        };
+        let baking = bakes(&release) || first.release.as_deref().is_some_and(bakes);
+        assert!(
+            baking || first.key == release.key(),
+            "one release everywhere"
+        );
+    }
+}
+
+/// How many schedules: `PROPTEST_CASES`, or what takes half a minute.
+fn schedules() -> ProptestConfig {
+    let given = std::env::var("PROPTEST_CASES").is_ok();
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: if given { config.cases } else { 2000 },
+        failure_persistence: None,
+        ..config
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(schedules())]
 
     #[test]
     fn any_schedule_ends_with_one_release_in_force_everywhere(seed in 0u64..1 << 32, ops in ops()) {
