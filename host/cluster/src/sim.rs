@@ -3,6 +3,7 @@
 //! that fails can be repeated.
 
 mod carry;
+mod watch;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// The UDP and TCP port of membership, on every machine.
 pub const PORT: u16 = 8383;
 
 /// What the socket buffer of a machine holds while its process is frozen.
@@ -25,7 +27,9 @@ const WALL_MS: u64 = 1_700_000_000_000;
 
 /// The network.
 pub struct Lan {
+    /// The time, from the start of the run.
     pub now: Time,
+    /// The machines, by the number that [`Lan::machine`] gave.
     pub machines: Vec<Machine>,
     /// The share of datagrams that is lost, of each receiver's.
     pub loss: f64,
@@ -56,8 +60,11 @@ pub struct Lan {
 
 /// A machine, and the process on it.
 pub struct Machine {
+    /// Its name; datagrams to the IP in it reach this machine.
     pub name: NodeName,
+    /// The process, while there is one.
     pub node: Option<Node>,
+    /// What its next process is started with.
     pub keys: Keys,
     /// What survives the process.
     pub disk: Option<Boot>,
@@ -80,14 +87,19 @@ pub struct Machine {
 /// A datagram that was sent.
 #[derive(Clone)]
 pub struct Taped {
+    /// Its source address.
     pub from: SocketAddrV4,
+    /// All of it.
     pub bytes: Bytes,
 }
 
 /// Something that a node reported.
 pub struct Entry {
+    /// When.
     pub at: Time,
+    /// On which machine.
     pub machine: usize,
+    /// What. Of a new view only that there is one.
     pub effect: Effect,
 }
 
@@ -138,10 +150,12 @@ pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
     }
 }
 
+/// So many milliseconds.
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// So many seconds.
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -152,6 +166,7 @@ pub fn keys() -> Keys {
 }
 
 impl Lan {
+    /// A network without machines, and without faults.
     pub fn new(seed: u64) -> Self {
         Self {
             now: Time::ZERO,
@@ -252,6 +267,7 @@ impl Lan {
         self.give(machine, Input::Leave);
     }
 
+    /// Stops a process from running, as SIGSTOP does.
     pub fn freeze(&mut self, machine: usize) {
         self.machines[machine].frozen = Some(Vec::new());
     }
@@ -263,6 +279,7 @@ impl Lan {
         }
     }
 
+    /// Plugs the cable of a machine in, or pulls it.
     pub fn set_linked(&mut self, machine: usize, linked: bool) {
         self.machines[machine].linked = linked;
     }
@@ -287,99 +304,17 @@ impl Lan {
         }
     }
 
-    /// The names that a node lists.
-    pub fn listed(&self, machine: usize) -> Vec<String> {
-        let node = self.machines[machine].node.as_ref();
-        node.map_or(Vec::new(), |node| {
-            node.view()
-                .members
-                .iter()
-                .map(|member| member.name.to_string())
-                .collect()
-        })
-    }
-
+    /// The process on a machine.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn node(&self, machine: usize) -> &Node {
         self.machines[machine].node.as_ref().expect("a process")
-    }
-
-    /// Whether each of these lists exactly these.
-    pub fn agree(&self, on: &[usize]) -> bool {
-        let mut names: Vec<NodeName> = on.iter().map(|&m| self.machines[m].name.clone()).collect();
-        names.sort();
-        on.iter().all(|&machine| {
-            self.machines[machine].node.as_ref().is_some_and(|node| {
-                node.view()
-                    .members
-                    .iter()
-                    .map(|member| &member.name)
-                    .eq(&names)
-            })
-        })
-    }
-
-    /// Runs until the condition holds; gives how long it took. It is asked
-    /// whenever a node reports something.
-    pub fn wait(&mut self, within: Duration, what: &str, until: impl Fn(&Lan) -> bool) -> Duration {
-        let start = self.now;
-        let mut seen = usize::MAX;
-        loop {
-            if seen != self.log.len() {
-                seen = self.log.len();
-                if until(self) {
-                    return self.now.since(start);
-                }
-            }
-            let next = self.queue.peek().map(|Reverse(queued)| queued.at);
-            if next.is_none_or(|at| at.since(start) > within) {
-                self.explain();
-                panic!("seed {}: not within {within:?}: {what}", self.seed);
-            }
-            self.step();
-        }
-    }
-
-    /// Runs for so long.
-    pub fn run(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        while self
-            .queue
-            .peek()
-            .is_some_and(|Reverse(queued)| queued.at <= end)
-        {
-            self.step();
-        }
-        self.now = end;
     }
 
     /// A random time below this.
     pub fn chance(&mut self, below: Duration) -> Duration {
         below.mul_f64(self.rng.random::<f64>())
-    }
-
-    /// What was reported since this length of the log.
-    pub fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
-        self.log[log_length..].iter()
-    }
-
-    /// How many members came up or went down, in all views, since then.
-    pub fn changes_since(&self, log_length: usize) -> usize {
-        let change = |entry: &&Entry| {
-            matches!(
-                entry.effect,
-                Effect::Up { .. } | Effect::Down { .. } | Effect::View(_)
-            )
-        };
-        self.since(log_length).filter(change).count()
-    }
-
-    fn explain(&self) {
-        for entry in self.log.iter().rev().take(40).rev() {
-            eprintln!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
-        }
-        for machine in 0..self.machines.len().min(8) {
-            eprintln!("machine {machine} lists {:?}", self.listed(machine));
-        }
     }
 }
 
