@@ -3,6 +3,7 @@
 //! that fails can be repeated.
 
 mod carry;
+mod links;
 mod watch;
 
 use std::cmp::Reverse;
@@ -19,6 +20,9 @@ use rand::{RngExt, SeedableRng};
 /// The UDP and TCP port of membership, on every machine.
 pub const PORT: u16 = 8383;
 
+/// How long a datagram takes unless told otherwise, in microseconds.
+const LATENCY: Range<u64> = 100..400;
+
 /// What the socket buffer of a machine holds while its process is frozen.
 const BUFFER: usize = 512;
 
@@ -33,7 +37,12 @@ pub struct Lan {
     pub machines: Vec<Machine>,
     /// The share of datagrams that is lost, of each receiver's.
     pub loss: f64,
-    /// How long a datagram takes, in microseconds.
+    /// The share of datagrams that is lost from one machine to another, besides.
+    pub loss_between: BTreeMap<(usize, usize), f64>,
+    /// The share of datagrams that comes twice.
+    pub duplication: f64,
+    /// How long a datagram takes, in microseconds. A wide range lets later ones
+    /// overtake earlier ones.
     pub latency: Range<u64>,
     /// Whether the control channel works.
     pub control: bool,
@@ -74,6 +83,18 @@ pub struct Machine {
     pub linked: bool,
     /// Machines hear each other if they are in the same part of the network.
     pub part: u32,
+    /// Its broadcasts reach the machines of the same broadcast domain.
+    pub domain: u32,
+    /// Whether its process is told where to broadcast.
+    pub broadcasts: bool,
+    /// How many bits of its IP its subnet has.
+    pub prefix: u8,
+    /// What its process is told to join.
+    pub join: Vec<SocketAddrV4>,
+    /// What its process is told to allow besides its subnet.
+    pub allow: Vec<Cidr>,
+    /// How many datagrams and bytes it sent.
+    pub sent: (u64, u64),
     /// Whether it hears anything.
     pub deaf: bool,
     /// What it is told at its start, besides the usual.
@@ -172,7 +193,9 @@ impl Lan {
             now: Time::ZERO,
             machines: Vec::new(),
             loss: 0.0,
-            latency: 100..400,
+            loss_between: BTreeMap::new(),
+            duplication: 0.0,
+            latency: LATENCY,
             control: true,
             hints: true,
             drop_martians: true,
@@ -203,6 +226,12 @@ impl Lan {
             clock_off: 0,
             linked: true,
             part: 0,
+            domain: 0,
+            broadcasts: true,
+            prefix: 16,
+            join: Vec::new(),
+            allow: Vec::new(),
+            sent: (0, 0),
             deaf: false,
             adjust: |_| (),
             frozen: None,
@@ -232,10 +261,12 @@ impl Lan {
             name: its.name.clone(),
             http: SocketAddrV4::new(ip, 8080),
             cluster_port: PORT,
-            broadcast: Some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 255, 255), PORT)),
-            subnet: Cidr::new(ip, 16).expect("a range"),
-            allow: Vec::new(),
-            join: Vec::new(),
+            broadcast: its
+                .broadcasts
+                .then_some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 255, 255), PORT)),
+            subnet: Cidr::new(ip, its.prefix).expect("a range"),
+            allow: its.allow.clone(),
+            join: its.join.clone(),
             boot_stored: its.disk,
             wall_ms,
         };
@@ -269,7 +300,7 @@ impl Lan {
 
     /// Stops a process from running, as SIGSTOP does.
     pub fn freeze(&mut self, machine: usize) {
-        self.machines[machine].frozen = Some(Vec::new());
+        self.machines[machine].frozen.get_or_insert_default();
     }
 
     /// Lets a process go on, with what its socket buffer holds.
