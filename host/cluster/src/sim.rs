@@ -3,6 +3,8 @@
 //! that fails can be repeated.
 
 mod carry;
+mod links;
+mod watch;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -15,7 +17,11 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// The UDP and TCP port of membership, on every machine.
 pub const PORT: u16 = 8383;
+
+/// How long a datagram takes unless told otherwise, in microseconds.
+const LATENCY: Range<u64> = 100..400;
 
 /// What the socket buffer of a machine holds while its process is frozen.
 const BUFFER: usize = 512;
@@ -25,11 +31,18 @@ const WALL_MS: u64 = 1_700_000_000_000;
 
 /// The network.
 pub struct Lan {
+    /// The time, from the start of the run.
     pub now: Time,
+    /// The machines, by the number that [`Lan::machine`] gave.
     pub machines: Vec<Machine>,
     /// The share of datagrams that is lost, of each receiver's.
     pub loss: f64,
-    /// How long a datagram takes, in microseconds.
+    /// The share of datagrams that is lost from one machine to another, besides.
+    pub loss_between: BTreeMap<(usize, usize), f64>,
+    /// The share of datagrams that comes twice.
+    pub duplication: f64,
+    /// How long a datagram takes, in microseconds. A wide range lets later ones
+    /// overtake earlier ones.
     pub latency: Range<u64>,
     /// Whether the control channel works.
     pub control: bool,
@@ -56,8 +69,11 @@ pub struct Lan {
 
 /// A machine, and the process on it.
 pub struct Machine {
+    /// Its name; datagrams to the IP in it reach this machine.
     pub name: NodeName,
+    /// The process, while there is one.
     pub node: Option<Node>,
+    /// What its next process is started with.
     pub keys: Keys,
     /// What survives the process.
     pub disk: Disk,
@@ -67,6 +83,18 @@ pub struct Machine {
     pub linked: bool,
     /// Machines hear each other if they are in the same part of the network.
     pub part: u32,
+    /// Its broadcasts reach the machines of the same broadcast domain.
+    pub domain: u32,
+    /// Whether its process is told where to broadcast.
+    pub broadcasts: bool,
+    /// How many bits of its IP its subnet has.
+    pub prefix: u8,
+    /// What its process is told to join.
+    pub join: Vec<SocketAddrV4>,
+    /// What its process is told to allow besides its subnet.
+    pub allow: Vec<Cidr>,
+    /// How many datagrams and bytes it sent.
+    pub sent: (u64, u64),
     /// Whether it hears anything.
     pub deaf: bool,
     /// What it is told at its start, besides the usual.
@@ -89,14 +117,19 @@ pub struct Disk {
 /// A datagram that was sent.
 #[derive(Clone)]
 pub struct Taped {
+    /// Its source address.
     pub from: SocketAddrV4,
+    /// All of it.
     pub bytes: Bytes,
 }
 
 /// Something that a node reported.
 pub struct Entry {
+    /// When.
     pub at: Time,
+    /// On which machine.
     pub machine: usize,
+    /// What. Of a new view only that there is one.
     pub effect: Effect,
 }
 
@@ -147,10 +180,12 @@ pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
     }
 }
 
+/// So many milliseconds.
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// So many seconds.
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -161,12 +196,15 @@ pub fn keys() -> Keys {
 }
 
 impl Lan {
+    /// A network without machines, and without faults.
     pub fn new(seed: u64) -> Self {
         Self {
             now: Time::ZERO,
             machines: Vec::new(),
             loss: 0.0,
-            latency: 100..400,
+            loss_between: BTreeMap::new(),
+            duplication: 0.0,
+            latency: LATENCY,
             control: true,
             hints: true,
             drop_martians: true,
@@ -197,6 +235,12 @@ impl Lan {
             clock_off: 0,
             linked: true,
             part: 0,
+            domain: 0,
+            broadcasts: true,
+            prefix: 16,
+            join: Vec::new(),
+            allow: Vec::new(),
+            sent: (0, 0),
             deaf: false,
             adjust: |_| (),
             frozen: None,
@@ -226,10 +270,12 @@ impl Lan {
             name: its.name.clone(),
             http: SocketAddrV4::new(ip, 8080),
             cluster_port: PORT,
-            broadcast: Some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 255, 255), PORT)),
-            subnet: Cidr::new(ip, 16).expect("a range"),
-            allow: Vec::new(),
-            join: Vec::new(),
+            broadcast: its
+                .broadcasts
+                .then_some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 255, 255), PORT)),
+            subnet: Cidr::new(ip, its.prefix).expect("a range"),
+            allow: its.allow.clone(),
+            join: its.join.clone(),
             boot_stored: its.disk.boot,
             releases_stored: its.disk.releases.clone(),
             deploy_key: None,
@@ -263,6 +309,7 @@ impl Lan {
         self.give(machine, Input::Leave);
     }
 
+    /// Stops a process from running, as SIGSTOP does.
     pub fn freeze(&mut self, machine: usize) {
         self.machines[machine].frozen.get_or_insert_default();
     }
@@ -274,6 +321,7 @@ impl Lan {
         }
     }
 
+    /// Plugs the cable of a machine in, or pulls it.
     pub fn set_linked(&mut self, machine: usize, linked: bool) {
         self.machines[machine].linked = linked;
     }
@@ -298,99 +346,17 @@ impl Lan {
         }
     }
 
-    /// The names that a node lists.
-    pub fn listed(&self, machine: usize) -> Vec<String> {
-        let node = self.machines[machine].node.as_ref();
-        node.map_or(Vec::new(), |node| {
-            node.view()
-                .members
-                .iter()
-                .map(|member| member.name.to_string())
-                .collect()
-        })
-    }
-
+    /// The process on a machine.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn node(&self, machine: usize) -> &Node {
         self.machines[machine].node.as_ref().expect("a process")
-    }
-
-    /// Whether each of these lists exactly these.
-    pub fn agree(&self, on: &[usize]) -> bool {
-        let mut names: Vec<NodeName> = on.iter().map(|&m| self.machines[m].name.clone()).collect();
-        names.sort();
-        on.iter().all(|&machine| {
-            self.machines[machine].node.as_ref().is_some_and(|node| {
-                node.view()
-                    .members
-                    .iter()
-                    .map(|member| &member.name)
-                    .eq(&names)
-            })
-        })
-    }
-
-    /// Runs until the condition holds; gives how long it took. It is asked
-    /// whenever a node reports something.
-    pub fn wait(&mut self, within: Duration, what: &str, until: impl Fn(&Lan) -> bool) -> Duration {
-        let start = self.now;
-        let mut seen = usize::MAX;
-        loop {
-            if seen != self.log.len() {
-                seen = self.log.len();
-                if until(self) {
-                    return self.now.since(start);
-                }
-            }
-            let next = self.queue.peek().map(|Reverse(queued)| queued.at);
-            if next.is_none_or(|at| at.since(start) > within) {
-                self.explain();
-                panic!("seed {}: not within {within:?}: {what}", self.seed);
-            }
-            self.step();
-        }
-    }
-
-    /// Runs for so long.
-    pub fn run(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        while self
-            .queue
-            .peek()
-            .is_some_and(|Reverse(queued)| queued.at <= end)
-        {
-            self.step();
-        }
-        self.now = end;
     }
 
     /// A random time below this.
     pub fn chance(&mut self, below: Duration) -> Duration {
         below.mul_f64(self.rng.random::<f64>())
-    }
-
-    /// What was reported since this length of the log.
-    pub fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
-        self.log[log_length..].iter()
-    }
-
-    /// How many members came up or went down, in all views, since then.
-    pub fn changes_since(&self, log_length: usize) -> usize {
-        let change = |entry: &&Entry| {
-            matches!(
-                entry.effect,
-                Effect::Up { .. } | Effect::Down { .. } | Effect::View(_)
-            )
-        };
-        self.since(log_length).filter(change).count()
-    }
-
-    fn explain(&self) {
-        for entry in self.log.iter().rev().take(40).rev() {
-            eprintln!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
-        }
-        for machine in 0..self.machines.len().min(8) {
-            eprintln!("machine {machine} lists {:?}", self.listed(machine));
-        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::{Effect, Input, Node};
 use bytes::Bytes;
-use rand::RngExt;
 
 use super::{BUFFER, Entry, Event, Lan, PORT, Queued, Taped, WALL_MS, ms};
 
@@ -171,6 +170,8 @@ impl Lan {
     fn transmit(&mut self, machine: usize, to: Option<SocketAddrV4>, bytes: Bytes) {
         self.sent.0 += 1;
         self.sent.1 += bytes.len() as u64;
+        let sent = &mut self.machines[machine].sent;
+        (sent.0, sent.1) = (sent.0 + 1, sent.1 + bytes.len() as u64);
         let from = SocketAddrV4::new(self.machines[machine].name.ip(), PORT);
         if let Some(tape) = &mut self.tape {
             tape.push(Taped {
@@ -185,8 +186,10 @@ impl Lan {
                 }
             }
             None => {
+                let its_domain = self.machines[machine].domain;
                 for receiver in 0..self.machines.len() {
-                    if self.machines[receiver].node.is_some() {
+                    let domain = self.machines[receiver].domain;
+                    if self.machines[receiver].node.is_some() && domain == its_domain {
                         self.carry(machine, receiver, from, bytes.clone());
                     }
                 }
@@ -194,29 +197,10 @@ impl Lan {
         }
     }
 
-    fn carry(&mut self, sender: usize, receiver: usize, from: SocketAddrV4, bytes: Bytes) {
-        let martian = sender != receiver && self.machines[receiver].name.ip() == *from.ip();
-        let lost = self.loss > 0.0 && self.rng.random_bool(self.loss);
-        if lost || martian && self.drop_martians || !self.hears(sender, receiver) {
-            return;
-        }
-        let micros = self.rng.random_range(self.latency.clone());
-        self.post(
-            receiver,
-            Duration::from_micros(micros),
-            Event::Datagram { from, bytes },
-        );
-    }
-
     fn control(&mut self, sender: usize, receiver: usize, event: Event) {
         if self.control && self.hears(sender, receiver) {
             self.post(receiver, ms(2), event);
         }
-    }
-
-    pub(super) fn hears(&self, sender: usize, receiver: usize) -> bool {
-        let (one, other) = (&self.machines[sender], &self.machines[receiver]);
-        sender == receiver || one.linked && other.linked && one.part == other.part
     }
 
     fn reach(&self, ip: Ipv4Addr) -> Option<usize> {

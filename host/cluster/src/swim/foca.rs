@@ -114,6 +114,16 @@ impl FocaSwim {
         }
     }
 
+    /// Whether this run is still suspected, by a suspicion that it has not
+    /// refuted.
+    fn suspects(&self, suspect: &Peer, incarnation: u16) -> bool {
+        self.foca.iter_membership_state().any(|member| {
+            member.id() == suspect
+                && member.incarnation() == incarnation
+                && member.state() == foca::State::Suspect
+        })
+    }
+
     /// Runs one call into foca, and completes what came of it.
     fn run(&mut self, now: Time, call: impl FnOnce(&mut Self) -> Result<(), foca::Error>) {
         self.out.now = now;
@@ -151,6 +161,13 @@ impl Swim for FocaSwim {
             }
             let timer = entry.remove();
             match &timer {
+                // foca tells the member that it is down even if it has refuted
+                // the suspicion since.
+                Timer::ChangeSuspectToDown {
+                    member_id,
+                    incarnation,
+                    ..
+                } if !self.suspects(member_id, *incarnation) => {}
                 Timer::ChangeSuspectToDown {
                     member_id,
                     incarnation,
@@ -299,4 +316,59 @@ fn member(record: Record) -> Member<Peer> {
         State::Down => foca::State::Down,
     };
     Member::new(record.peer, record.incarnation, state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddrV4;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        let ip = Ipv4Addr::new(10, 10, 10, last);
+        Peer {
+            name: crate::NodeName::new("example", ip).expect("a name"),
+            port: 8383,
+            http: SocketAddrV4::new(ip, 8080),
+            boot: Boot::from_number(1),
+            run: u64::from(last),
+        }
+    }
+
+    #[test]
+    fn a_member_that_has_refuted_a_suspicion_is_not_told_that_it_is_down() {
+        let (me, other) = (peer(2), peer(3));
+        let mut swim = FocaSwim::new(me, StdRng::seed_from_u64(1));
+        swim.learn(Time::ZERO, vec![Record::alive(other.clone())]);
+        let mut now = Time::ZERO;
+        // No probe is answered, until there is a suspicion.
+        while !swim.suspects(&other, 0) {
+            now = swim.due().expect("a next probe");
+            swim.timer(now, &|_| false);
+        }
+        let refuted = Record {
+            incarnation: 1,
+            ..Record::alive(other.clone())
+        };
+        swim.learn(now, vec![refuted]);
+        while swim.poll().is_some() {}
+        // As long as the suspicion would have lasted.
+        let end = now + config(0).suspect_to_down_after + Duration::from_millis(10);
+        while let Some(due) = swim.due().filter(|due| *due <= end) {
+            swim.timer(due, &|_| false);
+        }
+        let events: Vec<SwimEvent> = std::iter::from_fn(|| swim.poll()).collect();
+        assert!(!events.is_empty(), "it goes on probing");
+        for event in events {
+            let SwimEvent::Send { bytes, .. } = event else {
+                panic!("nothing else comes of it: {event:?}");
+            };
+            let mut rest = &bytes[..];
+            let header = PostcardCodec.decode_header(&mut rest);
+            let header: Header<Peer> = header.expect("a header");
+            assert_ne!(header.message, Message::TurnUndead);
+        }
+    }
 }

@@ -1,0 +1,98 @@
+//! Watching the network: letting time pass until something is the case, and
+//! what its nodes list and have reported.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use crate::{Effect, NodeName};
+
+use super::{Entry, Lan};
+
+impl Lan {
+    /// Runs until the condition holds; gives how long it took. It is asked
+    /// whenever a node reports something.
+    pub fn wait(&mut self, within: Duration, what: &str, until: impl Fn(&Lan) -> bool) -> Duration {
+        let start = self.now;
+        let mut seen = usize::MAX;
+        loop {
+            if seen != self.log.len() {
+                seen = self.log.len();
+                if until(self) {
+                    return self.now.since(start);
+                }
+            }
+            let next = self.queue.peek().map(|Reverse(queued)| queued.at);
+            if next.is_none_or(|at| at.since(start) > within) {
+                self.explain();
+                panic!("seed {}: not within {within:?}: {what}", self.seed);
+            }
+            self.step();
+        }
+    }
+
+    /// Runs for so long.
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self
+            .queue
+            .peek()
+            .is_some_and(|Reverse(queued)| queued.at <= end)
+        {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// The names that a node lists.
+    pub fn listed(&self, machine: usize) -> Vec<String> {
+        let node = self.machines[machine].node.as_ref();
+        node.map_or(Vec::new(), |node| {
+            node.view()
+                .members
+                .iter()
+                .map(|member| member.name.to_string())
+                .collect()
+        })
+    }
+
+    /// Whether each of these lists exactly these.
+    pub fn agree(&self, on: &[usize]) -> bool {
+        let mut names: Vec<NodeName> = on.iter().map(|&m| self.machines[m].name.clone()).collect();
+        names.sort();
+        on.iter().all(|&machine| {
+            self.machines[machine].node.as_ref().is_some_and(|node| {
+                node.view()
+                    .members
+                    .iter()
+                    .map(|member| &member.name)
+                    .eq(&names)
+            })
+        })
+    }
+
+    /// What was reported since this length of the log.
+    pub fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
+        self.log[log_length..].iter()
+    }
+
+    /// How many members came up or went down, in all views, since then.
+    pub fn changes_since(&self, log_length: usize) -> usize {
+        let change = |entry: &&Entry| {
+            matches!(
+                entry.effect,
+                Effect::Up { .. } | Effect::Down { .. } | Effect::View(_)
+            )
+        };
+        self.since(log_length).filter(change).count()
+    }
+
+    /// Prints the end of the log and the views, for a person.
+    pub(super) fn explain(&self) {
+        for entry in self.log.iter().rev().take(40).rev() {
+            eprintln!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
+        }
+        for machine in 0..self.machines.len().min(8) {
+            eprintln!("machine {machine} lists {:?}", self.listed(machine));
+        }
+    }
+}
