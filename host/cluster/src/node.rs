@@ -3,6 +3,7 @@
 
 mod beacon;
 mod hello;
+mod keys;
 mod leave;
 mod members;
 mod receive;
@@ -58,6 +59,9 @@ pub struct Node {
     checks: Checks,
     schedule: Schedule,
     seeds: Vec<Seed>,
+    /// While two cookies are accepted: the nodes whose newest datagram was
+    /// under the one that is sent with.
+    confirmed: BTreeSet<Ipv4Addr>,
     sync: SyncPace,
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
@@ -128,6 +132,7 @@ impl Node {
                 .iter()
                 .map(|&address| Seed::new(address, now))
                 .collect(),
+            confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
             strangers: Strangers::default(),
@@ -175,6 +180,8 @@ impl Node {
             Input::Release(digest) => self.release(now, digest),
             Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
             Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
+            Input::Keys(keys) => self.change_keys(keys),
+            Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
         }
     }
