@@ -6,4 +6,5 @@ mod attacks;
 mod discovery;
 mod faults;
 mod names;
+mod rotation;
 mod scale;
