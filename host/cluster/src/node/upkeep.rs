@@ -30,8 +30,8 @@ const JOIN_MOST: Duration = Duration::from_secs(8);
 /// seed at the same moment do not all ask it at the same moment.
 const JOIN_JITTER_PER_CENT: u32 = 25;
 
-/// The most nodes to join that were looked up, of all names together.
-const SEEDS_MAX: usize = 256;
+/// The most nodes to join, of all names together.
+const SEEDS_MAX: usize = 1024;
 
 /// A node that has started so lately exchanges state at the first difference.
 const FRESH: Duration = Duration::from_millis(1500);
