@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::release::{AppFile, News, Release, ReleaseKey, Verdict};
-use crate::{Boot, Digest, Member, NodeName, Refusal, View};
+use crate::{Boot, Digest, Keys, Member, NodeName, Refusal, View};
 
 /// Something that happens to a node.
 #[derive(Debug)]
@@ -50,6 +50,17 @@ pub enum Input<'a> {
         peer: NodeName,
         /// What it answered.
         bytes: &'a [u8],
+    },
+    /// The cookie changes, or a second one is accepted from now on, or no
+    /// longer. See [`Node::unconfirmed`](crate::Node::unconfirmed).
+    Keys(Keys),
+    /// A name to join was looked up. What it gave takes the place of what it
+    /// gave before; addresses from which nothing is accepted are left out.
+    Seeds {
+        /// Which name: any number that is its own.
+        name: u16,
+        /// Its addresses.
+        addresses: &'a [SocketAddrV4],
     },
     /// The node stops: tell the others. [`Effect::Departed`] says when all
     /// has been said.

@@ -3,6 +3,7 @@
 
 mod beacon;
 mod hello;
+mod keys;
 mod leave;
 mod members;
 mod receive;
@@ -61,6 +62,9 @@ pub struct Node {
     checks: Checks,
     schedule: Schedule,
     seeds: Vec<Seed>,
+    /// While two cookies are accepted: the nodes whose newest datagram was
+    /// under the one that is sent with.
+    confirmed: BTreeSet<Ipv4Addr>,
     sync: SyncPace,
     book: Book,
     spread: Spread,
@@ -133,6 +137,7 @@ impl Node {
                 .iter()
                 .map(|&address| Seed::new(address, now))
                 .collect(),
+            confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
             book: releases::book(&config),
             spread: Spread::default(),
@@ -188,6 +193,8 @@ impl Node {
             Input::Vote(release, verdict) => self.vote(now, release, verdict),
             Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
             Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
+            Input::Keys(keys) => self.change_keys(keys),
+            Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
         }
     }

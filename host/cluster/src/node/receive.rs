@@ -26,7 +26,10 @@ impl Node {
             return self.own_name(now, from, &head, payload);
         }
         match self.door.pass(now, &head) {
-            Pass::Accepted => self.accepted(now, from, &head, payload),
+            Pass::Accepted => {
+                self.note_key(head.source, bytes);
+                self.accepted(now, from, &head, payload);
+            }
             pass => self.not_admitted(now, from, &head, payload, pass),
         }
     }

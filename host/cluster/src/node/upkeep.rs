@@ -27,6 +27,13 @@ const ASK_UNHEARD: usize = 8;
 const JOIN_FIRST: Duration = Duration::from_millis(250);
 const JOIN_MOST: Duration = Duration::from_secs(8);
 
+/// How far each wait is off that at random, so that nodes which lost their
+/// seed at the same moment do not all ask it at the same moment.
+const JOIN_JITTER_PER_CENT: u32 = 25;
+
+/// The most nodes to join, of all names together.
+const SEEDS_MAX: usize = 1024;
+
 /// A node that has started so lately exchanges state at the first difference.
 const FRESH: Duration = Duration::from_millis(1500);
 const FRESH_EVERY: Duration = Duration::from_millis(300);
@@ -35,6 +42,8 @@ const FRESH_EVERY: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(super) struct Seed {
     address: SocketAddrV4,
+    /// The name that it was looked up for; none if it was given as it is.
+    name: Option<u16>,
     next: Time,
     wait: Duration,
 }
@@ -43,6 +52,7 @@ impl Seed {
     pub(super) fn new(address: SocketAddrV4, now: Time) -> Self {
         Self {
             address,
+            name: None,
             next: now,
             wait: JOIN_FIRST,
         }
@@ -129,18 +139,36 @@ impl Node {
     /// again.
     fn join(&mut self, now: Time) {
         let mut to = Vec::new();
-        for seed in &mut self.seeds {
+        let mut seeds = std::mem::take(&mut self.seeds);
+        for seed in &mut seeds {
             if self.roster.up(*seed.address.ip()).is_some() {
                 (seed.next, seed.wait) = (now, JOIN_FIRST);
             } else if seed.next <= now {
                 to.push(seed.address);
-                seed.next = now + seed.wait;
+                seed.next = now + self.jitter(seed.wait, JOIN_JITTER_PER_CENT);
                 seed.wait = JOIN_MOST.min(seed.wait * 2);
             }
         }
+        self.seeds = seeds;
         let beacon = Message::Beacon(self.about());
         for to in to {
             self.send(to, &beacon);
+        }
+    }
+
+    /// Takes in what a name gave. An address that stays keeps its wait.
+    pub(super) fn seed(&mut self, now: Time, name: u16, addresses: &[SocketAddrV4]) {
+        self.seeds
+            .retain(|seed| seed.name != Some(name) || addresses.contains(&seed.address));
+        for &address in addresses {
+            let known = self.seeds.iter().any(|seed| seed.address == address);
+            if !known && self.config.allows(*address.ip()) && self.seeds.len() < SEEDS_MAX {
+                let name = Some(name);
+                self.seeds.push(Seed {
+                    name,
+                    ..Seed::new(address, now)
+                });
+            }
         }
     }
 

@@ -7,4 +7,5 @@ mod discovery;
 mod faults;
 mod names;
 mod releases;
+mod rotation;
 mod scale;
