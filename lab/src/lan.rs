@@ -20,7 +20,11 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The machine's end of its cable.
-const CABLE: &str = "eth0";
+pub(crate) const CABLE: &str = "eth0";
+/// The switch itself.
+const BRIDGE: &str = "bridge";
+/// A second switch, which no cable leads to from the first.
+const ISLAND: &str = "island";
 
 /// A switch and the machines on it.
 #[derive(Debug)]
@@ -79,8 +83,8 @@ impl Lan {
         let data = std::env::temp_dir().join(format!("ace-lab-{}-{id}", std::process::id()));
         std::fs::create_dir(&data).with_context(|| format!("cannot make {}", data.display()))?;
         let switch = Netns::new(&format!("{id}-switch"))?;
-        switch.ip(&["link", "add", "bridge", "type", "bridge"])?;
-        switch.ip(&["link", "set", "bridge", "up"])?;
+        add_bridge(&switch, BRIDGE)?;
+        add_bridge(&switch, ISLAND)?;
         let mut lan = Self {
             machines: Vec::new(),
             switch,
@@ -115,6 +119,11 @@ impl Lan {
     /// All of its machines.
     pub fn machines(&self) -> &[Machine] {
         &self.machines
+    }
+
+    /// The namespace of the switch.
+    pub(crate) fn switch(&self) -> &Netns {
+        &self.switch
     }
 
     /// The programs under test.
@@ -159,6 +168,52 @@ impl Lan {
         self.switch.ip(&["link", "set", &port(number), "up"])
     }
 
+    /// Move these machines to a second switch, where they reach each other and
+    /// nobody else; no cable loses its carrier.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn split_off(&self, numbers: &[u8]) -> Result<()> {
+        self.move_to(ISLAND, numbers)
+    }
+
+    /// Move these machines back to the switch of all.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn reunite(&self, numbers: &[u8]) -> Result<()> {
+        self.move_to(BRIDGE, numbers)
+    }
+
+    fn move_to(&self, bridge: &str, numbers: &[u8]) -> Result<()> {
+        for number in numbers {
+            self.switch
+                .ip(&["link", "set", &port(*number), "master", bridge])?;
+        }
+        Ok(())
+    }
+
+    /// Connect every machine with its TAP device instead of with the switch,
+    /// or with the switch again.
+    pub(crate) fn through_forwarder(&self, through: bool) -> Result<()> {
+        for machine in &self.machines {
+            let number = machine.number;
+            let spur = format!("spur{number}");
+            if through {
+                add_bridge(&self.switch, &spur)?;
+                self.switch
+                    .ip(&["link", "set", &tap(number), "master", &spur])?;
+                self.move_to(&spur, &[number])?;
+            } else {
+                self.move_to(BRIDGE, &[number])?;
+                self.switch.ip(&["link", "delete", &spur])?;
+            }
+        }
+        Ok(())
+    }
+
     /// Let the switch pass broadcasts to machine N, or lose them all. Whatever
     /// is sent to the machine alone arrives: the others are told its hardware
     /// address, since the question for it would be a broadcast.
@@ -167,7 +222,7 @@ impl Lan {
     ///
     /// If `ip` fails.
     pub fn pass_broadcasts_to(&self, number: u8, pass: bool) -> Result<()> {
-        let (ip, mac) = (self.machine(number).ip().to_string(), mac(number));
+        let (ip, mac) = (self.machine(number).ip().to_string(), mac_text(number));
         for other in self.machines.iter().filter(|other| other.number != number) {
             other.netns.ip(&[
                 "neighbour",
@@ -210,10 +265,10 @@ impl Lan {
             machine.netns.name(),
         ])?;
         self.switch
-            .ip(&["link", "set", &port, "master", "bridge", "up"])?;
+            .ip(&["link", "set", &port, "master", BRIDGE, "up"])?;
         machine
             .netns
-            .ip(&["link", "set", CABLE, "address", &mac(number)])?;
+            .ip(&["link", "set", CABLE, "address", &mac_text(number)])?;
         machine.give_address(machine.ip())?;
         machine.link_up()
     }
@@ -232,9 +287,24 @@ fn port(number: u8) -> String {
     format!("port{number}")
 }
 
+/// The forwarder's end of what leads to machine N.
+pub(crate) fn tap(number: u8) -> String {
+    format!("tap{number}")
+}
+
 /// The hardware address of machine N.
-fn mac(number: u8) -> String {
-    format!("02:00:0a:0a:0a:{number:02x}")
+pub(crate) fn mac(number: u8) -> [u8; 6] {
+    [2, 0, 10, 10, 10, number]
+}
+
+/// The same as text.
+fn mac_text(number: u8) -> String {
+    mac(number).map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn add_bridge(switch: &Netns, name: &str) -> Result<()> {
+    switch.ip(&["link", "add", name, "type", "bridge"])?;
+    switch.ip(&["link", "set", name, "up"])
 }
 
 impl Machine {

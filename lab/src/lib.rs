@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`netns`] | one network namespace |
 //! | [`lan`] | a bridge and some machines on it, whose cables can be pulled |
+//! | [`quality`] | cables that lose, delay and double frames |
 //! | [`process`] | a running program: its lines, its signals, its end |
 //! | [`client`] | HTTP requests and server-sent events from any machine |
 //! | [`wire`] | capturing and forging datagrams |
@@ -33,6 +34,7 @@ pub mod load;
 pub mod netns;
 pub mod process;
 pub mod programs;
+pub mod quality;
 pub mod readme;
 pub mod skip;
 pub mod targets;
