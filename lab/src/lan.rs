@@ -384,6 +384,20 @@ impl Machine {
         self.netns.ip(&["link", "set", CABLE, "up"])
     }
 
+    /// How many bytes its network card has sent and received so far, the
+    /// Ethernet headers included.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not say.
+    pub fn traffic(&self) -> Result<(u64, u64)> {
+        self.netns.run(|| {
+            // `/proc/net` and `/sys` would be those of the whole process.
+            let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+            traffic_of(&table, CABLE).with_context(|| format!("no counters: {table}"))
+        })
+    }
+
     /// GET the URL from this machine.
     ///
     /// # Errors
@@ -400,5 +414,30 @@ impl Machine {
     /// If the stream does not open within the bound.
     pub fn follow(&self, url: &str, bound: Duration) -> Result<Sse> {
         self.netns.run(|| Sse::open(url, bound))
+    }
+}
+
+/// The bytes that the card has sent and received, in the table
+/// `/proc/net/dev`: `NAME: RECEIVED` and seven more, then `SENT`.
+fn traffic_of(table: &str, card: &str) -> Option<(u64, u64)> {
+    let line = table
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(card)?.strip_prefix(':'))?;
+    let mut fields = line.split_whitespace().map(str::parse);
+    let received = fields.next()?.ok()?;
+    Some((fields.nth(7)?.ok()?, received))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::traffic_of;
+
+    #[test]
+    fn what_a_card_counts_is_read() {
+        let table = "Inter-|   Receive |  Transmit\n face |bytes packets\n    \
+                     lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  \
+                     eth0:4000 20 0 0 0 0 0 0 700 5 0 0 0 0 0 0\n";
+        assert_eq!(traffic_of(table, "eth0"), Some((700, 4000)));
+        assert_eq!(traffic_of(table, "eth1"), None);
     }
 }

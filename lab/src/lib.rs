@@ -14,6 +14,7 @@
 //! | [`wire`] | capturing and forging datagrams |
 //! | [`cluster`] | nodes that are up, and what each of them lists |
 //! | [`events`] | what can happen to them, each as one function |
+//! | [`faults`] | what can happen to a crowd of them, and what must not |
 //! | [`load`] | many streams, many requests |
 //! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
@@ -28,6 +29,7 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod events;
+pub mod faults;
 pub mod figures;
 pub mod lan;
 pub mod load;

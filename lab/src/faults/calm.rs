@@ -1,0 +1,212 @@
+//! What must not happen: false alarms, while cables are poor, guests burn every
+//! processor, or nothing happens at all.
+
+use super::Crowd;
+use crate::client::{get, get_repeatedly};
+use crate::cluster::{ANSWER, names};
+use anyhow::{Context, Result, ensure};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What every host logs when it takes a member to be gone.
+const DOWN: &str = "member down";
+/// Between two requests to a node that burns.
+const PAUSE: Duration = Duration::from_millis(100);
+/// So many guests spin on each node that burns, at any time.
+const SPINNING: usize = 3;
+
+/// What was told while nobody was gone.
+#[derive(Clone, Debug, Default)]
+pub struct Alarms {
+    /// The lines `member down` in all logs.
+    pub lines: Vec<String>,
+    /// The views, of all nodes, that lack a node.
+    pub partial_views: usize,
+}
+
+impl Alarms {
+    /// How many there were: those in the logs, or in views, whichever shows
+    /// more.
+    pub fn count(&self) -> usize {
+        self.lines.len().max(self.partial_views)
+    }
+}
+
+/// A while in which guests burned.
+#[derive(Debug)]
+pub struct Burn {
+    /// Who was taken to be gone.
+    pub alarms: Alarms,
+    /// How long each answer of `/ok` took on the nodes that burned.
+    pub answers: Vec<Duration>,
+    /// How many processors the hosts kept busy.
+    pub processors: f64,
+}
+
+/// A while in which nothing happened.
+#[derive(Debug)]
+pub struct Idle {
+    /// Who was taken to be gone.
+    pub alarms: Alarms,
+    /// Of each node, what it sent: bytes a second on its card, all headers
+    /// included.
+    pub sent: Vec<f64>,
+    /// Of each node, what it received.
+    pub received: Vec<f64>,
+    /// Of each node, the share of one processor that it took.
+    pub processor: Vec<f64>,
+}
+
+impl Crowd<'_> {
+    /// Look for alarms while `during` runs.
+    ///
+    /// # Errors
+    ///
+    /// Those of `during`; that a node has ended, or that not all list all
+    /// before, or again after, within the bound.
+    pub fn watch<T>(
+        &mut self,
+        bound: Duration,
+        during: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<(T, Alarms)> {
+        self.whole(bound)?;
+        for number in self.numbers.clone() {
+            self.cluster.views_of(number);
+        }
+        let began = Instant::now();
+        let done = during(self)?;
+        let mut alarms = Alarms::default();
+        let all = names(&self.numbers);
+        for number in self.numbers.clone() {
+            let host = self.cluster.host(number);
+            ensure!(host.is_running(), "node {number} ended:\n{}", host.output());
+            let lines = host.lines().into_iter().filter(|line| line.at >= began);
+            let downs = lines.filter(|line| line.text.contains(DOWN));
+            alarms
+                .lines
+                .extend(downs.map(|line| format!("node {number}: {}", line.text)));
+            let views = self.cluster.views_of(number);
+            alarms.partial_views += views.iter().filter(|view| **view != all).count();
+        }
+        self.whole(bound)?;
+        Ok((done, alarms))
+    }
+
+    /// Let nothing happen for so long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Crowd::watch`].
+    pub fn idle(&mut self, lasting: Duration, bound: Duration) -> Result<Idle> {
+        let ((before, after, took), alarms) = self.watch(bound, |crowd| {
+            let (began, before) = (Instant::now(), crowd.used()?);
+            // That nothing happens takes as long as it lasts.
+            thread::sleep(lasting);
+            Ok((before, crowd.used()?, began.elapsed().as_secs_f64()))
+        })?;
+        let mut idle = Idle {
+            alarms,
+            sent: Vec::new(),
+            received: Vec::new(),
+            processor: Vec::new(),
+        };
+        for (before, after) in before.iter().zip(&after) {
+            let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / took;
+            idle.sent.push(rate(before.sent, after.sent));
+            idle.received.push(rate(before.received, after.received));
+            let time = after.processor.saturating_sub(before.processor);
+            idle.processor.push(time.as_secs_f64() / took);
+        }
+        Ok(idle)
+    }
+
+    /// Let guests spin on these nodes for so long, several on each, while each
+    /// of them is asked for `/ok` again and again. The crowd must serve the
+    /// fixture `misbehave`.
+    ///
+    /// # Errors
+    ///
+    /// If an answer of `/ok` does not come within [`ANSWER`], and as
+    /// [`Crowd::watch`].
+    pub fn burn(&mut self, on: &[u8], lasting: Duration, bound: Duration) -> Result<Burn> {
+        let ((answers, processors), alarms) = self.watch(bound, |crowd| {
+            let (began, before) = (Instant::now(), crowd.processor_time()?);
+            let answers = crowd.spin(on, began + lasting)?;
+            let burnt = crowd.processor_time()?.saturating_sub(before);
+            Ok((answers, burnt.as_secs_f64() / began.elapsed().as_secs_f64()))
+        })?;
+        Ok(Burn {
+            alarms,
+            answers,
+            processors,
+        })
+    }
+
+    /// Keep guests spinning until `end`, and ask beside them for `/ok`.
+    fn spin(&self, on: &[u8], end: Instant) -> Result<Vec<Duration>> {
+        thread::scope(|scope| {
+            let mut askers = Vec::new();
+            for number in on {
+                let machine = self.cluster.lan().machine(*number);
+                let (spin, ok) = (
+                    format!("{}/spin", machine.url()),
+                    format!("{}/ok", machine.url()),
+                );
+                for _ in 0..SPINNING {
+                    let spin = spin.clone();
+                    scope.spawn(move || machine.netns().run(|| spin_until(&spin, end)));
+                }
+                let is_over = move || {
+                    thread::sleep(PAUSE);
+                    Instant::now() > end
+                };
+                askers.push(scope.spawn(move || {
+                    let answers = || get_repeatedly(&ok, ANSWER, is_over);
+                    let answers = machine.netns().run(answers);
+                    answers.with_context(|| format!("guests spin on node {number}"))
+                }));
+            }
+            let mut answers = Vec::new();
+            for asker in askers {
+                let took = asker.join();
+                answers.extend(took.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(answers)
+        })
+    }
+
+    /// What each node has used so far.
+    fn used(&self) -> Result<Vec<Used>> {
+        let lan = self.cluster.lan();
+        let each = self.numbers.iter().map(|number| {
+            let (sent, received) = lan.machine(*number).traffic()?;
+            let processor = self.cluster.host(*number).processor_time()?;
+            Ok(Used {
+                sent,
+                received,
+                processor,
+            })
+        });
+        each.collect()
+    }
+}
+
+/// What one node has used since it started.
+struct Used {
+    sent: u64,
+    received: u64,
+    processor: Duration,
+}
+
+/// Ask for a guest that never ends, and for the next when the host has stopped
+/// it.
+fn spin_until(url: &str, end: Instant) -> Result<()> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        // That it fails is what it is for.
+        let _ = get(url, left);
+    }
+}
