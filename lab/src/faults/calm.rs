@@ -4,6 +4,7 @@
 use super::Crowd;
 use crate::client::{get, get_repeatedly};
 use crate::cluster::{ANSWER, names};
+use crate::wire::Capture;
 use anyhow::{Context, Result, ensure};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,7 +49,9 @@ pub struct Burn {
 pub struct Idle {
     /// Who was taken to be gone.
     pub alarms: Alarms,
-    /// Of each node, what it sent: bytes a second on its card, all headers
+    /// What the first node sent as gossip: bytes of UDP payload a second.
+    pub gossip: f64,
+    /// Of each node, what it sent in all: bytes a second on its card, all headers
     /// included.
     pub sent: Vec<f64>,
     /// Of each node, what it received.
@@ -98,14 +101,14 @@ impl Crowd<'_> {
     ///
     /// As [`Crowd::watch`].
     pub fn idle(&mut self, lasting: Duration, bound: Duration) -> Result<Idle> {
-        let ((before, after, took), alarms) = self.watch(bound, |crowd| {
+        let ((before, after, gossip, took), alarms) = self.watch(bound, |crowd| {
             let (began, before) = (Instant::now(), crowd.used()?);
-            // That nothing happens takes as long as it lasts.
-            thread::sleep(lasting);
-            Ok((before, crowd.used()?, began.elapsed().as_secs_f64()))
+            let gossip = crowd.gossip_of_first(lasting)?;
+            Ok((before, crowd.used()?, gossip, began.elapsed().as_secs_f64()))
         })?;
         let mut idle = Idle {
             alarms,
+            gossip: gossip as f64 / took,
             sent: Vec::new(),
             received: Vec::new(),
             processor: Vec::new(),
@@ -172,6 +175,21 @@ impl Crowd<'_> {
                 answers.extend(took.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
             }
             Ok(answers)
+        })
+    }
+
+    /// How many bytes of UDP payload the first node sends within so long.
+    fn gossip_of_first(&self, lasting: Duration) -> Result<u64> {
+        let first = self.numbers.first().context("no node")?;
+        let machine = self.cluster.lan().machine(*first);
+        machine.netns().run(|| {
+            let mut sent = 0;
+            Capture::begin()?.watch(lasting, |datagram| {
+                if *datagram.from.ip() == machine.ip() {
+                    sent += datagram.payload.len() as u64;
+                }
+            })?;
+            Ok(sent)
         })
     }
 

@@ -111,11 +111,15 @@ pub(super) const PARTS: &[Part] = &[
         rows: &[
             row("idle soak: false downs", Target::Count(0.0)),
             row(
-                "idle soak: sent by a node",
+                "idle soak: gossip sent by a node, payload",
                 Target::PerSecond(targets::IDLE_SENT),
             ),
             row(
-                "idle soak: received by a node",
+                "idle soak: all sent by a node, on its card",
+                Target::PerSecond(targets::IDLE_SENT),
+            ),
+            row(
+                "idle soak: all received by a node, on its card",
                 Target::PerSecond(targets::IDLE_RECEIVED),
             ),
             crowded(
@@ -210,13 +214,15 @@ fn soak(session: &mut Session<'_>) -> Result<Measured> {
     let lasting = session.plan.soak;
     let idle = session.crowd()?.idle(lasting, BOUND)?;
     let note = format!(
-        "{} s; bytes on the card, Ethernet, IP and ARP included; p50 and worst over the nodes\n{}",
+        "{} s; on the card: every protocol, with all headers; p50 and worst over the nodes; \
+         gossip: UDP of the first node\n{}",
         lasting.as_secs(),
         shown(&idle.alarms)
     );
     Ok(Measured {
         values: vec![
             vec![idle.alarms.count() as f64],
+            vec![idle.gossip],
             idle.sent,
             idle.received,
             idle.processor,
