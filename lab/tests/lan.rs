@@ -5,8 +5,10 @@
 use anyhow::Result;
 use lab::quality::Quality;
 use lab::wire::{Capture, Datagram, Forge};
-use lab::{Lan, Programs};
+use lab::{Lan, Launch, Programs};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_secs(5);
@@ -204,5 +206,31 @@ fn poor_cables_lose_delay_and_double_and_are_good_again_afterwards() -> Result<(
     drop(poor);
     let came = numbered(&lan, 200)?;
     assert_eq!(came, (0..200).collect::<Vec<u8>>());
+    Ok(())
+}
+
+#[test]
+fn after_a_panic_no_namespace_and_no_process_is_left() -> Result<()> {
+    let Some(lan) = lan(2) else { return Ok(()) };
+    let names: Vec<String> = lan
+        .machines()
+        .iter()
+        .map(|machine| machine.netns().name().to_owned())
+        .collect();
+    let is_there = |name: &String| Path::new("/run/netns").join(name).exists();
+    assert!(names.iter().all(is_there));
+    let poor = Quality::losing_percent(1.0);
+    let scratch = lan.scratch().to_owned();
+    let failed = catch_unwind(AssertUnwindSafe(move || -> Result<()> {
+        let _poor = lan.degrade(poor, 1)?;
+        let _process = Launch::new(Path::new("sleep"))
+            .in_netns(lan.machine(2).netns().name())
+            .arg("600")
+            .spawn()?;
+        panic!("a panic on purpose, and this is not its failure");
+    }));
+    assert!(failed.is_err(), "it was to panic");
+    assert!(!names.iter().any(is_there), "{names:?}");
+    assert!(!scratch.exists());
     Ok(())
 }
