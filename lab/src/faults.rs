@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub use calm::{Alarms, Burn, Idle};
+pub use calm::{Alarms, Burn, Deaf, Idle};
 
 /// A node on every machine of a LAN, all of which list all.
 #[derive(Debug)]

@@ -1,17 +1,18 @@
 //! A LAN: a switch, and machines 10.10.10.2, .3, … on it. Everything is inside
 //! network namespaces, so nothing of it touches the real network.
 
-use crate::client::{self, Answer, Sse};
+mod machine;
+
 use crate::netns::{Netns, remove_stale};
 use crate::process::Launch;
 use crate::programs::Programs;
 use crate::skip;
 use anyhow::{Context, Result};
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+
+pub use machine::Machine;
 
 /// Tells the LANs of one process apart.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -35,14 +36,6 @@ pub struct Lan {
     data: PathBuf,
     // Last, so that the next LAN begins when all of this one is gone.
     _turn: MutexGuard<'static, ()>,
-}
-
-/// One machine: a namespace with the address 10.10.10.N.
-#[derive(Debug)]
-pub struct Machine {
-    number: u8,
-    netns: Netns,
-    data: PathBuf,
 }
 
 impl Lan {
@@ -198,17 +191,24 @@ impl Lan {
     /// Connect every machine with its TAP device instead of with the switch,
     /// or with the switch again.
     pub(crate) fn through_forwarder(&self, through: bool) -> Result<()> {
-        for machine in &self.machines {
-            let number = machine.number;
-            let spur = format!("spur{number}");
-            if through {
-                add_bridge(&self.switch, &spur)?;
+        let numbers = || self.machines.iter().map(|machine| machine.number);
+        // The cables move all in one go: meanwhile some machines are here and
+        // some there.
+        if through {
+            for number in numbers() {
+                add_bridge(&self.switch, &spur(number))?;
                 self.switch
-                    .ip(&["link", "set", &tap(number), "master", &spur])?;
-                self.move_to(&spur, &[number])?;
-            } else {
+                    .ip(&["link", "set", &tap(number), "master", &spur(number)])?;
+            }
+            for number in numbers() {
+                self.move_to(&spur(number), &[number])?;
+            }
+        } else {
+            for number in numbers() {
                 self.move_to(BRIDGE, &[number])?;
-                self.switch.ip(&["link", "delete", &spur])?;
+            }
+            for number in numbers() {
+                self.switch.ip(&["link", "delete", &spur(number)])?;
             }
         }
         Ok(())
@@ -292,6 +292,11 @@ pub(crate) fn tap(number: u8) -> String {
     format!("tap{number}")
 }
 
+/// The bridge between that and the port of machine N.
+fn spur(number: u8) -> String {
+    format!("spur{number}")
+}
+
 /// The hardware address of machine N.
 pub(crate) fn mac(number: u8) -> [u8; 6] {
     [2, 0, 10, 10, 10, number]
@@ -305,139 +310,4 @@ fn mac_text(number: u8) -> String {
 fn add_bridge(switch: &Netns, name: &str) -> Result<()> {
     switch.ip(&["link", "add", name, "type", "bridge"])?;
     switch.ip(&["link", "set", name, "up"])
-}
-
-impl Machine {
-    /// N of 10.10.10.N.
-    pub fn number(&self) -> u8 {
-        self.number
-    }
-
-    /// 10.10.10.N.
-    pub fn ip(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 10, 10, self.number)
-    }
-
-    /// `example@10.10.10.N`.
-    pub fn node_name(&self) -> String {
-        format!("example@{}", self.ip())
-    }
-
-    /// Where the node of this machine serves the app.
-    pub fn url(&self) -> String {
-        format!("http://{}:8080", self.ip())
-    }
-
-    /// Where the node of this machine keeps its data.
-    pub fn data_dir(&self) -> &Path {
-        &self.data
-    }
-
-    /// The namespace.
-    pub fn netns(&self) -> &Netns {
-        &self.netns
-    }
-
-    /// Give its network card one more address.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn give_address(&self, ip: Ipv4Addr) -> Result<()> {
-        let address = format!("{ip}/24");
-        self.netns.ip(&[
-            "address",
-            "add",
-            &address,
-            "broadcast",
-            "10.10.10.255",
-            "dev",
-            CABLE,
-        ])
-    }
-
-    /// Take an address away from its network card.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn take_address(&self, ip: Ipv4Addr) -> Result<()> {
-        self.netns
-            .ip(&["address", "delete", &format!("{ip}/24"), "dev", CABLE])
-    }
-
-    /// Take its network card down: nothing can be sent, there is no route.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn link_down(&self) -> Result<()> {
-        self.netns.ip(&["link", "set", CABLE, "down"])
-    }
-
-    /// Bring its network card up.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn link_up(&self) -> Result<()> {
-        self.netns.ip(&["link", "set", CABLE, "up"])
-    }
-
-    /// How many bytes its network card has sent and received so far, the
-    /// Ethernet headers included.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel does not say.
-    pub fn traffic(&self) -> Result<(u64, u64)> {
-        self.netns.run(|| {
-            // `/proc/net` and `/sys` would be those of the whole process.
-            let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
-            traffic_of(&table, CABLE).with_context(|| format!("no counters: {table}"))
-        })
-    }
-
-    /// GET the URL from this machine.
-    ///
-    /// # Errors
-    ///
-    /// If there is no whole answer within the bound.
-    pub fn get(&self, url: &str, bound: Duration) -> Result<Answer> {
-        self.netns.run(|| client::get(url, bound))
-    }
-
-    /// Follow the server-sent events at the URL from this machine.
-    ///
-    /// # Errors
-    ///
-    /// If the stream does not open within the bound.
-    pub fn follow(&self, url: &str, bound: Duration) -> Result<Sse> {
-        self.netns.run(|| Sse::open(url, bound))
-    }
-}
-
-/// The bytes that the card has sent and received, in the table
-/// `/proc/net/dev`: `NAME: RECEIVED` and seven more, then `SENT`.
-fn traffic_of(table: &str, card: &str) -> Option<(u64, u64)> {
-    let line = table
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(card)?.strip_prefix(':'))?;
-    let mut fields = line.split_whitespace().map(str::parse);
-    let received = fields.next()?.ok()?;
-    Some((fields.nth(7)?.ok()?, received))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::traffic_of;
-
-    #[test]
-    fn what_a_card_counts_is_read() {
-        let table = "Inter-|   Receive |  Transmit\n face |bytes packets\n    \
-                     lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  \
-                     eth0:4000 20 0 0 0 0 0 0 700 5 0 0 0 0 0 0\n";
-        assert_eq!(traffic_of(table, "eth0"), Some((700, 4000)));
-        assert_eq!(traffic_of(table, "eth1"), None);
-    }
 }

@@ -110,11 +110,30 @@ impl Lan {
             netem::begin(self, &quality)?;
             return Ok(poor);
         };
-        let forwarder = Forwarder::start(self, quality, seed)
-            .with_context(|| format!("no netem ({no_netem:#}), and no forwarder"))?;
+        self.forward(|_| quality, seed)
+            .with_context(|| format!("no netem ({no_netem:#}), and no forwarder"))
+    }
+
+    /// Let nothing reach machine N any more, while all that it sends arrives,
+    /// until the result is dropped. Always by the forwarder: netem would lose
+    /// what a machine sends.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no forwarder.
+    pub fn deafen(&self, number: u8) -> Result<PoorCables<'_>> {
+        let deaf = Quality::losing_percent(100.0);
+        let quality = |receiver| match receiver == number {
+            true => deaf,
+            false => Quality::default(),
+        };
+        self.forward(quality, 0)
+    }
+
+    fn forward(&self, quality: impl Fn(u8) -> Quality, seed: u64) -> Result<PoorCables<'_>> {
         let poor = PoorCables {
             lan: self,
-            maker: Maker::Forwarder(forwarder),
+            maker: Maker::Forwarder(Forwarder::start(self, quality, seed)?),
         };
         self.through_forwarder(true)?;
         Ok(poor)
@@ -126,7 +145,7 @@ impl PoorCables<'_> {
     pub fn made_by(&self) -> &'static str {
         match self.maker {
             Maker::Netem => "tc netem",
-            Maker::Forwarder(_) => "forwarder on TAP devices; this kernel has no netem",
+            Maker::Forwarder(_) => "a forwarder on TAP devices",
         }
     }
 

@@ -44,6 +44,17 @@ pub struct Burn {
     pub processors: f64,
 }
 
+/// A while in which one node heard nothing.
+#[derive(Debug)]
+pub struct Deaf {
+    /// Who else was taken to be gone by the others.
+    pub alarms: Alarms,
+    /// Until all others listed all but the one.
+    pub noticed: Duration,
+    /// Until the one listed itself alone.
+    pub alone: Duration,
+}
+
 /// A while in which nothing happened.
 #[derive(Debug)]
 pub struct Idle {
@@ -72,27 +83,67 @@ impl Crowd<'_> {
         bound: Duration,
         during: impl FnOnce(&Self) -> Result<T>,
     ) -> Result<(T, Alarms)> {
+        let began = self.begin_watch(bound)?;
+        let done = during(self)?;
+        let alarms = self.alarms_since(began, None)?;
+        self.whole(bound)?;
+        Ok((done, alarms))
+    }
+
+    /// One hears nothing until it is alone for all others and for itself, and for
+    /// so long after; what it sends arrives.
+    ///
+    /// # Errors
+    ///
+    /// If it is not taken to be alone within the bound, or not all list all
+    /// within it once the one hears again.
+    pub fn deafen(&mut self, victim: u8, lasting: Duration, bound: Duration) -> Result<Deaf> {
+        let began = self.begin_watch(bound)?;
+        let deaf = self.cluster.lan().deafen(victim)?;
+        let noticed = self.others_know(victim, bound)? - began;
+        let alone = self.cluster.wait_until_lists(victim, &[victim], bound)? - began;
+        // That it drags nobody else down takes as long as it lasts.
+        thread::sleep(lasting);
+        drop(deaf);
+        self.whole(bound)?;
+        Ok(Deaf {
+            alarms: self.alarms_since(began, Some(victim))?,
+            noticed,
+            alone,
+        })
+    }
+
+    fn begin_watch(&mut self, bound: Duration) -> Result<Instant> {
         self.whole(bound)?;
         for number in self.numbers.clone() {
             self.cluster.views_of(number);
         }
-        let began = Instant::now();
-        let done = during(self)?;
+        Ok(Instant::now())
+    }
+
+    /// The alarms since then, but for those about this node, and by it.
+    fn alarms_since(&mut self, began: Instant, but: Option<u8>) -> Result<Alarms> {
         let mut alarms = Alarms::default();
-        let all = names(&self.numbers);
-        for number in self.numbers.clone() {
+        let mut numbers = self.numbers.clone();
+        numbers.retain(|number| Some(*number) != but);
+        let expected = names(&numbers);
+        let excused = but.map(|number| format!("member={} ", names(&[number]).concat()));
+        for number in numbers {
             let host = self.cluster.host(number);
             ensure!(host.is_running(), "node {number} ended:\n{}", host.output());
             let lines = host.lines().into_iter().filter(|line| line.at >= began);
-            let downs = lines.filter(|line| line.text.contains(DOWN));
+            let downs = lines.filter(|line| {
+                let is_excused = excused.as_ref().is_some_and(|one| line.text.contains(one));
+                line.text.contains(DOWN) && !is_excused
+            });
             alarms
                 .lines
                 .extend(downs.map(|line| format!("node {number}: {}", line.text)));
             let views = self.cluster.views_of(number);
-            alarms.partial_views += views.iter().filter(|view| **view != all).count();
+            let is_partial = |view: &&Vec<String>| !expected.iter().all(|name| view.contains(name));
+            alarms.partial_views += views.iter().filter(is_partial).count();
         }
-        self.whole(bound)?;
-        Ok((done, alarms))
+        Ok(alarms)
     }
 
     /// Let nothing happen for so long.

@@ -42,7 +42,6 @@ struct Counts {
 /// What all its tasks share.
 struct Switch {
     ports: Vec<Port>,
-    quality: Quality,
     dice: Mutex<StdRng>,
     in_flight: Arc<Semaphore>,
     counts: Arc<Counts>,
@@ -51,21 +50,24 @@ struct Switch {
 /// Where one machine is connected.
 struct Port {
     mac: [u8; 6],
+    /// Of what goes to the machine.
+    quality: Quality,
     tap: Tun,
 }
 
 impl Forwarder {
-    /// Make a TAP device for each machine, and carry frames between them from
-    /// now on.
-    pub(super) fn start(lan: &Lan, quality: Quality, seed: u64) -> Result<Self> {
-        let numbers: Vec<u8> = lan.machines().iter().map(|one| one.number()).collect();
+    /// Make a TAP device for each machine, and carry frames to each with the
+    /// quality that it has from now on.
+    pub(super) fn start(lan: &Lan, quality: impl Fn(u8) -> Quality, seed: u64) -> Result<Self> {
+        let numbers = lan.machines().iter().map(|machine| machine.number());
+        let plugs: Vec<_> = numbers.map(|number| (number, quality(number))).collect();
         let counts = Arc::new(Counts::default());
         let (stop, stopped) = oneshot::channel();
         let (began, has_begun) = channel();
         let shared = Arc::clone(&counts);
         let thread = lan.switch().spawn(move || {
             let dice = Mutex::new(StdRng::seed_from_u64(seed));
-            run(&numbers, quality, dice, shared, &began, stopped);
+            run(&plugs, dice, shared, &began, stopped);
         })?;
         has_begun.recv().context("the forwarder has died")??;
         Ok(Self {
@@ -97,8 +99,7 @@ impl Drop for Forwarder {
 
 /// The forwarder's thread.
 fn run(
-    numbers: &[u8],
-    quality: Quality,
+    plugs: &[(u8, Quality)],
     dice: Mutex<StdRng>,
     counts: Arc<Counts>,
     began: &Sender<Result<()>>,
@@ -109,13 +110,12 @@ fn run(
         Err(error) => return drop(began.send(Err(error))),
     };
     runtime.block_on(async {
-        let ports = match numbers.iter().map(|number| Port::open(*number)).collect() {
+        let ports = match plugs.iter().map(Port::open).collect() {
             Ok(ports) => ports,
             Err(error) => return drop(began.send(Err(error))),
         };
         let switch = Arc::new(Switch {
             ports,
-            quality,
             dice,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             counts,
@@ -129,11 +129,12 @@ fn run(
 }
 
 impl Port {
-    fn open(number: u8) -> Result<Self> {
-        let made = Tun::builder().name(&tap(number)).tap().up().build();
+    fn open((number, quality): &(u8, Quality)) -> Result<Self> {
+        let made = Tun::builder().name(&tap(*number)).tap().up().build();
         let made = made.context("cannot make a TAP device (is there /dev/net/tun?)")?;
         Ok(Self {
-            mac: mac(number),
+            mac: mac(*number),
+            quality: *quality,
             tap: made.into_iter().next().context("no TAP device was made")?,
         })
     }
@@ -159,17 +160,17 @@ impl Switch {
             let is_for_all = to[0] & 1 == 1;
             for (receiver, other) in self.ports.iter().enumerate() {
                 if receiver != at && (is_for_all || to == other.mac) {
-                    self.carry(receiver, frame);
+                    self.carry(receiver, &other.quality, frame);
                 }
             }
         }
     }
 
     /// Let the dice decide what becomes of the frame on the way to this port.
-    fn carry(self: &Arc<Self>, receiver: usize, frame: &[u8]) {
+    fn carry(self: &Arc<Self>, receiver: usize, quality: &Quality, frame: &[u8]) {
         let copies = {
             let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-            self.quality.copies(&mut dice)
+            quality.copies(&mut dice)
         };
         if copies.is_empty() {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// A figure that is worse than this is not a figure but a fault.
 pub(super) const BOUND: Duration = Duration::from_secs(60);
+/// So long one hears nothing after all know.
+const DEAF: Duration = Duration::from_secs(3);
 /// Guests burn on one node of so many.
 const BURNING: usize = 3;
 /// So many lines of a log are shown beside a figure.
@@ -88,6 +90,14 @@ pub(super) const PARTS: &[Part] = &[
                 Ok([absence.noticed, absence.healed])
             })
         },
+    },
+    Part {
+        rows: &[
+            row("deaf: all others know", time(targets::SPLIT)),
+            row("deaf: it lists itself alone", time(targets::SPLIT)),
+            row("deaf: others falsely down", Target::Count(0.0)),
+        ],
+        measure: deaf,
     },
     Part {
         rows: &[row("1 % of frames lost: false downs", Target::Count(0.0))],
@@ -208,6 +218,26 @@ fn poor(session: &mut Session<'_>, quality: Quality) -> Result<Measured> {
         values: vec![vec![alarms.count() as f64]],
         note,
     })
+}
+
+fn deaf(session: &mut Session<'_>) -> Result<Measured> {
+    let rounds = session.plan.rounds.max(1) as usize;
+    let crowd = session.crowd()?;
+    let mut values = vec![Vec::new(); 3];
+    let mut note = String::new();
+    for round in 0..rounds {
+        let deaf = crowd.deafen(crowd.victim(round), DEAF, BOUND)?;
+        let figures = [
+            deaf.noticed.as_secs_f64(),
+            deaf.alone.as_secs_f64(),
+            deaf.alarms.count() as f64,
+        ];
+        for (row, figure) in values.iter_mut().zip(figures) {
+            row.push(figure);
+        }
+        note.push_str(&shown(&deaf.alarms));
+    }
+    Ok(Measured { values, note })
 }
 
 fn soak(session: &mut Session<'_>) -> Result<Measured> {
