@@ -12,6 +12,7 @@
 mod boot_store;
 mod broadcast;
 mod driver;
+mod release_store;
 mod report;
 mod seeds;
 
@@ -21,6 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
+use cluster::release::{AppFile, Force};
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -56,6 +58,9 @@ pub struct Settings {
     pub data_dir: Arc<DataDir>,
     /// What this node serves at first.
     pub release: Option<Digest>,
+    /// The app file that it was read from. If it differs from what was there
+    /// at the last start, that is a release.
+    pub app_file: Option<AppFile>,
     /// Where views are published. Whoever is built before membership can
     /// subscribe to it already.
     pub views: watch::Sender<Arc<View>>,
@@ -117,6 +122,8 @@ pub struct Counters {
     pub syncs_dropped: u64,
     /// Boot numbers that could not be kept.
     pub boots_not_stored: u64,
+    /// States of release agreement that could not be kept.
+    pub releases_not_stored: u64,
     /// Callers on the control channel.
     pub control: ControlCounters,
 }
@@ -168,6 +175,7 @@ enum Order {
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     release: watch::Sender<Option<Digest>>,
+    in_force: watch::Receiver<Option<Force>>,
     keyring: Keyring,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
@@ -181,6 +189,7 @@ pub struct Membership {
 struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
+    in_force: watch::Sender<Option<Force>>,
     keys: watch::Receiver<Option<Keys>>,
     unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
@@ -199,12 +208,14 @@ impl Membership {
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
         let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
+        let (in_force_in, in_force) = watch::channel(None);
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
+            in_force: in_force_in,
             keys: keys_out,
             unconfirmed: unconfirmed_in,
             order: order_out,
@@ -224,6 +235,7 @@ impl Membership {
             Ok(Ok(())) => Ok(Self {
                 views,
                 release,
+                in_force,
                 keyring: Keyring { keys, unconfirmed },
                 order,
                 fatal,
@@ -239,6 +251,12 @@ impl Membership {
     /// The members, always the newest view. The first holds at least this node.
     pub fn views(&self) -> watch::Receiver<Arc<View>> {
         self.views.clone()
+    }
+
+    /// What the cluster has agreed that this node is to serve; none while
+    /// nothing was released.
+    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
+        self.in_force.clone()
     }
 
     /// Tells the members what this node serves from now on.

@@ -102,6 +102,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         }),
     )?;
     let path = app.path.clone();
+    let app_file = start::app_file(&app);
     let generation = tokio::select! {
         generation = app::validate(&runtime, app) => generation?,
         () = signals.next() => return Ok(()),
@@ -145,6 +146,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         keys,
         data_dir: identity.data,
         release: Some(digest),
+        app_file: Some(app_file),
         views: members,
     })?;
     let serving = tokio::spawn(server.clone().run(listener));

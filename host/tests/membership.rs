@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::release::{App, AppFile, PathId};
 use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
 use host::data_dir::{DataDir, DataDirError};
 use host::membership::{Membership, SeedName, Settings, StartError};
@@ -53,6 +54,7 @@ impl Lan {
             keys: Keys::from_master(&[cookie; 32]),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             release: None,
+            app_file: None,
             views: watch::Sender::default(),
         }
     }
@@ -358,4 +360,50 @@ async fn three_nodes_change_their_cookie_while_they_run_and_none_is_missed() {
         missed.abort();
     }
     assert_eq!(a.counters().control.refused_handshake, 0);
+}
+
+/// An app file of this content, always at the same path.
+fn app_file(content: &str) -> AppFile {
+    AppFile {
+        path: PathId::of(b"/srv/app.wasm"),
+        app: App::of(content.as_bytes()),
+    }
+}
+
+/// Waits until the cluster has agreed that a node is to serve this.
+async fn is_to_serve(node: &Membership, content: &str) {
+    let digest = App::of(content.as_bytes()).digest;
+    let mut in_force = node.in_force();
+    let agreed = in_force.wait_for(|force| force.as_ref().is_some_and(|it| it.digest == digest));
+    if timeout(JOIN, agreed).await.is_err() {
+        panic!("after {JOIN:?}: {:?}", node.in_force().borrow());
+    }
+}
+
+#[tokio::test]
+async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember_it() {
+    let lan = Lan::new();
+    let folder = || tempfile::tempdir().expect("a folder");
+    let (a_folder, b_folder) = (folder(), folder());
+    let start = |last: u8, folder: &TempDir, content: &str| {
+        let settings = Settings {
+            app_file: Some(app_file(content)),
+            ..lan.settings(last, 1, folder.path())
+        };
+        Membership::start(settings).expect("started")
+    };
+    let a = start(2, &a_folder, "one");
+    let b = start(3, &b_folder, "one");
+    is_to_serve(&a, "one").await;
+    is_to_serve(&b, "one").await;
+    lists(&a, &[2, 3], JOIN).await;
+    drop(b);
+    let b = start(3, &b_folder, "two");
+    is_to_serve(&a, "two").await;
+    is_to_serve(&b, "two").await;
+    // Nobody is there who could tell it.
+    drop((a, b));
+    let a = start(2, &a_folder, "one");
+    let force = a.in_force().borrow().clone().expect("it remembers");
+    assert_eq!(force.digest, app_file("two").app.digest);
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
+use cluster::release::News;
+use cluster::{Config, DATAGRAM_MAX, Digest, Effect, Input, Node, NodeName, Time};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::io::{Interest, Ready};
@@ -19,6 +20,7 @@ use tokio::time::sleep_until;
 
 use super::boot_store::BootStore;
 use super::broadcast::{self, Broadcast};
+use super::release_store::ReleaseStore;
 use super::seeds::{self, Found, Search, System};
 use super::{Counters, FatalError, Order, Outside, Settings, StartError, report};
 use crate::control::{self, Dialler, Event, Identity, Links, Server};
@@ -52,6 +54,9 @@ pub(super) struct Driver {
     links: Links,
     events: mpsc::Receiver<Event>,
     boots: BootStore,
+    releases: ReleaseStore,
+    /// What this node serves.
+    serving: Option<Digest>,
     outside: Outside,
     counters: Counters,
     control: Arc<control::Counters>,
@@ -95,7 +100,8 @@ impl Driver {
     pub(super) fn start(settings: Settings, outside: Outside) -> Result<Self, StartError> {
         let local = net::find(settings.name.ip())?;
         let at = SocketAddrV4::new(local.ip, settings.cluster_port);
-        let boots = BootStore::new(settings.data_dir);
+        let boots = BootStore::new(settings.data_dir.clone());
+        let releases = ReleaseStore::new(settings.data_dir);
         let config = Config {
             name: settings.name.clone(),
             http: settings.http,
@@ -107,6 +113,8 @@ impl Driver {
             allow: settings.allow,
             join: settings.join,
             boot_stored: boots.load()?,
+            releases_stored: releases.load()?,
+            deploy_key: None,
             wall_ms: wall_ms(),
         };
         config.check()?;
@@ -163,6 +171,9 @@ impl Driver {
         if let Some(digest) = settings.release {
             node.handle(clock.now(), wall_ms(), Input::Serving(digest));
         }
+        if let Some(file) = settings.app_file {
+            node.handle(clock.now(), wall_ms(), Input::AppFile(file));
+        }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
         let mut waiting = Vec::new();
@@ -183,6 +194,8 @@ impl Driver {
             links,
             events,
             boots,
+            releases,
+            serving: settings.release,
             outside,
             counters: Counters::default(),
             control,
@@ -215,6 +228,7 @@ impl Driver {
                 Woken::Release => {
                     let release = *self.outside.release.borrow_and_update();
                     if let Some(digest) = release {
+                        self.serving = Some(digest);
                         self.handle(Input::Serving(digest));
                     }
                 }
@@ -392,6 +406,19 @@ impl Driver {
                     // the members say so and the node takes a higher one.
                     tracing::error!(%error, boot = boot.number(), "boot number not stored");
                     self.counters.boots_not_stored += 1;
+                }
+            }
+            Effect::StoreReleases(bytes) => {
+                if let Err(error) = self.releases.store(&bytes) {
+                    // Going on is right: the members know them too.
+                    tracing::error!(%error, "releases not stored; after a restart this node asks its members");
+                    self.counters.releases_not_stored += 1;
+                }
+            }
+            Effect::Release(news) => {
+                report::release(&news, self.serving);
+                if let News::InForce(force) = news {
+                    self.outside.in_force.send_replace(Some(force));
                 }
             }
             Effect::Refused { source, why, count } => report::refused(source, why, count),

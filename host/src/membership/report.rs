@@ -3,7 +3,8 @@
 
 use std::net::SocketAddrV4;
 
-use cluster::{DownReason, Member, Refusal, UpReason};
+use cluster::release::{Force, Kind, News, Release, Standing};
+use cluster::{Digest, DownReason, Member, Refusal, UpReason};
 
 /// A member came up.
 pub(super) fn up(member: &Member, reason: UpReason) {
@@ -27,5 +28,96 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
         tracing::warn!(reason = %why, count, "datagrams of many sources refused");
     } else {
         tracing::warn!(%source, reason = %why, count, "datagrams refused");
+    }
+}
+
+/// Something is new about releases. `serving` is what this node serves.
+pub(super) fn release(news: &News, serving: Option<Digest>) {
+    match news {
+        News::InForce(force) => in_force(force, serving),
+        News::Superseded { release, by } => tracing::warn!(
+            release = %release.key(),
+            digest = short(release.app().digest),
+            node = %release.id().node,
+            "superseded: release {} of {} was decided without knowing this one, and is ahead of it",
+            by.key(),
+            by.id().node,
+        ),
+        News::Standing {
+            release,
+            standing,
+            against,
+            failed,
+            ok,
+        } => standing_of(release, *standing, (*failed, *ok), against),
+        News::File { outcome, .. } => match outcome {
+            Ok(Some(release)) => tracing::info!(
+                release = %release.key(),
+                digest = short(release.app().digest),
+                "released the app file{}",
+                match release.kind() {
+                    Kind::Bootstrap => ", as the first of this node",
+                    Kind::Push | Kind::Rollback => "",
+                },
+            ),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("the app file was not released: {error}"),
+        },
+    }
+}
+
+fn in_force(force: &Force, serving: Option<Digest>) {
+    let release = force.key;
+    let digest = short(force.digest);
+    let by = force.release.as_deref().map_or_else(String::new, by);
+    if serving.is_none_or(|serving| serving == force.digest) {
+        tracing::info!(%release, digest, "release in force{by}");
+    } else {
+        tracing::warn!(
+            %release,
+            digest,
+            serving = serving.map(short),
+            "this node serves its own app file, and the cluster has agreed on another app{by}",
+        );
+    }
+}
+
+fn short(digest: Digest) -> String {
+    crate::cluster_view::short(&digest.to_string()).to_owned()
+}
+
+fn by(release: &Release) -> String {
+    let (kind, node) = (release.kind(), &release.id().node);
+    match (release.by(), release.note()) {
+        ("", "") => format!(": {kind} on {node}"),
+        (by, "") => format!(": {kind} by {by} on {node}"),
+        ("", note) => format!(": {kind} on {node}: {note}"),
+        (by, note) => format!(": {kind} by {by} on {node}: {note}"),
+    }
+}
+
+fn standing_of(
+    release: &Release,
+    standing: Standing,
+    (failed, ok): (usize, usize),
+    against: &[std::net::Ipv4Addr],
+) {
+    let key = release.key();
+    match standing {
+        Standing::Baking => tracing::info!(
+            release = %key,
+            canaries = ?release.plan().canaries,
+            "release bakes: only its canaries serve it until all of them have voted for it",
+        ),
+        Standing::Accepted => {
+            tracing::info!(release = %key, ok, failed, "release accepted by vote");
+        }
+        Standing::VotedDown => tracing::warn!(
+            release = %key,
+            ok,
+            failed,
+            ?against,
+            "release voted down: the one before it is in force",
+        ),
     }
 }

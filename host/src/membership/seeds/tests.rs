@@ -97,6 +97,8 @@ fn search(lookup: impl Lookup + 'static) -> Running {
             allow: vec!["10.1.0.0/16".parse().expect("a range")],
             join: Vec::new(),
             boot_stored: None,
+            releases_stored: None,
+            deploy_key: None,
             wall_ms: 0,
             name,
         },
