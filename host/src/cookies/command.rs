@@ -213,7 +213,7 @@ fn take(step: RotateStep) -> Result<(), CommandError> {
     let mut node = Node::find(which)?;
     let files = node.files()?;
     // Before anything is changed it is seen whether the node can be told.
-    node.reach(|pid| test_kill_process(pid))?;
+    node.reach(test_kill_process)?;
     match (&step, &new) {
         (RotateStep::Accept { file, .. }, Some(new)) => files.accept(new, file)?,
         (RotateStep::Switch(_), _) => files.switch()?,

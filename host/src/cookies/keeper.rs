@@ -153,7 +153,6 @@ impl Keeper {
     }
 
     fn take_note(&mut self, keys: &Keys) {
-        let id = |keys: &Keys| format!("{:02x}", keys.key_id());
         self.state.sends = id(keys);
         let second = self.cookies.second.as_ref().map(|(what, _)| *what);
         self.state.second = second.zip(keys.other().as_ref().map(id));
@@ -219,6 +218,11 @@ impl Keeper {
         // It only fails as a whole if the runtime ends.
         let _ = spawn_blocking(move || write(&data, &state)).await;
     }
+}
+
+/// How keys are shown to people.
+fn id(keys: &Keys) -> String {
+    format!("{:02x}", keys.key_id())
 }
 
 /// The first few of these names.
