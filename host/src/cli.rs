@@ -1,12 +1,16 @@
 //! The command line as it is typed. Nothing is checked here beyond its form;
 //! [`crate::config`] makes of it what a node can be built from.
 
+mod cookie;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use cookie::{CookieCommand, RotateStep, WhichNode};
 
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 
@@ -27,6 +31,7 @@ const AFTER: &str = "\
 Signals:
   SIGTERM, SIGINT  leave the cluster, close the listener, let open exchanges
                    finish for up to --drain, and exit; a second one exits at once
+  SIGHUP           read the cookie files again; see host cookie --help
 
 Ports:
   8080/tcp         HTTP/1.1 and HTTP/2 without TLS: the app
@@ -41,7 +46,17 @@ Exit status:
 /// What was typed.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = AFTER)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(override_usage = "host --app <FILE> [OPTIONS]\n       host cookie <COMMAND>")]
+#[command(
+    subcommand_help_heading = "Other commands",
+    disable_help_subcommand = true
+)]
 pub struct Cli {
+    /// What to do instead of running a node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Who this node is: NAME@IP, with an IPv4 address of this machine
     ///
     /// The name is free; nodes of a cluster often share it, as they differ by
@@ -57,8 +72,8 @@ pub struct Cli {
     /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
     /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
     /// the newest is taken.
-    #[arg(long, value_name = "FILE")]
-    pub app: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    pub app: Option<PathBuf>,
 
     /// The shared secret of the cluster
     ///
@@ -72,6 +87,15 @@ pub struct Cli {
     /// A file that holds the cookie; one line end at its end does not count
     #[arg(long, value_name = "FILE")]
     pub cookie_file: Option<PathBuf>,
+
+    /// A file with a second cookie, that is accepted but not sent with
+    ///
+    /// For changing the cookie of a cluster by restarts; without restarts it
+    /// goes by `host cookie rotate`. The environment variable HOST_ALSO_COOKIE
+    /// does the same. [default: FILE.next or FILE.previous beside the file of
+    /// the cookie, where `host cookie rotate` has put it]
+    #[arg(long, value_name = "FILE")]
+    pub also_cookie_file: Option<PathBuf>,
 
     /// Where HTTP listens, instead of the IP of the name and port 8080
     ///
@@ -165,6 +189,18 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
+/// What can be done instead of running a node.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Makes a cookie, or changes that of a cluster while it runs
+    #[command(after_help = cookie::AFTER, disable_help_subcommand = true)]
+    Cookie {
+        /// What to do.
+        #[command(subcommand)]
+        command: CookieCommand,
+    },
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -189,7 +225,27 @@ mod tests {
         let line = "host --name example@10.10.10.2 --cookie ace --app guest.wasm";
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         assert_eq!(cli.name.as_deref(), Some("example@10.10.10.2"));
-        assert_eq!(cli.app, PathBuf::from("guest.wasm"));
+        assert_eq!(cli.app, Some(PathBuf::from("guest.wasm")));
+        assert!(cli.command.is_none());
         assert_eq!(cli.memory_limit.as_u64(), 128 << 20);
+    }
+
+    #[test]
+    fn a_node_needs_an_app_and_a_command_about_cookies_does_not() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("host --cookie ace").is_err());
+        assert!(parse("host cookie").is_err());
+        let cli = parse("host cookie rotate accept new.cookie --name a@10.0.0.1").unwrap();
+        assert!(matches!(
+            cli.command,
+            Some(Command::Cookie {
+                command: CookieCommand::Rotate {
+                    step: RotateStep::Accept { .. }
+                }
+            })
+        ));
+        assert!(parse("host cookie generate").is_ok());
+        assert!(parse("host cookie generate --print").is_ok());
+        assert!(parse("host --app a cookie status").is_err());
     }
 }

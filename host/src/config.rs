@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{Cidr, CidrError, Cookie, CookieError, NameError, NodeName};
+use cluster::{Cidr, CidrError, NameError, NodeName};
 
 use crate::cli::Cli;
 use crate::contract::CallLimits;
+use crate::cookies::{CookieFileError, Origin};
 use crate::membership::{SeedName, SeedNameError};
 
 /// The port of HTTP where nothing else is said.
@@ -33,14 +34,12 @@ pub enum ConfigError {
     /// `--name`.
     #[error("--name: {0}")]
     Name(#[from] NameError),
-    /// `--cookie`, `--cookie-file` or `HOST_COOKIE`.
-    #[error("{from}: {cause}")]
-    Cookie {
-        /// Where it came from.
-        from: String,
-        /// What is wrong.
-        cause: CookieError,
-    },
+    /// No `--app`, which the parser of the command line has seen to.
+    #[error("--app FILE is missing")]
+    NoApp,
+    /// `--cookie`, `--cookie-file`, `HOST_COOKIE`, and the second one.
+    #[error(transparent)]
+    Cookie(#[from] CookieFileError),
     /// A file that was named cannot be read.
     #[error("{flag}: cannot read {path}: {cause}")]
     File {
@@ -98,8 +97,10 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// What `--app` said.
     pub app: PathBuf,
-    /// The secret; none to keep one in the data folder.
-    pub cookie: Option<Cookie>,
+    /// Where the secret is; none to keep one in the data folder.
+    pub cookie: Option<Origin>,
+    /// Where a second one is, that is accepted besides.
+    pub also_cookie: Option<Origin>,
     /// Where HTTP listens, if it was said.
     pub http: Option<SocketAddr>,
     /// The port of HTTP, if only that was said, or nothing.
@@ -131,6 +132,8 @@ pub struct Config {
 pub struct Environment {
     /// `HOST_COOKIE`.
     pub cookie: Option<String>,
+    /// `HOST_ALSO_COOKIE`.
+    pub also_cookie: Option<String>,
     /// `PORT`.
     pub port: Option<String>,
 }
@@ -141,6 +144,7 @@ impl Environment {
         let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Environment {
             cookie: text("HOST_COOKIE"),
+            also_cookie: text("HOST_ALSO_COOKIE"),
             port: text("PORT"),
         }
     }
@@ -165,11 +169,20 @@ impl Config {
                 return Err(ConfigError::NoTime(flag));
             }
         }
+        let file = |flag| move |path| Origin::file(flag, path);
+        let given = |from| move |text| Origin::given(from, text);
+        let cookie = cli.cookie.map(given("--cookie"));
+        let cookie = cookie.or_else(|| cli.cookie_file.map(file("--cookie-file")));
+        let cookie = cookie.or_else(|| environment.cookie.map(given("HOST_COOKIE")));
+        let also = cli.also_cookie_file.map(file("--also-cookie-file"));
+        let also = also.or_else(|| environment.also_cookie.map(given("HOST_ALSO_COOKIE")));
+        let (cookie, also_cookie) = (cookie.transpose()?, also.transpose()?);
         let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
         Ok(Config {
             name,
-            app: cli.app,
-            cookie: cookie(cli.cookie, cli.cookie_file, environment.cookie)?,
+            app: cli.app.ok_or(ConfigError::NoApp)?,
+            cookie,
+            also_cookie,
             http: cli.http,
             http_port,
             cluster_port: cli.cluster_port,
@@ -212,31 +225,6 @@ fn limit(
             })
         }
     }
-}
-
-fn cookie(
-    flag: Option<String>,
-    file: Option<PathBuf>,
-    environment: Option<String>,
-) -> Result<Option<Cookie>, ConfigError> {
-    let (from, bytes) = match (flag, file, environment) {
-        (Some(cookie), _, _) => ("--cookie".to_owned(), cookie.into_bytes()),
-        (None, Some(path), _) => {
-            let bytes = read(&path, cluster::COOKIE_MAX as u64 + 2);
-            let bytes = bytes.map_err(|cause| ConfigError::File {
-                flag: "--cookie-file",
-                path: path.clone(),
-                cause,
-            })?;
-            (path.display().to_string(), bytes)
-        }
-        (None, None, Some(cookie)) => ("HOST_COOKIE".to_owned(), cookie.into_bytes()),
-        (None, None, None) => return Ok(None),
-    };
-    let bytes = zeroize::Zeroizing::new(bytes);
-    Cookie::parse(&bytes)
-        .map(Some)
-        .map_err(|cause| ConfigError::Cookie { from, cause })
 }
 
 fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
@@ -345,6 +333,8 @@ mod tests {
             check(line, environment())
                 .unwrap()
                 .cookie
+                .unwrap()
+                .read()
                 .unwrap()
                 .reveal()
                 .to_vec()

@@ -88,13 +88,21 @@ pub enum DataDirError {
 
 impl DataDir {
     /// Where a node of this name keeps its data unless it is told otherwise:
-    /// `NAME@IP` in the first of `$STATE_DIRECTORY` (set by systemd),
+    /// `NAME@IP` in [`DataDir::default_parent`].
+    ///
+    /// # Errors
+    /// [`DataDirError::NoHome`].
+    pub fn default_path(name: &NodeName) -> Result<PathBuf, DataDirError> {
+        Ok(Self::default_parent()?.join(name.to_string()))
+    }
+
+    /// Where nodes keep their data unless they are told otherwise: the first of `$STATE_DIRECTORY` (set by systemd),
     /// `/var/lib/ace-raxx` for root, `$XDG_STATE_HOME/ace-raxx` and
     /// `~/.local/state/ace-raxx`.
     ///
     /// # Errors
     /// [`DataDirError::NoHome`].
-    pub fn default_path(name: &NodeName) -> Result<PathBuf, DataDirError> {
+    pub fn default_parent() -> Result<PathBuf, DataDirError> {
         let var = |name| {
             let path = PathBuf::from(env::var_os(name)?);
             path.is_absolute().then_some(path)
@@ -110,7 +118,33 @@ impl DataDir {
             let home = home.ok_or(DataDirError::NoHome)?;
             home.join(".local/state").join(PROGRAM)
         };
-        Ok(parent.join(name.to_string()))
+        Ok(parent)
+    }
+
+    /// The process of the host that uses this folder now. None if there is
+    /// none, or no such folder.
+    ///
+    /// # Errors
+    /// [`DataDirError::Read`] if it cannot be known.
+    pub fn used_by(path: &Path) -> Result<Option<u32>, DataDirError> {
+        let file = path.join(LOCK);
+        let failed = |error| DataDirError::Read {
+            path: file.clone(),
+            error,
+        };
+        let lock = match File::open(&file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // Shared, and for a moment: two that look do not see each other.
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => locked_by(&lock)
+                .map(Some)
+                .ok_or_else(|| failed(io::Error::other("it holds no process id"))),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 
     /// Takes the folder for this process. Makes it, for its user only (mode
@@ -281,7 +315,10 @@ mod tests {
         assert!(
             matches!(refused, DataDirError::InUse { pid: Some(pid), .. } if pid == process::id())
         );
+        let user = DataDir::used_by(temporary.path()).expect("readable");
+        assert_eq!(user, Some(process::id()));
         drop(first);
+        assert_eq!(DataDir::used_by(temporary.path()).expect("readable"), None);
         DataDir::open(temporary.path()).expect("free again");
     }
 

@@ -6,6 +6,7 @@
 //!
 //! - [`cli`], [`config`]: what was typed, and what it means
 //! - [`node`]: a node from its parts; its start and its end
+//! - [`cookies`]: the secrets: read, read again, changed node by node
 //! - [`net`], [`data_dir`]: this machine's addresses and sockets, this node's folder
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
@@ -20,6 +21,7 @@ pub mod cluster_view;
 pub mod config;
 pub mod contract;
 pub mod control;
+pub mod cookies;
 pub mod data_dir;
 pub mod exchange;
 pub mod http;

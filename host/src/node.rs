@@ -76,6 +76,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let began = Instant::now();
     // From here on a signal is taken note of, whatever the start is busy with.
     let mut signals = stop::Signals::listen().map_err(StartError::Signals)?;
+    let hangups = stop::hangups().map_err(StartError::Signals)?;
     let identity = tokio::select! {
         identity = start::identity(&config) => identity?,
         () = signals.next() => return Ok(()),
@@ -86,8 +87,11 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let app = app::read(&app::locate(&config.app)?)?;
 
     // Keys take their time from the processor; the compiler does not wait for them.
-    let (cookie, data) = (config.cookie, identity.data.clone());
-    let keys = tokio::task::spawn_blocking(move || start::keys(cookie, &data));
+    let (cookie, also, data) = (config.cookie, config.also_cookie, identity.data.clone());
+    let keys = tokio::task::spawn_blocking({
+        let name = name.clone();
+        move || start::cookies(cookie, also, &name, data)
+    });
     let members = watch::Sender::new(Arc::new(cluster::View::default()));
     let views = Views::new(members.subscribe(), name.clone());
     let engine = RuntimeConfig {
@@ -108,7 +112,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         () = signals.next() => return Ok(()),
     };
     announce(&generation, &path);
-    let keys = keys.await.map_err(|_| StartError::Keys)??;
+    let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
     let exchanges = Exchanges::new(
@@ -149,6 +153,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         app_file: Some(app_file),
         views: members,
     })?;
+    tokio::spawn(keeper.run(membership.keyring(), hangups));
     let serving = tokio::spawn(server.clone().run(listener));
     tracing::info!(
         started_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -193,7 +193,7 @@ impl Node {
             Input::Vote(release, verdict) => self.vote(now, release, verdict),
             Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
             Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
-            Input::Keys(keys) => self.change_keys(keys),
+            Input::Keys(keys) => self.change_keys(*keys),
             Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
         }

@@ -440,7 +440,7 @@ impl Driver {
         if let Err(error) = self.identity.change(&keys) {
             tracing::error!(%error, "the control channel goes on with the keys it has");
         }
-        self.handle(Input::Keys(keys));
+        self.handle(Input::Keys(Box::new(keys)));
         self.publish_unconfirmed(1);
     }
 

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cluster::release::{App, AppFile, PathId};
-use cluster::{Cookie, CookieError, Keys, KeysError, NameError, NodeName};
+use cluster::{Cookie, CookieError, Keys, NameError, NodeName};
 use rand::TryRng as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::app::AppBytes;
 use crate::config::Config;
+use crate::cookies::{CookieFileError, Keeper, KeeperError, Origin, Origins};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::HttpLimits;
 use crate::net::{self, AddressError, PrivateAddress};
@@ -25,8 +26,6 @@ const COOKIE_FILE: &str = "cookie";
 const CODE_FOLDER: &str = "code";
 /// Connections that may wait for the accept loop.
 const BACKLOG: u32 = 4096;
-/// Below so many bits a cookie can be guessed by who has recorded traffic.
-const STRONG: f64 = 80.0;
 
 /// Why a node does not start, for a reason that lies in this machine.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +68,12 @@ pub enum StartError {
         "cannot make a cookie: the system gives no random bytes ({0}); give one with --cookie-file"
     )]
     Random(String),
+    /// A cookie cannot be read.
+    #[error(transparent)]
+    CookieFile(#[from] CookieFileError),
     /// No keys.
-    #[error("cannot derive keys from the cookie: {0}")]
-    Derive(#[from] KeysError),
+    #[error(transparent)]
+    Derive(#[from] KeeperError),
     /// The thread that derives keys died.
     #[error("cannot derive keys from the cookie: is there no memory left?")]
     Keys,
@@ -165,22 +167,22 @@ pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, StartError> {
     }
 }
 
-/// Derives the keys of the cookie: of the one given, or else of the one in the
+/// Derives the keys of the cookies: of those given, or else of the one in the
 /// data folder, which is made if it is not there. Takes a tenth of a second.
-pub(super) fn keys(cookie: Option<Cookie>, data: &DataDir) -> Result<Keys, StartError> {
-    let cookie = match cookie {
-        Some(cookie) => cookie,
-        None => kept_cookie(data)?,
+pub(super) fn cookies(
+    main: Option<Origin>,
+    second: Option<Origin>,
+    name: &NodeName,
+    data: Arc<DataDir>,
+) -> Result<(Keeper, Keys), StartError> {
+    let main = match main {
+        Some(main) => main,
+        None => {
+            kept_cookie(&data)?;
+            Origin::file("the data folder", data.path().join(COOKIE_FILE))?
+        }
     };
-    let bits = cookie.strength_bits();
-    if bits < STRONG {
-        tracing::warn!(
-            "the cookie is weak: about {bits:.0} bits. Who can record this network's traffic can guess it, \
-             and then run code on every node. On a network that is not yours alone, leave --cookie away on \
-             the first node, and give the others the file that it makes, with --cookie-file"
-        );
-    }
-    Ok(Keys::derive(&cookie)?)
+    Ok(Keeper::start(Origins { main, second }, name, data)?)
 }
 
 fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {
@@ -353,7 +355,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(folder.path()).unwrap();
         let made = kept_cookie(&data).unwrap();
-        assert!(made.strength_bits() > STRONG);
+        assert!(made.strength_bits() > 80.0);
         assert_eq!(kept_cookie(&data).unwrap().reveal(), made.reveal());
     }
 }

@@ -35,6 +35,11 @@ impl Signals {
     }
 }
 
+/// Takes note of SIGHUP from now on, which would end the process otherwise.
+pub(super) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 /// What is taken down.
 pub(super) struct Parts {
     pub(super) membership: Membership,

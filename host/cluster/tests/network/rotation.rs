@@ -22,7 +22,7 @@ fn steps() -> [Keys; 3] {
 
 fn take(lan: &mut Lan, machine: usize, keys: &Keys) {
     lan.machines[machine].keys = keys.clone();
-    lan.give(machine, Input::Keys(keys.clone()));
+    lan.give(machine, Input::Keys(Box::new(keys.clone())));
 }
 
 /// The machines in an order that follows from the seed.
