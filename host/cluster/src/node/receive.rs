@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::upkeep::SECOND;
-use super::vet::HEARD;
+use super::vet::HEARSAY;
 use crate::check::Hint;
 use crate::door::{CONTACTS_MAX, Pass, Uptime};
 use crate::message::{Beacon, Cause, Content, Hello, Message, Verdict};
@@ -129,7 +129,7 @@ impl Node {
             if boot == self.me.peer.boot && self.hellos.take(now, 1, SECOND) {
                 self.announce(now);
             }
-        } else if why != Cause::Left && self.door.heard(now, ip, boot, HEARD) {
+        } else if why != Cause::Left && self.door.heard(now, ip, boot, HEARSAY) {
             self.doubt(now, ip, Some(boot), Hint::Hearsay);
         } else {
             self.declare(now, ip, boot, why.into(), false);

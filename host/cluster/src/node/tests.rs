@@ -280,13 +280,19 @@ fn a_verdict_about_who_was_not_heard_lately_is_believed() {
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    bench.pass(Duration::from_millis(1001));
+    // Past the longest time between two beacons it is only a hint still.
+    bench.pass(Duration::from_millis(1150));
     bench.effects();
     let verdict = Verdict {
         ip: accused.ip(),
         boot: accused.peer.boot,
         why: Cause::Refused,
     };
+    judge.say(&mut bench, &Message::Verdict(verdict));
+    assert!(bench.lists(&accused));
+    accused.say(&mut bench, &Message::Ack);
+    bench.pass(Duration::from_millis(1301));
+    bench.effects();
     judge.say(&mut bench, &Message::Verdict(verdict));
     assert_eq!(downs(&bench.effects()), [DownReason::Refused]);
 }

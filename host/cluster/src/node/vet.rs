@@ -9,9 +9,15 @@ use crate::roster::Roster;
 use crate::swim::Record;
 use crate::{Boot, Config, DownReason, Time};
 
-/// Whoever was heard within this is not taken for down on another's word, so
-/// one deaf node cannot take down the others.
+/// While the accused is heard so often, a suspicion that has run out waits.
 pub(super) const HEARD: Duration = Duration::from_secs(1);
+
+/// Whoever was heard within this is not taken for down on another's word, so
+/// one deaf node cannot take down the others. Longer than the longest time
+/// between two beacons, 1.1 s, or the word of a deaf node would count just
+/// before the next one; no longer than the shortest silence that is a hint by
+/// itself, 1.3 s, so that it delays no verdict about who is gone.
+pub(super) const HEARSAY: Duration = Duration::from_millis(1300);
 
 /// Vets the records of one datagram.
 pub(super) struct Vet<'a> {
@@ -69,7 +75,7 @@ impl<'a> Vet<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = record.peer.boot;
-                let heard = self.door.heard(self.now, ip, boot, HEARD);
+                let heard = self.door.heard(self.now, ip, boot, HEARSAY);
                 if heard && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));
                 }
