@@ -3,6 +3,8 @@
 
 mod beacon;
 mod hello;
+#[cfg(feature = "sim")]
+mod inspect;
 mod leave;
 mod members;
 mod receive;
@@ -22,6 +24,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::beacon::Schedule;
+#[cfg(feature = "sim")]
+pub use self::inspect::Sizes;
 use self::leave::Stage;
 use self::upkeep::{Seed, SyncPace};
 use crate::check::{Checks, Hint};
@@ -61,6 +65,8 @@ pub struct Node {
     sync: SyncPace,
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
+    /// Limits how often it contradicts that it is down.
+    protests: Bucket,
     strangers: Strangers,
     /// When the next view may come.
     view_next: Time,
@@ -130,6 +136,7 @@ impl Node {
                 .collect(),
             sync: SyncPace::starting(now),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
+            protests: Bucket::full(now, 1),
             strangers: Strangers::default(),
             view_next: now,
             effects: VecDeque::from([Effect::StoreBoot(boot)]),
