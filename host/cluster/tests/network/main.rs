@@ -7,3 +7,4 @@ mod discovery;
 mod faults;
 mod names;
 mod scale;
+mod scenarios;
