@@ -2,7 +2,7 @@
 //! of ours; from then on its datagrams pass if their sequence number is new.
 //! What flows in are envelopes, what comes out is whether to listen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ const FORGET: Duration = Duration::from_secs(60);
 /// where a beacon is lost.
 pub(crate) const HOLD: Duration = Duration::from_millis(2300);
 
+/// How many runs of a node are remembered besides the admitted one: more than
+/// can prove themselves while a nonce is accepted, unless the node is mad.
+const OTHERS_MAX: usize = 8;
+
 /// A new run that is not heard of any more is forgotten.
 const RIVAL_LIFE: Duration = Duration::from_secs(5);
 
@@ -41,6 +45,9 @@ pub(crate) struct Contact {
     pub(crate) admitted: Option<Admitted>,
     /// Another run that has, while the admitted one may still be there.
     pub(crate) rival: Option<Rival>,
+    /// The runs that have proven themselves and are not the admitted one, each
+    /// with the newest number by which it did, or that was accepted of it.
+    others: VecDeque<(u64, u64)>,
     /// Limits how often it is answered.
     pub(crate) hellos: Bucket,
     touched: Time,
@@ -143,6 +150,12 @@ impl Door {
             return false;
         };
         contact.rival = None;
+        if let Some(old) = &contact.admitted
+            && old.run != about.peer.run
+        {
+            let (run, newest) = (old.run, old.window.newest());
+            contact.is_news(run, newest);
+        }
         contact.admitted = Some(Admitted {
             boot: head.boot,
             run: about.peer.run,
@@ -162,6 +175,13 @@ impl Door {
         true
     }
 
+    /// Whether a run that is not the admitted one proves itself with this
+    /// datagram. A recording of one that did before does not.
+    pub(crate) fn proves(&mut self, now: Time, head: &Head, run: u64) -> bool {
+        self.contact(now, head.source)
+            .is_some_and(|contact| contact.is_news(run, head.sequence))
+    }
+
     /// The record of a node, made if there is room for it.
     pub(crate) fn contact(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Contact> {
         if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&ip) {
@@ -174,6 +194,7 @@ impl Door {
         let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
             admitted: None,
             rival: None,
+            others: VecDeque::new(),
             hellos: Bucket::full(now, HELLOS_AT_ONCE),
             touched: now,
         });
@@ -238,9 +259,42 @@ impl Door {
             .collect()
     }
 
+    /// What is known of the nodes that have proven themselves live.
+    #[cfg(feature = "sim")]
+    pub(crate) fn known(
+        &self,
+    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Rival>)> {
+        let all = self.contacts.iter();
+        all.map(|(ip, contact)| (ip, &contact.admitted, &contact.rival))
+            .filter(|(_, admitted, rival)| admitted.is_some() || rival.is_some())
+    }
+
+    /// How many nodes are in the table.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.contacts.len()
+    }
+
     /// Takes out the second run of this node.
     pub(crate) fn take_rival(&mut self, ip: Ipv4Addr) -> Option<Rival> {
         self.contacts.get_mut(&ip)?.rival.take()
+    }
+}
+
+impl Contact {
+    /// Whether nothing so new has been heard of this run; notes it.
+    fn is_news(&mut self, run: u64, sequence: u64) -> bool {
+        match self.others.iter_mut().find(|(other, _)| *other == run) {
+            Some((_, newest)) if *newest >= sequence => return false,
+            Some((_, newest)) => *newest = sequence,
+            None => {
+                if self.others.len() >= OTHERS_MAX {
+                    self.others.pop_front();
+                }
+                self.others.push_back((run, sequence));
+            }
+        }
+        true
     }
 }
 

@@ -42,6 +42,8 @@ pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{Keys, KeysError};
 pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
+#[cfg(feature = "sim")]
+pub use node::Sizes;
 pub use strange::{Counters, REFUSALS, Refusal};
 pub use sync::STATE_MAX;
 pub use time::Time;

@@ -3,6 +3,8 @@
 
 mod beacon;
 mod hello;
+#[cfg(feature = "sim")]
+mod inspect;
 mod keys;
 mod leave;
 mod members;
@@ -24,6 +26,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::beacon::Schedule;
+#[cfg(feature = "sim")]
+pub use self::inspect::Sizes;
 use self::leave::Stage;
 use self::releases::Spread;
 use self::upkeep::{Seed, SyncPace};
@@ -70,6 +74,8 @@ pub struct Node {
     spread: Spread,
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
+    /// Limits how often it contradicts that it is down.
+    protests: Bucket,
     strangers: Strangers,
     /// When the next view may come.
     view_next: Time,
@@ -142,6 +148,7 @@ impl Node {
             book: releases::book(&config),
             spread: Spread::default(),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
+            protests: Bucket::full(now, 1),
             strangers: Strangers::default(),
             view_next: now,
             effects: VecDeque::from([Effect::StoreBoot(boot)]),

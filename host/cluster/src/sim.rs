@@ -2,8 +2,18 @@
 //! events, one seed. Nothing in it depends on anything but the seed, so a run
 //! that fails can be repeated.
 
+mod attack;
+mod audit;
 mod carry;
+pub mod invariants;
+pub mod ledger;
 mod links;
+mod perform;
+mod runner;
+pub mod scenario;
+mod shrink;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::cmp::Reverse;
@@ -16,6 +26,9 @@ use crate::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+pub use self::audit::{Audit, Harmless};
+pub use self::runner::{Failure, Report};
 
 /// The UDP and TCP port of membership, on every machine.
 pub const PORT: u16 = 8383;
@@ -56,6 +69,8 @@ pub struct Lan {
     pub arp: BTreeMap<Ipv4Addr, usize>,
     /// All that was sent, while recording.
     pub tape: Option<Vec<Taped>>,
+    /// The audit of datagrams, if there is one.
+    pub audit: Option<Audit>,
     /// What nodes reported, oldest first.
     pub log: Vec<Entry>,
     /// How many datagrams and bytes were sent.
@@ -181,12 +196,12 @@ pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
 }
 
 /// So many milliseconds.
-pub fn ms(millis: u64) -> Duration {
+pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// So many seconds.
-pub fn secs(seconds: u64) -> Duration {
+pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -210,6 +225,7 @@ impl Lan {
             drop_martians: true,
             arp: BTreeMap::new(),
             tape: None,
+            audit: None,
             log: Vec::new(),
             sent: (0, 0),
             seed,
@@ -312,6 +328,11 @@ impl Lan {
     /// Stops a process from running, as SIGSTOP does.
     pub fn freeze(&mut self, machine: usize) {
         self.machines[machine].frozen.get_or_insert_default();
+    }
+
+    /// Whether its process does not run.
+    pub fn is_frozen(&self, machine: usize) -> bool {
+        self.machines[machine].frozen.is_some()
     }
 
     /// Lets a process go on, with what its socket buffer holds.

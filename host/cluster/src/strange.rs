@@ -112,6 +112,12 @@ struct Source {
 }
 
 impl Strangers {
+    /// How many sources are told apart now.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
     /// Counts a refused datagram. Says what to report, if it is time to.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
         self.counters.refused[why as usize] += 1;

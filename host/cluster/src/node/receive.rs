@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::upkeep::SECOND;
-use super::vet::HEARSAY;
+use super::vet::may_be_there;
 use crate::check::Hint;
 use crate::door::{CONTACTS_MAX, Pass, Uptime};
 use crate::message::{Beacon, Cause, Content, Hello, Message, Verdict};
@@ -65,6 +65,12 @@ impl Node {
             Message::Verdict(verdict) => self.verdict(now, verdict),
             Message::Leave => self.declare(now, ip, head.boot, DownReason::Left, false),
             Message::Probe { boot } if boot == self.me.peer.boot => self.send(from, &Message::Ack),
+            Message::Probe { boot } if self.me.boots.contains(&boot) => {
+                // This process had that number until just now, and the sender
+                // has not let it in under the new one.
+                let nonce = self.door.admitted(ip).map_or(0, |them| them.nonce);
+                self.hello(now, from, head.boot, nonce, false);
+            }
             // The probe is for another run of this node; that the answer to
             // one came was noted at the door.
             Message::Probe { .. } | Message::Ack => {}
@@ -126,10 +132,10 @@ impl Node {
     fn verdict(&mut self, now: Time, verdict: Verdict) {
         let Verdict { ip, boot, why } = verdict;
         if ip == self.me.peer.ip() {
-            if boot == self.me.peer.boot && self.hellos.take(now, 1, SECOND) {
+            if boot == self.me.peer.boot && self.protests.take(now, 1, SECOND) {
                 self.announce(now);
             }
-        } else if why != Cause::Left && self.door.heard(now, ip, boot, HEARSAY) {
+        } else if why != Cause::Left && may_be_there(&self.door, now, ip, boot) {
             self.doubt(now, ip, Some(boot), Hint::Hearsay);
         } else {
             self.declare(now, ip, boot, why.into(), false);

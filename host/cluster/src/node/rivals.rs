@@ -70,13 +70,17 @@ impl Node {
     fn proven(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello, pass: Pass) {
         let ip = head.source;
         let about = &hello.about;
-        let first = self.door.admitted(ip);
-        if first.is_some_and(|first| first.boot == head.boot && first.run == about.peer.run) {
+        let first = self.door.admitted(ip).map(|first| (first.boot, first.run));
+        if first == Some((head.boot, about.peer.run)) {
             return;
         }
         // The same process under a new number is not a second one.
-        let same_process = first.is_some_and(|first| first.run == about.peer.run);
-        let first_boot = first.map(|first| first.boot);
+        let same_process = first.is_some_and(|(_, run)| run == about.peer.run);
+        // The nonce does not tell a recording of the last seconds.
+        if !same_process && !self.door.proves(now, head, about.peer.run) {
+            return;
+        }
+        let first_boot = first.map(|(boot, _)| boot);
         if !same_process && first_boot.is_some_and(|boot| self.may_be_there(now, ip, boot)) {
             self.checks.clear(ip);
             self.door.note_rival(now, *head, hello.about);

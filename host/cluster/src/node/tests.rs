@@ -1,5 +1,7 @@
 //! One node, told by hand what a peer with the right cookie sends.
 
+mod verdicts;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -135,6 +137,20 @@ impl Puppet {
         bench.hear(self.peer.address(), &bytes);
     }
 
+    /// Says it to all.
+    fn broadcast(&mut self, bench: &mut Bench, message: &Message<'_>) {
+        self.sequence += 1;
+        let head = Head {
+            version: wire::Version::OURS,
+            source: self.peer.ip(),
+            receiver: None,
+            boot: self.peer.boot,
+            sequence: self.sequence,
+        };
+        let bytes = wire::seal(&keys(), &head, message).expect("it fits");
+        bench.hear(self.peer.address(), &bytes);
+    }
+
     fn hello(&mut self, bench: &mut Bench, echo: u64, known: Option<Known>) {
         let hello = Hello {
             about: self.about(),
@@ -145,11 +161,31 @@ impl Puppet {
         self.say(bench, &Message::Hello(hello));
     }
 
+    fn sealed_hello(&mut self, echo: u64) -> Bytes {
+        self.sequence += 1;
+        let head = Head {
+            version: wire::Version::OURS,
+            source: self.peer.ip(),
+            receiver: Some(ME),
+            boot: self.peer.boot,
+            sequence: self.sequence,
+        };
+        let hello = Hello {
+            about: self.about(),
+            echo,
+            want_echo: false,
+            known: None,
+        };
+        wire::seal(&keys(), &head, &Message::Hello(hello)).expect("it fits")
+    }
+
     /// Proves itself, and is let in.
     fn join(&mut self, bench: &mut Bench) {
         let nonce = bench.node.nonces.current();
         self.hello(bench, nonce, None);
         assert!(bench.lists(self));
+        let beacon = Message::Beacon(self.about());
+        self.broadcast(bench, &beacon);
         bench.effects();
     }
 
@@ -213,7 +249,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
         boot: known.peer.boot,
         why: Cause::Failed,
     };
-    bench.pass(Duration::from_secs(3));
+    bench.pass(vet::HEARSAY + Duration::from_millis(1));
     let before = bench.node.counters().probation;
     let about = stranger.about();
     stranger.say(&mut bench, &Message::Beacon(about));
@@ -242,79 +278,6 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     stranger.say(&mut bench, &Message::Swim(&gossip));
     stranger.say(&mut bench, &Message::Verdict(accused));
     assert!(bench.lists(&third) && !bench.lists(&known));
-}
-
-#[test]
-fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
-    let mut bench = Bench::new();
-    let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
-    accused.join(&mut bench);
-    judge.join(&mut bench);
-    let verdict = Verdict {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Failed,
-    };
-    let record = vec![Record::down(accused.peer.clone(), DownReason::Failed)];
-    let gossip = postcard::to_allocvec(&record).expect("it can be written");
-    for message in [Message::Verdict(verdict), Message::Swim(&gossip)] {
-        judge.say(&mut bench, &message);
-        let sent = bench.sent(accused.ip());
-        assert!(
-            sent.iter().any(|message| message.starts_with("Probe")),
-            "{sent:?}"
-        );
-        assert!(bench.lists(&accused));
-        accused.say(&mut bench, &Message::Ack);
-    }
-    bench.pass(Duration::from_millis(500));
-    assert!(bench.lists(&accused), "it answered");
-    judge.say(&mut bench, &Message::Verdict(verdict));
-    bench.pass(Duration::from_millis(300));
-    assert!(!bench.lists(&accused), "it did not answer");
-}
-
-#[test]
-fn a_verdict_about_who_was_not_heard_lately_is_believed() {
-    let mut bench = Bench::new();
-    let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
-    accused.join(&mut bench);
-    judge.join(&mut bench);
-    // Past the longest time between two beacons it is only a hint still.
-    bench.pass(Duration::from_millis(1150));
-    bench.effects();
-    let verdict = Verdict {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Refused,
-    };
-    judge.say(&mut bench, &Message::Verdict(verdict));
-    assert!(bench.lists(&accused));
-    accused.say(&mut bench, &Message::Ack);
-    bench.pass(Duration::from_millis(1301));
-    bench.effects();
-    judge.say(&mut bench, &Message::Verdict(verdict));
-    assert_eq!(downs(&bench.effects()), [DownReason::Refused]);
-}
-
-#[test]
-fn a_verdict_about_another_run_changes_nothing() {
-    let mut bench = Bench::new();
-    let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
-    accused.join(&mut bench);
-    judge.join(&mut bench);
-    bench.pass(Duration::from_millis(1001));
-    for boot in [4, 6] {
-        let boot = Boot::from_number(boot);
-        let verdict = Verdict {
-            ip: accused.ip(),
-            boot,
-            why: Cause::Failed,
-        };
-        judge.say(&mut bench, &Message::Verdict(verdict));
-    }
-    bench.pass(Duration::from_millis(300));
-    assert!(bench.lists(&accused));
 }
 
 #[test]

@@ -13,11 +13,17 @@ use crate::{Boot, Config, DownReason, Time};
 pub(super) const HEARD: Duration = Duration::from_secs(1);
 
 /// Whoever was heard within this is not taken for down on another's word, so
-/// one deaf node cannot take down the others. Longer than the longest time
-/// between two beacons, 1.1 s, or the word of a deaf node would count just
-/// before the next one; no longer than the shortest silence that is a hint by
-/// itself, 1.3 s, so that it delays no verdict about who is gone.
-pub(super) const HEARSAY: Duration = Duration::from_millis(1300);
+/// one deaf node cannot take down the others. It is longer than the longest
+/// pause between two beacons, or the word of a deaf node would count just
+/// before the next one; and shorter than making sure of a silent member takes.
+pub(super) const HEARSAY: Duration = Duration::from_millis(1500);
+
+/// Whether this very run may be there for all that this node can tell: it was
+/// heard just now, or sends no broadcasts that could be missed.
+pub(super) fn may_be_there(door: &Door, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
+    let admitted = door.admitted(ip).filter(|admitted| admitted.boot == boot);
+    admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < HEARSAY)
+}
 
 /// Vets the records of one datagram.
 pub(super) struct Vet<'a> {
@@ -28,7 +34,7 @@ pub(super) struct Vet<'a> {
     roster: &'a Roster,
     /// How many more nodes may become known.
     room: usize,
-    /// The runs that were called down but were heard just now.
+    /// The runs that were called down but may be there.
     pub(super) doubts: Vec<(Ipv4Addr, Boot)>,
 }
 
@@ -75,11 +81,11 @@ impl<'a> Vet<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = record.peer.boot;
-                let heard = self.door.heard(self.now, ip, boot, HEARSAY);
-                if heard && self.roster.is_up(ip, boot) {
+                let there = may_be_there(self.door, self.now, ip, boot);
+                if there && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));
                 }
-                !heard
+                !there
             }
         }
     }

@@ -44,13 +44,7 @@ impl Lan {
                 if its.node.is_none() {
                     self.report_closed(machine, *from.ip());
                 } else if !its.deaf {
-                    self.give(
-                        machine,
-                        Input::Datagram {
-                            from,
-                            bytes: &bytes,
-                        },
-                    );
+                    self.hear(machine, from, &bytes);
                 }
             }
             Event::Unreachable { ip } => self.give(machine, Input::Unreachable { ip }),

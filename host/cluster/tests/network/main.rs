@@ -9,3 +9,4 @@ mod names;
 mod releases;
 mod rotation;
 mod scale;
+mod scenarios;
