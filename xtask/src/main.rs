@@ -6,6 +6,7 @@
 
 mod ci;
 mod command;
+mod fuzz;
 mod guests;
 mod lab;
 mod packages;
@@ -38,6 +39,8 @@ enum Command {
     /// Run three nodes in network namespaces, measure what the cluster takes
     /// for each event, and print the table.
     Lab(lab::Args),
+    /// Run the fuzz targets of the wire format's decoders for a bounded time.
+    Fuzz(fuzz::Args),
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.
     Readme,
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Readme => readme::run(),
         Command::Deny => ci::deny(),
         Command::Ci => ci::run(),

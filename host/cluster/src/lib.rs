@@ -13,6 +13,8 @@ mod config;
 mod cookie;
 mod digest;
 mod door;
+#[cfg(feature = "sim")]
+pub mod fuzz;
 mod hash;
 mod io;
 mod keys;
