@@ -12,6 +12,8 @@ mod cidr;
 mod config;
 mod cookie;
 mod digest;
+#[cfg(test)]
+mod documented;
 mod door;
 #[cfg(feature = "sim")]
 pub mod fuzz;
