@@ -71,24 +71,46 @@ fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
         return run_command(program.arg(input));
     }
     program
-        .args([LONGEST, "-print_final_stats=1", "-verbosity=0"])
+        .args([LONGEST, "-print_final_stats=1"])
         .arg(format!("-max_total_time={}", args.seconds))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         // What it finds is kept out of the repository; the corpus is only read.
         .arg(&found)
         .arg(fuzz.join("corpus").join(target));
+    // It talks a lot, of interest only if something was found.
+    let log = workspace::target().join(format!("fuzz/{target}.log"));
+    let cannot = || format!("cannot write {}", log.display());
+    program.stderr(std::fs::File::create(&log).with_context(cannot)?);
     let before = files(&artifacts)?;
-    if let Err(error) = run_command(&mut program) {
-        for input in files(&artifacts)? {
-            if !before.contains(&input) {
-                say(&format!("the input is {input}; to repeat it:"));
-                say(&format!("    cargo xtask fuzz {target} --input {input}"));
-            }
-        }
-        bail!("{error}");
+    let outcome = run_command(&mut program);
+    let said = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let said = String::from_utf8_lossy(&said);
+    let Err(error) = outcome else {
+        let tried = said.lines().find_map(|line| {
+            let count = line.strip_prefix("stat::number_of_executed_units:")?;
+            count.trim().parse::<u64>().ok()
+        });
+        let tried = tried.filter(|tried| *tried > 0);
+        let tried = tried.context("it does not say that it tried any input")?;
+        println!(
+            "fuzz {target}: {tried} inputs in {} s, all passed",
+            args.seconds
+        );
+        return Ok(());
+    };
+    let lines: Vec<&str> = said.lines().collect();
+    for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
+        eprintln!("{line}");
     }
-    Ok(())
+    for input in files(&artifacts)?.iter().filter(|it| !before.contains(it)) {
+        say(&format!("the input is {input}; to repeat it:"));
+        say(&format!("    cargo xtask fuzz {target} --input {input}"));
+    }
+    bail!("{error}; all that it said is in {}", log.display());
 }
+
+/// So many lines of what a target said are shown when it has found something.
+const LAST_LINES: usize = 60;
 
 /// The names of the targets.
 fn targets() -> Result<Vec<String>> {

@@ -95,7 +95,10 @@ pub fn record(bytes: &[u8]) {
 pub fn stored(bytes: &[u8]) {
     let usable = check_stored(bytes).is_ok();
     let mut subject = Subject::new(Some(Bytes::copy_from_slice(bytes)));
-    assert!(usable || subject.node.releases().next().is_none());
+    if !usable {
+        assert!(subject.node.releases().next().is_none());
+        return;
+    }
     let app = App::of(b"another app");
     let file = AppFile {
         path: PathId::of(b"/srv/app.wasm"),

@@ -18,7 +18,7 @@ use crate::{Boot, DownReason, Input, Time};
 pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut subject = Subject::new(None);
     subject.sent = Some(Vec::new());
-    subject.settle();
+    subject.pass(Duration::from_millis(2500));
     let release = subject.node.releases().next().cloned();
     let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
     let key = subject.node.in_force().map(|force| force.key);

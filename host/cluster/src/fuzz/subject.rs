@@ -35,6 +35,10 @@ pub(super) struct Subject {
     keys: Keys,
     now: Time,
     sequence: u64,
+    /// How many inputs other than datagrams were not refused, and how much was
+    /// taken in when all was ready.
+    inputs: u64,
+    before: u64,
     /// What it says of itself.
     about: Option<Beacon>,
     /// What it answered to a state last.
@@ -81,6 +85,8 @@ impl Subject {
             keys,
             now: Time::ZERO,
             sequence: 0,
+            inputs: 0,
+            before: 0,
             about: None,
             answered: None,
             sent: None,
@@ -97,6 +103,7 @@ impl Subject {
         if with_release {
             assert!(super::first_release(&mut subject).is_some());
         }
+        subject.before = subject.taken_in();
         subject
     }
 
@@ -177,13 +184,25 @@ impl Subject {
     }
 
     pub(super) fn input(&mut self, input: Input<'_>) {
+        let datagram = matches!(input, Input::Datagram { .. });
+        let refused = self.node.counters().refused_total();
         self.node.handle(self.now, self.wall_ms(), input);
+        let taken = self.node.counters().refused_total() == refused;
+        self.inputs += u64::from(taken && !datagram);
         self.carry_out();
     }
 
-    /// Runs for a while, so that what was taken in has its consequences.
+    /// Runs for a while, so that what was taken in has its consequences; if
+    /// anything was.
     pub(super) fn settle(&mut self) {
-        self.pass(Duration::from_millis(2500));
+        if self.taken_in() != self.before {
+            self.pass(Duration::from_millis(2500));
+        }
+    }
+
+    fn taken_in(&self) -> u64 {
+        let counters = self.node.counters();
+        counters.accepted + counters.probation + self.inputs
     }
 
     pub(super) fn pass(&mut self, duration: Duration) {
