@@ -56,3 +56,23 @@ fn no_input_of_the_corpus_breaks_a_rule() {
     }
     assert!(tried > TARGETS.len(), "{tried} inputs");
 }
+
+/// The fuzzers are a workspace of their own, with versions of their own.
+#[test]
+fn the_fuzzers_decode_with_the_same_crates_as_the_nodes() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file| fs::read_to_string(root.join(file)).expect(file);
+    let (nodes, fuzzers) = (read("Cargo.lock"), read("fuzz/Cargo.lock"));
+    for name in ["bytes", "foca", "postcard", "serde"] {
+        let version = |lock: &str| {
+            let (_, after) = lock.split_once(&format!("name = \"{name}\"\n"))?;
+            Some(after.lines().next()?.to_owned())
+        };
+        assert!(version(&nodes).is_some(), "{name}");
+        assert_eq!(
+            version(&nodes),
+            version(&fuzzers),
+            "{name}; cargo update --manifest-path fuzz/Cargo.toml -p {name} --precise VERSION"
+        );
+    }
+}
