@@ -6,6 +6,7 @@
 
 mod ci;
 mod command;
+mod fuzz;
 mod guests;
 mod lab;
 mod packages;
@@ -39,6 +40,8 @@ enum Command {
     /// for each event, and print the table; `lab faults`: on ten or more, with
     /// a soak of ten minutes.
     Lab(lab::Args),
+    /// Run the fuzz targets of the wire format's decoders for a bounded time.
+    Fuzz(fuzz::Args),
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.
     Readme,
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Readme => readme::run(),
         Command::Deny => ci::deny(),
         Command::Ci => ci::run(),

@@ -12,7 +12,11 @@ mod cidr;
 mod config;
 mod cookie;
 mod digest;
+#[cfg(test)]
+mod documented;
 mod door;
+#[cfg(feature = "sim")]
+pub mod fuzz;
 mod hash;
 mod io;
 mod keys;

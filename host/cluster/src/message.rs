@@ -39,7 +39,7 @@ pub(crate) enum Message<'a> {
 
 /// How many kinds of messages there are: the number of a kind that a later
 /// minor version adds is not below it.
-const KINDS: u32 = 11;
+pub(crate) const KINDS: u32 = 11;
 
 /// What a payload is.
 #[derive(Debug)]

@@ -37,4 +37,6 @@ pub use stored::{StoredError, check_stored};
 pub(crate) use book::Book;
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
+#[cfg(test)]
+pub(crate) use record::Parts;
 pub(crate) use votes::{Ballot, Vote};

@@ -8,7 +8,7 @@ use crate::door::CONTACTS_MAX;
 use crate::release::{Ballot, HISTORY_MAX};
 use crate::swim::Record;
 use crate::wire::Version;
-use crate::{Boot, Digest};
+use crate::{Boot, Digest, Refusal};
 
 /// The longest state that is read, in bytes: as many nodes, releases and votes
 /// as a node keeps.
@@ -48,21 +48,28 @@ impl State {
         postcard::to_extend(self, start).ok().map(Bytes::from)
     }
 
-    /// Reads the state of a peer. None if it is too large, of another major
-    /// version, or no state.
-    pub(crate) fn read(bytes: &[u8]) -> Option<State> {
+    /// Reads the state of a peer.
+    ///
+    /// # Errors
+    /// Why it is refused: too large, of another major version, or no state.
+    pub(crate) fn read(bytes: &[u8]) -> Result<State, Refusal> {
         if bytes.len() > STATE_MAX {
-            return None;
+            return Err(Refusal::Size);
         }
-        let (&version, body) = bytes.split_first()?;
+        let (&version, body) = bytes.split_first().ok_or(Refusal::Size)?;
         let version = Version::from_byte(version);
         if !version.is_understood() {
-            return None;
+            return Err(Refusal::Version);
         }
-        let (state, rest) = postcard::take_from_bytes::<State>(body).ok()?;
+        let (state, rest) =
+            postcard::take_from_bytes::<State>(body).map_err(|_| Refusal::Content)?;
         let records = state.releases.as_ref().map_or(0, |it| it.records.len());
         let bounded = state.nodes.len() <= 2 * CONTACTS_MAX && records <= HISTORY_MAX;
-        (bounded && (rest.is_empty() || version.is_newer())).then_some(state)
+        if bounded && (rest.is_empty() || version.is_newer()) {
+            Ok(state)
+        } else {
+            Err(Refusal::Content)
+        }
     }
 }
 
@@ -75,7 +82,7 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_is_no_state_or_a_small_one(garbage: Vec<u8>) {
-            if let Some(state) = State::read(&garbage) {
+            if let Ok(state) = State::read(&garbage) {
                 prop_assert!(state.nodes.len() <= garbage.len());
             }
         }
@@ -83,6 +90,8 @@ mod tests {
 
     #[test]
     fn an_oversized_state_is_refused() {
-        assert!(State::read(&vec![0; STATE_MAX + 1]).is_none());
+        let read = |bytes: &[u8]| State::read(bytes).err();
+        assert_eq!(read(&vec![0; STATE_MAX + 1]), Some(Refusal::Size));
+        assert_eq!(read(b""), Some(Refusal::Size));
     }
 }

@@ -86,6 +86,19 @@ pub(crate) struct Head {
 
 /// Puts a message into its envelope. None if it does not fit a datagram.
 pub(crate) fn seal(keys: &Keys, head: &Head, message: &Message<'_>) -> Option<Bytes> {
+    finish(keys, postcard::to_extend(message, begin(keys, head)).ok()?)
+}
+
+/// The same with a message that was written already, or is none at all: what
+/// tests send.
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn seal_bytes(keys: &Keys, head: &Head, message: &[u8]) -> Option<Bytes> {
+    let mut frame = begin(keys, head);
+    frame.extend_from_slice(message);
+    finish(keys, frame)
+}
+
+fn begin(keys: &Keys, head: &Head) -> Vec<u8> {
     let mut frame = Vec::with_capacity(256);
     frame.push(head.version.byte());
     frame.push(keys.id());
@@ -93,7 +106,10 @@ pub(crate) fn seal(keys: &Keys, head: &Head, message: &Message<'_>) -> Option<By
     frame.extend_from_slice(&head.receiver.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
     frame.extend_from_slice(&head.boot.number().to_be_bytes());
     frame.extend_from_slice(&head.sequence.to_be_bytes());
-    let mut frame = postcard::to_extend(message, frame).ok()?;
+    frame
+}
+
+fn finish(keys: &Keys, mut frame: Vec<u8>) -> Option<Bytes> {
     frame.extend_from_slice(&keys.tag(&frame));
     (frame.len() <= DATAGRAM_MAX).then(|| frame.into())
 }

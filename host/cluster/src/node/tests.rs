@@ -1,6 +1,7 @@
 //! One node, told by hand what a peer with the right cookie sends.
 
 mod verdicts;
+mod versions;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;

@@ -229,7 +229,18 @@ impl Node {
     /// if it is no member that was let in, or sent something else.
     fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> Option<u64> {
         let boot = self.door.admitted(peer.ip())?.boot;
-        let state = State::read(bytes).filter(|state| state.boot == boot)?;
+        let at = self.roster.get(peer.ip()).map(|it| it.peer.address());
+        let at = at.unwrap_or(SocketAddrV4::new(peer.ip(), 0));
+        let state = match State::read(bytes) {
+            Ok(state) => state,
+            Err(why) => {
+                self.refuse(now, at, why);
+                return None;
+            }
+        };
+        if state.boot != boot {
+            return None;
+        }
         let mut serves = Vec::with_capacity(state.nodes.len());
         let mut records = Vec::with_capacity(state.nodes.len());
         for Known {
@@ -252,9 +263,19 @@ impl Node {
             }
         }
         if let Some(Releases { records, votes }) = state.releases {
-            let records = records.iter().filter_map(|it| Release::read(it).ok());
+            let mut read = Vec::with_capacity(records.len());
+            let mut refused = None;
+            for record in &records {
+                match Release::read(record) {
+                    Ok(release) => read.push(release),
+                    Err(error) => refused = Some(error.refusal()),
+                }
+            }
+            if let Some(why) = refused {
+                self.refuse(now, at, why);
+            }
             let votes = votes.iter().flat_map(Ballot::votes).collect();
-            self.learn_releases(now, records.collect(), votes);
+            self.learn_releases(now, read, votes);
         }
         Some(state.releases_hash)
     }

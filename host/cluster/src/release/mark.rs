@@ -79,7 +79,7 @@ impl Marks {
 
     /// Notes that a file was seen.
     pub(crate) fn set(&mut self, file: &AppFile, history: &History) {
-        self.used += 1;
+        self.used = self.used.saturating_add(1);
         let mark = Mark {
             digest: file.app.digest,
             head: history.head().map(|head| head.id().clone()),

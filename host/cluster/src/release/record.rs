@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hlc, Kind, ReleaseId, ReleaseKey, SIGNATURE_LEN};
 use crate::wire::Version;
-use crate::{Digest, NodeName};
+use crate::{Digest, NodeName, Refusal};
 
 /// How an app is cut when nodes fetch it from each other, in bytes. The
 /// manifest has the SHA-256 of each piece.
@@ -165,6 +165,16 @@ pub(crate) struct Parts {
     pub(crate) by: String,
     pub(crate) note: String,
     pub(crate) plan: Plan,
+}
+
+impl ReleaseError {
+    /// Why a record that came from another node is refused.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            ReleaseError::Version(..) => Refusal::Version,
+            _ => Refusal::Content,
+        }
+    }
 }
 
 impl Release {

@@ -50,7 +50,8 @@ fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
         Ok((stored, rest)) if rest.is_empty() || version.is_newer() => stored,
         _ => return Err(StoredError::Damaged),
     };
-    if stored.records.len() > HISTORY_MAX || !stored.marks.is_bounded() {
+    let sound = stored.clock.is_plausible() && stored.marks.is_bounded();
+    if stored.records.len() > HISTORY_MAX || !sound {
         return Err(StoredError::Damaged);
     }
     let records: Result<_, _> = stored.records.iter().map(|r| Release::read(r)).collect();

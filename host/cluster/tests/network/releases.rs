@@ -173,8 +173,8 @@ fn two_sides_of_a_cut_that_both_push_agree_when_it_heals_and_the_loser_is_told()
         part(lan, right, 1);
         lan.wait(secs(5), "parted", |lan| lan.agree(left) && lan.agree(right));
         let before = lan.log.len();
-        for step in 0..3 {
-            push(lan, left[step], &format!("left {step}"));
+        for (step, &machine) in left.iter().enumerate() {
+            push(lan, machine, &format!("left {step}"));
             lan.run(secs(1));
         }
         let lost = push(lan, left[0], "lost");

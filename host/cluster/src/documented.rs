@@ -1,0 +1,274 @@
+//! Holds the code to `docs/protocol.md`: the numbers of messages, the constants
+//! and the bytes of the examples. To be run with `PROTOCOL_WRITE=1` when the
+//! format was meant to change: it writes the examples anew.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+
+use argon2::{Algorithm, Argon2, Params};
+use hkdf::Hkdf;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sha2::Sha256;
+
+use crate::message::{Beacon, Cause, Hello, Message, Verdict};
+use crate::peer::Peer;
+use crate::release::{App, Hlc, Kind, Parts, Plan, Release, ReleaseKey};
+use crate::swim::{FocaSwim, Record, Swim, SwimEvent};
+use crate::sync::{Known, State};
+use crate::wire::{self, Head, Version};
+use crate::{Boot, Cookie, Keys, NodeName, Time};
+
+const START_MS: u64 = 1_700_000_000_000;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn document() -> String {
+    std::fs::read_to_string(root().join("docs/protocol.md")).expect("docs/protocol.md")
+}
+
+/// The cells of each row of a table, for all tables.
+fn rows(document: &str) -> impl Iterator<Item = Vec<&str>> {
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| "));
+    rows.map(|row| row.split('|').map(|cell| cell.trim()).collect())
+}
+
+fn code(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.strip_suffix('`')
+}
+
+fn peer(last: u8) -> Peer {
+    let ip = Ipv4Addr::new(10, 10, 10, last);
+    Peer {
+        name: NodeName::new("example", ip).expect("a name"),
+        port: 8383,
+        http: SocketAddrV4::new(ip, 8080),
+        boot: Boot::from_number(START_MS + u64::from(last) - 2),
+        run: u64::from(last) + 5,
+    }
+}
+
+fn beacon() -> Beacon {
+    Beacon {
+        peer: peer(2),
+        uptime_ms: 1000,
+        release: None,
+        revision: 0,
+        state_hash: 1,
+        nonce: 2,
+        wall_ms: START_MS + 1000,
+        head: None,
+        releases_hash: 0,
+    }
+}
+
+#[test]
+fn the_document_numbers_the_messages_as_they_are_sent() {
+    let (ip, boot) = (peer(2).ip(), peer(2).boot);
+    let why = Cause::Left;
+    let hello = Hello {
+        echo: 0,
+        want_echo: false,
+        known: None,
+        about: beacon(),
+    };
+    let key = ReleaseKey::new(None, &App::of(b"an app").digest);
+    let messages = [
+        Message::Beacon(beacon()),
+        Message::Hello(hello),
+        Message::Swim(b""),
+        Message::Verdict(Verdict { ip, boot, why }),
+        Message::Leave,
+        Message::Probe { boot },
+        Message::Ack,
+        Message::Taken { ip, boot, echo: 0 },
+        Message::Release(b""),
+        Message::Want(key),
+        Message::Votes(Vec::new()),
+    ];
+    assert_eq!(messages.len(), crate::message::KINDS as usize);
+    let sent = messages.iter().map(|message| {
+        let bytes = postcard::to_allocvec(message).expect("it can be written");
+        let shown = format!("{message:?}");
+        let name = shown.split(|c: char| !c.is_alphanumeric()).next();
+        (bytes[0].to_string(), name.unwrap_or_default().to_owned())
+    });
+    let text = document();
+    let (_, section) = text.split_once("\n## Messages\n").expect("its section");
+    let (section, _) = section.split_once("\n## ").expect("another one");
+    let numbered = rows(section).filter_map(|row| {
+        let number = row[0].parse::<u8>().ok()?;
+        Some((number.to_string(), code(row[1])?.to_owned()))
+    });
+    assert!(sent.eq(numbered));
+}
+
+#[test]
+fn every_constant_of_the_document_is_as_in_the_code() {
+    let text = document();
+    let (_, section) = text.split_once("\n## Limits\n").expect("its section");
+    let mut seen = 0;
+    for row in rows(section) {
+        let [name, file, value, ..] = row[..] else {
+            continue;
+        };
+        let (Some(name), Some(file), Some(value)) = (code(name), code(file), code(value)) else {
+            continue;
+        };
+        let path = match file.strip_prefix("host/") {
+            Some(_) => root().join(file),
+            None => root().join("host/cluster/src").join(file),
+        };
+        let source = std::fs::read_to_string(&path).expect(file);
+        let start = format!("const {name}: ");
+        let line = source.lines().find(|line| line.contains(&start));
+        let line = line.unwrap_or_else(|| panic!("there is no {name} in {file}"));
+        let in_code = line.split_once(" = ").map(|(_, value)| value);
+        assert_eq!(
+            in_code,
+            Some(&*format!("{value};")),
+            "{name} of {file}; change docs/protocol.md where it tells of it too"
+        );
+        seen += 1;
+    }
+    assert!(seen > 60, "{seen} constants");
+    // What the text gives in figures without a table.
+    for (file, line) in [
+        (
+            "keys.rs",
+            "const SALT: &[u8] = b\"ace raxx cluster cookie v1\";",
+        ),
+        ("node/beacon.rs", "Duration::from_millis(250),\n];"),
+        (
+            "node/releases.rs",
+            "const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];",
+        ),
+        ("check.rs", "Hint::Unreachable => (2, ms(50), ms(100)),"),
+        ("check.rs", "Hint::Hearsay => (3, ms(50), ms(100)),"),
+        ("check.rs", "Hint::Silence => (5, ms(100), ms(150)),"),
+    ] {
+        let source = std::fs::read_to_string(root().join("host/cluster/src").join(file));
+        assert!(source.expect(file).contains(line), "{file}: {line}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_document_are_what_the_code_writes() {
+    let made = examples();
+    let mut text = document();
+    if std::env::var_os("PROTOCOL_WRITE").is_some() {
+        for (name, bytes) in &made {
+            let fence = format!("```hex {name}\n");
+            let start = text.find(&fence).expect(name) + fence.len();
+            let end = start + text[start..].find("```").expect("an end");
+            text.replace_range(start..end, &hex(bytes));
+        }
+        std::fs::write(root().join("docs/protocol.md"), &text).expect("it can be written");
+    }
+    let mut documented = BTreeMap::new();
+    for block in text.split("```hex ").skip(1) {
+        let (name, rest) = block.split_once('\n').expect("a line");
+        let (digits, _) = rest.split_once("```").expect("an end");
+        documented.insert(name.to_owned(), digits.to_owned());
+    }
+    let made: BTreeMap<_, _> = made
+        .iter()
+        .map(|(name, bytes)| ((*name).to_owned(), hex(bytes)))
+        .collect();
+    assert_eq!(documented, made);
+}
+
+/// 32 bytes on each line.
+fn hex(bytes: &[u8]) -> String {
+    let line = |line: &[u8]| {
+        let digits: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits + "\n"
+    };
+    bytes.chunks(32).map(line).collect()
+}
+
+fn examples() -> Vec<(&'static str, Vec<u8>)> {
+    let cookie = Cookie::parse(b"ace").expect("a cookie");
+    let keys = Keys::derive(&cookie).expect("keys");
+    let me = peer(2);
+    let head = Head {
+        version: Version::OURS,
+        source: me.ip(),
+        receiver: None,
+        boot: me.boot,
+        sequence: 1,
+    };
+    let sealed = wire::seal(&keys, &head, &Message::Beacon(beacon())).expect("it fits");
+    let state = State {
+        boot: me.boot,
+        nodes: vec![Known {
+            record: Record::alive(me.clone()),
+            release: None,
+            revision: 0,
+        }],
+        releases_hash: 0,
+        releases: None,
+    };
+    let release = Release::new(Parts {
+        kind: Kind::Push,
+        at: Hlc::from_ms(START_MS),
+        node: me.name,
+        parent: None,
+        app: App::of(b"an app"),
+        by: "somebody".to_owned(),
+        note: "a note".to_owned(),
+        plan: Plan::default(),
+    })
+    .expect("a release");
+    let (master, mac_key) = by_hand(b"ace");
+    // What is derived by hand is what the code uses.
+    let again = Keys::from_master(&master);
+    let again = wire::seal(&again, &head, &Message::Beacon(beacon()));
+    assert_eq!(again.as_ref(), Some(&sealed));
+    let (signed, tag) = sealed.split_at(sealed.len() - 16);
+    assert_eq!(tag, &hmac(&mac_key, signed)[..16]);
+    vec![
+        ("master", master.to_vec()),
+        ("mac-key", mac_key.to_vec()),
+        ("key-id", vec![keys.id()]),
+        ("tls-seed", keys.tls_seed().to_vec()),
+        ("beacon", sealed.to_vec()),
+        ("swim-announce", announce()),
+        ("state", state.write().expect("it can be written").to_vec()),
+        ("record", release.bytes().to_vec()),
+        ("record-key", release.key().as_bytes().to_vec()),
+    ]
+}
+
+/// The master secret and the MAC key, as the document says how to get them.
+fn by_hand(cookie: &[u8]) -> ([u8; 32], [u8; 32]) {
+    let (mut master, mut mac_key) = ([0; 32], [0; 32]);
+    let params = Params::new(65536, 3, 1, Some(32)).expect("parameters");
+    Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into(cookie, b"ace raxx cluster cookie v1", &mut master)
+        .expect("memory");
+    Hkdf::<Sha256>::new(None, &master)
+        .expand(b"datagram mac v1", &mut mac_key)
+        .expect("a length");
+    (master, mac_key)
+}
+
+fn hmac(key: &[u8], bytes: &[u8]) -> Vec<u8> {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    mac.chain_update(bytes).finalize().into_bytes().to_vec()
+}
+
+fn announce() -> Vec<u8> {
+    let mut engine = FocaSwim::new(peer(2), StdRng::seed_from_u64(1));
+    engine.announce(Time::ZERO, peer(3));
+    std::iter::from_fn(|| engine.poll())
+        .find_map(|event| match event {
+            SwimEvent::Send { bytes, .. } => Some(bytes),
+            _ => None,
+        })
+        .expect("an announce")
+}

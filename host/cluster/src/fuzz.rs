@@ -1,0 +1,157 @@
+//! The entrances of the fuzzers: one function for each decoder that bytes from
+//! outside reach. Arbitrary bytes flow in; nothing comes out but a panic, if a
+//! rule that must always hold does not. `fuzz/` in the root of the repository
+//! runs them, and a test replays their corpus.
+
+mod corpus;
+mod subject;
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::subject::Subject;
+use crate::release::{
+    App, AppFile, DeployKey, KeyPrefix, PathId, Plan, Release, Request, RollbackTo, What,
+    check_stored,
+};
+use crate::{Cidr, Cookie, Digest, Input, NodeName};
+
+pub use self::corpus::corpus;
+
+/// A decoder under test.
+pub type Target = fn(&[u8]);
+
+/// Every one of them, by the name of its fuzzer.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("datagram", datagram),
+    ("payload", payload),
+    ("sync", sync),
+    ("record", record),
+    ("stored", stored),
+    ("text", text),
+];
+
+/// A datagram as it comes from the network. Few guess a tag, so this is about
+/// what comes before it; what lies behind is for [`payload`].
+pub fn datagram(bytes: &[u8]) {
+    let mut subject = Subject::new(None);
+    subject.datagram(bytes);
+    subject.settle();
+}
+
+/// Messages under a right tag, of members and of a stranger. Each begins with
+/// a byte that says who sends it in which version, and after how long, and
+/// with its length in two.
+pub fn payload(bytes: &[u8]) {
+    let mut subject = Subject::new(None);
+    let mut rest = bytes;
+    // Each message may make the subject send a few.
+    for _ in 0..MESSAGES_MAX {
+        let [how, high, low, after @ ..] = rest else {
+            break;
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        let (message, next) = after.split_at(length);
+        subject.sealed(*how, message);
+        rest = next;
+    }
+    subject.settle();
+}
+
+/// So many messages of one input are sent.
+const MESSAGES_MAX: usize = 16;
+
+/// The state of a member, as a request or as an answer; the first byte says
+/// which.
+pub fn sync(bytes: &[u8]) {
+    let Some((&how, state)) = bytes.split_first() else {
+        return;
+    };
+    let mut subject = Subject::new(None);
+    subject.sync(how, state);
+    subject.settle();
+}
+
+/// The record of a release. Whatever reads is passed on unchanged, and can be
+/// signed unless that makes it too long.
+pub fn record(bytes: &[u8]) {
+    let Ok(release) = Release::read(bytes) else {
+        return;
+    };
+    assert_eq!(release.bytes(), bytes, "a record is passed on as it came");
+    assert!(!DeployKey::from_bytes([1; 32]).signed(&release));
+    if let Ok(signed) = release.with_signature(&[9; 64]) {
+        assert_eq!(signed.signed_bytes(), release.signed_bytes());
+        assert_eq!((signed.key(), signed.id()), (release.key(), release.id()));
+    }
+    let _ = format!("{release:?} {}", release.key());
+}
+
+/// What a node has stored of releases. Whatever passes the check is enough to
+/// start with, to release something on top of, and to be stored again.
+pub fn stored(bytes: &[u8]) {
+    let usable = check_stored(bytes).is_ok();
+    let mut subject = Subject::new(Some(Bytes::copy_from_slice(bytes)));
+    if !usable {
+        assert!(subject.node.releases().next().is_none());
+        return;
+    }
+    let app = App::of(b"another app");
+    let file = AppFile {
+        path: PathId::of(b"/srv/app.wasm"),
+        app,
+    };
+    subject.input(Input::AppFile(file));
+    let push = What::Push {
+        app: App::of(b"a third app"),
+        plan: Plan::default(),
+    };
+    for what in [push, What::Rollback(RollbackTo::Previous)] {
+        subject.release(Request {
+            what,
+            by: String::new(),
+            note: String::new(),
+            expect: None,
+        });
+    }
+    subject.settle();
+}
+
+/// What people type: names, ranges, digests, keys and cookies. Whatever reads
+/// is shown so that it reads again, as the same.
+pub fn text(bytes: &[u8]) {
+    if let Ok(cookie) = Cookie::parse(bytes) {
+        assert!(cookie.strength_bits() > 0.0);
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    shows_what_it_read::<NodeName>(text);
+    shows_what_it_read::<Cidr>(text);
+    shows_what_it_read::<Digest>(text);
+    shows_what_it_read::<DeployKey>(text);
+    shows_what_it_read::<KeyPrefix>(text);
+}
+
+fn shows_what_it_read<T: FromStr + Display + Debug + PartialEq>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let again = value.to_string().parse().ok();
+        assert_eq!(again.as_ref(), Some(&value), "from {text:?}");
+    }
+}
+
+/// A record of an app, as a node makes it that knows of nothing else.
+fn first_release(subject: &mut Subject) -> Option<Arc<Release>> {
+    subject.release(Request {
+        what: What::Push {
+            app: App::of(b"an app"),
+            plan: Plan::default(),
+        },
+        by: "somebody".to_owned(),
+        note: "a note".to_owned(),
+        expect: None,
+    })
+}

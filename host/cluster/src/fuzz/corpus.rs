@@ -1,0 +1,210 @@
+//! What the fuzzers start from: real messages, as nodes write them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::subject::{Subject, peer};
+use crate::message::{Cause, Hello, Known, Message, Verdict};
+use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
+use crate::swim::{FocaSwim, Record, Swim, SwimEvent};
+use crate::sync::State;
+use crate::{Boot, DownReason, Input, Time};
+
+/// The inputs of each target: its name, theirs, and their bytes. Always the
+/// same, so that a change of the format shows.
+pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut subject = Subject::new(None);
+    subject.sent = Some(Vec::new());
+    subject.pass(Duration::from_millis(2500));
+    let release = subject.node.releases().next().cloned();
+    let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
+    let key = subject.node.in_force().map(|force| force.key);
+    let key = key.unwrap_or(ReleaseKey::new(None, &App::of(b"").digest));
+    let sent = subject.sent.take().unwrap_or_default();
+
+    let mut inputs = Vec::new();
+    let mut add = |target, name: &str, bytes: &[u8]| {
+        inputs.push((target, name.to_owned(), bytes.to_vec()));
+    };
+    add("datagram", "misdirected", sent.first().map_or(&[], |it| it));
+    let messages = messages(&subject, key, &record);
+    let mut all = Vec::new();
+    for (name, message) in &messages {
+        if let Some(datagram) = subject.seal(1, message).filter(|_| name.len() > 5) {
+            add("datagram", name, &datagram);
+        }
+        let written = framed(1, message);
+        add("payload", name, &written);
+        if all.len() < 1000 {
+            all.extend(written);
+        }
+    }
+    add("payload", "several", &all);
+    add("payload", "newer-version", &framed(1 | 4, &[11, 1, 2, 3]));
+    let beacon = messages.iter().find(|(name, _)| name == "hello");
+    let stranger = beacon.map_or(Vec::new(), |(_, message)| framed(3, message));
+    add("payload", "not-who-it-says", &stranger);
+
+    let all = answer(&mut subject, 0);
+    let hash = State::read(&all).map_or(0, |state| state.releases_hash);
+    for (name, state) in [("all", all), ("members", answer(&mut subject, hash))] {
+        for (how, kind) in [(0, "request"), (1, "reply")] {
+            let mut input = vec![how];
+            input.extend_from_slice(&of_first_member(&state));
+            add("sync", &format!("{name}-{kind}"), &input);
+        }
+    }
+
+    add("record", "unsigned", &record);
+    if let Some(signed) = signed(&record) {
+        add("record", "signed", &signed);
+    }
+    let stored = subject.stored.clone().unwrap_or_default();
+    add("stored", "one-release", &stored);
+    let mut other = Subject::new(Some(stored));
+    let file = AppFile {
+        path: PathId::of(b"/srv/app.wasm"),
+        app: App::of(b"another app"),
+    };
+    other.input(Input::AppFile(file));
+    other.input(Input::Vote(key, Found::Ok));
+    other.settle();
+    add("stored", "mark-and-vote", &other.stored.unwrap_or_default());
+
+    for (name, text) in [
+        ("name", "example@10.10.10.2"),
+        ("range", "10.20.0.0/16"),
+        ("key", "0011aaff"),
+        ("cookie", "correct horse battery\n"),
+    ] {
+        add("text", name, text.as_bytes());
+    }
+    let digest = App::of(b"an app").digest.to_string();
+    add("text", "digest", digest.as_bytes());
+    inputs
+}
+
+/// One message of each kind, and what SWIM says in three seconds.
+fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let hello = subject.hello(1);
+    let mut beacon = hello.about.clone();
+    beacon.head = Some(key);
+    beacon.release = Some(App::of(b"an app").digest);
+    let (other, boot) = (peer(2), Boot::from_number(5));
+    let echo = hello.echo;
+    let known = Some(Known {
+        boot: Boot::from_number(9),
+        down: true,
+    });
+    let vote = |verdict| Vote {
+        release: key,
+        node: other.ip(),
+        verdict,
+    };
+    let verdict = Verdict {
+        ip: other.ip(),
+        boot,
+        why: Cause::Refused,
+    };
+    let named: [(&str, Message<'_>); 10] = [
+        ("beacon", Message::Beacon(beacon)),
+        ("hello", Message::Hello(Hello { known, ..hello })),
+        ("verdict", Message::Verdict(verdict)),
+        ("leave", Message::Leave),
+        ("probe", Message::Probe { boot }),
+        ("ack", Message::Ack),
+        (
+            "taken",
+            Message::Taken {
+                ip: other.ip(),
+                boot,
+                echo,
+            },
+        ),
+        ("release", Message::Release(record)),
+        ("want", Message::Want(key)),
+        (
+            "votes",
+            Message::Votes(vec![vote(Found::Ok), vote(Found::Failed)]),
+        ),
+    ];
+    let mut written: Vec<(String, Vec<u8>)> = named
+        .iter()
+        .filter_map(|(name, message)| {
+            let bytes = postcard::to_allocvec(message).ok()?;
+            Some(((*name).to_owned(), bytes))
+        })
+        .collect();
+    for (number, bytes) in swim(subject).iter().enumerate() {
+        let message = postcard::to_allocvec(&Message::Swim(bytes));
+        written.push((format!("swim-{number}"), message.unwrap_or_default()));
+    }
+    written
+}
+
+/// The first datagrams of SWIM of each length that the first member sends to
+/// the subject, of which one says that the other member is down.
+fn swim(subject: &Subject) -> Vec<Vec<u8>> {
+    let me = subject.peer();
+    let mut engine = FocaSwim::new(peer(1), StdRng::seed_from_u64(1));
+    let known = vec![Record::alive(me.clone()), Record::alive(peer(2))];
+    engine.learn(Time::ZERO, known);
+    engine.announce(Time::ZERO, me.clone());
+    let mut said: Vec<Vec<u8>> = Vec::new();
+    let mut now = Time::ZERO;
+    while now < Time::from_start(Duration::from_secs(3)) && said.len() < 8 {
+        while let Some(event) = engine.poll() {
+            if let SwimEvent::Send { to, bytes } = event
+                && to == me
+                && said.iter().all(|other| other.len() != bytes.len())
+            {
+                said.push(bytes);
+            }
+        }
+        now = now + Duration::from_millis(50);
+        engine.timer(now, &|_| false);
+        if now == Time::from_start(Duration::from_secs(1)) {
+            let gone = Record::down(peer(2), DownReason::Refused);
+            engine.learn(now, vec![gone]);
+        }
+    }
+    said
+}
+
+fn framed(how: u8, message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let mut framed = vec![how];
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(message);
+    framed
+}
+
+/// What the subject answers to a member that knows these releases.
+fn answer(subject: &mut Subject, releases_hash: u64) -> Bytes {
+    let nothing = State {
+        boot: peer(1).boot,
+        nodes: Vec::new(),
+        releases_hash,
+        releases: None,
+    };
+    subject.sync(0, &nothing.write().unwrap_or_default());
+    subject.answered.take().unwrap_or_default()
+}
+
+/// The same state, as the first member would send it: with its boot number.
+fn of_first_member(state: &[u8]) -> Vec<u8> {
+    let Ok(mut read) = State::read(state) else {
+        return Vec::new();
+    };
+    read.boot = peer(1).boot;
+    read.write().map_or(Vec::new(), |bytes| bytes.to_vec())
+}
+
+fn signed(record: &[u8]) -> Option<Bytes> {
+    let release = Release::read(record).ok()?;
+    let signed = release.with_signature(&[9; 64]).ok()?;
+    Some(signed.bytes().clone())
+}

@@ -1,0 +1,141 @@
+//! `cargo xtask fuzz`: builds the fuzz targets in `fuzz/` with this Rust and
+//! runs each for a bounded time. libFuzzer looks for inputs that make a decoder
+//! panic, hang or grow; the committed corpus is what it starts from.
+
+use crate::command::{cargo, run as run_command, say};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::Command;
+
+/// What `cargo xtask fuzz` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One of fuzz/fuzz_targets; all of them if none is given.
+    target: Option<String>,
+    /// How long each target runs.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    seconds: u32,
+    /// Try this one input instead.
+    #[arg(long, value_name = "FILE", requires = "target")]
+    input: Option<String>,
+}
+
+/// What libFuzzer needs of the compiler: the same that `cargo fuzz
+/// --sanitizer none` asks for, all of it stable. There is no unsafe code for a
+/// sanitizer to watch.
+const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
+
+/// One input may take so long, and all of them together so much memory.
+const LIMITS: [&str; 2] = ["-timeout=5", "-rss_limit_mb=512"];
+
+/// The longest input: a little over the largest record, datagram or state that
+/// takes another way through the code.
+const LONGEST: &str = "-max_len=8192";
+
+/// Build, then run one target after the other.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let targets = match &args.target {
+        Some(target) => vec![target.clone()],
+        None => targets()?,
+    };
+    let triple = host_triple()?;
+    let out = workspace::target().join("fuzz");
+    let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
+    build
+        .args(["--locked", "--target", &triple, "--bins", "--target-dir"])
+        .arg(&out);
+    run_command(build.env("RUSTFLAGS", COVERAGE))?;
+    let programs = out.join(triple).join("release");
+    for target in &targets {
+        run_one(args, target, &programs)?;
+    }
+    Ok(())
+}
+
+fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
+    let fuzz = workspace::root().join("fuzz");
+    let artifacts = fuzz.join("artifacts").join(target);
+    let found = workspace::target().join("fuzz/found").join(target);
+    for folder in [&artifacts, &found] {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let mut program = Command::new(programs.join(target));
+    program.current_dir(workspace::root()).args(LIMITS);
+    if let Some(input) = &args.input {
+        return run_command(program.arg(input));
+    }
+    program
+        .args([LONGEST, "-print_final_stats=1"])
+        .arg(format!("-max_total_time={}", args.seconds))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        // What it finds is kept out of the repository; the corpus is only read.
+        .arg(&found)
+        .arg(fuzz.join("corpus").join(target));
+    // It talks a lot, of interest only if something was found.
+    let log = workspace::target().join(format!("fuzz/{target}.log"));
+    let cannot = || format!("cannot write {}", log.display());
+    program.stderr(std::fs::File::create(&log).with_context(cannot)?);
+    let before = files(&artifacts)?;
+    let outcome = run_command(&mut program);
+    let said = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let said = String::from_utf8_lossy(&said);
+    let Err(error) = outcome else {
+        let tried = said.lines().find_map(|line| {
+            let count = line.strip_prefix("stat::number_of_executed_units:")?;
+            count.trim().parse::<u64>().ok()
+        });
+        let tried = tried.filter(|tried| *tried > 0);
+        let tried = tried.context("it does not say that it tried any input")?;
+        println!(
+            "fuzz {target}: {tried} inputs in {} s, all passed",
+            args.seconds
+        );
+        return Ok(());
+    };
+    let lines: Vec<&str> = said.lines().collect();
+    for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
+        eprintln!("{line}");
+    }
+    for input in files(&artifacts)?.iter().filter(|it| !before.contains(it)) {
+        say(&format!("the input is {input}; to repeat it:"));
+        say(&format!("    cargo xtask fuzz {target} --input {input}"));
+    }
+    bail!("{error}; all that it said is in {}", log.display());
+}
+
+/// So many lines of what a target said are shown when it has found something.
+const LAST_LINES: usize = 60;
+
+/// The names of the targets.
+fn targets() -> Result<Vec<String>> {
+    let names = files(&workspace::root().join("fuzz/fuzz_targets"))?;
+    let stem = |path: &String| Some(Path::new(path).file_stem()?.to_str()?.to_owned());
+    Ok(names.iter().filter_map(stem).collect())
+}
+
+/// The paths of the files in a folder, in order.
+fn files(folder: &Path) -> Result<Vec<String>> {
+    let listed = folder
+        .read_dir()
+        .with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut paths = Vec::new();
+    for entry in listed {
+        paths.push(entry?.path().display().to_string());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// What this Rust compiles for. Named, so that build scripts and macros are
+/// compiled without what the fuzzers need.
+fn host_triple() -> Result<String> {
+    let said = crate::command::output(crate::command::program("rustc", &["-vV"]))?;
+    let line = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(line.context("rustc does not say its host")?.to_owned())
+}
