@@ -36,7 +36,8 @@ enum Command {
     /// Do the set-up and run all tests, those in network namespaces included.
     Test(test::Args),
     /// Run three nodes in network namespaces, measure what the cluster takes
-    /// for each event, and print the table.
+    /// for each event, and print the table; `lab faults`: on ten or more, with
+    /// a soak of ten minutes.
     Lab(lab::Args),
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.

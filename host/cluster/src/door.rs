@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::message::Beacon;
+use crate::release::Skew;
 use crate::replay::{Bucket, Window};
 use crate::wire::Head;
 use crate::{Boot, Time};
@@ -65,6 +66,10 @@ pub(crate) struct Admitted {
     /// Its process started so long before the core did, or after.
     pub(crate) uptime: Uptime,
     pub(crate) nonce: u64,
+    /// What its wall clock shows.
+    pub(crate) skew: Skew,
+    /// Of all releases and votes that it knows.
+    pub(crate) releases_hash: u64,
     /// How many of its beacons in a row had another state hash than ours.
     pub(crate) odd: u8,
     /// How long it may be silent before it is asked whether it is there.
@@ -162,6 +167,8 @@ impl Door {
                 at: now,
             },
             nonce: about.nonce,
+            skew: Skew::default(),
+            releases_hash: about.releases_hash,
             odd: 0,
             patience,
         });

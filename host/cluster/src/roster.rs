@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hash::mix;
 use crate::peer::Peer;
 use crate::{Boot, Digest, Member, Time, View};
 
@@ -51,25 +52,16 @@ impl Entry {
         if !self.is_up() {
             return 0;
         }
-        let release = self.serves.release.map_or(0, |digest| {
-            let mut first = [0; 8];
-            first.copy_from_slice(&digest.as_bytes()[..8]);
-            u64::from_le_bytes(first) | 1
-        });
+        let release = self
+            .serves
+            .release
+            .map_or(0, |digest| digest.first_word() | 1);
         [self.peer.boot.number(), self.peer.run, release]
             .into_iter()
             .fold(u64::from(self.peer.ip().to_bits()), |hash, word| {
                 mix(hash ^ word)
             })
     }
-}
-
-/// The finalizer of SplitMix64: each bit of the input changes half of the output.
-fn mix(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 /// The members, this node included.

@@ -91,7 +91,7 @@ pub struct Machine {
     /// What its next process is started with.
     pub keys: Keys,
     /// What survives the process.
-    pub disk: Option<Boot>,
+    pub disk: Disk,
     /// How far its wall clock is off, in milliseconds.
     pub clock_off: i64,
     /// Whether its link is up.
@@ -118,6 +118,15 @@ pub struct Machine {
     /// Counts its processes: what was meant for an earlier one is dropped.
     life: u32,
     timer: Option<Time>,
+}
+
+/// What survives a process.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// Its boot number.
+    pub boot: Option<Boot>,
+    /// What it knew of releases.
+    pub releases: Option<Bytes>,
 }
 
 /// A datagram that was sent.
@@ -238,7 +247,7 @@ impl Lan {
             name,
             node: None,
             keys: keys(),
-            disk: None,
+            disk: Disk::default(),
             clock_off: 0,
             linked: true,
             part: 0,
@@ -283,7 +292,9 @@ impl Lan {
             subnet: Cidr::new(ip, its.prefix).expect("a range"),
             allow: its.allow.clone(),
             join: its.join.clone(),
-            boot_stored: its.disk,
+            boot_stored: its.disk.boot,
+            releases_stored: its.disk.releases.clone(),
+            deploy_key: None,
             wall_ms,
         };
         (its.adjust)(&mut config);

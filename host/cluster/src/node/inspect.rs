@@ -48,7 +48,10 @@ impl Node {
             checks,
             schedule,
             seeds,
+            confirmed,
             sync,
+            book,
+            spread,
             hellos: _,
             protests: _,
             strangers: _,
@@ -85,7 +88,10 @@ impl Node {
         line("checks", checks);
         line("schedule", schedule);
         line("seeds", seeds);
+        line("confirmed", confirmed);
         line("sync", sync);
+        line("book", book);
+        line("spread", spread);
         text
     }
 

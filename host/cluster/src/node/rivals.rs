@@ -10,7 +10,7 @@ use super::Node;
 use super::receive::speaks_for;
 use super::upkeep::SECOND;
 use crate::door::{HOLD, Pass, Rival};
-use crate::message::{Beacon, Hello, Message};
+use crate::message::{Beacon, Content, Hello, Message};
 use crate::wire::Head;
 use crate::{Boot, Refusal, TakenEvidence, Time};
 
@@ -34,8 +34,13 @@ impl Node {
         payload: &[u8],
         pass: Pass,
     ) {
-        let Some(message) = Message::read(payload) else {
-            return self.refuse(now, from, Refusal::Content);
+        let message = match Message::read(head.version, payload) {
+            Content::Message(message) => message,
+            Content::Unknown => {
+                self.strangers.counters.unknown += 1;
+                return;
+            }
+            Content::Unreadable => return self.refuse(now, from, Refusal::Content),
         };
         if message
             .about()
@@ -152,7 +157,10 @@ impl Node {
     /// A datagram with this node's own name: its own broadcast that came back,
     /// a recording of an earlier run, or another machine with the same name.
     pub(super) fn own_name(&mut self, now: Time, from: SocketAddrV4, head: &Head, payload: &[u8]) {
-        let message = Message::read(payload);
+        let message = match Message::read(head.version, payload) {
+            Content::Message(message) => Some(message),
+            Content::Unknown | Content::Unreadable => None,
+        };
         let Some(about) = message.as_ref().and_then(Message::about) else {
             if !self.me.boots.contains(&head.boot) {
                 self.refuse(now, from, Refusal::Stale);

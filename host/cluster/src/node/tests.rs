@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Beacon, Cause, Hello, Known, Verdict};
+use crate::message::{Beacon, Cause, Content, Hello, Known, Verdict};
 use crate::swim::{Record, TableSwim};
 use crate::{Cidr, DownReason, NodeName, TakenEvidence};
 
@@ -41,6 +41,8 @@ impl Bench {
             allow: Vec::new(),
             join: Vec::new(),
             boot_stored: None,
+            releases_stored: None,
+            deploy_key: None,
             wall_ms: 1000,
         };
         let now = Time::ZERO;
@@ -86,7 +88,10 @@ impl Bench {
         all.filter(|(ip, _)| *ip == to)
             .map(|(_, bytes)| {
                 let (_, payload) = wire::open(&keys(), |_| true, to, ME, &bytes).expect("ours");
-                format!("{:?}", Message::read(payload).expect("readable"))
+                match Message::read(wire::Version::OURS, payload) {
+                    Content::Message(message) => format!("{message:?}"),
+                    other => panic!("{other:?}"),
+                }
             })
             .collect()
     }
@@ -113,12 +118,16 @@ impl Puppet {
             revision: 0,
             state_hash: 0,
             nonce: 77,
+            wall_ms: 0,
+            head: None,
+            releases_hash: 0,
         }
     }
 
     fn say(&mut self, bench: &mut Bench, message: &Message<'_>) {
         self.sequence += 1;
         let head = Head {
+            version: wire::Version::OURS,
             source: self.peer.ip(),
             receiver: Some(ME),
             boot: self.peer.boot,
@@ -132,6 +141,7 @@ impl Puppet {
     fn broadcast(&mut self, bench: &mut Bench, message: &Message<'_>) {
         self.sequence += 1;
         let head = Head {
+            version: Version::OURS,
             source: self.peer.ip(),
             receiver: None,
             boot: self.peer.boot,
@@ -154,6 +164,7 @@ impl Puppet {
     fn sealed_hello(&mut self, echo: u64) -> Bytes {
         self.sequence += 1;
         let head = Head {
+            version: Version::OURS,
             source: self.peer.ip(),
             receiver: Some(ME),
             boot: self.peer.boot,
@@ -245,7 +256,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     stranger.say(&mut bench, &Message::Swim(&gossip));
     stranger.say(&mut bench, &Message::Verdict(accused));
     let peer = stranger.peer.name.clone();
-    let bytes = bench.node.state().write().expect("it can be written");
+    let bytes = bench.node.state(0).write().expect("it can be written");
     bench.node.handle(
         bench.now,
         0,
@@ -408,6 +419,7 @@ proptest! {
             // The same bytes as a message of their own.
             puppet.sequence += 1;
             let head = Head {
+                version: wire::Version::OURS,
                 source: puppet.ip(),
                 receiver: None,
                 boot: puppet.peer.boot,

@@ -129,9 +129,10 @@ impl Lan {
                 // What the view was is not kept: a thousand nodes would keep
                 // a million of them.
                 Effect::View(_) => self.report(machine, Effect::View(Default::default())),
+                Effect::StoreReleases(bytes) => self.machines[machine].disk.releases = Some(bytes),
                 effect => {
                     if let Effect::StoreBoot(boot) = effect {
-                        self.machines[machine].disk = Some(boot);
+                        self.machines[machine].disk.boot = Some(boot);
                     }
                     let ends = matches!(effect, Effect::NameTaken { .. } | Effect::Departed);
                     self.report(machine, effect);
@@ -212,7 +213,8 @@ impl Lan {
         self.queue.push(Reverse(queued));
     }
 
-    pub(super) fn wall_ms(&self, machine: usize) -> u64 {
+    /// What the wall clock of a machine shows, in milliseconds since 1970.
+    pub fn wall_ms(&self, machine: usize) -> u64 {
         let elapsed = self.now.since_start().as_millis() as u64;
         (WALL_MS + elapsed).saturating_add_signed(self.machines[machine].clock_off)
     }
