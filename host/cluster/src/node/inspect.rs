@@ -92,9 +92,9 @@ impl Node {
         line("checks", checks);
         line("schedule", schedule);
         line("seeds", seeds);
-        line("sync", sync);
         line("confirmed", confirmed);
-        line("releases", &(book.hash(), book.clock(), book.marks()));
+        line("sync", sync);
+        line("book", book);
         line("spread", spread);
         text
     }

@@ -142,7 +142,7 @@ impl Puppet {
     fn broadcast(&mut self, bench: &mut Bench, message: &Message<'_>) {
         self.sequence += 1;
         let head = Head {
-            version: wire::Version::OURS,
+            version: Version::OURS,
             source: self.peer.ip(),
             receiver: None,
             boot: self.peer.boot,
@@ -165,7 +165,7 @@ impl Puppet {
     fn sealed_hello(&mut self, echo: u64) -> Bytes {
         self.sequence += 1;
         let head = Head {
-            version: wire::Version::OURS,
+            version: Version::OURS,
             source: self.peer.ip(),
             receiver: Some(ME),
             boot: self.peer.boot,

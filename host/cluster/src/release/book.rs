@@ -145,6 +145,7 @@ pub(crate) struct Learnt {
 }
 
 /// The state of release agreement on one node.
+#[derive(Debug)]
 pub(crate) struct Book {
     me: NodeName,
     deploy_key: Option<DeployKey>,

@@ -8,7 +8,7 @@ use super::attack::{Attack, other_keys};
 use super::ledger::Touch;
 use super::runner::Runner;
 use super::scenario::Op;
-use super::{LATENCY, ms, secs};
+use super::{Disk, LATENCY, ms, secs};
 
 /// The part of the network that nobody else is in.
 const NOWHERE: u32 = u32::MAX;
@@ -66,13 +66,12 @@ impl Runner {
                 self.later(time, Undo::Start(node(it)));
             }
             // Nothing reaches a process that does not run.
-            Op::Leave(it) | Op::Hint(it, _) | Op::Release(it, _)
-                if self.lan.is_frozen(node(it)) => {}
+            Op::Leave(it) | Op::Hint(it, _) | Op::Serve(it, _) if self.lan.is_frozen(node(it)) => {}
             Op::Leave(it) => {
                 self.lan.leave(node(it));
                 self.ledger.open(Touch::Of(node(it)), now);
             }
-            Op::Wipe(it) => self.lan.machines[node(it)].disk = Default::default(),
+            Op::Wipe(it) => self.lan.machines[node(it)].disk = Disk::default(),
             Op::Clock(it, off) => self.lan.machines[node(it)].clock_off = off,
             Op::Freeze(it, time) => {
                 self.lan.freeze(node(it));
@@ -143,7 +142,7 @@ impl Runner {
                 let ip = self.lan.machines[node(about)].name.ip();
                 self.lan.give(node(it), Input::Unreachable { ip });
             }
-            Op::Release(it, app) => {
+            Op::Serve(it, app) => {
                 self.lan.give(node(it), Input::Serving(Digest::of(&[app])));
             }
             Op::Twin(it, time, reached) => self.twin(node(it), time, reached),

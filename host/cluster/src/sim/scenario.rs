@@ -100,7 +100,7 @@ ops! {
     /// The one is told, wrongly, that the other may be gone.
     "hint" Hint(node: u8, about: u8)
     /// The node serves another app.
-    "release" Release(node: u8, app: u8)
+    "serve" Serve(node: u8, app: u8)
     /// A second machine has the name of the node for so long, and gets what is
     /// sent to their IP if `true`.
     "twin" Twin(node: u8, time: u32, reached: bool)
@@ -150,7 +150,7 @@ impl Op {
             31 if other < 128 => Op::NoControl(time),
             31 => Op::NoHints(time),
             32 => Op::Hint(one, other),
-            33 => Op::Release(one, other),
+            33 => Op::Serve(one, other),
             34 => Op::Twin(one, time, other.is_multiple_of(2)),
             35 if other < 128 => Op::Alien(time),
             35 => Op::Liar(time),

@@ -18,7 +18,7 @@ const ONCE_BROKEN: [&str; 12] = [
     "seed 978; nodes 6; far 3; wait 6550; restart 5 32",
     "seed 2750; nodes 6; far 0; freeze 2 780; wait 2070; restart 4 2247",
     // One deaf node took down others.
-    "seed 2879; nodes 7; far 4; freeze 1 5040; wait 1290; release 0 127; cut 4 7100; wait 5400",
+    "seed 2879; nodes 7; far 4; freeze 1 5040; wait 1290; serve 0 127; cut 4 7100; wait 5400",
     "seed 680; nodes 5; far 0; wait 4960; twin 4 3070 false; leave 3; deafen 4 3180; wait 6230",
     "seed 693; nodes 4; far 0; wait 11100; forge 1 84; wait 13620; deafen 1 9210; wait 2900",
     "seed 4290; nodes 4; far 0; wait 6130; double 675 3920; wait 7600; deafen 1 6140; wait 4630",
