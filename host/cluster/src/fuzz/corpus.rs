@@ -72,7 +72,13 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     other.input(Input::AppFile(file));
     other.input(Input::Vote(key, Found::Ok));
     other.settle();
-    add("stored", "mark-and-vote", &other.stored.unwrap_or_default());
+    let mut stored = other.stored.unwrap_or_default().to_vec();
+    add("stored", "mark-and-vote", &stored);
+    // The last byte counts the uses of marks: here it is as high as it can be.
+    stored.pop();
+    stored.extend_from_slice(&[0xff; 9]);
+    stored.push(1);
+    add("stored", "marks-used-up", &stored);
 
     for (name, text) in [
         ("name", "example@10.10.10.2"),

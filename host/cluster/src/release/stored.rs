@@ -87,3 +87,46 @@ impl Book {
         postcard::to_extend(&stored, start).ok().map(Bytes::from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::release::{App, AppFile, PathId};
+
+    fn bytes(clock: Hlc, marks: Marks) -> Vec<u8> {
+        let stored = Stored {
+            clock,
+            records: Vec::new(),
+            votes: Vec::new(),
+            marks,
+        };
+        postcard::to_extend(&stored, vec![Version::OURS.byte()]).expect("it can be written")
+    }
+
+    #[test]
+    fn a_clock_after_which_nothing_could_be_released_is_damage() {
+        let last = Hlc::from_ms(7_258_118_400_000);
+        let read = |clock| check_stored(&bytes(clock, Marks::default()));
+        assert_eq!(read(last), Ok(()));
+        assert_eq!(read(Hlc::from_ms(last.ms() + 1)), Err(StoredError::Damaged));
+    }
+
+    #[test]
+    fn marks_whose_uses_cannot_be_counted_further_still_work() {
+        let mut used_up = bytes(Hlc::default(), Marks::default());
+        assert_eq!(used_up.pop(), Some(0), "how often marks were used");
+        used_up.extend_from_slice(&[0xff; 9]);
+        used_up.push(1);
+        let me = NodeName::new("example", Ipv4Addr::new(10, 10, 10, 2)).expect("a name");
+        let mut book = Book::load(me, None, &used_up).expect("it can be used");
+        let file = AppFile {
+            path: PathId::of(b"/srv/app.wasm"),
+            app: App::of(b"an app"),
+        };
+        assert!(book.file(file, 1, None).is_some());
+        let stored = book.store().expect("it can be written");
+        assert_eq!(stored.last_chunk(), Some(&[0xff, 1]), "it stays at its end");
+    }
+}
