@@ -11,6 +11,7 @@ mod lab;
 mod packages;
 mod readme;
 mod setup;
+mod sim;
 mod test;
 mod up;
 mod workspace;
@@ -38,6 +39,9 @@ enum Command {
     /// Run three nodes in network namespaces, measure what the cluster takes
     /// for each event, and print the table.
     Lab(lab::Args),
+    /// Take the figures of the cluster core from 3 to 1000 nodes on a simulated
+    /// network, and print the table.
+    Sim(sim::Args),
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.
     Readme,
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Readme => readme::run(),
         Command::Deny => ci::deny(),
         Command::Ci => ci::run(),

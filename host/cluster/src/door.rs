@@ -30,7 +30,8 @@ const RIVAL_LIFE: Duration = Duration::from_secs(5);
 /// The table of nodes that were heard.
 #[derive(Debug, Default)]
 pub(crate) struct Door {
-    contacts: BTreeMap<Ipv4Addr, Contact>,
+    /// Boxed, so that finding one among a thousand touches little memory.
+    contacts: BTreeMap<Ipv4Addr, Box<Contact>>,
 }
 
 /// A node that was heard.
@@ -164,11 +165,13 @@ impl Door {
                 return None;
             }
         }
-        let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
-            admitted: None,
-            rival: None,
-            hellos: Bucket::full(now, HELLOS_AT_ONCE),
-            touched: now,
+        let contact = self.contacts.entry(ip).or_insert_with(|| {
+            Box::new(Contact {
+                admitted: None,
+                rival: None,
+                hellos: Bucket::full(now, HELLOS_AT_ONCE),
+                touched: now,
+            })
         });
         Some(contact)
     }
@@ -221,7 +224,7 @@ impl Door {
     /// The nodes of which a second run waits although the first has not been
     /// heard for longer than a beacon takes.
     pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
-        let waits = |contact: &&Contact| {
+        let waits = |contact: &&Box<Contact>| {
             let silent = |admitted: &Admitted| now.since(admitted.heard) >= HOLD;
             contact.rival.is_some() && contact.admitted.as_ref().is_none_or(silent)
         };

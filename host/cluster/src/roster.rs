@@ -65,7 +65,7 @@ impl Entry {
 }
 
 /// The finalizer of SplitMix64: each bit of the input changes half of the output.
-fn mix(mut x: u64) -> u64 {
+pub(crate) fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -75,7 +75,8 @@ fn mix(mut x: u64) -> u64 {
 /// The members, this node included.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    entries: BTreeMap<Ipv4Addr, Entry>,
+    /// Boxed, so that finding one among a thousand touches little memory.
+    entries: BTreeMap<Ipv4Addr, Box<Entry>>,
     hash: u64,
     view: Arc<View>,
     changed: bool,
@@ -97,7 +98,7 @@ impl Roster {
     /// Enters a node, in place of what was known of it.
     pub(crate) fn put(&mut self, entry: Entry) {
         self.hash = self.hash.wrapping_add(entry.hash());
-        if let Some(old) = self.entries.insert(entry.peer.ip(), entry) {
+        if let Some(old) = self.entries.insert(entry.peer.ip(), Box::new(entry)) {
             self.hash = self.hash.wrapping_sub(old.hash());
         }
         self.changed = true;
@@ -128,7 +129,7 @@ impl Roster {
 
     /// What is known of a node.
     pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&Entry> {
-        self.entries.get(&ip)
+        self.entries.get(&ip).map(Box::as_ref)
     }
 
     /// What is known of a node that is up.
@@ -143,7 +144,7 @@ impl Roster {
 
     /// All that are or were members.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().map(Box::as_ref)
     }
 
     /// Forgets who has been down for long.
@@ -172,7 +173,7 @@ impl Roster {
             .entries
             .values()
             .filter(|entry| entry.is_up())
-            .map(Entry::member)
+            .map(|entry| entry.member())
             .collect();
         if members == self.view.members {
             return None;

@@ -30,6 +30,15 @@ pub const CASES: &[Case] = &[
         run: cut,
     },
     Case {
+        name: "cut-no-loss",
+        sizes: &super::SIZES,
+        seeds: |nodes| if nodes > 254 { 2 } else { 20 },
+        figures: &[seconds("the same, no loss", |nodes| {
+            at_most(1.9, if nodes > 254 { 3.0 } else { 2.5 })
+        })],
+        run: cut_no_loss,
+    },
+    Case {
         name: "join-all",
         sizes: &super::SIZES,
         seeds: |nodes| if nodes > 254 { 4 } else { 100 },
@@ -184,6 +193,10 @@ fn no_target(_nodes: usize) -> Option<Target> {
 /// A cluster that has found itself and been at rest for a while.
 fn settled(lan: &mut Lan, nodes: usize) -> Vec<usize> {
     lan.loss = LOSS;
+    started(lan, nodes)
+}
+
+fn started(lan: &mut Lan, nodes: usize) -> Vec<usize> {
     let all = lan.cluster(nodes);
     lan.settle_into(&[&all], LIMIT);
     rest(lan);
@@ -214,7 +227,12 @@ fn victim(lan: &mut Lan, all: &[usize]) -> usize {
 }
 
 fn cut(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
-    let all = settled(lan, nodes);
+    lan.loss = LOSS;
+    cut_no_loss(lan, nodes, notes);
+}
+
+fn cut_no_loss(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
+    let all = started(lan, nodes);
     for _ in 0..REPEATS {
         let gone = victim(lan, &all);
         lan.set_linked(gone, false);
