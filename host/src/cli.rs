@@ -86,8 +86,10 @@ pub struct Cli {
     /// Nodes to join where broadcast does not reach, retried for ever
     ///
     /// May be given more than once, and takes a list: 10.1.0.5,10.2.0.5:8383.
-    /// Addresses outside of the own subnet need --allow, on both sides.
-    #[arg(long, value_name = "IP[:PORT]", value_delimiter = ',')]
+    /// A DNS name stands for all its IPv4 addresses; it need not resolve yet,
+    /// and is looked up again while none of them is a member. Addresses
+    /// outside of the own subnet need --allow, on both sides.
+    #[arg(long, value_name = "IP|NAME[:PORT]", value_delimiter = ',')]
     pub join: Vec<String>,
 
     /// Networks outside of the own subnet that nodes may come from

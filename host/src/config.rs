@@ -2,7 +2,7 @@
 //! What needs a look at the machine (its addresses, its files) comes later, in
 //! [`crate::node`].
 
-use std::net::{AddrParseError, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use cluster::{Cidr, CidrError, Cookie, CookieError, NameError, NodeName};
 
 use crate::cli::Cli;
 use crate::contract::CallLimits;
+use crate::membership::{SeedName, SeedNameError};
 
 /// The port of HTTP where nothing else is said.
 const HTTP_PORT: u16 = 8080;
@@ -21,6 +22,8 @@ const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
 const MAX_STATE: u64 = 16 << 20;
 /// The largest whole body that can be allowed: it is held in memory.
 const MAX_BODY: u64 = 1 << 30;
+/// The most nodes to join that can be given.
+const JOIN_MAX: usize = 64;
 /// The largest config of an app.
 const MAX_CONFIG: u64 = 64 * 1024;
 
@@ -54,13 +57,20 @@ pub enum ConfigError {
     )]
     Port(String),
     /// `--join`.
-    #[error("--join: `{text}` is not IP or IP:PORT ({cause})")]
+    #[error(
+        "--join: `{text}` is not to be understood: {cause}; give IP, IP:PORT, NAME or NAME:PORT"
+    )]
     Join {
         /// What was given.
         text: String,
         /// What is wrong.
-        cause: AddrParseError,
+        cause: SeedNameError,
     },
+    /// Too many of `--join`.
+    #[error(
+        "--join: these are {0} nodes to join; give at most {JOIN_MAX}, one of each network is enough"
+    )]
+    JoinMany(usize),
     /// `--allow`.
     #[error("--allow: {0}")]
     Allow(#[from] CidrError),
@@ -96,8 +106,10 @@ pub struct Config {
     pub http_port: u16,
     /// The port of membership.
     pub cluster_port: u16,
-    /// Nodes to join.
+    /// Nodes to join, by address.
     pub join: Vec<SocketAddrV4>,
+    /// Nodes to join, by DNS name.
+    pub join_names: Vec<SeedName>,
     /// Networks that nodes may come from besides the own one.
     pub allow: Vec<Cidr>,
     /// The data folder, if it was said.
@@ -153,6 +165,7 @@ impl Config {
                 return Err(ConfigError::NoTime(flag));
             }
         }
+        let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
         Ok(Config {
             name,
             app: cli.app,
@@ -160,11 +173,8 @@ impl Config {
             http: cli.http,
             http_port,
             cluster_port: cli.cluster_port,
-            join: cli
-                .join
-                .iter()
-                .map(|text| join(text, cli.cluster_port))
-                .collect::<Result<_, _>>()?,
+            join: seeds.addresses,
+            join_names: seeds.names,
             allow: cli
                 .allow
                 .iter()
@@ -258,17 +268,33 @@ fn read(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn join(text: &str, port: u16) -> Result<SocketAddrV4, ConfigError> {
-    let failed = |cause| ConfigError::Join {
-        text: text.to_owned(),
-        cause,
-    };
-    match text.contains(':') {
-        true => text.parse().map_err(failed),
-        false => Ok(SocketAddrV4::new(
-            text.parse::<Ipv4Addr>().map_err(failed)?,
-            port,
-        )),
+/// Nodes to join, as they were given.
+struct Seeds {
+    addresses: Vec<SocketAddrV4>,
+    names: Vec<SeedName>,
+}
+
+impl Seeds {
+    fn check(given: &[String], port: u16) -> Result<Seeds, ConfigError> {
+        if given.len() > JOIN_MAX {
+            return Err(ConfigError::JoinMany(given.len()));
+        }
+        let (mut addresses, mut names) = (Vec::new(), Vec::new());
+        for text in given {
+            let ip = text.parse::<Ipv4Addr>();
+            let address = ip.map(|ip| SocketAddrV4::new(ip, port));
+            match address.or_else(|_| text.parse::<SocketAddrV4>()) {
+                Ok(address) => addresses.push(address),
+                Err(_) => {
+                    let name = SeedName::parse(text, port);
+                    names.push(name.map_err(|cause| ConfigError::Join {
+                        text: text.clone(),
+                        cause,
+                    })?);
+                }
+            }
+        }
+        Ok(Seeds { addresses, names })
     }
 }
 
@@ -356,11 +382,13 @@ mod tests {
     #[test]
     fn nodes_to_join_take_the_cluster_port_by_default() {
         let config = check(
-            "host --app a --join 10.0.0.5,10.0.0.6:1 --cluster-port 9",
+            "host --app a --join 10.0.0.5,10.0.0.6:1,seed.example.org,seed:1 --cluster-port 9",
             Environment::default(),
         );
-        let join = config.unwrap().join;
-        assert_eq!(join[0].to_string(), "10.0.0.5:9");
-        assert_eq!(join[1].to_string(), "10.0.0.6:1");
+        let config = config.unwrap();
+        assert_eq!(config.join[0].to_string(), "10.0.0.5:9");
+        assert_eq!(config.join[1].to_string(), "10.0.0.6:1");
+        assert_eq!(config.join_names[0].to_string(), "seed.example.org:9");
+        assert_eq!(config.join_names[1].to_string(), "seed:1");
     }
 }

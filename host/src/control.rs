@@ -39,9 +39,8 @@ pub(crate) use server::Server;
 pub(crate) use tls::Identity;
 pub use tls::IdentityError;
 
-/// The largest message, in bytes; the state of a thousand members takes a
-/// tenth of it.
-const MESSAGE_MAX: usize = 1024 * 1024;
+/// The largest message, in bytes: a state.
+const MESSAGE_MAX: usize = cluster::STATE_MAX;
 
 /// How long connecting and the TLS handshake may take together.
 const HANDSHAKE: Duration = Duration::from_secs(2);

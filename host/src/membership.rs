@@ -13,6 +13,7 @@ mod boot_store;
 mod broadcast;
 mod driver;
 mod report;
+mod seeds;
 
 use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ use crate::control::{ControlCounters, IdentityError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
+pub use seeds::{SeedName, SeedNameError};
 
 /// How long [`Membership::leave`] waits for the farewells to be sent. They
 /// take 40 ms.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub allow: Vec<Cidr>,
     /// Nodes to ask to be let in, for where broadcast does not reach.
     pub join: Vec<SocketAddrV4>,
+    /// The same by their DNS names, looked up again and again.
+    pub join_names: Vec<SeedName>,
     /// What follows from the cookie.
     pub keys: Keys,
     /// Where the boot number is kept.
@@ -117,6 +121,38 @@ pub struct Counters {
     pub control: ControlCounters,
 }
 
+/// Which members have not followed a change of the cookie yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// How often the keys were changed until now.
+    pub changes: u64,
+    /// While two cookies are accepted: the members that were not heard to send
+    /// with the first one. As much as a second old.
+    pub members: Vec<NodeName>,
+}
+
+/// Changes the keys of a node that runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    keys: watch::Sender<Option<Keys>>,
+    unconfirmed: watch::Receiver<Unconfirmed>,
+}
+
+impl Keyring {
+    /// Sends and accepts with these keys from now on. Waits until that is so.
+    pub async fn change(&mut self, keys: Keys) {
+        let before = self.unconfirmed.borrow_and_update().changes;
+        self.keys.send_replace(Some(keys));
+        // An error means that the node has ended.
+        let _ = self.unconfirmed.wait_for(|now| now.changes > before).await;
+    }
+
+    /// Which members have not followed yet, always the newest.
+    pub fn unconfirmed(&self) -> watch::Receiver<Unconfirmed> {
+        self.unconfirmed.clone()
+    }
+}
+
 /// What the thread is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
@@ -132,6 +168,7 @@ enum Order {
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     release: watch::Sender<Option<Digest>>,
+    keyring: Keyring,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
@@ -144,6 +181,8 @@ pub struct Membership {
 struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
+    keys: watch::Receiver<Option<Keys>>,
+    unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
@@ -158,12 +197,16 @@ impl Membership {
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let views = settings.views.subscribe();
         let (release, release_out) = watch::channel(settings.release);
+        let (keys, keys_out) = watch::channel(None);
+        let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
+            keys: keys_out,
+            unconfirmed: unconfirmed_in,
             order: order_out,
             fatal: fatal_in,
             counters: counters.clone(),
@@ -181,6 +224,7 @@ impl Membership {
             Ok(Ok(())) => Ok(Self {
                 views,
                 release,
+                keyring: Keyring { keys, unconfirmed },
                 order,
                 fatal,
                 counters,
@@ -200,6 +244,11 @@ impl Membership {
     /// Tells the members what this node serves from now on.
     pub fn serve_release(&self, digest: Digest) {
         self.release.send_replace(Some(digest));
+    }
+
+    /// What changes the keys of this node.
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.
@@ -252,6 +301,7 @@ fn live(
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(seeds::LOOKUPS_MAX)
         .build()
         .map_err(StartError::Thread);
     let start = runtime.and_then(|runtime| {
@@ -267,6 +317,8 @@ fn live(
             let _ = started.send(Ok(()));
             crate::net::raise_thread_priority();
             runtime.block_on(driver.run());
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
         }
         Err(error) => {
             let _ = started.send(Err(error));

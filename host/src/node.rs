@@ -141,6 +141,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         cluster_port: config.cluster_port,
         allow: config.allow,
         join: config.join,
+        join_names: config.join_names,
         keys,
         data_dir: identity.data,
         release: Some(digest),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
 use host::data_dir::{DataDir, DataDirError};
-use host::membership::{Membership, Settings, StartError};
+use host::membership::{Membership, SeedName, Settings, StartError};
 use host::net::{AddressError, BindError};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ const KILL: Duration = Duration::from_secs(3);
 struct Lan {
     port: u16,
     /// Keeps others away from the port; on an address that no node has.
-    _reserved: UdpSocket,
+    reserved: UdpSocket,
 }
 
 impl Lan {
@@ -36,10 +36,7 @@ impl Lan {
                 TcpListener::bind((ip(n), port)).is_ok() && UdpSocket::bind((ip(n), port)).is_ok()
             });
             if free {
-                return Self {
-                    port,
-                    _reserved: reserved,
-                };
+                return Self { port, reserved };
             }
         }
     }
@@ -52,6 +49,7 @@ impl Lan {
             cluster_port: self.port,
             allow: Vec::new(),
             join: Vec::new(),
+            join_names: Vec::new(),
             keys: Keys::from_master(&[cookie; 32]),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             release: None,
@@ -292,4 +290,72 @@ async fn the_memory_of_the_key_derivation_goes_back_to_the_system() {
     println!("resident before {before} KiB, after {after} KiB");
     // Other tests run meanwhile, and take much less than 64 MiB.
     assert!(after < before + 32 * 1024);
+}
+
+#[tokio::test]
+async fn a_node_to_join_is_looked_up_by_its_name_and_asked() {
+    let lan = Lan::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings {
+        join_names: vec![SeedName::parse("localhost", lan.port).expect("a name")],
+        ..lan.settings(2, 1, folder.path())
+    };
+    let node = Membership::start(settings).expect("started");
+    // What is bound to 127.0.0.1 hears no broadcasts: this one was meant.
+    lan.reserved.set_read_timeout(Some(JOIN)).expect("set");
+    let (mut buffer, at) = ([0; 2048], Ipv4Addr::new(127, 0, 0, 2));
+    let (_, from) = lan.reserved.recv_from(&mut buffer).expect("asked in time");
+    assert_eq!(from, (at, lan.port).into());
+    drop(node);
+}
+
+#[tokio::test]
+async fn three_nodes_change_their_cookie_while_they_run_and_none_is_missed() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let (b, _b) = lan.node(3);
+    let (c, _c) = lan.node(4);
+    let nodes = [&a, &b, &c];
+    for node in nodes {
+        lists(node, &[2, 3, 4], JOIN).await;
+    }
+    let (old, new) = (Keys::from_master(&[1; 32]), Keys::from_master(&[2; 32]));
+    let mut views = nodes.map(Membership::views);
+    let mut missed = nodes.map(Membership::views).map(|mut views| {
+        tokio::spawn(async move { views.wait_for(|view| view.members.len() < 3).await.is_ok() })
+    });
+    let steps = [
+        old.clone().accepting(&new),
+        new.clone().accepting(&old),
+        new.clone(),
+    ];
+    for keys in steps {
+        for node in nodes {
+            let mut ring = node.keyring();
+            ring.change(keys.clone()).await;
+        }
+        for node in nodes.iter().filter(|_| keys.accepts_two()) {
+            // Whether at the first step or the second, all send with the same.
+            let mut unconfirmed = node.keyring().unconfirmed();
+            let all = unconfirmed.wait_for(|now| now.members.is_empty());
+            timeout(JOIN, all).await.expect("in time").expect("it runs");
+        }
+    }
+    let (late, _late) = {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = lan.settings(5, 2, folder.path());
+        (Membership::start(settings).expect("started"), folder)
+    };
+    lists(&late, &[2, 3, 4, 5], JOIN).await;
+    let (stranger, _stranger) = lan.node(6);
+    counted(|| a.counters().datagrams.refused(Refusal::Cookie) >= 3).await;
+    assert_eq!(listed(&stranger.views().borrow()), [6]);
+    for views in &mut views {
+        assert!(listed(&views.borrow_and_update()).starts_with(&[2, 3, 4]));
+    }
+    for missed in &mut missed {
+        assert!(!missed.is_finished(), "a view had fewer than three members");
+        missed.abort();
+    }
+    assert_eq!(a.counters().control.refused_handshake, 0);
 }

@@ -27,6 +27,7 @@ pub struct Cluster<'lan> {
 #[derive(Debug)]
 struct Node {
     host: Process,
+    command: Launch,
     watch: Watch,
 }
 
@@ -48,12 +49,15 @@ impl<'lan> Cluster<'lan> {
         // All are spawned before any is awaited.
         let mut hosts = Vec::new();
         for (number, command) in commands {
-            hosts.push((number, command.spawn()?));
+            let host = command.spawn()?;
+            hosts.push((number, command, host));
         }
-        for (number, host) in hosts {
-            cluster.adopt(number, host)?;
+        for (number, command, host) in hosts {
+            cluster.adopt(number, command, host)?;
         }
-        cluster.wait_until_all_list(numbers, START)?;
+        if !numbers.is_empty() {
+            cluster.wait_until_all_list(numbers, START)?;
+        }
         Ok(cluster)
     }
 
@@ -77,8 +81,22 @@ impl<'lan> Cluster<'lan> {
         self.nodes.remove(&number);
         let host = command.spawn()?;
         let started = host.started();
-        let ready = self.adopt(number, host)?;
+        let ready = self.adopt(number, command.clone(), host)?;
         Ok((started, ready))
+    }
+
+    /// Start node N again as it was started before, after it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::join`].
+    ///
+    /// # Panics
+    ///
+    /// If none was started there: the test is wrong.
+    pub fn restart(&mut self, number: u8) -> Result<(Instant, Instant)> {
+        let command = self.node(number).command.clone();
+        self.join_as(number, &command)
     }
 
     /// The LAN it is on.
@@ -180,11 +198,16 @@ impl<'lan> Cluster<'lan> {
     }
 
     /// Wait until the host is ready, and watch it from then on.
-    fn adopt(&mut self, number: u8, host: Process) -> Result<Instant> {
+    fn adopt(&mut self, number: u8, command: Launch, host: Process) -> Result<Instant> {
         let ready = host.wait_until_ready(START)?;
         let machine = self.lan.machine(number);
         let watch = Watch::of(machine.follow(&format!("{}/updates", machine.url()), ANSWER)?);
-        self.nodes.insert(number, Node { host, watch });
+        let node = Node {
+            host,
+            command,
+            watch,
+        };
+        self.nodes.insert(number, node);
         Ok(ready.at)
     }
 }

@@ -1,6 +1,8 @@
-//! The table that `cargo xtask lab` prints: what the seed took for each event,
-//! what this project has set itself, and what it takes.
+//! The tables that `cargo xtask lab` prints. On three nodes: what the seed took
+//! for each event, what this project has set itself, and what it takes. On a
+//! crowd: [`faults`].
 
+pub mod faults;
 mod measure;
 
 use crate::programs::Programs;
@@ -54,14 +56,24 @@ pub enum Target {
     Count(f64),
     /// At least this share.
     Share(f64),
+    /// At most so many bytes a second.
+    PerSecond(f64),
+    /// At most so many of a hundred; the value is a share.
+    Percent(f64),
+    /// A number that nothing is demanded of.
+    Told,
 }
 
 impl Target {
     /// Whether the value reaches it.
     pub fn is_met_by(self, value: f64) -> bool {
         match self {
-            Self::Seconds(most) | Self::Bytes(most) | Self::Count(most) => value <= most,
+            Self::Seconds(most) | Self::Bytes(most) | Self::Count(most) | Self::PerSecond(most) => {
+                value <= most
+            }
+            Self::Percent(most) => value * 100.0 <= most,
             Self::Share(least) => value >= least,
+            Self::Told => true,
         }
     }
 
@@ -81,20 +93,54 @@ impl Target {
             Self::Seconds(_) => format!("{value:.2} s"),
             Self::Bytes(_) if value.abs() < 1_048_576.0 => format!("{:.1} KiB", value / 1024.0),
             Self::Bytes(_) => format!("{:.1} MiB", value / 1_048_576.0),
-            Self::Count(_) => format!("{value:.0}"),
+            Self::Count(_) | Self::Told => format!("{value:.0}"),
             Self::Share(_) => format!("{value:.2}"),
+            Self::PerSecond(_) => format!("{value:.0} B/s"),
+            Self::Percent(_) => format!("{:.2} %", value * 100.0),
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Share(least) => write!(formatter, ">= {}", self.show(least)),
-            Self::Seconds(most) | Self::Bytes(most) | Self::Count(most) => {
-                write!(formatter, "<= {}", self.show(most))
+        let text = match *self {
+            Self::Share(least) => format!(">= {}", self.show(least)),
+            Self::Seconds(most) | Self::Bytes(most) | Self::Count(most) | Self::PerSecond(most) => {
+                format!("<= {}", self.show(most))
             }
-        }
+            Self::Percent(most) => format!("<= {}", self.show(most / 100.0)),
+            Self::Told => "-".to_owned(),
+        };
+        formatter.pad(&text)
+    }
+}
+
+/// Many values of one row in short.
+struct Summary {
+    typical: f64,
+    worst: f64,
+    /// Whether the target is met: `yes`, `typically` or `no`.
+    met: &'static str,
+}
+
+impl Summary {
+    /// None if there are no values.
+    fn of(target: Target, mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let typical = values.get(values.len() / 2).copied()?;
+        let worst = values
+            .iter()
+            .fold(typical, |worst, value| target.worse(worst, *value));
+        let met = match (target.is_met_by(typical), target.is_met_by(worst)) {
+            (true, true) => "yes",
+            (true, false) => "typically",
+            (false, _) => "no",
+        };
+        Some(Self {
+            typical,
+            worst,
+            met,
+        })
     }
 }
 
@@ -123,10 +169,9 @@ pub fn print(plan: &Plan) -> Result<()> {
             }
             Err(error) => {
                 for row in group.rows {
-                    let target = row.target.to_string();
                     println!(
-                        "{:<46} {:>15} {target:>13} not measured",
-                        row.event, row.seed
+                        "{:<46} {:>15} {:>13} not measured",
+                        row.event, row.seed, row.target
                     );
                     failed += 1;
                 }
@@ -149,33 +194,26 @@ fn repeat(plan: &Plan, group: &Group) -> Result<Vec<Vec<f64>>> {
 }
 
 /// Returns whether the target was met by the typical value.
-fn print_row(row: &Row, mut values: Vec<f64>) -> bool {
-    values.sort_by(f64::total_cmp);
-    let Some(typical) = values.get(values.len() / 2).copied() else {
+fn print_row(row: &Row, values: Vec<f64>) -> bool {
+    let Some(summary) = Summary::of(row.target, values) else {
         return false;
     };
-    let worst = values
-        .iter()
-        .fold(typical, |worst, value| row.target.worse(worst, *value));
-    let met = match (row.target.is_met_by(typical), row.target.is_met_by(worst)) {
-        (true, true) => "yes",
-        (true, false) => "typically",
-        (false, _) => "no",
-    };
     println!(
-        "{:<46} {:>15} {:>13} {:>11} {:>11}  {met}",
+        "{:<46} {:>15} {:>13} {:>11} {:>11}  {}",
         row.event,
         row.seed,
-        row.target.to_string(),
-        row.target.show(typical),
-        row.target.show(worst)
+        row.target,
+        row.target.show(summary.typical),
+        row.target.show(summary.worst),
+        summary.met
     );
-    met != "no"
+    summary.met != "no"
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A panic is how a test fails.
 mod tests {
-    use super::Target;
+    use super::{Summary, Target};
 
     #[test]
     fn a_share_is_met_from_below_and_a_time_from_above() {
@@ -189,5 +227,20 @@ mod tests {
         assert_eq!(Target::Seconds(1.0).show(2.345), "2.35 s");
         assert_eq!(Target::Bytes(1.0).show(4096.0), "4.0 KiB");
         assert_eq!(Target::Share(0.45).to_string(), ">= 0.45");
+        assert_eq!(Target::Percent(1.0).show(0.0123), "1.23 %");
+        assert_eq!(Target::Percent(1.0).to_string(), "<= 1.00 %");
+    }
+
+    #[test]
+    fn a_row_is_met_typically_if_only_its_worst_value_is_not() {
+        let met = |values: &[f64]| {
+            Summary::of(Target::Seconds(1.0), values.to_vec())
+                .unwrap()
+                .met
+        };
+        assert_eq!(met(&[0.5, 0.9]), "yes");
+        assert_eq!(met(&[0.5, 0.9, 3.0]), "typically");
+        assert_eq!(met(&[0.5, 2.0, 3.0]), "no");
+        assert!(Summary::of(Target::Told, Vec::new()).is_none());
     }
 }

@@ -1,17 +1,18 @@
 //! A LAN: a switch, and machines 10.10.10.2, .3, … on it. Everything is inside
 //! network namespaces, so nothing of it touches the real network.
 
-use crate::client::{self, Answer, Sse};
+mod machine;
+
 use crate::netns::{Netns, remove_stale};
 use crate::process::Launch;
 use crate::programs::Programs;
 use crate::skip;
 use anyhow::{Context, Result};
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+
+pub use machine::Machine;
 
 /// Tells the LANs of one process apart.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -20,7 +21,11 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The machine's end of its cable.
-const CABLE: &str = "eth0";
+pub(crate) const CABLE: &str = "eth0";
+/// The switch itself.
+const BRIDGE: &str = "bridge";
+/// A second switch, which no cable leads to from the first.
+const ISLAND: &str = "island";
 
 /// A switch and the machines on it.
 #[derive(Debug)]
@@ -31,14 +36,6 @@ pub struct Lan {
     data: PathBuf,
     // Last, so that the next LAN begins when all of this one is gone.
     _turn: MutexGuard<'static, ()>,
-}
-
-/// One machine: a namespace with the address 10.10.10.N.
-#[derive(Debug)]
-pub struct Machine {
-    number: u8,
-    netns: Netns,
-    data: PathBuf,
 }
 
 impl Lan {
@@ -79,8 +76,8 @@ impl Lan {
         let data = std::env::temp_dir().join(format!("ace-lab-{}-{id}", std::process::id()));
         std::fs::create_dir(&data).with_context(|| format!("cannot make {}", data.display()))?;
         let switch = Netns::new(&format!("{id}-switch"))?;
-        switch.ip(&["link", "add", "bridge", "type", "bridge"])?;
-        switch.ip(&["link", "set", "bridge", "up"])?;
+        add_bridge(&switch, BRIDGE)?;
+        add_bridge(&switch, ISLAND)?;
         let mut lan = Self {
             machines: Vec::new(),
             switch,
@@ -115,6 +112,11 @@ impl Lan {
     /// All of its machines.
     pub fn machines(&self) -> &[Machine] {
         &self.machines
+    }
+
+    /// The namespace of the switch.
+    pub(crate) fn switch(&self) -> &Netns {
+        &self.switch
     }
 
     /// The programs under test.
@@ -159,6 +161,59 @@ impl Lan {
         self.switch.ip(&["link", "set", &port(number), "up"])
     }
 
+    /// Move these machines to a second switch, where they reach each other and
+    /// nobody else; no cable loses its carrier.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn split_off(&self, numbers: &[u8]) -> Result<()> {
+        self.move_to(ISLAND, numbers)
+    }
+
+    /// Move these machines back to the switch of all.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn reunite(&self, numbers: &[u8]) -> Result<()> {
+        self.move_to(BRIDGE, numbers)
+    }
+
+    fn move_to(&self, bridge: &str, numbers: &[u8]) -> Result<()> {
+        for number in numbers {
+            self.switch
+                .ip(&["link", "set", &port(*number), "master", bridge])?;
+        }
+        Ok(())
+    }
+
+    /// Connect every machine with its TAP device instead of with the switch,
+    /// or with the switch again.
+    pub(crate) fn through_forwarder(&self, through: bool) -> Result<()> {
+        let numbers = || self.machines.iter().map(|machine| machine.number);
+        // The cables move all in one go: meanwhile some machines are here and
+        // some there.
+        if through {
+            for number in numbers() {
+                add_bridge(&self.switch, &spur(number))?;
+                self.switch
+                    .ip(&["link", "set", &tap(number), "master", &spur(number)])?;
+            }
+            for number in numbers() {
+                self.move_to(&spur(number), &[number])?;
+            }
+        } else {
+            for number in numbers() {
+                self.move_to(BRIDGE, &[number])?;
+            }
+            for number in numbers() {
+                self.switch.ip(&["link", "delete", &spur(number)])?;
+            }
+        }
+        Ok(())
+    }
+
     /// Let the switch pass broadcasts to machine N, or lose them all. Whatever
     /// is sent to the machine alone arrives: the others are told its hardware
     /// address, since the question for it would be a broadcast.
@@ -167,7 +222,7 @@ impl Lan {
     ///
     /// If `ip` fails.
     pub fn pass_broadcasts_to(&self, number: u8, pass: bool) -> Result<()> {
-        let (ip, mac) = (self.machine(number).ip().to_string(), mac(number));
+        let (ip, mac) = (self.machine(number).ip().to_string(), mac_text(number));
         for other in self.machines.iter().filter(|other| other.number != number) {
             other.netns.ip(&[
                 "neighbour",
@@ -210,10 +265,10 @@ impl Lan {
             machine.netns.name(),
         ])?;
         self.switch
-            .ip(&["link", "set", &port, "master", "bridge", "up"])?;
+            .ip(&["link", "set", &port, "master", BRIDGE, "up"])?;
         machine
             .netns
-            .ip(&["link", "set", CABLE, "address", &mac(number)])?;
+            .ip(&["link", "set", CABLE, "address", &mac_text(number)])?;
         machine.give_address(machine.ip())?;
         machine.link_up()
     }
@@ -232,103 +287,27 @@ fn port(number: u8) -> String {
     format!("port{number}")
 }
 
-/// The hardware address of machine N.
-fn mac(number: u8) -> String {
-    format!("02:00:0a:0a:0a:{number:02x}")
+/// The forwarder's end of what leads to machine N.
+pub(crate) fn tap(number: u8) -> String {
+    format!("tap{number}")
 }
 
-impl Machine {
-    /// N of 10.10.10.N.
-    pub fn number(&self) -> u8 {
-        self.number
-    }
+/// The bridge between that and the port of machine N.
+fn spur(number: u8) -> String {
+    format!("spur{number}")
+}
 
-    /// 10.10.10.N.
-    pub fn ip(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 10, 10, self.number)
-    }
+/// The hardware address of machine N.
+pub(crate) fn mac(number: u8) -> [u8; 6] {
+    [2, 0, 10, 10, 10, number]
+}
 
-    /// `example@10.10.10.N`.
-    pub fn node_name(&self) -> String {
-        format!("example@{}", self.ip())
-    }
+/// The same as text.
+fn mac_text(number: u8) -> String {
+    mac(number).map(|byte| format!("{byte:02x}")).join(":")
+}
 
-    /// Where the node of this machine serves the app.
-    pub fn url(&self) -> String {
-        format!("http://{}:8080", self.ip())
-    }
-
-    /// Where the node of this machine keeps its data.
-    pub fn data_dir(&self) -> &Path {
-        &self.data
-    }
-
-    /// The namespace.
-    pub fn netns(&self) -> &Netns {
-        &self.netns
-    }
-
-    /// Give its network card one more address.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn give_address(&self, ip: Ipv4Addr) -> Result<()> {
-        let address = format!("{ip}/24");
-        self.netns.ip(&[
-            "address",
-            "add",
-            &address,
-            "broadcast",
-            "10.10.10.255",
-            "dev",
-            CABLE,
-        ])
-    }
-
-    /// Take an address away from its network card.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn take_address(&self, ip: Ipv4Addr) -> Result<()> {
-        self.netns
-            .ip(&["address", "delete", &format!("{ip}/24"), "dev", CABLE])
-    }
-
-    /// Take its network card down: nothing can be sent, there is no route.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn link_down(&self) -> Result<()> {
-        self.netns.ip(&["link", "set", CABLE, "down"])
-    }
-
-    /// Bring its network card up.
-    ///
-    /// # Errors
-    ///
-    /// If `ip` fails.
-    pub fn link_up(&self) -> Result<()> {
-        self.netns.ip(&["link", "set", CABLE, "up"])
-    }
-
-    /// GET the URL from this machine.
-    ///
-    /// # Errors
-    ///
-    /// If there is no whole answer within the bound.
-    pub fn get(&self, url: &str, bound: Duration) -> Result<Answer> {
-        self.netns.run(|| client::get(url, bound))
-    }
-
-    /// Follow the server-sent events at the URL from this machine.
-    ///
-    /// # Errors
-    ///
-    /// If the stream does not open within the bound.
-    pub fn follow(&self, url: &str, bound: Duration) -> Result<Sse> {
-        self.netns.run(|| Sse::open(url, bound))
-    }
+fn add_bridge(switch: &Netns, name: &str) -> Result<()> {
+    switch.ip(&["link", "add", name, "type", "bridge"])?;
+    switch.ip(&["link", "set", name, "up"])
 }

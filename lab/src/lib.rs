@@ -8,11 +8,13 @@
 //! |---|---|
 //! | [`netns`] | one network namespace |
 //! | [`lan`] | a bridge and some machines on it, whose cables can be pulled |
+//! | [`quality`] | cables that lose, delay and double frames |
 //! | [`process`] | a running program: its lines, its signals, its end |
 //! | [`client`] | HTTP requests and server-sent events from any machine |
 //! | [`wire`] | capturing and forging datagrams |
 //! | [`cluster`] | nodes that are up, and what each of them lists |
 //! | [`events`] | what can happen to them, each as one function |
+//! | [`faults`] | what can happen to a crowd of them, and what must not |
 //! | [`load`] | many streams, many requests |
 //! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
@@ -27,12 +29,14 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod events;
+pub mod faults;
 pub mod figures;
 pub mod lan;
 pub mod load;
 pub mod netns;
 pub mod process;
 pub mod programs;
+pub mod quality;
 pub mod readme;
 pub mod skip;
 pub mod targets;

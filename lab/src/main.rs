@@ -5,9 +5,11 @@
 use anyhow::{Result, bail};
 use clap::Parser;
 use lab::figures::Plan;
+use lab::figures::faults::{self, FaultPlan};
 use lab::{Programs, figures, readme, skip};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Parser)]
 enum Command {
@@ -29,6 +31,8 @@ enum Command {
         #[arg(default_value = "")]
         only: String,
     },
+    /// Let faults happen to a crowd of nodes, and print the table.
+    Faults(Faults),
     /// Run the line of the README on 10.10.10.2, and look at the page.
     Readme {
         /// The folder that `host` was installed to.
@@ -38,6 +42,41 @@ enum Command {
         #[arg(long)]
         line: String,
     },
+}
+
+/// What `lab faults` takes.
+#[derive(clap::Args)]
+struct Faults {
+    /// The host program.
+    #[arg(long)]
+    host: PathBuf,
+    /// The component to serve.
+    #[arg(long)]
+    app: PathBuf,
+    /// The component whose guests burn: the fixture `misbehave`.
+    #[arg(long)]
+    misbehave: PathBuf,
+    /// How many nodes.
+    #[arg(long, default_value_t = 10)]
+    nodes: u8,
+    /// How often each fault happens.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How long cables are poor.
+    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
+    poor: Duration,
+    /// How long guests burn.
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    burn: Duration,
+    /// How long nothing happens in the idle soak.
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    soak: Duration,
+    /// What the dice of the poor cables begin with.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only rows whose name contains this.
+    #[arg(default_value = "")]
+    only: String,
 }
 
 fn main() -> ExitCode {
@@ -70,6 +109,17 @@ fn run(command: Command) -> Result<()> {
                 only,
             })
         }
+        Command::Faults(args) => faults::print(&FaultPlan {
+            programs: Programs::new(&args.host, &args.app)?,
+            misbehave: args.misbehave,
+            nodes: args.nodes,
+            rounds: args.rounds,
+            poor: args.poor,
+            burn: args.burn,
+            soak: args.soak,
+            seed: args.seed,
+            only: args.only,
+        }),
         Command::Readme { bin, line } => readme::walk(&bin, &line),
     }
 }

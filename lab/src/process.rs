@@ -13,6 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What `/proc/PID/stat` counts time in: `USER_HZ`, which is 100 on every
+/// architecture that this runs on.
+const TICKS_PER_SECOND: u64 = 100;
+
 /// How to start a program.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -323,6 +327,23 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
+    /// The processor time that it has taken so far, in user mode and in the
+    /// kernel.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended already.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.pid.as_raw_nonzero());
+        let mut stat = String::new();
+        File::open(&path)
+            .and_then(|mut file| file.read_to_string(&mut stat))
+            .with_context(|| format!("cannot read {path}"))?;
+        ticks(&stat)
+            .map(|ticks| Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+            .with_context(|| format!("cannot read {path}: {stat}"))
+    }
+
     /// How many files and sockets it has open.
     ///
     /// # Errors
@@ -398,5 +419,26 @@ impl State {
             .iter()
             .map(|line| format!("  {}\n", line.text))
             .collect()
+    }
+}
+
+/// `utime` and `stime` of `/proc/PID/stat`, fields 14 and 15 (proc(5)). The
+/// second field is the program's name in brackets, which may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let (user, kernel): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + kernel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn processor_time_is_read_past_any_name() {
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 120 34 0 0 20";
+        assert_eq!(ticks(stat), Some(154));
+        assert_eq!(ticks("7 (a) S 1 2"), None);
     }
 }

@@ -27,3 +27,15 @@ pub const TOLD: Duration = Duration::from_millis(20);
 pub const OPENED: Duration = Duration::from_secs(1);
 /// Memory of a node that does nothing.
 pub const IDLE_BYTES: u64 = 40 << 20;
+
+/// A LAN of many nodes falls into halves, or a cable is pulled, until each side
+/// lists exactly itself.
+pub const SPLIT: Duration = Duration::from_secs(6);
+/// The halves are one LAN again until all list all.
+pub const JOINED: Duration = Duration::from_secs(4);
+/// What an idle node may send, in bytes a second: what it may at 254 nodes.
+pub const IDLE_SENT: f64 = 700.0;
+/// What an idle node may receive, in bytes a second: what it may at 254 nodes.
+pub const IDLE_RECEIVED: f64 = 50_000.0;
+/// An answer of a node on which guests burn all processors.
+pub const BESIDE: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -76,6 +77,35 @@ impl Capture {
             found.extend(Datagram::parse(&packet[..size]).filter(&mut wanted));
         }
         Ok(found)
+    }
+}
+
+impl Capture {
+    /// Show each datagram to `see` for so long.
+    ///
+    /// # Errors
+    ///
+    /// If the socket fails.
+    pub fn watch(&mut self, lasting: Duration, mut see: impl FnMut(&Datagram)) -> Result<()> {
+        let deadline = Instant::now() + lasting;
+        let mut packet = vec![0; 65_536];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.0.set_read_timeout(Some(left))?;
+            match self.0.read(&mut packet) {
+                Ok(size) => {
+                    if let Some(datagram) = Datagram::parse(&packet[..size]) {
+                        see(&datagram);
+                    }
+                }
+                // That nothing came, or a signal.
+                Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+                Err(error) => return Err(error).context("cannot capture"),
+            }
+        }
     }
 }
 

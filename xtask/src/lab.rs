@@ -4,14 +4,53 @@
 use crate::command::{cargo, run as run_command};
 use crate::{guests, packages, setup, workspace};
 use anyhow::Result;
+use std::path::Path;
 use std::process::Command;
 
 /// What `cargo xtask lab` takes.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     /// How often each event is measured.
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
+    /// Measure only the rows whose name contains this.
+    #[arg(value_name = "ROW")]
+    only: Option<String>,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+/// What else can be measured.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Let faults happen to ten nodes or more and print the table: kill -9,
+    /// SIGSTOP, cut cables, halves, lost and late frames, guests that burn all
+    /// processors, and a soak in which nothing happens.
+    Faults(Faults),
+}
+
+/// What `cargo xtask lab faults` takes.
+#[derive(clap::Args)]
+struct Faults {
+    /// How many nodes, 4 to 200.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    nodes: u8,
+    /// How often each fault happens.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: u32,
+    /// How long frames are lost or late, e.g. 1m.
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    poor: String,
+    /// How long guests burn.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    burn: String,
+    /// How long nothing happens in the idle soak.
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    soak: String,
+    /// What the dice that lose and delay frames begin with.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
     /// Measure only the rows whose name contains this.
     #[arg(value_name = "ROW")]
     only: Option<String>,
@@ -33,17 +72,45 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "lab",
     ];
     run_command(cargo(&["build", "--release"]).args(parts))?;
+    match &args.what {
+        None => run_command(&mut figures(args, &app)),
+        Some(What::Faults(args)) => {
+            guests::for_tests()?;
+            run_command(&mut faults(args, &app))
+        }
+    }
+}
+
+fn figures(args: &Args, app: &Path) -> Command {
+    let mut lab = lab("figures", app);
+    lab.arg("--bare")
+        .arg(workspace::target().join("release/examples/bare"))
+        .arg("--rounds")
+        .arg(args.rounds.to_string())
+        .args(&args.only);
+    lab
+}
+
+fn faults(args: &Faults, app: &Path) -> Command {
+    let mut lab = lab("faults", app);
+    lab.arg("--misbehave")
+        .arg(workspace::target().join("wasm32-wasip2/debug/fixture_misbehave.wasm"))
+        .args(["--nodes", &args.nodes.to_string()])
+        .args(["--rounds", &args.rounds.to_string()])
+        .args(["--poor", &args.poor])
+        .args(["--burn", &args.burn])
+        .args(["--soak", &args.soak])
+        .args(["--seed", &args.seed.to_string()])
+        .args(&args.only);
+    lab
+}
+
+fn lab(command: &str, app: &Path) -> Command {
     let mut lab = Command::new(workspace::target().join("release/lab"));
-    lab.arg("figures")
+    lab.arg(command)
         .arg("--host")
         .arg(workspace::host())
         .arg("--app")
         .arg(app);
-    lab.arg("--bare")
-        .arg(workspace::target().join("release/examples/bare"));
-    lab.arg("--rounds").arg(args.rounds.to_string());
-    if let Some(only) = &args.only {
-        lab.arg(only);
-    }
-    run_command(&mut lab)
+    lab
 }

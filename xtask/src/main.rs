@@ -37,7 +37,8 @@ enum Command {
     /// Do the set-up and run all tests, those in network namespaces included.
     Test(test::Args),
     /// Run three nodes in network namespaces, measure what the cluster takes
-    /// for each event, and print the table.
+    /// for each event, and print the table; `lab faults`: on ten or more, with
+    /// a soak of ten minutes.
     Lab(lab::Args),
     /// Take the figures of the cluster core from 3 to 1000 nodes on a simulated
     /// network, and print the table.

@@ -98,6 +98,12 @@ impl Checks {
         self.running.remove(&ip);
     }
 
+    /// How many nodes are being probed.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+
     /// When to call [`Checks::step`] next.
     pub(crate) fn due(&self) -> Option<Time> {
         self.running.values().map(|check| check.next).min()

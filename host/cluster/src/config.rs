@@ -2,6 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use bytes::Bytes;
+
+use crate::release::DeployKey;
 use crate::{Boot, Cidr, NodeName};
 
 /// What a node is told at its start.
@@ -26,6 +29,12 @@ pub struct Config {
     /// The boot number that [`Effect::StoreBoot`](crate::Effect::StoreBoot)
     /// gave last, if it was kept.
     pub boot_stored: Option<Boot>,
+    /// What [`Effect::StoreReleases`](crate::Effect::StoreReleases) gave last,
+    /// if it was kept. [`release::check_stored`](crate::release::check_stored) says beforehand
+    /// whether it can be used; if not, the node starts without.
+    pub releases_stored: Option<Bytes>,
+    /// If set, only releases that are signed by this key are taken.
+    pub deploy_key: Option<DeployKey>,
     /// The wall clock, in milliseconds since 1970-01-01 UTC. It need not be
     /// right.
     pub wall_ms: u64,

@@ -21,6 +21,13 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Its first 64 bits.
+    pub(crate) fn first_word(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(first)
+    }
+
     /// Its 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

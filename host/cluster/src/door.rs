@@ -2,11 +2,12 @@
 //! of ours; from then on its datagrams pass if their sequence number is new.
 //! What flows in are envelopes, what comes out is whether to listen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::message::Beacon;
+use crate::release::Skew;
 use crate::replay::{Bucket, Window};
 use crate::wire::Head;
 use crate::{Boot, Time};
@@ -24,14 +25,17 @@ const FORGET: Duration = Duration::from_secs(60);
 /// where a beacon is lost.
 pub(crate) const HOLD: Duration = Duration::from_millis(2300);
 
+/// How many runs of a node are remembered besides the admitted one: more than
+/// can prove themselves while a nonce is accepted, unless the node is mad.
+const OTHERS_MAX: usize = 8;
+
 /// A new run that is not heard of any more is forgotten.
 const RIVAL_LIFE: Duration = Duration::from_secs(5);
 
 /// The table of nodes that were heard.
 #[derive(Debug, Default)]
 pub(crate) struct Door {
-    /// Boxed, so that finding one among a thousand touches little memory.
-    contacts: BTreeMap<Ipv4Addr, Box<Contact>>,
+    contacts: BTreeMap<Ipv4Addr, Contact>,
 }
 
 /// A node that was heard.
@@ -41,6 +45,9 @@ pub(crate) struct Contact {
     pub(crate) admitted: Option<Admitted>,
     /// Another run that has, while the admitted one may still be there.
     pub(crate) rival: Option<Rival>,
+    /// The runs that have proven themselves and are not the admitted one, each
+    /// with the newest number by which it did, or that was accepted of it.
+    others: VecDeque<(u64, u64)>,
     /// Limits how often it is answered.
     pub(crate) hellos: Bucket,
     touched: Time,
@@ -59,6 +66,10 @@ pub(crate) struct Admitted {
     /// Its process started so long before the core did, or after.
     pub(crate) uptime: Uptime,
     pub(crate) nonce: u64,
+    /// What its wall clock shows.
+    pub(crate) skew: Skew,
+    /// Of all releases and votes that it knows.
+    pub(crate) releases_hash: u64,
     /// How many of its beacons in a row had another state hash than ours.
     pub(crate) odd: u8,
     /// How long it may be silent before it is asked whether it is there.
@@ -139,6 +150,12 @@ impl Door {
             return false;
         };
         contact.rival = None;
+        if let Some(old) = &contact.admitted
+            && old.run != about.peer.run
+        {
+            let (run, newest) = (old.run, old.window.newest());
+            contact.is_news(run, newest);
+        }
         contact.admitted = Some(Admitted {
             boot: head.boot,
             run: about.peer.run,
@@ -150,10 +167,19 @@ impl Door {
                 at: now,
             },
             nonce: about.nonce,
+            skew: Skew::default(),
+            releases_hash: about.releases_hash,
             odd: 0,
             patience,
         });
         true
+    }
+
+    /// Whether a run that is not the admitted one proves itself with this
+    /// datagram. A recording of one that did before does not.
+    pub(crate) fn proves(&mut self, now: Time, head: &Head, run: u64) -> bool {
+        self.contact(now, head.source)
+            .is_some_and(|contact| contact.is_news(run, head.sequence))
     }
 
     /// The record of a node, made if there is room for it.
@@ -165,13 +191,12 @@ impl Door {
                 return None;
             }
         }
-        let contact = self.contacts.entry(ip).or_insert_with(|| {
-            Box::new(Contact {
-                admitted: None,
-                rival: None,
-                hellos: Bucket::full(now, HELLOS_AT_ONCE),
-                touched: now,
-            })
+        let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
+            admitted: None,
+            rival: None,
+            others: VecDeque::new(),
+            hellos: Bucket::full(now, HELLOS_AT_ONCE),
+            touched: now,
         });
         Some(contact)
     }
@@ -224,7 +249,7 @@ impl Door {
     /// The nodes of which a second run waits although the first has not been
     /// heard for longer than a beacon takes.
     pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
-        let waits = |contact: &&Box<Contact>| {
+        let waits = |contact: &&Contact| {
             let silent = |admitted: &Admitted| now.since(admitted.heard) >= HOLD;
             contact.rival.is_some() && contact.admitted.as_ref().is_none_or(silent)
         };
@@ -234,9 +259,42 @@ impl Door {
             .collect()
     }
 
+    /// What is known of the nodes that have proven themselves live.
+    #[cfg(feature = "sim")]
+    pub(crate) fn known(
+        &self,
+    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Rival>)> {
+        let all = self.contacts.iter();
+        all.map(|(ip, contact)| (ip, &contact.admitted, &contact.rival))
+            .filter(|(_, admitted, rival)| admitted.is_some() || rival.is_some())
+    }
+
+    /// How many nodes are in the table.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.contacts.len()
+    }
+
     /// Takes out the second run of this node.
     pub(crate) fn take_rival(&mut self, ip: Ipv4Addr) -> Option<Rival> {
         self.contacts.get_mut(&ip)?.rival.take()
+    }
+}
+
+impl Contact {
+    /// Whether nothing so new has been heard of this run; notes it.
+    fn is_news(&mut self, run: u64, sequence: u64) -> bool {
+        match self.others.iter_mut().find(|(other, _)| *other == run) {
+            Some((_, newest)) if *newest >= sequence => return false,
+            Some((_, newest)) => *newest = sequence,
+            None => {
+                if self.others.len() >= OTHERS_MAX {
+                    self.others.pop_front();
+                }
+                self.others.push_back((run, sequence));
+            }
+        }
+        true
     }
 }
 

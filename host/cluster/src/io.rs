@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Boot, Digest, Member, NodeName, Refusal, View};
+use crate::release::{AppFile, News, Release, ReleaseKey, Verdict};
+use crate::{Boot, Digest, Keys, Member, NodeName, Refusal, View};
 
 /// Something that happens to a node.
 #[derive(Debug)]
@@ -28,7 +29,13 @@ pub enum Input<'a> {
         ip: Ipv4Addr,
     },
     /// What this node serves from now on.
-    Release(Digest),
+    Serving(Digest),
+    /// An app file of this node is there, at the start, or has changed.
+    AppFile(AppFile),
+    /// A release that [`Node::draft`](crate::Node::draft) made, signed or not.
+    Publish(Arc<Release>),
+    /// What this node has found out about a release by serving it.
+    Vote(ReleaseKey, Verdict),
     /// A member sent its state over the control channel. The answer is the
     /// [`Effect::SyncReply`] that follows at once.
     SyncRequest {
@@ -43,6 +50,17 @@ pub enum Input<'a> {
         peer: NodeName,
         /// What it answered.
         bytes: &'a [u8],
+    },
+    /// The cookie changes, or a second one is accepted from now on, or no
+    /// longer. See [`Node::unconfirmed`](crate::Node::unconfirmed).
+    Keys(Keys),
+    /// A name to join was looked up. What it gave takes the place of what it
+    /// gave before; addresses from which nothing is accepted are left out.
+    Seeds {
+        /// Which name: any number that is its own.
+        name: u16,
+        /// Its addresses.
+        addresses: &'a [SocketAddrV4],
     },
     /// The node stops: tell the others. [`Effect::Departed`] says when all
     /// has been said.
@@ -101,6 +119,13 @@ pub enum Effect {
     /// Store the boot number so that it survives the process, before any
     /// effect that follows is carried out.
     StoreBoot(Boot),
+    /// Store this so that it survives the process, before any effect that
+    /// follows is carried out: it is what
+    /// [`Config::releases_stored`](crate::Config::releases_stored) wants at
+    /// the next start.
+    StoreReleases(Bytes),
+    /// Something is new about releases.
+    Release(News),
     /// Datagrams of this source were refused. At most one per source and
     /// minute; all are counted in [`Node::counters`](crate::Node::counters).
     Refused {

@@ -80,6 +80,26 @@ impl Keys {
         self
     }
 
+    /// Whether a second cookie is accepted.
+    pub fn accepts_two(&self) -> bool {
+        self.other.is_some()
+    }
+
+    /// What is accepted besides, as keys of their own.
+    pub fn other(&self) -> Option<Keys> {
+        let other = self.other.clone()?;
+        Some(Self {
+            current: other,
+            other: None,
+        })
+    }
+
+    /// The byte by which datagrams say under which key they were sent. It goes
+    /// over the network in clear, so it can be shown to a person too.
+    pub fn key_id(&self) -> u8 {
+        self.current.id
+    }
+
     /// The seed of the Ed25519 key by which the nodes of a cluster know each
     /// other in TLS.
     pub fn tls_seed(&self) -> Zeroizing<[u8; 32]> {
@@ -89,6 +109,17 @@ impl Keys {
     /// Which key a datagram that is sent now is tagged with.
     pub(crate) fn id(&self) -> u8 {
         self.current.id
+    }
+
+    /// Whether a frame that was found to be right is tagged with the key that
+    /// is sent with, and not with the other one. Their ids may be equal, so it
+    /// is the tag that counts.
+    pub(crate) fn is_current(&self, frame: &[u8]) -> bool {
+        let Some(at) = frame.len().checked_sub(TAG_LEN) else {
+            return false;
+        };
+        let (signed, tag) = frame.split_at(at);
+        self.other.is_none() || bool::from(self.current.tag(signed)[..].ct_eq(tag))
     }
 
     /// The tag over these bytes.
@@ -174,6 +205,10 @@ mod tests {
         assert_eq!(both.verify(old.id(), b"x", &old.tag(b"x")), Some(true));
         assert_eq!(both.verify(new.id(), b"x", &new.tag(b"x")), Some(true));
         assert_eq!(both.tag(b"x"), new.tag(b"x"));
+        let frame = |keys: &Keys| [&b"x"[..], &keys.tag(b"x")[..]].concat();
+        assert!(both.is_current(&frame(&new)));
+        assert!(!both.is_current(&frame(&old)));
+        assert_eq!(both.other().map(|keys| keys.tag(b"x")), Some(old.tag(b"x")));
         assert_ne!(new.verify(old.id(), b"x", &old.tag(b"x")), Some(true));
     }
 

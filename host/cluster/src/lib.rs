@@ -1,4 +1,4 @@
-//! The core of discovery and membership, without IO: it takes time, bytes and
+//! The core of discovery, membership and release agreement, without IO: it takes time, bytes and
 //! a seed, and returns effects. The host's membership thread drives it with
 //! sockets and a clock; the tests drive a whole network of it in virtual time.
 //!
@@ -13,6 +13,7 @@ mod config;
 mod cookie;
 mod digest;
 mod door;
+mod hash;
 mod io;
 mod keys;
 mod message;
@@ -20,6 +21,7 @@ mod name;
 mod node;
 mod pace;
 mod peer;
+pub mod release;
 mod replay;
 mod roster;
 #[cfg(feature = "sim")]
@@ -40,9 +42,13 @@ pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{Keys, KeysError};
 pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
+#[cfg(feature = "sim")]
+pub use node::Sizes;
 pub use strange::{Counters, REFUSALS, Refusal};
+pub use sync::STATE_MAX;
 pub use time::Time;
 pub use view::{Member, View};
+pub use wire::Version;
 
 /// The largest datagram that is sent or accepted, in bytes. It fits an
 /// Ethernet frame with room for a tunnel's header.

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::peer::Peer;
+use crate::release::{ReleaseKey, Vote};
+use crate::wire::Version;
 use crate::{Boot, Digest, DownReason};
 
 /// The content of a datagram.
@@ -27,6 +29,25 @@ pub(crate) enum Message<'a> {
     /// "The machine with this boot number uses a name that was in use." The
     /// nonce is one of that machine, so an old notice does nothing.
     Taken { ip: Ipv4Addr, boot: Boot, echo: u64 },
+    /// The record of a release.
+    Release(#[serde(borrow)] &'a [u8]),
+    /// "Send me the record of this release."
+    Want(ReleaseKey),
+    /// Votes about releases.
+    Votes(Vec<Vote>),
+}
+
+/// How many kinds of messages there are: the number of a kind that a later
+/// minor version adds is not below it.
+const KINDS: u32 = 11;
+
+/// What a payload is.
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    Message(Message<'a>),
+    /// A kind of message that a later minor version has added.
+    Unknown,
+    Unreadable,
 }
 
 /// What a node says of itself.
@@ -42,18 +63,25 @@ pub(crate) struct Beacon {
     pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.
     pub(crate) nonce: u64,
+    /// Its wall clock, in milliseconds since 1970-01-01 UTC.
+    pub(crate) wall_ms: u64,
+    /// The greatest release that it knows.
+    pub(crate) head: Option<ReleaseKey>,
+    /// Of all releases and votes that it knows.
+    pub(crate) releases_hash: u64,
 }
 
 /// A beacon to one node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
-    pub(crate) about: Beacon,
     /// The receiver's nonce.
     pub(crate) echo: u64,
     /// The receiver is on probation with the sender: it is to echo the nonce.
     pub(crate) want_echo: bool,
     /// The latest run of the receiver that the sender knows of.
     pub(crate) known: Option<Known>,
+    /// Last, so that a later minor version can add to it.
+    pub(crate) about: Beacon,
 }
 
 /// What a node knows of the receiver.
@@ -101,12 +129,14 @@ impl From<DownReason> for Cause {
 }
 
 impl Message<'_> {
-    /// Reads what [`wire::open`](crate::wire::open) took out of its envelope.
-    /// None if it is anything but exactly one message.
-    pub(crate) fn read(payload: &[u8]) -> Option<Message<'_>> {
+    /// Reads what [`wire::open`](crate::wire::open) took out of its envelope:
+    /// exactly one message, or one with additions of a later minor version.
+    pub(crate) fn read(version: Version, payload: &[u8]) -> Content<'_> {
+        let newer = version.is_newer();
         match postcard::take_from_bytes(payload) {
-            Ok((message, [])) => Some(message),
-            _ => None,
+            Ok((message, rest)) if rest.is_empty() || newer => Content::Message(message),
+            Err(_) if newer && kind(payload).is_some_and(|kind| kind >= KINDS) => Content::Unknown,
+            _ => Content::Unreadable,
         }
     }
 
@@ -116,5 +146,54 @@ impl Message<'_> {
             Message::Beacon(about) | Message::Hello(Hello { about, .. }) => Some(about),
             _ => None,
         }
+    }
+}
+
+/// The number of the kind of a message, which it begins with.
+fn kind(payload: &[u8]) -> Option<u32> {
+    postcard::take_from_bytes(payload)
+        .ok()
+        .map(|(kind, _)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEWER: Version = Version::from_byte(Version::OURS.byte() + 1);
+
+    fn bytes(message: &Message<'_>) -> Vec<u8> {
+        postcard::to_allocvec(message).expect("it can be written")
+    }
+
+    #[test]
+    fn there_are_as_many_kinds_as_this_program_knows() {
+        let last = bytes(&Message::Votes(Vec::new()));
+        assert_eq!(kind(&last), Some(KINDS - 1));
+        let next = [u8::try_from(KINDS).expect("small")];
+        assert!(postcard::take_from_bytes::<Message<'_>>(&next).is_err());
+    }
+
+    #[test]
+    fn additions_are_left_out_if_the_version_is_newer_and_refused_if_not() {
+        let mut longer = bytes(&Message::Leave);
+        longer.push(9);
+        let read = |version| Message::read(version, &longer);
+        assert!(matches!(read(NEWER), Content::Message(Message::Leave)));
+        assert!(matches!(read(Version::OURS), Content::Unreadable));
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_told_apart_from_garbage() {
+        let unknown = [u8::try_from(KINDS).expect("small"), 1, 2, 3];
+        assert!(matches!(Message::read(NEWER, &unknown), Content::Unknown));
+        assert!(matches!(
+            Message::read(Version::OURS, &unknown),
+            Content::Unreadable
+        ));
+        let cut = &bytes(&Message::Probe {
+            boot: Boot::from_number(300),
+        })[..1];
+        assert!(matches!(Message::read(NEWER, cut), Content::Unreadable));
     }
 }

@@ -3,9 +3,13 @@
 
 mod beacon;
 mod hello;
+#[cfg(feature = "sim")]
+mod inspect;
+mod keys;
 mod leave;
 mod members;
 mod receive;
+mod releases;
 mod rivals;
 #[cfg(test)]
 mod tests;
@@ -22,18 +26,22 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::beacon::Schedule;
+#[cfg(feature = "sim")]
+pub use self::inspect::Sizes;
 use self::leave::Stage;
+use self::releases::Spread;
 use self::upkeep::{Seed, SyncPace};
 use crate::check::{Checks, Hint};
 use crate::door::Door;
 use crate::message::Message;
 use crate::pace::Pace;
 use crate::peer::Peer;
+use crate::release::Book;
 use crate::replay::{Bucket, Nonces};
 use crate::roster::{Entry, Roster, Serves};
 use crate::strange::Strangers;
 use crate::swim::{FocaSwim, Swim};
-use crate::wire::{self, Head};
+use crate::wire::{self, Head, Version};
 use crate::{Boot, Config, Counters, Effect, Input, Keys, Refusal, Time, View};
 
 /// When many members change at once, views come no closer together than this:
@@ -58,9 +66,16 @@ pub struct Node {
     checks: Checks,
     schedule: Schedule,
     seeds: Vec<Seed>,
+    /// While two cookies are accepted: the nodes whose newest datagram was
+    /// under the one that is sent with.
+    confirmed: BTreeSet<Ipv4Addr>,
     sync: SyncPace,
+    book: Book,
+    spread: Spread,
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
+    /// Limits how often it contradicts that it is down.
+    protests: Bucket,
     strangers: Strangers,
     /// When the next view may come.
     view_next: Time,
@@ -128,8 +143,12 @@ impl Node {
                 .iter()
                 .map(|&address| Seed::new(address, now))
                 .collect(),
+            confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
+            book: releases::book(&config),
+            spread: Spread::default(),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
+            protests: Bucket::full(now, 1),
             strangers: Strangers::default(),
             view_next: now,
             effects: VecDeque::from([Effect::StoreBoot(boot)]),
@@ -145,6 +164,9 @@ impl Node {
             keys: keys.clone(),
             rng,
         };
+        while let Some(news) = node.book.poll() {
+            node.effects.push_back(Effect::Release(news));
+        }
         node.publish(now);
         node.view_next = now;
         node
@@ -172,9 +194,14 @@ impl Node {
             Input::Datagram { from, bytes } => self.datagram(now, from, bytes),
             Input::Timer => self.timer(now),
             Input::Unreachable { ip } => self.doubt(now, ip, None, Hint::Unreachable),
-            Input::Release(digest) => self.release(now, digest),
+            Input::Serving(digest) => self.serving(now, digest),
+            Input::AppFile(file) => self.app_file(now, file),
+            Input::Publish(release) => self.publish_release(now, release),
+            Input::Vote(release, verdict) => self.vote(now, release, verdict),
             Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
             Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
+            Input::Keys(keys) => self.change_keys(keys),
+            Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
         }
     }
@@ -192,6 +219,7 @@ impl Node {
                 self.schedule.due(),
                 self.swim.due(),
                 self.checks.due(),
+                self.spread.due(),
                 self.roster.is_changed().then_some(self.view_next),
             ]
             .into_iter()
@@ -255,6 +283,7 @@ impl Node {
     fn seal(&mut self, receiver: Option<Ipv4Addr>, message: &Message<'_>) -> Option<Bytes> {
         self.me.sequence += 1;
         let head = Head {
+            version: Version::OURS,
             source: self.me.peer.ip(),
             receiver,
             boot: self.me.peer.boot,

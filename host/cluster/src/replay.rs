@@ -30,6 +30,11 @@ impl Window {
         }
     }
 
+    /// The newest number that was seen.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// Whether the number is seen for the first time.
     pub(crate) fn accept(&mut self, sequence: u64) -> bool {
         if sequence > self.newest {

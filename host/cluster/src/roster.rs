@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hash::mix;
 use crate::peer::Peer;
 use crate::{Boot, Digest, Member, Time, View};
 
@@ -51,11 +52,10 @@ impl Entry {
         if !self.is_up() {
             return 0;
         }
-        let release = self.serves.release.map_or(0, |digest| {
-            let mut first = [0; 8];
-            first.copy_from_slice(&digest.as_bytes()[..8]);
-            u64::from_le_bytes(first) | 1
-        });
+        let release = self
+            .serves
+            .release
+            .map_or(0, |digest| digest.first_word() | 1);
         [self.peer.boot.number(), self.peer.run, release]
             .into_iter()
             .fold(u64::from(self.peer.ip().to_bits()), |hash, word| {
@@ -64,19 +64,10 @@ impl Entry {
     }
 }
 
-/// The finalizer of SplitMix64: each bit of the input changes half of the output.
-pub(crate) fn mix(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 /// The members, this node included.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    /// Boxed, so that finding one among a thousand touches little memory.
-    entries: BTreeMap<Ipv4Addr, Box<Entry>>,
+    entries: BTreeMap<Ipv4Addr, Entry>,
     hash: u64,
     view: Arc<View>,
     changed: bool,
@@ -98,7 +89,7 @@ impl Roster {
     /// Enters a node, in place of what was known of it.
     pub(crate) fn put(&mut self, entry: Entry) {
         self.hash = self.hash.wrapping_add(entry.hash());
-        if let Some(old) = self.entries.insert(entry.peer.ip(), Box::new(entry)) {
+        if let Some(old) = self.entries.insert(entry.peer.ip(), entry) {
             self.hash = self.hash.wrapping_sub(old.hash());
         }
         self.changed = true;
@@ -129,7 +120,7 @@ impl Roster {
 
     /// What is known of a node.
     pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&Entry> {
-        self.entries.get(&ip).map(Box::as_ref)
+        self.entries.get(&ip)
     }
 
     /// What is known of a node that is up.
@@ -144,7 +135,7 @@ impl Roster {
 
     /// All that are or were members.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().map(Box::as_ref)
+        self.entries.values()
     }
 
     /// Forgets who has been down for long.
@@ -173,7 +164,7 @@ impl Roster {
             .entries
             .values()
             .filter(|entry| entry.is_up())
-            .map(|entry| entry.member())
+            .map(Entry::member)
             .collect();
         if members == self.view.members {
             return None;

@@ -2,10 +2,20 @@
 //! events, one seed. Nothing in it depends on anything but the seed, so a run
 //! that fails can be repeated.
 
+mod attack;
+mod audit;
 mod carry;
 mod control;
 pub mod figures;
+pub mod invariants;
+pub mod ledger;
 mod links;
+mod perform;
+mod runner;
+pub mod scenario;
+mod shrink;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::cmp::Reverse;
@@ -18,6 +28,9 @@ use crate::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+pub use self::audit::{Audit, Harmless};
+pub use self::runner::{Failure, Report};
 
 /// The UDP and TCP port of membership, on every machine.
 pub const PORT: u16 = 8383;
@@ -58,6 +71,8 @@ pub struct Lan {
     pub arp: BTreeMap<Ipv4Addr, usize>,
     /// All that was sent, while recording.
     pub tape: Option<Vec<Taped>>,
+    /// The audit of datagrams, if there is one.
+    pub audit: Option<Audit>,
     /// What nodes reported, oldest first.
     pub log: Vec<Entry>,
     /// How many datagrams and bytes were sent.
@@ -78,7 +93,7 @@ pub struct Machine {
     /// What its next process is started with.
     pub keys: Keys,
     /// What survives the process.
-    pub disk: Option<Boot>,
+    pub disk: Disk,
     /// How far its wall clock is off, in milliseconds.
     pub clock_off: i64,
     /// Whether its link is up.
@@ -110,6 +125,15 @@ pub struct Machine {
     /// Counts its processes: what was meant for an earlier one is dropped.
     life: u32,
     timer: Option<Time>,
+}
+
+/// What survives a process.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// Its boot number.
+    pub boot: Option<Boot>,
+    /// What it knew of releases.
+    pub releases: Option<Bytes>,
 }
 
 /// A datagram that was sent.
@@ -180,12 +204,12 @@ pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
 }
 
 /// So many milliseconds.
-pub fn ms(millis: u64) -> Duration {
+pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// So many seconds.
-pub fn secs(seconds: u64) -> Duration {
+pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -209,6 +233,7 @@ impl Lan {
             drop_martians: true,
             arp: BTreeMap::new(),
             tape: None,
+            audit: None,
             log: Vec::new(),
             sent: (0, 0),
             seed,
@@ -230,7 +255,7 @@ impl Lan {
             name,
             node: None,
             keys: keys(),
-            disk: None,
+            disk: Disk::default(),
             clock_off: 0,
             linked: true,
             part: 0,
@@ -279,7 +304,9 @@ impl Lan {
             subnet: Cidr::new(ip, its.prefix).expect("a range"),
             allow: its.allow.clone(),
             join: its.join.clone(),
-            boot_stored: its.disk,
+            boot_stored: its.disk.boot,
+            releases_stored: its.disk.releases.clone(),
+            deploy_key: None,
             wall_ms,
         };
         (its.adjust)(&mut config);
@@ -314,6 +341,11 @@ impl Lan {
     /// Stops a process from running, as SIGSTOP does.
     pub fn freeze(&mut self, machine: usize) {
         self.machines[machine].frozen.get_or_insert_default();
+    }
+
+    /// Whether its process does not run.
+    pub fn is_frozen(&self, machine: usize) -> bool {
+        self.machines[machine].frozen.is_some()
     }
 
     /// Lets a process go on, with what its socket buffer holds.

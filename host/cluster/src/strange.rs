@@ -48,7 +48,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::Size => "no datagram of a cluster has this size",
-            Refusal::Version => "not a datagram of this version of the program",
+            Refusal::Version => {
+                "no datagram of a cluster, or of another major version: update the older program"
+            }
             Refusal::Source => "outside of the own subnet; --allow lets it in",
             Refusal::Cookie => "wrong cookie",
             Refusal::Address => "its name has another IP than it sends from",
@@ -70,6 +72,10 @@ pub struct Counters {
     pub probation: u64,
     /// Hellos that were not sent, because too many strangers came at once.
     pub unanswered: u64,
+    /// Of a kind that a later minor version has added.
+    pub unknown: u64,
+    /// Records of releases without the signature of the deploy key.
+    pub unsigned: u64,
     refused: [u64; REFUSALS.len()],
 }
 
@@ -106,6 +112,12 @@ struct Source {
 }
 
 impl Strangers {
+    /// How many sources are told apart now.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
     /// Counts a refused datagram. Says what to report, if it is time to.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
         self.counters.refused[why as usize] += 1;

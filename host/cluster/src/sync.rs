@@ -5,11 +5,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::door::CONTACTS_MAX;
+use crate::release::{Ballot, HISTORY_MAX};
 use crate::swim::Record;
+use crate::wire::Version;
 use crate::{Boot, Digest};
 
-/// The longest state that is read: as many records as a node keeps, and room.
-const STATE_MAX: usize = 4096 * 256;
+/// The longest state that is read, in bytes: as many nodes, releases and votes
+/// as a node keeps.
+pub const STATE_MAX: usize = 4 * 1024 * 1024;
 
 /// Everything that a node knows, as of now.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +20,17 @@ pub(crate) struct State {
     /// The run that sends it.
     pub(crate) boot: Boot,
     pub(crate) nodes: Vec<Known>,
+    /// Of all releases and votes that it knows.
+    pub(crate) releases_hash: u64,
+    /// These, if the receiver may lack some.
+    pub(crate) releases: Option<Releases>,
+}
+
+/// All that a node knows of releases.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Releases {
+    pub(crate) records: Vec<Bytes>,
+    pub(crate) votes: Vec<Ballot>,
 }
 
 /// What it knows of one node.
@@ -30,16 +44,25 @@ pub(crate) struct Known {
 impl State {
     /// Its bytes; none if they could not be written.
     pub(crate) fn write(&self) -> Option<Bytes> {
-        postcard::to_allocvec(self).ok().map(Bytes::from)
+        let start = vec![Version::OURS.byte()];
+        postcard::to_extend(self, start).ok().map(Bytes::from)
     }
 
-    /// Reads the state of a peer. None if it is too large or no state.
+    /// Reads the state of a peer. None if it is too large, of another major
+    /// version, or no state.
     pub(crate) fn read(bytes: &[u8]) -> Option<State> {
         if bytes.len() > STATE_MAX {
             return None;
         }
-        let (state, rest) = postcard::take_from_bytes::<State>(bytes).ok()?;
-        (rest.is_empty() && state.nodes.len() <= 2 * CONTACTS_MAX).then_some(state)
+        let (&version, body) = bytes.split_first()?;
+        let version = Version::from_byte(version);
+        if !version.is_understood() {
+            return None;
+        }
+        let (state, rest) = postcard::take_from_bytes::<State>(body).ok()?;
+        let records = state.releases.as_ref().map_or(0, |it| it.records.len());
+        let bounded = state.nodes.len() <= 2 * CONTACTS_MAX && records <= HISTORY_MAX;
+        (bounded && (rest.is_empty() || version.is_newer())).then_some(state)
     }
 }
 

@@ -23,6 +23,11 @@ impl Time {
         self.0
     }
 
+    /// The same in whole milliseconds.
+    pub(crate) fn as_ms(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// How long it is from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Time) -> Duration {
         self.0.saturating_sub(earlier.0)

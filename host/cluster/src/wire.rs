@@ -3,7 +3,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | version |
+//! | 0 | version: major in the high four bits, minor in the low four |
 //! | 1 | key id |
 //! | 2..6 | IP of the sender's name |
 //! | 6..10 | IP of the receiver's name, 0.0.0.0 for a broadcast |
@@ -14,6 +14,7 @@
 //!
 //! Numbers are big-endian.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -22,7 +23,51 @@ use crate::keys::TAG_LEN;
 use crate::message::Message;
 use crate::{Boot, DATAGRAM_MAX, Keys, Refusal};
 
-const VERSION: u8 = 1;
+/// A version of the protocol. Programs of one major version understand each
+/// other: a minor one only adds messages, and fields at the end of messages,
+/// which programs that do not know them leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(u8);
+
+impl Version {
+    /// What this program speaks.
+    pub const OURS: Version = Version(1 << 4);
+
+    pub(crate) const fn from_byte(byte: u8) -> Self {
+        Self(byte)
+    }
+
+    pub(crate) const fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// Another one is another protocol.
+    pub const fn major(self) -> u8 {
+        self.0 >> 4
+    }
+
+    /// A later one has additions.
+    pub const fn minor(self) -> u8 {
+        self.0 & 15
+    }
+
+    /// Whether this program can read it.
+    pub const fn is_understood(self) -> bool {
+        self.major() == Self::OURS.major()
+    }
+
+    /// Whether it may have additions that this program does not know.
+    pub const fn is_newer(self) -> bool {
+        self.is_understood() && self.minor() > Self::OURS.minor()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major(), self.minor())
+    }
+}
+
 const HEAD_LEN: usize = 26;
 
 /// What the envelope and the enum around it add to a datagram of SWIM.
@@ -31,6 +76,7 @@ pub(crate) const SWIM_OVERHEAD: usize = HEAD_LEN + TAG_LEN + 4;
 /// Who sends what to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
+    pub(crate) version: Version,
     pub(crate) source: Ipv4Addr,
     /// None for a broadcast.
     pub(crate) receiver: Option<Ipv4Addr>,
@@ -41,7 +87,7 @@ pub(crate) struct Head {
 /// Puts a message into its envelope. None if it does not fit a datagram.
 pub(crate) fn seal(keys: &Keys, head: &Head, message: &Message<'_>) -> Option<Bytes> {
     let mut frame = Vec::with_capacity(256);
-    frame.push(VERSION);
+    frame.push(head.version.byte());
     frame.push(keys.id());
     frame.extend_from_slice(&head.source.octets());
     frame.extend_from_slice(&head.receiver.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
@@ -67,7 +113,8 @@ pub(crate) fn open<'a>(
     if frame.len() <= HEAD_LEN + TAG_LEN || frame.len() > DATAGRAM_MAX {
         return Err(Refusal::Size);
     }
-    if frame[0] != VERSION {
+    let version = Version::from_byte(frame[0]);
+    if !version.is_understood() {
         return Err(Refusal::Version);
     }
     if !allows(from) {
@@ -79,6 +126,7 @@ pub(crate) fn open<'a>(
     }
     let receiver = address(frame, 6);
     let head = Head {
+        version,
         source: address(frame, 2),
         receiver: (!receiver.is_unspecified()).then_some(receiver),
         boot: Boot::from_number(number(frame, 10)),
@@ -110,6 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::Content;
 
     const ME: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 2);
     const THEM: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 3);
@@ -120,6 +169,7 @@ mod tests {
 
     fn head(receiver: Option<Ipv4Addr>) -> Head {
         Head {
+            version: Version::OURS,
             source: THEM,
             receiver,
             boot: Boot::from_number(9),
@@ -167,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_minor_version_opens_and_another_major_one_does_not() {
+        let sealed_as = |version| {
+            let head = Head {
+                version,
+                ..head(None)
+            };
+            seal(&keys(), &head, &Message::Leave).expect("it fits")
+        };
+        let newer = Version::from_byte(Version::OURS.byte() + 1);
+        assert_eq!(
+            opened(&sealed_as(newer)).map(|head| head.version),
+            Ok(newer)
+        );
+        for major in [0, 2, 15] {
+            let other = sealed_as(Version::from_byte(major << 4));
+            assert_eq!(opened(&other), Err(Refusal::Version));
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_a_datagram_is_not_sent() {
         let head = head(None);
         let most = DATAGRAM_MAX - SWIM_OVERHEAD;
@@ -191,7 +261,7 @@ mod tests {
 
         #[test]
         fn an_unreadable_message_is_no_message(garbage in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Some(message) = Message::read(&garbage) {
+            if let Content::Message(message) = Message::read(Version::OURS, &garbage) {
                 // Whatever reads is a message that can be written again.
                 prop_assert!(seal(&keys(), &head(None), &message).is_some());
             }

@@ -65,7 +65,7 @@ impl Caller {
             Ok(()) => server.identity.accept(stream, HANDSHAKE).await,
             Err(error) => Err(error),
         };
-        let tls = tls.map_err(|error| {
+        let (tls, shown) = tls.map_err(|error| {
             tracing::debug!(ip = %self.ip, %error, "TLS handshake failed");
             Refusal::Handshake
         })?;
@@ -96,7 +96,16 @@ impl Caller {
         }
         drop(stranger);
         server.counters.admitted();
-        if let Err(error) = connection.await {
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = server.identity.revoked(&shown) => {
+                // It may call again with a key that holds.
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(GOODBYE, connection).await;
+                return Ok(());
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(ip = %self.ip, %error, "control connection ended");
         }
         if cut.seen() {

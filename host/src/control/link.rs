@@ -11,12 +11,15 @@ use http::StatusCode;
 use http_body_util::Full;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsStream;
 
 use super::protocol::{self, HELLO, NAME_MAX, ReadError, SYNC};
 use super::stream::{Cut, Watched};
+use super::tls::Shown;
 use super::{EXCHANGE, Event, HANDSHAKE, Identity, MESSAGE_MAX, PING, PING_ANSWER, WINDOW};
 use crate::net;
 
@@ -66,6 +69,8 @@ pub(super) struct Connection {
     /// What moves its bytes; none once it has ended.
     driver: Option<JoinHandle<()>>,
     cut: Cut,
+    /// The key by which the member has proven that it knows the cookie.
+    shown: Shown,
 }
 
 impl Dialler {
@@ -75,12 +80,8 @@ impl Dialler {
         peer: &NodeName,
         at: SocketAddrV4,
     ) -> Result<Connection, DialError> {
-        let tcp = timeout(HANDSHAKE, net::connect_from(self.me.ip(), at)).await;
-        let tcp = tcp
-            .map_err(|_| DialError::Slow)?
-            .map_err(DialError::Connect)?;
-        let tls = self.identity.connect(tcp, *at.ip(), HANDSHAKE).await;
-        let (stream, cut) = Watched::new(tls.map_err(DialError::Tls)?);
+        let (tls, shown) = self.handshake(at).await?;
+        let (stream, cut) = Watched::new(tls);
         let (requests, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)
@@ -100,6 +101,7 @@ impl Dialler {
                 }
             })),
             cut,
+            shown,
         };
         let said = open
             .exchange(HELLO, protocol::introduce(&self.me), NAME_MAX)
@@ -107,6 +109,31 @@ impl Dialler {
         match protocol::introduced(&said) {
             Some(name) if name == *peer => Ok(open),
             _ => Err(DialError::Impostor),
+        }
+    }
+
+    /// Connects, with each key that is known until one is right.
+    async fn handshake(
+        &self,
+        at: SocketAddrV4,
+    ) -> Result<(TlsStream<TcpStream>, Shown), DialError> {
+        let mut with = 0;
+        loop {
+            let tcp = timeout(HANDSHAKE, net::connect_from(self.me.ip(), at)).await;
+            let tcp = tcp
+                .map_err(|_| DialError::Slow)?
+                .map_err(DialError::Connect)?;
+            match self.identity.connect(tcp, with, HANDSHAKE).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => {
+                    with += 1;
+                    // Who does not answer in time will not do so the second time.
+                    let slow = error.kind() == io::ErrorKind::TimedOut;
+                    if slow || with >= self.identity.keys() {
+                        return Err(DialError::Tls(error));
+                    }
+                }
+            }
         }
     }
 }
@@ -246,7 +273,10 @@ impl Link {
                 }
             }
             let kept = *self.kept.borrow();
+            let shown = connection.shown.clone();
             tokio::select! {
+                // Dialled again with a key that holds.
+                () = self.dialler.identity.revoked(&shown) => return End::Closed,
                 () = connection.ended() => {
                     return if connection.cut.seen() { End::Lost } else { End::Closed };
                 }

@@ -1,5 +1,7 @@
 //! The control channel as those see it who call, and those who should not.
 
+mod rotation;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +56,10 @@ impl Called {
 
     /// Lets in callers whose first bits are those of 127.0.0.2.
     fn start_with(prefix: u8) -> Self {
+        Self::start_as(prefix, identity())
+    }
+
+    fn start_as(prefix: u8, identity: Identity) -> Self {
         let listener = net::tcp_listener(SocketAddrV4::new(CALLED, 0), 64, "--cluster-port");
         let listener = listener.expect("bound");
         let port = listener.local_addr().expect("bound").port();
@@ -61,7 +67,7 @@ impl Called {
         let counters = Arc::new(Counters::default());
         let server = Server {
             me: node(CALLED),
-            identity: identity(),
+            identity,
             reach: vec![cluster::Cidr::new(CALLER, prefix).expect("a range")],
             events: events_in,
             counters: counters.clone(),
@@ -92,7 +98,8 @@ impl Called {
     /// A connection as a member's, but without its hello.
     async fn stranger(&self, from: Ipv4Addr) -> SendRequest<Full<Bytes>> {
         let tcp = net::connect_from(from, self.at).await.expect("connected");
-        let tls = identity().connect(tcp, CALLED, SOON).await.expect("TLS");
+        let tls = identity().connect(tcp, 0, SOON).await;
+        let (tls, _) = tls.expect("TLS");
         let opened = handshake(TokioExecutor::new(), TokioIo::new(tls)).await;
         let (requests, connection) = opened.expect("HTTP/2");
         tokio::spawn(connection);

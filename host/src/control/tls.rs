@@ -2,28 +2,34 @@
 //! one that follows from the cookie. There is no certificate, no authority and
 //! no date. Who does not know the cookie cannot sign for that key, so each
 //! side refuses the other's wrong cookie.
+//!
+//! While a cluster changes its cookie a node may know two. The side that calls
+//! says in clear, where TLS has a server name (SNI), which key it is about to
+//! show; the side that is called shows the same, if it has it. A caller that
+//! is shown another key than it named tries its second one.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use cluster::Keys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+    CertificateDer, DnsName, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
     PeerIncompatible, ServerConfig, SignatureScheme,
 };
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use zeroize::Zeroizing;
 
@@ -31,17 +37,34 @@ use zeroize::Zeroizing;
 /// themselves is in their paths.
 const PROTOCOL: &[u8] = b"ace-control/1";
 
+/// How much of the hash of a key its name has.
+const KEY_NAME_BYTES: usize = 8;
+
 /// The start of an Ed25519 private key in PKCS #8 (RFC 8410 section 7); the
 /// 32 bytes of the seed follow.
 const PKCS8_ED25519: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
-/// Both ends of TLS as one cluster speaks it. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Identity {
+/// Both ends of TLS as one cluster speaks it. Cheap to clone; all clones
+/// change their keys together.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity(Arc<watch::Sender<Arc<Ends>>>);
+
+/// What follows from the keys that are known now.
+struct Ends {
     acceptor: TlsAcceptor,
+    /// To call with each key, the one that is sent with first.
+    callers: Vec<Caller>,
+}
+
+/// What it takes to call with one key.
+#[derive(Clone)]
+struct Caller {
     connector: TlsConnector,
+    /// Which key that is.
+    name: DnsName<'static>,
+    public: CertificateDer<'static>,
 }
 
 /// Why no TLS can be had with the keys of the cluster.
@@ -49,82 +72,183 @@ pub(crate) struct Identity {
 #[error("cannot set up TLS for the control channel: {0}; this is a fault of the program")]
 pub struct IdentityError(#[from] Error);
 
+/// Which key the other side of a connection has shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(CertificateDer<'static>);
+
 impl Identity {
-    /// The identity of everyone who knows the cookie.
+    /// The identity of everyone who knows the cookie, or one of both.
     pub(crate) fn new(keys: &Keys) -> Result<Self, IdentityError> {
-        Self::showing(keys, keys)
+        Ok(Self::of(Ends::new(&both(keys), &both(keys))?))
     }
 
-    /// Shows one key, and expects to be shown another.
-    fn showing(shown: &Keys, expected: &Keys) -> Result<Self, IdentityError> {
-        let provider = Arc::new(ring::default_provider());
-        let (public, private) = key_pair(shown)?;
-        let key = Arc::new(CertifiedKey::new(vec![public], private));
-        let pinned = Arc::new(Pinned {
-            key: key_pair(expected)?.0,
-            algorithms: provider.signature_verification_algorithms,
-        });
+    fn of(ends: Ends) -> Self {
+        Self(Arc::new(watch::Sender::new(Arc::new(ends))))
+    }
 
-        let mut server = ServerConfig::builder_with_provider(provider.clone())
+    /// Knows these keys from now on, and no others. Connections that were made
+    /// with one that is gone are told by [`Identity::revoked`].
+    pub(crate) fn change(&self, keys: &Keys) -> Result<(), IdentityError> {
+        let ends = Ends::new(&both(keys), &both(keys))?;
+        self.0.send_replace(Arc::new(ends));
+        Ok(())
+    }
+
+    fn ends(&self) -> Arc<Ends> {
+        self.0.borrow().clone()
+    }
+
+    /// With how many keys a member can be called.
+    pub(crate) fn keys(&self) -> usize {
+        self.ends().callers.len()
+    }
+
+    /// Waits until the key that was shown is not known any more, which may be
+    /// never.
+    pub(crate) async fn revoked(&self, shown: &Shown) {
+        let mut ends = self.0.subscribe();
+        let unknown = |ends: &Arc<Ends>| ends.callers.iter().all(|key| key.public != shown.0);
+        // The sender lives as long as `self`.
+        let _ = ends.wait_for(unknown).await;
+    }
+
+    /// The handshake of the side that was called.
+    pub(crate) async fn accept<S>(
+        &self,
+        stream: S,
+        within: Duration,
+    ) -> io::Result<(TlsStream<S>, Shown)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = self.ends().acceptor.clone();
+        let stream = tokio::time::timeout(within, acceptor.accept(stream)).await??;
+        agreed(stream.into())
+    }
+
+    /// The handshake of the side that calls, with the first of its keys, or
+    /// the second and so on. One that has no such key gives an error.
+    pub(crate) async fn connect<S>(
+        &self,
+        stream: S,
+        with: usize,
+        within: Duration,
+    ) -> io::Result<(TlsStream<S>, Shown)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let caller = self.ends().callers.get(with).cloned();
+        let caller = caller.ok_or_else(|| io::Error::other("there is no such key any more"))?;
+        let name = ServerName::DnsName(caller.name);
+        let stream = tokio::time::timeout(within, caller.connector.connect(name, stream)).await??;
+        agreed(stream.into())
+    }
+}
+
+/// The keys of each cookie, the one that is sent with first.
+fn both(keys: &Keys) -> Vec<Keys> {
+    std::iter::once(keys.clone()).chain(keys.other()).collect()
+}
+
+impl Ends {
+    /// Shows some keys, and expects to be shown others.
+    fn new(shown: &[Keys], expected: &[Keys]) -> Result<Self, IdentityError> {
+        let provider = Arc::new(ring::default_provider());
+        let algorithms = provider.signature_verification_algorithms;
+        let expected = expected
+            .iter()
+            .map(|keys| Ok(key_pair(keys)?.0))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let mut named = Vec::new();
+        let mut callers = Vec::new();
+        for (at, keys) in shown.iter().enumerate() {
+            let (public, private) = key_pair(keys)?;
+            let name = key_name(&public)?;
+            let key = Arc::new(CertifiedKey::new(vec![public.clone()], private));
+            named.push((name.clone(), key.clone()));
+            let pinned = Pinned {
+                // A caller that has named its key expects the same one.
+                keys: expected.get(at).cloned().into_iter().collect(),
+                algorithms,
+            };
+            let mut client = ClientConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[&TLS13])?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(pinned))
+                .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)));
+            client.alpn_protocols = vec![PROTOCOL.to_vec()];
+            client.resumption = Resumption::disabled();
+            callers.push(Caller {
+                connector: TlsConnector::from(Arc::new(client)),
+                name,
+                public,
+            });
+        }
+
+        let pinned = Pinned {
+            keys: expected,
+            algorithms,
+        };
+        let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(pinned.clone())
-            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
-                key.clone(),
-            )));
+            .with_client_cert_verifier(Arc::new(pinned))
+            .with_cert_resolver(Arc::new(ByName(named)));
         server.alpn_protocols = vec![PROTOCOL.to_vec()];
         // Connections live long; sessions to resume would only take memory.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
-
-        let mut client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(pinned)
-            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)));
-        client.alpn_protocols = vec![PROTOCOL.to_vec()];
-        client.resumption = Resumption::disabled();
-
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
-            connector: TlsConnector::from(Arc::new(client)),
+            callers,
         })
     }
+}
 
-    /// The handshake of the side that was called.
-    pub(crate) async fn accept<S>(&self, stream: S, within: Duration) -> io::Result<TlsStream<S>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let stream = tokio::time::timeout(within, self.acceptor.accept(stream)).await??;
-        agreed(stream.into())
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ends(secret)")
+    }
+}
+
+/// How a key is called in clear: by a hash of its public part. It tells who
+/// listens no more than the tags of datagrams do.
+fn key_name(public: &CertificateDer<'_>) -> Result<DnsName<'static>, Error> {
+    let hash = Sha256::digest(public);
+    let start = hash.iter().take(KEY_NAME_BYTES);
+    let hex: String = start.map(|byte| format!("{byte:02x}")).collect();
+    DnsName::try_from(format!("{hex}.ace"))
+        .map_err(|_| Error::General("the name of a key is no name".to_owned()))
+}
+
+/// Shows the key that the caller names, or the one that is sent with.
+#[derive(Debug)]
+struct ByName(Vec<(DnsName<'static>, Arc<CertifiedKey>)>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.server_name().unwrap_or_default();
+        let named = self.0.iter().find(|(name, _)| name.as_ref() == wanted);
+        let (_, key) = named.or(self.0.first())?;
+        Some(key.clone())
     }
 
-    /// The handshake of the side that calls.
-    pub(crate) async fn connect<S>(
-        &self,
-        stream: S,
-        to: Ipv4Addr,
-        within: Duration,
-    ) -> io::Result<TlsStream<S>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let name = ServerName::IpAddress(IpAddr::V4(to).into());
-        let stream = tokio::time::timeout(within, self.connector.connect(name, stream)).await??;
-        agreed(stream.into())
+    fn only_raw_public_keys(&self) -> bool {
+        true
     }
 }
 
 /// A side that offers no protocol at all passes the handshake, so this must be
 /// looked at.
-fn agreed<S>(stream: TlsStream<S>) -> io::Result<TlsStream<S>> {
-    if stream.get_ref().1.alpn_protocol() == Some(PROTOCOL) {
-        Ok(stream)
-    } else {
-        Err(io::Error::other(
+fn agreed<S>(stream: TlsStream<S>) -> io::Result<(TlsStream<S>, Shown)> {
+    let (_, session) = stream.get_ref();
+    if session.alpn_protocol() != Some(PROTOCOL) {
+        return Err(io::Error::other(
             "it speaks no protocol of the control channel",
-        ))
+        ));
     }
+    let shown = session.peer_certificates().and_then(<[_]>::first).cloned();
+    let shown = shown.ok_or_else(|| io::Error::other("it showed no key"))?;
+    Ok((stream, Shown(shown.into_owned())))
 }
 
 /// The public key as TLS shows it, and the private one.
@@ -141,16 +265,16 @@ fn key_pair(keys: &Keys) -> Result<(CertificateDer<'static>, Arc<dyn SigningKey>
     Ok((CertificateDer::from(public), private))
 }
 
-/// Takes one public key and no other.
+/// Takes these public keys and no others.
 #[derive(Debug)]
 struct Pinned {
-    key: CertificateDer<'static>,
+    keys: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Pinned {
     fn check(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
-        if *shown == self.key {
+        if self.keys.iter().any(|key| key == shown) {
             Ok(())
         } else {
             Err(Error::InvalidCertificate(
@@ -272,16 +396,22 @@ mod tests {
     async fn handshake(caller: &Identity, called: &Identity) -> (bool, bool) {
         let (near, far) = tokio::io::duplex(16 * 1024);
         let calling = async {
-            let mut stream = caller.connect(near, Ipv4Addr::LOCALHOST, SOON).await?;
+            let (mut stream, _) = caller.connect(near, 0, SOON).await?;
             tokio::io::AsyncReadExt::read_u8(&mut stream).await
         };
         let being_called = async {
-            let mut stream = called.accept(far, SOON).await?;
+            let (mut stream, _) = called.accept(far, SOON).await?;
             tokio::io::AsyncWriteExt::write_u8(&mut stream, 1).await?;
             tokio::io::AsyncWriteExt::flush(&mut stream).await
         };
         let (caller, called) = tokio::join!(calling, being_called);
         (caller.is_ok(), called.is_ok())
+    }
+
+    /// Shows one key, and expects to be shown another.
+    fn showing(shown: u8, expected: u8) -> Identity {
+        let ends = Ends::new(&[keys(shown)], &[keys(expected)]);
+        Identity::of(ends.expect("an identity"))
     }
 
     #[tokio::test]
@@ -294,25 +424,26 @@ mod tests {
     async fn a_caller_refuses_a_node_with_another_cookie() {
         let caller = Identity::new(&keys(1)).expect("an identity");
         // It would take any caller for its own.
-        let called = Identity::showing(&keys(2), &keys(1)).expect("an identity");
-        assert_eq!(handshake(&caller, &called).await, (false, false));
+        assert_eq!(handshake(&caller, &showing(2, 1)).await, (false, false));
     }
 
     #[tokio::test]
     async fn a_node_refuses_a_caller_with_another_cookie() {
         // It would take any node for one of its own.
-        let caller = Identity::showing(&keys(2), &keys(1)).expect("an identity");
         let called = Identity::new(&keys(1)).expect("an identity");
-        assert_eq!(handshake(&caller, &called).await, (false, false));
+        assert_eq!(handshake(&showing(2, 1), &called).await, (false, false));
     }
 
     #[tokio::test]
     async fn a_caller_that_speaks_no_protocol_of_ours_is_refused() {
         let called = Identity::new(&keys(1)).expect("an identity");
-        let mut caller = called.clone();
-        let mut config = caller.connector.config().as_ref().clone();
+        let mut ends = Ends::new(&[keys(1)], &[keys(1)]).expect("an identity");
+        let mut config = ends.callers[0].connector.config().as_ref().clone();
         config.alpn_protocols.clear();
-        caller.connector = TlsConnector::from(Arc::new(config));
-        assert_eq!(handshake(&caller, &called).await, (false, false));
+        ends.callers[0].connector = TlsConnector::from(Arc::new(config));
+        assert_eq!(
+            handshake(&Identity::of(ends), &called).await,
+            (false, false)
+        );
     }
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Arc, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
@@ -19,6 +19,7 @@ use tokio::time::sleep_until;
 
 use super::boot_store::BootStore;
 use super::broadcast::{self, Broadcast};
+use super::seeds::{self, Found, Search, System};
 use super::{Counters, FatalError, Order, Outside, Settings, StartError, report};
 use crate::control::{self, Dialler, Event, Identity, Links, Server};
 use crate::net;
@@ -31,6 +32,12 @@ const EVENTS: usize = 16;
 /// How many events of the control channel may wait; its connections are held
 /// back when there are more.
 const EVENTS_WAITING: usize = 64;
+
+/// How many answers about names may wait; the next lookup waits for room.
+const FOUND_WAITING: usize = 16;
+
+/// How often it is looked which members have followed a change of the cookie.
+const CONFIRMED_EVERY: Duration = Duration::from_secs(1);
 
 /// Callers that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -48,8 +55,14 @@ pub(super) struct Driver {
     outside: Outside,
     counters: Counters,
     control: Arc<control::Counters>,
-    /// The control server; aborted when this is dropped.
-    _server: JoinSet<()>,
+    /// Shared with the control server and the links.
+    identity: Identity,
+    /// What names to join were found to be.
+    found: mpsc::Receiver<Found>,
+    /// When [`Outside::unconfirmed`] is to be looked at again.
+    confirmed_next: Instant,
+    /// The control server and the lookups; aborted when this is dropped.
+    _tasks: JoinSet<()>,
     departed: bool,
     /// One byte more than a datagram may have, so that a longer one shows.
     buffer: Vec<u8>,
@@ -97,7 +110,7 @@ impl Driver {
             wall_ms: wall_ms(),
         };
         config.check()?;
-        if config.broadcast.is_none() && config.join.is_empty() {
+        if config.broadcast.is_none() && config.join.is_empty() && settings.join_names.is_empty() {
             tracing::warn!(
                 interface = local.interface,
                 "this network has no broadcast, so nobody is found; name a member with --join"
@@ -125,16 +138,30 @@ impl Driver {
         };
         let dialler = Dialler {
             me: settings.name.clone(),
-            identity,
+            identity: identity.clone(),
         };
         let links = Links::new(dialler, settings.cluster_port, events_in);
 
+        let (found_in, found) = mpsc::channel(FOUND_WAITING);
+        let mut tasks = JoinSet::new();
+        for (number, name) in (0..).zip(settings.join_names) {
+            let search = Search {
+                number,
+                name,
+                me: settings.name.ip(),
+                config: config.clone(),
+                views: outside.views.subscribe(),
+                found: found_in.clone(),
+                waits: seeds::WAITS,
+            };
+            tasks.spawn(search.run(System));
+        }
         let clock = Clock {
             start: Instant::now(),
         };
         let mut node = Node::new(config, &settings.keys, clock.now(), seed);
         if let Some(digest) = settings.release {
-            node.handle(clock.now(), wall_ms(), Input::Release(digest));
+            node.handle(clock.now(), wall_ms(), Input::Serving(digest));
         }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
@@ -146,7 +173,6 @@ impl Driver {
             }
         }
         outside.views.send_replace(node.view());
-        let mut tasks = JoinSet::new();
         tasks.spawn(server.run(listener));
         let mut driver = Self {
             node,
@@ -160,7 +186,10 @@ impl Driver {
             outside,
             counters: Counters::default(),
             control,
-            _server: tasks,
+            identity,
+            found,
+            confirmed_next: Instant::now(),
+            _tasks: tasks,
             departed: false,
             buffer: vec![0; DATAGRAM_MAX + 1],
         };
@@ -186,9 +215,14 @@ impl Driver {
                 Woken::Release => {
                     let release = *self.outside.release.borrow_and_update();
                     if let Some(digest) = release {
-                        self.handle(Input::Release(digest));
+                        self.handle(Input::Serving(digest));
                     }
                 }
+                Woken::Keys => self.change_keys(),
+                Woken::Found(Found { name, addresses }) => self.handle(Input::Seeds {
+                    name,
+                    addresses: &addresses,
+                }),
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
@@ -206,6 +240,7 @@ impl Driver {
                 self.broadcast.look(&self.gossip);
             }
             self.publish_counters();
+            self.publish_unconfirmed(0);
             if self.departed {
                 return;
             }
@@ -233,6 +268,8 @@ impl Driver {
                 Err(_) => { self.departed = true; Woken::Other }
             },
             Ok(()) = self.outside.release.changed() => Woken::Release,
+            Ok(()) = self.outside.keys.changed() => Woken::Keys,
+            Some(found) = self.found.recv() => Woken::Found(found),
             () = sleep_until(next) => Woken::Other,
         }
     }
@@ -368,6 +405,35 @@ impl Driver {
         }
     }
 
+    fn change_keys(&mut self) {
+        let keys = self.outside.keys.borrow_and_update().clone();
+        let Some(keys) = keys else {
+            return;
+        };
+        if let Err(error) = self.identity.change(&keys) {
+            tracing::error!(%error, "the control channel goes on with the keys it has");
+        }
+        self.handle(Input::Keys(keys));
+        self.publish_unconfirmed(1);
+    }
+
+    /// Says which members have not followed a change of the cookie, at once if
+    /// there was one, else once in a while.
+    fn publish_unconfirmed(&mut self, changes: u64) {
+        let now = Instant::now();
+        if changes == 0 && now < self.confirmed_next {
+            return;
+        }
+        self.confirmed_next = now + CONFIRMED_EVERY;
+        let members = self.node.unconfirmed();
+        self.outside.unconfirmed.send_if_modified(|shown| {
+            let changed = changes > 0 || shown.members != members;
+            shown.changes += changes;
+            shown.members = members;
+            changed
+        });
+    }
+
     fn publish_counters(&mut self) {
         self.counters.datagrams.clone_from(self.node.counters());
         self.counters.control = self.control.snapshot();
@@ -382,6 +448,8 @@ impl Driver {
 enum Woken {
     Order,
     Release,
+    Keys,
+    Found(Found),
     Event(Event),
     /// A socket or a timer; both are looked at in any case.
     Other,

@@ -71,6 +71,7 @@ impl Node {
         }
         self.run_swim(now);
         self.run_checks(now);
+        self.run_spread(now);
     }
 
     /// Says that this node is here, and what it knows.
@@ -119,11 +120,14 @@ impl Node {
             revision: self.me.serves.revision,
             state_hash: self.roster.hash(),
             nonce: self.nonces.current(),
+            wall_ms: self.wall_ms,
+            head: self.book.history().head().map(|head| head.key()),
+            releases_hash: self.book.hash(),
         }
     }
 
     /// This node serves something else from now on: say so at once.
-    pub(super) fn release(&mut self, now: Time, digest: Digest) {
+    pub(super) fn serving(&mut self, now: Time, digest: Digest) {
         if self.me.serves.release == Some(digest) {
             return;
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Node;
 use super::upkeep::SECOND;
-use super::vet::HEARD;
+use super::vet::may_be_there;
 use crate::check::Hint;
 use crate::door::{CONTACTS_MAX, Pass, Uptime};
-use crate::message::{Beacon, Cause, Hello, Message, Verdict};
+use crate::message::{Beacon, Cause, Content, Hello, Message, Verdict};
+use crate::release::Release;
 use crate::roster::Serves;
 use crate::swim::Record;
 use crate::wire::{self, Head};
@@ -25,7 +26,10 @@ impl Node {
             return self.own_name(now, from, &head, payload);
         }
         match self.door.pass(now, &head) {
-            Pass::Accepted => self.accepted(now, from, &head, payload),
+            Pass::Accepted => {
+                self.note_key(head.source, bytes);
+                self.accepted(now, from, &head, payload);
+            }
             pass => self.not_admitted(now, from, &head, payload, pass),
         }
     }
@@ -35,8 +39,13 @@ impl Node {
         let ip = head.source;
         self.checks.clear(ip);
         self.contest(now, from);
-        let Some(message) = Message::read(payload) else {
-            return self.refuse(now, from, Refusal::Content);
+        let message = match Message::read(head.version, payload) {
+            Content::Message(message) => message,
+            Content::Unknown => {
+                self.strangers.counters.unknown += 1;
+                return;
+            }
+            Content::Unreadable => return self.refuse(now, from, Refusal::Content),
         };
         if message
             .about()
@@ -56,10 +65,22 @@ impl Node {
             Message::Verdict(verdict) => self.verdict(now, verdict),
             Message::Leave => self.declare(now, ip, head.boot, DownReason::Left, false),
             Message::Probe { boot } if boot == self.me.peer.boot => self.send(from, &Message::Ack),
+            Message::Probe { boot } if self.me.boots.contains(&boot) => {
+                // This process had that number until just now, and the sender
+                // has not let it in under the new one.
+                let nonce = self.door.admitted(ip).map_or(0, |them| them.nonce);
+                self.hello(now, from, head.boot, nonce, false);
+            }
             // The probe is for another run of this node; that the answer to
             // one came was noted at the door.
             Message::Probe { .. } | Message::Ack => {}
             Message::Taken { ip, boot, echo } => self.taken(head, ip, boot, echo),
+            Message::Release(bytes) => match Release::read(bytes) {
+                Ok(release) => self.record(now, from, release),
+                Err(_) => self.refuse(now, from, Refusal::Content),
+            },
+            Message::Want(key) => self.wanted(from, key),
+            Message::Votes(votes) => self.voted(now, ip, votes),
         }
     }
 
@@ -70,6 +91,8 @@ impl Node {
             let was = Duration::from_millis(about.uptime_ms);
             admitted.uptime = Uptime { was, at: now };
             admitted.nonce = about.nonce;
+            admitted.skew.note(self.clock.as_ms(), about.wall_ms);
+            admitted.releases_hash = about.releases_hash;
         }
         let serves = Serves {
             release: about.release,
@@ -87,7 +110,8 @@ impl Node {
             }
         }
         self.roster.serve(ip, run, serves);
-        self.compare(now, ip, about.state_hash);
+        self.catch_up(now, from, about.head);
+        self.compare(now, ip, (about.state_hash, about.releases_hash));
     }
 
     /// A node that was let in answered, or asks for an answer.
@@ -108,10 +132,10 @@ impl Node {
     fn verdict(&mut self, now: Time, verdict: Verdict) {
         let Verdict { ip, boot, why } = verdict;
         if ip == self.me.peer.ip() {
-            if boot == self.me.peer.boot && self.hellos.take(now, 1, SECOND) {
+            if boot == self.me.peer.boot && self.protests.take(now, 1, SECOND) {
                 self.announce(now);
             }
-        } else if why != Cause::Left && self.door.heard(now, ip, boot, HEARD) {
+        } else if why != Cause::Left && may_be_there(&self.door, now, ip, boot) {
             self.doubt(now, ip, Some(boot), Hint::Hearsay);
         } else {
             self.declare(now, ip, boot, why.into(), false);

@@ -10,7 +10,7 @@ use super::Node;
 use super::receive::speaks_for;
 use super::upkeep::SECOND;
 use crate::door::{HOLD, Pass, Rival};
-use crate::message::{Beacon, Hello, Message};
+use crate::message::{Beacon, Content, Hello, Message};
 use crate::wire::Head;
 use crate::{Boot, Refusal, TakenEvidence, Time};
 
@@ -35,8 +35,13 @@ impl Node {
         payload: &[u8],
         pass: Pass,
     ) {
-        let Some(message) = Message::read(payload) else {
-            return self.refuse(now, from, Refusal::Content);
+        let message = match Message::read(head.version, payload) {
+            Content::Message(message) => message,
+            Content::Unknown => {
+                self.strangers.counters.unknown += 1;
+                return;
+            }
+            Content::Unreadable => return self.refuse(now, from, Refusal::Content),
         };
         if message
             .about()
@@ -66,13 +71,17 @@ impl Node {
     fn proven(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello, pass: Pass) {
         let ip = head.source;
         let about = &hello.about;
-        let first = self.door.admitted(ip);
-        if first.is_some_and(|first| first.boot == head.boot && first.run == about.peer.run) {
+        let first = self.door.admitted(ip).map(|first| (first.boot, first.run));
+        if first == Some((head.boot, about.peer.run)) {
             return;
         }
         // The same process under a new number is not a second one.
-        let same_process = first.is_some_and(|first| first.run == about.peer.run);
-        let first_boot = first.map(|first| first.boot);
+        let same_process = first.is_some_and(|(_, run)| run == about.peer.run);
+        // The nonce does not tell a recording of the last seconds.
+        if !same_process && !self.door.proves(now, head, about.peer.run) {
+            return;
+        }
+        let first_boot = first.map(|(boot, _)| boot);
         if !same_process && first_boot.is_some_and(|boot| self.may_be_there(now, ip, boot)) {
             self.checks.clear(ip);
             self.door.note_rival(now, *head, hello.about);
@@ -149,7 +158,10 @@ impl Node {
     /// A datagram with this node's own name: its own broadcast that came back,
     /// a recording of an earlier run, or another machine with the same name.
     pub(super) fn own_name(&mut self, now: Time, from: SocketAddrV4, head: &Head, payload: &[u8]) {
-        let message = Message::read(payload);
+        let message = match Message::read(head.version, payload) {
+            Content::Message(message) => Some(message),
+            Content::Unknown | Content::Unreadable => None,
+        };
         let Some(about) = message.as_ref().and_then(Message::about) else {
             if !self.me.boots.contains(&head.boot) {
                 self.refuse(now, from, Refusal::Stale);

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::Node;
 use crate::check::Hint;
+use crate::hash::mix;
 use crate::message::Message;
-use crate::roster::{Serves, mix};
+use crate::release::{Ballot, Release};
+use crate::roster::Serves;
 use crate::swim::Record;
-use crate::sync::{Known, State};
+use crate::sync::{Known, Releases, State};
 use crate::{Effect, NodeName, Time};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -34,6 +36,13 @@ const ASK_UNHEARD: usize = 8;
 const JOIN_FIRST: Duration = Duration::from_millis(250);
 const JOIN_MOST: Duration = Duration::from_secs(8);
 
+/// How far each wait is off that at random, so that nodes which lost their
+/// seed at the same moment do not all ask it at the same moment.
+const JOIN_JITTER_PER_CENT: u32 = 25;
+
+/// The most nodes to join, of all names together.
+const SEEDS_MAX: usize = 1024;
+
 /// A node that has started so lately exchanges state at the first difference.
 const FRESH: Duration = Duration::from_millis(1500);
 const FRESH_EVERY: Duration = Duration::from_millis(300);
@@ -49,6 +58,8 @@ fn watches(me: Ipv4Addr, other: Ipv4Addr, members: usize) -> bool {
 #[derive(Debug)]
 pub(super) struct Seed {
     address: SocketAddrV4,
+    /// The name that it was looked up for; none if it was given as it is.
+    name: Option<u16>,
     next: Time,
     wait: Duration,
 }
@@ -57,6 +68,7 @@ impl Seed {
     pub(super) fn new(address: SocketAddrV4, now: Time) -> Self {
         Self {
             address,
+            name: None,
             next: now,
             wait: JOIN_FIRST,
         }
@@ -148,25 +160,44 @@ impl Node {
     /// again.
     fn join(&mut self, now: Time) {
         let mut to = Vec::new();
-        for seed in &mut self.seeds {
+        let mut seeds = std::mem::take(&mut self.seeds);
+        for seed in &mut seeds {
             if self.roster.up(*seed.address.ip()).is_some() {
                 (seed.next, seed.wait) = (now, JOIN_FIRST);
             } else if seed.next <= now {
                 to.push(seed.address);
-                seed.next = now + seed.wait;
+                seed.next = now + self.jitter(seed.wait, JOIN_JITTER_PER_CENT);
                 seed.wait = JOIN_MOST.min(seed.wait * 2);
             }
         }
+        self.seeds = seeds;
         let beacon = Message::Beacon(self.about());
         for to in to {
             self.send(to, &beacon);
         }
     }
 
+    /// Takes in what a name gave. An address that stays keeps its wait.
+    pub(super) fn seed(&mut self, now: Time, name: u16, addresses: &[SocketAddrV4]) {
+        self.seeds
+            .retain(|seed| seed.name != Some(name) || addresses.contains(&seed.address));
+        for &address in addresses {
+            let known = self.seeds.iter().any(|seed| seed.address == address);
+            if !known && self.config.allows(*address.ip()) && self.seeds.len() < SEEDS_MAX {
+                let name = Some(name);
+                self.seeds.push(Seed {
+                    name,
+                    ..Seed::new(address, now)
+                });
+            }
+        }
+    }
+
     /// A member told the hash of what it knows. If it goes on differing from
     /// ours, state is to be exchanged.
-    pub(super) fn compare(&mut self, now: Time, ip: Ipv4Addr, theirs: u64) {
-        let same = theirs == self.roster.hash();
+    /// `theirs`: of members, and of releases.
+    pub(super) fn compare(&mut self, now: Time, ip: Ipv4Addr, theirs: (u64, u64)) {
+        let same = theirs == (self.roster.hash(), self.book.hash());
         let Some(admitted) = self.door.admitted_mut(ip) else {
             return;
         };
@@ -195,36 +226,31 @@ impl Node {
             self.swim.announce(now, peer.clone());
             self.heed_swim(now, false);
         }
-        if let Some(bytes) = self.state().write() {
+        if let Some(bytes) = self.state(theirs.1).write() {
             let (with, name) = (peer.address(), peer.name);
             self.effects.push_back(Effect::Sync { with, name, bytes });
         }
     }
 
     pub(super) fn sync_request(&mut self, now: Time, peer: NodeName, bytes: &[u8]) {
-        if self.merge(now, &peer, bytes)
-            && let Some(bytes) = self.state().write()
+        if let Some(theirs) = self.merge(now, &peer, bytes)
+            && let Some(bytes) = self.state(theirs).write()
         {
             self.effects.push_back(Effect::SyncReply { peer, bytes });
         }
     }
 
     pub(super) fn sync_reply(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) {
-        if self.merge(now, peer, bytes) {
+        if self.merge(now, peer, bytes).is_some() {
             self.sync.unanswered = false;
         }
     }
 
-    /// Takes in the state of a member. False if it is none that was let in, or
-    /// sent something else.
-    fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> bool {
-        let Some(admitted) = self.door.admitted(peer.ip()) else {
-            return false;
-        };
-        let boot = admitted.boot;
-        let Some(state) = State::read(bytes).filter(|state| state.boot == boot) else {
-            return false;
-        };
+    /// Takes in the state of a member, and gives the hash of its releases. None
+    /// if it is no member that was let in, or sent something else.
+    fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> Option<u64> {
+        let boot = self.door.admitted(peer.ip())?.boot;
+        let state = State::read(bytes).filter(|state| state.boot == boot)?;
         let mut serves = Vec::with_capacity(state.nodes.len());
         let mut records = Vec::with_capacity(state.nodes.len());
         for Known {
@@ -246,11 +272,17 @@ impl Node {
                 self.roster.serve(ip, run, serves);
             }
         }
-        true
+        if let Some(Releases { records, votes }) = state.releases {
+            let records = records.iter().filter_map(|it| Release::read(it).ok());
+            let votes = votes.iter().flat_map(Ballot::votes).collect();
+            self.learn_releases(now, records.collect(), votes);
+        }
+        Some(state.releases_hash)
     }
 
-    /// All that this node knows.
-    pub(super) fn state(&self) -> State {
+    /// All that this node knows; of releases only if the receiver, whose hash
+    /// of them this is, knows others.
+    pub(super) fn state(&self, their_releases: u64) -> State {
         let mut records = self.swim.records();
         records.push(Record::alive(self.me.peer.clone()));
         let known = |record: Record| {
@@ -267,6 +299,16 @@ impl Node {
         State {
             boot: self.me.peer.boot,
             nodes: records.into_iter().map(known).collect(),
+            releases_hash: self.book.hash(),
+            releases: (their_releases != self.book.hash()).then(|| Releases {
+                records: self
+                    .book
+                    .history()
+                    .newest()
+                    .map(|it| it.bytes().clone())
+                    .collect(),
+                votes: self.book.votes().ballots(),
+            }),
         }
     }
 }

@@ -10,8 +10,16 @@ use crate::swim::Record;
 use crate::{Boot, Config, DownReason, Time};
 
 /// Whoever was heard within this is not taken for down on another's word, so
-/// one deaf node cannot take down the others.
-pub(super) const HEARD: Duration = Duration::from_secs(1);
+/// one deaf node cannot take down the others. It is longer than the pause
+/// between two beacons, and shorter than making sure of a silent member takes.
+pub(super) const HEARD: Duration = Duration::from_millis(1500);
+
+/// Whether this very run may be there for all that this node can tell: it was
+/// heard just now, or sends no broadcasts that could be missed.
+pub(super) fn may_be_there(door: &Door, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
+    let admitted = door.admitted(ip).filter(|admitted| admitted.boot == boot);
+    admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < HEARD)
+}
 
 /// Vets the records of one datagram.
 pub(super) struct Vet<'a> {
@@ -22,7 +30,7 @@ pub(super) struct Vet<'a> {
     roster: &'a Roster,
     /// How many more nodes may become known.
     room: usize,
-    /// The runs that were called down but were heard just now.
+    /// The runs that were called down but may be there.
     pub(super) doubts: Vec<(Ipv4Addr, Boot)>,
 }
 
@@ -69,11 +77,11 @@ impl<'a> Vet<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = record.peer.boot;
-                let heard = self.door.heard(self.now, ip, boot, HEARD);
-                if heard && self.roster.is_up(ip, boot) {
+                let there = may_be_there(self.door, self.now, ip, boot);
+                if there && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));
                 }
-                !heard
+                !there
             }
         }
     }

@@ -46,13 +46,7 @@ impl Lan {
                 } else if !its.deaf {
                     its.received.0 += 1;
                     its.received.1 += bytes.len() as u64;
-                    self.give(
-                        machine,
-                        Input::Datagram {
-                            from,
-                            bytes: &bytes,
-                        },
-                    );
+                    self.hear(machine, from, &bytes);
                 }
             }
             Event::Unreachable { ip } => self.give(machine, Input::Unreachable { ip }),
@@ -125,9 +119,10 @@ impl Lan {
                 // What the view was is not kept: a thousand nodes would keep
                 // a million of them.
                 Effect::View(_) => self.report(machine, Effect::View(Default::default())),
+                Effect::StoreReleases(bytes) => self.machines[machine].disk.releases = Some(bytes),
                 effect => {
                     if let Effect::StoreBoot(boot) = effect {
-                        self.machines[machine].disk = Some(boot);
+                        self.machines[machine].disk.boot = Some(boot);
                     }
                     let ends = matches!(effect, Effect::NameTaken { .. } | Effect::Departed);
                     self.report(machine, effect);
@@ -202,7 +197,8 @@ impl Lan {
         self.queue.push(Reverse(queued));
     }
 
-    pub(super) fn wall_ms(&self, machine: usize) -> u64 {
+    /// What the wall clock of a machine shows, in milliseconds since 1970.
+    pub fn wall_ms(&self, machine: usize) -> u64 {
         let elapsed = self.now.since_start().as_millis() as u64;
         (WALL_MS + elapsed).saturating_add_signed(self.machines[machine].clock_off)
     }

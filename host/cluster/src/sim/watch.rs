@@ -11,20 +11,30 @@ use super::{Entry, Lan};
 impl Lan {
     /// Runs until the condition holds; gives how long it took. It is asked
     /// whenever a node reports something.
+    ///
+    /// # Panics
+    /// If it does not hold in time.
     pub fn wait(&mut self, within: Duration, what: &str, until: impl Fn(&Lan) -> bool) -> Duration {
+        self.within(within, until).unwrap_or_else(|| {
+            self.explain();
+            panic!("seed {}: not within {within:?}: {what}", self.seed);
+        })
+    }
+
+    /// The same; none if it does not hold in time.
+    pub fn within(&mut self, within: Duration, until: impl Fn(&Lan) -> bool) -> Option<Duration> {
         let start = self.now;
         let mut seen = usize::MAX;
         loop {
             if seen != self.log.len() {
                 seen = self.log.len();
                 if until(self) {
-                    return self.now.since(start);
+                    return Some(self.now.since(start));
                 }
             }
             let next = self.queue.peek().map(|Reverse(queued)| queued.at);
             if next.is_none_or(|at| at.since(start) > within) {
-                self.explain();
-                panic!("seed {}: not within {within:?}: {what}", self.seed);
+                return None;
             }
             self.step();
         }
@@ -86,10 +96,18 @@ impl Lan {
         self.since(log_length).filter(change).count()
     }
 
+    /// The last so many reports, as text.
+    pub(super) fn log_tail(&self, most: usize) -> Vec<String> {
+        let tail = &self.log[self.log.len().saturating_sub(most)..];
+        let line =
+            |entry: &Entry| format!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
+        tail.iter().map(line).collect()
+    }
+
     /// Prints the end of the log and the views, for a person.
     pub(super) fn explain(&self) {
-        for entry in self.log.iter().rev().take(40).rev() {
-            eprintln!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
+        for line in self.log_tail(40) {
+            eprintln!("{line}");
         }
         for machine in 0..self.machines.len().min(8) {
             eprintln!("machine {machine} lists {:?}", self.listed(machine));

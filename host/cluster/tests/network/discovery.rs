@@ -134,7 +134,7 @@ fn nodes_without_broadcast_find_each_other_through_one_and_hear_of_releases() {
             lan.start(all[0]);
             lan.wait(secs(12), "all found", |lan| lan.agree(&all));
             lan.run(secs(1));
-            lan.give(all[3], Input::Release(Digest::of(b"app")));
+            lan.give(all[3], Input::Serving(Digest::of(b"app")));
             lan.wait(secs(20), "release known", |lan| {
                 knows_release(lan, &all, all[3], b"app")
             });
@@ -151,12 +151,12 @@ fn nodes_without_broadcast_find_each_other_through_one_and_hear_of_releases() {
 fn a_release_is_known_everywhere_at_once() {
     with_seeds(5, |lan| {
         let all = lan.cluster(3);
-        lan.give(all[1], Input::Release(Digest::of(b"one")));
+        lan.give(all[1], Input::Serving(Digest::of(b"one")));
         lan.wait(ms(100), "first", |lan| {
             knows_release(lan, &all, all[1], b"one")
         });
         lan.run(secs(5));
-        lan.give(all[1], Input::Release(Digest::of(b"two")));
+        lan.give(all[1], Input::Serving(Digest::of(b"two")));
         lan.wait(ms(5), "second", |lan| {
             knows_release(lan, &all, all[1], b"two")
         });

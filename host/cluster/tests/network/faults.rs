@@ -291,7 +291,7 @@ fn a_restart_with_wiped_data_and_a_clock_set_back_is_let_in_under_a_higher_numbe
             let all = settled(lan, 3);
             let old = lan.node(all[2]).boot();
             lan.kill(all[2]);
-            lan.machines[all[2]].disk = None;
+            lan.machines[all[2]].disk = Default::default();
             lan.machines[all[2]].clock_off = -1_000_000_000;
             let pause = ms(150) + lan.chance(secs(5));
             lan.run(pause);
@@ -301,7 +301,7 @@ fn a_restart_with_wiped_data_and_a_clock_set_back_is_let_in_under_a_higher_numbe
                 lan.agree(&all) && lan.node(all[2]).boot() > old
             });
             let new = lan.node(all[2]).boot();
-            assert_eq!(lan.machines[all[2]].disk, Some(new), "stored");
+            assert_eq!(lan.machines[all[2]].disk.boot, Some(new), "stored");
             lan.run(secs(60));
             assert!(lan.agree(&all));
             assert_eq!(lan.node(all[2]).boot(), new, "once");

@@ -6,4 +6,7 @@ mod attacks;
 mod discovery;
 mod faults;
 mod names;
+mod releases;
+mod rotation;
 mod scale;
+mod scenarios;

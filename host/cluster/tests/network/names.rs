@@ -98,7 +98,7 @@ fn a_copy_of_a_machine_with_the_same_boot_number_goes() {
     with_seeds(20, |lan| {
         let (all, second) = second_machine(lan);
         let boot = lan.node(all[2]).boot();
-        lan.machines[second].disk = Some(Boot::from_number(boot.number() - 1));
+        lan.machines[second].disk.boot = Some(Boot::from_number(boot.number() - 1));
         lan.machines[second].clock_off = -1_000_000_000;
         expect_only_the_second_to_go(lan, &all, second);
     });

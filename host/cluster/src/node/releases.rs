@@ -1,0 +1,300 @@
+//! Release agreement among nodes: records and votes are told to everyone at
+//! once, relayed a little, asked for where a beacon shows that one is missing,
+//! and whatever is still missing comes by push-pull.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Node;
+use crate::message::Message;
+use crate::release::{
+    AppFile, Book, DraftError, Force, Release, ReleaseKey, Request, Standing, Verdict, Vote,
+    ahead_of_members, beyond,
+};
+use crate::{Effect, Time};
+
+/// How long between two tellings of what is new: one may be lost.
+const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];
+
+/// What is told again at a time; of more, the oldest waits for push-pull.
+const TELLING_MAX: usize = 32;
+
+/// To how many members a new record is passed on, once.
+const RELAY: usize = 4;
+
+/// How often a record is asked for: at first, and at most while it does not
+/// come (because it is forgotten, or not signed).
+const WANT_FIRST: Duration = Duration::from_millis(50);
+const WANT_MOST: Duration = Duration::from_secs(5);
+
+/// How long votes of others may wait to be stored.
+const STORE_VOTES: Duration = Duration::from_secs(1);
+
+/// What is being told and asked for.
+#[derive(Debug, Default)]
+pub(super) struct Spread {
+    telling: VecDeque<Telling>,
+    want: Option<Want>,
+    store: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Telling {
+    what: News,
+    said: usize,
+    next: Time,
+}
+
+#[derive(Clone, Debug)]
+enum News {
+    Record(Arc<Release>),
+    Vote(Vote),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Want {
+    key: ReleaseKey,
+    next: Time,
+    wait: Duration,
+}
+
+impl Spread {
+    pub(super) fn due(&self) -> Option<Time> {
+        let telling = self.telling.iter().map(|telling| telling.next);
+        telling.chain(self.store).min()
+    }
+}
+
+impl Node {
+    /// Makes a release of what somebody wants, to be given to
+    /// [`Input::Publish`](crate::Input::Publish), signed or as it is. Nothing
+    /// changes before that.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn draft(
+        &self,
+        now: Time,
+        wall_ms: u64,
+        request: Request,
+    ) -> Result<Arc<Release>, DraftError> {
+        self.book
+            .draft(request, wall_ms, self.ahead_ms(now, wall_ms))
+    }
+
+    /// What this node is to serve, by all that it knows; none while nothing
+    /// was released.
+    pub fn in_force(&self) -> Option<Force> {
+        self.book.in_force()
+    }
+
+    /// The releases that are known, the greatest first.
+    pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
+        self.book.history().newest()
+    }
+
+    /// The votes about a release, by the IP of the node that voted.
+    pub fn votes(&self, release: &ReleaseKey) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+        self.book.votes().of(release)
+    }
+
+    /// How many milliseconds the wall clock is ahead of the members' median.
+    fn ahead_ms(&self, now: Time, wall_ms: u64) -> Option<i64> {
+        let up = self.roster.entries().filter(|entry| entry.is_up());
+        let admitted = up.filter_map(|entry| self.door.admitted(entry.peer.ip()));
+        let mut theirs: Vec<i64> = admitted.filter_map(|it| it.skew.beyond()).collect();
+        ahead_of_members(beyond(now.as_ms(), wall_ms), &mut theirs)
+    }
+
+    pub(super) fn publish_release(&mut self, now: Time, release: Arc<Release>) {
+        self.learn_releases(now, vec![release.clone()], Vec::new());
+        if self.book.history().get(&release.key()) == Some(&release) {
+            self.tell(now, News::Record(release));
+        }
+    }
+
+    pub(super) fn app_file(&mut self, now: Time, file: AppFile) {
+        let ahead_ms = self.ahead_ms(self.clock, self.wall_ms);
+        let made = self.book.file(file, self.wall_ms, ahead_ms);
+        self.heed_book(now, true);
+        if let Some(release) = made {
+            self.tell(now, News::Record(release));
+        }
+    }
+
+    pub(super) fn vote(&mut self, now: Time, release: ReleaseKey, verdict: Verdict) {
+        let vote = self.book.vote(release, verdict);
+        self.heed_book(now, true);
+        if let Some(vote) = vote {
+            self.tell(now, News::Vote(vote));
+        }
+    }
+
+    /// A member sent a record.
+    pub(super) fn record(&mut self, now: Time, from: SocketAddrV4, release: Arc<Release>) {
+        if !self.learn_releases(now, vec![release.clone()], Vec::new()) {
+            return;
+        }
+        for to in self.some_members(*from.ip(), RELAY) {
+            self.send(to, &Message::Release(release.bytes()));
+        }
+        let history = self.book.history();
+        let head = history.head().and_then(|head| head.parent());
+        if let Some(parent) = head.filter(|_| history.lacks_parent_of_head()) {
+            self.want(now, from, parent.key);
+        }
+    }
+
+    /// A member asks for a record.
+    pub(super) fn wanted(&mut self, to: SocketAddrV4, key: ReleaseKey) {
+        if let Some(release) = self.book.history().get(&key).cloned() {
+            self.send(to, &Message::Release(release.bytes()));
+        }
+    }
+
+    /// A member sent votes. One that turns the standing of a release is passed
+    /// on, the others need no haste.
+    pub(super) fn voted(&mut self, now: Time, from: Ipv4Addr, votes: Vec<Vote>) {
+        let before = self.head_standing();
+        self.learn_releases(now, Vec::new(), votes.clone());
+        if self.head_standing() != before {
+            for to in self.some_members(from, RELAY) {
+                self.send(to, &Message::Votes(votes.clone()));
+            }
+        }
+    }
+
+    fn head_standing(&self) -> Option<Standing> {
+        self.book.in_force().map(|force| force.head_standing)
+    }
+
+    /// A member's beacon shows what it knows: ask for what is missing here.
+    pub(super) fn catch_up(&mut self, now: Time, from: SocketAddrV4, head: Option<ReleaseKey>) {
+        if let Some(key) = head
+            && self.book.history().get(&key).is_none()
+        {
+            self.want(now, from, key);
+        }
+    }
+
+    fn want(&mut self, now: Time, from: SocketAddrV4, key: ReleaseKey) {
+        let wait = match self.spread.want {
+            Some(want) if want.key == key && want.next > now => return,
+            Some(want) if want.key == key => WANT_MOST.min(want.wait * 2),
+            _ => WANT_FIRST,
+        };
+        let next = now + wait;
+        self.spread.want = Some(Want { key, next, wait });
+        self.send(from, &Message::Want(key));
+    }
+
+    /// Takes in records and votes. Whether a record was new.
+    pub(super) fn learn_releases(
+        &mut self,
+        now: Time,
+        releases: Vec<Arc<Release>>,
+        votes: Vec<Vote>,
+    ) -> bool {
+        let learnt = self.book.learn(releases, votes);
+        self.strangers.counters.unsigned += learnt.unsigned;
+        let news = !learnt.releases.is_empty();
+        self.heed_book(now, news);
+        news
+    }
+
+    /// Stores what has changed and says what is new, in this order: what a node
+    /// has told others it must know after a crash.
+    fn heed_book(&mut self, now: Time, at_once: bool) {
+        if self.book.take_dirty() {
+            if at_once {
+                self.store_releases();
+            } else if self.spread.store.is_none() {
+                self.spread.store = Some(now + STORE_VOTES);
+            }
+        }
+        while let Some(news) = self.book.poll() {
+            self.effects.push_back(Effect::Release(news));
+        }
+    }
+
+    fn store_releases(&mut self) {
+        self.spread.store = None;
+        if let Some(bytes) = self.book.store() {
+            self.effects.push_back(Effect::StoreReleases(bytes));
+        }
+    }
+
+    /// Tells everyone what is new, now and twice more.
+    fn tell(&mut self, now: Time, what: News) {
+        self.say(&what);
+        self.spread.telling.push_back(Telling {
+            what,
+            said: 0,
+            next: now + AGAIN[0],
+        });
+        if self.spread.telling.len() > TELLING_MAX {
+            self.spread.telling.pop_front();
+        }
+    }
+
+    fn say(&mut self, what: &News) {
+        let to = self.some_members(self.me.peer.ip(), RELAY);
+        let message = match what {
+            News::Record(release) => Message::Release(release.bytes()),
+            News::Vote(vote) => Message::Votes(vec![*vote]),
+        };
+        self.broadcast(&message);
+        for to in to {
+            self.send(to, &message);
+        }
+    }
+
+    /// Says again what was not said often enough, and stores what waits.
+    pub(super) fn run_spread(&mut self, now: Time) {
+        for mut telling in std::mem::take(&mut self.spread.telling) {
+            if telling.next <= now {
+                self.say(&telling.what);
+                telling.said += 1;
+                match AGAIN.get(telling.said) {
+                    Some(&wait) => telling.next = now + wait,
+                    None => continue,
+                }
+            }
+            self.spread.telling.push_back(telling);
+        }
+        if self.spread.store.is_some_and(|at| at <= now) {
+            self.store_releases();
+        }
+    }
+
+    /// Some members, chosen by chance.
+    fn some_members(&mut self, but: Ipv4Addr, most: usize) -> Vec<SocketAddrV4> {
+        let me = self.me.peer.ip();
+        let others = self
+            .roster
+            .entries()
+            .filter(|entry| entry.is_up() && entry.peer.ip() != me && entry.peer.ip() != but);
+        let mut to: Vec<SocketAddrV4> = others.map(|entry| entry.peer.address()).collect();
+        for chosen in 0..to.len().min(most) {
+            let other = self.rng.random_range(chosen..to.len());
+            to.swap(chosen, other);
+        }
+        to.truncate(most);
+        to
+    }
+}
+
+/// The book that a node begins with.
+pub(super) fn book(config: &crate::Config) -> Book {
+    let fresh = || Book::new(config.name.clone(), config.deploy_key);
+    match &config.releases_stored {
+        Some(stored) => {
+            Book::load(config.name.clone(), config.deploy_key, stored).unwrap_or_else(|_| fresh())
+        }
+        None => fresh(),
+    }
+}

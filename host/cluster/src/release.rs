@@ -1,0 +1,40 @@
+//! Release agreement: which app the nodes of a cluster serve, without a leader
+//! and without a quorum. Records and votes flow in, from people, files and
+//! other nodes; what is in force on this node flows out. Everything here is a
+//! set that only grows, up to a bound, and what follows from it is a pure
+//! function, so nodes that know the same agree, in whichever order they learnt
+//! it.
+//!
+//! `clock -> id -> record -> history`, then `votes -> force`; `mark` decides
+//! what a changed file means, `book` holds it all, `stored` is its file.
+
+mod book;
+mod clock;
+mod force;
+mod history;
+mod id;
+mod key;
+mod mark;
+mod record;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod votes;
+
+pub use clock::Hlc;
+pub use force::{Force, Standing};
+pub use id::{KeyPrefix, KeyPrefixError, Kind, ReleaseId, ReleaseKey};
+pub use key::{DeployKey, DeployKeyError, SIGNATURE_LEN};
+pub use mark::{AppFile, PathId};
+pub use record::{
+    App, BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, NOTE_MAX, Parent, Plan, Release, ReleaseError,
+};
+pub use votes::Verdict;
+
+pub use book::{DraftError, News, Request, RollbackTo, What};
+pub use stored::{StoredError, check_stored};
+
+pub(crate) use book::Book;
+pub(crate) use clock::{Skew, ahead_of_members, beyond};
+pub(crate) use history::HISTORY_MAX;
+pub(crate) use votes::{Ballot, Vote};

@@ -1,0 +1,130 @@
+//! The hybrid logical clock that orders releases: the wall clock where that is
+//! ahead, a counter where it is not. So a later decision has a later time even
+//! where clocks differ, and a time can still be read by people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A time of the hybrid logical clock: 48 bits of milliseconds since
+/// 1970-01-01 UTC, then 16 bits that count within one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Hlc(u64);
+
+const COUNTER_BITS: u32 = 16;
+
+/// No clock that is merely wrong stands later than this: 2200-01-01. A record
+/// from after it would leave no room for what follows.
+const LATEST_MS: u64 = 7_258_118_400_000;
+
+impl Hlc {
+    /// The time as one number, as it is sent and stored.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number itself.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The first time of this millisecond since 1970-01-01 UTC.
+    pub const fn from_ms(ms: u64) -> Self {
+        let most = u64::MAX >> COUNTER_BITS;
+        Self(if ms < most { ms } else { most } << COUNTER_BITS)
+    }
+
+    /// The milliseconds since 1970-01-01 UTC, by the clock of whoever made it.
+    pub const fn ms(self) -> u64 {
+        self.0 >> COUNTER_BITS
+    }
+
+    /// The time of something that happens now, after `self`.
+    pub(crate) fn tick(self, wall_ms: u64) -> Self {
+        Self(self.0.saturating_add(1)).max(Self::from_ms(wall_ms))
+    }
+
+    /// Whether a clock can have stood there.
+    pub(crate) fn is_plausible(self) -> bool {
+        self.ms() <= LATEST_MS
+    }
+}
+
+impl fmt::Display for Hlc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.ms(), self.0 & 0xffff)
+    }
+}
+
+/// What the wall clock of another node shows beyond the own monotonic time, in
+/// the newest few of its beacons. The largest counts: each is late by the time
+/// that the beacon took, or lay unread.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Skew {
+    newest: [Option<i64>; 3],
+}
+
+impl Skew {
+    /// Notes a beacon that showed `their_wall_ms` and was read at `now_ms` of
+    /// the own monotonic time.
+    pub(crate) fn note(&mut self, now_ms: u64, their_wall_ms: u64) {
+        self.newest.rotate_right(1);
+        self.newest[0] = Some(beyond(now_ms, their_wall_ms));
+    }
+
+    /// How far the other's wall clock is beyond the own monotonic time.
+    pub(crate) fn beyond(&self) -> Option<i64> {
+        self.newest.iter().flatten().copied().max()
+    }
+}
+
+pub(crate) fn beyond(now_ms: u64, wall_ms: u64) -> i64 {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    signed(wall_ms).saturating_sub(signed(now_ms))
+}
+
+/// How many milliseconds the own wall clock is ahead of the median of the
+/// members'; negative if it is behind. None without other members. Of an even
+/// number the lower of the two middle ones counts: it takes two wrong clocks
+/// among three members to hide a wrong one.
+pub(crate) fn ahead_of_members(mine: i64, theirs: &mut [i64]) -> Option<i64> {
+    theirs.sort_unstable();
+    let middle = theirs.len().checked_sub(1)? / 2;
+    theirs
+        .get(middle)
+        .map(|median| mine.saturating_sub(*median))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_later_than_all_before_and_not_before_the_wall_clock() {
+        let seen = Hlc::from_ms(1000);
+        assert_eq!(seen.tick(2000), Hlc::from_ms(2000));
+        assert!(seen.tick(500) > seen, "the wall clock was set back");
+        assert_eq!(seen.tick(500).ms(), 1000);
+        let full = Hlc::from_number((1000 << 16) | 0xffff);
+        assert_eq!(full.tick(1000), Hlc::from_ms(1001), "the counter carries");
+        assert_eq!(Hlc::from_number(u64::MAX).tick(0).number(), u64::MAX);
+    }
+
+    #[test]
+    fn a_beacon_that_lay_unread_does_not_make_the_own_clock_look_ahead() {
+        let mut skew = Skew::default();
+        skew.note(1_000, 51_000);
+        skew.note(62_000, 52_000);
+        assert_eq!(skew.beyond(), Some(50_000));
+    }
+
+    #[test]
+    fn one_wrong_clock_does_not_move_the_median() {
+        assert_eq!(ahead_of_members(10, &mut []), None);
+        assert_eq!(ahead_of_members(10, &mut [0]), Some(10));
+        assert_eq!(ahead_of_members(10, &mut [9, -50_000, 11]), Some(1));
+        assert_eq!(ahead_of_members(600, &mut [100, 0]), Some(600));
+    }
+}

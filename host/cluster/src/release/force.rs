@@ -1,0 +1,106 @@
+//! What is in force on a node: a pure function of the records, the votes and
+//! the node. A revert is no release of its own; it follows from the votes.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::history::History;
+use super::votes::Votes;
+use super::{Kind, Release, ReleaseKey, Verdict};
+use crate::Digest;
+
+/// What the votes say of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing speaks against it.
+    Accepted,
+    /// Its canaries have not all voted for it yet.
+    Baking,
+    /// It was voted down: what it follows is in force.
+    VotedDown,
+}
+
+/// What a node is to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Force {
+    /// The release.
+    pub key: ReleaseKey,
+    /// Its app.
+    pub digest: Digest,
+    /// Its record, if this node has it.
+    pub release: Option<Arc<Release>>,
+    /// The greatest release, which is another one while that bakes elsewhere
+    /// or was voted down.
+    pub head: Arc<Release>,
+    /// What the votes say of the head.
+    pub head_standing: Standing,
+}
+
+/// What the votes say of a release. People's decisions to go back are not
+/// voted on, nor is what follows nothing: there would be nothing better.
+pub(crate) fn standing(release: &Release, votes: &Votes) -> Standing {
+    if release.kind() == Kind::Rollback || release.parent().is_none() {
+        return Standing::Accepted;
+    }
+    let plan = release.plan();
+    let (mut ok, mut failed, mut canaries_ok) = (0, 0, 0);
+    for (node, verdict) in votes.of(&release.key()) {
+        let canary = plan.has_canary(node);
+        match verdict {
+            Verdict::Failed if canary => return Standing::VotedDown,
+            Verdict::Failed => failed += 1,
+            Verdict::Ok => {
+                ok += 1;
+                canaries_ok += usize::from(canary);
+            }
+        }
+    }
+    if canaries_ok < plan.canaries.len() {
+        Standing::Baking
+    } else if failed > ok {
+        Standing::VotedDown
+    } else {
+        Standing::Accepted
+    }
+}
+
+/// What this node is to serve; none while no release is known.
+pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Force> {
+    let head = history.head()?;
+    let head_standing = standing(head, votes);
+    let mut at = head;
+    // Each step goes to a parent, or from a release that was rolled back up to
+    // the rollback, where it ends; so there are at most twice as many.
+    for _ in 0..=2 * history.len() {
+        if let Some(rollback) = history.undone_by(&at.key()) {
+            // Somebody decided to leave this release: no vote brings it back.
+            at = rollback;
+            continue;
+        }
+        let serves = match standing(at, votes) {
+            Standing::Accepted => true,
+            Standing::Baking => at.plan().has_canary(node),
+            Standing::VotedDown => false,
+        };
+        let parent = at.parent().filter(|_| !serves);
+        let Some(parent) = parent else { break };
+        let Some(known) = history.get(&parent.key) else {
+            // Its record is on its way, or forgotten. Its digest is known.
+            return Some(Force {
+                key: parent.key,
+                digest: parent.digest,
+                release: None,
+                head: head.clone(),
+                head_standing,
+            });
+        };
+        at = known;
+    }
+    Some(Force {
+        key: at.key(),
+        digest: at.id().digest,
+        release: Some(at.clone()),
+        head: head.clone(),
+        head_standing,
+    })
+}

@@ -1,0 +1,108 @@
+//! The releases that are known, in their order. Records flow in; the greatest
+//! is the head. Bounded: of more than are kept the lowest go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Kind, Release, ReleaseId, ReleaseKey};
+use crate::Digest;
+
+/// How many releases are remembered.
+pub(crate) const HISTORY_MAX: usize = 1000;
+
+/// The set of known releases, at most one for each key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    by_key: BTreeMap<ReleaseKey, Arc<Release>>,
+    order: BTreeSet<(ReleaseId, ReleaseKey)>,
+}
+
+impl History {
+    /// Takes in a record. False if it changes nothing.
+    pub(crate) fn add(&mut self, release: Arc<Release>) -> bool {
+        let key = release.key();
+        if let Some(known) = self.by_key.get(&key) {
+            if !release.stays_before(known) {
+                return false;
+            }
+            self.order.remove(&(known.id().clone(), key));
+        }
+        self.order.insert((release.id().clone(), key));
+        self.by_key.insert(key, release);
+        if self.order.len() > HISTORY_MAX
+            && let Some((_, lowest)) = self.order.pop_first()
+        {
+            self.by_key.remove(&lowest);
+            return lowest != key;
+        }
+        true
+    }
+
+    /// The greatest release.
+    pub(crate) fn head(&self) -> Option<&Arc<Release>> {
+        let (_, key) = self.order.last()?;
+        self.by_key.get(key)
+    }
+
+    /// The record of a release.
+    pub(crate) fn get(&self, key: &ReleaseKey) -> Option<&Arc<Release>> {
+        self.by_key.get(key)
+    }
+
+    /// All of them, the greatest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Arc<Release>> {
+        let keys = self.order.iter().rev();
+        keys.filter_map(|(_, key)| self.by_key.get(key))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// The latest rollback that went back from this release.
+    pub(crate) fn undone_by(&self, key: &ReleaseKey) -> Option<&Arc<Release>> {
+        self.newest().find(|release| {
+            let parent = release.parent().map(|parent| parent.key);
+            release.kind() == Kind::Rollback && parent == Some(*key)
+        })
+    }
+
+    /// Whether this digest was released after that release.
+    pub(crate) fn has_since(&self, digest: &Digest, mark: Option<&ReleaseId>) -> bool {
+        self.newest()
+            .take_while(|release| mark.is_none_or(|mark| release.id() > mark))
+            .any(|release| release.id().digest == *digest)
+    }
+
+    /// The releases that the head does not follow from, as far as the records
+    /// between are known.
+    pub(crate) fn superseded(&self) -> Vec<Arc<Release>> {
+        let mut followed = BTreeSet::new();
+        let mut unknown_until = None;
+        let mut at = self.head();
+        while let Some(release) = at {
+            followed.insert(release.key());
+            at = release.parent().and_then(|parent| {
+                let known = self.get(&parent.key);
+                if known.is_none() {
+                    unknown_until = Some(parent.at);
+                }
+                known
+            });
+        }
+        let known = |id: &ReleaseId| unknown_until.is_none_or(|until| id.at > until);
+        let superseded = self
+            .order
+            .iter()
+            .filter(|(id, key)| !followed.contains(key) && known(id));
+        superseded
+            .filter_map(|(_, key)| self.by_key.get(key).cloned())
+            .collect()
+    }
+
+    /// Whether what the head follows is known too, as far as it matters.
+    pub(crate) fn lacks_parent_of_head(&self) -> bool {
+        let parent = self.head().and_then(|head| head.parent());
+        parent.is_some_and(|parent| self.get(&parent.key).is_none()) && self.len() < HISTORY_MAX
+    }
+}

@@ -1,0 +1,149 @@
+//! What a release is known by: its key, which says what it does (this digest
+//! after that release), and its id, which says who decided it when and orders
+//! it among all others.
+
+use std::cmp::{Ordering, Reverse};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::Hlc;
+use crate::{Digest, NodeName};
+
+/// What a release does: the first 128 bits of SHA-256 over the key of its
+/// parent and its digest. Whoever pushes the same app after the same release
+/// makes the same release, wherever and however often that is done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ReleaseKey([u8; 16]);
+
+impl ReleaseKey {
+    /// The key of this digest as the follower of that release.
+    pub fn new(parent: Option<ReleaseKey>, digest: &Digest) -> Self {
+        let hash = Sha256::new()
+            .chain_update(b"ace raxx release v1")
+            .chain_update(parent.map_or([0; 16], |parent| parent.0))
+            .chain_update(digest.as_bytes())
+            .finalize();
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash[..16]);
+        Self(key)
+    }
+
+    /// Its 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// As people see and type it: the first 40 bits, or as many as are needed.
+impl fmt::Display for ReleaseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(10).min(32);
+        for at in 0..digits {
+            let byte = self.0[at / 2];
+            write!(f, "{:x}", if at % 2 == 0 { byte >> 4 } else { byte & 15 })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ReleaseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The beginning of a key in hex, as a person types it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPrefix(String);
+
+/// Why a text cannot be the beginning of a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no release; one is named by at least 4 hex digits, as the list of releases shows"
+)]
+pub struct KeyPrefixError(String);
+
+impl FromStr for KeyPrefix {
+    type Err = KeyPrefixError;
+
+    fn from_str(text: &str) -> Result<Self, KeyPrefixError> {
+        let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if hex && (4..=32).contains(&text.len()) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(KeyPrefixError(text.to_owned()))
+        }
+    }
+}
+
+impl KeyPrefix {
+    /// Whether this key begins so.
+    pub fn matches(&self, key: &ReleaseKey) -> bool {
+        format!("{key:.32}").starts_with(&self.0)
+    }
+}
+
+impl fmt::Display for KeyPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a release came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// A node started with an app file for the first time. It counts only
+    /// where nobody has decided anything.
+    Bootstrap,
+    /// Somebody pushed an app, or changed a file.
+    Push,
+    /// Somebody went back to an earlier app.
+    Rollback,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Bootstrap => "bootstrap",
+            Kind::Push => "push",
+            Kind::Rollback => "rollback",
+        })
+    }
+}
+
+/// When and by whom a release was decided. The order is total: every push and
+/// rollback is above every bootstrap; among these the earliest is the
+/// greatest, among those the latest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseId {
+    /// How it came about.
+    pub kind: Kind,
+    /// When.
+    pub at: Hlc,
+    /// On which node.
+    pub node: NodeName,
+    /// The app.
+    pub digest: Digest,
+}
+
+impl Ord for ReleaseId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let decided = |id: &Self| id.kind != Kind::Bootstrap;
+        let at = |id: &Self| (id.at, id.node.clone(), id.digest, id.kind as u8);
+        decided(self)
+            .cmp(&decided(other))
+            .then_with(|| match self.kind {
+                Kind::Bootstrap => Reverse(at(self)).cmp(&Reverse(at(other))),
+                Kind::Push | Kind::Rollback => at(self).cmp(&at(other)),
+            })
+    }
+}
+
+impl PartialOrd for ReleaseId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}

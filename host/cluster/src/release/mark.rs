@@ -1,0 +1,101 @@
+//! What a changed app file means. For each path a node keeps a mark: the
+//! digest it saw there last, and the head of the releases at that moment. A
+//! file that differs from its mark was changed by somebody; unless its digest
+//! has been released since, that is a push.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::history::History;
+use super::{App, ReleaseId};
+use crate::Digest;
+
+/// The most paths with a mark; of more, the one used least lately goes.
+const MARKS_MAX: usize = 16;
+
+/// Stands for the path of an app file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PathId([u8; 16]);
+
+impl PathId {
+    /// The id of an absolute path, as its bytes.
+    pub fn of(path: &[u8]) -> Self {
+        let mut id = [0; 16];
+        id.copy_from_slice(&Sha256::digest(path)[..16]);
+        Self(id)
+    }
+}
+
+/// An app file as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppFile {
+    /// Where it is.
+    pub path: PathId,
+    /// What it holds.
+    pub app: App,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    digest: Digest,
+    head: Option<ReleaseId>,
+    used: u64,
+}
+
+/// What is to be done about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// It is as it was seen last.
+    Unchanged,
+    /// It was never seen here before.
+    First,
+    /// Somebody changed it.
+    Changed,
+    /// It was changed to what has been released since it was seen last.
+    Released,
+}
+
+/// The marks of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marks {
+    by_path: BTreeMap<PathId, Mark>,
+    used: u64,
+}
+
+impl Marks {
+    /// What a file means.
+    pub(crate) fn meaning(&self, file: &AppFile, history: &History) -> Meaning {
+        match self.by_path.get(&file.path) {
+            None => Meaning::First,
+            Some(mark) if mark.digest == file.app.digest => Meaning::Unchanged,
+            Some(mark) if history.has_since(&file.app.digest, mark.head.as_ref()) => {
+                Meaning::Released
+            }
+            Some(_) => Meaning::Changed,
+        }
+    }
+
+    /// Notes that a file was seen.
+    pub(crate) fn set(&mut self, file: &AppFile, history: &History) {
+        self.used += 1;
+        let mark = Mark {
+            digest: file.app.digest,
+            head: history.head().map(|head| head.id().clone()),
+            used: self.used,
+        };
+        self.by_path.insert(file.path, mark);
+        if self.by_path.len() > MARKS_MAX {
+            let oldest = self.by_path.iter().min_by_key(|(_, mark)| mark.used);
+            if let Some(path) = oldest.map(|(path, _)| *path) {
+                self.by_path.remove(&path);
+            }
+        }
+    }
+
+    /// Whether there are no more than are kept.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.by_path.len() <= MARKS_MAX
+    }
+}

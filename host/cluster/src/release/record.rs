@@ -1,0 +1,431 @@
+//! The record of a release: all that is agreed on about it, as one sequence of
+//! bytes that is passed on unchanged, so that a signature holds and a node
+//! passes on what a newer one wrote into it.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Hlc, Kind, ReleaseId, ReleaseKey, SIGNATURE_LEN};
+use crate::wire::Version;
+use crate::{Digest, NodeName};
+
+/// How an app is cut when nodes fetch it from each other, in bytes. The
+/// manifest has the SHA-256 of each piece.
+pub const CHUNK: usize = 256 * 1024;
+
+/// The longest note, in bytes.
+pub const NOTE_MAX: usize = 200;
+
+/// The longest name of who pushed, in bytes.
+pub const BY_MAX: usize = 64;
+
+/// The most canaries of a staged release.
+pub const CANARIES_MAX: usize = 64;
+
+/// The longest bake.
+pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// The longest record, in bytes: it goes into one datagram.
+const RECORD_MAX: usize = 1100;
+
+/// The largest app, in bytes. What a host takes is its own matter, and less.
+const SIZE_MAX: u64 = 1 << 32;
+
+/// An app, as its bytes determine it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// The SHA-256 of all its bytes.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+    /// The SHA-256 of its manifest, which is the SHA-256 of each [`CHUNK`] in
+    /// turn.
+    pub manifest: Digest,
+}
+
+impl App {
+    /// What these bytes are.
+    pub fn of(bytes: &[u8]) -> Self {
+        let manifest = Self::manifest(bytes);
+        Self {
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+            manifest: Digest::of(&manifest),
+        }
+    }
+
+    /// The manifest of these bytes: 32 bytes for each chunk.
+    pub fn manifest(bytes: &[u8]) -> Vec<u8> {
+        let chunks = bytes.chunks(CHUNK);
+        chunks
+            .flat_map(|chunk| *Digest::of(chunk).as_bytes())
+            .collect()
+    }
+}
+
+/// The release that another one follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Which it is.
+    pub key: ReleaseKey,
+    /// When it was decided.
+    pub at: Hlc,
+    /// What it serves: enough to go back to it.
+    pub digest: Digest,
+}
+
+/// How a release is rolled out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The nodes that serve it first, by IP. None means all at once.
+    pub canaries: Vec<Ipv4Addr>,
+    /// How long a node serves it without fault before it votes for it, in
+    /// milliseconds.
+    pub bake_ms: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Body {
+    kind: Kind,
+    at: Hlc,
+    node: NodeName,
+    parent: Option<Parent>,
+    app: App,
+    by: String,
+    note: String,
+    plan: Plan,
+}
+
+/// The two parts of a record's bytes.
+#[derive(Serialize, Deserialize)]
+struct Sealed<'a> {
+    body: &'a [u8],
+    signature: Option<&'a [u8]>,
+}
+
+/// A release, as all nodes agree on it. Checked when it is made, immutable.
+#[derive(Debug)]
+pub struct Release {
+    body: Body,
+    id: ReleaseId,
+    key: ReleaseKey,
+    bytes: Bytes,
+    signed: Bytes,
+    signature: Option<Bytes>,
+    fingerprint: u64,
+}
+
+/// Why there can be no such release.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReleaseError {
+    /// The bytes are no record.
+    #[error("these bytes are no record of a release")]
+    Unreadable,
+    /// It was written by a later program.
+    #[error(
+        "the record is of version {0} of the protocol, and this program speaks version {1}; update it"
+    )]
+    Version(u8, u8),
+    /// It is larger than a record may be.
+    #[error(
+        "the record has {0} bytes and may have {RECORD_MAX}; shorten the note, or name fewer canaries"
+    )]
+    TooLong(usize),
+    /// The note is too long.
+    #[error("the note has {0} bytes and may have {NOTE_MAX}; shorten it")]
+    Note(usize),
+    /// Who pushed has a name that is too long.
+    #[error("the name of who pushes has {0} bytes and may have {BY_MAX}; shorten it")]
+    By(usize),
+    /// A note or name has control characters, which could garble a terminal.
+    #[error("a note and a name must have no control characters")]
+    Control,
+    /// The app is empty or too large.
+    #[error("an app of {0} bytes cannot be released")]
+    Size(u64),
+    /// The plan cannot be carried out.
+    #[error("the plan of the rollout cannot be: {0}")]
+    Plan(&'static str),
+    /// The parts contradict each other.
+    #[error("the record contradicts itself: {0}")]
+    Contradiction(&'static str),
+}
+
+/// What a release is made of.
+pub(crate) struct Parts {
+    pub(crate) kind: Kind,
+    pub(crate) at: Hlc,
+    pub(crate) node: NodeName,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) app: App,
+    pub(crate) by: String,
+    pub(crate) note: String,
+    pub(crate) plan: Plan,
+}
+
+impl Release {
+    pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, ReleaseError> {
+        let Parts {
+            kind,
+            at,
+            node,
+            parent,
+            app,
+            by,
+            note,
+            plan,
+        } = parts;
+        let body = Body {
+            kind,
+            at,
+            node,
+            parent,
+            app,
+            by,
+            note,
+            plan,
+        };
+        let body = postcard::to_extend(&body, vec![Version::OURS.byte()]);
+        Self::seal(&body.map_err(|_| ReleaseError::Unreadable)?, None)
+    }
+
+    fn seal(body: &[u8], signature: Option<&[u8]>) -> Result<Arc<Self>, ReleaseError> {
+        let bytes = postcard::to_allocvec(&Sealed { body, signature });
+        Self::read(&bytes.map_err(|_| ReleaseError::Unreadable)?)
+    }
+
+    /// The same release with a signature, which must be over
+    /// [`Release::signed_bytes`].
+    ///
+    /// # Errors
+    /// If that makes it too long.
+    pub fn with_signature(
+        &self,
+        signature: &[u8; SIGNATURE_LEN],
+    ) -> Result<Arc<Self>, ReleaseError> {
+        Self::seal(&self.signed, Some(signature))
+    }
+
+    /// Reads the bytes of a record, and checks all that can be checked of it
+    /// alone.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(bytes: &[u8]) -> Result<Arc<Self>, ReleaseError> {
+        if bytes.len() > RECORD_MAX {
+            return Err(ReleaseError::TooLong(bytes.len()));
+        }
+        let sealed = match postcard::take_from_bytes::<Sealed<'_>>(bytes) {
+            Ok((sealed, [])) => sealed,
+            _ => return Err(ReleaseError::Unreadable),
+        };
+        let (&version, body) = sealed.body.split_first().ok_or(ReleaseError::Unreadable)?;
+        let version = Version::from_byte(version);
+        if !version.is_understood() {
+            let (theirs, ours) = (version.major(), Version::OURS.major());
+            return Err(ReleaseError::Version(theirs, ours));
+        }
+        let (body, rest) =
+            postcard::take_from_bytes::<Body>(body).map_err(|_| ReleaseError::Unreadable)?;
+        let signature = sealed.signature;
+        if signature.is_some_and(|signature| signature.len() != SIGNATURE_LEN)
+            || !rest.is_empty() && !version.is_newer()
+        {
+            return Err(ReleaseError::Unreadable);
+        }
+        body.check()?;
+        Ok(Arc::new(Self {
+            id: ReleaseId {
+                kind: body.kind,
+                at: body.at,
+                node: body.node.clone(),
+                digest: body.app.digest,
+            },
+            key: ReleaseKey::new(body.parent.map(|parent| parent.key), &body.app.digest),
+            bytes: Bytes::copy_from_slice(bytes),
+            signed: Bytes::copy_from_slice(sealed.body),
+            signature: signature.map(Bytes::copy_from_slice),
+            fingerprint: Digest::of(bytes).first_word(),
+            body,
+        }))
+    }
+
+    /// The record as it is sent and stored.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What a signature is over: everything else.
+    pub fn signed_bytes(&self) -> &[u8] {
+        &self.signed
+    }
+
+    /// The signature, if there is one.
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
+    }
+
+    /// What it does.
+    pub fn key(&self) -> ReleaseKey {
+        self.key
+    }
+
+    /// Who decided it when.
+    pub fn id(&self) -> &ReleaseId {
+        &self.id
+    }
+
+    /// How it came about.
+    pub fn kind(&self) -> Kind {
+        self.body.kind
+    }
+
+    /// The release that it follows; none for the first.
+    pub fn parent(&self) -> Option<Parent> {
+        self.body.parent
+    }
+
+    /// The app.
+    pub fn app(&self) -> App {
+        self.body.app
+    }
+
+    /// Who pushed it, as the tool gave it. Empty if it was a file.
+    pub fn by(&self) -> &str {
+        &self.body.by
+    }
+
+    /// What whoever pushed it says about it.
+    pub fn note(&self) -> &str {
+        &self.body.note
+    }
+
+    /// How it is rolled out.
+    pub fn plan(&self) -> &Plan {
+        &self.body.plan
+    }
+
+    /// Its share in the hash of all that a node knows.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// What another release says of this one as its parent.
+    pub(crate) fn as_parent(&self) -> Parent {
+        Parent {
+            key: self.key,
+            at: self.id.at,
+            digest: self.id.digest,
+        }
+    }
+
+    /// Of two records of one key, the one that stays: of a rollback and a push
+    /// the rollback, of a decision and a bootstrap the decision, else the
+    /// earlier one.
+    pub(crate) fn stays_before(&self, other: &Self) -> bool {
+        let rank = |release: &Self| match release.body.kind {
+            Kind::Rollback => 0,
+            Kind::Push => 1,
+            Kind::Bootstrap => 2,
+        };
+        let order = |it: &Self| (rank(it), it.id.at, it.id.node.clone(), it.bytes.clone());
+        order(self) < order(other)
+    }
+}
+
+/// Two records are the same if they have the same bytes.
+impl PartialEq for Release {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Release {}
+
+impl Body {
+    fn check(&self) -> Result<(), ReleaseError> {
+        let Self {
+            kind,
+            at,
+            parent,
+            app,
+            by,
+            note,
+            plan,
+            ..
+        } = self;
+        if note.len() > NOTE_MAX {
+            return Err(ReleaseError::Note(note.len()));
+        }
+        if by.len() > BY_MAX {
+            return Err(ReleaseError::By(by.len()));
+        }
+        if note.chars().chain(by.chars()).any(char::is_control) {
+            return Err(ReleaseError::Control);
+        }
+        if app.size == 0 || app.size > SIZE_MAX {
+            return Err(ReleaseError::Size(app.size));
+        }
+        if !at.is_plausible() {
+            return Err(ReleaseError::Contradiction(
+                "it is from after the year 2199",
+            ));
+        }
+        if parent.is_some_and(|parent| parent.at >= *at) {
+            return Err(ReleaseError::Contradiction(
+                "it is not later than what it follows",
+            ));
+        }
+        match (kind, parent) {
+            (Kind::Bootstrap, Some(_)) => Err(ReleaseError::Contradiction(
+                "a bootstrap follows another release",
+            )),
+            (Kind::Rollback, None) => {
+                Err(ReleaseError::Contradiction("a rollback follows nothing"))
+            }
+            _ => plan.check(*kind, parent.is_some()),
+        }
+    }
+}
+
+impl Plan {
+    fn check(&self, kind: Kind, has_parent: bool) -> Result<(), ReleaseError> {
+        if u128::from(self.bake_ms) > BAKE_MAX.as_millis() {
+            return Err(ReleaseError::Plan("it bakes for more than an hour"));
+        }
+        if self.canaries.is_empty() {
+            return Ok(());
+        }
+        if kind != Kind::Push {
+            return Err(ReleaseError::Plan("only a push can have canaries"));
+        }
+        if !has_parent {
+            return Err(ReleaseError::Plan(
+                "the first release has nothing that the others could serve meanwhile",
+            ));
+        }
+        if self.canaries.len() > CANARIES_MAX {
+            return Err(ReleaseError::Plan("it has more than 64 canaries"));
+        }
+        if !self.canaries.is_sorted_by(|one, next| one < next) {
+            return Err(ReleaseError::Plan(
+                "its canaries are not in order, or twice",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether only some nodes serve the release at first.
+    pub fn is_staged(&self) -> bool {
+        !self.canaries.is_empty()
+    }
+
+    /// Whether this node is one of them.
+    pub fn has_canary(&self, ip: Ipv4Addr) -> bool {
+        self.canaries.binary_search(&ip).is_ok()
+    }
+}

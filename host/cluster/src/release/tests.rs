@@ -1,0 +1,93 @@
+//! What follows from records and votes, on books that are told by hand.
+
+mod agreement;
+mod files;
+mod records;
+mod rollback;
+mod rollout;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::book::Book;
+use super::*;
+use crate::NodeName;
+
+/// The wall clock of most tests.
+const WALL: u64 = 1_700_000_000_000;
+
+fn ip(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 10, 10, last)
+}
+
+fn node(last: u8) -> NodeName {
+    NodeName::new("example", ip(last)).expect("a name")
+}
+
+fn book(last: u8) -> Book {
+    Book::new(node(last), None)
+}
+
+fn app(name: &str) -> App {
+    App::of(name.as_bytes())
+}
+
+fn staged(canaries: &[u8]) -> Plan {
+    Plan {
+        canaries: canaries.iter().map(|&last| ip(last)).collect(),
+        bake_ms: 1000,
+    }
+}
+
+fn request(what: What) -> Request {
+    Request {
+        what,
+        by: "someone".to_owned(),
+        note: String::new(),
+        expect: None,
+    }
+}
+
+fn push(app: App, plan: Plan) -> Request {
+    request(What::Push { app, plan })
+}
+
+/// Releases what was asked for, at this time.
+fn release(book: &mut Book, request: Request, wall_ms: u64) -> Arc<Release> {
+    let release = book.draft(request, wall_ms, None).expect("a draft");
+    book.learn(vec![release.clone()], Vec::new());
+    release
+}
+
+/// Pushes an app to all nodes at once.
+fn pushed(book: &mut Book, name: &str, wall_ms: u64) -> Arc<Release> {
+    release(book, push(app(name), Plan::default()), wall_ms)
+}
+
+/// Goes back to what was in force before.
+fn rolled_back(book: &mut Book, wall_ms: u64) -> Arc<Release> {
+    release(book, request(What::Rollback(RollbackTo::Previous)), wall_ms)
+}
+
+fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
+    Vote {
+        release: release.key(),
+        node: ip(last),
+        verdict,
+    }
+}
+
+/// The digest that is in force.
+fn serves(book: &Book) -> Option<crate::Digest> {
+    book.in_force().map(|force| force.digest)
+}
+
+/// All that the first book knows, the second learns too.
+fn tell(from: &Book, to: &mut Book) {
+    let records = from.history().newest().cloned().collect();
+    to.learn(records, from.votes().iter().collect());
+}
+
+fn news(book: &mut Book) -> Vec<News> {
+    std::iter::from_fn(|| book.poll()).collect()
+}

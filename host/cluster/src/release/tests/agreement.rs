@@ -1,0 +1,327 @@
+//! Nodes that know the same agree, in whichever order they learnt it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn of_two_releases_at_once_one_wins_everywhere_and_the_other_is_told_to_have_lost() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "base", WALL);
+    tell(&one, &mut other);
+    let early = pushed(&mut one, "early", WALL + 10);
+    let late = pushed(&mut other, "late", WALL + 20);
+    let (_, _) = (news(&mut one), news(&mut other));
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    assert_eq!(serves(&one), Some(app("late").digest));
+    assert_eq!(serves(&other), Some(app("late").digest));
+    let lost = News::Superseded {
+        release: early.clone(),
+        by: late.clone(),
+    };
+    for book in [&mut one, &mut other] {
+        assert!(news(book).contains(&lost));
+        assert_eq!(book.history().get(&early.key()), Some(&early), "it stays");
+    }
+    tell(&one, &mut other);
+    assert_eq!(news(&mut other), [], "told once");
+}
+
+#[test]
+fn of_two_releases_of_the_same_moment_the_higher_node_wins() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "of the lower", WALL);
+    pushed(&mut other, "of the higher", WALL);
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    assert_eq!(serves(&one), Some(app("of the higher").digest));
+    assert_eq!(serves(&other), Some(app("of the higher").digest));
+}
+
+#[test]
+fn a_later_decision_wins_even_by_a_clock_that_is_behind() {
+    let (mut one, mut other) = (book(2), book(3));
+    for minute in 0..5 {
+        pushed(&mut one, &format!("{minute}"), WALL + minute * 60_000);
+    }
+    tell(&one, &mut other);
+    pushed(&mut other, "later", WALL - 3_600_000);
+    tell(&other, &mut one);
+    assert_eq!(serves(&one), Some(app("later").digest));
+}
+
+#[test]
+fn a_side_that_pushed_more_often_does_not_win_against_a_later_decision() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "base", WALL);
+    tell(&one, &mut other);
+    for step in 1..20 {
+        pushed(&mut one, &format!("step {step}"), WALL + step);
+    }
+    pushed(&mut other, "later", WALL + 1000);
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    assert_eq!(serves(&one), Some(app("later").digest));
+    assert_eq!(serves(&other), Some(app("later").digest));
+}
+
+#[test]
+fn the_same_app_after_the_same_release_is_one_release_wherever_it_is_pushed() {
+    let mut books: Vec<Book> = (2..5).map(book).collect();
+    pushed(&mut books[0], "base", WALL);
+    let base = books.remove(0);
+    books.iter_mut().for_each(|book| tell(&base, book));
+    let first = pushed(&mut books[0], "same", WALL + 5);
+    let second = pushed(&mut books[1], "same", WALL + 9);
+    assert_eq!(first.key(), second.key());
+    let (one, other) = books.split_at_mut(1);
+    news(&mut other[0]);
+    tell(&one[0], &mut other[0]);
+    tell(&other[0], &mut one[0]);
+    assert_eq!(one[0].history().get(&first.key()), Some(&first));
+    assert_eq!(other[0].history().get(&first.key()), Some(&first));
+    assert_eq!(news(&mut other[0]), [], "nothing changes, and nobody lost");
+}
+
+#[test]
+fn what_is_released_already_is_not_released_again_unless_it_was_voted_down() {
+    let mut book = book(2);
+    pushed(&mut book, "base", WALL);
+    let release = pushed(&mut book, "new", WALL + 1);
+    let again = || push(app("new"), Plan::default());
+    assert_eq!(
+        book.draft(again(), WALL + 2, None),
+        Err(DraftError::Same(release.key()))
+    );
+    book.learn(vec![], vec![vote(&release, 3, Verdict::Failed)]);
+    assert_eq!(serves(&book), Some(app("base").digest));
+    let retry = super::release(&mut book, again(), WALL + 3);
+    assert_ne!(retry.key(), release.key());
+    assert_eq!(serves(&book), Some(app("new").digest));
+    book.learn(vec![], vec![vote(&retry, 3, Verdict::Failed)]);
+    assert_eq!(serves(&book), Some(app("base").digest));
+}
+
+#[test]
+fn a_push_that_expects_another_app_is_refused() {
+    let mut book = book(2);
+    pushed(&mut book, "theirs", WALL);
+    let mut wanted = push(app("mine"), Plan::default());
+    wanted.expect = Some(app("base").digest);
+    let refused = book.draft(wanted.clone(), WALL, None);
+    let theirs = app("theirs").digest;
+    assert_eq!(refused, Err(DraftError::Unexpected(Some(theirs))));
+    wanted.expect = Some(theirs);
+    assert!(book.draft(wanted, WALL, None).is_ok());
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_releases_nothing() {
+    let book = book(2);
+    let draft = |ahead| book.draft(push(app("new"), Plan::default()), WALL, ahead);
+    assert!(draft(Some(500)).is_ok());
+    assert!(draft(Some(-60_000)).is_ok(), "behind does no harm");
+    let refused = draft(Some(501)).expect_err("refused");
+    assert_eq!(refused, DraftError::ClockAhead(501));
+    assert!(refused.to_string().contains("501 ms ahead"), "{refused}");
+}
+
+#[test]
+fn of_more_releases_than_are_remembered_the_lowest_are_forgotten() {
+    let mut book = book(2);
+    let mut all = Vec::new();
+    for step in 0..=HISTORY_MAX as u64 {
+        all.push(pushed(&mut book, &format!("{step}"), WALL + step));
+    }
+    assert_eq!(book.history().len(), HISTORY_MAX);
+    assert_eq!(book.history().get(&all[0].key()), None);
+    book.learn(vec![all[0].clone()], Vec::new());
+    assert_eq!(book.history().get(&all[0].key()), None, "nor taken again");
+}
+
+#[test]
+fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let pair = |seed: u8| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a key");
+    let public = pair(1).public_key().as_ref().try_into().expect("32 bytes");
+    let mut book = Book::new(node(2), Some(DeployKey::from_bytes(public)));
+    let draft = book.draft(push(app("new"), Plan::default()), WALL, None);
+    let draft = draft.expect("a draft");
+    let sign = |seed: u8, release: &Release| {
+        let signature = pair(seed).sign(release.signed_bytes());
+        let signature = signature.as_ref().try_into().expect("64 bytes");
+        release.with_signature(&signature).expect("it fits")
+    };
+    assert_eq!(book.learn(vec![draft.clone()], vec![]).unsigned, 1);
+    assert_eq!(book.learn(vec![sign(2, &draft)], vec![]).unsigned, 1);
+    let other = book.draft(push(app("other"), Plan::default()), WALL, None);
+    let signature = sign(1, &other.expect("a draft"));
+    let signature = signature.signature().expect("signed");
+    let moved = draft.with_signature(signature.try_into().expect("64 bytes"));
+    assert_eq!(
+        book.learn(vec![moved.expect("it fits")], vec![]).unsigned,
+        1
+    );
+    assert_eq!(serves(&book), None);
+    assert_eq!(book.learn(vec![sign(1, &draft)], vec![]).unsigned, 0);
+    assert_eq!(serves(&book), Some(app("new").digest));
+}
+
+/// What somebody does, on one of three nodes.
+#[derive(Clone, Debug)]
+enum Act {
+    Push { app: u8, canaries: bool },
+    File { app: u8 },
+    Rollback,
+    Vote { back: usize, ok: bool },
+    Tell { to: usize },
+}
+
+fn acts() -> impl Strategy<Value = Vec<(usize, u64, Act)>> {
+    let act = prop_oneof![
+        (0u8..4, any::<bool>()).prop_map(|(app, canaries)| Act::Push { app, canaries }),
+        (0u8..4).prop_map(|app| Act::File { app }),
+        Just(Act::Rollback),
+        (0usize..3, any::<bool>()).prop_map(|(back, ok)| Act::Vote { back, ok }),
+        (0usize..3).prop_map(|to| Act::Tell { to }),
+    ];
+    prop::collection::vec((0usize..3, 0u64..2000, act), 0..40)
+}
+
+/// Carries the acts out, on nodes whose clocks differ by up to a second.
+fn play(acts: &[(usize, u64, Act)]) -> Vec<Book> {
+    let mut books: Vec<Book> = (2..5).map(book).collect();
+    let mut now = WALL;
+    for (at, wait, act) in acts {
+        now += wait;
+        let wall = now + *at as u64 * 400;
+        let from = &mut books[*at];
+        match act {
+            Act::Push { app: n, canaries } => {
+                let plan = if *canaries {
+                    staged(&[3, 4])
+                } else {
+                    Plan::default()
+                };
+                let wanted = push(app(&format!("{n}")), plan);
+                if let Ok(release) = from.draft(wanted, wall, None) {
+                    from.learn(vec![release], Vec::new());
+                }
+            }
+            Act::File { app: n } => {
+                let (path, app) = (PathId::of(b"app"), app(&format!("{n}")));
+                from.file(AppFile { path, app }, wall, None);
+            }
+            Act::Rollback => {
+                let wanted = request(What::Rollback(RollbackTo::Previous));
+                if let Ok(release) = from.draft(wanted, wall, None) {
+                    from.learn(vec![release], Vec::new());
+                }
+            }
+            Act::Vote { back, ok } => {
+                let key = from
+                    .history()
+                    .newest()
+                    .nth(*back)
+                    .map(|release| release.key());
+                let verdict = if *ok { Verdict::Ok } else { Verdict::Failed };
+                key.and_then(|key| from.vote(key, verdict));
+            }
+            Act::Tell { to } if to != at => {
+                let (records, votes) = (
+                    from.history().newest().cloned().collect(),
+                    from.votes().iter().collect(),
+                );
+                books[*to].learn(records, votes);
+            }
+            Act::Tell { .. } => {}
+        }
+    }
+    books
+}
+
+proptest! {
+    #[test]
+    fn in_whatever_order_nodes_learn_they_end_alike(acts in acts(), keys in any::<[u64; 8]>()) {
+        let books = play(&acts);
+        let mut records: Vec<_> = books.iter().flat_map(|b| b.history().newest().cloned()).collect();
+        let votes: Vec<_> = books.iter().flat_map(|b| b.votes().iter()).collect();
+        let mut straight = book(9);
+        straight.learn(records.clone(), votes.clone());
+        // The same in another order, one by one, some of it twice.
+        let mut shuffled = book(9);
+        let place = |n: usize| keys[n % 8].wrapping_mul(n as u64 + 1) >> 7;
+        for turn in 0..2 {
+            let mut order: Vec<usize> = (0..records.len()).collect();
+            order.sort_by_key(|&n| place(n + turn));
+            for n in order {
+                shuffled.learn(vec![records[n].clone()], Vec::new());
+            }
+        }
+        for vote in votes.iter().rev() {
+            shuffled.learn(Vec::new(), vec![*vote]);
+        }
+        prop_assert_eq!(straight.hash(), shuffled.hash());
+        prop_assert_eq!(straight.in_force(), shuffled.in_force());
+        // Nodes that tell each other end alike too, each by its own part in the plan.
+        let mut books = books;
+        for _ in 0..2 {
+            for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1)] {
+                let (known, votes) = (
+                    books[from].history().newest().cloned().collect::<Vec<_>>(),
+                    books[from].votes().iter().collect(),
+                );
+                records.extend(known.clone());
+                books[to].learn(known, votes);
+            }
+        }
+        prop_assert!(books.iter().all(|b| b.hash() == straight.hash()));
+        let head = straight.history().head().map(|head| head.id().clone());
+        prop_assert_eq!(head.as_ref(), books[0].history().head().map(|head| head.id()));
+    }
+
+    #[test]
+    fn what_was_left_is_never_in_force(acts in acts()) {
+        for book in play(&acts) {
+            let Some(force) = book.in_force() else { continue };
+            let undone = book.history().undone_by(&force.key);
+            prop_assert!(undone.is_none(), "{} was rolled back", force.key);
+            if let Some(release) = &force.release {
+                let standing = crate::release::force::standing(release, book.votes());
+                prop_assert_ne!(standing, Standing::VotedDown);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_what_is_loaded(acts in acts()) {
+        for (at, book) in (2u8..).zip(play(&acts)) {
+            let stored = book.store().expect("it can be written");
+            let mut loaded = Book::load(node(at), None, &stored).expect("it can be read");
+            prop_assert_eq!(loaded.hash(), book.hash());
+            prop_assert_eq!(loaded.in_force(), book.in_force());
+            prop_assert_eq!(loaded.marks(), book.marks());
+            prop_assert_eq!(loaded.clock(), book.clock());
+            prop_assert!(!loaded.take_dirty());
+            prop_assert!(news(&mut loaded).iter().all(|it| matches!(it, News::InForce(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_loaded_and_does_not_panic(
+        acts in acts(), cut in 0usize..500, at in any::<prop::sample::Index>(), garbage: Vec<u8>,
+    ) {
+        prop_assert!(check_stored(&garbage).is_err());
+        let stored = play(&acts)[0].store().expect("it can be written");
+        let shorter = &stored[..stored.len().saturating_sub(cut + 1)];
+        prop_assert!(Book::load(node(2), None, shorter).is_err());
+        let mut changed = stored.to_vec();
+        let at = at.index(changed.len());
+        changed[at] ^= 0x55;
+        // Whatever loads is whole.
+        if let Ok(book) = Book::load(node(2), None, &changed) {
+            prop_assert!(book.history().len() <= HISTORY_MAX);
+        }
+    }
+}

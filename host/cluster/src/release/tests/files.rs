@@ -1,0 +1,148 @@
+//! App files: first starts, changes, stale files and synced folders.
+
+use super::*;
+
+fn file(name: &str) -> AppFile {
+    AppFile {
+        path: PathId::of(b"guest.wasm"),
+        app: app(name),
+    }
+}
+
+fn look(book: &mut Book, name: &str, wall_ms: u64) -> Option<Arc<Release>> {
+    book.file(file(name), wall_ms, None)
+}
+
+#[test]
+fn the_first_start_is_a_bootstrap_and_the_earliest_one_wins() {
+    let (mut one, mut other) = (book(2), book(3));
+    let early = look(&mut one, "early", WALL).expect("a release");
+    let late = look(&mut other, "late", WALL + 1000).expect("a release");
+    assert_eq!(
+        (early.kind(), late.kind()),
+        (Kind::Bootstrap, Kind::Bootstrap)
+    );
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    assert_eq!(serves(&one), Some(app("early").digest));
+    assert_eq!(serves(&other), Some(app("early").digest));
+}
+
+#[test]
+fn a_bootstrap_never_wins_against_a_decision() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "decided", WALL);
+    look(&mut other, "bootstrap", WALL - 1000);
+    tell(&one, &mut other);
+    assert_eq!(serves(&other), Some(app("decided").digest));
+    look(&mut other, "changed", WALL + 1000);
+    assert_eq!(
+        serves(&other),
+        Some(app("changed").digest),
+        "but a change does"
+    );
+}
+
+#[test]
+fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes() {
+    let mut books: Vec<Book> = (2..5).map(book).collect();
+    let mut keys = Vec::new();
+    for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
+        let time = WALL + turn as u64 * 1000;
+        // Nobody has heard of the others' yet.
+        let made: Vec<_> = books
+            .iter_mut()
+            .filter_map(|it| look(it, name, time))
+            .collect();
+        assert_eq!(made.len(), 3);
+        assert!(made.iter().all(|release| release.key() == made[0].key()));
+        keys.push(made[0].key());
+        for from in 0..3 {
+            for to in 0..3 {
+                let records = books[from].history().newest().cloned().collect();
+                books[to].learn(records, Vec::new());
+            }
+        }
+    }
+    for book in &books {
+        assert_eq!(book.history().len(), 3);
+        assert_eq!(book.in_force().map(|force| force.key), keys.last().copied());
+    }
+}
+
+#[test]
+fn a_file_that_did_not_change_releases_nothing_whatever_was_released_since() {
+    let mut book = book(2);
+    look(&mut book, "mine", WALL);
+    pushed(&mut book, "other", WALL + 1);
+    let mut book = Book::load(node(2), None, &book.store().expect("bytes")).expect("loaded");
+    assert_eq!(look(&mut book, "mine", WALL + 2), None);
+    assert_eq!(serves(&book), Some(app("other").digest));
+}
+
+#[test]
+fn a_lagging_watcher_does_not_undo_a_rollback() {
+    let (mut one, mut lagging) = (book(2), book(3));
+    look(&mut one, "old", WALL);
+    look(&mut lagging, "old", WALL);
+    tell(&one, &mut lagging);
+    tell(&lagging, &mut one);
+    look(&mut one, "bad", WALL + 10);
+    rolled_back(&mut one, WALL + 20);
+    // It has heard all of it, and only now looks at its synced file.
+    tell(&one, &mut lagging);
+    assert_eq!(look(&mut lagging, "bad", WALL + 30), None);
+    assert_eq!(serves(&lagging), Some(app("old").digest));
+    // A file that is changed back and then to the same again was changed by
+    // somebody.
+    look(&mut lagging, "old", WALL + 40);
+    look(&mut lagging, "bad", WALL + 50);
+    assert_eq!(serves(&lagging), Some(app("bad").digest));
+}
+
+#[test]
+fn a_watcher_that_was_cut_off_does_not_undo_a_rollback_either() {
+    let (mut one, mut cut_off) = (book(2), book(3));
+    look(&mut one, "old", WALL);
+    look(&mut cut_off, "old", WALL);
+    tell(&one, &mut cut_off);
+    tell(&cut_off, &mut one);
+    look(&mut one, "bad", WALL + 10);
+    rolled_back(&mut one, WALL + 20);
+    assert!(look(&mut cut_off, "bad", WALL + 30).is_some());
+    tell(&one, &mut cut_off);
+    tell(&cut_off, &mut one);
+    assert_eq!(serves(&one), Some(app("old").digest));
+    assert_eq!(serves(&cut_off), Some(app("old").digest));
+}
+
+#[test]
+fn a_changed_file_waits_while_the_clock_is_ahead() {
+    let mut book = book(2);
+    look(&mut book, "old", WALL);
+    news(&mut book);
+    assert_eq!(book.file(file("new"), WALL + 9000, Some(9000)), None);
+    let refused = News::File {
+        file: file("new"),
+        outcome: Err(DraftError::ClockAhead(9000)),
+    };
+    assert_eq!(news(&mut book), [refused]);
+    assert!(book.file(file("new"), WALL, Some(3)).is_some());
+}
+
+#[test]
+fn marks_are_bounded() {
+    let mut book = book(2);
+    for path in 0..100u8 {
+        let path = PathId::of(&[path]);
+        book.file(
+            AppFile {
+                path,
+                app: app("x"),
+            },
+            WALL,
+            None,
+        );
+        assert!(book.marks().is_bounded());
+    }
+}

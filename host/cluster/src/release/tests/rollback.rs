@@ -1,0 +1,93 @@
+//! Going back: by a person, to the release before or to a named one.
+
+use super::*;
+
+#[test]
+fn a_rollback_goes_back_to_the_app_before_and_one_more_goes_further() {
+    let mut book = book(2);
+    for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
+        pushed(&mut book, name, WALL + turn as u64);
+    }
+    rolled_back(&mut book, WALL + 10);
+    assert_eq!(serves(&book), Some(app("two").digest));
+    rolled_back(&mut book, WALL + 20);
+    assert_eq!(serves(&book), Some(app("one").digest));
+    let wanted = request(What::Rollback(RollbackTo::Previous));
+    assert_eq!(
+        book.draft(wanted, WALL + 30, None),
+        Err(DraftError::NothingBefore)
+    );
+}
+
+#[test]
+fn a_rollback_skips_what_was_voted_down() {
+    let mut book = book(2);
+    pushed(&mut book, "good", WALL);
+    let bad = pushed(&mut book, "bad", WALL + 1);
+    book.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
+    pushed(&mut book, "new", WALL + 2);
+    rolled_back(&mut book, WALL + 3);
+    assert_eq!(serves(&book), Some(app("good").digest));
+}
+
+#[test]
+fn a_rollback_to_a_named_release_takes_it_whatever_was_said_of_it() {
+    let mut book = book(2);
+    pushed(&mut book, "base", WALL);
+    let named = pushed(&mut book, "named", WALL + 1);
+    rolled_back(&mut book, WALL + 2);
+    let to = |text: &str| {
+        request(What::Rollback(RollbackTo::Release(
+            text.parse().expect("hex"),
+        )))
+    };
+    release(&mut book, to(&named.key().to_string()), WALL + 3);
+    assert_eq!(serves(&book), Some(app("named").digest));
+    let unknown = book.draft(to("00000000"), WALL, None);
+    assert!(
+        matches!(unknown, Err(DraftError::Unknown(_))),
+        "{unknown:?}"
+    );
+    assert!("xyz".parse::<KeyPrefix>().is_err());
+}
+
+#[test]
+fn two_people_who_go_back_at_once_go_back_once() {
+    let (mut one, mut other) = (book(2), book(3));
+    for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
+        pushed(&mut one, name, WALL + turn as u64);
+    }
+    tell(&one, &mut other);
+    rolled_back(&mut one, WALL + 10);
+    rolled_back(&mut other, WALL + 11);
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    assert_eq!(serves(&one), Some(app("two").digest));
+    assert_eq!(serves(&other), Some(app("two").digest));
+}
+
+#[test]
+fn votes_do_not_bring_back_what_was_rolled_back() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "good", WALL);
+    let bad = pushed(&mut one, "bad", WALL + 1);
+    tell(&one, &mut other);
+    let back = rolled_back(&mut one, WALL + 2);
+    // A rollback is not voted on.
+    one.learn(vec![], vec![vote(&back, 2, Verdict::Failed)]);
+    assert_eq!(serves(&one), Some(app("good").digest));
+    // On the other side of a cut somebody builds on what was rolled back here,
+    // and that fails.
+    let built_on = pushed(&mut other, "built on bad", WALL + 3);
+    other.learn(vec![], vec![vote(&built_on, 3, Verdict::Failed)]);
+    assert_eq!(
+        serves(&other),
+        Some(app("bad").digest),
+        "it knows no better"
+    );
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    assert_eq!(built_on.parent().map(|parent| parent.key), Some(bad.key()));
+    assert_eq!(serves(&one), Some(app("good").digest));
+    assert_eq!(serves(&other), Some(app("good").digest));
+}

@@ -1,0 +1,125 @@
+//! Votes: what each node has found out about a release by serving it. A node
+//! votes once for each release; should two of its votes become known, the
+//! worse one counts. So the set only grows, and unions agree.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ReleaseKey;
+use crate::hash::mix;
+
+/// Votes are kept for so many of the newest releases. Going back further than
+/// that would need an app that no node keeps.
+pub(crate) const VOTED: usize = 32;
+
+/// The most votes of one release that are kept: as many as nodes are told
+/// apart.
+const VOTERS_MAX: usize = crate::door::CONTACTS_MAX;
+
+/// What a node has found out. `Failed` is the greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It served the release for the whole bake without fault.
+    Ok,
+    /// It could not take it into service, or it failed too often.
+    Failed,
+}
+
+/// The vote of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vote {
+    pub(crate) release: ReleaseKey,
+    pub(crate) node: Ipv4Addr,
+    pub(crate) verdict: Verdict,
+}
+
+impl Vote {
+    /// Its share in the hash of all that a node knows.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut half = [0; 8];
+        half.copy_from_slice(&self.release.as_bytes()[..8]);
+        [u64::from(self.node.to_bits()), self.verdict as u64]
+            .into_iter()
+            .fold(u64::from_le_bytes(half), |hash, word| mix(hash ^ word))
+    }
+}
+
+/// The votes about one release, as they are sent and stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ballot {
+    release: ReleaseKey,
+    votes: Vec<(Ipv4Addr, Verdict)>,
+}
+
+impl Ballot {
+    /// Its votes, one by one.
+    pub(crate) fn votes(&self) -> impl Iterator<Item = Vote> {
+        let release = self.release;
+        self.votes.iter().map(move |&(node, verdict)| Vote {
+            release,
+            node,
+            verdict,
+        })
+    }
+}
+
+/// All votes that are kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Votes {
+    by_release: BTreeMap<ReleaseKey, BTreeMap<Ipv4Addr, Verdict>>,
+}
+
+impl Votes {
+    /// Takes in a vote. Whether it is news. Of more voters than are kept the
+    /// ones with the lowest addresses stay, so that unions agree.
+    pub(crate) fn add(&mut self, vote: &Vote) -> bool {
+        let votes = self.by_release.entry(vote.release).or_default();
+        let known = votes.get(&vote.node).copied();
+        if known.is_some_and(|known| known >= vote.verdict) {
+            return false;
+        }
+        votes.insert(vote.node, vote.verdict);
+        if votes.len() > VOTERS_MAX {
+            return votes.pop_last().is_some_and(|(ip, _)| ip != vote.node);
+        }
+        true
+    }
+
+    /// The votes about a release.
+    pub(crate) fn of(&self, release: &ReleaseKey) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+        let votes = self.by_release.get(release).into_iter().flatten();
+        votes.map(|(&ip, &verdict)| (ip, verdict))
+    }
+
+    /// How this node voted.
+    pub(crate) fn by(&self, release: &ReleaseKey, node: Ipv4Addr) -> Option<Verdict> {
+        self.by_release.get(release)?.get(&node).copied()
+    }
+
+    /// Forgets the votes about all releases but these.
+    pub(crate) fn keep(&mut self, kept: impl Fn(&ReleaseKey) -> bool) {
+        self.by_release.retain(|key, _| kept(key));
+    }
+
+    /// All of them, to be sent or stored.
+    pub(crate) fn ballots(&self) -> Vec<Ballot> {
+        let ballot = |(&release, votes): (_, &BTreeMap<_, _>)| Ballot {
+            release,
+            votes: votes.iter().map(|(&ip, &verdict)| (ip, verdict)).collect(),
+        };
+        self.by_release.iter().map(ballot).collect()
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Vote> {
+        self.by_release.iter().flat_map(|(&release, votes)| {
+            votes.iter().map(move |(&node, &verdict)| Vote {
+                release,
+                node,
+                verdict,
+            })
+        })
+    }
+}

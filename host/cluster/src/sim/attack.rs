@@ -1,0 +1,101 @@
+//! Hostile datagrams: made of what was recorded on the network, or of nothing.
+//! What flows in is the tape, what comes out arrives at one machine.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use bytes::Bytes;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use crate::Keys;
+
+use super::{Lan, PORT, Taped};
+
+/// A way to send something that must not change anything, or not again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attack {
+    /// What the machine could have had, from where it came.
+    Replay,
+    /// What was for others, from where it came.
+    Misdirect,
+    /// What was sent, with a wrong tag.
+    Forge,
+    /// What was sent, from another IP.
+    Spoof,
+    /// Anything, each from another strange IP.
+    Flood,
+}
+
+/// The keys of another cluster.
+pub(super) fn other_keys() -> Keys {
+    Keys::from_master(&[9; 32])
+}
+
+impl Lan {
+    /// Sends so many hostile datagrams to a machine.
+    pub(super) fn attack(&mut self, machine: usize, attack: Attack, count: u16) {
+        let me = self.machines[machine].name.ip();
+        let tape = self.tape.as_deref().unwrap_or_default();
+        let fits = |taped: &&Taped| {
+            let receiver = receiver(&taped.bytes);
+            *taped.from.ip() != me
+                && match attack {
+                    Attack::Replay => receiver.is_unspecified() || receiver == me,
+                    Attack::Misdirect => !receiver.is_unspecified() && receiver != me,
+                    Attack::Forge | Attack::Spoof | Attack::Flood => true,
+                }
+        };
+        let fitting: Vec<Taped> = tape.iter().filter(fits).cloned().collect();
+        for _ in 0..count {
+            let Some(Taped { from, bytes }) = fitting.choose(&mut self.rng).cloned() else {
+                return;
+            };
+            let (from, bytes) = match attack {
+                Attack::Replay | Attack::Misdirect => (from, bytes),
+                Attack::Forge => (from, self.forged(&bytes)),
+                Attack::Spoof => (self.elsewhere(), bytes),
+                Attack::Flood if self.rng.random_bool(0.5) => (self.elsewhere(), bytes),
+                Attack::Flood => (self.elsewhere(), self.forged(&bytes)),
+            };
+            self.arrive(machine, from, bytes);
+        }
+    }
+
+    /// A datagram like this one that is not of this cluster.
+    fn forged(&mut self, bytes: &Bytes) -> Bytes {
+        let mut forged = bytes.to_vec();
+        match self.rng.random_range(0..4) {
+            0 => forged.truncate(self.rng.random_range(0..bytes.len())),
+            1 => {
+                let at = self.rng.random_range(0..bytes.len());
+                forged[at] ^= 1 << self.rng.random_range(0..8);
+            }
+            2 => self.rng.fill(&mut forged[..]),
+            _ => {
+                let keys = other_keys();
+                let signed = bytes.len() - 16;
+                forged[1] = keys.id();
+                let tag = keys.tag(&forged[..signed]);
+                forged[signed..].copy_from_slice(&tag);
+            }
+        }
+        forged.into()
+    }
+
+    /// An address that no machine of the network has.
+    fn elsewhere(&mut self) -> SocketAddrV4 {
+        let [c, d] = self.rng.random::<[u8; 2]>();
+        let net = if self.rng.random_bool(0.5) {
+            [10, 10]
+        } else {
+            [172, 16]
+        };
+        SocketAddrV4::new(Ipv4Addr::new(net[0], net[1], 128 | c, d), PORT)
+    }
+}
+
+/// For whom a datagram is; `0.0.0.0` for all.
+fn receiver(bytes: &[u8]) -> Ipv4Addr {
+    let octets = bytes.get(6..10).and_then(|part| part.first_chunk::<4>());
+    octets.map_or(Ipv4Addr::UNSPECIFIED, |octets| Ipv4Addr::from(*octets))
+}

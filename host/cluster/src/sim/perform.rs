@@ -1,0 +1,316 @@
+//! What each operation of a scenario does, how it ends, and which fault it is.
+
+use std::time::Duration;
+
+use crate::{Digest, Input, Time};
+
+use super::attack::{Attack, other_keys};
+use super::ledger::Touch;
+use super::runner::Runner;
+use super::scenario::Op;
+use super::{Disk, LATENCY, ms, secs};
+
+/// The part of the network that nobody else is in.
+const NOWHERE: u32 = u32::MAX;
+
+/// A datagram may take so long, in milliseconds, without being a fault: a
+/// probe is given more than twice that.
+const DELAY_OF_NO_FAULT: u16 = 20;
+
+/// The share of datagrams that may be lost without that being a fault, in
+/// thousands.
+const LOSS_OF_NO_FAULT: u16 = 10;
+
+/// How long a starved process does not run, and how long it then does.
+const STARVED: Duration = ms(900);
+const FED: Duration = ms(2);
+
+/// How long a second machine is remembered, in milliseconds.
+const RIVAL_LIFE: u32 = 5000;
+
+/// How an operation ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Undo {
+    Start(usize),
+    Thaw(usize),
+    /// It runs for a moment if it was frozen, and is frozen if it was not.
+    Starve {
+        machine: usize,
+        until: Time,
+        frozen: bool,
+    },
+    Hear(usize),
+    Link(usize),
+    Join,
+    Loss,
+    LossBetween(usize, usize),
+    Duplication,
+    Latency,
+    Control,
+    Hints,
+    Remove(usize),
+}
+
+impl Runner {
+    /// Begins an operation; one that only waits is over then.
+    pub(super) fn perform(&mut self, op: Op) {
+        let now = self.lan.now;
+        let nodes = self.nodes;
+        let node = |node: u8| usize::from(node) % nodes;
+        match op {
+            Op::Wait(time) => self.pass(ms(time.into())),
+            Op::Kill(it) => self.kill(node(it)),
+            Op::Start(it) => self.start(node(it)),
+            Op::Restart(it, time) => {
+                self.kill(node(it));
+                self.later(time, Undo::Start(node(it)));
+            }
+            // Nothing reaches a process that does not run.
+            Op::Leave(it) | Op::Hint(it, _) | Op::Serve(it, _) if self.lan.is_frozen(node(it)) => {}
+            Op::Leave(it) => {
+                self.lan.leave(node(it));
+                self.ledger.open(Touch::Of(node(it)), now);
+            }
+            Op::Wipe(it) => self.lan.machines[node(it)].disk = Disk::default(),
+            Op::Clock(it, off) => self.lan.machines[node(it)].clock_off = off,
+            Op::Freeze(it, time) => {
+                self.lan.freeze(node(it));
+                self.fault(Touch::Of(node(it)), time);
+                self.fault(Touch::Held(node(it)), time);
+                self.later(time, Undo::Thaw(node(it)));
+            }
+            Op::Starve(it, time) => {
+                let machine = node(it);
+                self.fault(Touch::Of(machine), time);
+                self.fault(Touch::Held(machine), time);
+                self.undo(Undo::Starve {
+                    machine,
+                    until: now + ms(time.into()),
+                    frozen: false,
+                });
+            }
+            Op::Deafen(it, time) => {
+                self.lan.machines[node(it)].deaf = true;
+                self.fault(Touch::Of(node(it)), time);
+                self.fault(Touch::By(node(it)), time);
+                self.later(time, Undo::Hear(node(it)));
+            }
+            Op::Cut(it, time) => {
+                self.lan.set_linked(node(it), false);
+                self.fault(Touch::Of(node(it)), time);
+                self.fault(Touch::By(node(it)), time);
+                self.later(time, Undo::Link(node(it)));
+            }
+            Op::Part(bits, time) => self.part(bits, time),
+            Op::Lose(share, time) => {
+                self.lan.loss = f64::from(share.min(1000)) / 1000.0;
+                if share > LOSS_OF_NO_FAULT {
+                    self.fault(Touch::Everyone, time);
+                }
+                self.later(time, Undo::Loss);
+            }
+            Op::LoseBetween(from, to, share, time) => {
+                let (of, by) = (node(from), node(to));
+                let share = f64::from(share.min(1000)) / 1000.0;
+                self.lan.loss_between.insert((of, by), share);
+                // Neither the question nor the answer may come.
+                self.fault(Touch::Between { by, of }, time);
+                self.fault(Touch::Between { by: of, of: by }, time);
+                self.later(time, Undo::LossBetween(of, by));
+            }
+            Op::Double(share, time) => {
+                self.lan.duplication = f64::from(share.min(1000)) / 1000.0;
+                self.later(time, Undo::Duplication);
+            }
+            Op::Delay(most, time) => {
+                let most_micros = u64::from(most) * 1000;
+                self.lan.latency = LATENCY.start..most_micros.max(LATENCY.end);
+                if most > DELAY_OF_NO_FAULT {
+                    self.fault(Touch::Everyone, time);
+                }
+                self.later(time, Undo::Latency);
+            }
+            Op::NoControl(time) => {
+                self.lan.control = false;
+                self.later(time, Undo::Control);
+            }
+            Op::NoHints(time) => {
+                self.lan.hints = false;
+                self.later(time, Undo::Hints);
+            }
+            Op::Hint(it, about) => {
+                let ip = self.lan.machines[node(about)].name.ip();
+                self.lan.give(node(it), Input::Unreachable { ip });
+            }
+            Op::Serve(it, app) => {
+                self.lan.give(node(it), Input::Serving(Digest::of(&[app])));
+            }
+            Op::Twin(it, time, reached) => self.twin(node(it), time, reached),
+            Op::Alien(time) => {
+                let machine = self.extra();
+                self.lan.machines[machine].keys = other_keys();
+                self.lan.start(machine);
+                self.later(time, Undo::Remove(machine));
+            }
+            Op::Liar(time) => {
+                let machine = self.extra();
+                self.lan.machines[machine].adjust =
+                    |config| config.name = "example@10.10.200.200".parse().expect("a name");
+                self.lan.start(machine);
+                self.later(time, Undo::Remove(machine));
+            }
+            Op::Replay(it, count) => self.lan.attack(node(it), Attack::Replay, count),
+            Op::Misdirect(it, count) => self.lan.attack(node(it), Attack::Misdirect, count),
+            Op::Forge(it, count) => self.lan.attack(node(it), Attack::Forge, count),
+            Op::Spoof(it, count) => self.lan.attack(node(it), Attack::Spoof, count),
+            Op::Flood(it, count) => self.lan.attack(node(it), Attack::Flood, count),
+        }
+    }
+
+    /// Ends an operation.
+    pub(super) fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Start(machine) => self.start(machine),
+            Undo::Thaw(machine) => self.lan.thaw(machine),
+            Undo::Starve {
+                machine,
+                until,
+                frozen,
+            } => {
+                let over = self.lan.now >= until;
+                let wait = if frozen || over { FED } else { STARVED };
+                if frozen || over {
+                    self.lan.thaw(machine);
+                } else {
+                    self.lan.freeze(machine);
+                }
+                if !over {
+                    let again = Undo::Starve {
+                        machine,
+                        until,
+                        frozen: !frozen,
+                    };
+                    self.at(self.lan.now + wait, again);
+                }
+            }
+            Undo::Hear(machine) => self.lan.machines[machine].deaf = false,
+            Undo::Link(machine) => self.lan.set_linked(machine, true),
+            Undo::Join => (0..self.nodes).for_each(|machine| self.lan.machines[machine].part = 0),
+            Undo::Loss => self.lan.loss = 0.0,
+            Undo::LossBetween(of, by) => {
+                self.lan.loss_between.remove(&(of, by));
+            }
+            Undo::Duplication => self.lan.duplication = 0.0,
+            Undo::Latency => self.lan.latency = LATENCY,
+            Undo::Control => self.lan.control = true,
+            Undo::Hints => self.lan.hints = true,
+            Undo::Remove(machine) => self.remove(machine),
+        }
+    }
+
+    /// Ends every fault. The first node is there afterwards, so that the far
+    /// ones have somebody to join.
+    pub(super) fn heal(&mut self) {
+        for undo in std::mem::take(&mut self.pending).into_values() {
+            match undo {
+                Undo::Starve { machine, .. } => self.lan.thaw(machine),
+                undo => self.undo(undo),
+            }
+        }
+        // Who is leaving is gone then.
+        self.pass(ms(100));
+        self.start(0);
+        self.ledger.close_all(self.lan.now);
+        // Who is not there is a reason to be taken for down.
+        for machine in 0..self.nodes {
+            if self.lan.machines[machine].node.is_none() {
+                self.ledger.open(Touch::Of(machine), self.lan.now);
+            }
+        }
+    }
+
+    fn kill(&mut self, machine: usize) {
+        self.lan.kill(machine);
+        self.ledger.open(Touch::Of(machine), self.lan.now);
+    }
+
+    fn start(&mut self, machine: usize) {
+        if self.lan.machines[machine].node.is_none() {
+            // What ended before is in the ledger before it ends there.
+            self.judge();
+            self.lan.start(machine);
+            self.ledger.close(Touch::Of(machine), self.lan.now);
+        }
+    }
+
+    fn part(&mut self, bits: u16, time: u32) {
+        let side = |machine: usize| u32::from(bits >> machine & 1);
+        for machine in 0..self.nodes {
+            self.lan.machines[machine].part = side(machine);
+            for other in (0..self.nodes).filter(|&other| side(other) != side(machine)) {
+                let touch = Touch::Between {
+                    by: machine,
+                    of: other,
+                };
+                self.fault(touch, time);
+            }
+        }
+        self.later(time, Undo::Join);
+    }
+
+    /// A second machine with the name of one comes, and goes again.
+    fn twin(&mut self, first: usize, time: u32, reached: bool) {
+        let its = &self.lan.machines[first];
+        let (ip, its_clock) = (its.name.ip(), its.clock_off);
+        let (part, domain, prefix) = (its.part, its.domain, its.prefix);
+        let (broadcasts, join, allow) = (its.broadcasts, its.join.clone(), its.allow.clone());
+        // Two that start in one millisecond would have one boot number, and
+        // the audit could not tell their datagrams apart.
+        let behind = self.lan.chance(secs(100)).as_millis() as i64;
+        let clock_off = its_clock + 50_000 - behind;
+        let second = self.lan.machine(&ip.to_string());
+        let its = &mut self.lan.machines[second];
+        (its.part, its.domain, its.prefix) = (part, domain, prefix);
+        (its.broadcasts, its.join, its.allow) = (broadcasts, join, allow);
+        its.clock_off = clock_off;
+        if reached {
+            self.lan.arp.insert(ip, second);
+        }
+        self.shared.insert(first);
+        // While it may be that there are two, members do not probe either.
+        self.fault(Touch::Of(first), time + RIVAL_LIFE);
+        self.fault(Touch::By(first), time);
+        self.lan.start(second);
+        self.later(time, Undo::Remove(second));
+    }
+
+    /// A machine that is no node of the scenario.
+    fn extra(&mut self) -> usize {
+        let last = self.lan.machines.len();
+        self.lan.machine(&format!("10.10.20.{}", last % 250 + 2))
+    }
+
+    fn remove(&mut self, machine: usize) {
+        if self.lan.machines[machine].node.is_some() {
+            self.lan.kill(machine);
+        }
+        self.lan.machines[machine].part = NOWHERE;
+        let ip = self.lan.machines[machine].name.ip();
+        if self.lan.arp.get(&ip) == Some(&machine) {
+            self.lan.arp.remove(&ip);
+        }
+    }
+
+    fn fault(&mut self, touch: Touch, time: u32) {
+        self.ledger.note(touch, self.lan.now, ms(time.into()));
+    }
+
+    fn later(&mut self, time: u32, undo: Undo) {
+        self.at(self.lan.now + ms(time.into()), undo);
+    }
+
+    fn at(&mut self, at: Time, undo: Undo) {
+        self.order += 1;
+        self.pending.insert((at, self.order), undo);
+    }
+}

@@ -1,0 +1,242 @@
+//! Runs a scenario: does what it says, ends every fault, waits until all
+//! agree, and checks the invariants on the way and at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use crate::{Cidr, Effect, Time};
+
+use super::audit::{Audit, Harmless};
+use super::invariants::{self, Facts, Violation};
+use super::ledger::{GRACE, Ledger, Touch};
+use super::perform::Undo;
+use super::scenario::Scenario;
+use super::{Lan, PORT, secs};
+
+/// How long a cluster that has agreed is watched for changes.
+const REST: Duration = Duration::from_secs(8);
+
+/// What a run that went well was like.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How long the views took to converge after the last fault.
+    pub converged: Duration,
+    /// How long the run took, in virtual time.
+    pub lasted: Duration,
+    /// The most bytes a second that a node sent, over all of the run.
+    pub sent: u64,
+    /// The most bytes a second that a node sent when all had agreed.
+    pub rest: u64,
+    /// How many datagrams were found to change nothing, by why they must not.
+    pub harmless: BTreeMap<Harmless, u64>,
+}
+
+/// A run that broke an invariant.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What was run.
+    pub scenario: Scenario,
+    /// What was broken; never empty.
+    pub violations: Vec<Violation>,
+    /// The last that nodes reported.
+    pub log: Vec<String>,
+}
+
+/// A scenario on its way.
+pub(super) struct Runner {
+    pub(super) lan: Lan,
+    /// How many machines are the nodes of the scenario: the first ones.
+    pub(super) nodes: usize,
+    pub(super) ledger: Ledger,
+    /// The machines whose name another one had at some time.
+    pub(super) shared: BTreeSet<usize>,
+    /// What ends later, by when.
+    pub(super) pending: BTreeMap<(Time, u64), Undo>,
+    pub(super) order: u64,
+    /// How many machines hold the cookie.
+    pub(super) holders: usize,
+    /// Whether all faults have ended and all views have converged.
+    pub(super) agreed: bool,
+    /// How much of the log has been judged.
+    judged: usize,
+    violations: Vec<Violation>,
+}
+
+impl Scenario {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What was broken.
+    pub fn run(&self) -> Result<Report, Box<Failure>> {
+        let mut runner = Runner::new(self);
+        for &op in &self.ops {
+            runner.perform(op);
+            runner.judge();
+        }
+        runner.finish(self)
+    }
+}
+
+impl Runner {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let (nodes, far) = (
+            usize::from(scenario.nodes.max(1)),
+            usize::from(scenario.far),
+        );
+        let mut lan = Lan::new(scenario.seed);
+        lan.tape = Some(Vec::new());
+        lan.audit = Some(Audit::of(nodes));
+        let near = nodes - far.min(nodes - 1);
+        let range = |text: [u8; 4]| Cidr::new(Ipv4Addr::from(text), 16).expect("a range");
+        for node in 0..nodes {
+            if node < near {
+                let machine = lan.machine(&format!("10.10.10.{}", node + 2));
+                if far > 0 {
+                    lan.machines[machine].allow = vec![range([192, 168, 0, 0])];
+                }
+                continue;
+            }
+            let machine = lan.machine(&format!("192.168.{node}.2"));
+            let its = &mut lan.machines[machine];
+            (its.broadcasts, its.prefix, its.domain) = (false, 24, node as u32);
+            its.allow = vec![range([192, 168, 0, 0]), range([10, 10, 0, 0])];
+            its.join = (0..near.min(2) as u8)
+                .map(|seed| SocketAddrV4::new(Ipv4Addr::new(10, 10, 10, seed + 2), PORT))
+                .collect();
+        }
+        (0..nodes).for_each(|machine| lan.start(machine));
+        Self {
+            lan,
+            nodes,
+            ledger: Ledger::default(),
+            shared: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            order: 0,
+            holders: nodes,
+            agreed: false,
+            judged: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    /// Lets time pass, and ends what ends.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.lan.now + time;
+        while let Some(entry) = self.pending.first_entry()
+            && entry.key().0 <= end
+        {
+            let ((at, _), undo) = entry.remove_entry();
+            self.lan.run(at.since(self.lan.now));
+            self.undo(undo);
+        }
+        self.lan.run(end.since(self.lan.now));
+    }
+
+    /// Judges what has been reported since the last time.
+    pub(super) fn judge(&mut self) {
+        for entry in self.lan.since(self.judged) {
+            let ended = matches!(entry.effect, Effect::NameTaken { .. } | Effect::Departed);
+            if ended && entry.machine < self.nodes {
+                self.ledger.open(Touch::Of(entry.machine), entry.at);
+            }
+        }
+        let facts = Facts {
+            machines: self.nodes,
+            ledger: &self.ledger,
+            shared: &self.shared,
+            agreed: self.agreed,
+        };
+        let entries = self.lan.since(self.judged);
+        let of_nodes = entries.filter(|entry| entry.machine < self.nodes);
+        let broken = of_nodes.filter_map(|entry| invariants::unexplained(&self.lan, entry, &facts));
+        self.violations.extend(broken);
+        self.judged = self.lan.log.len();
+        for machine in 0..self.nodes {
+            let strangers = invariants::STRANGERS;
+            let grown = invariants::grown(&self.lan, machine, self.holders, strangers);
+            self.violations.extend(grown);
+        }
+        if let Some(audit) = &mut self.lan.audit {
+            self.violations.append(&mut audit.found);
+        }
+    }
+
+    /// Ends every fault, waits until all agree, and says what was broken.
+    pub(super) fn finish(mut self, scenario: &Scenario) -> Result<Report, Box<Failure>> {
+        self.heal();
+        let nodes = self.nodes;
+        let converged = self.lan.within(invariants::CONVERGE, |lan| {
+            invariants::diverged(lan, nodes).is_none()
+        });
+        self.judge();
+        // Views may agree only because nobody has noticed yet what was wrong.
+        self.pass(GRACE);
+        self.lan.within(invariants::CONVERGE, |lan| {
+            invariants::diverged(lan, nodes).is_none()
+        });
+        self.pass(secs(1));
+        self.judge();
+        self.violations
+            .extend(invariants::diverged(&self.lan, nodes));
+        self.agreed = true;
+        let before: Vec<u64> = self.sent().collect();
+        self.pass(REST);
+        self.judge();
+        let rest = self
+            .sent()
+            .zip(before)
+            .map(|(after, before)| after - before);
+        let rest = rest.max().unwrap_or(0) / REST.as_secs();
+        let (at_once, per_second) = (invariants::BYTES_AT_ONCE, invariants::BYTES_PER_SECOND);
+        for machine in 0..nodes {
+            let noisy = invariants::noisy(&self.lan, machine, at_once, per_second);
+            self.violations.extend(noisy);
+        }
+        let lasted = self.lan.now.since(Time::ZERO);
+        let sent = self.sent().max().unwrap_or(0) / lasted.as_secs().max(1);
+        match converged {
+            Some(converged) if self.violations.is_empty() => Ok(Report {
+                converged,
+                lasted,
+                sent,
+                rest,
+                harmless: self
+                    .lan
+                    .audit
+                    .take()
+                    .map(|a| a.harmless)
+                    .unwrap_or_default(),
+            }),
+            _ => Err(Box::new(Failure {
+                scenario: scenario.clone(),
+                violations: self.violations,
+                log: self.lan.log_tail(60),
+            })),
+        }
+    }
+}
+
+impl Runner {
+    /// How many bytes each node has sent.
+    fn sent(&self) -> impl Iterator<Item = u64> {
+        let nodes = &self.lan.machines[..self.nodes];
+        nodes.iter().map(|machine| machine.sent.1)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.log.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.violations
+            .iter()
+            .try_for_each(|violation| writeln!(f, "broken: {violation}"))?;
+        write!(
+            f,
+            "repeat this run with\nCLUSTER_SCENARIO='{}' cargo test --release -p cluster \
+             --test network scenario",
+            self.scenario
+        )
+    }
+}

@@ -1,0 +1,549 @@
+//! Release agreement on a network that loses, parts and restarts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::release::{
+    App, AppFile, DraftError, Kind, News, PathId, Plan, Release, Request, RollbackTo, Standing,
+    Verdict, What,
+};
+use cluster::sim::{Lan, ms, secs, with_seeds};
+use cluster::{Digest, Effect, Input};
+use proptest::prelude::*;
+
+fn app(name: &str) -> App {
+    App::of(name.as_bytes())
+}
+
+fn file(name: &str) -> AppFile {
+    AppFile {
+        path: PathId::of(b"guest.wasm"),
+        app: app(name),
+    }
+}
+
+/// Asks a node to release something.
+fn release(lan: &mut Lan, machine: usize, what: What) -> Result<Arc<Release>, DraftError> {
+    let request = Request {
+        what,
+        by: "someone".to_owned(),
+        note: String::new(),
+        expect: None,
+    };
+    let (now, wall_ms) = (lan.now, lan.wall_ms(machine));
+    let release = lan.node(machine).draft(now, wall_ms, request)?;
+    lan.give(machine, Input::Publish(release.clone()));
+    Ok(release)
+}
+
+fn push(lan: &mut Lan, machine: usize, name: &str) -> Arc<Release> {
+    let plan = Plan::default();
+    let what = What::Push {
+        app: app(name),
+        plan,
+    };
+    release(lan, machine, what).expect("a release")
+}
+
+fn rollback(lan: &mut Lan, machine: usize) -> Result<Arc<Release>, DraftError> {
+    release(lan, machine, What::Rollback(RollbackTo::Previous))
+}
+
+fn serves(lan: &Lan, machine: usize) -> Option<Digest> {
+    lan.node(machine).in_force().map(|force| force.digest)
+}
+
+fn all_serve(lan: &Lan, machines: &[usize], name: &str) -> bool {
+    let digest = Some(app(name).digest);
+    machines
+        .iter()
+        .all(|&machine| serves(lan, machine) == digest)
+}
+
+/// A cluster that has been at rest for a while, where one app is in force.
+fn settled(lan: &mut Lan, count: usize) -> Vec<usize> {
+    let all = lan.cluster(count);
+    lan.wait(secs(10), "found", |lan| lan.agree(&all));
+    lan.run(secs(3));
+    push(lan, all[0], "base");
+    lan.wait(secs(2), "the first release", |lan| {
+        all_serve(lan, &all, "base")
+    });
+    lan.run(secs(2));
+    all
+}
+
+fn part(lan: &mut Lan, machines: &[usize], part: u32) {
+    machines
+        .iter()
+        .for_each(|&machine| lan.machines[machine].part = part);
+}
+
+fn news(lan: &Lan, since: usize, machine: usize) -> Vec<News> {
+    lan.since(since)
+        .filter(|entry| entry.machine == machine)
+        .filter_map(|entry| match &entry.effect {
+            Effect::Release(news) => Some(news.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_release_is_known_by_all_in_a_moment_where_nothing_is_lost() {
+    with_seeds(20, |lan| {
+        let all = settled(lan, 20);
+        push(lan, all[7], "new");
+        let took = lan.wait(secs(1), "known", |lan| all_serve(lan, &all, "new"));
+        assert!(took <= ms(1), "{took:?}");
+    });
+}
+
+#[test]
+fn a_release_is_known_by_all_of_254_within_half_a_second_at_5_per_cent_of_loss() {
+    let worst = std::cell::Cell::new(Duration::ZERO);
+    with_seeds(10, |lan| {
+        let all = settled(lan, 254);
+        lan.loss = 0.05;
+        push(lan, all[100], "new");
+        let took = lan.wait(secs(3), "known", |lan| all_serve(lan, &all, "new"));
+        worst.set(worst.get().max(took));
+    });
+    println!("worst of ten: {:?}", worst.get());
+    assert!(worst.get() <= ms(500), "{:?}", worst.get());
+}
+
+#[test]
+fn a_release_reaches_nodes_without_broadcast() {
+    with_seeds(10, |lan| {
+        let all: Vec<usize> = (2..10)
+            .map(|last| lan.machine(&format!("10.10.10.{last}")))
+            .collect();
+        for &machine in &all {
+            lan.machines[machine].adjust = |config| {
+                config.broadcast = None;
+                config.join = vec!["10.10.10.2:8383".parse().expect("an address")];
+            };
+            lan.start(machine);
+        }
+        lan.wait(secs(20), "found", |lan| lan.agree(&all));
+        lan.run(secs(3));
+        push(lan, all[5], "new");
+        let took = lan.wait(secs(3), "known", |lan| all_serve(lan, &all, "new"));
+        assert!(took <= secs(2), "{took:?}");
+    });
+}
+
+#[test]
+fn a_node_that_was_away_learns_all_it_has_missed() {
+    with_seeds(20, |lan| {
+        let all = settled(lan, 5);
+        lan.kill(all[4]);
+        for step in 0..50 {
+            push(lan, all[step % 4], &format!("{step}"));
+            lan.run(ms(50));
+        }
+        lan.start(all[4]);
+        let took = lan.wait(secs(3), "caught up", |lan| all_serve(lan, &all[4..], "49"));
+        assert!(took <= ms(1500), "{took:?}");
+        lan.run(secs(5));
+        assert_eq!(lan.node(all[4]).releases().count(), 51, "the history too");
+    });
+}
+
+#[test]
+fn a_restarted_node_knows_its_last_release_before_anybody_answers() {
+    with_seeds(5, |lan| {
+        let all = settled(lan, 3);
+        push(lan, all[0], "new");
+        lan.wait(secs(1), "known", |lan| all_serve(lan, &all, "new"));
+        lan.kill(all[2]);
+        lan.run(secs(1));
+        part(lan, &all[2..], 1);
+        lan.start(all[2]);
+        assert!(all_serve(lan, &all[2..], "new"));
+    });
+}
+
+#[test]
+fn two_sides_of_a_cut_that_both_push_agree_when_it_heals_and_the_loser_is_told() {
+    with_seeds(20, |lan| {
+        let all = settled(lan, 6);
+        let (left, right) = all.split_at(3);
+        part(lan, right, 1);
+        lan.wait(secs(5), "parted", |lan| lan.agree(left) && lan.agree(right));
+        let before = lan.log.len();
+        for step in 0..3 {
+            push(lan, left[step], &format!("left {step}"));
+            lan.run(secs(1));
+        }
+        let lost = push(lan, left[0], "lost");
+        lan.run(secs(1));
+        let won = push(lan, right[1], "won");
+        lan.run(secs(1));
+        part(lan, right, 0);
+        lan.wait(secs(5), "healed", |lan| all_serve(lan, &all, "won"));
+        lan.run(secs(5));
+        for &machine in &all {
+            let told = news(lan, before, machine).into_iter().any(|news| {
+                matches!(&news, News::Superseded { release, by } if *release == lost && *by == won)
+            });
+            assert!(told, "machine {machine}");
+            assert!(lan.node(machine).releases().any(|it| *it == lost));
+        }
+    });
+}
+
+#[test]
+fn a_node_whose_clock_runs_ahead_refuses_to_push_and_one_behind_does_not() {
+    with_seeds(10, |lan| {
+        let all = settled(lan, 4);
+        lan.machines[all[1]].clock_off = 700;
+        lan.machines[all[2]].clock_off = -60_000;
+        let what = || What::Push {
+            app: app("new"),
+            plan: Plan::default(),
+        };
+        // Its own clock it sees at once.
+        let refused = release(lan, all[1], what());
+        let ahead = match refused {
+            Err(DraftError::ClockAhead(ahead)) => ahead,
+            other => panic!("{other:?}"),
+        };
+        assert!((690..=710).contains(&ahead), "{ahead}");
+        assert!(matches!(
+            release(lan, all[1], What::Rollback(RollbackTo::Previous)),
+            Err(DraftError::ClockAhead(_))
+        ));
+        assert!(release(lan, all[2], what()).is_ok());
+        lan.wait(secs(1), "known", |lan| all_serve(lan, &all, "new"));
+        lan.machines[all[1]].clock_off = 0;
+        push(lan, all[1], "again");
+        lan.wait(secs(1), "known", |lan| all_serve(lan, &all, "again"));
+    });
+}
+
+#[test]
+fn a_node_that_was_frozen_does_not_take_its_clock_for_ahead() {
+    with_seeds(10, |lan| {
+        let all = settled(lan, 4);
+        lan.freeze(all[3]);
+        lan.run(secs(60));
+        lan.thaw(all[3]);
+        lan.run(ms(1));
+        push(lan, all[3], "new");
+    });
+}
+
+#[test]
+fn canaries_bake_and_their_votes_decide_everywhere() {
+    for verdict in [Verdict::Ok, Verdict::Failed] {
+        with_seeds(10, |lan| {
+            let all = settled(lan, 8);
+            lan.loss = 0.05;
+            let mut canaries: Vec<_> = [all[2], all[6]]
+                .map(|machine| lan.machines[machine].name.ip())
+                .to_vec();
+            canaries.sort();
+            let plan = Plan {
+                canaries,
+                bake_ms: 1000,
+            };
+            let what = What::Push {
+                app: app("new"),
+                plan,
+            };
+            let staged = release(lan, all[0], what).expect("a release");
+            let baking = |lan: &Lan| {
+                all.iter().all(|&machine| {
+                    let canary = machine == all[2] || machine == all[6];
+                    let expected = if canary { "new" } else { "base" };
+                    serves(lan, machine) == Some(app(expected).digest)
+                        && lan
+                            .node(machine)
+                            .in_force()
+                            .is_some_and(|force| force.head_standing == Standing::Baking)
+                })
+            };
+            lan.wait(secs(2), "baking", baking);
+            lan.give(all[2], Input::Vote(staged.key(), Verdict::Ok));
+            lan.run(secs(5));
+            assert!(baking(lan), "the other one is silent");
+            // The one that pushed it is gone: it decides nothing.
+            lan.kill(all[0]);
+            lan.give(all[6], Input::Vote(staged.key(), verdict));
+            let decided = if verdict == Verdict::Ok {
+                "new"
+            } else {
+                "base"
+            };
+            let took = lan.wait(secs(2), "decided", |lan| all_serve(lan, &all[1..], decided));
+            assert!(took <= secs(2), "{took:?}");
+            lan.start(all[0]);
+            lan.wait(secs(3), "and there", |lan| all_serve(lan, &all, decided));
+        });
+    }
+}
+
+#[test]
+fn votes_on_two_sides_of_a_cut_are_added_up() {
+    with_seeds(10, |lan| {
+        let all = settled(lan, 6);
+        let new = push(lan, all[0], "new");
+        lan.wait(secs(1), "known", |lan| all_serve(lan, &all, "new"));
+        let (left, right) = all.split_at(2);
+        part(lan, right, 1);
+        lan.wait(secs(5), "parted", |lan| lan.agree(left) && lan.agree(right));
+        lan.give(left[0], Input::Vote(new.key(), Verdict::Failed));
+        right
+            .iter()
+            .for_each(|&machine| lan.give(machine, Input::Vote(new.key(), Verdict::Ok)));
+        lan.run(secs(1));
+        assert!(all_serve(lan, left, "base") && all_serve(lan, right, "new"));
+        part(lan, right, 0);
+        lan.wait(secs(10), "added up", |lan| all_serve(lan, &all, "new"));
+    });
+}
+
+#[test]
+fn a_synced_folder_makes_one_release_and_a_watcher_that_lags_does_not_undo_a_rollback() {
+    with_seeds(50, |lan| {
+        let all = lan.cluster(3);
+        for &machine in &all {
+            lan.give(machine, Input::AppFile(file("old")));
+        }
+        lan.wait(secs(10), "found", |lan| lan.agree(&all));
+        lan.run(secs(5));
+        assert!(all_serve(lan, &all, "old"));
+        assert_eq!(lan.node(all[0]).releases().count(), 1);
+        lan.give(all[0], Input::AppFile(file("bad")));
+        let lag = lan.chance(secs(2));
+        lan.run(lag);
+        lan.give(all[1], Input::AppFile(file("bad")));
+        let pause = lan.chance(secs(2));
+        lan.run(pause);
+        rollback(lan, all[0]).expect("there is something before");
+        let lag = lan.chance(secs(2));
+        lan.run(lag);
+        lan.give(all[2], Input::AppFile(file("bad")));
+        lan.run(secs(5));
+        assert!(all_serve(lan, &all, "old"));
+        let releases: Vec<_> = lan.node(all[2]).releases().map(|it| it.kind()).collect();
+        assert_eq!(releases, [Kind::Rollback, Kind::Push, Kind::Bootstrap]);
+    });
+}
+
+#[test]
+fn a_release_whose_later_record_comes_first_is_understood() {
+    with_seeds(20, |lan| {
+        lan.latency = 100..200_000;
+        let all = settled(lan, 4);
+        let before = lan.log.len();
+        push(lan, all[0], "one");
+        push(lan, all[0], "two");
+        push(lan, all[0], "three");
+        lan.wait(secs(3), "known", |lan| all_serve(lan, &all, "three"));
+        lan.run(secs(5));
+        for &machine in &all {
+            assert_eq!(lan.node(machine).releases().count(), 4);
+            let lost = |news: &News| matches!(news, News::Superseded { .. });
+            assert_eq!(
+                news(lan, before, machine)
+                    .iter()
+                    .filter(|it| lost(it))
+                    .count(),
+                0
+            );
+        }
+    });
+}
+
+/// What happens in a random schedule.
+#[derive(Clone, Debug)]
+enum Op {
+    Push { at: usize, app: u8 },
+    Staged { at: usize, app: u8, canary: usize },
+    File { at: usize, app: u8 },
+    Rollback { at: usize },
+    Vote { at: usize, back: usize, ok: bool },
+    Part { sides: u8 },
+    Restart { at: usize, wiped: bool },
+    Freeze { at: usize },
+    Thaw { at: usize },
+}
+
+const NODES: usize = 5;
+
+fn ops() -> impl Strategy<Value = Vec<(u16, Op)>> {
+    let at = 0..NODES;
+    let op = prop_oneof![
+        4 => (at.clone(), 0u8..6).prop_map(|(at, app)| Op::Push { at, app }),
+        1 => (at.clone(), 0u8..6, at.clone())
+            .prop_map(|(at, app, canary)| Op::Staged { at, app, canary }),
+        4 => (at.clone(), 0u8..6).prop_map(|(at, app)| Op::File { at, app }),
+        2 => at.clone().prop_map(|at| Op::Rollback { at }),
+        4 => (at.clone(), 0usize..3, any::<bool>())
+            .prop_map(|(at, back, ok)| Op::Vote { at, back, ok }),
+        2 => any::<u8>().prop_map(|sides| Op::Part { sides }),
+        1 => (at.clone(), prop::bool::weighted(0.2))
+            .prop_map(|(at, wiped)| Op::Restart { at, wiped }),
+        1 => at.clone().prop_map(|at| Op::Freeze { at }),
+        2 => at.prop_map(|at| Op::Thaw { at }),
+    ];
+    prop::collection::vec((0u16..4000, op), 0..25)
+}
+
+fn carry_out(lan: &mut Lan, all: &[usize], op: &Op, frozen: &mut [bool]) {
+    let busy = |at: &usize| frozen[*at];
+    match op {
+        Op::Push { at, .. }
+        | Op::Staged { at, .. }
+        | Op::File { at, .. }
+        | Op::Rollback { at }
+        | Op::Vote { at, .. }
+            if busy(at) => {}
+        Op::Push { at, app: n } => {
+            let (app, plan) = (app(&format!("{n}")), Plan::default());
+            // The same again is refused; that is no fault of the schedule.
+            let _refused = release(lan, all[*at], What::Push { app, plan });
+        }
+        Op::Staged { at, app: n, canary } => {
+            let plan = Plan {
+                canaries: vec![lan.machines[all[*canary]].name.ip()],
+                bake_ms: 1000,
+            };
+            let app = app(&format!("{n}"));
+            let _refused = release(lan, all[*at], What::Push { app, plan });
+        }
+        Op::File { at, app: n } => lan.give(all[*at], Input::AppFile(file(&format!("{n}")))),
+        Op::Rollback { at } => {
+            let _nothing_before = rollback(lan, all[*at]);
+        }
+        Op::Vote { at, back, ok } => {
+            let key = lan.node(all[*at]).releases().nth(*back).map(|it| it.key());
+            let verdict = if *ok { Verdict::Ok } else { Verdict::Failed };
+            if let Some(key) = key {
+                lan.give(all[*at], Input::Vote(key, verdict));
+            }
+        }
+        Op::Part { sides } => {
+            for (n, &machine) in all.iter().enumerate() {
+                lan.machines[machine].part = u32::from(sides >> n & 1);
+            }
+        }
+        Op::Restart { at, wiped } => {
+            lan.kill(all[*at]);
+            if *wiped {
+                lan.machines[all[*at]].disk = Default::default();
+            }
+            lan.run(ms(200));
+            lan.start(all[*at]);
+            frozen[*at] = false;
+        }
+        Op::Freeze { at } => {
+            lan.freeze(all[*at]);
+            frozen[*at] = true;
+        }
+        Op::Thaw { at } => {
+            lan.thaw(all[*at]);
+            frozen[*at] = false;
+        }
+    }
+}
+
+/// Plays a schedule, heals everything, and checks that all agree.
+fn play(seed: u64, ops: &[(u16, Op)]) {
+    let mut lan = Lan::new(seed);
+    let all = settled(&mut lan, NODES);
+    for (n, &machine) in all.iter().enumerate() {
+        lan.machines[machine].clock_off = n as i64 * 100 - 200;
+        lan.give(machine, Input::AppFile(file("0")));
+    }
+    lan.loss = 0.02;
+    let mut frozen = [false; NODES];
+    for (wait, op) in ops {
+        lan.run(ms(u64::from(*wait)));
+        carry_out(&mut lan, &all, op, &mut frozen);
+    }
+    part(&mut lan, &all, 0);
+    all.iter().for_each(|&machine| lan.thaw(machine));
+    lan.wait(secs(30), "whole again", |lan| lan.agree(&all));
+    lan.run(secs(20));
+    let records = |machine| lan.node(machine).releases().cloned().collect::<Vec<_>>();
+    let known = records(all[0]);
+    let published = lan.log.iter().filter_map(|entry| match &entry.effect {
+        Effect::Release(News::InForce(force)) => Some(force.head.clone()),
+        _ => None,
+    });
+    let greatest = published.max_by(|one, other| one.id().cmp(other.id()));
+    let head = greatest.expect("one was released");
+    for &machine in &all {
+        let ids = |it: &[Arc<Release>]| {
+            it.iter()
+                .map(|it| (it.key(), it.id().at))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&records(machine)), ids(&known), "all know the same");
+        let force = lan.node(machine).in_force().expect("something");
+        // Of two records of one release the earlier stays, so the head may be
+        // an earlier record than the greatest that ever was one.
+        assert!(force.head.id() <= head.id());
+        assert_eq!(
+            Some(&force.head),
+            known.first(),
+            "the greatest one is the head"
+        );
+        let release = force.release.expect("its record is known");
+        let undone = known.iter().find(|it| {
+            it.kind() == Kind::Rollback && it.parent().map(|p| p.key) == Some(release.key())
+        });
+        assert_eq!(undone, None, "what was rolled back is not in force");
+        let votes: Vec<_> = lan.node(all[0]).votes(&release.key()).collect();
+        assert_eq!(
+            lan.node(machine).votes(&release.key()).collect::<Vec<_>>(),
+            votes
+        );
+        let failed = |it: &&(_, Verdict)| it.1 == Verdict::Failed;
+        let canaries = &release.plan().canaries;
+        let by_canaries = votes
+            .iter()
+            .filter(failed)
+            .any(|(ip, _)| canaries.contains(ip));
+        let by_most = canaries.is_empty() && 2 * votes.iter().filter(failed).count() > votes.len();
+        let votable = release.kind() != Kind::Rollback && release.parent().is_some();
+        let voted_down = votable && (by_canaries || by_most);
+        assert!(!voted_down, "what was voted down is not in force");
+        // Only while canaries bake do nodes serve different releases.
+        let first = lan.node(all[0]).in_force().expect("something");
+        let bakes = |it: &Release| {
+            let ok: Vec<_> = lan.node(all[0]).votes(&it.key()).collect();
+            let for_it = |ip| ok.contains(&(ip, Verdict::Ok));
+            !it.plan().canaries.iter().all(|&ip| for_it(ip))
+        };
+        let baking = bakes(&release) || first.release.as_deref().is_some_and(bakes);
+        assert!(
+            baking || first.key == release.key(),
+            "one release everywhere"
+        );
+    }
+}
+
+/// How many schedules: `PROPTEST_CASES`, or what takes half a minute.
+fn schedules() -> ProptestConfig {
+    let given = std::env::var("PROPTEST_CASES").is_ok();
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: if given { config.cases } else { 2000 },
+        failure_persistence: None,
+        ..config
+    }
+}
+
+proptest! {
+    #![proptest_config(schedules())]
+
+    #[test]
+    fn any_schedule_ends_with_one_release_in_force_everywhere(seed in 0u64..1 << 32, ops in ops()) {
+        play(seed, &ops);
+    }
+}

@@ -1,0 +1,267 @@
+//! Nodes to join that are known by a DNS name. A name is looked up at the
+//! start, and again and again while nobody of those it stands for is a member;
+//! what is found goes to the core, which asks them to be let in.
+//!
+//! A name that cannot be looked up keeps nothing from working: it is told
+//! once, and once more when it works.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use cluster::{Config, View};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// The most lookups at a time. One that the system does not end keeps its
+/// thread, and the others wait for one that is free.
+pub(super) const LOOKUPS_MAX: usize = 8;
+
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// How long a lookup may take. The system itself gives up after some 10 s.
+    lookup: Duration,
+    /// How long between two lookups of a name, at first.
+    first: Duration,
+    /// The same, at most.
+    most: Duration,
+}
+
+/// What a node waits.
+pub(super) const WAITS: Waits = Waits {
+    lookup: Duration::from_secs(5),
+    first: Duration::from_secs(1),
+    most: Duration::from_secs(30),
+};
+
+/// How far off that each wait is at random.
+const JITTER: f64 = 0.25;
+
+/// The most addresses of a name that are joined.
+const ADDRESSES_MAX: usize = 16;
+
+/// How often it is told that an address of a name is not allowed.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The longest name, and part of one (RFC 1035 section 2.3.4).
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
+/// A node to join, or several, by DNS name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedName {
+    host: String,
+    port: u16,
+}
+
+/// Why a text is no DNS name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SeedNameError {
+    /// The part behind the colon.
+    #[error("what follows the colon is no port")]
+    Port,
+    /// The name itself.
+    #[error("it is neither an IPv4 address nor a DNS name of letters, digits, `-`, `_` and dots")]
+    Name,
+}
+
+impl SeedName {
+    /// Takes `NAME` or `NAME:PORT`.
+    ///
+    /// # Errors
+    /// [`SeedNameError`]. A name whose last part is a number is none: it is a
+    /// mistyped address.
+    pub fn parse(text: &str, port: u16) -> Result<Self, SeedNameError> {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, u16::from_str(port).map_err(|_| SeedNameError::Port)?),
+            None => (text, port),
+        };
+        let label = |label: &str| {
+            let fit = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            (1..=LABEL_MAX).contains(&label.len()) && label.chars().all(fit)
+        };
+        let labels = host.strip_suffix('.').unwrap_or(host);
+        let last = labels.rsplit('.').next().unwrap_or_default();
+        let number = last.chars().all(|c| c.is_ascii_digit());
+        if labels.len() > NAME_MAX || number || !labels.split('.').all(label) {
+            return Err(SeedNameError::Name);
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for SeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// What turns names into addresses.
+pub(super) trait Lookup: Send + Sync {
+    /// All addresses of a name, IPv6 ones too.
+    fn look_up(&self, name: &SeedName) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+}
+
+/// The resolver of this machine: /etc/hosts, then DNS.
+pub(super) struct System;
+
+impl Lookup for System {
+    async fn look_up(&self, name: &SeedName) -> io::Result<Vec<SocketAddr>> {
+        // In a thread of its own, not in membership's.
+        let found = tokio::net::lookup_host((name.host.as_str(), name.port)).await?;
+        Ok(found.collect())
+    }
+}
+
+/// What a name was found to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Which name.
+    pub(super) name: u16,
+    pub(super) addresses: Vec<SocketAddrV4>,
+}
+
+/// The work of looking up one name.
+pub(super) struct Search {
+    pub(super) number: u16,
+    pub(super) name: SeedName,
+    /// The IP of this node, which is no other one to join.
+    pub(super) me: Ipv4Addr,
+    /// What says which addresses are allowed.
+    pub(super) config: Config,
+    pub(super) views: watch::Receiver<Arc<View>>,
+    pub(super) found: mpsc::Sender<Found>,
+    pub(super) waits: Waits,
+}
+
+impl Search {
+    /// Looks the name up for as long as somebody wants to know.
+    pub(super) async fn run(mut self, lookup: impl Lookup) {
+        let mut said = Said::default();
+        let mut addresses = Vec::new();
+        let mut wait = self.waits.first;
+        loop {
+            match self.look_up(&lookup).await {
+                Ok(found) => {
+                    let found = self.allowed(found, &mut said);
+                    if std::mem::take(&mut said.failure) || found != addresses {
+                        let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
+                        tracing::info!(
+                            name = %self.name,
+                            addresses = shown.join(", "),
+                            "looked up a name to join"
+                        );
+                    }
+                    addresses = found.clone();
+                    let found = Found {
+                        name: self.number,
+                        addresses: found,
+                    };
+                    if self.found.send(found).await.is_err() {
+                        return;
+                    }
+                }
+                // What it was before is still asked: better old than nothing.
+                Err(error) => said.failed(&self.name, error),
+            }
+            sleep(jittered(wait)).await;
+            wait = self.waits.most.min(wait * 2);
+            let joined = |view: &Arc<View>| {
+                let members = view.members.iter().map(|member| member.name.ip());
+                let mut others = members.filter(|ip| *ip != self.me);
+                others.any(|ip| addresses.iter().any(|address| *address.ip() == ip))
+            };
+            if joined(&self.views.borrow_and_update()) {
+                wait = self.waits.first;
+                if self.views.wait_for(|view| !joined(view)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn look_up(&self, lookup: &impl Lookup) -> Result<Vec<SocketAddrV4>, String> {
+        let all = match timeout(self.waits.lookup, lookup.look_up(&self.name)).await {
+            Ok(Ok(all)) => all,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(format!("no answer within {:?}", self.waits.lookup)),
+        };
+        let mut found = Vec::new();
+        for address in all {
+            if let SocketAddr::V4(address) = address
+                && !found.contains(&address)
+            {
+                found.push(address);
+            }
+        }
+        match found.is_empty() {
+            true => Err("it has no IPv4 address".to_owned()),
+            false => Ok(found),
+        }
+    }
+
+    /// Leaves out what is not allowed, and says so.
+    fn allowed(&self, mut found: Vec<SocketAddrV4>, said: &mut Said) -> Vec<SocketAddrV4> {
+        let refused = |address: &&SocketAddrV4| !self.config.allows(*address.ip());
+        if let Some(address) = found.iter().find(refused) {
+            said.refused(&self.name, *address.ip(), &self.config);
+        }
+        found.retain(|address| self.config.allows(*address.ip()));
+        // In an order that does not change with every answer.
+        found.sort();
+        found.truncate(ADDRESSES_MAX);
+        found
+    }
+}
+
+/// What was said about a name, so that it is not said again.
+#[derive(Default)]
+struct Said {
+    /// That it cannot be looked up.
+    failure: bool,
+    /// That an address is not allowed.
+    refused: Option<Instant>,
+}
+
+impl Said {
+    fn failed(&mut self, name: &SeedName, error: String) {
+        if !std::mem::replace(&mut self.failure, true) {
+            tracing::warn!(%name, error, "cannot look up a name to join; trying again until it works");
+        }
+    }
+
+    fn refused(&mut self, name: &SeedName, ip: Ipv4Addr, config: &Config) {
+        let now = Instant::now();
+        if self
+            .refused
+            .is_none_or(|at| now.duration_since(at) >= QUIET)
+        {
+            self.refused = Some(now);
+            tracing::warn!(
+                %name,
+                "the name to join is {ip}, which is outside of {}; add --allow {ip}/32 here, \
+                 and --allow {}/32 there",
+                config.subnet,
+                config.name.ip(),
+            );
+        }
+    }
+}
+
+fn jittered(wait: Duration) -> Duration {
+    // Without randomness all wait equally long, which does no harm here.
+    let random = SysRng.try_next_u32().unwrap_or(u32::MAX / 2);
+    let between = f64::from(random) / f64::from(u32::MAX);
+    wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * between)
+}
+
+#[cfg(test)]
+mod tests;
