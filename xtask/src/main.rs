@@ -12,6 +12,7 @@ mod lab;
 mod packages;
 mod readme;
 mod setup;
+mod sim;
 mod test;
 mod up;
 mod workspace;
@@ -42,6 +43,9 @@ enum Command {
     Lab(lab::Args),
     /// Run the fuzz targets of the wire format's decoders for a bounded time.
     Fuzz(fuzz::Args),
+    /// Take the figures of the cluster core from 3 to 1000 nodes on a simulated
+    /// network, and print the table.
+    Sim(sim::Args),
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.
     Readme,
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Readme => readme::run(),
         Command::Deny => ci::deny(),
         Command::Ci => ci::run(),
