@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::NodeName;
 use crate::sim::Lan;
+use crate::{Digest, NodeName};
 
 impl Lan {
     /// Runs until each of the groups lists exactly its own. Gives the seconds
@@ -19,18 +19,44 @@ impl Lan {
             .iter()
             .flat_map(|(group, names)| group.iter().map(move |&machine| (machine, &names[..])))
             .collect();
-        let (start, mut seen) = (self.now, usize::MAX);
         // Whoever was behind at the last look most likely still is.
         let mut behind = 0;
+        self.until(within, |lan| {
+            let lists = |&(machine, names): &(usize, &[NodeName])| lan.lists(machine, names);
+            if !members.get(behind).is_none_or(&lists) {
+                return false;
+            }
+            let next = members.iter().position(|member| !lists(member));
+            behind = next.unwrap_or(behind);
+            next.is_none()
+        })
+    }
+
+    /// Runs until all of these are to serve this app. Gives the seconds it
+    /// took, infinite if it was not reached in time.
+    pub(super) fn agree_on(&mut self, all: &[usize], app: Digest, within: Duration) -> f64 {
+        let mut behind = 0;
+        self.until(within, |lan| {
+            let serves = |machine: usize| {
+                let node = lan.machines[machine].node.as_ref();
+                let force = node.and_then(crate::Node::in_force);
+                force.is_some_and(|force| force.digest == app)
+            };
+            while behind < all.len() && serves(all[behind]) {
+                behind += 1;
+            }
+            behind == all.len()
+        })
+    }
+
+    /// Runs until it is done, which is looked at when a node reports something.
+    fn until(&mut self, within: Duration, mut done: impl FnMut(&Lan) -> bool) -> f64 {
+        let (start, mut seen) = (self.now, usize::MAX);
         loop {
             if seen != self.log.len() {
                 seen = self.log.len();
-                let lists = |&(machine, names): &(usize, &[NodeName])| self.lists(machine, names);
-                if members.get(behind).is_none_or(&lists) {
-                    match members.iter().position(|member| !lists(member)) {
-                        Some(at) => behind = at,
-                        None => return self.now.since(start).as_secs_f64(),
-                    }
+                if done(self) {
+                    return self.now.since(start).as_secs_f64();
                 }
             }
             let next = self.queue.peek().map(|Reverse(queued)| queued.at);

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::Effect;
+use crate::release::{App, Plan, Request, What};
 use crate::sim::{Lan, PORT, ms, secs};
+use crate::{Effect, Input};
 
 use super::{Case, Figure, Notes, Target, Unit};
 
@@ -105,6 +106,18 @@ pub const CASES: &[Case] = &[
         seeds: |nodes| if nodes > 254 { 2 } else { 20 },
         figures: &[seconds("clean leave: all others know", no_target)],
         run: leave,
+    },
+    Case {
+        name: "release",
+        sizes: &super::SIZES,
+        seeds: |nodes| if nodes > 254 { 4 } else { 40 },
+        figures: &[seconds("new release, 5 % loss: all know", |nodes| {
+            (nodes <= 254).then_some(Target {
+                p50: 0.35,
+                p99: 0.5,
+            })
+        })],
+        run: release,
     },
     Case {
         name: "freeze",
@@ -330,6 +343,31 @@ fn leave(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
         rest(lan);
         lan.start(gone);
         lan.settle_into(&[&all], LIMIT);
+        rest(lan);
+    }
+}
+
+fn release(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
+    let all = settled(lan, nodes);
+    lan.loss = 0.05;
+    for turn in 0..REPEATS {
+        let at = victim(lan, &all);
+        let app = App::of(turn.to_string().as_bytes());
+        let what = What::Push {
+            app,
+            plan: Plan::default(),
+        };
+        let request = Request {
+            what,
+            by: "someone".to_owned(),
+            note: "what changed since the one before, in a line".to_owned(),
+            expect: None,
+        };
+        let (now, wall_ms) = (lan.now, lan.wall_ms(at));
+        let release = lan.node(at).draft(now, wall_ms, request);
+        let release = release.unwrap_or_else(|error| panic!("no release: {error}"));
+        lan.give(at, Input::Publish(release));
+        notes.note(0, lan.agree_on(&all, app.digest, LIMIT));
         rest(lan);
     }
 }
