@@ -11,6 +11,7 @@ mod lab;
 mod packages;
 mod readme;
 mod setup;
+mod sim;
 mod test;
 mod up;
 mod workspace;
@@ -39,6 +40,9 @@ enum Command {
     /// for each event, and print the table; `lab faults`: on ten or more, with
     /// a soak of ten minutes.
     Lab(lab::Args),
+    /// Take the figures of the cluster core from 3 to 1000 nodes on a simulated
+    /// network, and print the table.
+    Sim(sim::Args),
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.
     Readme,
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Readme => readme::run(),
         Command::Deny => ci::deny(),
         Command::Ci => ci::run(),

@@ -5,6 +5,8 @@
 mod attack;
 mod audit;
 mod carry;
+mod control;
+pub mod figures;
 pub mod invariants;
 pub mod ledger;
 mod links;
@@ -110,11 +112,16 @@ pub struct Machine {
     pub allow: Vec<Cidr>,
     /// How many datagrams and bytes it sent.
     pub sent: (u64, u64),
+    /// How many datagrams and bytes of others reached it.
+    pub received: (u64, u64),
+    /// How many states and bytes it sent over the control channel.
+    pub synced: (u64, u64),
     /// Whether it hears anything.
     pub deaf: bool,
     /// What it is told at its start, besides the usual.
     pub adjust: fn(&mut Config),
     frozen: Option<Vec<Event>>,
+    desk: control::Desk,
     /// Counts its processes: what was meant for an earlier one is dropped.
     life: u32,
     timer: Option<Time>,
@@ -155,6 +162,7 @@ enum Event {
     Unreachable { ip: Ipv4Addr },
     SyncRequest { from: usize, bytes: Bytes },
     SyncReply { from: usize, bytes: Bytes },
+    Connected { to: usize },
 }
 
 struct Queued {
@@ -257,9 +265,12 @@ impl Lan {
             join: Vec::new(),
             allow: Vec::new(),
             sent: (0, 0),
+            received: (0, 0),
+            synced: (0, 0),
             deaf: false,
             adjust: |_| (),
             frozen: None,
+            desk: control::Desk::default(),
             life: 0,
             timer: None,
         });
@@ -279,6 +290,7 @@ impl Lan {
 
     /// Starts a process.
     pub fn start(&mut self, machine: usize) {
+        self.hang_up(machine);
         let (wall_ms, seed) = (self.wall_ms(machine), self.rng.random());
         let its = &mut self.machines[machine];
         let ip = its.name.ip();
@@ -309,6 +321,7 @@ impl Lan {
     pub fn kill(&mut self, machine: usize) {
         self.machines[machine].node = None;
         self.machines[machine].life += 1;
+        self.hang_up(machine);
         if !self.hints {
             return;
         }

@@ -19,9 +19,10 @@ use crate::{Boot, Refusal, TakenEvidence, Time};
 const CONTEST: Duration = Duration::from_millis(300);
 
 /// How long a node may be silent before it is asked whether it is there: at
-/// least, and how much more by chance, so that not all ask at once.
-const PATIENCE: Duration = Duration::from_millis(1300);
-const PATIENCE_MORE: u64 = 400;
+/// least, which is a little more than a beacon takes, and how much more by
+/// chance, so that not all ask at once.
+const PATIENCE: Duration = Duration::from_millis(1150);
+const PATIENCE_MORE: u64 = 300;
 
 impl Node {
     /// A datagram with a right envelope of a run that was not let in, or one

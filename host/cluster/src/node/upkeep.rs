@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Node;
 use crate::check::Hint;
+use crate::hash::mix;
 use crate::message::Message;
 use crate::release::{Ballot, Release};
 use crate::roster::Serves;
@@ -18,6 +19,14 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// A member whose broadcasts came once and do not any more is not expected to
 /// send any after this.
 const EXPECT_BROADCASTS: Duration = Duration::from_secs(10);
+
+/// How many nodes ask a member that has missed one beacon whether it is there.
+/// If all did, a lost beacon here and there would make most of the traffic of a
+/// large cluster at rest; so few are enough to see at once that it is gone.
+const WATCHERS: u64 = 16;
+
+/// How much longer the others wait: until a second beacon is missing.
+const NO_WATCHER: Duration = Duration::from_secs(1);
 
 /// How many members that were never heard are asked at once whether they are
 /// there.
@@ -37,6 +46,13 @@ const SEEDS_MAX: usize = 1024;
 /// A node that has started so lately exchanges state at the first difference.
 const FRESH: Duration = Duration::from_millis(1500);
 const FRESH_EVERY: Duration = Duration::from_millis(300);
+
+/// Whether this node is one of those, some [`WATCHERS`] of so many members, that
+/// watch another one. Nobody need agree on it, so it is left to chance.
+fn watches(me: Ipv4Addr, other: Ipv4Addr, members: usize) -> bool {
+    let pair = u64::from(me.to_bits()) << 32 | u64::from(other.to_bits());
+    mix(pair) % (members as u64).max(1) < WATCHERS
+}
 
 /// A node to ask to be let in.
 #[derive(Debug)]
@@ -94,6 +110,7 @@ impl Node {
     /// Asks the members whose beacons are missing whether they are there.
     fn doubt_the_silent(&mut self, now: Time) {
         let mut silent = Vec::new();
+        let (me, members) = (self.me.peer.ip(), self.roster.view().members.len());
         for entry in self.roster.entries().filter(|entry| entry.is_up()) {
             let ip = entry.peer.ip();
             let Some(admitted) = self.door.admitted_mut(ip) else {
@@ -105,7 +122,11 @@ impl Node {
             admitted
                 .broadcast
                 .take_if(|at| now.since(*at) >= EXPECT_BROADCASTS);
-            if admitted.broadcast.is_some() && now.since(admitted.heard) >= admitted.patience {
+            let silence = now.since(admitted.heard);
+            if admitted.broadcast.is_some()
+                && silence >= admitted.patience
+                && (silence >= admitted.patience + NO_WATCHER || watches(me, ip, members))
+            {
                 silent.push(ip);
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{Effect, Input, Node};
 use bytes::Bytes;
 
-use super::{BUFFER, Entry, Event, Lan, PORT, Queued, Taped, WALL_MS, ms};
+use super::{BUFFER, Entry, Event, Lan, PORT, Queued, Taped, WALL_MS};
 
 impl Lan {
     pub(super) fn step(&mut self) {
@@ -44,6 +44,8 @@ impl Lan {
                 if its.node.is_none() {
                     self.report_closed(machine, *from.ip());
                 } else if !its.deaf {
+                    its.received.0 += 1;
+                    its.received.1 += bytes.len() as u64;
                     self.hear(machine, from, &bytes);
                 }
             }
@@ -67,7 +69,9 @@ impl Lan {
                         bytes: &bytes,
                     },
                 );
+                self.next_request(machine, from);
             }
+            Event::Connected { to } => self.connected(machine, to),
         }
     }
 
@@ -104,26 +108,12 @@ impl Lan {
                 Effect::Broadcast { bytes } => self.transmit(machine, None, bytes),
                 Effect::Sync { with, bytes, .. } => {
                     if let Some(to) = self.reach(*with.ip()) {
-                        self.control(
-                            machine,
-                            to,
-                            Event::SyncRequest {
-                                from: machine,
-                                bytes,
-                            },
-                        );
+                        self.call(machine, to, bytes);
                     }
                 }
                 Effect::SyncReply { peer, bytes } => {
                     if let Some(to) = self.reach(peer.ip()) {
-                        self.control(
-                            machine,
-                            to,
-                            Event::SyncReply {
-                                from: machine,
-                                bytes,
-                            },
-                        );
+                        self.answer(machine, to, bytes);
                     }
                 }
                 // What the view was is not kept: a thousand nodes would keep
@@ -188,12 +178,6 @@ impl Lan {
                     }
                 }
             }
-        }
-    }
-
-    fn control(&mut self, sender: usize, receiver: usize, event: Event) {
-        if self.control && self.hears(sender, receiver) {
-            self.post(receiver, ms(2), event);
         }
     }
 

@@ -1,6 +1,8 @@
-//! Many nodes.
+//! Many nodes. The figures that are cheap enough are held here to their targets;
+//! `cargo xtask sim` takes all of them, with more seeds and at more sizes.
 
 use cluster::Effect;
+use cluster::sim::figures::{CASES, measure};
 
 use cluster::sim::{ms, secs, with_seeds};
 
@@ -65,4 +67,51 @@ fn fifty_nodes_lose_nobody_at_one_per_cent_of_loss() {
         lan.run(secs(300));
         assert_eq!(lan.changes_since(before), 0);
     });
+}
+
+/// Runs a case with some seeds and holds every value to the target of the 99th
+/// percentile.
+fn holds(case: &str, nodes: usize, seeds: std::ops::RangeInclusive<u64>) {
+    let case = CASES.iter().find(|it| it.name == case).expect("a case");
+    for seed in seeds {
+        let notes = measure(case, nodes, seed);
+        for (at, figure) in case.figures.iter().enumerate() {
+            let worst = notes.percentile(at, 1.0).expect("a value");
+            println!("{}, {nodes} nodes, seed {seed}: {worst}", figure.name);
+            if let Some(target) = (figure.target)(nodes) {
+                assert!(worst <= target.p99, "{}, seed {seed}: {worst}", figure.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_link_among_254_is_seen_by_all_in_time() {
+    holds("cut", 254, 1..=1);
+}
+
+#[test]
+fn two_hundred_and_fifty_four_nodes_find_each_other_in_time() {
+    holds("join-all", 254, 1..=3);
+    holds("join-seed", 254, 1..=3);
+}
+
+#[test]
+fn halves_of_254_nodes_part_and_come_together_in_time() {
+    holds("split", 254, 1..=1);
+}
+
+#[test]
+fn a_second_of_standstill_takes_no_one_of_fifty_down_and_two_are_made_up_for() {
+    holds("freeze", 50, 1..=10);
+}
+
+#[test]
+fn a_cluster_of_254_at_rest_sends_little() {
+    holds("idle", 254, 1..=1);
+}
+
+#[test]
+fn ten_minutes_at_one_per_cent_of_loss_take_no_one_of_254_down() {
+    holds("false-downs", 254, 1..=1);
 }
