@@ -2,7 +2,7 @@
 //! runs each for a bounded time. libFuzzer looks for inputs that make a decoder
 //! panic, hang or grow; the committed corpus is what it starts from.
 
-use crate::command::{cargo, run as run_command, say};
+use crate::command::{cargo, output, program, run as run_command, say};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(target) => vec![target.clone()],
         None => targets()?,
     };
-    let triple = host_triple()?;
+    let triple = triple()?;
     let out = workspace::target().join("fuzz");
     let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     build
@@ -65,12 +65,12 @@ fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    let mut program = Command::new(programs.join(target));
-    program.current_dir(workspace::root()).args(LIMITS);
+    let mut fuzzer = Command::new(programs.join(target));
+    fuzzer.current_dir(workspace::root()).args(LIMITS);
     if let Some(input) = &args.input {
-        return run_command(program.arg(input));
+        return run_command(fuzzer.arg(input));
     }
-    program
+    fuzzer
         .args([LONGEST, "-print_final_stats=1"])
         .arg(format!("-max_total_time={}", args.seconds))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
@@ -80,9 +80,8 @@ fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
     // It talks a lot, of interest only if something was found.
     let log = workspace::target().join(format!("fuzz/{target}.log"));
     let cannot = || format!("cannot write {}", log.display());
-    program.stderr(std::fs::File::create(&log).with_context(cannot)?);
-    let before = files(&artifacts)?;
-    let outcome = run_command(&mut program);
+    fuzzer.stderr(std::fs::File::create(&log).with_context(cannot)?);
+    let outcome = run_command(&mut fuzzer);
     let said = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let said = String::from_utf8_lossy(&said);
     let Err(error) = outcome else {
@@ -102,7 +101,11 @@ fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
     for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
         eprintln!("{line}");
     }
-    for input in files(&artifacts)?.iter().filter(|it| !before.contains(it)) {
+    let inputs = said.lines().filter_map(|line| {
+        let (_, input) = line.split_once("Test unit written to ")?;
+        Some(input)
+    });
+    for input in inputs {
         say(&format!("the input is {input}; to repeat it:"));
         say(&format!("    cargo xtask fuzz {target} --input {input}"));
     }
@@ -114,28 +117,22 @@ const LAST_LINES: usize = 60;
 
 /// The names of the targets.
 fn targets() -> Result<Vec<String>> {
-    let names = files(&workspace::root().join("fuzz/fuzz_targets"))?;
-    let stem = |path: &String| Some(Path::new(path).file_stem()?.to_str()?.to_owned());
-    Ok(names.iter().filter_map(stem).collect())
-}
-
-/// The paths of the files in a folder, in order.
-fn files(folder: &Path) -> Result<Vec<String>> {
-    let listed = folder
-        .read_dir()
-        .with_context(|| format!("cannot list {}", folder.display()))?;
-    let mut paths = Vec::new();
-    for entry in listed {
-        paths.push(entry?.path().display().to_string());
+    let folder = workspace::root().join("fuzz/fuzz_targets");
+    let cannot = || format!("cannot list {}", folder.display());
+    let mut names = Vec::new();
+    for entry in folder.read_dir().with_context(cannot)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        names.extend(stem.map(str::to_owned));
     }
-    paths.sort();
-    Ok(paths)
+    names.sort();
+    Ok(names)
 }
 
 /// What this Rust compiles for. Named, so that build scripts and macros are
 /// compiled without what the fuzzers need.
-fn host_triple() -> Result<String> {
-    let said = crate::command::output(crate::command::program("rustc", &["-vV"]))?;
+fn triple() -> Result<String> {
+    let said = output(program("rustc", &["-vV"]))?;
     let line = said.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(line.context("rustc does not say its host")?.to_owned())
 }
