@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use clap::Parser;
 use cluster::sim::figures::{CASES, Case, Figure, HOUR, Notes, Target, Unit, measure};
@@ -186,10 +185,8 @@ fn show(unit: Unit, value: Option<f64>) -> String {
     match (value, unit) {
         (None, _) => "-".to_owned(),
         (Some(value), _) if value.is_infinite() => "never".to_owned(),
-        (Some(value), Unit::Seconds) if value < 1.0 => format!(
-            "{:.0?}",
-            Duration::from_millis((value * 1000.0).round() as u64)
-        ),
+        (Some(value), Unit::Seconds) if value < 0.01 => format!("{:.1} ms", value * 1000.0),
+        (Some(value), Unit::Seconds) if value < 1.0 => format!("{:.0} ms", value * 1000.0),
         (Some(value), Unit::Seconds) => format!("{value:.2} s"),
         (Some(value), Unit::KilobytesPerSecond) => format!("{value:.2} KB/s"),
         (Some(value), Unit::Count) => format!("{value:.0}"),

@@ -2,6 +2,7 @@
 //! events, one seed. Nothing in it depends on anything but the seed, so a run
 //! that fails can be repeated.
 
+mod agreement;
 mod attack;
 mod audit;
 mod carry;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+pub use self::agreement::Disagreement;
 pub use self::audit::{Audit, Harmless};
 pub use self::runner::{Failure, Report};
 

@@ -1,10 +1,11 @@
 //! Members coming and going: what the failure detector says, what others say,
 //! and what this node makes sure of by itself.
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
 use super::Node;
-use super::vet::{HEARD, Vet};
+use super::vet::{HEARD, Vet, may_be_there};
 use crate::check::{CheckStep, Hint};
 use crate::message::{Message, Verdict};
 use crate::peer::Peer;
@@ -55,13 +56,22 @@ impl Node {
         }
     }
 
-    /// Lets SWIM do what is due.
+    /// Lets SWIM do what is due. A suspicion that has run out against somebody
+    /// who may be there is made sure of first: its beacons may come although
+    /// it hears nothing, and where it sends no broadcasts, silence means little.
     pub(super) fn run_swim(&mut self, now: Time) {
         let door = &self.door;
+        let doubts = RefCell::new(Vec::new());
         self.swim.timer(now, &|peer: &Peer| {
-            door.heard(now, peer.ip(), peer.boot, HEARD)
+            let (ip, boot) = (peer.ip(), peer.boot);
+            let may_be_there = may_be_there(door, now, ip, boot, HEARD);
+            if may_be_there {
+                doubts.borrow_mut().push((ip, boot));
+            }
+            may_be_there
         });
         self.heed_swim(now, true);
+        self.doubt_all(now, doubts.into_inner());
     }
 
     /// Carries out what SWIM wants, and takes in what it has found out.

@@ -9,7 +9,8 @@ use crate::roster::Roster;
 use crate::swim::Record;
 use crate::{Boot, Config, DownReason, Time};
 
-/// While the accused is heard so often, a suspicion that has run out waits.
+/// While a suspect is heard so often, a suspicion that has run out waits until
+/// it was asked once more.
 pub(super) const HEARD: Duration = Duration::from_secs(1);
 
 /// Whoever was heard within this is not taken for down on another's word, so
@@ -19,10 +20,16 @@ pub(super) const HEARD: Duration = Duration::from_secs(1);
 pub(super) const HEARSAY: Duration = Duration::from_millis(1500);
 
 /// Whether this very run may be there for all that this node can tell: it was
-/// heard just now, or sends no broadcasts that could be missed.
-pub(super) fn may_be_there(door: &Door, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
+/// heard within so long, or sends no broadcasts that could be missed.
+pub(super) fn may_be_there(
+    door: &Door,
+    now: Time,
+    ip: Ipv4Addr,
+    boot: Boot,
+    within: Duration,
+) -> bool {
     let admitted = door.admitted(ip).filter(|admitted| admitted.boot == boot);
-    admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < HEARSAY)
+    admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < within)
 }
 
 /// Vets the records of one datagram.
@@ -81,7 +88,7 @@ impl<'a> Vet<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = record.peer.boot;
-                let there = may_be_there(self.door, self.now, ip, boot);
+                let there = may_be_there(self.door, self.now, ip, boot, HEARSAY);
                 if there && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));
                 }

@@ -8,6 +8,7 @@
 //! | nobody is declared down without a fault that explains it | at every entry of the log, [`unexplained`] |
 //! | nobody gives up its name who has it alone | at every entry of the log, [`unexplained`] |
 //! | nothing changes any more once views have converged | at the end, [`unexplained`] |
+//! | nodes know the same of releases, and serve what follows from it | at the end, `agreement` |
 //! | no (boot, sequence) is accepted twice | at every datagram, `audit` |
 //! | what must be refused changes nothing | at every datagram, `audit` |
 //! | a node sends no more than its bound | at the end, [`noisy`] |
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::{Boot, Digest, DownReason, Effect, NodeName, Sizes, Time};
 
+use super::agreement::Disagreement;
 use super::ledger::Ledger;
 use super::{Entry, Harmless, Lan};
 
@@ -51,6 +53,13 @@ pub enum Violation {
         lists: BTreeSet<Listed>,
         /// What it should list.
         truth: BTreeSet<Listed>,
+    },
+    /// Nodes do not agree on releases, or serve what they should not.
+    Disagreed {
+        /// A node that shows it.
+        machine: usize,
+        /// How.
+        how: Disagreement,
     },
     /// A node was declared down that nothing was wrong with.
     FalseDown {
@@ -290,6 +299,12 @@ impl fmt::Display for Violation {
                 bytes,
                 within,
             } => write!(f, "machine {machine} sent {bytes} bytes in {within:?}"),
+            Violation::Disagreed { machine, how } => {
+                write!(
+                    f,
+                    "machine {machine} and the first one disagree on releases: {how:?}"
+                )
+            }
             Violation::Grown { at, machine, sizes } => {
                 write!(f, "{at}: machine {machine} keeps too much: {sizes:?}")
             }

@@ -66,7 +66,15 @@ impl Runner {
                 self.later(time, Undo::Start(node(it)));
             }
             // Nothing reaches a process that does not run.
-            Op::Leave(it) | Op::Hint(it, _) | Op::Serve(it, _) if self.lan.is_frozen(node(it)) => {}
+            Op::Leave(it)
+            | Op::Hint(it, _)
+            | Op::Serve(it, _)
+            | Op::Push(it, _)
+            | Op::Stage(it, ..)
+            | Op::File(it, _)
+            | Op::Rollback(it)
+            | Op::Vote(it, ..)
+                if self.lan.is_frozen(node(it)) => {}
             Op::Leave(it) => {
                 self.lan.leave(node(it));
                 self.ledger.open(Touch::Of(node(it)), now);
@@ -145,6 +153,11 @@ impl Runner {
             Op::Serve(it, app) => {
                 self.lan.give(node(it), Input::Serving(Digest::of(&[app])));
             }
+            Op::Push(it, app) => self.lan.push(node(it), app, None),
+            Op::Stage(it, app, canary) => self.lan.push(node(it), app, Some(node(canary))),
+            Op::File(it, app) => self.lan.app_file(node(it), app),
+            Op::Rollback(it) => self.lan.roll_back(node(it)),
+            Op::Vote(it, back, ok) => self.lan.vote(node(it), back, ok),
             Op::Twin(it, time, reached) => self.twin(node(it), time, reached),
             Op::Alien(time) => {
                 let machine = self.extra();

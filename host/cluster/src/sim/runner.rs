@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::{Cidr, Effect, Time};
 
+use super::agreement;
 use super::audit::{Audit, Harmless};
 use super::invariants::{self, Facts, Violation};
 use super::ledger::{GRACE, Ledger, Touch};
@@ -189,6 +190,9 @@ impl Runner {
             .zip(before)
             .map(|(after, before)| after - before);
         let rest = rest.max().unwrap_or(0) / REST.as_secs();
+        if let Some((machine, how)) = agreement::disagreed(&self.lan, nodes) {
+            self.violations.push(Violation::Disagreed { machine, how });
+        }
         let (at_once, per_second) = (invariants::BYTES_AT_ONCE, invariants::BYTES_PER_SECOND);
         for machine in 0..nodes {
             let noisy = invariants::noisy(&self.lan, machine, at_once, per_second);

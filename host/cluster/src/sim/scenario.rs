@@ -101,6 +101,16 @@ ops! {
     "hint" Hint(node: u8, about: u8)
     /// The node serves another app.
     "serve" Serve(node: u8, app: u8)
+    /// The node pushes an app.
+    "push" Push(node: u8, app: u8)
+    /// The node pushes an app, at first to one canary only.
+    "stage" Stage(node: u8, app: u8, canary: u8)
+    /// The app file of the node has changed to this app.
+    "file" File(node: u8, app: u8)
+    /// The node goes back to the app before.
+    "rollback" Rollback(node: u8)
+    /// The node votes for or against one of the newest releases.
+    "vote" Vote(node: u8, back: u8, ok: bool)
     /// A second machine has the name of the node for so long, and gets what is
     /// sent to their IP if `true`.
     "twin" Twin(node: u8, time: u32, reached: bool)
@@ -122,7 +132,7 @@ ops! {
 
 impl Op {
     /// How many kinds [`Op::of`] tells apart.
-    pub const KINDS: u8 = 40;
+    pub const KINDS: u8 = 48;
 
     /// An operation made of four numbers: smaller ones make a simpler or a
     /// shorter one. So a generator of numbers is a generator of operations.
@@ -158,6 +168,11 @@ impl Op {
             37 => Op::Misdirect(one, count),
             38 if other < 128 => Op::Forge(one, count),
             38 => Op::Spoof(one, count),
+            39 | 40 => Op::Push(one, other),
+            41 => Op::Stage(one, other, other / 6),
+            42 | 43 => Op::File(one, other),
+            44 => Op::Rollback(one),
+            45 | 46 => Op::Vote(one, other / 2, other.is_multiple_of(2)),
             _ => Op::Flood(one, count),
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::time::Duration;
 
+use crate::release::DeployKey;
+
 use super::attack::other_keys;
 use super::audit::Audit;
 use super::invariants::{self, Violation};
@@ -32,6 +34,7 @@ fn kinds(result: Result<Report, Box<Failure>>) -> BTreeSet<&'static str> {
     let violations = result.err().map(|failure| failure.violations);
     let kind = |violation: &Violation| match violation {
         Violation::Diverged { .. } => "diverged",
+        Violation::Disagreed { .. } => "disagreed",
         Violation::FalseDown { .. } => "false down",
         Violation::NameLost { .. } => "name lost",
         Violation::Restless { .. } => "restless",
@@ -72,6 +75,20 @@ fn a_node_that_is_not_listed_at_the_end_is_found() {
         cut_off(runner);
     });
     assert_eq!(kinds(cut), BTreeSet::from(["diverged"]));
+}
+
+#[test]
+fn a_node_that_does_not_learn_of_a_release_is_found() {
+    let one_refuses = run_with(|runner| {
+        runner.lan.machines[2].adjust =
+            |config| config.deploy_key = Some(DeployKey::from_bytes([1; 32]));
+        runner.perform(Op::Restart(2, 100));
+        runner.pass(secs(3));
+        runner.perform(Op::Push(0, 1));
+    });
+    assert_eq!(kinds(one_refuses), BTreeSet::from(["disagreed"]));
+    let all_take_it = run_with(|runner| runner.perform(Op::Push(0, 1)));
+    assert_eq!(kinds(all_take_it), BTreeSet::new());
 }
 
 #[test]

@@ -329,6 +329,22 @@ fn a_deaf_node_does_not_take_down_the_others() {
 }
 
 #[test]
+fn a_deaf_node_is_noticed_although_its_beacons_come() {
+    let took = worst(50, |lan| {
+        let all = settled(lan, 10);
+        lan.machines[all[9]].deaf = true;
+        lan.wait(secs(20), "noticed", |lan| {
+            let gone = |&&machine: &&usize| {
+                !lan.listed(machine)
+                    .contains(&"example@10.10.10.11".to_owned())
+            };
+            all[..9].iter().all(|machine| gone(&machine))
+        })
+    });
+    assert!(took <= secs(12), "{took:?}");
+}
+
+#[test]
 fn one_per_cent_of_loss_takes_nobody_down() {
     with_seeds(4, |lan| {
         lan.loss = 0.01;

@@ -114,12 +114,47 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     })
 }
 
+/// Much about releases, and what parts, stops and restarts nodes meanwhile.
+fn releases() -> impl Strategy<Value = Scenario> {
+    let (node, app) = (0u8..5, 0u8..6);
+    let op = prop_oneof![
+        6 => (0u32..4000).prop_map(Op::Wait),
+        3 => (node.clone(), app.clone()).prop_map(|(node, app)| Op::Push(node, app)),
+        1 => (node.clone(), app.clone(), node.clone())
+            .prop_map(|(node, app, canary)| Op::Stage(node, app, canary)),
+        3 => (node.clone(), app).prop_map(|(node, app)| Op::File(node, app)),
+        2 => node.clone().prop_map(Op::Rollback),
+        3 => (node.clone(), 0u8..3, any::<bool>())
+            .prop_map(|(node, back, ok)| Op::Vote(node, back, ok)),
+        2 => (any::<u16>(), 0u32..20_000).prop_map(|(bits, time)| Op::Part(bits, time)),
+        1 => (node.clone(), 0u32..2000).prop_map(|(node, time)| Op::Restart(node, time)),
+        1 => node.clone().prop_map(Op::Wipe),
+        1 => (node.clone(), -2000i64..2000).prop_map(|(node, off)| Op::Clock(node, off)),
+        1 => (node, 0u32..10_000).prop_map(|(node, time)| Op::Freeze(node, time)),
+        1 => (0u16..100, 0u32..20_000).prop_map(|(share, time)| Op::Lose(share, time)),
+    ];
+    let ops = prop::collection::vec(op, 0..30);
+    (any::<u64>(), 0u8..3, ops).prop_map(|(seed, far, ops)| Scenario {
+        seed,
+        nodes: 5,
+        far,
+        ops,
+    })
+}
+
 proptest! {
     // What fails is kept as a line above, not in a file of its own.
     #![proptest_config(Config { failure_persistence: None, cases: 512, ..Config::default() })]
 
     #[test]
     fn scenario_of_any_operations_keeps_all_invariants(scenario in scenario()) {
+        if let Err(failure) = scenario.run() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    }
+
+    #[test]
+    fn scenario_of_releases_ends_with_one_in_force_everywhere(scenario in releases()) {
         if let Err(failure) = scenario.run() {
             return Err(TestCaseError::fail(failure.to_string()));
         }
