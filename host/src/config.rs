@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Cidr, CidrError, Cookie, CookieError, NameError, NodeName};
 
-use crate::cli::Cli;
+use crate::app::WatchMode;
+use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 
 /// The port of HTTP where nothing else is said.
@@ -88,6 +89,8 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// What `--app` said.
     pub app: PathBuf,
+    /// How it is watched, if it is.
+    pub watch: Option<WatchMode>,
     /// The secret; none to keep one in the data folder.
     pub cookie: Option<Cookie>,
     /// Where HTTP listens, if it was said.
@@ -156,6 +159,11 @@ impl Config {
         Ok(Config {
             name,
             app: cli.app,
+            watch: match cli.watch {
+                Watch::Notify => Some(WatchMode::Notify),
+                Watch::Poll => Some(WatchMode::Poll),
+                Watch::Off => None,
+            },
             cookie: cookie(cli.cookie, cli.cookie_file, environment.cookie)?,
             http: cli.http,
             http_port,

@@ -12,11 +12,11 @@ mod stop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use start::StartError;
 
-use crate::app::{self, Generation, Runtime, RuntimeConfig, Slot};
+use crate::app::{self, AppFile, Generation, Loader, Runtime, RuntimeConfig, Slot};
 use crate::cli::Cli;
 use crate::cluster_view::{Views, short};
 use crate::config::{Config, ConfigError, Environment};
@@ -110,8 +110,10 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let keys = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
+    let slot = Slot::new(config.drain);
     let exchanges = Exchanges::new(
         views,
+        slot.clone(),
         stopping.clone(),
         ExchangesConfig {
             config: config.app_config,
@@ -121,14 +123,13 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
             },
         },
     );
-    let slot = Arc::new(Slot::new());
     let digest = generation.digest;
-    slot.put(Arc::new(generation));
+    slot.room().await.put(Arc::new(generation));
     let limits = HttpLimits {
         connections: start::connections(),
         ..HttpLimits::default()
     };
-    let server = Server::new(slot, exchanges.clone(), limits, stopping);
+    let server = Server::new(slot.clone(), exchanges.clone(), limits, stopping);
     let listener = start::listen(port, http)?;
     let bound = listener.local_addr().unwrap_or(http);
     let link = start::link_address(bound, &name);
@@ -152,10 +153,21 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         "{name} is ready at http://{link}",
     );
 
-    let fatal = tokio::select! {
-        () = signals.next() => None,
-        fatal = membership.fatal() => Some(fatal),
+    let (swapped, mut swaps) = mpsc::channel(1);
+    let following = config.watch.map(|mode| {
+        let file = AppFile::watch(&path, digest, mode);
+        tokio::spawn(app::follow(file, Loader::new(runtime, slot), swapped))
+    });
+    let fatal = loop {
+        tokio::select! {
+            () = signals.next() => break None,
+            fatal = membership.fatal() => break Some(fatal),
+            Some(digest) = swaps.recv() => membership.serve_release(digest),
+        }
     };
+    if let Some(following) = following {
+        following.abort();
+    }
     if let Some(fatal) = fatal {
         // What this node has done wrong it should not do for a drain longer.
         return Err(fatal.into());
