@@ -75,6 +75,14 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", required = true)]
     pub app: Option<PathBuf>,
 
+    /// How changes of the app's file are noticed
+    ///
+    /// The node takes up a changed file while it runs: requests go to the new
+    /// code, and open streams go over to it. A file that is no app is refused,
+    /// and the app before goes on serving.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Watch::Notify)]
+    pub watch: Watch,
+
     /// The shared secret of the cluster
     ///
     /// Only nodes with the same cookie see each other. Other users of this
@@ -176,7 +184,8 @@ pub struct Cli {
     )]
     pub max_body: ByteSize,
 
-    /// Time that open exchanges have to finish when the node stops
+    /// Time that open exchanges have to finish when the node stops, or the code
+    /// changes and does not take them over
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration,
           help_heading = "Limits")]
     pub drain: Duration,
@@ -199,6 +208,17 @@ pub enum Command {
         #[command(subcommand)]
         command: CookieCommand,
     },
+}
+
+/// How changes of the app's file are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Watch {
+    /// The system tells; the file is looked at once a second besides
+    Notify,
+    /// The file is looked at ten times a second
+    Poll,
+    /// Not at all: the file is read at the start
+    Off,
 }
 
 /// How log lines are written.

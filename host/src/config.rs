@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Cidr, CidrError, NameError, NodeName};
 
-use crate::cli::Cli;
+use crate::app::WatchMode;
+use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 use crate::cookies::{CookieFileError, Origin};
 use crate::membership::{SeedName, SeedNameError};
@@ -97,6 +98,8 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// What `--app` said.
     pub app: PathBuf,
+    /// How it is watched, if it is.
+    pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
     pub cookie: Option<Origin>,
     /// Where a second one is, that is accepted besides.
@@ -181,6 +184,11 @@ impl Config {
         Ok(Config {
             name,
             app: cli.app.ok_or(ConfigError::NoApp)?,
+            watch: match cli.watch {
+                Watch::Notify => Some(WatchMode::Notify),
+                Watch::Poll => Some(WatchMode::Poll),
+                Watch::Off => None,
+            },
             cookie,
             also_cookie,
             http: cli.http,

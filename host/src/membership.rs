@@ -175,6 +175,7 @@ enum Order {
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     release: watch::Sender<Option<Digest>>,
+    app_file: watch::Sender<Option<AppFile>>,
     in_force: watch::Receiver<Option<Force>>,
     keyring: Keyring,
     order: watch::Sender<Order>,
@@ -189,6 +190,7 @@ pub struct Membership {
 struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
+    app_file: watch::Receiver<Option<AppFile>>,
     in_force: watch::Sender<Option<Force>>,
     keys: watch::Receiver<Option<Keys>>,
     unconfirmed: watch::Sender<Unconfirmed>,
@@ -208,6 +210,7 @@ impl Membership {
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
         let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
+        let (app_file, app_file_out) = watch::channel(settings.app_file);
         let (in_force_in, in_force) = watch::channel(None);
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
@@ -215,6 +218,7 @@ impl Membership {
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
+            app_file: app_file_out,
             in_force: in_force_in,
             keys: keys_out,
             unconfirmed: unconfirmed_in,
@@ -235,6 +239,7 @@ impl Membership {
             Ok(Ok(())) => Ok(Self {
                 views,
                 release,
+                app_file,
                 in_force,
                 keyring: Keyring { keys, unconfirmed },
                 order,
@@ -267,6 +272,12 @@ impl Membership {
     /// What changes the keys of this node.
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
+    }
+
+    /// The app file has changed: unless that was released already, it is a
+    /// release.
+    pub fn app_file(&self, file: AppFile) {
+        self.app_file.send_replace(Some(file));
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.

@@ -12,5 +12,5 @@ pub use interfaces::{
     AddressError, InterfaceAddress, LocalAddress, PrivateAddress, find, interface_addresses,
     only_private_ipv4, wait_for,
 };
-pub use priority::raise_thread_priority;
+pub use priority::{lower_thread_priority, raise_thread_priority};
 pub use sockets::{BindError, broadcast_receiver, connect_from, gossip_socket, tcp_listener};

@@ -12,11 +12,12 @@ mod stop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use cluster::release;
 pub use start::StartError;
 
-use crate::app::{self, Generation, Runtime, RuntimeConfig, Slot};
+use crate::app::{self, Generation, Loader, Runtime, RuntimeConfig, Slot, WatchedFile};
 use crate::cli::Cli;
 use crate::cluster_view::{Views, short};
 use crate::config::{Config, ConfigError, Environment};
@@ -115,8 +116,10 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
+    let slot = Slot::new(config.drain);
     let exchanges = Exchanges::new(
         views,
+        slot.clone(),
         stopping.clone(),
         ExchangesConfig {
             config: config.app_config,
@@ -126,14 +129,13 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
             },
         },
     );
-    let slot = Arc::new(Slot::new());
     let digest = generation.digest;
-    slot.put(Arc::new(generation));
+    slot.room().await.put(Arc::new(generation));
     let limits = HttpLimits {
         connections: start::connections(),
         ..HttpLimits::default()
     };
-    let server = Server::new(slot, exchanges.clone(), limits, stopping);
+    let server = Server::new(slot.clone(), exchanges.clone(), limits, stopping);
     let listener = start::listen(port, http)?;
     let bound = listener.local_addr().unwrap_or(http);
     let link = start::link_address(bound, &name);
@@ -160,10 +162,24 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         "{name} is ready at http://{link}",
     );
 
-    let fatal = tokio::select! {
-        () = signals.next() => None,
-        fatal = membership.fatal() => Some(fatal),
+    let (swapped, mut swaps) = mpsc::channel(1);
+    let following = config.watch.map(|mode| {
+        let file = WatchedFile::watch(&path, digest, mode);
+        tokio::spawn(app::follow(file, Loader::new(runtime, slot), swapped))
+    });
+    let fatal = loop {
+        tokio::select! {
+            () = signals.next() => break None,
+            fatal = membership.fatal() => break Some(fatal),
+            Some(app) = swaps.recv() => {
+                membership.serve_release(app.digest);
+                membership.app_file(release::AppFile { app, ..app_file });
+            }
+        }
     };
+    if let Some(following) = following {
+        following.abort();
+    }
     if let Some(fatal) = fatal {
         // What this node has done wrong it should not do for a drain longer.
         return Err(fatal.into());

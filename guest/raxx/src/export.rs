@@ -165,6 +165,17 @@ macro_rules! export_upgrade {
     };
 }
 
+/// Export the versions of the state of a [`Server`] beside it: its state is a
+/// [`Postcard`](crate::Postcard) of a [`Versioned`](crate::Versioned) type. Its
+/// argument is the same expression as that of [`export!`](crate::export).
+#[cfg(feature = "serde")]
+#[macro_export]
+macro_rules! export_versioned {
+    ($app:expr) => {
+        $crate::export_upgrade!($crate::Versions::of(&$app));
+    };
+}
+
 /// Behind [`export_simple!`](crate::export_simple).
 #[doc(hidden)]
 pub fn handle_request(

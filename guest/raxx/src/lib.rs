@@ -33,7 +33,8 @@
 //!   app and compare values. [`testing`] stands in for the rest.
 //! - [`cluster`] says which nodes there are.
 //!
-//! A guide is in this crate's `README.md`.
+//! A guide is in this crate's `README.md`; another, on changing code under live
+//! connections, in its `CODE_CHANGE.md`.
 
 mod headers;
 mod request;
@@ -41,6 +42,8 @@ mod response;
 mod server;
 mod state;
 mod step;
+#[cfg(feature = "serde")]
+mod versions;
 
 pub mod cluster;
 pub mod html;
@@ -66,8 +69,15 @@ pub use server::{Server, SimpleServer, Upgrade};
 pub use state::Postcard;
 pub use state::{State, StateError};
 pub use step::{Continue, Frame, Part, Step, continue_with};
+#[cfg(feature = "serde")]
+pub use versions::{NoPrevious, Versioned, Versions};
 
 /// Runs the examples of the guide as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Guide;
+
+/// As above.
+#[cfg(doctest)]
+#[doc = include_str!("../CODE_CHANGE.md")]
+struct CodeChangeGuide;

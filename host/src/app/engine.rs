@@ -63,6 +63,9 @@ pub enum RuntimeError {
     /// The thread that ticks could not be started.
     #[error("cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
     Thread(std::io::Error),
+    /// The threads that compile could not be started.
+    #[error("cannot start the threads that compile: {0}; raise the limit of processes (ulimit -u)")]
+    Compilers(rayon::ThreadPoolBuildError),
 }
 
 /// The engine, the linker and what callbacks share.
@@ -75,6 +78,11 @@ pub struct Runtime {
     /// A `wasi:http` component holds its instance for as long as its request
     /// lasts: such requests get half of the instances at most.
     pub(crate) plain_instances: Arc<Semaphore>,
+    /// So many streams are carried over to newer code at a time: as many as
+    /// leave one worker to requests.
+    pub(crate) carriers: Semaphore,
+    /// The threads that compile, behind all others of this machine.
+    pub(super) compilers: rayon::ThreadPool,
     /// What guests write goes into the log through this.
     pub(crate) guest_lines: Throttle,
     pub(crate) node: Arc<NodeInfo>,
@@ -97,6 +105,8 @@ impl Runtime {
             lane: SlowLane::beside(config.workers),
             instances: Arc::new(Semaphore::new(instances as usize)),
             plain_instances: Arc::new(Semaphore::new(instances as usize / 2)),
+            carriers: Semaphore::new(config.workers.saturating_sub(1).max(1)),
+            compilers: build_compilers(config.workers)?,
             guest_lines: Throttle::per_second(GUEST_LINES),
             node,
             _ticker: ticker,
@@ -118,6 +128,20 @@ impl Runtime {
         store.epoch_deadline_callback(contract::on_tick);
         store
     }
+}
+
+/// Threads for the compiler: no more than there are processors, and requests
+/// go before them.
+fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(workers.max(1))
+        .thread_name(|number| format!("compiler-{number}"))
+        .start_handler(|_| crate::net::lower_thread_priority())
+        // A compiler that panics fails one app, and not the node: who waits
+        // for it sees its sender dropped.
+        .panic_handler(|_| ())
+        .build()
+        .map_err(RuntimeError::Compilers)
 }
 
 /// The engine, and how many instances it has room for.

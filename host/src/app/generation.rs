@@ -8,7 +8,7 @@ use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use super::Runtime;
+use super::{Alive, Runtime};
 use crate::contract::{CallContext, ReleaseTag};
 
 /// What kind of app a component is, ready to be instantiated.
@@ -39,6 +39,14 @@ pub struct StreamingApp {
     pub(crate) handle_data: ComponentExportIndex,
     pub(crate) handle_tail: ComponentExportIndex,
     pub(crate) handle_info: ComponentExportIndex,
+    /// None if it does not export `ace:raxx/upgrade`.
+    pub(crate) upgrade: Option<Upgrade>,
+}
+
+/// The functions of `ace:raxx/upgrade`.
+pub(crate) struct Upgrade {
+    pub(crate) code_change: ComponentExportIndex,
+    pub(crate) code_change_down: ComponentExportIndex,
 }
 
 impl SimpleApp {
@@ -60,17 +68,33 @@ impl SimpleApp {
 }
 
 impl StreamingApp {
-    /// Finds the functions of the interface; none if one is not exported.
-    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<StreamingApp> {
+    /// Finds the functions of the interface, and of `upgrade` if it is
+    /// exported; none if one is not there.
+    pub(super) fn find(
+        pre: InstancePre<CallContext>,
+        interface: &str,
+        upgrade: Option<&str>,
+    ) -> Option<StreamingApp> {
         let find = |name| function(pre.component(), interface, name);
         let (handle_head, handle_data) = (find("handle-head")?, find("handle-data")?);
         let (handle_tail, handle_info) = (find("handle-tail")?, find("handle-info")?);
+        let upgrade = match upgrade {
+            None => None,
+            Some(interface) => {
+                let find = |name| function(pre.component(), interface, name);
+                Some(Upgrade {
+                    code_change: find("code-change")?,
+                    code_change_down: find("code-change-down")?,
+                })
+            }
+        };
         Some(StreamingApp {
             pre,
             handle_head,
             handle_data,
             handle_tail,
             handle_info,
+            upgrade,
         })
     }
 
@@ -114,6 +138,8 @@ pub struct Generation {
     pub size: usize,
     /// How long it took to compile, or to load from the cache of compiled code.
     pub compiled_in: Duration,
+    /// Who is on it. Last, so that it is dropped after the code.
+    pub life: Alive,
 }
 
 impl std::fmt::Debug for Generation {

@@ -1,21 +1,31 @@
 //! From the bytes of a component to the generation that serves.
 //!
 //! ```text
-//! intake -> validate -> Generation -> Slot
+//! watch -> intake -> Loader: validate -> Generation -> Slot
 //! ```
 //!
 //! Only [`validate`] builds a [`Generation`], and the [`Slot`] takes nothing
-//! else: so whatever serves has been checked.
+//! else: so whatever serves has been checked. Who loads one has [`Slot::room`]
+//! for it first: so there are at most two.
 
 mod engine;
+mod follow;
 mod generation;
 mod intake;
+mod life;
+mod loader;
 mod slot;
 mod validate;
+mod watch;
+mod whole;
 
 pub use engine::{Runtime, RuntimeConfig, RuntimeError};
+pub use follow::follow;
 pub use generation::{Generation, Kind};
 pub use intake::{AppBytes, IntakeError, MAX_APP, locate, read};
-pub use slot::Slot;
+pub use life::{Alive, Life, Seat};
+pub use loader::{Loader, Ready, Swapped};
+pub use slot::{Draining, Room, Slot};
 pub(crate) use validate::one_line;
 pub use validate::{Refusal, validate};
+pub use watch::{Seen, WatchMode, WatchedFile};

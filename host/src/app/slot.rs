@@ -1,29 +1,135 @@
-//! The place that holds the generation that serves new exchanges.
+//! The place that holds the generation that serves new exchanges, and the one
+//! before it until the last exchange has left it.
+//!
+//! There are at most two generations. Who wants to put in a next one asks for
+//! [`Slot::room`] before it loads it: that waits until the one that drains is
+//! gone, and at the end of the drain ends what is left on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use cluster::Digest;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Generation;
+use super::life::Life;
 
-/// Holds the current generation. Read once per request, so that the next
-/// request on an open connection sees what was put in last.
-#[derive(Default)]
-pub struct Slot(ArcSwapOption<Generation>);
+/// How long what is ended may take to notice. A guest that runs is interrupted
+/// every few milliseconds, so far less is needed.
+const END: Duration = Duration::from_secs(5);
+
+/// Holds the current generation, and knows the one that drains.
+pub struct Slot {
+    /// Read once per request, so that the next request on an open connection
+    /// sees what was put in last.
+    current: ArcSwapOption<Generation>,
+    /// Wakes the open exchanges; what they then look at is `current`.
+    changes: watch::Sender<()>,
+    draining: Mutex<Option<Draining>>,
+    /// One at a time loads and puts in.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    drain: Duration,
+}
+
+/// A generation that new exchanges do not go to any more.
+#[derive(Clone, Debug)]
+pub struct Draining {
+    /// What it was.
+    pub digest: Digest,
+    /// Since when.
+    pub since: Instant,
+    /// What is on it still, and what became of the rest.
+    pub life: Arc<Life>,
+}
+
+/// The right to load a next generation, and room for it. Nobody else has it
+/// meanwhile; dropped unused, it is given back.
+pub struct Room {
+    slot: Arc<Slot>,
+    _turn: OwnedMutexGuard<()>,
+}
 
 impl Slot {
-    /// An empty slot.
-    pub fn new() -> Slot {
-        Slot::default()
+    /// An empty slot. `drain` is how long a generation may still have
+    /// exchanges once a third one waits for its room.
+    pub fn new(drain: Duration) -> Arc<Slot> {
+        Arc::new(Slot {
+            current: ArcSwapOption::empty(),
+            changes: watch::Sender::new(()),
+            draining: Mutex::new(None),
+            turn: Arc::default(),
+            drain,
+        })
     }
 
     /// What serves now; none until the first generation is in.
     pub fn current(&self) -> Option<Arc<Generation>> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
-    /// Puts a generation in, in one atomic store.
-    pub fn put(&self, generation: Arc<Generation>) {
-        self.0.store(Some(generation));
+    /// What drains, if anything does.
+    pub fn draining(&self) -> Option<Draining> {
+        let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.clone()
+    }
+
+    /// How long exchanges that cannot be carried over have to finish.
+    pub fn drain(&self) -> Duration {
+        self.drain
+    }
+
+    /// Wakes whenever another generation was put in after this call.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Waits for room for a next generation.
+    pub async fn room(self: &Arc<Self>) -> Room {
+        let turn = self.turn.clone().lock_owned().await;
+        if let Some(draining) = self.draining() {
+            let due = draining.since + self.drain;
+            if timeout_at(due, draining.life.freed()).await.is_err() {
+                self.end(&draining).await;
+            }
+            *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        Room {
+            slot: self.clone(),
+            _turn: turn,
+        }
+    }
+
+    async fn end(&self, draining: &Draining) {
+        tracing::warn!(
+            digest = crate::cluster_view::short(&draining.digest.to_string()),
+            left = draining.life.live(),
+            "a next app waits, and the drain of {} s is over: what is left on the old one is ended",
+            self.drain.as_secs_f32(),
+        );
+        draining.life.end();
+        if timeout(END, draining.life.freed()).await.is_err() {
+            tracing::error!(
+                left = draining.life.live(),
+                "an old app is still in use; going on with three for now"
+            );
+        }
+    }
+}
+
+impl Room {
+    /// Puts a generation in, in one atomic store, and says what drains now.
+    pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
+        let slot = &self.slot;
+        let old = slot.current.swap(Some(generation));
+        let draining = old.map(|old| Draining {
+            digest: old.digest,
+            since: Instant::now(),
+            life: old.life.life(),
+        });
+        *slot.draining.lock().unwrap_or_else(PoisonError::into_inner) = draining.clone();
+        slot.changes.send_replace(());
+        draining
     }
 }

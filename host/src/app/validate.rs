@@ -136,9 +136,9 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
         id: short(&text).into(),
         digest: text.into(),
     };
-    let upgradable = exports.iter().any(|export| export.starts_with(UPGRADE));
-    let state_version = try_out(runtime, &name, &world, &release, upgradable, &pre).await?;
-    let kind = world.into_kind(&name, pre)?;
+    let upgrade = exports.iter().find(|export| export.starts_with(UPGRADE));
+    let state_version = try_out(runtime, &name, &world, &release, upgrade.is_some(), &pre).await?;
+    let kind = world.into_kind(&name, pre, upgrade.map(String::as_str))?;
 
     Ok(Generation {
         runtime: runtime.clone(),
@@ -148,6 +148,7 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
         state_version,
         size,
         compiled_in,
+        life: super::Alive::default(),
     })
 }
 
@@ -172,13 +173,16 @@ async fn compile(
 ) -> Result<(Component, cluster::Digest), Refusal> {
     let engine = runtime.engine.clone();
     let digest = app.digest;
-    let compiled =
-        tokio::task::spawn_blocking(move || Component::from_binary(&engine, &app.bytes)).await;
+    let (sender, compiled) = tokio::sync::oneshot::channel();
+    runtime.compilers.spawn(move || {
+        // Nobody waits for it any more only if the node stops.
+        let _ = sender.send(Component::from_binary(&engine, &app.bytes));
+    });
     let invalid = |cause: String| Refusal::Invalid {
         app: name.to_owned(),
         cause,
     };
-    match compiled {
+    match compiled.await {
         Ok(Ok(component)) => Ok((component, digest)),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),
@@ -228,10 +232,17 @@ impl World {
         }
     }
 
-    fn into_kind(self, app: &str, pre: InstancePre<CallContext>) -> Result<Kind, Refusal> {
+    fn into_kind(
+        self,
+        app: &str,
+        pre: InstancePre<CallContext>,
+        upgrade: Option<&str>,
+    ) -> Result<Kind, Refusal> {
         let found = match &self {
             World::Simple(handler, _) => SimpleApp::find(pre, handler).map(Kind::Simple),
-            World::Streaming(handler, _) => StreamingApp::find(pre, handler).map(Kind::Streaming),
+            World::Streaming(handler, _) => {
+                StreamingApp::find(pre, handler, upgrade).map(Kind::Streaming)
+            }
             World::Plain(pre) => Some(Kind::Plain(pre.clone())),
         };
         found.ok_or_else(|| Refusal::Contract {

@@ -11,7 +11,7 @@ use wasmtime::{Store, Trap};
 use crate::app::{Generation, Kind};
 use crate::contract::http::{Field, Request};
 use crate::contract::mailbox::Message;
-use crate::contract::{CallContext, Effect, Held, Metered, Step};
+use crate::contract::{CallContext, Effect, Held, Metered, Step, WallDeadline};
 
 /// One callback of an exchange.
 pub(super) enum Call {
@@ -50,6 +50,9 @@ pub enum Failure {
     /// Too many callbacks run already, and none ended in time.
     #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
     NoInstance(Duration),
+    /// It ran old code, and the time for that was over.
+    #[error("was ended: it ran old code, and a next app waited for its room")]
+    Drained,
 }
 
 /// Calls the component. `held` says what the exchange has subscribed to.
@@ -109,17 +112,88 @@ pub(super) async fn call(
                 )),
             }
         });
-        Metered::new(running, slices, Some(runtime.limits.wall)).await
+        until_over(
+            generation,
+            Metered::new(running, slices, Some(runtime.limits.wall)),
+        )
+        .await
     };
-    report_output(&store, generation);
-    match returned {
-        Ok(Ok(step)) => Ok(Returned {
-            step,
-            effects: std::mem::take(&mut store.data_mut().effects),
-        }),
-        Ok(Err(error)) => Err(failure(generation, store.data(), &error)),
-        Err(_) => Err(Failure::Wall(runtime.limits.wall)),
+    let step = outcome(&store, generation, returned)?;
+    Ok(Returned {
+        step,
+        effects: std::mem::take(&mut store.data_mut().effects),
+    })
+}
+
+/// Which of the two functions of `upgrade` is called, and with which version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// `code-change`, of a state that code of this version wrote.
+    From(u32),
+    /// `code-change-down`, to a state for code of this version.
+    DownTo(u32),
+}
+
+/// Has a state turned into one of another version; the inner error is the
+/// app's refusal. What it asks of its mailbox meanwhile is dropped.
+pub(super) async fn change(
+    generation: &Generation,
+    change: Change,
+    state: &[u8],
+) -> Result<Result<Vec<u8>, String>, Failure> {
+    let runtime = &generation.runtime;
+    let Kind::Streaming(app) = &generation.kind else {
+        return Ok(Err("it keeps no state".to_owned()));
+    };
+    let Some(upgrade) = &app.upgrade else {
+        return Ok(Err("it does not export ace:raxx/upgrade".to_owned()));
+    };
+    let (function, version) = match change {
+        Change::From(version) => (&upgrade.code_change, version),
+        Change::DownTo(version) => (&upgrade.code_change_down, version),
+    };
+    let _place = free(&runtime.instances, runtime.limits.wall).await?;
+    let mut store = runtime.store(generation.release.clone(), Held::default());
+    let slices = store.data().slices().clone();
+    let returned = {
+        let running = pin!(async {
+            let instance = app.instantiate(&mut store).await?;
+            let (changed,): (Result<Vec<u8>, String>,) =
+                call_in(&mut store, &instance, function, (version, state)).await?;
+            Ok(changed)
+        });
+        until_over(
+            generation,
+            Metered::new(running, slices, Some(runtime.limits.wall)),
+        )
+        .await
+    };
+    outcome(&store, generation, returned)
+}
+
+/// Runs a call until it returns, or its generation is to be freed. Most calls
+/// return when they are first polled, and then this costs nothing.
+pub(super) async fn until_over<T>(
+    generation: &Generation,
+    call: impl Future<Output = Result<T, WallDeadline>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        returned = call => {
+            returned.map_err(|WallDeadline| Failure::Wall(generation.runtime.limits.wall))
+        }
+        () = generation.life.over() => Err(Failure::Drained),
     }
+}
+
+/// What a call came back with, or why it did not.
+fn outcome<T>(
+    store: &Store<CallContext>,
+    generation: &Generation,
+    returned: Result<wasmtime::Result<T>, Failure>,
+) -> Result<T, Failure> {
+    report_output(store, generation);
+    returned?.map_err(|error| failure(generation, store.data(), &error))
 }
 
 /// Calls one function of an instance.

@@ -27,4 +27,17 @@ impl Complaints {
         }
         tracing::error!(release = %generation.release.id, path, %cause, "the app failed");
     }
+
+    /// Names a stream that newer code does not take over.
+    pub(super) fn not_carried(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+        if let Some(left_out) = self.0.admit(Instant::now()) {
+            if left_out > 0 {
+                tracing::warn!("{left_out} more complaints about the app were not logged");
+            }
+            tracing::warn!(
+                release = %to.release.id, path, %cause,
+                "a stream is not carried over to the new code, and is asked to end"
+            );
+        }
+    }
 }

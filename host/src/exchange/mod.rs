@@ -4,8 +4,11 @@
 //! its connection. One that goes on gets a task of its own, which owns its
 //! state; between two callbacks there is no instance.
 
+mod answer;
 mod call;
+mod carry;
 mod complain;
+mod event;
 mod mailbox;
 mod outlet;
 mod plain;
@@ -25,7 +28,7 @@ pub use call::Failure;
 pub use outlet::{Cut, OutletBody};
 pub use plain::PlainBody;
 
-use crate::app::{Generation, Kind};
+use crate::app::{Generation, Kind, Seat, Slot};
 use crate::cluster_view::Views;
 use crate::http::{Body, Head, empty, request, text};
 use complain::Complaints;
@@ -42,6 +45,8 @@ const BODY_UNITS: usize = 4096;
 /// What all exchanges of a node share.
 pub struct Exchanges {
     views: Views,
+    /// Where open exchanges see that newer code has come.
+    slot: Arc<Slot>,
     own_name: Arc<str>,
     topics: Arc<Topics>,
     /// True from when the node begins to stop.
@@ -92,12 +97,14 @@ impl Exchanges {
     /// turns true when the node begins to stop.
     pub fn new(
         views: Views,
+        slot: Arc<Slot>,
         stopping: watch::Receiver<bool>,
         config: ExchangesConfig,
     ) -> Arc<Exchanges> {
         Arc::new(Exchanges {
             own_name: views.own_name().to_string().into(),
             views,
+            slot,
             topics: Arc::default(),
             stopping,
             config: config.config,
@@ -120,16 +127,17 @@ impl Exchanges {
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
-        match &generation.kind {
-            Kind::Plain(_) => plain::serve(self, generation, head, body).await,
-            Kind::Simple(_) => self.simple(generation, head, body).await,
-            Kind::Streaming(_) => self.streaming(generation, head, body).await,
+        let seat = Seat::take(generation);
+        match &seat.kind {
+            Kind::Plain(_) => plain::serve(self, seat, head, body).await,
+            Kind::Simple(_) => self.simple(seat, head, body).await,
+            Kind::Streaming(_) => self.streaming(seat, head, body).await,
         }
     }
 
     async fn simple(
         self: &Arc<Self>,
-        generation: Arc<Generation>,
+        seat: Seat,
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
@@ -143,17 +151,24 @@ impl Exchanges {
         let Ok(Ok(_room)) = tokio::time::timeout(self.limits.time, room).await else {
             return overloaded();
         };
-        let whole = match request::whole(body, limit, self.limits.time).await {
+        let read = tokio::select! {
+            read = request::whole(body, limit, self.limits.time) => read,
+            () = seat.life.over() => {
+                seat.life.count_cut();
+                return overloaded();
+            }
+        };
+        let whole = match read {
             Ok(whole) => whole,
             Err(refusal) => return refusal.response(limit),
         };
         let request = head.to_contract(whole);
-        self.run(generation, &head, request, None).await
+        self.run(seat, &head, request, None).await
     }
 
     async fn streaming(
         self: &Arc<Self>,
-        generation: Arc<Generation>,
+        seat: Seat,
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
@@ -163,17 +178,17 @@ impl Exchanges {
             false => (crate::contract::http::RequestBody::Streamed, Some(body)),
         };
         let request = head.to_contract(kind);
-        self.run(generation, &head, request, body).await
+        self.run(seat, &head, request, body).await
     }
 
     async fn run(
         self: &Arc<Self>,
-        generation: Arc<Generation>,
+        seat: Seat,
         head: &Head,
         request: crate::contract::http::Request,
         body: Option<Incoming>,
     ) -> http::Response<Body> {
-        run::Exchange::new(self, generation, head, body)
+        run::Exchange::new(self, seat, head, body)
             .answer(request)
             .await
     }

@@ -22,7 +22,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::call::{self, Failure};
 use super::{Cut, Exchanges, Live, failed, headless, overloaded};
-use crate::app::{Generation, Kind};
+use crate::app::{Kind, Seat};
 use crate::contract::{CallContext, Held, Metered};
 use crate::http::{Body, Head};
 
@@ -42,12 +42,13 @@ enum Unanswered {
 /// Answers one request.
 pub(super) async fn serve(
     shared: &Arc<Exchanges>,
-    generation: Arc<Generation>,
+    generation: Seat,
     head: Head,
     body: Incoming,
 ) -> http::Response<Body> {
     let path: Arc<str> = head.path().into();
     let to_head = head.method() == Method::HEAD;
+    let generation = Arc::new(generation);
     match answer(shared, &generation, head, body, path.clone()).await {
         Ok(response) if to_head => {
             let (parts, mut body) = response.into_parts();
@@ -59,6 +60,7 @@ pub(super) async fn serve(
             headless(http::Response::from_parts(parts, Body::plain(body)), length)
         }
         Ok(response) => response.map(Body::plain),
+        Err(Unanswered::Failure(Failure::Drained)) => overloaded(),
         Err(unanswered) => {
             shared.complaints.about(&generation, &path, &unanswered);
             match unanswered {
@@ -71,7 +73,7 @@ pub(super) async fn serve(
 
 async fn answer(
     shared: &Arc<Exchanges>,
-    generation: &Arc<Generation>,
+    generation: &Arc<Seat>,
     head: Head,
     body: Incoming,
     path: Arc<str>,
@@ -186,7 +188,7 @@ impl http_body::Body for Upload {
 /// What one running request holds.
 struct Running {
     shared: Arc<Exchanges>,
-    generation: Arc<Generation>,
+    generation: Arc<Seat>,
     path: Arc<str>,
     /// Tells the body of the response that the component failed.
     failed: Arc<AtomicBool>,
@@ -225,16 +227,19 @@ impl Running {
             });
             // Until the response head, whoever waits for it keeps the time;
             // after it, a stream may last.
-            Metered::new(running, slices, None).await
+            call::until_over(generation, Metered::new(running, slices, None)).await
         };
         call::report_output(&store, generation);
-        let Ok(Err(error)) = returned else {
-            return Ok(());
+        let failure = match returned {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => call::failure(generation, store.data(), &error),
+            Err(failure) => failure,
         };
         // Before the store goes, and with it the other end of the body.
         self.failed.store(true, Ordering::Release);
-        let failure = call::failure(generation, store.data(), &error);
-        if answered.load(Ordering::Relaxed) {
+        if matches!(failure, Failure::Drained) {
+            generation.life.count_cut();
+        } else if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
             self.shared
                 .complaints

@@ -1,23 +1,28 @@
 //! The run of one exchange: it waits for the next thing that happens, calls
 //! the component with it, checks and sends what comes back, and puts into
-//! force what was asked for.
+//! force what was asked for. When newer code comes, it goes over to that
+//! between two callbacks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
+use super::answer::Answer;
 use super::call::{self, Call, Failure, Returned};
-use super::mailbox::{Mailbox, Subscriptions};
+use super::carry::carry;
+use super::event::{
+    Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
+};
+use super::mailbox::Subscriptions;
 use super::outlet::{HIGH_WATER, Outlet, outlet};
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
-use crate::app::Generation;
+use crate::app::Seat;
 use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Held, Step};
@@ -40,6 +45,18 @@ enum Ended {
     State(usize, usize),
     #[error("neither sent a head nor has anything to wait for")]
     Stuck,
+    #[error("was left on old code, and the drain of it is over")]
+    Drained,
+}
+
+/// What happens next in an exchange, if it is no callback.
+enum Instead {
+    /// The client has gone, or its body broke off.
+    Gone,
+    /// Newer code may have come.
+    CodeChange,
+    /// It is ended.
+    End(Ended),
 }
 
 /// A part that may be sent.
@@ -52,7 +69,15 @@ enum Checked {
 /// One exchange; its fields are what is kept between two callbacks.
 pub(super) struct Exchange {
     shared: Arc<Exchanges>,
-    generation: Arc<Generation>,
+    /// The code that it runs, and that wrote its state.
+    seat: Seat,
+    /// Tells of newer code; none in the first callback, and once newer code
+    /// has not taken it over.
+    changes: Option<watch::Receiver<()>>,
+    /// Until when it must have ended, if newer code has not taken it over.
+    drain_due: Option<Instant>,
+    /// What it is to be told before anything else.
+    closing: Option<ClosingReason>,
     /// For the log.
     path: Arc<str>,
     is_head: bool,
@@ -65,6 +90,8 @@ pub(super) struct Exchange {
     /// Whether the last callback left so much output that no other may run
     /// before it has gone.
     held_back: bool,
+    /// Until when some of that output must have gone.
+    stall_due: Instant,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
     /// Until when a next piece of it must come.
@@ -84,13 +111,16 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(
         shared: &Arc<Exchanges>,
-        generation: Arc<Generation>,
+        seat: Seat,
         head: &Head,
         body: Option<Incoming>,
     ) -> Exchange {
         Exchange {
             shared: shared.clone(),
-            generation,
+            seat,
+            changes: None,
+            drain_due: None,
+            closing: None,
             path: head.path().into(),
             is_head: head.method() == Method::HEAD,
             state: shared.config.clone(),
@@ -98,6 +128,7 @@ impl Exchange {
             answer: Answer::Awaited,
             outlet: None,
             held_back: false,
+            stall_due: Instant::now(),
             body,
             body_due: Instant::now() + shared.limits.idle,
             refusal: None,
@@ -134,16 +165,26 @@ impl Exchange {
 
     /// The rest of the exchange.
     async fn go_on(mut self) {
+        self.changes = Some(self.shared.slot.changes());
+        // What came during the first callback told nobody.
+        if !Box::pin(self.change_code()).await {
+            return;
+        }
         loop {
             match self.next().await {
                 // Boxed, so that a stream that waits does not hold the room
                 // that a running callback needs.
-                Ok(Some(call)) => {
+                Ok(call) => {
                     if !Box::pin(self.callback(call)).await {
                         return;
                     }
                 }
-                Ok(None) => {
+                Err(Instead::CodeChange) => {
+                    if !Box::pin(self.change_code()).await {
+                        return;
+                    }
+                }
+                Err(Instead::Gone) => {
                     // Whatever it returns is not sent any more.
                     self.outlet = None;
                     if let Some(refusal) = self.refusal.take() {
@@ -154,7 +195,7 @@ impl Exchange {
                     Box::pin(self.callback(closing)).await;
                     return;
                 }
-                Err(ended) => return self.end(&ended),
+                Err(Instead::End(ended)) => return self.end(&ended),
             }
         }
     }
@@ -168,7 +209,7 @@ impl Exchange {
                 .map_or(&[][..], Subscriptions::names),
             timers: self.timers.len(),
         };
-        let ended = match call::call(&self.generation, call, &self.state, held).await {
+        let ended = match call::call(&self.seat, call, &self.state, held).await {
             Ok(returned) => match self.take(returned) {
                 Ok(()) => return self.sequence != Sequence::Complete,
                 Err(ended) => ended,
@@ -179,15 +220,60 @@ impl Exchange {
         false
     }
 
-    /// Waits for what comes next, and says which callback it leads to; none if
-    /// the client has gone, or its body broke off.
-    async fn next(&mut self) -> Result<Option<Call>, Ended> {
-        if let (Some(outlet), true) = (&self.outlet, std::mem::take(&mut self.held_back)) {
-            // A client that reads nothing for so long is as good as gone.
-            return Ok(match timeout(OUTPUT_STALL, outlet.drained()).await {
-                Ok(true) => Some(Call::Info(Message::Writable)),
-                Ok(false) | Err(_) => None,
-            });
+    /// Goes over to the code that is current now, if that is another. Returns
+    /// whether the exchange goes on.
+    async fn change_code(&mut self) -> bool {
+        let Some(new) = self.shared.slot.current() else {
+            return true;
+        };
+        if self.seat.is_on(&new) {
+            return true;
+        }
+        let carried = tokio::select! {
+            carried = carry(&self.seat, &new, &self.state) => carried,
+            () = self.seat.life.over() => {
+                self.end(&Ended::Drained);
+                return false;
+            }
+        };
+        match carried {
+            Ok(state) => {
+                self.seat.life.count_carried();
+                self.state = state;
+                self.seat = Seat::take(new);
+            }
+            Err(cause) => {
+                self.seat.life.count_refused();
+                self.shared.complaints.not_carried(&new, &self.path, &cause);
+                self.changes = None;
+                self.drain_due = Some(Instant::now() + self.shared.slot.drain());
+                self.closing = Some(ClosingReason::CodeChange);
+            }
+        }
+        true
+    }
+
+    /// Waits for what comes next.
+    async fn next(&mut self) -> Result<Call, Instead> {
+        if let (Some(outlet), true) = (&self.outlet, self.held_back) {
+            let stalled = self.stall_due;
+            return tokio::select! {
+                is_there = outlet.drained() => {
+                    self.held_back = false;
+                    match is_there {
+                        true => Ok(Call::Info(Message::Writable)),
+                        false => Err(Instead::Gone),
+                    }
+                }
+                // No callback is needed for it, so it need not wait.
+                () = code_changed(self.changes.as_mut()) => Err(Instead::CodeChange),
+                () = drained(self.drain_due, &self.seat.life) => Err(Instead::End(Ended::Drained)),
+                // A client that reads nothing for so long is as good as gone.
+                () = tokio::time::sleep_until(stalled) => Err(Instead::Gone),
+            };
+        }
+        if let Some(reason) = self.closing.take() {
+            return Ok(Call::Info(Message::Closing(reason)));
         }
         let can_answer = self.answer.is_given()
             || self.body.is_some()
@@ -195,7 +281,7 @@ impl Exchange {
             || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
             || !self.timers.is_empty();
         if !can_answer {
-            return Err(Ended::Stuck);
+            return Err(Instead::End(Ended::Stuck));
         }
         let timer = self
             .timers
@@ -205,6 +291,8 @@ impl Exchange {
             .map(|(n, (at, _))| (n, *at));
         let call = tokio::select! {
             () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
+            () = code_changed(self.changes.as_mut()) => return Err(Instead::CodeChange),
+            () = drained(self.drain_due, &self.seat.life) => return Err(Instead::End(Ended::Drained)),
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
                 Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
@@ -235,7 +323,7 @@ impl Exchange {
                 }
             },
         };
-        Ok(call)
+        call.ok_or(Instead::Gone)
     }
 
     /// Checks and sends what a callback returned, keeps its state, and puts
@@ -255,7 +343,7 @@ impl Exchange {
                 self.send(Checked::Head(head));
             }
             Step::Continue((parts, state)) => {
-                let limit = self.generation.runtime.limits.state;
+                let limit = self.seat.runtime.limits.state;
                 if state.len() > limit {
                     return Err(Ended::State(state.len(), limit));
                 }
@@ -273,6 +361,9 @@ impl Exchange {
                     self.send(part);
                 }
                 self.held_back = waiting >= HIGH_WATER;
+                if self.held_back {
+                    self.stall_due = Instant::now() + OUTPUT_STALL;
+                }
                 self.state = state.into();
             }
         }
@@ -371,121 +462,18 @@ impl Exchange {
     /// Ends an exchange that failed: 500 if no head was sent, else its stream
     /// is cut, since the outlet is dropped before its end.
     fn end(&mut self, ended: &Ended) {
-        self.shared
-            .complaints
-            .about(&self.generation, &self.path, ended);
+        match ended {
+            // No fault of the app's.
+            Ended::Drained | Ended::Failure(Failure::Drained) => self.seat.life.count_cut(),
+            ended => self.shared.complaints.about(&self.seat, &self.path, ended),
+        }
         self.outlet = None;
         self.answer.give(match ended {
             Ended::Illegal(Illegal::WebSocket) => not_implemented(),
-            Ended::Failure(Failure::NoInstance(_)) => overloaded(),
+            Ended::Failure(Failure::NoInstance(_) | Failure::Drained) | Ended::Drained => {
+                overloaded()
+            }
             _ => failed(),
         });
-    }
-}
-
-/// What becomes of the head of a response.
-enum Answer {
-    /// There is none yet; the first callback runs.
-    Awaited,
-    /// The first callback gave it.
-    Ready(Box<http::Response<Body>>),
-    /// It will be sent from the exchange's own task.
-    Sent(oneshot::Sender<http::Response<Body>>),
-    /// The connection has it.
-    Given,
-}
-
-impl Answer {
-    fn is_given(&self) -> bool {
-        matches!(self, Answer::Ready(_) | Answer::Given)
-    }
-
-    /// Gives the head, if it was not given before.
-    fn give(&mut self, response: http::Response<Body>) {
-        *self = match std::mem::replace(self, Answer::Given) {
-            Answer::Awaited => Answer::Ready(Box::new(response)),
-            Answer::Sent(sender) => {
-                // It is refused only if the client has gone; the outlet will tell.
-                let _ = sender.send(response);
-                Answer::Given
-            }
-            given @ (Answer::Ready(_) | Answer::Given) => given,
-        };
-    }
-}
-
-/// Until there is something to wait for, nothing comes.
-async fn never<T>() -> T {
-    std::future::pending().await
-}
-
-async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
-    match (outlet, answer) {
-        (Some(outlet), _) => outlet.gone().await,
-        (None, Answer::Sent(sender)) => sender.closed().await,
-        (None, _) => never().await,
-    }
-}
-
-async fn stopping(stopping: Option<&mut watch::Receiver<bool>>) {
-    match stopping {
-        Some(stopping) => {
-            if stopping.wait_for(|stopping| *stopping).await.is_err() {
-                never().await
-            }
-        }
-        None => never().await,
-    }
-}
-
-async fn changed(views: Option<&mut watch::Receiver<Arc<cluster::View>>>) -> Arc<cluster::View> {
-    match views {
-        Some(views) => match views.changed().await {
-            Ok(()) => views.borrow_and_update().clone(),
-            Err(_) => never().await,
-        },
-        None => never().await,
-    }
-}
-
-async fn published(mailbox: Option<&Mailbox>) -> Message {
-    match mailbox {
-        Some(mailbox) => mailbox.next().await,
-        None => never().await,
-    }
-}
-
-async fn due(timer: Option<(usize, Instant)>) -> usize {
-    match timer {
-        Some((number, at)) => {
-            tokio::time::sleep_until(at).await;
-            number
-        }
-        None => never().await,
-    }
-}
-
-/// What was read of the body of a request.
-enum Read {
-    Data(Bytes),
-    End(HeaderMap),
-}
-
-async fn read(body: Option<&mut Incoming>, due: Instant) -> Result<Read, BodyRefusal> {
-    let Some(body) = body else {
-        return never().await;
-    };
-    loop {
-        return match timeout_at(due, body.frame()).await {
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                // Empty frames do not count as progress.
-                Ok(data) if data.is_empty() => continue,
-                Ok(data) => Ok(Read::Data(data)),
-                Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
-            },
-            Ok(None) => Ok(Read::End(HeaderMap::new())),
-            Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
-            Err(_) => Err(BodyRefusal::TooSlow),
-        };
     }
 }

@@ -2,13 +2,15 @@
 //! amount of everything, does what is due, and carries out what the core
 //! wants. It alone owns the core, the sockets and the connections.
 
+mod carry_out;
+
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::News;
+use cluster::release::AppFile;
 use cluster::{Config, DATAGRAM_MAX, Digest, Effect, Input, Node, NodeName, Time};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -19,10 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::boot_store::BootStore;
-use super::broadcast::{self, Broadcast};
+use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
 use super::seeds::{self, Found, Search, System};
-use super::{Counters, FatalError, Order, Outside, Settings, StartError, report};
+use super::{Counters, Order, Outside, Settings, StartError};
 use crate::control::{self, Dialler, Event, Identity, Links, Server};
 use crate::net;
 
@@ -57,6 +59,8 @@ pub(super) struct Driver {
     releases: ReleaseStore,
     /// What this node serves.
     serving: Option<Digest>,
+    /// A file that waits until the clock is right, and when to look again.
+    file_again: Option<(Instant, AppFile)>,
     outside: Outside,
     counters: Counters,
     control: Arc<control::Counters>,
@@ -196,6 +200,7 @@ impl Driver {
             boots,
             releases,
             serving: settings.release,
+            file_again: None,
             outside,
             counters: Counters::default(),
             control,
@@ -237,6 +242,13 @@ impl Driver {
                     name,
                     addresses: &addresses,
                 }),
+                Woken::AppFile => {
+                    self.file_again = None;
+                    let file = *self.outside.app_file.borrow_and_update();
+                    if let Some(file) = file {
+                        self.handle(Input::AppFile(file));
+                    }
+                }
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
@@ -249,6 +261,9 @@ impl Driver {
                 .is_some_and(|due| due <= self.clock.now())
             {
                 self.handle(Input::Timer);
+            }
+            if let Some((_, file)) = self.file_again.take_if(|(at, _)| *at <= Instant::now()) {
+                self.handle(Input::AppFile(file));
             }
             if self.broadcast.next_look() <= Instant::now() {
                 self.broadcast.look(&self.gossip);
@@ -282,6 +297,7 @@ impl Driver {
                 Err(_) => { self.departed = true; Woken::Other }
             },
             Ok(()) = self.outside.release.changed() => Woken::Release,
+            Ok(()) = self.outside.app_file.changed() => Woken::AppFile,
             Ok(()) = self.outside.keys.changed() => Woken::Keys,
             Some(found) = self.found.recv() => Woken::Found(found),
             () = sleep_until(next) => Woken::Other,
@@ -370,68 +386,6 @@ impl Driver {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, answer: &mut Option<oneshot::Sender<Bytes>>) {
-        match effect {
-            Effect::Send { to, bytes } => {
-                if let Err(error) = broadcast::send_now(&self.gossip, &bytes, to) {
-                    tracing::debug!(%to, %error, "datagram not sent");
-                    self.counters.unsent += 1;
-                }
-            }
-            Effect::Broadcast { bytes } => {
-                if !self.broadcast.send(&self.gossip, bytes) {
-                    self.counters.unsent += 1;
-                }
-            }
-            Effect::View(view) => {
-                self.links.keep(&view);
-                self.outside.views.send_replace(view);
-            }
-            Effect::Up { member, reason } => report::up(&member, reason),
-            Effect::Down { member, reason } => report::down(&member, reason),
-            Effect::Sync { with, name, bytes } => {
-                if !self.links.sync(with, name, bytes) {
-                    self.counters.syncs_dropped += 1;
-                }
-            }
-            Effect::SyncReply { peer: _, bytes } => {
-                if let Some(answer) = answer.take() {
-                    // A caller that is gone has no use for it.
-                    let _ = answer.send(bytes);
-                }
-            }
-            Effect::StoreBoot(boot) => {
-                if let Err(error) = self.boots.store(boot) {
-                    // Going on is right: should this number be used twice,
-                    // the members say so and the node takes a higher one.
-                    tracing::error!(%error, boot = boot.number(), "boot number not stored");
-                    self.counters.boots_not_stored += 1;
-                }
-            }
-            Effect::StoreReleases(bytes) => {
-                if let Err(error) = self.releases.store(&bytes) {
-                    // Going on is right: the members know them too.
-                    tracing::error!(%error, "releases not stored; after a restart this node asks its members");
-                    self.counters.releases_not_stored += 1;
-                }
-            }
-            Effect::Release(news) => {
-                report::release(&news, self.serving);
-                if let News::InForce(force) = news {
-                    self.outside.in_force.send_replace(Some(force));
-                }
-            }
-            Effect::Refused { source, why, count } => report::refused(source, why, count),
-            Effect::NameTaken { evidence } => {
-                let name = self.name.clone();
-                self.outside
-                    .fatal
-                    .send_replace(Some(FatalError::NameTaken { name, evidence }));
-            }
-            Effect::Departed => self.departed = true,
-        }
-    }
-
     fn change_keys(&mut self) {
         let keys = self.outside.keys.borrow_and_update().clone();
         let Some(keys) = keys else {
@@ -475,6 +429,7 @@ impl Driver {
 enum Woken {
     Order,
     Release,
+    AppFile,
     Keys,
     Found(Found),
     Event(Event),

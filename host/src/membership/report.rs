@@ -66,7 +66,8 @@ pub(super) fn release(news: &News, serving: Option<Digest>) {
     }
 }
 
-fn in_force(force: &Force, serving: Option<Digest>) {
+/// What is in force, and whether this node serves it.
+pub(super) fn in_force(force: &Force, serving: Option<Digest>) {
     let release = force.key;
     let digest = short(force.digest);
     let by = force.release.as_deref().map_or_else(String::new, by);

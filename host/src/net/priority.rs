@@ -4,10 +4,19 @@
 /// system's own.
 const NICE: i32 = -10;
 
+/// What threads get whose work can wait.
+const PATIENT: i32 = 10;
+
 /// Puts the calling thread before the others of this machine, if the system
 /// allows it (root, or `CAP_SYS_NICE`). Returns whether it did. Without it the
 /// thread has its fair share, which is much more than it needs.
 pub fn raise_thread_priority() -> bool {
     // No process id means the caller; and to Linux that is the thread.
     rustix::process::setpriority_process(None, NICE).is_ok()
+}
+
+/// Puts the calling thread behind the others of this machine.
+pub fn lower_thread_priority() {
+    // To be nicer is never refused; were it, the thread would have its fair share.
+    let _ = rustix::process::setpriority_process(None, PATIENT);
 }

@@ -10,6 +10,8 @@
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
 //! - [`plain`]: `wasi:http` components
 //! - [`refusals`]: what is no app
+//! - [`swaps`]: code that changes while it runs
+//! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
 
 #[path = "../support/mod.rs"]
@@ -25,4 +27,6 @@ mod limits;
 mod messages;
 mod plain;
 mod refusals;
+mod swaps;
 mod uploads;
+mod watching;

@@ -154,7 +154,7 @@ async fn a_handler_of_another_type_than_the_contract_says() {
 }
 
 /// A component that runs this when it is instantiated.
-fn starts_with(code: &str) -> Vec<u8> {
+pub(crate) fn starts_with(code: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component
             (core module $m
@@ -187,13 +187,24 @@ async fn a_component_that_loops_at_its_start() {
 
 #[tokio::test]
 async fn a_component_that_wants_more_memory_than_is_allowed() {
-    let app = wat(r#"(component
-            (core module $m (memory 1000) (func (export "f")))
+    for pages in [1000, 65_536] {
+        says(
+            &refused(Limits::Tight, wants_memory(pages)).await,
+            &["memory"],
+        );
+    }
+}
+
+/// A component that wants so many pages of 64 KiB.
+pub(crate) fn wants_memory(pages: u32) -> Vec<u8> {
+    wat(&format!(
+        r#"(component
+            (core module $m (memory {pages}) (func (export "f")))
             (core instance $i (instantiate $m))
             (func $f (canon lift (core func $i "f")))
             (instance $handler (export "handle" (func $f)))
-            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#);
-    says(&refused(Limits::Tight, app).await, &["memory"]);
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    ))
 }
 
 #[test]

@@ -82,6 +82,13 @@ pub(crate) fn built(package: &str) -> PathBuf {
     path
 }
 
+/// The bytes of it.
+pub(crate) fn read_built(package: &str) -> Vec<u8> {
+    read(&built(package))
+        .expect("the component can be read")
+        .bytes
+}
+
 /// A component that is kept from an earlier version.
 pub(crate) fn kept(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -104,6 +111,14 @@ pub(crate) fn bytes(bytes: Vec<u8>) -> AppBytes {
         digest: cluster::Digest::of(&bytes),
         bytes,
     }
+}
+
+/// The component of a package, compiled for this caller alone, so that it can
+/// be freed.
+pub(crate) async fn fresh(limits: Limits, package: &str) -> Arc<Generation> {
+    let app = read(&built(package)).expect("the component can be read");
+    let generation = validate(&runtime(limits), app).await;
+    Arc::new(generation.expect("the component is an app"))
 }
 
 type Compiled = HashMap<(Limits, PathBuf), Arc<OnceCell<Arc<Generation>>>>;

@@ -4,10 +4,11 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{Boot, Member, NodeName, View};
-use host::app::Slot;
+use host::app::{Draining, Generation, Slot};
 use host::cluster_view::Views;
 use host::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use host::http::{HttpLimits, Server};
@@ -56,6 +57,7 @@ pub(crate) struct Setup {
     pub(crate) http: HttpLimits,
     pub(crate) bodies: BodyLimits,
     pub(crate) config: &'static str,
+    pub(crate) drain: Duration,
 }
 
 impl Default for Setup {
@@ -65,6 +67,7 @@ impl Default for Setup {
             http: HttpLimits::default(),
             bodies: BodyLimits::default(),
             config: "",
+            drain: Duration::from_secs(30),
         }
     }
 }
@@ -73,6 +76,7 @@ impl Default for Setup {
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) exchanges: Arc<Exchanges>,
+    pub(crate) slot: Arc<Slot>,
     /// What the log calls the app.
     pub(crate) release: Arc<str>,
     views: watch::Sender<Arc<View>>,
@@ -95,15 +99,21 @@ impl Node {
     /// Serves the component in a file.
     pub(crate) async fn serve(component: &Path, setup: Setup) -> Node {
         let generation = components::generation(setup.limits, component).await;
+        Node::with_generation(generation, setup).await
+    }
+
+    /// Serves a generation.
+    pub(crate) async fn with_generation(generation: Arc<Generation>, setup: Setup) -> Node {
         let release = generation.release.id.clone();
-        let slot = Arc::new(Slot::new());
-        slot.put(generation);
+        let slot = Slot::new(setup.drain);
+        slot.room().await.put(generation);
         Node::of(slot, release, setup).await
     }
 
     /// A node that has no app yet.
     pub(crate) async fn without_app() -> Node {
-        Node::of(Arc::new(Slot::new()), "none".into(), Setup::default()).await
+        let setup = Setup::default();
+        Node::of(Slot::new(setup.drain), "none".into(), setup).await
     }
 
     async fn of(slot: Arc<Slot>, release: Arc<str>, setup: Setup) -> Node {
@@ -113,18 +123,30 @@ impl Node {
             config: Bytes::from_static(setup.config.as_bytes()),
             bodies: setup.bodies,
         };
-        let exchanges = Exchanges::new(Views::new(seen, name(NAMES[0])), stopping.clone(), config);
-        let server = Server::new(slot, exchanges.clone(), setup.http, stopping);
+        let exchanges = Exchanges::new(
+            Views::new(seen, name(NAMES[0])),
+            slot.clone(),
+            stopping.clone(),
+            config,
+        );
+        let server = Server::new(slot.clone(), exchanges.clone(), setup.http, stopping);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         Node {
             address: listener.local_addr().expect("it is bound"),
             exchanges,
+            slot,
             release,
             views,
             stop,
             serving: tokio::spawn(server.clone().run(listener)),
             server,
         }
+    }
+
+    /// Puts another app in, and says what drains.
+    pub(crate) async fn swap(&self, generation: Arc<Generation>) -> Draining {
+        let room = soon("room for another app", self.slot.room()).await;
+        room.put(generation).expect("there was one before")
     }
 
     /// From now on the node sees this.

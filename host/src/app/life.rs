@@ -1,0 +1,134 @@
+//! The life of a generation: how many exchanges are on it, what became of
+//! those that left when newer code came, when it is freed.
+//!
+//! It outlives its generation, so that what it counted can still be told.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use tokio::sync::watch;
+
+use super::Generation;
+
+/// What is counted of a generation.
+#[derive(Debug, Default)]
+pub struct Life {
+    live: AtomicUsize,
+    carried: AtomicU64,
+    refused: AtomicU64,
+    cut: AtomicU64,
+    /// True once what is left on it is to end.
+    over: watch::Sender<bool>,
+    /// True once its code is freed.
+    freed: watch::Sender<bool>,
+}
+
+impl Life {
+    /// How many exchanges are on it now.
+    pub fn live(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// How many of its exchanges went over to newer code.
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Relaxed)
+    }
+
+    /// How many could not be carried over, and were asked to end.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// How many were ended because their time was over.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Relaxed)
+    }
+
+    /// Counts an exchange that went over to newer code.
+    pub(crate) fn count_carried(&self) {
+        self.carried.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an exchange that could not.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an exchange that was ended.
+    pub(crate) fn count_cut(&self) {
+        self.cut.fetch_add(1, Relaxed);
+    }
+
+    /// Ends what is left on it.
+    pub(super) fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Waits until what is left on it is to end.
+    pub(crate) async fn over(&self) {
+        // The sender is this, so it does not go meanwhile.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// Waits until its code is freed: nothing refers to it any more.
+    pub async fn freed(&self) {
+        let _ = self.freed.subscribe().wait_for(|freed| *freed).await;
+    }
+}
+
+/// The generation's own hold on its life: dropped with it, after its code.
+#[derive(Debug, Default)]
+pub struct Alive(Arc<Life>);
+
+impl Alive {
+    /// What outlives the generation.
+    pub fn life(&self) -> Arc<Life> {
+        self.0.clone()
+    }
+}
+
+impl Deref for Alive {
+    type Target = Life;
+
+    fn deref(&self) -> &Life {
+        &self.0
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.freed.send_replace(true);
+    }
+}
+
+/// The place of one exchange on a generation, counted until it is dropped.
+#[derive(Debug)]
+pub struct Seat(Arc<Generation>);
+
+impl Seat {
+    /// Takes a place.
+    pub fn take(generation: Arc<Generation>) -> Seat {
+        generation.life.live.fetch_add(1, Relaxed);
+        Seat(generation)
+    }
+
+    /// Whether it is a place on this generation.
+    pub fn is_on(&self, generation: &Arc<Generation>) -> bool {
+        Arc::ptr_eq(&self.0, generation)
+    }
+}
+
+impl Deref for Seat {
+    type Target = Generation;
+
+    fn deref(&self) -> &Generation {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.life.live.fetch_sub(1, Relaxed);
+    }
+}

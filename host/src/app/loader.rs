@@ -1,0 +1,110 @@
+//! From bytes, wherever they come from, to the generation that serves: the one
+//! way to change the app of a node.
+//!
+//! ```text
+//! bytes -> room -> validate -> Ready -> slot
+//! ```
+//!
+//! If a step fails, the generation that serves goes on serving, the reason is
+//! returned, and nothing else has changed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::Digest;
+
+use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, validate};
+
+/// Loads apps into one slot.
+pub struct Loader {
+    runtime: Arc<Runtime>,
+    slot: Arc<Slot>,
+}
+
+/// A generation that has passed all checks, and the room to put it in. Dropped
+/// unused, it is as if it had never been loaded.
+pub struct Ready {
+    generation: Arc<Generation>,
+    room: Room,
+    /// How long it waited for room.
+    waited: Duration,
+    /// How long compiling and checking took together.
+    prepared: Duration,
+}
+
+/// A change of code that was made, and what it took.
+#[derive(Clone, Debug)]
+pub struct Swapped {
+    /// What serves now.
+    pub digest: Digest,
+    /// What served before, and drains now; none at the start.
+    pub draining: Option<Draining>,
+    /// How long it waited until there was room for it.
+    pub waited: Duration,
+    /// How long the compiler took, or the cache of compiled code.
+    pub compiled: Duration,
+    /// How long linking, instantiating and checking took.
+    pub validated: Duration,
+    /// How long the change itself took: one atomic store, after which requests
+    /// go to the new code, and waking all open exchanges.
+    pub swapped: Duration,
+}
+
+impl Loader {
+    /// A loader for this slot.
+    pub fn new(runtime: Arc<Runtime>, slot: Arc<Slot>) -> Loader {
+        Loader { runtime, slot }
+    }
+
+    /// The digest of what serves now.
+    pub fn serves(&self) -> Option<Digest> {
+        self.slot.current().map(|generation| generation.digest)
+    }
+
+    /// Makes a generation of an app, ready to be put in. Waits for room first:
+    /// no more than two generations are loaded at any time.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn prepare(&self, app: AppBytes) -> Result<Ready, Refusal> {
+        let began = Instant::now();
+        let room = self.slot.room().await;
+        let waited = began.elapsed();
+        let began = Instant::now();
+        let generation = Arc::new(validate(&self.runtime, app).await?);
+        Ok(Ready {
+            generation,
+            room,
+            waited,
+            prepared: began.elapsed(),
+        })
+    }
+}
+
+impl Ready {
+    /// What it is.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// Puts it into force.
+    pub fn activate(self) -> Swapped {
+        let Ready {
+            generation,
+            room,
+            waited,
+            prepared,
+        } = self;
+        let (digest, compiled) = (generation.digest, generation.compiled_in);
+        let began = Instant::now();
+        let draining = room.put(generation);
+        Swapped {
+            digest,
+            draining,
+            waited,
+            compiled,
+            validated: prepared.saturating_sub(compiled),
+            swapped: began.elapsed(),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Watching the file of `--app`: it tells when there is a new whole app in it,
+//! and each state of the file once.
+//!
+//! What the system says about changes only wakes this up; what has changed is
+//! seen by looking at the file. So a message that is lost costs time and
+//! nothing else, and a file system that sends none is looked at now and then.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Digest;
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::intake::{AppBytes, IntakeError, read};
+use super::whole::{Whole, look_at};
+
+/// How long a file must not have changed before it is read: a burst of writes
+/// is read once.
+const QUIET: Duration = Duration::from_millis(25);
+/// How often the file is looked at during that time.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a file that is missing, cut off or a core module counts as one
+/// that is being built.
+const UNFINISHED: Duration = Duration::from_secs(2);
+/// How often the file is looked at where the system does not tell.
+const POLL: Duration = Duration::from_millis(100);
+/// How often it is looked at all the same where the system does: a synced or
+/// mounted folder may change without a word.
+const SAFETY: Duration = Duration::from_secs(1);
+/// The most symbolic links that are followed to the file, as Linux itself does.
+const MAX_LINKS: usize = 40;
+
+/// How a file is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchMode {
+    /// The system tells of changes.
+    Notify,
+    /// The file is looked at ten times a second.
+    Poll,
+}
+
+/// What tells one content of a file from another without reading it; none if
+/// there is no such file.
+type Look = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+
+/// What there is to take.
+#[derive(Debug)]
+pub struct Seen {
+    /// The app, or why there is none.
+    pub app: Result<AppBytes, IntakeError>,
+    /// When the change was first seen.
+    pub at: std::time::Instant,
+}
+
+/// The file of `--app`, watched.
+pub struct WatchedFile {
+    path: PathBuf,
+    woken: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    /// The folders that the watcher watches, and which ones they were.
+    folders: Vec<(PathBuf, Option<(u64, u64)>)>,
+    /// What the file looked like when it was last taken or refused; none if
+    /// it was not looked at yet.
+    known: Option<Look>,
+    /// The digest that was last taken.
+    digest: Digest,
+}
+
+impl WatchedFile {
+    /// Watches this file, of which a content was taken already.
+    pub fn watch(path: &Path, digest: Digest, mode: WatchMode) -> WatchedFile {
+        let woken = Arc::new(Notify::new());
+        let watcher = match mode {
+            WatchMode::Poll => None,
+            WatchMode::Notify => watcher(woken.clone())
+                .inspect_err(|error| {
+                    tracing::warn!(
+                        "the system does not tell of changes of files ({error}); looking at {} ten times a second",
+                        path.display()
+                    );
+                })
+                .ok(),
+        };
+        let mut file = WatchedFile {
+            path: path.to_owned(),
+            woken,
+            watcher,
+            folders: Vec::new(),
+            // What happened since it was read told nobody: it is looked at once
+            // more, and then known by its digest.
+            known: None,
+            digest,
+        };
+        file.watch_folders();
+        file
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for a new content of the file that is whole, or that has not
+    /// become so in two seconds. May be dropped at any time without losing a
+    /// change.
+    pub async fn next(&mut self) -> Seen {
+        loop {
+            let seen = self.changed().await;
+            if let Some(app) = self.settled().await {
+                return Seen { app, at: seen };
+            }
+        }
+    }
+
+    /// Waits until the file looks otherwise than the last time.
+    async fn changed(&mut self) -> std::time::Instant {
+        loop {
+            if self.known != Some(look(&self.path)) {
+                return std::time::Instant::now();
+            }
+            let wait = match self.watcher {
+                Some(_) => SAFETY,
+                None => POLL,
+            };
+            if timeout(wait, self.woken.notified()).await.is_err() {
+                self.watch_folders();
+            }
+        }
+    }
+
+    /// Waits until the file rests, and reads it; none if it has what was taken
+    /// last.
+    async fn settled(&mut self) -> Option<Result<AppBytes, IntakeError>> {
+        let mut due = Instant::now() + UNFINISHED;
+        let mut before = look(&self.path);
+        let mut since = Instant::now();
+        loop {
+            sleep(LOOK).await;
+            let now = look(&self.path);
+            if now != before {
+                // As long as something is written to it, it is being built.
+                if now.is_some() {
+                    due = Instant::now() + UNFINISHED;
+                }
+                (before, since) = (now, Instant::now());
+                continue;
+            }
+            if since.elapsed() < QUIET {
+                continue;
+            }
+            let read = self.read().await;
+            if look(&self.path) != before {
+                continue;
+            }
+            let unfinished = match &read {
+                Ok(app) => look_at(&app.bytes) != Whole::Component,
+                Err(IntakeError::Missing { .. }) => true,
+                Err(_) => false,
+            };
+            if unfinished && Instant::now() < due {
+                // Not read again before it changes.
+                while look(&self.path) == before && Instant::now() < due {
+                    sleep(LOOK).await;
+                }
+                continue;
+            }
+            self.known = Some(before);
+            self.watch_folders();
+            return match read {
+                Ok(app) if app.digest == self.digest => None,
+                Ok(app) => {
+                    self.digest = app.digest;
+                    Some(Ok(app))
+                }
+                Err(error) => Some(Err(error)),
+            };
+        }
+    }
+
+    async fn read(&self) -> Result<AppBytes, IntakeError> {
+        let path = self.path.clone();
+        let missing = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::NotFound => IntakeError::Missing {
+                path: self.path.clone(),
+                hint: "it was there before; build it again".to_owned(),
+            },
+            _ => IntakeError::Unreadable {
+                path: self.path.clone(),
+                cause,
+            },
+        };
+        match tokio::task::spawn_blocking(move || read(&path)).await {
+            Ok(Err(IntakeError::Unreadable { cause, .. })) => Err(missing(cause)),
+            Ok(read) => read,
+            Err(stopped) => Err(missing(io::Error::other(stopped))),
+        }
+    }
+
+    /// Watches the folders that lead to the file: its own, and that of each
+    /// symbolic link on the way.
+    fn watch_folders(&mut self) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let wanted: Vec<_> = folders(&self.path)
+            .into_iter()
+            .map(|folder| {
+                let id = std::fs::metadata(&folder).ok();
+                let id = id.map(|metadata| (metadata.dev(), metadata.ino()));
+                (folder, id)
+            })
+            .collect();
+        if wanted == self.folders {
+            return;
+        }
+        for (folder, _) in &self.folders {
+            // It may be gone; then there is nothing to let go of.
+            let _ = watcher.unwatch(folder);
+        }
+        for (folder, id) in &wanted {
+            if id.is_some()
+                && let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
+            {
+                tracing::warn!(
+                    "cannot watch {}: {error}; looking at it once a second",
+                    folder.display()
+                );
+            }
+        }
+        self.folders = wanted;
+        // What happened before the folders were watched told nobody.
+        self.woken.notify_one();
+    }
+}
+
+fn watcher(woken: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // To read a file is an event too, and its end as well; only writing counts.
+        let counts = match event {
+            Ok(event) => match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+                EventKind::Access(_) => false,
+                _ => true,
+            },
+            // Events were lost: worth a look.
+            Err(_) => true,
+        };
+        if counts {
+            woken.notify_one();
+        }
+    })
+}
+
+fn look(path: &Path) -> Look {
+    let metadata: Metadata = std::fs::metadata(path).ok()?;
+    Some((
+        metadata.dev(),
+        metadata.ino(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    ))
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let folder = match at.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        if !folders.contains(&folder) {
+            folders.push(folder.clone());
+        }
+        match std::fs::read_link(&at) {
+            Ok(target) => at = folder.join(target),
+            Err(_) => break,
+        }
+    }
+    folders
+}

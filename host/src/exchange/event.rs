@@ -1,0 +1,121 @@
+//! What an exchange waits for between two callbacks, each as a future that may
+//! be dropped at any time without losing anything.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::Answer;
+use super::mailbox::Mailbox;
+use super::outlet::Outlet;
+use crate::app::Life;
+use crate::contract::mailbox::Message;
+use crate::http::request::BodyRefusal;
+
+/// Until there is something to wait for, nothing comes.
+pub(super) async fn never<T>() -> T {
+    std::future::pending().await
+}
+
+pub(super) async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
+    match (outlet, answer) {
+        (Some(outlet), _) => outlet.gone().await,
+        (None, Answer::Sent(sender)) => sender.closed().await,
+        (None, _) => never().await,
+    }
+}
+
+pub(super) async fn stopping(stopping: Option<&mut watch::Receiver<bool>>) {
+    match stopping {
+        Some(stopping) => {
+            if stopping.wait_for(|stopping| *stopping).await.is_err() {
+                never().await
+            }
+        }
+        None => never().await,
+    }
+}
+
+pub(super) async fn changed(
+    views: Option<&mut watch::Receiver<Arc<cluster::View>>>,
+) -> Arc<cluster::View> {
+    match views {
+        Some(views) => match views.changed().await {
+            Ok(()) => views.borrow_and_update().clone(),
+            Err(_) => never().await,
+        },
+        None => never().await,
+    }
+}
+
+pub(super) async fn published(mailbox: Option<&Mailbox>) -> Message {
+    match mailbox {
+        Some(mailbox) => mailbox.next().await,
+        None => never().await,
+    }
+}
+
+/// Waits until another generation was put in than the last time.
+pub(super) async fn code_changed(changes: Option<&mut watch::Receiver<()>>) {
+    match changes {
+        // An error says that there is no slot any more, and so no change.
+        Some(changes) => match changes.changed().await {
+            Ok(()) => {}
+            Err(_) => never().await,
+        },
+        None => never().await,
+    }
+}
+
+/// Waits until an exchange that was left on old code must have ended: at its
+/// time, or sooner if a next app waits for the room. One that was not left
+/// there is woken by the change of code instead.
+pub(super) async fn drained(due: Option<Instant>, life: &Life) {
+    match due {
+        Some(due) => {
+            // Either way its time is over.
+            let _ = timeout_at(due, life.over()).await;
+        }
+        None => never().await,
+    }
+}
+
+pub(super) async fn due(timer: Option<(usize, Instant)>) -> usize {
+    match timer {
+        Some((number, at)) => {
+            tokio::time::sleep_until(at).await;
+            number
+        }
+        None => never().await,
+    }
+}
+
+/// What was read of the body of a request.
+pub(super) enum Read {
+    Data(Bytes),
+    End(HeaderMap),
+}
+
+pub(super) async fn read(body: Option<&mut Incoming>, due: Instant) -> Result<Read, BodyRefusal> {
+    let Some(body) = body else {
+        return never().await;
+    };
+    loop {
+        return match timeout_at(due, body.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                // Empty frames do not count as progress.
+                Ok(data) if data.is_empty() => continue,
+                Ok(data) => Ok(Read::Data(data)),
+                Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
+            },
+            Ok(None) => Ok(Read::End(HeaderMap::new())),
+            Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
+            Err(_) => Err(BodyRefusal::TooSlow),
+        };
+    }
+}

@@ -1,0 +1,101 @@
+//! What the core wants done: datagrams sent, states exchanged, numbers and
+//! releases stored, and the rest of the host and people told.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cluster::Effect;
+use cluster::release::{DraftError, News};
+use tokio::sync::oneshot;
+
+use super::Driver;
+use crate::membership::{FatalError, broadcast, report};
+
+/// How long an app file waits that was not released because the clock is ahead.
+const FILE_AGAIN: Duration = Duration::from_secs(60);
+
+impl Driver {
+    pub(super) fn carry_out(
+        &mut self,
+        effect: Effect,
+        answer: &mut Option<oneshot::Sender<Bytes>>,
+    ) {
+        match effect {
+            Effect::Send { to, bytes } => {
+                if let Err(error) = broadcast::send_now(&self.gossip, &bytes, to) {
+                    tracing::debug!(%to, %error, "datagram not sent");
+                    self.counters.unsent += 1;
+                }
+            }
+            Effect::Broadcast { bytes } => {
+                if !self.broadcast.send(&self.gossip, bytes) {
+                    self.counters.unsent += 1;
+                }
+            }
+            Effect::View(view) => {
+                self.links.keep(&view);
+                self.outside.views.send_replace(view);
+            }
+            Effect::Up { member, reason } => report::up(&member, reason),
+            Effect::Down { member, reason } => report::down(&member, reason),
+            Effect::Sync { with, name, bytes } => {
+                if !self.links.sync(with, name, bytes) {
+                    self.counters.syncs_dropped += 1;
+                }
+            }
+            Effect::SyncReply { peer: _, bytes } => {
+                if let Some(answer) = answer.take() {
+                    // A caller that is gone has no use for it.
+                    let _ = answer.send(bytes);
+                }
+            }
+            Effect::StoreBoot(boot) => {
+                if let Err(error) = self.boots.store(boot) {
+                    // Going on is right: should this number be used twice,
+                    // the members say so and the node takes a higher one.
+                    tracing::error!(%error, boot = boot.number(), "boot number not stored");
+                    self.counters.boots_not_stored += 1;
+                }
+            }
+            Effect::StoreReleases(bytes) => {
+                if let Err(error) = self.releases.store(&bytes) {
+                    // Going on is right: the members know them too.
+                    tracing::error!(%error, "releases not stored; after a restart this node asks its members");
+                    self.counters.releases_not_stored += 1;
+                }
+            }
+            Effect::Release(news) => self.release_news(news),
+            Effect::Refused { source, why, count } => report::refused(source, why, count),
+            Effect::NameTaken { evidence } => {
+                let name = self.name.clone();
+                self.outside
+                    .fatal
+                    .send_replace(Some(FatalError::NameTaken { name, evidence }));
+            }
+            Effect::Departed => self.departed = true,
+        }
+    }
+
+    fn release_news(&mut self, news: News) {
+        report::release(&news, self.serving);
+        match news {
+            News::InForce(force) => {
+                self.outside.in_force.send_replace(Some(force));
+            }
+            News::File { file, outcome } => match outcome {
+                Err(DraftError::ClockAhead(_)) => {
+                    self.file_again = Some((Instant::now() + FILE_AGAIN, file));
+                }
+                Ok(None) => {
+                    let force = self.outside.in_force.borrow();
+                    let other = force.as_ref().filter(|it| it.digest != file.app.digest);
+                    if let Some(force) = other {
+                        report::in_force(force, self.serving);
+                    }
+                }
+                Ok(Some(_)) | Err(_) => {}
+            },
+            News::Superseded { .. } | News::Standing { .. } => {}
+        }
+    }
+}
