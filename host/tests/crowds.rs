@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
+use host::app::Loader;
 use support::client::{Client, Protocol, get};
-use support::node::{NAMES, Node, view};
-use support::until;
+use support::components::{Limits, bytes, fresh, read_built, runtime};
+use support::node::{NAMES, Node, Setup, view};
+use support::{soon, until};
 
 /// Memory that may come and go whatever a test does, in KiB.
 const SLACK_KIB: usize = 24 << 10;
@@ -226,5 +228,128 @@ fn a_thousand_streams_are_told_of_a_change_and_leave_nothing() {
         assert!(grown <= 3000 * 4, "{grown} KiB");
         node.stop();
         node.stopped().await;
+    });
+}
+
+/// What those who ask are to do.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Steady,
+    Swapping,
+    Over,
+}
+
+/// Asks again and again on one connection. Returns how long each answer took,
+/// in microseconds, in either phase; that one of them failed fails the test.
+async fn ask(mut client: Client, phase: tokio::sync::watch::Receiver<Phase>) -> [Vec<u32>; 2] {
+    let mut took = [Vec::new(), Vec::new()];
+    loop {
+        let now = *phase.borrow();
+        if now == Phase::Over {
+            return took;
+        }
+        let began = Instant::now();
+        let answer = client.get("/").await;
+        assert_eq!(answer.status, 200);
+        assert!(["v1", "v2"].contains(&answer.text()), "{}", answer.text());
+        took[now as usize].push(began.elapsed().as_micros() as u32);
+        // A pause, so that the machine is busy and not flooded.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The 50th and the 99th of a hundred.
+fn spread<T: Copy + Ord>(mut values: Vec<T>) -> [T; 2] {
+    values.sort_unstable();
+    [50, 99].map(|percent| values[values.len() * percent / 100])
+}
+
+#[test]
+fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
+    const SWAPS: usize = 100;
+    let packages = ["fixture-counter-v1", "fixture-counter-v2"];
+    alone(async move {
+        let first = fresh(Limits::Usual, packages[0]).await;
+        let node = Node::with_generation(first, Setup::default()).await;
+        let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
+        let apps = packages.map(read_built);
+
+        let mut streams = Vec::new();
+        let mut connections = Vec::new();
+        for _ in 0..10 {
+            let mut client = Client::connect(Protocol::H2, node.address).await;
+            for _ in 0..100 {
+                streams.push(client.open("/count/tea").await);
+            }
+            connections.push(client);
+        }
+        assert_eq!(node.exchanges.live(), 1000);
+        let (phase, seen) = tokio::sync::watch::channel(Phase::Steady);
+        let mut asking = Vec::new();
+        for protocol in [Protocol::H1, Protocol::H1, Protocol::H1, Protocol::H2] {
+            let client = Client::connect(protocol, node.address).await;
+            asking.push(tokio::spawn(ask(client, seen.clone())));
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+
+        phase.send_replace(Phase::Swapping);
+        let began = Instant::now();
+        let mut ticker = Client::connect(Protocol::H1, node.address).await;
+        let mut ticks = 0;
+        let mut memory = Vec::new();
+        let mut stores = Vec::new();
+        let mut carrying = Vec::new();
+        for swap in 1..=SWAPS {
+            let app = bytes(apps[swap % 2].clone());
+            let ready = loader.prepare(app).await.expect("it is an app");
+            let swapped = ready.activate();
+            let draining = swapped.draining.expect("there was one before");
+            soon("the old code to be freed", draining.life.freed()).await;
+            stores.push(swapped.swapped);
+            carrying.push(draining.since.elapsed());
+            assert_eq!(draining.life.carried(), 1000, "swap {swap}");
+            assert_eq!(draining.life.refused() + draining.life.cut(), 0);
+            if swap % 5 == 0 {
+                assert_eq!(ticker.get("/tick").await.status, 204);
+                ticks += 1;
+                let event = match swap % 2 {
+                    0 => format!("data: v1 {ticks}\n\n"),
+                    _ => format!("data: v2 unnamed {ticks}\n\n"),
+                };
+                for reader in &mut streams {
+                    assert_eq!(reader.to("\n\n").await, event);
+                }
+            }
+            if swap == 5 || swap % 25 == 0 {
+                memory.push(memory_kib("VmRSS"));
+            }
+        }
+        let lasted = began.elapsed();
+        assert_eq!(node.exchanges.live(), 1000);
+        phase.send_replace(Phase::Over);
+        let [mut steady, mut swapping] = [Vec::new(), Vec::new()];
+        for task in asking {
+            let [before, during] = task.await.expect("every request was answered");
+            steady.extend(before);
+            swapping.extend(during);
+        }
+        println!(
+            "{SWAPS} swaps in {lasted:?}, 1000 streams each; {} requests, none failed",
+            steady.len() + swapping.len()
+        );
+        println!(
+            "requests, p50 and p99: {:?} us before, {:?} us during the swaps",
+            spread(steady),
+            spread(swapping),
+        );
+        println!(
+            "a swap and the waking of 1000 streams, p50 and p99: {:?}; all carried over: {:?}",
+            spread(stores),
+            spread(carrying),
+        );
+        println!("memory after 5, 25, 50, 75 and 100 swaps: {memory:?} KiB");
+        // The allocator goes on taking what it keeps for some twenty swaps, and
+        // more so after other tests: from there on nothing may grow.
+        assert!(memory[4] * 10 <= memory[1] * 11, "{memory:?} KiB");
     });
 }
