@@ -18,8 +18,9 @@ const PROGRAM: &str = "ace-raxx";
 /// that host's process id, for people.
 const LOCK: &str = "lock";
 
-/// The most that [`DataDir::read`] reads, in bytes.
-const READ_MAX: u64 = 1024 * 1024;
+/// The most that [`DataDir::read`] reads, in bytes: the history of releases,
+/// which is the largest file.
+const READ_MAX: u64 = cluster::release::STORED_MAX as u64;
 
 /// The data folder of this node, locked until it is dropped.
 #[derive(Debug)]

@@ -78,9 +78,10 @@ pub enum StartError {
     /// A port cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The boot number cannot be kept.
+    /// What outlives the process cannot be kept: the boot number, or the
+    /// history of releases.
     #[error(transparent)]
-    Boot(#[from] DataDirError),
+    Kept(#[from] DataDirError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Identity(#[from] IdentityError),

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::message::Beacon;
+use crate::node::SYNC_FIRST;
 use crate::release::Skew;
 use crate::replay::{Bucket, Window};
 use crate::wire::Head;
@@ -70,6 +71,10 @@ pub(crate) struct Admitted {
     pub(crate) skew: Skew,
     /// Of all releases and votes that it knows.
     pub(crate) releases_hash: u64,
+    /// When state may be exchanged with it again, and how long to wait after
+    /// that while the states go on differing.
+    pub(crate) sync_next: Time,
+    pub(crate) sync_wait: Duration,
     /// How many of its beacons in a row had another state hash than ours.
     pub(crate) odd: u8,
     /// How long it may be silent before it is asked whether it is there.
@@ -169,6 +174,8 @@ impl Door {
             nonce: about.nonce,
             skew: Skew::default(),
             releases_hash: about.releases_hash,
+            sync_next: now,
+            sync_wait: SYNC_FIRST,
             odd: 0,
             patience,
         });

@@ -119,11 +119,17 @@ pub enum Effect {
     /// Store the boot number so that it survives the process, before any
     /// effect that follows is carried out.
     StoreBoot(Boot),
-    /// Store this so that it survives the process, before any effect that
-    /// follows is carried out: it is what
+    /// Store this so that it survives the process: it is what
     /// [`Config::releases_stored`](crate::Config::releases_stored) wants at
-    /// the next start.
-    StoreReleases(Bytes),
+    /// the next start. Of several that wait, only the last need be stored.
+    StoreReleases {
+        /// What to store.
+        bytes: Bytes,
+        /// It has a decision of this node, which the effects that follow tell
+        /// others: store it before they are carried out. What others decided
+        /// may wait, since they know it too.
+        first: bool,
+    },
     /// Something is new about releases.
     Release(News),
     /// Datagrams of this source were refused. At most one per source and

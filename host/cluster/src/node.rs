@@ -30,6 +30,7 @@ use self::beacon::Schedule;
 pub use self::inspect::Sizes;
 use self::leave::Stage;
 use self::releases::Spread;
+pub(crate) use self::upkeep::SYNC_FIRST;
 use self::upkeep::{Seed, SyncPace};
 use crate::check::{Checks, Hint};
 use crate::door::Door;
@@ -173,8 +174,8 @@ impl Node {
     }
 
     /// Takes in what has happened. `now` must not go back. `wall_ms` is the
-    /// wall clock in milliseconds since 1970-01-01 UTC; it only serves to show
-    /// since when a member is up.
+    /// wall clock in milliseconds since 1970-01-01 UTC: it shows since when a
+    /// member is up, and orders what this node releases.
     pub fn handle(&mut self, now: Time, wall_ms: u64, input: Input<'_>) {
         self.clock = now;
         self.wall_ms = wall_ms;

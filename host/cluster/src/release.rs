@@ -32,7 +32,7 @@ pub use record::{
 pub use votes::Verdict;
 
 pub use book::{DraftError, News, Request, RollbackTo, What};
-pub use stored::{StoredError, check_stored};
+pub use stored::{STORED_MAX, StoredError, check_stored};
 
 pub(crate) use book::Book;
 pub(crate) use clock::{Skew, ahead_of_members, beyond};

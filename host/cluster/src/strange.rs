@@ -29,10 +29,12 @@ pub enum Refusal {
     Stale,
     /// Its tag is right but its content cannot be read.
     Content,
+    /// It has a release without the signature of the deploy key.
+    Unsigned,
 }
 
 /// Every reason, in the order of [`Counters`].
-pub const REFUSALS: [Refusal; 9] = [
+pub const REFUSALS: [Refusal; 10] = [
     Refusal::Size,
     Refusal::Version,
     Refusal::Source,
@@ -42,6 +44,7 @@ pub const REFUSALS: [Refusal; 9] = [
     Refusal::Replay,
     Refusal::Stale,
     Refusal::Content,
+    Refusal::Unsigned,
 ];
 
 impl fmt::Display for Refusal {
@@ -58,6 +61,7 @@ impl fmt::Display for Refusal {
             Refusal::Replay => "seen before",
             Refusal::Stale => "from an earlier run of its node",
             Refusal::Content => "right cookie but unreadable; is it another version?",
+            Refusal::Unsigned => "a release that is not signed with the deploy key",
         })
     }
 }

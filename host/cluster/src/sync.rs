@@ -64,7 +64,11 @@ impl State {
         let (state, rest) =
             postcard::take_from_bytes::<State>(body).map_err(|_| Refusal::Content)?;
         let records = state.releases.as_ref().map_or(0, |it| it.records.len());
-        let bounded = state.nodes.len() <= 2 * CONTACTS_MAX && records <= HISTORY_MAX;
+        let ballots = state.releases.iter().flat_map(|it| &it.votes);
+        let bounded = state.nodes.len() <= 2 * CONTACTS_MAX
+            && records <= HISTORY_MAX
+            && ballots.clone().count() <= HISTORY_MAX
+            && ballots.clone().all(Ballot::is_bounded);
         if bounded && (rest.is_empty() || version.is_newer()) {
             Ok(state)
         } else {

@@ -252,6 +252,22 @@ impl World {
     }
 }
 
+/// Makes a second instance, since only so are the interfaces of a kind loaded.
+/// It is gone when this returns: it may hold the one place in the slow lane,
+/// which the first instance needs to go on.
+async fn load_all(
+    runtime: &Arc<Runtime>,
+    world: &World,
+    release: &ReleaseTag,
+) -> wasmtime::Result<()> {
+    let mut other = runtime.store(release.clone(), Held::default());
+    match world {
+        World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
+        World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
+        World::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
+    }
+}
+
 /// Makes one instance, loads each of its interfaces, and asks for its state version.
 async fn try_out(
     runtime: &Arc<Runtime>,
@@ -277,14 +293,7 @@ async fn try_out(
             .instantiate_async(&mut store)
             .await
             .map_err(|e| start(one_line(&e)))?;
-        // A second instance, since only so are the interfaces of a kind loaded.
-        let mut other = runtime.store(release.clone(), Held::default());
-        match world {
-            World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
-            World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
-            World::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
-        }
-        .map_err(contract)?;
+        load_all(runtime, world, release).await.map_err(contract)?;
         if !upgradable {
             return Ok(0);
         }

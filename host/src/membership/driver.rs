@@ -105,7 +105,7 @@ impl Driver {
         let local = net::find(settings.name.ip())?;
         let at = SocketAddrV4::new(local.ip, settings.cluster_port);
         let boots = BootStore::new(settings.data_dir.clone());
-        let releases = ReleaseStore::new(settings.data_dir);
+        let releases = ReleaseStore::start(settings.data_dir).map_err(StartError::Thread)?;
         let config = Config {
             name: settings.name.clone(),
             http: settings.http,
@@ -418,6 +418,7 @@ impl Driver {
     fn publish_counters(&mut self) {
         self.counters.datagrams.clone_from(self.node.counters());
         self.counters.control = self.control.snapshot();
+        self.counters.releases_not_stored = self.releases.failed();
         let shared = self.outside.counters.lock();
         shared
             .unwrap_or_else(PoisonError::into_inner)

@@ -70,6 +70,8 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
         app: App::of(b"another app"),
     };
     other.input(Input::AppFile(file));
+    // Alone, it looks at its file after two seconds.
+    other.pass(Duration::from_secs(3));
     other.input(Input::Vote(key, Found::Ok));
     other.settle();
     let mut stored = other.stored.unwrap_or_default().to_vec();

@@ -234,7 +234,7 @@ impl Subject {
                     assert!(State::read(&bytes).is_ok(), "a state that it writes reads");
                     self.answered = Some(bytes);
                 }
-                Effect::StoreReleases(bytes) => {
+                Effect::StoreReleases { bytes, .. } => {
                     assert_eq!(check_stored(&bytes), Ok(()), "what it stores can be used");
                     self.stored = Some(bytes);
                 }

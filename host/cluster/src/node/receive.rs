@@ -80,7 +80,7 @@ impl Node {
                 Err(error) => self.refuse(now, from, error.refusal()),
             },
             Message::Want(key) => self.wanted(from, key),
-            Message::Votes(votes) => self.voted(now, ip, votes),
+            Message::Votes(votes) => self.voted(now, from, votes),
         }
     }
 

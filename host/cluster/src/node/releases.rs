@@ -15,7 +15,7 @@ use crate::release::{
     AppFile, Book, DraftError, Force, Release, ReleaseKey, Request, Standing, Verdict, Vote,
     ahead_of_members, beyond,
 };
-use crate::{Effect, Time};
+use crate::{Effect, Refusal, Time};
 
 /// How long between two tellings of what is new: one may be lost.
 const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];
@@ -26,20 +26,43 @@ const TELLING_MAX: usize = 32;
 /// To how many members a new record is passed on, once.
 const RELAY: usize = 4;
 
+/// How many records are asked for at a time.
+const WANTS_MAX: usize = 16;
+
 /// How often a record is asked for: at first, and at most while it does not
 /// come (because it is forgotten, or not signed).
 const WANT_FIRST: Duration = Duration::from_millis(50);
 const WANT_MOST: Duration = Duration::from_secs(5);
 
 /// How long votes of others may wait to be stored.
-const STORE_VOTES: Duration = Duration::from_secs(1);
+const STORE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a node that has just started listens before it says what its app
+/// file means, for it may have missed what was decided about that file: in any
+/// case, alone, and while members know other releases than it does.
+const LISTEN_LEAST: Duration = Duration::from_millis(500);
+const LISTEN: Duration = Duration::from_secs(2);
+const LISTEN_MOST: Duration = Duration::from_secs(10);
+
+/// When what has changed is to be stored.
+#[derive(Clone, Copy, Debug)]
+enum Store {
+    /// Before anybody hears of it: it is this node's own.
+    First,
+    /// It is a record of another node.
+    Soon,
+    /// It is votes of other nodes, of which many come together.
+    Later,
+}
 
 /// What is being told and asked for.
 #[derive(Debug, Default)]
 pub(super) struct Spread {
     telling: VecDeque<Telling>,
-    want: Option<Want>,
+    wants: VecDeque<Want>,
     store: Option<Time>,
+    /// The app file of which it is to be said what it means.
+    file: Option<AppFile>,
 }
 
 #[derive(Debug)]
@@ -111,24 +134,60 @@ impl Node {
     }
 
     pub(super) fn publish_release(&mut self, now: Time, release: Arc<Release>) {
-        self.learn_releases(now, vec![release.clone()], Vec::new());
+        self.book.learn(vec![release.clone()], Vec::new());
+        self.heed_book(now, Store::First);
         if self.book.history().get(&release.key()) == Some(&release) {
             self.tell(now, News::Record(release));
         }
     }
 
+    /// An app file is there or has changed. What that means depends on what
+    /// was decided, so a node that has just started first hears that.
     pub(super) fn app_file(&mut self, now: Time, file: AppFile) {
+        self.spread.file = Some(file);
+        self.look_at_file(now);
+    }
+
+    /// Says what the file means that waits, if there is one, as soon as may be.
+    pub(super) fn look_at_file(&mut self, now: Time) {
+        if self.listens() {
+            return;
+        }
+        let Some(file) = self.spread.file.take() else {
+            return;
+        };
         let ahead_ms = self.ahead_ms(self.clock, self.wall_ms);
         let made = self.book.file(file, self.wall_ms, ahead_ms);
-        self.heed_book(now, true);
+        self.heed_book(now, Store::First);
         if let Some(release) = made {
             self.tell(now, News::Record(release));
         }
     }
 
+    /// Whether this node may not know yet what was decided before its start: it
+    /// has heard nobody, or a member that knows other releases.
+    fn listens(&self) -> bool {
+        let age = self.clock.since(self.me.started);
+        let me = self.me.peer.ip();
+        let up = self.roster.entries().filter(|entry| entry.is_up());
+        let others = up.filter(|entry| entry.peer.ip() != me);
+        let mut hashes = others.map(|entry| {
+            let admitted = self.door.admitted(entry.peer.ip());
+            admitted.map(|admitted| admitted.releases_hash)
+        });
+        match hashes.next() {
+            _ if age < LISTEN_LEAST => true,
+            None => age < LISTEN,
+            Some(first) => {
+                let differs = |hash| hash != Some(self.book.hash());
+                age < LISTEN_MOST && (differs(first) || hashes.any(differs))
+            }
+        }
+    }
+
     pub(super) fn vote(&mut self, now: Time, release: ReleaseKey, verdict: Verdict) {
         let vote = self.book.vote(release, verdict);
-        self.heed_book(now, true);
+        self.heed_book(now, Store::First);
         if let Some(vote) = vote {
             self.tell(now, News::Vote(vote));
         }
@@ -136,7 +195,7 @@ impl Node {
 
     /// A member sent a record.
     pub(super) fn record(&mut self, now: Time, from: SocketAddrV4, release: Arc<Release>) {
-        if !self.learn_releases(now, vec![release.clone()], Vec::new()) {
+        if !self.learn_releases(now, from, vec![release.clone()], Vec::new()) {
             return;
         }
         for to in self.some_members(*from.ip(), RELAY) {
@@ -158,11 +217,11 @@ impl Node {
 
     /// A member sent votes. One that turns the standing of a release is passed
     /// on, the others need no haste.
-    pub(super) fn voted(&mut self, now: Time, from: Ipv4Addr, votes: Vec<Vote>) {
+    pub(super) fn voted(&mut self, now: Time, from: SocketAddrV4, votes: Vec<Vote>) {
         let before = self.head_standing();
-        self.learn_releases(now, Vec::new(), votes.clone());
+        self.learn_releases(now, from, Vec::new(), votes.clone());
         if self.head_standing() != before {
-            for to in self.some_members(from, RELAY) {
+            for to in self.some_members(*from.ip(), RELAY) {
                 self.send(to, &Message::Votes(votes.clone()));
             }
         }
@@ -182,13 +241,20 @@ impl Node {
     }
 
     fn want(&mut self, now: Time, from: SocketAddrV4, key: ReleaseKey) {
-        let wait = match self.spread.want {
-            Some(want) if want.key == key && want.next > now => return,
-            Some(want) if want.key == key => WANT_MOST.min(want.wait * 2),
-            _ => WANT_FIRST,
+        let asked = self.spread.wants.iter().position(|want| want.key == key);
+        let wait = match asked.and_then(|at| self.spread.wants.remove(at)) {
+            Some(want) if want.next > now => {
+                self.spread.wants.push_back(want);
+                return;
+            }
+            Some(want) => WANT_MOST.min(want.wait * 2),
+            None => WANT_FIRST,
         };
         let next = now + wait;
-        self.spread.want = Some(Want { key, next, wait });
+        self.spread.wants.push_back(Want { key, next, wait });
+        if self.spread.wants.len() > WANTS_MAX {
+            self.spread.wants.pop_front();
+        }
         self.send(from, &Message::Want(key));
     }
 
@@ -196,24 +262,37 @@ impl Node {
     pub(super) fn learn_releases(
         &mut self,
         now: Time,
+        from: SocketAddrV4,
         releases: Vec<Arc<Release>>,
         votes: Vec<Vote>,
     ) -> bool {
-        let learnt = self.book.learn(releases, votes);
-        self.strangers.counters.unsigned += learnt.unsigned;
+        let votes = votes.into_iter().filter(|vote| self.may_vote(vote.node));
+        let learnt = self.book.learn(releases, votes.collect());
+        if learnt.unsigned > 0 {
+            self.strangers.counters.unsigned += learnt.unsigned;
+            self.refuse(now, from, Refusal::Unsigned);
+        }
         let news = !learnt.releases.is_empty();
-        self.heed_book(now, news);
+        self.heed_book(now, if news { Store::Soon } else { Store::Later });
         news
+    }
+
+    /// Whether there can be a node with this IP.
+    fn may_vote(&self, ip: Ipv4Addr) -> bool {
+        ip == self.me.peer.ip() || self.config.allows(ip)
     }
 
     /// Stores what has changed and says what is new, in this order: what a node
     /// has told others it must know after a crash.
-    fn heed_book(&mut self, now: Time, at_once: bool) {
+    fn heed_book(&mut self, now: Time, store: Store) {
         if self.book.take_dirty() {
-            if at_once {
-                self.store_releases();
-            } else if self.spread.store.is_none() {
-                self.spread.store = Some(now + STORE_VOTES);
+            match store {
+                Store::First => self.store_releases(true),
+                Store::Soon => self.store_releases(false),
+                Store::Later if self.spread.store.is_none() => {
+                    self.spread.store = Some(now + STORE_WAIT);
+                }
+                Store::Later => {}
             }
         }
         while let Some(news) = self.book.poll() {
@@ -221,10 +300,11 @@ impl Node {
         }
     }
 
-    fn store_releases(&mut self) {
+    fn store_releases(&mut self, first: bool) {
         self.spread.store = None;
         if let Some(bytes) = self.book.store() {
-            self.effects.push_back(Effect::StoreReleases(bytes));
+            self.effects
+                .push_back(Effect::StoreReleases { bytes, first });
         }
     }
 
@@ -267,7 +347,7 @@ impl Node {
             self.spread.telling.push_back(telling);
         }
         if self.spread.store.is_some_and(|at| at <= now) {
-            self.store_releases();
+            self.store_releases(false);
         }
     }
 

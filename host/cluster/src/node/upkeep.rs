@@ -43,6 +43,11 @@ const JOIN_JITTER_PER_CENT: u32 = 25;
 /// The most nodes to join, of all names together.
 const SEEDS_MAX: usize = 1024;
 
+/// How long between two exchanges with one member while the states go on
+/// differing: at first, and at most.
+pub(crate) const SYNC_FIRST: Duration = Duration::from_millis(500);
+const SYNC_MOST: Duration = Duration::from_secs(60);
+
 /// A node that has started so lately exchanges state at the first difference.
 const FRESH: Duration = Duration::from_millis(1500);
 const FRESH_EVERY: Duration = Duration::from_millis(300);
@@ -104,6 +109,7 @@ impl Node {
         self.doubt_the_silent(now);
         self.ask_the_unheard(now);
         self.join(now);
+        self.look_at_file(now);
         self.roster.forget(now);
     }
 
@@ -201,18 +207,22 @@ impl Node {
         let Some(admitted) = self.door.admitted_mut(ip) else {
             return;
         };
-        admitted.odd = if same {
-            0
+        if same {
+            (admitted.odd, admitted.sync_wait) = (0, SYNC_FIRST);
         } else {
-            admitted.odd.saturating_add(1)
-        };
+            admitted.odd = admitted.odd.saturating_add(1);
+        }
         // A change takes a moment to reach everyone, so one beacon that
         // differs means nothing, unless this node knows nobody yet.
         let fresh = now < self.sync.fresh_until;
         let differs = admitted.odd >= 2 || fresh && !same;
-        if !differs || now < self.sync.next {
+        if !differs || now < self.sync.next || now < admitted.sync_next {
             return;
         }
+        // What an exchange did not settle, another one seldom does: a node that
+        // refuses what the others know would be told of it for ever.
+        admitted.sync_next = now + admitted.sync_wait;
+        admitted.sync_wait = SYNC_MOST.min(admitted.sync_wait * 2);
         let Some(peer) = self.roster.up(ip).map(|entry| entry.peer.clone()) else {
             return;
         };
@@ -296,7 +306,7 @@ impl Node {
                 self.refuse(now, at, why);
             }
             let votes = votes.iter().flat_map(Ballot::votes).collect();
-            self.learn_releases(now, read, votes);
+            self.learn_releases(now, at, read, votes);
         }
         Some(state.releases_hash)
     }

@@ -73,7 +73,7 @@ pub enum DraftError {
     #[error("this app is already release {0}; there is nothing to do")]
     Same(ReleaseKey),
     /// Another app is in force than the caller takes for given.
-    #[error("another app is in force than the expected one: {}", short(.0))]
+    #[error("the app in force is not the expected one: it is {}", short(.0))]
     Unexpected(Option<Digest>),
     /// There is no release that begins so.
     #[error("no release in the history begins with {0}")]
@@ -85,7 +85,10 @@ pub enum DraftError {
     #[error("there is no earlier release to go back to")]
     NothingBefore,
     /// Only signed releases are taken here.
-    #[error("nodes of this cluster take only releases that are signed with the deploy key")]
+    #[error(
+        "nodes of this cluster take only releases that are signed with the deploy key; \
+         push it with the key"
+    )]
     Unsigned,
     /// The parts cannot make a release.
     #[error(transparent)]
@@ -95,7 +98,7 @@ pub enum DraftError {
 fn short(digest: &Option<Digest>) -> String {
     match digest {
         Some(digest) => digest.to_string().chars().take(12).collect(),
-        None => "none".to_owned(),
+        None => "none yet, since nothing was released".to_owned(),
     }
 }
 
@@ -240,12 +243,26 @@ impl Book {
                 }
             }
             RollbackTo::Previous => {
-                let mut at = self.in_force().and_then(|force| force.release);
-                let serves = at.as_ref().map(|release| release.app().digest);
+                // The same on every node, so it does not go by what this one
+                // serves: a head that bakes or was voted down is left for what
+                // the nodes serve that are no canaries.
+                let everyone = in_force(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
+                let Some(Force { release, head, .. }) = everyone else {
+                    return Err(DraftError::NothingBefore);
+                };
+                if let Some(release) = release.filter(|release| release.key() != head.key()) {
+                    return Ok(release.app());
+                }
+                let serves = Some(head.app().digest);
+                let mut at = Some(head);
                 // What is served, and what was left for it by rollbacks.
                 let mut left: BTreeSet<Digest> = serves.into_iter().collect();
-                // Each step goes to a parent, so it ends.
+                // Each step goes to a parent, so it ends; where votes are
+                // forgotten, nobody knows what was good.
                 while let Some(release) = at {
+                    if Some(release.id()) < self.history.oldest_voted() {
+                        break;
+                    }
                     let parent = release.parent();
                     if release.kind() == Kind::Rollback {
                         left.extend(parent.map(|parent| parent.digest));

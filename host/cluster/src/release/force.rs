@@ -68,6 +68,7 @@ pub(crate) fn standing(release: &Release, votes: &Votes) -> Standing {
 pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Force> {
     let head = history.head()?;
     let head_standing = standing(head, votes);
+    let oldest_voted = history.oldest_voted();
     let mut at = head;
     // Each step goes to a parent, or from a release that was rolled back up to
     // the rollback, where it ends; so there are at most twice as many.
@@ -78,13 +79,16 @@ pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Opti
             continue;
         }
         let serves = match standing(at, votes) {
+            // Votes on earlier ones are forgotten, so nothing speaks against them.
+            _ if oldest_voted.is_some_and(|oldest| at.id() < oldest) => true,
             Standing::Accepted => true,
             Standing::Baking => at.plan().has_canary(node),
             Standing::VotedDown => false,
         };
         let parent = at.parent().filter(|_| !serves);
         let Some(parent) = parent else { break };
-        let Some(known) = history.get(&parent.key) else {
+        let known = history.get(&parent.key);
+        let Some(known) = known.or_else(|| history.undone_by(&parent.key)) else {
             // Its record is on its way, or forgotten. Its digest is known.
             return Some(Force {
                 key: parent.key,

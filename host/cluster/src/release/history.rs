@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::votes::VOTED;
 use super::{Kind, Release, ReleaseId, ReleaseKey};
 use crate::Digest;
 
@@ -22,7 +23,9 @@ impl History {
     pub(crate) fn add(&mut self, release: Arc<Release>) -> bool {
         let key = release.key();
         if let Some(known) = self.by_key.get(&key) {
-            if !release.stays_before(known) {
+            // An earlier copy that would be forgotten at once does not take the
+            // place of a later one: nodes that never saw it keep that.
+            if !release.stays_before(known) || self.is_full() && self.is_lowest(release.id()) {
                 return false;
             }
             self.order.remove(&(known.id().clone(), key));
@@ -36,6 +39,14 @@ impl History {
             return lowest != key;
         }
         true
+    }
+
+    fn is_full(&self) -> bool {
+        self.order.len() >= HISTORY_MAX
+    }
+
+    fn is_lowest(&self, id: &ReleaseId) -> bool {
+        self.order.first().is_some_and(|(lowest, _)| id < lowest)
     }
 
     /// The greatest release.
@@ -65,6 +76,12 @@ impl History {
             let parent = release.parent().map(|parent| parent.key);
             release.kind() == Kind::Rollback && parent == Some(*key)
         })
+    }
+
+    /// The lowest of the releases whose votes are kept, or the lowest of all.
+    pub(crate) fn oldest_voted(&self) -> Option<&ReleaseId> {
+        let voted = self.order.iter().rev().take(VOTED);
+        voted.last().map(|(id, _)| id)
     }
 
     /// Whether this digest was released after that release.

@@ -30,7 +30,7 @@ pub const CANARIES_MAX: usize = 64;
 pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The longest record, in bytes: it goes into one datagram.
-const RECORD_MAX: usize = 1100;
+pub(crate) const RECORD_MAX: usize = 1100;
 
 /// The largest app, in bytes. What a host takes is its own matter, and less.
 const SIZE_MAX: u64 = 1 << 32;
@@ -334,15 +334,24 @@ impl Release {
     }
 
     /// Of two records of one key, the one that stays: of a rollback and a push
-    /// the rollback, of a decision and a bootstrap the decision, else the
-    /// earlier one.
+    /// the rollback, of a decision and a bootstrap the decision, of a signed
+    /// and an unsigned one the signed, else the earlier one.
     pub(crate) fn stays_before(&self, other: &Self) -> bool {
         let rank = |release: &Self| match release.body.kind {
             Kind::Rollback => 0,
             Kind::Push => 1,
             Kind::Bootstrap => 2,
         };
-        let order = |it: &Self| (rank(it), it.id.at, it.id.node.clone(), it.bytes.clone());
+        let order = |it: &Self| {
+            let unsigned = it.signature.is_none();
+            (
+                rank(it),
+                unsigned,
+                it.id.at,
+                it.id.node.clone(),
+                it.bytes.clone(),
+            )
+        };
         order(self) < order(other)
     }
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::history::HISTORY_MAX;
 use super::mark::Marks;
-use super::votes::Ballot;
+use super::record::RECORD_MAX;
+use super::votes::{Ballot, VOTED, VOTERS_MAX};
 use super::{Book, DeployKey, Hlc, Release};
 use crate::NodeName;
 use crate::wire::Version;
@@ -20,6 +21,17 @@ struct Stored {
     votes: Vec<Ballot>,
     marks: Marks,
 }
+
+/// The most that is stored, in bytes: as many records and votes as are kept,
+/// at their longest, and the marks.
+pub const STORED_MAX: usize = 2 * 1024 * 1024;
+
+const _: () = {
+    let records = HISTORY_MAX * (RECORD_MAX + 2);
+    // An IP and a verdict each, after the key and the count of a ballot.
+    let votes = VOTED * (16 + 2 + VOTERS_MAX * 5);
+    assert!(records + votes + 16 * 1024 <= STORED_MAX);
+};
 
 /// Why what was stored cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

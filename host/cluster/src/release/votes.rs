@@ -16,7 +16,7 @@ pub(crate) const VOTED: usize = 32;
 
 /// The most votes of one release that are kept: as many as nodes are told
 /// apart.
-const VOTERS_MAX: usize = crate::door::CONTACTS_MAX;
+pub(crate) const VOTERS_MAX: usize = crate::door::CONTACTS_MAX;
 
 /// What a node has found out. `Failed` is the greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,11 @@ pub(crate) struct Ballot {
 }
 
 impl Ballot {
+    /// Whether it has no more votes than are kept.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.votes.len() <= VOTERS_MAX
+    }
+
     /// Its votes, one by one.
     pub(crate) fn votes(&self) -> impl Iterator<Item = Vote> {
         let release = self.release;

@@ -24,7 +24,9 @@ impl Lan {
     pub(super) fn deliver(&mut self, machine: usize, event: Event) {
         let its = &mut self.machines[machine];
         if let Some(buffer) = &mut its.frozen {
-            if buffer.len() < BUFFER {
+            // A timer is no datagram, and always finds room.
+            let is_timer = matches!(event, Event::Timer { .. });
+            if is_timer || buffer.len() < BUFFER {
                 buffer.push(event);
             }
             return;
@@ -119,7 +121,9 @@ impl Lan {
                 // What the view was is not kept: a thousand nodes would keep
                 // a million of them.
                 Effect::View(_) => self.report(machine, Effect::View(Default::default())),
-                Effect::StoreReleases(bytes) => self.machines[machine].disk.releases = Some(bytes),
+                Effect::StoreReleases { bytes, .. } => {
+                    self.machines[machine].disk.releases = Some(bytes)
+                }
                 effect => {
                     if let Effect::StoreBoot(boot) = effect {
                         self.machines[machine].disk.boot = Some(boot);

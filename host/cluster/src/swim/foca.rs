@@ -58,7 +58,9 @@ impl Identity for Peer {
     }
 }
 
-fn config(members: usize) -> Config {
+/// For so many other members.
+fn config(others: usize) -> Config {
+    let members = others + 1;
     let periodic = |millis, members| {
         Some(PeriodicParams {
             frequency: Duration::from_millis(millis),
@@ -143,7 +145,7 @@ impl FocaSwim {
             }
         }
         let after = self.foca.num_members();
-        if (members < MANY) != (after < MANY) {
+        if (members + 1 < MANY) != (after + 1 < MANY) {
             let _always_replaceable = self.foca.set_config(config(after));
         }
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::release::{
-    App, AppFile, DraftError, Kind, News, PathId, Plan, Release, Request, RollbackTo, Standing,
-    Verdict, What,
+    App, AppFile, DeployKey, DraftError, Kind, News, PathId, Plan, Release, Request, RollbackTo,
+    Standing, Verdict, What,
 };
 use cluster::sim::{Lan, ms, secs, with_seeds};
-use cluster::{Digest, Effect, Input};
+use cluster::{Digest, Effect, Input, Refusal};
 
 fn app(name: &str) -> App {
     App::of(name.as_bytes())
@@ -354,5 +354,94 @@ fn a_release_whose_later_record_comes_first_is_understood() {
                 0
             );
         }
+    });
+}
+
+#[test]
+fn a_node_that_was_away_while_its_file_changed_does_not_bring_back_what_was_rolled_back() {
+    with_seeds(20, |lan| {
+        let all = lan.cluster(3);
+        for &machine in &all {
+            lan.give(machine, Input::AppFile(file("old")));
+        }
+        lan.wait(secs(10), "released", |lan| all_serve(lan, &all, "old"));
+        lan.run(secs(3));
+        lan.kill(all[2]);
+        for name in ["x", "bad"] {
+            lan.give(all[0], Input::AppFile(file(name)));
+            lan.run(secs(1));
+        }
+        rollback(lan, all[0]).expect("there is something before");
+        lan.run(secs(1));
+        // Its folder was synced when it last changed.
+        lan.start(all[2]);
+        lan.give(all[2], Input::AppFile(file("bad")));
+        lan.run(secs(15));
+        assert!(all_serve(lan, &all, "x"));
+    });
+}
+
+#[test]
+fn a_node_whose_clock_is_ahead_when_it_starts_does_not_release_its_changed_file() {
+    with_seeds(10, |lan| {
+        let all = lan.cluster(3);
+        for &machine in &all {
+            lan.give(machine, Input::AppFile(file("old")));
+        }
+        lan.wait(secs(10), "released", |lan| all_serve(lan, &all, "old"));
+        lan.run(secs(3));
+        lan.kill(all[2]);
+        lan.machines[all[2]].clock_off = 3_600_000;
+        let before = lan.log.len();
+        lan.run(secs(1));
+        lan.start(all[2]);
+        lan.give(all[2], Input::AppFile(file("new")));
+        lan.run(secs(15));
+        assert!(all_serve(lan, &all, "old"));
+        let refused = news(lan, before, all[2])
+            .into_iter()
+            .find_map(|news| match news {
+                News::File { outcome, .. } => Some(outcome),
+                _ => None,
+            });
+        assert!(
+            matches!(refused, Some(Err(DraftError::ClockAhead(_)))),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
+fn a_node_alone_releases_its_file_soon_after_its_start() {
+    with_seeds(5, |lan| {
+        let all = lan.cluster(1);
+        lan.give(all[0], Input::AppFile(file("mine")));
+        let took = lan.wait(secs(5), "released", |lan| all_serve(lan, &all, "mine"));
+        assert!(took <= ms(2500), "{took:?}");
+    });
+}
+
+#[test]
+fn a_node_that_refuses_what_the_others_know_is_not_told_it_for_ever() {
+    with_seeds(3, |lan| {
+        let all = settled(lan, 5);
+        for step in 0..100 {
+            push(lan, all[0], &format!("{step}"));
+            lan.run(ms(20));
+        }
+        lan.kill(all[4]);
+        lan.machines[all[4]].disk = Default::default();
+        lan.machines[all[4]].adjust =
+            |config| config.deploy_key = Some(DeployKey::from_bytes([1; 32]));
+        lan.start(all[4]);
+        lan.run(secs(120));
+        let synced = |lan: &Lan| lan.machines.iter().map(|it| it.synced.1).sum::<u64>();
+        let before = synced(lan);
+        lan.run(secs(120));
+        let each = (synced(lan) - before) / 120 / 5;
+        assert!(each < 2_000, "{each} B/s of states by each node");
+        let refused = lan.node(all[4]).counters().refused(Refusal::Unsigned);
+        assert!(refused > 0, "and it says so");
+        assert_eq!(serves(lan, all[4]), None);
     });
 }

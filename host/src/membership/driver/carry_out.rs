@@ -57,13 +57,7 @@ impl Driver {
                     self.counters.boots_not_stored += 1;
                 }
             }
-            Effect::StoreReleases(bytes) => {
-                if let Err(error) = self.releases.store(&bytes) {
-                    // Going on is right: the members know them too.
-                    tracing::error!(%error, "releases not stored; after a restart this node asks its members");
-                    self.counters.releases_not_stored += 1;
-                }
-            }
+            Effect::StoreReleases { bytes, first } => self.releases.store(bytes, first),
             Effect::Release(news) => self.release_news(news),
             Effect::Refused { source, why, count } => report::refused(source, why, count),
             Effect::NameTaken { evidence } => {

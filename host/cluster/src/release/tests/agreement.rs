@@ -1,5 +1,7 @@
 //! Nodes that know the same agree, in whichever order they learnt it.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,6 +140,57 @@ fn of_more_releases_than_are_remembered_the_lowest_are_forgotten() {
     assert_eq!(book.history().get(&all[0].key()), None);
     book.learn(vec![all[0].clone()], Vec::new());
     assert_eq!(book.history().get(&all[0].key()), None, "nor taken again");
+}
+
+#[test]
+fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_either() {
+    let mut base = book(2);
+    pushed(&mut base, "base", WALL);
+    let after_base = |name: &str, wall_ms| {
+        let mut one = book(3);
+        tell(&base, &mut one);
+        pushed(&mut one, name, wall_ms)
+    };
+    let (early, late) = (
+        after_base("same", WALL + 1),
+        after_base("same", WALL + 5000),
+    );
+    assert_eq!(early.key(), late.key());
+    let count = HISTORY_MAX as u64 + 1;
+    let others: Vec<_> = (0..count)
+        .map(|n| after_base(&format!("{n}"), WALL + 10 + n))
+        .collect();
+    let orders: [Vec<Vec<Arc<Release>>>; 3] = [
+        vec![others.clone(), vec![early.clone()], vec![late.clone()]],
+        vec![others.clone(), vec![late.clone()], vec![early.clone()]],
+        vec![vec![early], others, vec![late]],
+    ];
+    let mut hashes = BTreeSet::new();
+    for order in orders {
+        let mut book = book(7);
+        order.into_iter().for_each(|some| {
+            book.learn(some, Vec::new());
+        });
+        assert_eq!(serves(&book), Some(app("same").digest));
+        hashes.insert(book.hash());
+    }
+    assert_eq!(hashes.len(), 1);
+}
+
+#[test]
+fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
+    for signed_first in [true, false] {
+        let mut one = book(2);
+        let draft = one.draft(push(app("new"), Plan::default()), WALL, None);
+        let draft = draft.expect("a draft");
+        let signed = draft.with_signature(&[9; SIGNATURE_LEN]).expect("it fits");
+        let mut both = vec![signed.clone(), draft];
+        if !signed_first {
+            both.reverse();
+        }
+        one.learn(both, Vec::new());
+        assert_eq!(one.history().get(&signed.key()), Some(&signed));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Going back: by a person, to the release before or to a named one.
 
 use super::*;
+use crate::release::votes::VOTED;
 
 #[test]
 fn a_rollback_goes_back_to_the_app_before_and_one_more_goes_further() {
@@ -90,4 +91,53 @@ fn votes_do_not_bring_back_what_was_rolled_back() {
     assert_eq!(built_on.parent().map(|parent| parent.key), Some(bad.key()));
     assert_eq!(serves(&one), Some(app("good").digest));
     assert_eq!(serves(&other), Some(app("good").digest));
+}
+
+#[test]
+fn what_was_rolled_back_is_not_served_while_its_record_is_missing() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "good", WALL);
+    pushed(&mut one, "bad", WALL + 1);
+    tell(&one, &mut other);
+    let back = rolled_back(&mut one, WALL + 2);
+    let built_on = pushed(&mut other, "built on bad", WALL + 3);
+    let failed = vec![vote(&built_on, 3, Verdict::Failed)];
+    let mut fresh = book(4);
+    fresh.learn(vec![back, built_on], failed);
+    assert_eq!(serves(&fresh), Some(app("good").digest));
+}
+
+#[test]
+fn a_rollback_goes_to_the_same_app_whichever_node_it_is_asked_of() {
+    for verdict in [None, Some(Verdict::Failed)] {
+        let mut plain = book(2);
+        pushed(&mut plain, "oldest", WALL);
+        pushed(&mut plain, "old", WALL + 1);
+        let new = release(&mut plain, push(app("new"), staged(&[3])), WALL + 2);
+        let votes = verdict.map(|verdict| vote(&new, 3, verdict));
+        plain.learn(vec![], votes.into_iter().collect());
+        let mut canary = book(3);
+        tell(&plain, &mut canary);
+        rolled_back(&mut plain, WALL + 3);
+        rolled_back(&mut canary, WALL + 3);
+        assert_eq!(serves(&plain), Some(app("old").digest));
+        assert_eq!(serves(&canary), Some(app("old").digest));
+    }
+}
+
+#[test]
+fn a_rollback_does_not_go_back_to_where_votes_are_forgotten() {
+    let mut book = book(2);
+    pushed(&mut book, "good", WALL);
+    let bad = pushed(&mut book, "bad", WALL + 1);
+    book.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
+    // The same two by turns, so that only the forgotten ones are others.
+    for turn in 0..VOTED as u64 {
+        let name = if turn % 2 == 0 { "one" } else { "two" };
+        pushed(&mut book, name, WALL + 2 + turn);
+    }
+    rolled_back(&mut book, WALL + 100);
+    let wanted = request(What::Rollback(RollbackTo::Previous));
+    let refused = book.draft(wanted, WALL + 101, None);
+    assert_eq!(refused, Err(DraftError::NothingBefore));
 }
