@@ -203,7 +203,7 @@ impl DataDir {
     /// The content of a file, or none if there is no such file.
     ///
     /// # Errors
-    /// [`DataDirError::Read`], also for a file of more than 1 MiB.
+    /// [`DataDirError::Read`], also for a file of more than 2 MiB.
     pub fn read(&self, file: &str) -> Result<Option<Vec<u8>>, DataDirError> {
         let path = self.path.join(file);
         let read = || {

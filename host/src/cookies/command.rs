@@ -272,11 +272,18 @@ impl Node {
             return Ok(());
         };
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
-        let done = pid.map_or(Err(rustix::io::Errno::SRCH), how);
+        let done = match runs_host(number) {
+            true => pid
+                .map_or(Err(rustix::io::Errno::SRCH), how)
+                .map_err(Into::into),
+            false => Err(io::Error::other(
+                "here that is another program; does the node run in a container?",
+            )),
+        };
         done.map_err(|cause| CommandError::Signal {
             node: self.state.node.clone(),
             pid: number,
-            cause: cause.into(),
+            cause,
         })
     }
 
@@ -398,5 +405,21 @@ fn the_one_that_runs(parent: &Path) -> Result<PathBuf, CommandError> {
         [] => Err(CommandError::NoNode(parent.to_owned())),
         [one] => Ok(one.clone()),
         _ => Err(CommandError::ManyNodes(names.join(", "))),
+    }
+}
+
+/// Whether the process of this number runs this program, as far as can be seen:
+/// most others would be ended by the signal.
+fn runs_host(pid: u32) -> bool {
+    let name = |exe: std::path::PathBuf| {
+        let name = exe.file_name()?.to_string_lossy().into_owned();
+        // So Linux marks a program whose file was replaced since it started.
+        Some(name.trim_end_matches(" (deleted)").to_owned())
+    };
+    let theirs = std::fs::read_link(format!("/proc/{pid}/exe")).map(name);
+    match (theirs, std::env::current_exe().map(name)) {
+        (Ok(theirs), Ok(mine)) => theirs == mine,
+        // The signal itself will say what is not permitted.
+        _ => true,
     }
 }
