@@ -144,6 +144,8 @@ impl Node {
     /// An app file is there or has changed. What that means depends on what
     /// was decided, so a node that has just started first hears that.
     pub(super) fn app_file(&mut self, now: Time, file: AppFile) {
+        self.book.see(&file);
+        self.heed_book(now, Store::First);
         self.spread.file = Some(file);
         self.look_at_file(now);
     }

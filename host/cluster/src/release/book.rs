@@ -279,6 +279,15 @@ impl Book {
         }
     }
 
+    /// Notes an app file that was never seen before, so that a change of it is
+    /// known for one even if this run ends before it has looked at it.
+    pub(crate) fn see(&mut self, file: &AppFile) {
+        if !self.marks.has(&file.path) {
+            self.marks.set(file, &self.history);
+            self.dirty = true;
+        }
+    }
+
     /// Looks at an app file, at the start or when it has changed. Gives the
     /// release that this makes, if it makes one; the news say the same.
     pub(crate) fn file(

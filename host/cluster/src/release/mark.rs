@@ -69,12 +69,21 @@ impl Marks {
     pub(crate) fn meaning(&self, file: &AppFile, history: &History) -> Meaning {
         match self.by_path.get(&file.path) {
             None => Meaning::First,
-            Some(mark) if mark.digest == file.app.digest => Meaning::Unchanged,
+            Some(mark) if mark.digest == file.app.digest => match history.head() {
+                // It was seen, and the node ended before it said so.
+                None => Meaning::First,
+                Some(_) => Meaning::Unchanged,
+            },
             Some(mark) if history.has_since(&file.app.digest, mark.head.as_ref()) => {
                 Meaning::Released
             }
             Some(_) => Meaning::Changed,
         }
+    }
+
+    /// Whether there is a mark for this path.
+    pub(crate) fn has(&self, path: &PathId) -> bool {
+        self.by_path.contains_key(path)
     }
 
     /// Notes that a file was seen.
