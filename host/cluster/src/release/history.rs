@@ -80,8 +80,8 @@ impl History {
 
     /// The lowest of the releases whose votes are kept, or the lowest of all.
     pub(crate) fn oldest_voted(&self) -> Option<&ReleaseId> {
-        let voted = self.order.iter().rev().take(VOTED);
-        voted.last().map(|(id, _)| id)
+        let mut voted = self.order.iter().rev().take(VOTED);
+        voted.next_back().map(|(id, _)| id)
     }
 
     /// Whether this digest was released after that release.
