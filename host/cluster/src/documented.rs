@@ -230,7 +230,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         releases_hash: 0,
         releases: None,
     };
-    let release = Release::new(Parts {
+    let release = Release::new(&Parts {
         kind: Kind::Push,
         at: Hlc::from_ms(START_MS),
         node: me.name,

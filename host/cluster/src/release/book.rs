@@ -220,7 +220,7 @@ impl Book {
         if let Some(head) = head.filter(|head| stands && head.app().digest == app.digest) {
             return Err(DraftError::Same(head.key()));
         }
-        Ok(Release::new(Parts {
+        Ok(Release::new(&Parts {
             kind,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),
@@ -335,7 +335,7 @@ impl Book {
     }
 
     fn bootstrap(&self, app: App, wall_ms: u64) -> Result<Arc<Release>, DraftError> {
-        Ok(Release::new(Parts {
+        Ok(Release::new(&Parts {
             kind: Kind::Bootstrap,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),

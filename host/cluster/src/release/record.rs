@@ -88,16 +88,17 @@ pub struct Plan {
     pub bake_ms: u32,
 }
 
+/// What a release is made of, in the order in which it is written.
 #[derive(Debug, Serialize, Deserialize)]
-struct Body {
-    kind: Kind,
-    at: Hlc,
-    node: NodeName,
-    parent: Option<Parent>,
-    app: App,
-    by: String,
-    note: String,
-    plan: Plan,
+pub(crate) struct Parts {
+    pub(crate) kind: Kind,
+    pub(crate) at: Hlc,
+    pub(crate) node: NodeName,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) app: App,
+    pub(crate) by: String,
+    pub(crate) note: String,
+    pub(crate) plan: Plan,
 }
 
 /// The two parts of a record's bytes.
@@ -110,7 +111,7 @@ struct Sealed<'a> {
 /// A release, as all nodes agree on it. Checked when it is made, immutable.
 #[derive(Debug)]
 pub struct Release {
-    body: Body,
+    body: Parts,
     id: ReleaseId,
     key: ReleaseKey,
     bytes: Bytes,
@@ -155,18 +156,6 @@ pub enum ReleaseError {
     Contradiction(&'static str),
 }
 
-/// What a release is made of.
-pub(crate) struct Parts {
-    pub(crate) kind: Kind,
-    pub(crate) at: Hlc,
-    pub(crate) node: NodeName,
-    pub(crate) parent: Option<Parent>,
-    pub(crate) app: App,
-    pub(crate) by: String,
-    pub(crate) note: String,
-    pub(crate) plan: Plan,
-}
-
 impl ReleaseError {
     /// Why a record that came from another node is refused.
     pub(crate) fn refusal(&self) -> Refusal {
@@ -178,28 +167,8 @@ impl ReleaseError {
 }
 
 impl Release {
-    pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, ReleaseError> {
-        let Parts {
-            kind,
-            at,
-            node,
-            parent,
-            app,
-            by,
-            note,
-            plan,
-        } = parts;
-        let body = Body {
-            kind,
-            at,
-            node,
-            parent,
-            app,
-            by,
-            note,
-            plan,
-        };
-        let body = postcard::to_extend(&body, vec![Version::OURS.byte()]);
+    pub(crate) fn new(parts: &Parts) -> Result<Arc<Self>, ReleaseError> {
+        let body = postcard::to_extend(parts, vec![Version::OURS.byte()]);
         Self::seal(&body.map_err(|_| ReleaseError::Unreadable)?, None)
     }
 
@@ -240,7 +209,7 @@ impl Release {
             return Err(ReleaseError::Version(theirs, ours));
         }
         let (body, rest) =
-            postcard::take_from_bytes::<Body>(body).map_err(|_| ReleaseError::Unreadable)?;
+            postcard::take_from_bytes::<Parts>(body).map_err(|_| ReleaseError::Unreadable)?;
         let signature = sealed.signature;
         if signature.is_some_and(|signature| signature.len() != SIGNATURE_LEN)
             || !rest.is_empty() && !version.is_newer()
@@ -365,7 +334,7 @@ impl PartialEq for Release {
 
 impl Eq for Release {}
 
-impl Body {
+impl Parts {
     fn check(&self) -> Result<(), ReleaseError> {
         let Self {
             kind,

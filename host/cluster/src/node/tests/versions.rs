@@ -200,7 +200,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
     let mut bench = Bench::new();
     let mut puppet = Puppet::new(3, 5);
     puppet.join(&mut bench);
-    let release = Release::new(Parts {
+    let release = Release::new(&Parts {
         kind: Kind::Push,
         at: Hlc::from_ms(1),
         node: puppet.peer.name.clone(),

@@ -130,13 +130,10 @@ fn a_staged_release_that_was_accepted_stays_so_when_its_votes_are_forgotten() {
     pushed(&mut book, "old", WALL);
     let staged = release(&mut book, push(app("staged"), staged(&[3])), WALL + 1);
     book.learn(vec![], vec![vote(&staged, 3, Verdict::Ok)]);
-    let mut last = None;
     for step in 0..VOTED as u64 {
         let one = pushed(&mut book, &format!("{step}"), WALL + 2 + step);
         book.learn(vec![], vec![vote(&one, 3, Verdict::Failed)]);
-        last = Some(one);
     }
     // Each of them was left, so it goes all the way back.
-    assert!(last.is_some());
     assert_eq!(everywhere(&book), digests(["staged"; 4]));
 }
