@@ -45,7 +45,9 @@ pub(crate) struct Contact {
     /// The run that has proven itself live.
     pub(crate) admitted: Option<Admitted>,
     /// Another run that has, while the admitted one may still be there.
-    pub(crate) rival: Option<Rival>,
+    /// (Boxed, since there hardly ever is one: the table is walked with every
+    /// datagram, and stays in the cache if it is small.)
+    pub(crate) rival: Option<Box<Rival>>,
     /// The runs that have proven themselves and are not the admitted one, each
     /// with the newest number by which it did, or that was accepted of it.
     others: VecDeque<(u64, u64)>,
@@ -234,12 +236,12 @@ impl Door {
                 (rival.about, rival.head, rival.heard) = (about, head, now);
             }
             rival => {
-                *rival = Some(Rival {
+                *rival = Some(Box::new(Rival {
                     about,
                     head,
                     heard: now,
                     contested: now,
-                });
+                }));
             }
         }
     }
@@ -250,7 +252,7 @@ impl Door {
         contact
             .rival
             .take_if(|rival| now.since(rival.heard) >= RIVAL_LIFE);
-        contact.rival.as_mut()
+        contact.rival.as_deref_mut()
     }
 
     /// The nodes of which a second run waits although the first has not been
@@ -270,7 +272,7 @@ impl Door {
     #[cfg(feature = "sim")]
     pub(crate) fn known(
         &self,
-    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Rival>)> {
+    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Box<Rival>>)> {
         let all = self.contacts.iter();
         all.map(|(ip, contact)| (ip, &contact.admitted, &contact.rival))
             .filter(|(_, admitted, rival)| admitted.is_some() || rival.is_some())
@@ -284,7 +286,7 @@ impl Door {
 
     /// Takes out the second run of this node.
     pub(crate) fn take_rival(&mut self, ip: Ipv4Addr) -> Option<Rival> {
-        self.contacts.get_mut(&ip)?.rival.take()
+        self.contacts.get_mut(&ip)?.rival.take().map(|rival| *rival)
     }
 }
 
