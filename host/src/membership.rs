@@ -13,6 +13,7 @@ mod boot_store;
 mod broadcast;
 mod driver;
 mod release_store;
+mod releases;
 mod report;
 mod seeds;
 
@@ -24,13 +25,14 @@ use std::{fmt, io};
 
 use cluster::release::{AppFile, Force};
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::control::{ControlCounters, IdentityError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
+pub use releases::{FileOutcome, Overview, Releases, Stopping};
 pub use seeds::{SeedName, SeedNameError};
 
 /// How long [`Membership::leave`] waits for the farewells to be sent. They
@@ -175,9 +177,7 @@ enum Order {
 /// without a farewell, and the others find out.
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
-    release: watch::Sender<Option<Digest>>,
-    app_file: watch::Sender<Option<AppFile>>,
-    in_force: watch::Receiver<Option<Force>>,
+    releases: Releases,
     keyring: Keyring,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
@@ -191,8 +191,9 @@ pub struct Membership {
 struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
-    app_file: watch::Receiver<Option<AppFile>>,
+    wanted: mpsc::Receiver<releases::Want>,
     in_force: watch::Sender<Option<Force>>,
+    overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
     unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
@@ -211,16 +212,18 @@ impl Membership {
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
         let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
-        let (app_file, app_file_out) = watch::channel(settings.app_file);
+        let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (in_force_in, in_force) = watch::channel(None);
+        let (overview_in, overview) = watch::channel(Arc::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
-            app_file: app_file_out,
+            wanted: wanted_out,
             in_force: in_force_in,
+            overview: overview_in,
             keys: keys_out,
             unconfirmed: unconfirmed_in,
             order: order_out,
@@ -239,9 +242,12 @@ impl Membership {
         match started.recv() {
             Ok(Ok(())) => Ok(Self {
                 views,
-                release,
-                app_file,
-                in_force,
+                releases: Releases {
+                    wanted,
+                    serving: release,
+                    in_force,
+                    overview,
+                },
                 keyring: Keyring { keys, unconfirmed },
                 order,
                 fatal,
@@ -259,26 +265,14 @@ impl Membership {
         self.views.clone()
     }
 
-    /// What the cluster has agreed that this node is to serve; none while
-    /// nothing was released.
-    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
-        self.in_force.clone()
-    }
-
-    /// Tells the members what this node serves from now on.
-    pub fn serve_release(&self, digest: Digest) {
-        self.release.send_replace(Some(digest));
+    /// What is known of releases, and what makes them.
+    pub fn releases(&self) -> Releases {
+        self.releases.clone()
     }
 
     /// What changes the keys of this node.
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
-    }
-
-    /// The app file has changed: unless that was released already, it is a
-    /// release.
-    pub fn app_file(&self, file: AppFile) {
-        self.app_file.send_replace(Some(file));
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.

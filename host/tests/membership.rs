@@ -198,7 +198,7 @@ async fn what_a_node_serves_is_shown_by_the_others() {
     let (a, _a) = lan.node(2);
     let (b, _b) = lan.node(3);
     let digest = Digest::of(b"a component");
-    a.serve_release(digest);
+    a.releases().serves(digest);
     lists_so(&b, JOIN, |view| {
         let member = view.member(&name(2));
         member.is_some_and(|member| member.release == Some(digest))
@@ -373,10 +373,10 @@ fn app_file(content: &str) -> AppFile {
 /// Waits until the cluster has agreed that a node is to serve this.
 async fn is_to_serve(node: &Membership, content: &str) {
     let digest = App::of(content.as_bytes()).digest;
-    let mut in_force = node.in_force();
+    let mut in_force = node.releases().in_force();
     let agreed = in_force.wait_for(|force| force.as_ref().is_some_and(|it| it.digest == digest));
     if timeout(JOIN, agreed).await.is_err() {
-        panic!("after {JOIN:?}: {:?}", node.in_force().borrow());
+        panic!("after {JOIN:?}: {:?}", node.releases().in_force().borrow());
     }
 }
 
@@ -404,6 +404,11 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     // Nobody is there who could tell it.
     drop((a, b));
     let a = start(2, &a_folder, "one");
-    let force = a.in_force().borrow().clone().expect("it remembers");
+    let force = a
+        .releases()
+        .in_force()
+        .borrow()
+        .clone()
+        .expect("it remembers");
     assert_eq!(force.digest, app_file("two").app.digest);
 }

@@ -8,12 +8,14 @@
 //! `clock -> id -> record -> history`, then `votes -> force`; `mark` decides
 //! what a changed file means, `book` holds it all, `stored` is its file.
 
+mod at_start;
 mod book;
 mod clock;
 mod force;
 mod history;
 mod id;
 mod key;
+mod listing;
 mod mark;
 mod record;
 mod stored;
@@ -21,10 +23,12 @@ mod stored;
 mod tests;
 mod votes;
 
+pub use at_start::{AtStart, at_start};
 pub use clock::Hlc;
 pub use force::{Force, Standing};
 pub use id::{KeyPrefix, KeyPrefixError, Kind, ReleaseId, ReleaseKey};
 pub use key::{DeployKey, DeployKeyError, SIGNATURE_LEN};
+pub use listing::{Listed, Status};
 pub use mark::{AppFile, PathId};
 pub use record::{
     App, BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, NOTE_MAX, Parent, Plan, Release, ReleaseError,
@@ -37,6 +41,7 @@ pub use stored::{STORED_MAX, StoredError, check_stored};
 pub(crate) use book::Book;
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
+pub(crate) use listing::listing;
 #[cfg(test)]
 pub(crate) use record::Parts;
 pub(crate) use votes::{Ballot, Vote};

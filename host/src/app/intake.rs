@@ -60,7 +60,7 @@ pub struct AppBytes {
     /// The file they came from.
     pub path: PathBuf,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: bytes::Bytes,
     /// Their SHA-256.
     pub digest: Digest,
 }
@@ -145,7 +145,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
     let digest = Digest::of(&bytes);
     Ok(AppBytes {
         path: path.to_owned(),
-        bytes,
+        bytes: bytes.into(),
         digest,
     })
 }

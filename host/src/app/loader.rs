@@ -61,6 +61,11 @@ impl Loader {
         self.slot.current().map(|generation| generation.digest)
     }
 
+    /// The digest of what drains, if anything does.
+    pub fn draining(&self) -> Option<Digest> {
+        self.slot.draining().map(|draining| draining.digest)
+    }
+
     /// Makes a generation of an app, ready to be put in. Waits for room first:
     /// no more than two generations are loaded at any time.
     ///

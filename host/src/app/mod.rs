@@ -9,7 +9,6 @@
 //! for it first: so there are at most two.
 
 mod engine;
-mod follow;
 mod generation;
 mod intake;
 mod life;
@@ -20,7 +19,6 @@ mod watch;
 mod whole;
 
 pub use engine::{Runtime, RuntimeConfig, RuntimeError};
-pub use follow::follow;
 pub use generation::{Generation, Kind};
 pub use intake::{AppBytes, IntakeError, MAX_APP, locate, read};
 pub use life::{Alive, Life, Seat};

@@ -23,6 +23,7 @@ use tokio::time::sleep_until;
 use super::boot_store::BootStore;
 use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
+use super::releases::{FileOutcome, Overview, Want};
 use super::seeds::{self, Found, Search, System};
 use super::{Counters, Order, Outside, Settings, StartError};
 use crate::control::{self, Dialler, Event, Identity, Links, Server};
@@ -61,6 +62,10 @@ pub(super) struct Driver {
     serving: Option<Digest>,
     /// A file that waits until the clock is right, and when to look again.
     file_again: Option<(Instant, AppFile)>,
+    /// Who waits to hear what came of a file.
+    file_asked: Option<(AppFile, oneshot::Sender<FileOutcome>)>,
+    /// Of the releases and votes in [`Outside::overview`].
+    shown: u64,
     outside: Outside,
     counters: Counters,
     control: Arc<control::Counters>,
@@ -201,6 +206,8 @@ impl Driver {
             releases,
             serving: settings.release,
             file_again: None,
+            file_asked: None,
+            shown: 0,
             outside,
             counters: Counters::default(),
             control,
@@ -214,6 +221,7 @@ impl Driver {
         for effect in waiting {
             driver.carry_out(effect, &mut None);
         }
+        driver.publish_overview();
         Ok(driver)
     }
 
@@ -242,13 +250,7 @@ impl Driver {
                     name,
                     addresses: &addresses,
                 }),
-                Woken::AppFile => {
-                    self.file_again = None;
-                    let file = *self.outside.app_file.borrow_and_update();
-                    if let Some(file) = file {
-                        self.handle(Input::AppFile(file));
-                    }
-                }
+                Woken::Want(want) => self.want(want),
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
@@ -268,6 +270,7 @@ impl Driver {
             if self.broadcast.next_look() <= Instant::now() {
                 self.broadcast.look(&self.gossip);
             }
+            self.publish_overview();
             self.publish_counters();
             self.publish_unconfirmed(0);
             if self.departed {
@@ -297,7 +300,7 @@ impl Driver {
                 Err(_) => { self.departed = true; Woken::Other }
             },
             Ok(()) = self.outside.release.changed() => Woken::Release,
-            Ok(()) = self.outside.app_file.changed() => Woken::AppFile,
+            Some(want) = self.outside.wanted.recv() => Woken::Want(want),
             Ok(()) = self.outside.keys.changed() => Woken::Keys,
             Some(found) = self.found.recv() => Woken::Found(found),
             () = sleep_until(next) => Woken::Other,
@@ -386,6 +389,42 @@ impl Driver {
         }
     }
 
+    fn want(&mut self, want: Want) {
+        match want {
+            Want::Draft(request, answer) => {
+                let draft = self.node.draft(self.clock.now(), wall_ms(), request);
+                // Who does not wait for it any more has no use for it.
+                let _ = answer.send(draft);
+            }
+            Want::Publish(release, answer) => {
+                self.handle(Input::Publish(release));
+                self.publish_overview();
+                let _ = answer.send(());
+            }
+            Want::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
+            Want::File(file, answer) => {
+                self.file_again = None;
+                if let Some((_, before)) = self.file_asked.replace((file, answer)) {
+                    let _ = before.send(Ok(None));
+                }
+                self.handle(Input::AppFile(file));
+            }
+        }
+    }
+
+    /// Shows the rest of the host what is known of releases, if it is news.
+    fn publish_overview(&mut self) {
+        let known = self.node.releases_hash();
+        if known == self.shown {
+            return;
+        }
+        self.shown = known;
+        self.outside.overview.send_replace(Arc::new(Overview {
+            in_force: self.node.in_force(),
+            releases: self.node.listing(),
+        }));
+    }
+
     fn change_keys(&mut self) {
         let keys = self.outside.keys.borrow_and_update().clone();
         let Some(keys) = keys else {
@@ -430,7 +469,7 @@ impl Driver {
 enum Woken {
     Order,
     Release,
-    AppFile,
+    Want(Want),
     Keys,
     Found(Found),
     Event(Event),

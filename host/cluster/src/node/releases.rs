@@ -12,8 +12,8 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, Book, DraftError, Force, Release, ReleaseKey, Request, Standing, Verdict, Vote,
-    ahead_of_members, beyond,
+    AppFile, Book, DraftError, Force, Listed, Release, ReleaseKey, Request, Standing, Verdict,
+    Vote, ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
 
@@ -113,6 +113,19 @@ impl Node {
     /// was released.
     pub fn in_force(&self) -> Option<Force> {
         self.book.in_force()
+    }
+
+    /// Equal on two nodes that know the same releases and votes, and hardly ever
+    /// on others; so it tells whether there is anything new.
+    pub fn releases_hash(&self) -> u64 {
+        self.book.hash()
+    }
+
+    /// The releases that are known and what has become of each, the greatest
+    /// first.
+    pub fn listing(&self) -> Vec<Listed> {
+        let force = self.book.in_force();
+        listing(self.book.history(), self.book.votes(), force.as_ref())
     }
 
     /// The releases that are known, the greatest first.

@@ -1,7 +1,9 @@
 //! What follows from records and votes, on books that are told by hand.
 
 mod agreement;
+mod at_start;
 mod files;
+mod listing;
 mod records;
 mod rollback;
 mod rollout;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 
 use super::book::Book;
 use super::*;
-use crate::NodeName;
+use crate::{Digest, NodeName};
 
 /// The wall clock of most tests.
 const WALL: u64 = 1_700_000_000_000;
