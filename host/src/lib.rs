@@ -8,6 +8,7 @@
 //! - [`node`]: a node from its parts; its start and its end
 //! - [`cookies`]: the secrets: read, read again, changed node by node
 //! - [`net`], [`data_dir`]: this machine's addresses and sockets, this node's folder
+//! - [`store`]: the apps that this node has, on disk
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
@@ -29,3 +30,4 @@ pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod store;
