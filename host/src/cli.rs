@@ -47,7 +47,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "host", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = AFTER)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(override_usage = "host --app <FILE> [OPTIONS]\n       host cookie <COMMAND>")]
+#[command(override_usage = "host [--app <FILE>] [OPTIONS]\n       host cookie <COMMAND>")]
 #[command(
     subcommand_help_heading = "Other commands",
     disable_help_subcommand = true
@@ -72,7 +72,11 @@ pub struct Cli {
     /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
     /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
     /// the newest is taken.
-    #[arg(long, value_name = "FILE", required = true)]
+    ///
+    /// It is what the cluster serves first, and what it serves whenever the
+    /// file has changed. Without it, a node serves what the cluster has agreed
+    /// on, and until it knows of that, answers 503.
+    #[arg(long, value_name = "FILE")]
     pub app: Option<PathBuf>,
 
     /// How changes of the app's file are noticed
@@ -251,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn a_node_needs_an_app_and_a_command_about_cookies_does_not() {
+    fn a_command_about_cookies_takes_no_option_of_a_node() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(parse("host --cookie ace").is_err());
+        assert!(parse("host --cookie ace").is_ok());
         assert!(parse("host cookie").is_err());
         let cli = parse("host cookie rotate accept new.cookie --name a@10.0.0.1").unwrap();
         assert!(matches!(

@@ -35,9 +35,6 @@ pub enum ConfigError {
     /// `--name`.
     #[error("--name: {0}")]
     Name(#[from] NameError),
-    /// No `--app`, which the parser of the command line has seen to.
-    #[error("--app FILE is missing")]
-    NoApp,
     /// `--cookie`, `--cookie-file`, `HOST_COOKIE`, and the second one.
     #[error(transparent)]
     Cookie(#[from] CookieFileError),
@@ -96,8 +93,8 @@ pub enum ConfigError {
 pub struct Config {
     /// Who the node is; none to find out.
     pub name: Option<NodeName>,
-    /// What `--app` said.
-    pub app: PathBuf,
+    /// What `--app` said; none to serve what the cluster has agreed on.
+    pub app: Option<PathBuf>,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
@@ -183,7 +180,7 @@ impl Config {
         let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
         Ok(Config {
             name,
-            app: cli.app.ok_or(ConfigError::NoApp)?,
+            app: cli.app,
             watch: match cli.watch {
                 Watch::Notify => Some(WatchMode::Notify),
                 Watch::Poll => Some(WatchMode::Poll),

@@ -31,8 +31,8 @@ use crate::store::{Store, StoreError};
 
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
-pub use status::{Deployment, Doing, Failed, Serving, Step};
 pub(crate) use status::Reporter;
+pub use status::{Deployment, Doing, Failed, Serving, Step};
 
 /// How long until what failed for a reason on this machine is tried again; at
 /// first, and at most.
@@ -64,8 +64,6 @@ pub(crate) struct Deploy {
     /// What the follower of the app file has ready.
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) report: Reporter,
-    /// How many apps are kept.
-    pub(crate) keep: usize,
 }
 
 impl Deploy {
@@ -187,21 +185,23 @@ impl Deploy {
         }
     }
 
-    /// Removes apps that nobody goes back to any more.
+    /// Lets go of apps that nobody goes back to any more: what runs stays, what
+    /// drains, and the last two that were released.
     async fn tidy(&self) {
         let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
         keep.extend(self.loader.draining());
         let overview = self.releases.overview().borrow().clone();
-        for listed in &overview.releases {
-            let digest = listed.release.app().digest;
-            if keep.len() < self.keep && !keep.contains(&digest) {
-                keep.push(digest);
+        let released = overview.releases.iter().map(|it| it.release.app().digest);
+        let mut last: Vec<Digest> = Vec::new();
+        for digest in released {
+            if last.len() < 2 && !last.contains(&digest) {
+                last.push(digest);
             }
         }
+        keep.extend(last);
         let store = self.store.clone();
-        match spawn_blocking(move || store.collect(&keep)).await {
-            Ok(Ok(())) | Err(_) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "old apps are not removed"),
+        if let Ok(Err(error)) = spawn_blocking(move || store.collect(&keep)).await {
+            tracing::warn!("old apps are not removed: {error}");
         }
     }
 }

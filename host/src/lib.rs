@@ -11,6 +11,7 @@
 //! - [`store`]: the apps that this node has, on disk
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
+//! - [`deploy`]: from what the cluster has agreed on to what serves
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
@@ -24,6 +25,7 @@ pub mod contract;
 pub mod control;
 pub mod cookies;
 pub mod data_dir;
+pub mod deploy;
 pub mod exchange;
 pub mod http;
 pub mod log;

@@ -23,7 +23,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
-use cluster::release::{AppFile, Force};
+use bytes::Bytes;
+use cluster::release::Force;
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -58,14 +59,23 @@ pub struct Settings {
     pub keys: Keys,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
+    /// What is known of releases from the last run, as [`stored_releases`]
+    /// gives it.
+    pub releases_stored: Option<Bytes>,
     /// What this node serves at first.
     pub release: Option<Digest>,
-    /// The app file that it was read from. If it differs from what was there
-    /// at the last start, that is a release.
-    pub app_file: Option<AppFile>,
     /// Where views are published. Whoever is built before membership can
     /// subscribe to it already.
     pub views: watch::Sender<Arc<View>>,
+}
+
+/// What the last run of a node has stored of releases, for [`Settings`]. What
+/// cannot be used is put aside.
+///
+/// # Errors
+/// If the file cannot be read, or not be put aside.
+pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    release_store::load(folder)
 }
 
 /// Why membership did not start.

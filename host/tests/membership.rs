@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cluster::release::{App, AppFile, PathId};
 use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
 use host::data_dir::{DataDir, DataDirError};
-use host::membership::{Membership, SeedName, Settings, StartError};
+use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
 use host::net::{AddressError, BindError};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -53,8 +53,8 @@ impl Lan {
             join_names: Vec::new(),
             keys: Keys::from_master(&[cookie; 32]),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            releases_stored: None,
             release: None,
-            app_file: None,
             views: watch::Sender::default(),
         }
     }
@@ -386,11 +386,16 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     let folder = || tempfile::tempdir().expect("a folder");
     let (a_folder, b_folder) = (folder(), folder());
     let start = |last: u8, folder: &TempDir, content: &str| {
-        let settings = Settings {
-            app_file: Some(app_file(content)),
-            ..lan.settings(last, 1, folder.path())
-        };
-        Membership::start(settings).expect("started")
+        let settings = lan.settings(last, 1, folder.path());
+        let stored = stored_releases(&settings.data_dir).expect("readable");
+        let node = Membership::start(Settings {
+            releases_stored: stored,
+            ..settings
+        });
+        let node = node.expect("started");
+        let (releases, file) = (node.releases(), app_file(content));
+        tokio::spawn(async move { releases.file(file).await });
+        node
     };
     let a = start(2, &a_folder, "one");
     let b = start(3, &b_folder, "one");

@@ -55,7 +55,7 @@ pub enum IntakeError {
 }
 
 /// The bytes of an app, and what they are known by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AppBytes {
     /// The file they came from.
     pub path: PathBuf,

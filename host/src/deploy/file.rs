@@ -76,8 +76,11 @@ impl Followed {
             drop(self.candidate.take(digest));
         }
         if let Err(error) = outcome {
-            self.report
-                .failed(None, format!("the app file was not released: {error}"), false);
+            self.report.failed(
+                None,
+                format!("the app file was not released: {error}"),
+                false,
+            );
         }
         Ok(Ok(()))
     }

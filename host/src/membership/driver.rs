@@ -122,7 +122,7 @@ impl Driver {
             allow: settings.allow,
             join: settings.join,
             boot_stored: boots.load()?,
-            releases_stored: releases.load()?,
+            releases_stored: settings.releases_stored,
             deploy_key: None,
             wall_ms: wall_ms(),
         };
@@ -179,9 +179,6 @@ impl Driver {
         let mut node = Node::new(config, &settings.keys, clock.now(), seed);
         if let Some(digest) = settings.release {
             node.handle(clock.now(), wall_ms(), Input::Serving(digest));
-        }
-        if let Some(file) = settings.app_file {
-            node.handle(clock.now(), wall_ms(), Input::AppFile(file));
         }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
