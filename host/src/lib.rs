@@ -14,6 +14,7 @@
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`fault`]: where tests let a node die
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 
 pub mod app;
@@ -25,6 +26,7 @@ pub mod control;
 pub mod cookies;
 pub mod data_dir;
 pub mod exchange;
+pub mod fault;
 pub mod http;
 pub mod log;
 pub mod membership;
