@@ -15,6 +15,7 @@
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`fault`]: where tests let a node die
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 
 pub mod app;
@@ -27,6 +28,7 @@ pub mod cookies;
 pub mod data_dir;
 pub mod deploy;
 pub mod exchange;
+pub mod fault;
 pub mod http;
 pub mod log;
 pub mod membership;

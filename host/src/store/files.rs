@@ -17,6 +17,8 @@ use std::time::SystemTime;
 
 use cluster::Digest;
 
+use crate::fault;
+
 /// The folder of the store in the data folder.
 const APPS: &str = "apps";
 const PARTIAL: &str = "partial";
@@ -79,7 +81,7 @@ impl Files {
     }
 
     /// Only one app is written at a time, so one name is enough.
-    pub(super) fn new(&self) -> PathBuf {
+    pub(super) fn being_written(&self) -> PathBuf {
         self.apps.join(NEW)
     }
 
@@ -102,7 +104,7 @@ impl Files {
     /// Removes what a crash left: files that were being written, and downloads
     /// that lack one of their two files.
     pub(super) fn sweep(&self) -> io::Result<()> {
-        remove(&self.new())?;
+        remove(&self.being_written())?;
         for entry in fs::read_dir(self.partials())? {
             let entry = entry?;
             let path = entry.path();
@@ -133,6 +135,7 @@ impl Files {
     pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<PathBuf> {
         let to = self.quarantine().join(digest.to_string());
         fs::rename(self.whole(digest), &to)?;
+        fault::point("store: app put aside");
         let mut kept = named(&self.quarantine())?;
         kept.retain(|kept| kept.digest != *digest);
         kept.sort_by_key(|kept| kept.modified);
@@ -178,8 +181,11 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 /// Writes a whole file and sees it onto the disk.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = create(path)?;
+    fault::point("store: app begun");
     file.write_all(content)?;
-    file.sync_all()
+    file.sync_all()?;
+    fault::point("store: app synced");
+    Ok(())
 }
 
 /// Reads a file, and no more than `most` bytes of it.

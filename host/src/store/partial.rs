@@ -14,6 +14,8 @@ use cluster::Digest;
 use cluster::release::{App, CHUNK};
 use rustix::fs::{FallocateFlags, fallocate};
 
+use crate::fault;
+
 use super::files::{self, Files};
 use super::{Store, StoreError, hash_of, read_chunk};
 
@@ -100,6 +102,7 @@ impl Partial {
             }
             return Err(error);
         }
+        fault::point("store: chunk written");
         let mut state = download.check_not_gone()?;
         Ok(!std::mem::replace(&mut state.have[index], true))
     }
@@ -119,6 +122,7 @@ impl Partial {
         let files = &store.0.files;
         let write = |error| StoreError::write(&download.path, download.app.size, error);
         download.file.sync_all().map_err(write)?;
+        fault::point("store: download synced");
         let changing = store.change();
         drop(download.check_not_gone()?);
         let content = download.read()?;
@@ -130,8 +134,10 @@ impl Partial {
             return Err(StoreError::OtherApp(digest));
         }
         std::fs::rename(&download.path, files.whole(&digest)).map_err(write)?;
+        fault::point("store: download renamed");
         files::sync_folder(files.apps()).map_err(write)?;
         store.forget_partial(&changing, &digest, true)?;
+        fault::point("store: download kept");
         store.came(&changing, digest, Some(download.manifest.clone()))?;
         Ok(content)
     }
@@ -144,7 +150,9 @@ impl Download {
         let begin = || {
             let file = files::create(&path)?;
             reserve(&file, app.size)?;
+            fault::point("store: download reserved");
             files::write(&files.manifest(&app.digest), manifest)?;
+            fault::point("store: download begun");
             Ok(file)
         };
         match begin() {
