@@ -44,4 +44,5 @@ pub(crate) use history::HISTORY_MAX;
 pub(crate) use listing::listing;
 #[cfg(test)]
 pub(crate) use record::Parts;
+pub(crate) use record::SIZE_MAX;
 pub(crate) use votes::{Ballot, Vote};
