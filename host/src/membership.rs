@@ -24,10 +24,11 @@ use std::{fmt, io};
 
 use cluster::release::{AppFile, Force};
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::{ControlCounters, IdentityError};
+use crate::control::{self, ControlCounters, IdentityError, Peers};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
@@ -54,6 +55,9 @@ pub struct Settings {
     pub join_names: Vec<SeedName>,
     /// What follows from the cookie.
     pub keys: Keys,
+    /// Answers what members and tools ask for on the control channel, in the
+    /// runtime in which membership is started.
+    pub service: Arc<dyn control::Service>,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
     /// What this node serves at first.
@@ -179,6 +183,7 @@ pub struct Membership {
     app_file: watch::Sender<Option<AppFile>>,
     in_force: watch::Receiver<Option<Force>>,
     keyring: Keyring,
+    peers: Peers,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
@@ -198,6 +203,14 @@ struct Outside {
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
+}
+
+/// What the control channel is given besides what all share.
+struct Channel {
+    /// Shared by all ends of it: keys change for all of them together.
+    identity: control::Identity,
+    /// Where the service answers.
+    runtime: Option<Handle>,
 }
 
 impl Membership {
@@ -227,12 +240,19 @@ impl Membership {
             fatal: fatal_in,
             counters: counters.clone(),
         };
+        let identity = control::Identity::new(&settings.keys)?;
+        let peers = Peers::new(control::Dialler {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+        });
+        let runtime = Handle::try_current().ok();
+        let channel = Channel { identity, runtime };
         let (started_in, started) = std::sync::mpsc::sync_channel(1);
         let (ended_in, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
             .name("membership".to_owned())
             .spawn(move || {
-                live(settings, outside, &started_in);
+                live(settings, channel, outside, &started_in);
                 drop(ended_in);
             })
             .map_err(StartError::Thread)?;
@@ -243,6 +263,7 @@ impl Membership {
                 app_file,
                 in_force,
                 keyring: Keyring { keys, unconfirmed },
+                peers,
                 order,
                 fatal,
                 counters,
@@ -273,6 +294,11 @@ impl Membership {
     /// What changes the keys of this node.
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
+    }
+
+    /// What asks other members on the control channel.
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
     }
 
     /// The app file has changed: unless that was released already, it is a
@@ -326,6 +352,7 @@ impl fmt::Debug for Membership {
 /// All that the thread does.
 fn live(
     settings: Settings,
+    channel: Channel,
     outside: Outside,
     started: &std::sync::mpsc::SyncSender<Result<(), StartError>>,
 ) {
@@ -336,7 +363,7 @@ fn live(
         .map_err(StartError::Thread);
     let start = runtime.and_then(|runtime| {
         let entered = runtime.enter();
-        let driver = Driver::start(settings, outside)?;
+        let driver = Driver::start(settings, channel, outside)?;
         drop(entered);
         Ok((runtime, driver))
     });

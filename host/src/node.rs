@@ -22,6 +22,7 @@ use crate::cli::Cli;
 use crate::cluster_view::{Views, short};
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
+use crate::control;
 use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
 use crate::membership::{self, FatalError, Membership};
@@ -150,6 +151,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         join: config.join,
         join_names: config.join_names,
         keys,
+        service: Arc::new(control::Refuse),
         data_dir: identity.data,
         release: Some(digest),
         app_file: Some(app_file),
