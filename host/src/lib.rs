@@ -8,11 +8,13 @@
 //! - [`node`]: a node from its parts; its start and its end
 //! - [`cookies`]: the secrets: read, read again, changed node by node
 //! - [`net`], [`data_dir`]: this machine's addresses and sockets, this node's folder
+//! - [`store`]: the apps that this node has, on disk
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`fault`]: where tests let a node die
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 
 pub mod app;
@@ -24,8 +26,10 @@ pub mod control;
 pub mod cookies;
 pub mod data_dir;
 pub mod exchange;
+pub mod fault;
 pub mod http;
 pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod store;

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use cluster::Digest;
 
+use crate::fault;
+
 /// The largest component that is taken, in bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
@@ -143,6 +145,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
         return Err(too_large(bytes.len() as u64));
     }
     let digest = Digest::of(&bytes);
+    fault::point("intake: app read");
     Ok(AppBytes {
         path: path.to_owned(),
         bytes,

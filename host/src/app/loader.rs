@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use cluster::Digest;
 
+use crate::fault;
+
 use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, validate};
 
 /// Loads apps into one slot.
@@ -70,8 +72,10 @@ impl Loader {
         let began = Instant::now();
         let room = self.slot.room().await;
         let waited = began.elapsed();
+        fault::point("loader: room made");
         let began = Instant::now();
         let generation = Arc::new(validate(&self.runtime, app).await?);
+        fault::point("loader: ready");
         Ok(Ready {
             generation,
             room,
@@ -98,13 +102,15 @@ impl Ready {
         let (digest, compiled) = (generation.digest, generation.compiled_in);
         let began = Instant::now();
         let draining = room.put(generation);
+        let swapped = began.elapsed();
+        fault::point("loader: activated");
         Swapped {
             digest,
             draining,
             waited,
             compiled,
             validated: prepared.saturating_sub(compiled),
-            swapped: began.elapsed(),
+            swapped,
         }
     }
 }

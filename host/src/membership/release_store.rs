@@ -10,6 +10,7 @@ use bytes::Bytes;
 use cluster::release::check_stored;
 
 use crate::data_dir::{DataDir, DataDirError};
+use crate::fault;
 
 /// The file in the data folder.
 const FILE: &str = "releases";
@@ -112,6 +113,7 @@ impl Shared {
             tracing::error!(%error, "releases not stored; after a restart this node asks its members");
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
+        fault::point("releases: stored");
         drop(writing);
     }
 
