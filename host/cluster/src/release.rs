@@ -39,4 +39,5 @@ pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
 #[cfg(test)]
 pub(crate) use record::Parts;
+pub(crate) use record::SIZE_MAX;
 pub(crate) use votes::{Ballot, Vote};

@@ -33,7 +33,7 @@ pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) const RECORD_MAX: usize = 1100;
 
 /// The largest app, in bytes. What a host takes is its own matter, and less.
-const SIZE_MAX: u64 = 1 << 32;
+pub(crate) const SIZE_MAX: u64 = 1 << 32;
 
 /// An app, as its bytes determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,12 @@ impl App {
             size: bytes.len() as u64,
             manifest: Digest::of(&manifest),
         }
+    }
+
+    /// In how many chunks it is cut.
+    pub fn chunks(&self) -> usize {
+        let chunks = self.size.min(SIZE_MAX).div_ceil(CHUNK as u64);
+        usize::try_from(chunks).unwrap_or(usize::MAX)
     }
 
     /// The manifest of these bytes: 32 bytes for each chunk.
