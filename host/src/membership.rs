@@ -26,10 +26,11 @@ use std::{fmt, io};
 use bytes::Bytes;
 use cluster::release::Force;
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::{ControlCounters, IdentityError};
+use crate::control::{self, ControlCounters, IdentityError, Peers};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
@@ -57,6 +58,9 @@ pub struct Settings {
     pub join_names: Vec<SeedName>,
     /// What follows from the cookie.
     pub keys: Keys,
+    /// Answers what members and tools ask for on the control channel, in the
+    /// runtime in which membership is started.
+    pub service: Arc<dyn control::Service>,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
     /// What is known of releases from the last run, as [`stored_releases`]
@@ -189,6 +193,7 @@ pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     releases: Releases,
     keyring: Keyring,
+    peers: Peers,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
@@ -209,6 +214,14 @@ struct Outside {
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
+}
+
+/// What the control channel is given besides what all share.
+struct Channel {
+    /// Shared by all ends of it: keys change for all of them together.
+    identity: control::Identity,
+    /// Where the service answers.
+    runtime: Option<Handle>,
 }
 
 impl Membership {
@@ -240,12 +253,19 @@ impl Membership {
             fatal: fatal_in,
             counters: counters.clone(),
         };
+        let identity = control::Identity::new(&settings.keys)?;
+        let peers = Peers::new(control::Dialler {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+        });
+        let runtime = Handle::try_current().ok();
+        let channel = Channel { identity, runtime };
         let (started_in, started) = std::sync::mpsc::sync_channel(1);
         let (ended_in, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
             .name("membership".to_owned())
             .spawn(move || {
-                live(settings, outside, &started_in);
+                live(settings, channel, outside, &started_in);
                 drop(ended_in);
             })
             .map_err(StartError::Thread)?;
@@ -259,6 +279,7 @@ impl Membership {
                     overview,
                 },
                 keyring: Keyring { keys, unconfirmed },
+                peers,
                 order,
                 fatal,
                 counters,
@@ -283,6 +304,11 @@ impl Membership {
     /// What changes the keys of this node.
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
+    }
+
+    /// What asks other members on the control channel.
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.
@@ -330,6 +356,7 @@ impl fmt::Debug for Membership {
 /// All that the thread does.
 fn live(
     settings: Settings,
+    channel: Channel,
     outside: Outside,
     started: &std::sync::mpsc::SyncSender<Result<(), StartError>>,
 ) {
@@ -340,7 +367,7 @@ fn live(
         .map_err(StartError::Thread);
     let start = runtime.and_then(|runtime| {
         let entered = runtime.enter();
-        let driver = Driver::start(settings, outside)?;
+        let driver = Driver::start(settings, channel, outside)?;
         drop(entered);
         Ok((runtime, driver))
     });

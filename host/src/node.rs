@@ -25,6 +25,7 @@ use crate::cli::Cli;
 use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
+use crate::control;
 use crate::deploy::{self, Candidate, Deploy, Reporter};
 use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
@@ -159,6 +160,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         join: config.join,
         join_names: config.join_names,
         keys,
+        service: Arc::new(control::Refuse),
         data_dir: identity.data,
         releases_stored: stored,
         release: loader.serves(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use cluster::release::{App, AppFile, PathId};
 use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
+use host::control::Refuse;
 use host::data_dir::{DataDir, DataDirError};
 use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
 use host::net::{AddressError, BindError};
@@ -52,6 +53,7 @@ impl Lan {
             join: Vec::new(),
             join_names: Vec::new(),
             keys: Keys::from_master(&[cookie; 32]),
+            service: Arc::new(Refuse),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             releases_stored: None,
             release: None,

@@ -25,7 +25,7 @@ use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
 use super::releases::{FileOutcome, Overview, Want};
 use super::seeds::{self, Found, Search, System};
-use super::{Counters, Order, Outside, Settings, StartError};
+use super::{Channel, Counters, Order, Outside, Settings, StartError};
 use crate::control::{self, Dialler, Event, Identity, Links, Server};
 use crate::net;
 
@@ -106,7 +106,11 @@ fn wall_ms() -> u64 {
 impl Driver {
     /// Binds everything and stores the boot number. Must be called in the
     /// runtime that is to run it.
-    pub(super) fn start(settings: Settings, outside: Outside) -> Result<Self, StartError> {
+    pub(super) fn start(
+        settings: Settings,
+        channel: Channel,
+        outside: Outside,
+    ) -> Result<Self, StartError> {
         let local = net::find(settings.name.ip())?;
         let at = SocketAddrV4::new(local.ip, settings.cluster_port);
         let boots = BootStore::new(settings.data_dir.clone());
@@ -141,7 +145,7 @@ impl Driver {
         let gossip = net::gossip_socket(at)?;
         let broadcast = Broadcast::start(local, settings.cluster_port)?;
 
-        let identity = Identity::new(&settings.keys)?;
+        let identity = channel.identity;
         let (events_in, events) = mpsc::channel(EVENTS_WAITING);
         let control = Arc::new(control::Counters::default());
         let mut reach = vec![config.subnet];
@@ -150,6 +154,10 @@ impl Driver {
             me: settings.name.clone(),
             identity: identity.clone(),
             reach,
+            is_here: net::is_here,
+            service: settings.service,
+            runtime: channel.runtime,
+            waits: control::WAITS,
             events: events_in.clone(),
             counters: control.clone(),
         };

@@ -235,8 +235,9 @@ pub(super) fn warn_of_link(link: SocketAddrV4, name: &NodeName) {
 /// many connections of clients that leaves room for.
 pub(super) fn connections() -> u32 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    /// Files that are not connections of clients: sockets of the cluster, logs.
-    const OTHER_FILES: u64 = 512;
+    /// Files that are not connections of clients: connections of the cluster,
+    /// in both directions, and logs.
+    const OTHER_FILES: u64 = 2048;
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
