@@ -14,6 +14,7 @@
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
+//! - [`tools`]: what people and their programs ask of a node
 
 pub mod app;
 pub mod cli;
@@ -29,3 +30,4 @@ pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod tools;
