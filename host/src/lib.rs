@@ -17,6 +17,7 @@
 //! - [`exchange`]: one request and all that follows from it
 //! - [`fault`]: where tests let a node die
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
+//! - [`tools`]: what people and their programs ask of a node
 
 pub mod app;
 pub mod cli;
@@ -35,3 +36,4 @@ pub mod membership;
 pub mod net;
 pub mod node;
 pub mod store;
+pub mod tools;
