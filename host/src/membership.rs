@@ -145,6 +145,18 @@ pub struct Counters {
     pub control: ControlCounters,
 }
 
+/// Tells what came and went. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Counting(Arc<Mutex<Counters>>);
+
+impl Counting {
+    /// Until now.
+    pub fn now(&self) -> Counters {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.clone()
+    }
+}
+
 /// Which members have not followed a change of the cookie yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unconfirmed {
@@ -321,10 +333,12 @@ impl Membership {
 
     /// What came and went until now.
     pub fn counters(&self) -> Counters {
-        self.counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.counting().now()
+    }
+
+    /// What tells what came and went, now and later.
+    pub fn counting(&self) -> Counting {
+        Counting(self.counters.clone())
     }
 
     /// Tells the members that this node leaves, and ends. Takes some 40 ms.

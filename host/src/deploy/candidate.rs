@@ -1,8 +1,10 @@
 //! An app that is loaded and checked, and waits for the cluster's word.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cluster::Digest;
+use tokio::time::sleep;
 
 use crate::app::Ready;
 
@@ -14,6 +16,26 @@ impl Candidate {
     /// Offers an app, in place of the one before.
     pub(crate) fn offer(&self, ready: Ready) {
         self.with(|held| *held = Some(ready));
+    }
+
+    /// Offers an app for so long.
+    pub(crate) fn offer_for(self: &Arc<Self>, ready: Ready, time: Duration) {
+        let generation = Arc::downgrade(ready.generation());
+        self.offer(ready);
+        let held = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(time).await;
+            if let (Some(held), Some(generation)) = (held.upgrade(), generation.upgrade()) {
+                held.with(|held| {
+                    drop(held.take_if(|ready| Arc::ptr_eq(ready.generation(), &generation)));
+                });
+            }
+        });
+    }
+
+    /// Lets go of whatever is held, to make room for another one.
+    pub(crate) fn clear(&self) {
+        self.with(|held| *held = None);
     }
 
     /// Takes the app, if it is this one.

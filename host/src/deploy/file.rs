@@ -53,6 +53,7 @@ impl Followed {
             app: App::of(&app.bytes),
         };
         let read = seen.elapsed();
+        self.report.file(digest);
         if self.loader.serves() != Some(digest) {
             if let Err(reason) = self.offer(app).await {
                 return Ok(Err(reason));
@@ -92,6 +93,8 @@ impl Followed {
         self.report.doing_file(digest, Step::Compiling);
         let (store, bytes) = (self.store.clone(), app.bytes.clone());
         let kept = spawn_blocking(move || store.put(&bytes));
+        // What was uploaded and not released yet has no claim to the room.
+        self.candidate.clear();
         let ready = self.loader.prepare(app).await;
         let kept = kept.await;
         let ready = ready.map_err(|refusal| refusal.to_string())?;

@@ -23,6 +23,8 @@ pub struct Deployment {
     pub failed: Option<Failed>,
     /// How many generations were activated since the start.
     pub generations: u64,
+    /// What the app file holds; none if there is none that could be read.
+    pub file: Option<Digest>,
 }
 
 /// What serves.
@@ -47,6 +49,8 @@ pub struct Serving {
 /// How long the steps of a change took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Steps {
+    /// From when a change of the app file was seen, until it was read.
+    pub seen: Option<Duration>,
     /// Until there was room for another generation.
     pub waited: Duration,
     /// The compiler, or the cache of compiled code.
@@ -78,8 +82,12 @@ pub enum Step {
         /// Bytes that there are.
         of: u64,
     },
-    /// It compiles and checks it.
+    /// It waits until an earlier app has drained.
+    WaitingForRoom,
+    /// It compiles it.
     Compiling,
+    /// It tries whether it works.
+    Validating,
     /// It tries again later.
     Waiting,
 }
@@ -164,6 +172,11 @@ impl Reporter {
         });
     }
 
+    /// What the app file holds now.
+    pub(crate) fn file(&self, digest: Digest) {
+        self.change(|now| now.file = Some(digest));
+    }
+
     /// What serves already is in force as this release.
     pub(super) fn serves(&self, key: ReleaseKey, digest: Digest) {
         self.change(|now| {
@@ -205,6 +218,7 @@ impl Deployment {
             handler: generation.kind.name(),
             size: generation.size,
             steps: Steps {
+                seen: None,
                 waited: it.waited,
                 compiled: it.compiled,
                 validated: it.validated,
