@@ -5,12 +5,14 @@
 //! function, so nodes that know the same agree, in whichever order they learnt
 //! it.
 //!
-//! `clock -> id -> record -> history`, then `votes -> force`; `mark` decides
-//! what a changed file means, `book` holds it all, `stored` is its file.
+//! `clock -> id -> record -> history`, then `votes -> force`; `draft` makes
+//! records, `mark` decides what a changed file means, `book` holds it all,
+//! `stored` is its file, and `at_start` is what that says before anybody is heard.
 
 mod at_start;
 mod book;
 mod clock;
+mod draft;
 mod force;
 mod history;
 mod id;
@@ -35,7 +37,8 @@ pub use record::{
 };
 pub use votes::Verdict;
 
-pub use book::{DraftError, News, Request, RollbackTo, What};
+pub use book::News;
+pub use draft::{DraftError, Request, RollbackTo, What};
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
 pub(crate) use book::Book;

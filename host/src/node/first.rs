@@ -32,8 +32,9 @@ impl Start {
         stored: Option<&[u8]>,
         me: &NodeName,
     ) -> Result<Start, IntakeError> {
-        let at_start = |file: Option<&AppFile>| release::at_start(stored, me, None, file);
+        let at_start = |file| release::at_start(me, None, stored, file);
         let in_force = at_start(None).in_force;
+        let in_force = in_force.map(|force| (force.key, force.digest));
         let read = given.map(|path| app::locate(path).and_then(|path| app::read(&path)));
         let file = match (read, in_force) {
             (None, _) => None,
@@ -50,7 +51,7 @@ impl Start {
         };
         let app_file = file.as_ref().map(app_file);
         Ok(Start {
-            news: at_start(app_file.as_ref()).file_is_news,
+            news: at_start(app_file).file.is_some(),
             file,
             in_force,
         })

@@ -1,40 +1,42 @@
-//! What a node can know of releases before any other node has told it
-//! anything: a pure function of what it stored.
+//! What a node can say of releases when it starts, before it has heard anybody:
+//! what it stored and its app file in, what it is to serve meanwhile out.
 
-use super::book::Book;
-use super::mark::{AppFile, Meaning};
-use super::{DeployKey, ReleaseKey};
-use crate::{Digest, NodeName};
+use super::{AppFile, Book, DeployKey, Force, Kind};
+use crate::NodeName;
 
-/// What a node that starts knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a node knows of releases when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtStart {
-    /// What was in force when it last ran; none if nothing was released.
-    pub in_force: Option<(ReleaseKey, Digest)>,
-    /// The app file was changed since it was seen last, or nothing was ever
-    /// released: unless the members know better, it becomes a release.
-    pub file_is_news: bool,
+    /// What is in force here by all that it knew when it ended; none if nothing
+    /// was released. It is what the running node goes on from, too.
+    pub in_force: Option<Force>,
+    /// As what the app file will be released, a bootstrap or a push; none if it
+    /// is no news. The members may know better: if they have released the file
+    /// meanwhile, nothing comes of it, and if they have released anything at all,
+    /// nothing comes of a bootstrap.
+    pub file: Option<Kind>,
 }
 
-/// What is known from what [`Effect::StoreReleases`](crate::Effect::StoreReleases)
-/// gave. What cannot be read counts as nothing.
+/// What a node knows of releases when it starts, by what
+/// [`Effect::StoreReleases`](crate::Effect::StoreReleases) gave last, and by its
+/// app file. What is stored but [cannot be used](super::check_stored) counts for
+/// nothing.
 pub fn at_start(
-    stored: Option<&[u8]>,
     me: &NodeName,
     deploy_key: Option<DeployKey>,
-    file: Option<&AppFile>,
+    stored: Option<&[u8]>,
+    file: Option<AppFile>,
 ) -> AtStart {
-    let load = |stored| Book::load(me.clone(), deploy_key, stored).ok();
-    let book = stored.and_then(load);
-    let book = book.unwrap_or_else(|| Book::new(me.clone(), deploy_key));
-    let in_force = book.in_force().map(|force| (force.key, force.digest));
-    let meaning = file.map(|file| book.marks().meaning(file, book.history()));
+    let mut book = Book::begin(me, deploy_key, stored);
+    let in_force = book.in_force();
+    // A trial on what is thrown away: so this cannot differ from what the
+    // running node does. The time of day decides nothing about a file.
+    let made = file.and_then(|file| {
+        book.see(&file);
+        book.file(file, 0, None)
+    });
     AtStart {
         in_force,
-        file_is_news: match meaning {
-            Some(Meaning::Changed) => true,
-            Some(Meaning::First) => in_force.is_none(),
-            Some(Meaning::Unchanged | Meaning::Released) | None => false,
-        },
+        file: made.map(|release| release.kind()),
     }
 }

@@ -95,7 +95,10 @@ impl Driver {
                     Ok(Some(_)) | Err(_) => {}
                 }
             }
-            News::Superseded { .. } | News::Standing { .. } => {}
+            News::Superseded { .. }
+            | News::Standing { .. }
+            | News::OtherPlan { .. }
+            | News::Forgotten { .. } => {}
         }
     }
 }
