@@ -13,6 +13,7 @@
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`health`]: whether new code fails where the release before did not
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 
 pub mod app;
@@ -24,6 +25,7 @@ pub mod control;
 pub mod cookies;
 pub mod data_dir;
 pub mod exchange;
+pub mod health;
 pub mod http;
 pub mod log;
 pub mod membership;
