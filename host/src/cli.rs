@@ -12,6 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use cookie::{CookieCommand, RotateStep, WhichNode};
 
+use crate::health::{RevertOnErrors, Rule};
+
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 
 const LONG_ABOUT: &str = "\
@@ -194,6 +196,17 @@ pub struct Cli {
           help_heading = "Limits")]
     pub drain: Duration,
 
+    /// When new code is left for the release before: RATE%/TIME, or off
+    ///
+    /// This node votes against a release if, in any such time while it is new,
+    /// more than RATE of its requests trapped or passed their limits beyond
+    /// what did of the release before. Fewer than 20 requests say nothing. More
+    /// votes against a release than for it, or one of a canary, and the release
+    /// before is in force again.
+    #[arg(long, value_name = "RATE/TIME|off", default_value_t = RevertOnErrors(Some(Rule::default())),
+          help_heading = "Limits")]
+    pub revert_on_errors: RevertOnErrors,
+
     /// How log lines are written, on standard error
     ///
     /// HOST_LOG sets how much: error, warn, info (the default), debug, or
@@ -252,6 +265,15 @@ mod tests {
         assert_eq!(cli.app, Some(PathBuf::from("guest.wasm")));
         assert!(cli.command.is_none());
         assert_eq!(cli.memory_limit.as_u64(), 128 << 20);
+        assert_eq!(cli.revert_on_errors.to_string(), "20%/1m");
+    }
+
+    #[test]
+    fn a_rate_that_is_none_is_refused_with_one_that_is() {
+        let parse = |rate| Cli::try_parse_from(["host", "--app", "a", "--revert-on-errors", rate]);
+        let error = parse("20").unwrap_err().to_string();
+        assert!(error.contains("20%/60s, or off"), "{error}");
+        assert_eq!(parse("off").unwrap().revert_on_errors.0, None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::app::WatchMode;
 use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 use crate::cookies::{CookieFileError, Origin};
+use crate::health::Rule;
 use crate::membership::{SeedName, SeedNameError};
 
 /// The port of HTTP where nothing else is said.
@@ -125,6 +126,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long exchanges may take to finish at the end.
     pub drain: Duration,
+    /// When a new release is left; none for never.
+    pub revert: Option<Rule>,
 }
 
 /// The part of the environment that counts.
@@ -209,6 +212,7 @@ impl Config {
             },
             body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
             drain: cli.drain,
+            revert: cli.revert_on_errors.0,
         })
     }
 }

@@ -16,6 +16,7 @@
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
 //! - [`fault`]: where tests let a node die
+//! - [`health`]: whether new code fails where the release before did not
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 //! - [`tools`]: what people and their programs ask of a node
 
@@ -30,6 +31,7 @@ pub mod data_dir;
 pub mod deploy;
 pub mod exchange;
 pub mod fault;
+pub mod health;
 pub mod http;
 pub mod log;
 pub mod membership;
