@@ -13,6 +13,7 @@
 mod candidate;
 mod file;
 mod status;
+mod trials;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tokio::time::sleep;
 
 use crate::app::{AppBytes, Draining, Loader, Refusal, Swapped};
 use crate::cluster_view::short;
+use crate::health::Judgement;
 use crate::membership::Releases;
 use crate::store::{Store, StoreError};
 
@@ -33,6 +35,7 @@ pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
 pub(crate) use status::Reporter;
 pub use status::{Deployment, Doing, Failed, Serving, Step};
+pub(crate) use trials::Trials;
 
 /// How long until what failed for a reason on this machine is tried again; at
 /// first, and at most.
@@ -64,11 +67,12 @@ pub(crate) struct Deploy {
     /// What the follower of the app file has ready.
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) report: Reporter,
+    pub(crate) trials: Trials,
 }
 
 impl Deploy {
     /// Runs until membership ends. May be dropped at any time.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let mut in_force = self.releases.in_force();
         loop {
             let force = in_force.borrow_and_update().clone();
@@ -83,29 +87,54 @@ impl Deploy {
 
     /// Makes this serve. Does not return: what follows next is a change of
     /// what is in force, and this is dropped then.
-    async fn obey(&self, force: Option<Force>) {
+    async fn obey(&mut self, force: Option<Force>) {
         if let Some(force) = force {
             self.candidate.keep_only(force.digest);
             self.report.wanted(&force);
-            self.bring_at_last(&force).await;
+            if self.bring_at_last(&force).await {
+                self.judge(&force).await;
+            }
         }
         std::future::pending().await
     }
 
-    /// Brings it to serve, if it takes several attempts. Gives up only on an
-    /// app that is refused.
-    async fn bring_at_last(&self, force: &Force) {
+    /// Looks at how it does, and votes on its release.
+    async fn judge(&mut self, force: &Force) {
+        let Some(generation) = self.loader.current() else {
+            return;
+        };
+        let (key, life) = (force.key, generation.life.life());
+        drop(generation);
+        let verdict = match self.trials.of(force, life).judgement().await {
+            Judgement::Sound => Verdict::Ok,
+            Judgement::Failed(reason) => {
+                tracing::error!(
+                    release = %key,
+                    digest = short(&force.digest.to_string()),
+                    "{reason}; this node votes against the release",
+                );
+                self.report.failed(Some(force), reason.to_string(), false);
+                Verdict::Failed
+            }
+        };
+        // It fails only if the node stops.
+        let _ = self.releases.vote(key, verdict).await;
+    }
+
+    /// Brings it to serve, if it takes several attempts. False if it cannot be,
+    /// since it is refused.
+    async fn bring_at_last(&self, force: &Force) -> bool {
         let mut wait = AGAIN;
         loop {
             if self.loader.serves() == Some(force.digest) {
                 self.report.serves(force.key, force.digest);
-                return;
+                return true;
             }
             let trouble = match self.bring(force).await {
                 Ok(swapped) => {
                     self.swapped(force, &swapped);
                     self.tidy().await;
-                    return;
+                    return true;
                 }
                 Err(trouble) => trouble,
             };
@@ -121,7 +150,7 @@ impl Deploy {
                     );
                     // It fails only if the node stops.
                     let _ = self.releases.vote(force.key, Verdict::Failed).await;
-                    return;
+                    return false;
                 }
                 local => {
                     tracing::warn!(

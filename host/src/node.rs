@@ -26,7 +26,7 @@ use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
 use crate::control;
-use crate::deploy::{self, Candidate, Deploy, Reporter};
+use crate::deploy::{self, Candidate, Deploy, Reporter, Trials};
 use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
 use crate::membership::{self, FatalError, Membership};
@@ -173,7 +173,15 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         "{name} is ready at http://{link}",
     );
 
-    let mut apps = apps(app_file, first, loader, store, &membership, report);
+    let mut apps = apps(
+        app_file,
+        first,
+        loader,
+        store,
+        &membership,
+        report,
+        Trials::new(config.revert),
+    );
     let fatal = tokio::select! {
         () = signals.next() => None,
         fatal = membership.fatal() => Some(fatal),
@@ -204,6 +212,7 @@ fn apps(
     store: Store,
     membership: &Membership,
     report: Reporter,
+    trials: Trials,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let releases = membership.releases();
@@ -214,6 +223,7 @@ fn apps(
         releases: releases.clone(),
         candidate: candidate.clone(),
         report: report.clone(),
+        trials,
     };
     let (file, news) = (first.app_file(), first.news);
     let its = releases.clone();

@@ -58,9 +58,14 @@ impl Loader {
         Loader { runtime, slot }
     }
 
+    /// What serves now; none while nothing does.
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.slot.current()
+    }
+
     /// The digest of what serves now.
     pub fn serves(&self) -> Option<Digest> {
-        self.slot.current().map(|generation| generation.digest)
+        self.current().map(|generation| generation.digest)
     }
 
     /// The digest of what drains, if anything does.

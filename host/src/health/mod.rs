@@ -73,10 +73,12 @@ impl Health {
     /// What was found, as soon as it is; the same again if asked again. May be
     /// dropped at any time.
     pub async fn judgement(&mut self) -> Judgement {
-        match self.judgement.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(found)) => found.clone(),
+        let found = self.judgement.wait_for(Option::is_some).await;
+        let found = found.ok().and_then(|found| found.clone());
+        match found {
+            Some(found) => found,
             // The task is gone only if the runtime is going.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 
