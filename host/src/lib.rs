@@ -11,6 +11,7 @@
 //! - [`store`]: the apps that this node has, on disk
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
+//! - [`spread`]: how an app gets from the members that have it to those that do not
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
@@ -32,4 +33,5 @@ pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod spread;
 pub mod store;
