@@ -15,10 +15,12 @@
 //! - [`exchange`]: one request and all that follows from it
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 //! - [`tools`]: what people and their programs ask of a node
+//! - [`commands`]: `host status`, `host push` and the like, which ask it
 
 pub mod app;
 pub mod cli;
 pub mod cluster_view;
+pub mod commands;
 pub mod config;
 pub mod contract;
 pub mod control;

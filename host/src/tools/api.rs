@@ -437,7 +437,7 @@ pub struct Problem {
 pub enum Code {
     /// The request cannot be understood.
     BadRequest,
-    /// There is nothing at this path, or no such release.
+    /// There is nothing at this path.
     NotFound,
     /// This cannot be done to what is at this path.
     BadMethod,
@@ -457,6 +457,8 @@ pub enum Code {
     ClockAhead,
     /// Only signed releases are taken.
     Unsigned,
+    /// There is no such release.
+    UnknownRelease,
     /// More than one release begins so.
     Ambiguous,
     /// There is nothing to go back to.
