@@ -14,6 +14,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use cookie::{CookieCommand, RotateStep, WhichNode};
 pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout};
 
+use crate::health::{RevertOnErrors, Rule};
+
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 
 const LONG_ABOUT: &str = "\
@@ -49,7 +51,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "host", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = AFTER)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(override_usage = "host --app <FILE> [OPTIONS]\n       host <COMMAND>")]
+#[command(override_usage = "host [--app <FILE>] [OPTIONS]\n       host <COMMAND>")]
 #[command(
     subcommand_help_heading = "Other commands",
     disable_help_subcommand = true
@@ -74,7 +76,11 @@ pub struct Cli {
     /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
     /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
     /// the newest is taken.
-    #[arg(long, value_name = "FILE", required = true)]
+    ///
+    /// It is what the cluster serves first, and what it serves whenever the
+    /// file has changed. Without it, a node serves what the cluster has agreed
+    /// on, and until it knows of that, answers 503.
+    #[arg(long, value_name = "FILE")]
     pub app: Option<PathBuf>,
 
     /// How changes of the app's file are noticed
@@ -192,6 +198,17 @@ pub struct Cli {
           help_heading = "Limits")]
     pub drain: Duration,
 
+    /// When new code is left for the release before: RATE%/TIME, or off
+    ///
+    /// This node votes against a release if, in any such time while it is new,
+    /// more than RATE of its requests trapped or passed their limits beyond
+    /// what did of the release before. Fewer than 20 requests say nothing. More
+    /// votes against a release than for it, or one of a canary, and the release
+    /// before is in force again.
+    #[arg(long, value_name = "RATE/TIME|off", default_value_t = RevertOnErrors(Some(Rule::default())),
+          help_heading = "Limits")]
+    pub revert_on_errors: RevertOnErrors,
+
     /// How log lines are written, on standard error
     ///
     /// HOST_LOG sets how much: error, warn, info (the default), debug, or
@@ -270,12 +287,21 @@ mod tests {
         assert_eq!(cli.app, Some(PathBuf::from("guest.wasm")));
         assert!(cli.command.is_none());
         assert_eq!(cli.memory_limit.as_u64(), 128 << 20);
+        assert_eq!(cli.revert_on_errors.to_string(), "20%/1m");
     }
 
     #[test]
-    fn a_node_needs_an_app_and_a_command_about_cookies_does_not() {
+    fn a_rate_that_is_none_is_refused_with_one_that_is() {
+        let parse = |rate| Cli::try_parse_from(["host", "--app", "a", "--revert-on-errors", rate]);
+        let error = parse("20").unwrap_err().to_string();
+        assert!(error.contains("20%/60s, or off"), "{error}");
+        assert_eq!(parse("off").unwrap().revert_on_errors.0, None);
+    }
+
+    #[test]
+    fn a_command_about_cookies_takes_no_option_of_a_node() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(parse("host --cookie ace").is_err());
+        assert!(parse("host --cookie ace").is_ok());
         assert!(parse("host cookie").is_err());
         let cli = parse("host cookie rotate accept new.cookie --name a@10.0.0.1").unwrap();
         assert!(matches!(

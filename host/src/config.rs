@@ -13,6 +13,7 @@ use crate::app::WatchMode;
 use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 use crate::cookies::{CookieFileError, Origin};
+use crate::health::Rule;
 use crate::membership::{SeedName, SeedNameError};
 
 /// The port of HTTP where nothing else is said.
@@ -35,9 +36,6 @@ pub enum ConfigError {
     /// `--name`.
     #[error("--name: {0}")]
     Name(#[from] NameError),
-    /// No `--app`, which the parser of the command line has seen to.
-    #[error("--app FILE is missing")]
-    NoApp,
     /// `--cookie`, `--cookie-file`, `HOST_COOKIE`, and the second one.
     #[error(transparent)]
     Cookie(#[from] CookieFileError),
@@ -96,8 +94,8 @@ pub enum ConfigError {
 pub struct Config {
     /// Who the node is; none to find out.
     pub name: Option<NodeName>,
-    /// What `--app` said.
-    pub app: PathBuf,
+    /// What `--app` said; none to serve what the cluster has agreed on.
+    pub app: Option<PathBuf>,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
@@ -128,6 +126,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long exchanges may take to finish at the end.
     pub drain: Duration,
+    /// When a new release is left; none for never.
+    pub revert: Option<Rule>,
 }
 
 /// The part of the environment that counts.
@@ -183,7 +183,7 @@ impl Config {
         let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
         Ok(Config {
             name,
-            app: cli.app.ok_or(ConfigError::NoApp)?,
+            app: cli.app,
             watch: match cli.watch {
                 Watch::Notify => Some(WatchMode::Notify),
                 Watch::Poll => Some(WatchMode::Poll),
@@ -212,6 +212,7 @@ impl Config {
             },
             body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
             drain: cli.drain,
+            revert: cli.revert_on_errors.0,
         })
     }
 }

@@ -10,6 +10,8 @@ use std::{env, process};
 
 use cluster::NodeName;
 
+use crate::fault;
+
 /// Under which name the folders of all nodes stand in the user's or the
 /// system's folder for such things.
 const PROGRAM: &str = "ace-raxx";
@@ -256,9 +258,12 @@ impl DataDir {
                 .truncate(true)
                 .mode(0o600)
                 .open(&temporary)?;
+            fault::point("data: file begun");
             new.write_all(content)?;
             new.sync_all()?;
+            fault::point("data: file synced");
             fs::rename(&temporary, &path)?;
+            fault::point("data: file renamed");
             // The rename is a change of the folder, and lasts once that is
             // on the disk.
             File::open(&self.path)?.sync_all()

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use cluster::Digest;
 
+use crate::fault;
+
 /// The largest component that is taken, in bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
@@ -55,12 +57,12 @@ pub enum IntakeError {
 }
 
 /// The bytes of an app, and what they are known by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AppBytes {
     /// The file they came from.
     pub path: PathBuf,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: bytes::Bytes,
     /// Their SHA-256.
     pub digest: Digest,
 }
@@ -143,9 +145,10 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
         return Err(too_large(bytes.len() as u64));
     }
     let digest = Digest::of(&bytes);
+    fault::point("intake: app read");
     Ok(AppBytes {
         path: path.to_owned(),
-        bytes,
+        bytes: bytes.into(),
         digest,
     })
 }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use cluster::Digest;
 
+use crate::fault;
+
 use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, validate};
 
 /// Loads apps into one slot.
@@ -56,9 +58,19 @@ impl Loader {
         Loader { runtime, slot }
     }
 
+    /// What serves now; none while nothing does.
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.slot.current()
+    }
+
     /// The digest of what serves now.
     pub fn serves(&self) -> Option<Digest> {
-        self.slot.current().map(|generation| generation.digest)
+        self.current().map(|generation| generation.digest)
+    }
+
+    /// The digest of what drains, if anything does.
+    pub fn draining(&self) -> Option<Digest> {
+        self.slot.draining().map(|draining| draining.digest)
     }
 
     /// Makes a generation of an app, ready to be put in. Waits for room first:
@@ -70,8 +82,10 @@ impl Loader {
         let began = Instant::now();
         let room = self.slot.room().await;
         let waited = began.elapsed();
+        fault::point("loader: room made");
         let began = Instant::now();
         let generation = Arc::new(validate(&self.runtime, app).await?);
+        fault::point("loader: ready");
         Ok(Ready {
             generation,
             room,
@@ -98,13 +112,15 @@ impl Ready {
         let (digest, compiled) = (generation.digest, generation.compiled_in);
         let began = Instant::now();
         let draining = room.put(generation);
+        let swapped = began.elapsed();
+        fault::point("loader: activated");
         Swapped {
             digest,
             draining,
             waited,
             compiled,
             validated: prepared.saturating_sub(compiled),
-            swapped: began.elapsed(),
+            swapped,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::contract::{
     CallContext, Held, Metered, ReleaseTag, simple::SimpleAppPre, streaming::StreamingAppPre,
     upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices,
 };
+use crate::fault;
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -104,6 +105,7 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
     let size = app.bytes.len();
     let (component, digest) = compile(runtime, &name, app).await?;
     let compiled_in = began.elapsed();
+    fault::point("validate: compiled");
 
     let exports: Vec<String> = component
         .component_type()
@@ -138,6 +140,7 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
     };
     let upgrade = exports.iter().find(|export| export.starts_with(UPGRADE));
     let state_version = try_out(runtime, &name, &world, &release, upgrade.is_some(), &pre).await?;
+    fault::point("validate: tried out");
     let kind = world.into_kind(&name, pre, upgrade.map(String::as_str))?;
 
     Ok(Generation {

@@ -50,6 +50,19 @@ pub(super) fn release(news: &News, serving: Option<Digest>) {
             failed,
             ok,
         } => standing_of(release, *standing, (*failed, *ok), against),
+        News::OtherPlan { holds, lost } => tracing::warn!(
+            release = %holds.key(),
+            "this release goes to {}, as {} decided: the plan given here, {}, does not hold",
+            holds.plan(),
+            holds.id().node,
+            lost.plan(),
+        ),
+        News::Forgotten { unsigned, kept } => tracing::warn!(
+            unsigned,
+            kept,
+            "the releases stored here that are not signed with the deploy key are forgotten; \
+             push the app again with `host push --key FILE`",
+        ),
         News::File { outcome, .. } => match outcome {
             Ok(Some(release)) => tracing::info!(
                 release = %release.key(),

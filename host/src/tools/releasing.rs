@@ -184,7 +184,7 @@ fn refused(error: DraftError) -> Unreleased {
         DraftError::Same(_) => Code::Same,
         DraftError::Unexpected(_) => Code::Unexpected,
         DraftError::Unknown(_) => Code::UnknownRelease,
-        DraftError::Ambiguous(_) => Code::Ambiguous,
+        DraftError::Ambiguous { .. } => Code::Ambiguous,
         DraftError::NothingBefore => Code::NothingBefore,
         DraftError::Unsigned => Code::Unsigned,
         DraftError::Release(_) => Code::BadRelease,

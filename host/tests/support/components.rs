@@ -109,7 +109,7 @@ pub(crate) fn bytes(bytes: Vec<u8>) -> AppBytes {
     AppBytes {
         path: "app.wasm".into(),
         digest: cluster::Digest::of(&bytes),
-        bytes,
+        bytes: bytes.into(),
     }
 }
 

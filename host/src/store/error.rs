@@ -1,0 +1,127 @@
+//! Why the store could not do what it was asked, each with what to do. What the
+//! system says about space is told apart from all else it may say.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+use cluster::Digest;
+
+/// Why an app could not be stored or read. Nothing half done is left.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk has no room.
+    #[error(
+        "there is no room for the app of {} on the disk of {}; \
+         make room there, or move the data folder with --data-dir",
+        ByteSize(*size), path.display()
+    )]
+    Full {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// How large the app is, in bytes.
+        size: u64,
+    },
+    /// The user of the host may not use more of it.
+    #[error(
+        "the app of {} is more than this user may still write to the disk of {}; \
+         raise the user's disk quota, or move the data folder with --data-dir",
+        ByteSize(*size), path.display()
+    )]
+    Quota {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// How large the app is, in bytes.
+        size: u64,
+    },
+    /// The app is larger than is taken.
+    #[error(
+        "the app has {size} bytes, more than the {most} that this node takes; \
+         build it in release mode or strip it, or raise --max-app on every node"
+    )]
+    TooLarge {
+        /// Its size, in bytes.
+        size: u64,
+        /// The most, in bytes.
+        most: u64,
+    },
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {error}; give this user the right to, and look at the disk", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {error}; give this user the right to, and look at the disk", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The manifest is not that of the app.
+    #[error("the manifest does not belong to app {0}; ask another member for it")]
+    Manifest(Digest),
+    /// A chunk is not the one that the manifest names.
+    #[error(
+        "chunk {index} of app {digest} is not what its manifest says; ask another member for it"
+    )]
+    Chunk {
+        /// The app.
+        digest: Digest,
+        /// Which chunk, from 0.
+        index: usize,
+    },
+    /// There are chunks missing still.
+    #[error("{missing} chunks of app {digest} are missing still")]
+    Unfinished {
+        /// The app.
+        digest: Digest,
+        /// How many.
+        missing: usize,
+    },
+    /// All chunks are what the manifest says, and the app is another one.
+    #[error(
+        "what the manifest of app {0} describes is another app; \
+         whoever released it made an error: push it again"
+    )]
+    OtherApp(Digest),
+    /// The download was removed, for a newer one or for lack of room.
+    #[error("the download of app {0} was given up; begin it again")]
+    Gone(Digest),
+}
+
+impl StoreError {
+    /// Whether it lies in this node alone, so that it says nothing about the app.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Full { .. }
+            | Self::Quota { .. }
+            | Self::TooLarge { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Unfinished { .. }
+            | Self::Gone(_) => true,
+            Self::Manifest(_) | Self::Chunk { .. } | Self::OtherApp(_) => false,
+        }
+    }
+
+    pub(super) fn read(path: &Path, error: io::Error) -> Self {
+        Self::Read {
+            path: path.to_owned(),
+            error,
+        }
+    }
+
+    /// What it means that this file could not be written for an app of this size.
+    pub(super) fn write(path: &Path, size: u64, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull => Self::Full { path, size },
+            io::ErrorKind::QuotaExceeded => Self::Quota { path, size },
+            _ => Self::Write { path, error },
+        }
+    }
+}
