@@ -113,6 +113,14 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub also_cookie_file: Option<PathBuf>,
 
+    /// Take only releases that this key has signed: 64 hex digits
+    ///
+    /// The public half of a deploy key, as `host key generate` prints it. Then
+    /// who has the cookie alone cannot deploy, and a changed app file is not
+    /// released either. Give it to every node.
+    #[arg(long, value_name = "PUBLIC")]
+    pub deploy_key: Option<String>,
+
     /// Where HTTP listens, instead of the IP of the name and port 8080
     ///
     /// The environment variable PORT changes the port alone.

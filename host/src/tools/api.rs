@@ -451,6 +451,8 @@ pub enum Code {
     BadApp,
     /// The app is the greatest release already.
     Same,
+    /// It is the greatest release already, and is rolled out otherwise.
+    OtherPlan,
     /// Another app is in force than was expected.
     Unexpected,
     /// The node's clock is ahead of the others'.

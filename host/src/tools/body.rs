@@ -79,6 +79,7 @@ fn status_of(code: Code) -> StatusCode {
         Code::BadApp | Code::BadRelease => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Unsigned => StatusCode::FORBIDDEN,
         Code::Same
+        | Code::OtherPlan
         | Code::Unexpected
         | Code::ClockAhead
         | Code::Ambiguous

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::release::{DraftError, Plan, Release, Request, RollbackTo, What};
+use cluster::release::{DeployKey, DraftError, Plan, Release, Request, RollbackTo, What};
 use cluster::{Digest, NodeName};
 use http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -182,6 +182,7 @@ fn refused(error: DraftError) -> Unreleased {
     let code = match &error {
         DraftError::ClockAhead(_) => Code::ClockAhead,
         DraftError::Same(_) => Code::Same,
+        DraftError::OtherPlan { .. } => Code::OtherPlan,
         DraftError::Unexpected(_) => Code::Unexpected,
         DraftError::Unknown(_) => Code::UnknownRelease,
         DraftError::Ambiguous { .. } => Code::Ambiguous,
@@ -190,7 +191,9 @@ fn refused(error: DraftError) -> Unreleased {
         DraftError::Release(_) => Code::BadRelease,
     };
     let about = match &error {
-        DraftError::Same(key) => Some(describe::key(key)),
+        DraftError::Same(key) | DraftError::OtherPlan { release: key, .. } => {
+            Some(describe::key(key))
+        }
         _ => None,
     };
     Unreleased(Refused::new(code, error), about)
@@ -201,6 +204,15 @@ async fn publish(
     from: Asker,
     release: Arc<Release>,
 ) -> Result<Response<Body>, Unreleased> {
+    let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
+    if deploy_key.is_some_and(|key: DeployKey| !key.signed(&release)) {
+        tracing::warn!(
+            release = %release.key(),
+            by = release.by(),
+            "a release from {from} is refused: it is not signed with the deploy key",
+        );
+        return Err(refused(DraftError::Unsigned));
+    }
     let changed = node.changed();
     node.publish(release.clone()).await?;
     tracing::info!(
@@ -212,10 +224,10 @@ async fn publish(
         release.kind(),
     );
     let key = describe::key(&release.key());
-    let release = match listed(node, &key, changed).await {
-        Some(release) => release,
-        None => describe::release(&release, api::Standing::InForce, &[]),
-    };
+    let release = listed(node, &key, changed).await.ok_or_else(|| {
+        let why = "the release was published, and the node does not list it; its log may say why";
+        Refused::new(Code::Other, why)
+    })?;
     let released = Released { api: API, release };
     Ok(json(StatusCode::CREATED, &released))
 }
