@@ -128,7 +128,7 @@ pub struct Cli {
     pub http: Option<SocketAddr>,
 
     /// The UDP and TCP port of membership; the same on every node
-    #[arg(long, value_name = "PORT", default_value_t = 8383)]
+    #[arg(long, value_name = "PORT", default_value_t = crate::config::CLUSTER_PORT)]
     pub cluster_port: u16,
 
     /// Nodes to join where broadcast does not reach, retried for ever

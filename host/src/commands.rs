@@ -12,6 +12,7 @@ mod key;
 mod logs;
 mod progress;
 mod push;
+mod remote;
 mod show;
 mod tables;
 
@@ -78,7 +79,7 @@ async fn show<T: DeserializeOwned + Serialize>(
     path: &str,
     table: impl FnOnce(&T) -> String,
 ) -> Result<Exit, CommandError> {
-    let client = Client::find(&ask.node)?;
+    let client = Client::find(ask).await?;
     let value: T = client.get(path).await?;
     if ask.json {
         print(&json(&value)?)?;

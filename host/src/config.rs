@@ -17,6 +17,8 @@ use crate::cookies::{CookieFileError, Origin};
 use crate::health::Rule;
 use crate::membership::{SeedName, SeedNameError};
 
+/// The port of membership where nothing else is said.
+pub const CLUSTER_PORT: u16 = 8383;
 /// The port of HTTP where nothing else is said.
 const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can be given: a Rust guest

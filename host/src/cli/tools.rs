@@ -11,9 +11,30 @@ use crate::tools::api::Canaries;
 /// Which node is asked, and how its answer is shown.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Ask {
-    /// The node.
+    /// A node of this machine.
     #[command(flatten)]
-    pub node: WhichNode,
+    pub which: WhichNode,
+
+    /// A node of another machine, by its address or DNS name
+    ///
+    /// It is reached over its cluster port, which needs the cookie, and has to
+    /// let this machine in: it is in its subnet, or within its --allow.
+    #[arg(long, value_name = "ADDR[:PORT]", conflicts_with_all = ["name", "data_dir"])]
+    pub node: Option<String>,
+
+    /// With --node: the shared secret of the cluster; prefer --cookie-file, or
+    /// the environment variable HOST_COOKIE
+    #[arg(
+        long,
+        value_name = "COOKIE",
+        conflicts_with = "cookie_file",
+        requires = "node"
+    )]
+    pub cookie: Option<String>,
+
+    /// With --node: a file that holds the cookie
+    #[arg(long, value_name = "FILE", requires = "node")]
+    pub cookie_file: Option<PathBuf>,
 
     /// Print JSON, for programs: docs/api.md describes it
     #[arg(long)]

@@ -20,10 +20,12 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::CommandError;
-use crate::cli::WhichNode;
+use super::remote;
+use crate::cli::Ask;
+use crate::control::tool::Tool;
 use crate::data_dir::DataDir;
+use crate::tools;
 use crate::tools::api::API;
-use crate::tools::{self};
 
 /// How long a node may take to answer, where it has nothing to do.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -45,21 +47,31 @@ type Body = BoxBody<Bytes, io::Error>;
 
 /// A node that can be asked.
 #[derive(Debug)]
-pub(super) struct Client {
-    folder: PathBuf,
-    pid: u32,
+pub(super) enum Client {
+    /// One of this machine.
+    Socket {
+        /// Its data folder.
+        folder: PathBuf,
+        /// Its process.
+        pid: u32,
+    },
+    /// One of another machine.
+    Remote(Tool),
 }
 
 impl Client {
     /// Finds the node that is meant.
-    pub(super) fn find(which: &WhichNode) -> Result<Client, CommandError> {
-        let folder = match (&which.data_dir, &which.name) {
+    pub(super) async fn find(ask: &Ask) -> Result<Client, CommandError> {
+        if let Some(node) = &ask.node {
+            return Ok(Client::Remote(remote::connect(node, ask).await?));
+        }
+        let folder = match (&ask.which.data_dir, &ask.which.name) {
             (Some(folder), _) => folder.clone(),
             (None, Some(name)) => DataDir::default_path(&name.parse::<NodeName>()?)?,
             (None, None) => the_one_that_runs(&DataDir::default_parent()?)?,
         };
         match DataDir::used_by(&folder)? {
-            Some(pid) => Ok(Client { folder, pid }),
+            Some(pid) => Ok(Client::Socket { folder, pid }),
             None => Err(CommandError::NotRunning(folder)),
         }
     }
@@ -120,37 +132,51 @@ impl Client {
         body: Body,
         within: Duration,
     ) -> Result<Response<Incoming>, CommandError> {
-        let stream = tools::connect(&self.folder, ANSWER).await;
-        let stream = stream.map_err(|cause| self.unreachable(cause))?;
-        let broken = |error: hyper::Error| CommandError::Broken(error.to_string());
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        // It ends with the answer, which is where an error of it shows.
-        tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, "node")
             .body(body)
             .map_err(|error| CommandError::Answer(error.to_string()))?;
-        match timeout(within, sender.send_request(request)).await {
-            Ok(answer) => answer.map_err(broken),
+        let answer = async {
+            let answer = match self {
+                Client::Socket { folder, pid } => over_socket(folder, *pid, request).await?,
+                Client::Remote(tool) => tool.request(request).await,
+            };
+            answer.map_err(broken)
+        };
+        match timeout(within, answer).await {
+            Ok(answer) => answer,
             Err(_) => Err(CommandError::NoAnswer(within.as_secs())),
         }
     }
+}
 
-    fn unreachable(&self, cause: io::Error) -> CommandError {
-        let path = tools::path(&self.folder);
+fn broken(error: hyper::Error) -> CommandError {
+    CommandError::Broken(error.to_string())
+}
+
+async fn over_socket(
+    folder: &Path,
+    pid: u32,
+    mut request: Request<Body>,
+) -> Result<hyper::Result<Response<Incoming>>, CommandError> {
+    let stream = tools::connect(folder, ANSWER).await.map_err(|cause| {
+        let path = tools::path(folder);
         match cause.kind() {
-            io::ErrorKind::NotFound => CommandError::NoSocket {
-                path,
-                pid: self.pid,
-            },
+            io::ErrorKind::NotFound => CommandError::NoSocket { path, pid },
             io::ErrorKind::PermissionDenied => CommandError::NotPermitted(path),
             _ => CommandError::Connect { path, cause },
         }
-    }
+    })?;
+    let (mut sender, connection) = match http1::handshake(TokioIo::new(stream)).await {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error)),
+    };
+    // It ends with the answer, which is where an error of it shows.
+    tokio::spawn(connection);
+    let host = header::HeaderValue::from_static("node");
+    request.headers_mut().insert(header::HOST, host);
+    Ok(sender.send_request(request).await)
 }
 
 /// The data folder of the only node that runs on this machine.

@@ -8,6 +8,7 @@ use cluster::release::ReleaseError;
 
 use super::Exit;
 use crate::app::IntakeError;
+use crate::control::tool::ToolError;
 use crate::data_dir::DataDirError;
 use crate::tools::api::{API, Problem};
 
@@ -68,6 +69,24 @@ pub enum CommandError {
         /// What the system says.
         cause: io::Error,
     },
+    /// No cookie for a node of another machine.
+    #[error("--node needs the cookie of the cluster: --cookie-file FILE, or HOST_COOKIE")]
+    NoCookie,
+    /// The cookie.
+    #[error(transparent)]
+    CookieFile(#[from] crate::cookies::CookieFileError),
+    /// No keys.
+    #[error("cannot derive keys from the cookie: is there no memory left?")]
+    Keys,
+    /// `--node`.
+    #[error("--node: `{0}` is not to be found: {1}; give IP, IP:PORT, NAME or NAME:PORT")]
+    Address(String, String),
+    /// The node of another machine cannot be reached.
+    #[error(
+        "cannot reach the node at {0}; does it run there, has it this cookie, and does it let \
+         this machine in (--allow)?"
+    )]
+    Remote(#[from] ToolError),
     /// The node did not answer.
     #[error("the node did not answer within {0} s; its log says more")]
     NoAnswer(u64),

@@ -19,7 +19,7 @@ enum Line {
 
 /// Prints lines until there are no more, or somebody has seen enough.
 pub(super) async fn run(asked: Logs) -> Result<Exit, CommandError> {
-    let client = Client::find(&asked.ask.node)?;
+    let client = Client::find(&asked.ask).await?;
     let level = match asked.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",

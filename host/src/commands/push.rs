@@ -29,7 +29,7 @@ struct File {
 
 /// `host push`.
 pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
-    let client = Client::find(&asked.ask.node)?;
+    let client = Client::find(&asked.ask).await?;
     let file = File::read(&asked.app)?;
     let bake = match (asked.bake, asked.canary) {
         (Some(bake), _) => bake,
@@ -49,7 +49,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
 
 /// `host rollback`.
 pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
-    let client = Client::find(&asked.ask.node)?;
+    let client = Client::find(&asked.ask).await?;
     let wanted = Wanted {
         rollback: Some(match asked.to {
             Some(key) => api::Rollback::To(key),
