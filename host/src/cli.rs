@@ -2,6 +2,7 @@
 //! [`crate::config`] makes of it what a node can be built from.
 
 mod cookie;
+mod tools;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use cookie::{CookieCommand, RotateStep, WhichNode};
+pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout};
 
 use crate::health::{RevertOnErrors, Rule};
 
@@ -49,7 +51,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "host", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = AFTER)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(override_usage = "host [--app <FILE>] [OPTIONS]\n       host cookie <COMMAND>")]
+#[command(override_usage = "host [--app <FILE>] [OPTIONS]\n       host <COMMAND>")]
 #[command(
     subcommand_help_heading = "Other commands",
     disable_help_subcommand = true
@@ -111,6 +113,14 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub also_cookie_file: Option<PathBuf>,
 
+    /// Take only releases that this key has signed: 64 hex digits
+    ///
+    /// The public half of a deploy key, as `host key generate` prints it. Then
+    /// who has the cookie alone cannot deploy, and a changed app file is not
+    /// released either. Give it to every node.
+    #[arg(long, value_name = "PUBLIC")]
+    pub deploy_key: Option<String>,
+
     /// Where HTTP listens, instead of the IP of the name and port 8080
     ///
     /// The environment variable PORT changes the port alone.
@@ -118,7 +128,7 @@ pub struct Cli {
     pub http: Option<SocketAddr>,
 
     /// The UDP and TCP port of membership; the same on every node
-    #[arg(long, value_name = "PORT", default_value_t = 8383)]
+    #[arg(long, value_name = "PORT", default_value_t = crate::config::CLUSTER_PORT)]
     pub cluster_port: u16,
 
     /// Nodes to join where broadcast does not reach, retried for ever
@@ -218,6 +228,26 @@ pub struct Cli {
 /// What can be done instead of running a node.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Says what the node of this machine is and does
+    Status(Ask),
+    /// Lists the members, and what each serves
+    Nodes(Ask),
+    /// Lists the releases, and what has become of each
+    Releases(Releases),
+    /// Releases an app to every node, and follows it
+    #[command(after_help = tools::AFTER_PUSH)]
+    Push(Push),
+    /// Goes back to an earlier release, on every node, and follows it
+    Rollback(Rollback),
+    /// Shows the newest lines of the node's log
+    Logs(Logs),
+    /// Makes a deploy key: where nodes have one, only signed releases are taken
+    #[command(after_help = tools::AFTER_KEY, disable_help_subcommand = true)]
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Makes a cookie, or changes that of a cluster while it runs
     #[command(after_help = cookie::AFTER, disable_help_subcommand = true)]
     Cookie {

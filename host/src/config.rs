@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::release::{DeployKey, DeployKeyError};
 use cluster::{Cidr, CidrError, NameError, NodeName};
 
 use crate::app::WatchMode;
@@ -16,6 +17,8 @@ use crate::cookies::{CookieFileError, Origin};
 use crate::health::Rule;
 use crate::membership::{SeedName, SeedNameError};
 
+/// The port of membership where nothing else is said.
+pub const CLUSTER_PORT: u16 = 8383;
 /// The port of HTTP where nothing else is said.
 const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can be given: a Rust guest
@@ -49,6 +52,9 @@ pub enum ConfigError {
         /// What the file system said.
         cause: std::io::Error,
     },
+    /// `--deploy-key`.
+    #[error("--deploy-key: {0}; `host key public FILE` prints it")]
+    DeployKey(#[from] DeployKeyError),
     /// `PORT`.
     #[error(
         "the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT"
@@ -126,6 +132,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long exchanges may take to finish at the end.
     pub drain: Duration,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
     /// When a new release is left; none for never.
     pub revert: Option<Rule>,
 }
@@ -212,6 +220,7 @@ impl Config {
             },
             body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
             drain: cli.drain,
+            deploy_key: cli.deploy_key.as_deref().map(str::parse).transpose()?,
             revert: cli.revert_on_errors.0,
         })
     }

@@ -20,10 +20,12 @@
 //! - [`health`]: whether new code fails where the release before did not
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 //! - [`tools`]: what people and their programs ask of a node
+//! - [`commands`]: `host status`, `host push` and the like, which ask it
 
 pub mod app;
 pub mod cli;
 pub mod cluster_view;
+pub mod commands;
 pub mod config;
 pub mod contract;
 pub mod control;

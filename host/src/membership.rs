@@ -24,7 +24,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
-use cluster::release::Force;
+use cluster::release::{DeployKey, Force};
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -66,6 +66,8 @@ pub struct Settings {
     /// What is known of releases from the last run, as [`stored_releases`]
     /// gives it.
     pub releases_stored: Option<Bytes>,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
     /// What this node serves at first.
     pub release: Option<Digest>,
     /// Where views are published. Whoever is built before membership can

@@ -97,7 +97,12 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let store = Store::open(identity.data.clone(), StoreLimits::default())?;
     let stored = membership::stored_releases(&identity.data).map_err(StartError::Data)?;
     let app_file = config.app.clone().zip(config.watch);
-    let mut first = first::Start::read(config.app.as_deref(), stored.as_deref(), &name)?;
+    let mut first = first::Start::read(
+        config.app.as_deref(),
+        config.deploy_key,
+        stored.as_deref(),
+        &name,
+    )?;
 
     // Keys take their time from the processor; the compiler does not wait for them.
     let (cookie, also, data) = (config.cookie, config.also_cookie, identity.data.clone());
@@ -163,6 +168,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         service: Arc::new(control::Refuse),
         data_dir: identity.data,
         releases_stored: stored,
+        deploy_key: config.deploy_key,
         release: loader.serves(),
         views: members,
     })?;

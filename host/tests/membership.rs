@@ -56,6 +56,7 @@ impl Lan {
             service: Arc::new(Refuse),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             releases_stored: None,
+            deploy_key: None,
             release: None,
             views: watch::Sender::default(),
         }
@@ -392,6 +393,7 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
         let stored = stored_releases(&settings.data_dir).expect("readable");
         let node = Membership::start(Settings {
             releases_stored: stored,
+            deploy_key: None,
             ..settings
         });
         let node = node.expect("started");

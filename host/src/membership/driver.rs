@@ -125,7 +125,7 @@ impl Driver {
             join: settings.join,
             boot_stored: boots.load()?,
             releases_stored: settings.releases_stored,
-            deploy_key: None,
+            deploy_key: settings.deploy_key,
             wall_ms: wall_ms(),
         };
         config.check()?;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use cluster::release::{self, App, AppFile, PathId, ReleaseKey};
+use cluster::release::{self, App, AppFile, DeployKey, PathId, ReleaseKey};
 use cluster::{Digest, NodeName};
 
 use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Refusal};
@@ -29,10 +29,11 @@ impl Start {
     /// served instead.
     pub(super) fn read(
         given: Option<&Path>,
+        deploy_key: Option<DeployKey>,
         stored: Option<&[u8]>,
         me: &NodeName,
     ) -> Result<Start, IntakeError> {
-        let at_start = |file| release::at_start(me, None, stored, file);
+        let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let in_force = at_start(None).in_force;
         let in_force = in_force.map(|force| (force.key, force.digest));
         let read = given.map(|path| app::locate(path).and_then(|path| app::read(&path)));

@@ -437,7 +437,7 @@ pub struct Problem {
 pub enum Code {
     /// The request cannot be understood.
     BadRequest,
-    /// There is nothing at this path, or no such release.
+    /// There is nothing at this path.
     NotFound,
     /// This cannot be done to what is at this path.
     BadMethod,
@@ -451,12 +451,16 @@ pub enum Code {
     BadApp,
     /// The app is the greatest release already.
     Same,
+    /// It is the greatest release already, and is rolled out otherwise.
+    OtherPlan,
     /// Another app is in force than was expected.
     Unexpected,
     /// The node's clock is ahead of the others'.
     ClockAhead,
     /// Only signed releases are taken.
     Unsigned,
+    /// There is no such release.
+    UnknownRelease,
     /// More than one release begins so.
     Ambiguous,
     /// There is nothing to go back to.
