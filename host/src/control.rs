@@ -1,25 +1,31 @@
 //! The control channel, TCP on the cluster port: what members say to each
-//! other that does not fit a datagram. Push-pull of membership's state now.
+//! other that does not fit a datagram, and what tools of people ask of nodes.
 //!
 //! HTTP/2 over TLS 1.3. Both sides prove by a raw public key that they know
 //! the cookie, so nothing of a stranger reaches a decoder of ours. Then they
 //! exchange names, and whoever is not who was dialled, or calls from another
 //! IP than that of its name, is closed. Everything has a limit of size and
-//! time.
+//! time. Push-pull of membership's state is answered by membership, all else by
+//! the [`Service`] that it was given.
 //!
 //! An open connection is also the fastest detector of a dead process: the
 //! system closes it within a millisecond. So every node keeps connections to
 //! a few others, and tells membership when one is cut ([`Event::Lost`]).
 
+mod attended;
 mod caller;
 mod choice;
 mod counters;
+mod dial;
 mod link;
 mod links;
+mod peers;
 mod protocol;
 mod server;
+mod service;
 mod stream;
 mod tls;
+pub mod tool;
 
 #[cfg(test)]
 mod tests;
@@ -33,9 +39,13 @@ use tokio::sync::oneshot;
 
 pub use counters::ControlCounters;
 pub(crate) use counters::Counters;
-pub(crate) use link::Dialler;
+pub use dial::DialError;
+pub(crate) use dial::Dialler;
 pub(crate) use links::Links;
-pub(crate) use server::Server;
+pub use peers::{CallError, Peers};
+pub use protocol::{Body, ReadError, answer, read, refusal, whole};
+pub(crate) use server::{Server, WAITS};
+pub use service::{Answer, Peer, Refuse, Service};
 pub(crate) use tls::Identity;
 pub use tls::IdentityError;
 
@@ -46,7 +56,7 @@ const MESSAGE_MAX: usize = cluster::STATE_MAX;
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// How long a request and its answer may take, and the hello.
-const EXCHANGE: Duration = Duration::from_secs(5);
+pub(crate) const EXCHANGE: Duration = Duration::from_secs(5);
 
 /// When an idle connection is pinged, so that one whose other end vanished
 /// without a word is noticed.

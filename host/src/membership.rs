@@ -13,6 +13,7 @@ mod boot_store;
 mod broadcast;
 mod driver;
 mod release_store;
+mod releases;
 mod report;
 mod seeds;
 
@@ -22,15 +23,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
-use cluster::release::{AppFile, Force};
+use bytes::Bytes;
+use cluster::release::{DeployKey, Force};
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
-use tokio::sync::{oneshot, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::{ControlCounters, IdentityError};
+use crate::control::{self, ControlCounters, IdentityError, Peers};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
+pub use releases::{FileOutcome, Overview, Releases, Stopping};
 pub use seeds::{SeedName, SeedNameError};
 
 /// How long [`Membership::leave`] waits for the farewells to be sent. They
@@ -54,16 +58,30 @@ pub struct Settings {
     pub join_names: Vec<SeedName>,
     /// What follows from the cookie.
     pub keys: Keys,
+    /// Answers what members and tools ask for on the control channel, in the
+    /// runtime in which membership is started.
+    pub service: Arc<dyn control::Service>,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
+    /// What is known of releases from the last run, as [`stored_releases`]
+    /// gives it.
+    pub releases_stored: Option<Bytes>,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
     /// What this node serves at first.
     pub release: Option<Digest>,
-    /// The app file that it was read from. If it differs from what was there
-    /// at the last start, that is a release.
-    pub app_file: Option<AppFile>,
     /// Where views are published. Whoever is built before membership can
     /// subscribe to it already.
     pub views: watch::Sender<Arc<View>>,
+}
+
+/// What the last run of a node has stored of releases, for [`Settings`]. What
+/// cannot be used is put aside.
+///
+/// # Errors
+/// If the file cannot be read, or not be put aside.
+pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    release_store::load(folder)
 }
 
 /// Why membership did not start.
@@ -129,6 +147,18 @@ pub struct Counters {
     pub control: ControlCounters,
 }
 
+/// Tells what came and went. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Counting(Arc<Mutex<Counters>>);
+
+impl Counting {
+    /// Until now.
+    pub fn now(&self) -> Counters {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.clone()
+    }
+}
+
 /// Which members have not followed a change of the cookie yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unconfirmed {
@@ -175,10 +205,9 @@ enum Order {
 /// without a farewell, and the others find out.
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
-    release: watch::Sender<Option<Digest>>,
-    app_file: watch::Sender<Option<AppFile>>,
-    in_force: watch::Receiver<Option<Force>>,
+    releases: Releases,
     keyring: Keyring,
+    peers: Peers,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
@@ -191,13 +220,22 @@ pub struct Membership {
 struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
-    app_file: watch::Receiver<Option<AppFile>>,
+    wanted: mpsc::Receiver<releases::Want>,
     in_force: watch::Sender<Option<Force>>,
+    overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
     unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
+}
+
+/// What the control channel is given besides what all share.
+struct Channel {
+    /// Shared by all ends of it: keys change for all of them together.
+    identity: control::Identity,
+    /// Where the service answers.
+    runtime: Option<Handle>,
 }
 
 impl Membership {
@@ -211,38 +249,52 @@ impl Membership {
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
         let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
-        let (app_file, app_file_out) = watch::channel(settings.app_file);
+        let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (in_force_in, in_force) = watch::channel(None);
+        let (overview_in, overview) = watch::channel(Arc::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
-            app_file: app_file_out,
+            wanted: wanted_out,
             in_force: in_force_in,
+            overview: overview_in,
             keys: keys_out,
             unconfirmed: unconfirmed_in,
             order: order_out,
             fatal: fatal_in,
             counters: counters.clone(),
         };
+        let identity = control::Identity::new(&settings.keys)?;
+        let dialler = control::Dialler {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+        };
+        let peers = Peers::new(dialler, settings.cluster_port);
+        let runtime = Handle::try_current().ok();
+        let channel = Channel { identity, runtime };
         let (started_in, started) = std::sync::mpsc::sync_channel(1);
         let (ended_in, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new()
             .name("membership".to_owned())
             .spawn(move || {
-                live(settings, outside, &started_in);
+                live(settings, channel, outside, &started_in);
                 drop(ended_in);
             })
             .map_err(StartError::Thread)?;
         match started.recv() {
             Ok(Ok(())) => Ok(Self {
                 views,
-                release,
-                app_file,
-                in_force,
+                releases: Releases {
+                    wanted,
+                    serving: release,
+                    in_force,
+                    overview,
+                },
                 keyring: Keyring { keys, unconfirmed },
+                peers,
                 order,
                 fatal,
                 counters,
@@ -259,15 +311,9 @@ impl Membership {
         self.views.clone()
     }
 
-    /// What the cluster has agreed that this node is to serve; none while
-    /// nothing was released.
-    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
-        self.in_force.clone()
-    }
-
-    /// Tells the members what this node serves from now on.
-    pub fn serve_release(&self, digest: Digest) {
-        self.release.send_replace(Some(digest));
+    /// What is known of releases, and what makes them.
+    pub fn releases(&self) -> Releases {
+        self.releases.clone()
     }
 
     /// What changes the keys of this node.
@@ -275,10 +321,9 @@ impl Membership {
         self.keyring.clone()
     }
 
-    /// The app file has changed: unless that was released already, it is a
-    /// release.
-    pub fn app_file(&self, file: AppFile) {
-        self.app_file.send_replace(Some(file));
+    /// What asks other members on the control channel.
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.
@@ -291,10 +336,12 @@ impl Membership {
 
     /// What came and went until now.
     pub fn counters(&self) -> Counters {
-        self.counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.counting().now()
+    }
+
+    /// What tells what came and went, now and later.
+    pub fn counting(&self) -> Counting {
+        Counting(self.counters.clone())
     }
 
     /// Tells the members that this node leaves, and ends. Takes some 40 ms.
@@ -326,6 +373,7 @@ impl fmt::Debug for Membership {
 /// All that the thread does.
 fn live(
     settings: Settings,
+    channel: Channel,
     outside: Outside,
     started: &std::sync::mpsc::SyncSender<Result<(), StartError>>,
 ) {
@@ -336,7 +384,7 @@ fn live(
         .map_err(StartError::Thread);
     let start = runtime.and_then(|runtime| {
         let entered = runtime.enter();
-        let driver = Driver::start(settings, outside)?;
+        let driver = Driver::start(settings, channel, outside)?;
         drop(entered);
         Ok((runtime, driver))
     });

@@ -10,7 +10,9 @@ mod sockets;
 pub use icmp::{refused_peers, report_refusals};
 pub use interfaces::{
     AddressError, InterfaceAddress, LocalAddress, PrivateAddress, find, interface_addresses,
-    only_private_ipv4, wait_for,
+    is_here, only_private_ipv4, wait_for,
 };
 pub use priority::{lower_thread_priority, raise_thread_priority};
-pub use sockets::{BindError, broadcast_receiver, connect_from, gossip_socket, tcp_listener};
+pub use sockets::{
+    BindError, broadcast_receiver, connect, connect_from, gossip_socket, tcp_listener,
+};

@@ -15,6 +15,7 @@ mod digest;
 #[cfg(test)]
 mod documented;
 mod door;
+pub mod fetch;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 mod hash;

@@ -6,10 +6,9 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use cluster::NodeName;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
@@ -18,13 +17,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use super::attended::Attended;
 use super::counters::Refusal;
-use super::protocol::{self, HELLO, NAME_MAX, ReadError, SYNC};
-use super::server::Server;
+use super::protocol::{self, Audience, Body, NAME_MAX, TOOL};
+use super::server::{Server, ToolRoom, Tools};
 use super::stream::Watched;
-use super::{EXCHANGE, Event, HANDSHAKE, MESSAGE_MAX, PING, PING_ANSWER, WINDOW};
+use super::{EXCHANGE, Event, HANDSHAKE, MESSAGE_MAX, PING, PING_ANSWER, Peer, WINDOW};
 
-/// Requests at a time on one connection; a member has one.
+/// Requests at a time on one connection.
 const REQUESTS_MAX: u32 = 4;
 
 /// The most header bytes of a request; a member sends some forty.
@@ -37,19 +37,36 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Caller {
     ip: Ipv4Addr,
     server: Arc<Server>,
+    tools: Arc<Tools>,
     /// Who it is, once it has said so.
-    name: OnceLock<NodeName>,
+    who: OnceLock<Who>,
+    /// Why its hello was refused.
+    refused: OnceLock<Refusal>,
     /// Its hello came, good or bad.
     said_hello: Notify,
+    /// It does not take what it asked for.
+    stalled: Arc<Notify>,
+}
+
+/// Who calls.
+enum Who {
+    Member(NodeName),
+    Tool {
+        /// Held as long as the connection lives.
+        _room: ToolRoom,
+    },
 }
 
 impl Caller {
-    pub(super) fn new(ip: Ipv4Addr, server: Arc<Server>) -> Self {
+    pub(super) fn new(ip: Ipv4Addr, server: Arc<Server>, tools: Arc<Tools>) -> Self {
         Self {
             ip,
             server,
-            name: OnceLock::new(),
+            tools,
+            who: OnceLock::new(),
+            refused: OnceLock::new(),
             said_hello: Notify::new(),
+            stalled: Arc::default(),
         }
     }
 
@@ -89,11 +106,11 @@ impl Caller {
             _ = &mut connection => {}
             _ = timeout(HANDSHAKE, self.said_hello.notified()) => {}
         }
-        if self.name.get().is_none() {
+        let Some(who) = self.who.get() else {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(GOODBYE, connection).await;
-            return Err(Refusal::Hello);
-        }
+            return Err(self.refused.get().copied().unwrap_or(Refusal::Hello));
+        };
         drop(stranger);
         server.counters.admitted();
         let ended = tokio::select! {
@@ -104,11 +121,13 @@ impl Caller {
                 let _ = timeout(GOODBYE, connection).await;
                 return Ok(());
             }
+            () = self.stalled.notified() => return Err(Refusal::Stalled),
         };
         if let Err(error) = ended {
             tracing::debug!(ip = %self.ip, %error, "control connection ended");
         }
-        if cut.seen() {
+        // That a tool was killed says nothing about a member.
+        if cut.seen() && matches!(who, Who::Member(_)) {
             let lost = Event::Lost { ip: self.ip };
             // Nobody to tell means that the node stops.
             let _ = server.events.send(lost).await;
@@ -116,46 +135,118 @@ impl Caller {
         Ok(())
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        let known = path == HELLO || path == SYNC;
-        if known && request.method() != Method::POST {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(audience) = Audience::of(request.uri().path()) else {
+            return protocol::refusal(StatusCode::NOT_FOUND, "this node speaks version 1");
+        };
+        if audience != Audience::Tools && request.method() != Method::POST {
             return protocol::refusal(StatusCode::METHOD_NOT_ALLOWED, "use POST");
         }
-        match path {
-            HELLO => {
-                let answer = self.hello(request.into_body()).await;
-                self.said_hello.notify_one();
-                answer
-            }
-            SYNC => match self.name.get() {
-                Some(name) => self.sync(name, request.into_body()).await,
-                None => protocol::refusal(StatusCode::FORBIDDEN, "say hello first"),
-            },
-            _ => protocol::refusal(StatusCode::NOT_FOUND, "this node speaks version 1"),
+        if audience == Audience::Hello {
+            let answer = self.hello(request.into_body()).await;
+            self.said_hello.notify_one();
+            return answer;
         }
-    }
-
-    async fn hello(&self, body: Incoming) -> Response<Full<Bytes>> {
-        let message = match protocol::read(body, NAME_MAX).await {
-            Ok(message) => message,
-            Err(error) => return unread(&error),
+        let Some(who) = self.who.get() else {
+            return protocol::refusal(StatusCode::FORBIDDEN, "say hello first");
         };
-        match protocol::introduced(&message) {
-            Some(name)
-                if name.ip() == self.ip && *self.name.get_or_init(|| name.clone()) == name =>
-            {
-                protocol::answer(protocol::introduce(&self.server.me))
+        match (audience, who) {
+            (Audience::Sync, Who::Member(name)) => self.sync(name, request.into_body()).await,
+            (Audience::Members, Who::Member(name)) => {
+                let from = Peer::Member(name.clone());
+                self.ask(from, request, self.server.waits.member).await
             }
-            Some(_) => protocol::refusal(StatusCode::FORBIDDEN, "your IP is not that of your name"),
-            None => protocol::refusal(StatusCode::BAD_REQUEST, "this is no NAME@IP"),
+            (Audience::Tools, Who::Tool { .. }) => {
+                self.ask(Peer::Tool(self.ip), request, self.server.waits.tool)
+                    .await
+            }
+            (_, Who::Tool { .. }) => self.not_for("this is for members only"),
+            (_, Who::Member(_)) => self.not_for("this is for tools only"),
         }
     }
 
-    async fn sync(&self, name: &NodeName, body: Incoming) -> Response<Full<Bytes>> {
-        let bytes = match protocol::read(body, MESSAGE_MAX).await {
+    fn not_for(&self, why: &'static str) -> Response<Body> {
+        self.server.counters.refused(self.ip, Refusal::Role);
+        protocol::refusal(StatusCode::FORBIDDEN, why)
+    }
+
+    async fn ask(
+        &self,
+        from: Peer,
+        request: Request<Incoming>,
+        within: Duration,
+    ) -> Response<Body> {
+        match timeout(within, self.server.ask(from, request)).await {
+            Ok(answer) => {
+                let (stall, stalled) = (self.server.waits.stall, self.stalled.clone());
+                answer.map(|body| Attended::new(body, stall, stalled).boxed())
+            }
+            Err(_) => protocol::refusal(StatusCode::SERVICE_UNAVAILABLE, "no answer in time"),
+        }
+    }
+
+    async fn hello(&self, body: Incoming) -> Response<Body> {
+        let message = match protocol::read(body, NAME_MAX, EXCHANGE).await {
+            Ok(message) => message,
+            Err(error) => return error.refusal(),
+        };
+        let admitted = match (
+            protocol::introduced(&message),
+            &message[..] == TOOL.as_bytes(),
+        ) {
+            (Some(name), _) => self.admit_member(name),
+            (None, true) => self.admit_tool(),
+            (None, false) => {
+                return protocol::refusal(StatusCode::BAD_REQUEST, "this is no NAME@IP");
+            }
+        };
+        match admitted {
+            Ok(()) => protocol::answer(protocol::introduce(&self.server.me)),
+            Err((why, status, text)) => {
+                // Only the first reason counts; that it is set is no matter.
+                let _ = self.refused.set(why);
+                protocol::refusal(status, text)
+            }
+        }
+    }
+
+    fn admit_member(&self, name: NodeName) -> Result<(), (Refusal, StatusCode, &'static str)> {
+        if name.ip() != self.ip {
+            let why = "your IP is not that of your name";
+            return Err((Refusal::Hello, StatusCode::FORBIDDEN, why));
+        }
+        if !self.server.reaches(self.ip) {
+            let why = "no members are let in from your IP";
+            return Err((Refusal::Source, StatusCode::FORBIDDEN, why));
+        }
+        match self.who.get_or_init(|| Who::Member(name.clone())) {
+            Who::Member(known) if *known == name => Ok(()),
+            _ => Err((Refusal::Hello, StatusCode::FORBIDDEN, "you were another")),
+        }
+    }
+
+    fn admit_tool(&self) -> Result<(), (Refusal, StatusCode, &'static str)> {
+        match self.who.get() {
+            Some(Who::Tool { .. }) => return Ok(()),
+            Some(Who::Member(_)) => {
+                return Err((Refusal::Hello, StatusCode::FORBIDDEN, "you were a member"));
+            }
+            None => {}
+        }
+        let Some(room) = self.tools.room(self.ip) else {
+            let why = "too many tools are connected; end one";
+            return Err((Refusal::Limit, StatusCode::SERVICE_UNAVAILABLE, why));
+        };
+        match self.who.get_or_init(|| Who::Tool { _room: room }) {
+            Who::Tool { .. } => Ok(()),
+            Who::Member(_) => Err((Refusal::Hello, StatusCode::FORBIDDEN, "you were a member")),
+        }
+    }
+
+    async fn sync(&self, name: &NodeName, body: Incoming) -> Response<Body> {
+        let bytes = match protocol::read(body, MESSAGE_MAX, EXCHANGE).await {
             Ok(bytes) => bytes,
-            Err(error) => return unread(&error),
+            Err(error) => return error.refusal(),
         };
         let (answer, answered) = oneshot::channel();
         let request = Event::Request {
@@ -173,13 +264,5 @@ impl Caller {
                 protocol::refusal(StatusCode::SERVICE_UNAVAILABLE, "no answer; not a member?")
             }
         }
-    }
-}
-
-fn unread(error: &ReadError) -> Response<Full<Bytes>> {
-    match error {
-        ReadError::TooLong => protocol::refusal(StatusCode::PAYLOAD_TOO_LARGE, "too long"),
-        ReadError::TooSlow => protocol::refusal(StatusCode::REQUEST_TIMEOUT, "too slow"),
-        ReadError::Cut => protocol::refusal(StatusCode::BAD_REQUEST, "cut off"),
     }
 }

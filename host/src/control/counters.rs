@@ -1,9 +1,18 @@
-//! What became of callers: counted by reason.
+//! What became of callers: counted by reason, and told to people at most once
+//! a minute for each source.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Why a caller was closed.
+/// How often refusals of one IP are logged, and of how many IPs that is known.
+const QUIET: Duration = Duration::from_secs(60);
+const QUIET_IPS: usize = 256;
+
+/// Why a caller was closed, or a request of it refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It calls from outside of the subnet and every allowed range.
@@ -14,6 +23,10 @@ pub(super) enum Refusal {
     Handshake,
     /// It did not say who it is, or its IP is not that of its name.
     Hello,
+    /// It asked for what members only, or tools only, may have.
+    Role,
+    /// It did not take what it asked for.
+    Stalled,
 }
 
 impl fmt::Display for Refusal {
@@ -23,6 +36,8 @@ impl fmt::Display for Refusal {
             Refusal::Limit => "too many connections",
             Refusal::Handshake => "wrong cookie, or no member of a cluster",
             Refusal::Hello => "it did not say a name with the IP it calls from",
+            Refusal::Role => "it asked for what only members, or only tools, may have",
+            Refusal::Stalled => "it did not take the answer it asked for",
         })
     }
 }
@@ -40,6 +55,10 @@ pub struct ControlCounters {
     pub refused_handshake: u64,
     /// Closed: no name, or one whose IP they do not call from.
     pub refused_hello: u64,
+    /// Requests for what is not for members, or not for tools.
+    pub refused_role: u64,
+    /// Closed: they left an answer lying.
+    pub refused_stalled: u64,
 }
 
 /// The counters where they are counted.
@@ -50,6 +69,10 @@ pub(crate) struct Counters {
     limit: AtomicU64,
     handshake: AtomicU64,
     hello: AtomicU64,
+    role: AtomicU64,
+    stalled: AtomicU64,
+    /// When each source was last told of.
+    told: Mutex<HashMap<Ipv4Addr, Instant>>,
 }
 
 impl Counters {
@@ -61,6 +84,8 @@ impl Counters {
             refused_limit: load(&self.limit),
             refused_handshake: load(&self.handshake),
             refused_hello: load(&self.hello),
+            refused_role: load(&self.role),
+            refused_stalled: load(&self.stalled),
         }
     }
 
@@ -68,13 +93,36 @@ impl Counters {
         self.admitted.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, why: Refusal) {
+    /// Counts, and logs unless this source was in the log within the last
+    /// minute.
+    pub(super) fn refused(&self, ip: Ipv4Addr, why: Refusal) {
         let counter = match why {
             Refusal::Source => &self.source,
             Refusal::Limit => &self.limit,
             Refusal::Handshake => &self.handshake,
             Refusal::Hello => &self.hello,
+            Refusal::Role => &self.role,
+            Refusal::Stalled => &self.stalled,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        if self.is_news(ip) {
+            tracing::warn!(%ip, reason = %why, "control connection refused");
+        }
+    }
+
+    fn is_news(&self, ip: Ipv4Addr) -> bool {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= QUIET_IPS {
+            told.retain(|_, said| now.duration_since(*said) < QUIET);
+        }
+        let lately = told
+            .get(&ip)
+            .is_some_and(|said| now.duration_since(*said) < QUIET);
+        let is_news = !lately && told.len() < QUIET_IPS;
+        if is_news {
+            told.insert(ip, now);
+        }
+        is_news
     }
 }

@@ -7,21 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::NodeName;
-use http::StatusCode;
-use http_body_util::Full;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsStream;
+use tokio::time::sleep;
 
-use super::protocol::{self, HELLO, NAME_MAX, ReadError, SYNC};
-use super::stream::{Cut, Watched};
-use super::tls::Shown;
-use super::{EXCHANGE, Event, HANDSHAKE, Identity, MESSAGE_MAX, PING, PING_ANSWER, WINDOW};
-use crate::net;
+use super::dial::{Connection, DialError, Dialler};
+use super::protocol::SYNC;
+use super::{Event, MESSAGE_MAX};
 
 /// How long a connection that is not kept waits for another use.
 const IDLE: Duration = Duration::from_secs(30);
@@ -30,152 +21,6 @@ const IDLE: Duration = Duration::from_secs(30);
 /// up to [`REDIAL_MAX`].
 const REDIAL: Duration = Duration::from_millis(100);
 const REDIAL_MAX: Duration = Duration::from_secs(5);
-
-/// How long the other side has to take note that a connection is closed.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What it takes to dial any member. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Dialler {
-    /// Who calls. Connections leave from the IP of this name.
-    pub(crate) me: NodeName,
-    /// The proof that the cookie is known.
-    pub(crate) identity: Identity,
-}
-
-/// Why a member could not be reached on the control channel.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
-    #[error("no connection within {} s", HANDSHAKE.as_secs())]
-    Slow,
-    #[error("no TLS, the cookie may be another: {0}")]
-    Tls(io::Error),
-    #[error("HTTP/2 failed: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("its answer cannot be read: {0}")]
-    Answer(#[from] ReadError),
-    #[error("it answers {0}; it may be of another version")]
-    Refused(StatusCode),
-    #[error("another node answers than was dialled")]
-    Impostor,
-}
-
-/// An open connection to a member that has proven who it is.
-pub(super) struct Connection {
-    host: String,
-    requests: SendRequest<Full<Bytes>>,
-    /// What moves its bytes; none once it has ended.
-    driver: Option<JoinHandle<()>>,
-    cut: Cut,
-    /// The key by which the member has proven that it knows the cookie.
-    shown: Shown,
-}
-
-impl Dialler {
-    /// Connects, and makes sure that it is this node which answers.
-    pub(super) async fn dial(
-        &self,
-        peer: &NodeName,
-        at: SocketAddrV4,
-    ) -> Result<Connection, DialError> {
-        let (tls, shown) = self.handshake(at).await?;
-        let (stream, cut) = Watched::new(tls);
-        let (requests, connection) = Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
-            .max_send_buf_size(WINDOW as usize)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING_ANSWER)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        let mut open = Connection {
-            host: at.to_string(),
-            requests,
-            driver: Some(tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "control connection ended");
-                }
-            })),
-            cut,
-            shown,
-        };
-        let said = open
-            .exchange(HELLO, protocol::introduce(&self.me), NAME_MAX)
-            .await?;
-        match protocol::introduced(&said) {
-            Some(name) if name == *peer => Ok(open),
-            _ => Err(DialError::Impostor),
-        }
-    }
-
-    /// Connects, with each key that is known until one is right.
-    async fn handshake(
-        &self,
-        at: SocketAddrV4,
-    ) -> Result<(TlsStream<TcpStream>, Shown), DialError> {
-        let mut with = 0;
-        loop {
-            let tcp = timeout(HANDSHAKE, net::connect_from(self.me.ip(), at)).await;
-            let tcp = tcp
-                .map_err(|_| DialError::Slow)?
-                .map_err(DialError::Connect)?;
-            match self.identity.connect(tcp, with, HANDSHAKE).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => {
-                    with += 1;
-                    // Who does not answer in time will not do so the second time.
-                    let slow = error.kind() == io::ErrorKind::TimedOut;
-                    if slow || with >= self.identity.keys() {
-                        return Err(DialError::Tls(error));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Connection {
-    /// One request and its answer, of at most so many bytes.
-    pub(super) async fn exchange(
-        &mut self,
-        path: &str,
-        message: Bytes,
-        max: usize,
-    ) -> Result<Bytes, DialError> {
-        let request = protocol::request(&self.host, path, message);
-        let exchange = async {
-            let response = self.requests.send_request(request).await?;
-            if response.status() != StatusCode::OK {
-                return Err(DialError::Refused(response.status()));
-            }
-            Ok(protocol::read(response.into_body(), max).await?)
-        };
-        timeout(EXCHANGE, exchange)
-            .await
-            .unwrap_or(Err(DialError::Slow))
-    }
-
-    /// Waits for the connection to end.
-    pub(super) async fn ended(&mut self) {
-        if let Some(driver) = &mut self.driver {
-            // Whether it came to an end or panicked is all the same.
-            let _ = driver.await;
-            self.driver = None;
-        }
-    }
-
-    /// Closes it so that the other side knows that it was meant.
-    pub(super) async fn close(self) {
-        drop(self.requests);
-        if let Some(driver) = self.driver {
-            let _ = timeout(GOODBYE, driver).await;
-        }
-    }
-}
 
 /// The work of keeping one member connected. Runs until the other ends of its
 /// channels are dropped, or it is idle and not kept.
@@ -211,7 +56,7 @@ impl Link {
                 Ok(mut connection) => {
                     wait = REDIAL;
                     let end = self.serve(&mut connection, state).await;
-                    if matches!(end, End::Lost) || connection.cut.seen() {
+                    if matches!(end, End::Lost) || connection.was_cut() {
                         self.lost().await;
                     } else {
                         connection.close().await;
@@ -273,12 +118,12 @@ impl Link {
                 }
             }
             let kept = *self.kept.borrow();
-            let shown = connection.shown.clone();
+            let shown = connection.shown().clone();
             tokio::select! {
                 // Dialled again with a key that holds.
                 () = self.dialler.identity.revoked(&shown) => return End::Closed,
                 () = connection.ended() => {
-                    return if connection.cut.seen() { End::Lost } else { End::Closed };
+                    return if connection.was_cut() { End::Lost } else { End::Closed };
                 }
                 state = self.states.recv() => match state {
                     Some(state) => next = Some(state),

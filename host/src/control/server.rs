@@ -3,33 +3,56 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cluster::{Cidr, NodeName};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
 use super::caller::Caller;
 use super::counters::{Counters, Refusal};
-use super::{Event, Identity};
+use super::protocol::{self, Body};
+use super::{Event, Identity, Peer, Service};
 
 /// The most connections at a time, and of one IP.
-const CONNECTIONS_MAX: usize = 256;
-const PER_IP_MAX: usize = 4;
+const CONNECTIONS_MAX: usize = 1024;
+const PER_IP_MAX: usize = 8;
+
+/// The most connections of tools at a time, and of one IP: so many of them
+/// leave room for the members.
+const TOOLS_MAX: usize = 32;
+const TOOLS_PER_IP_MAX: usize = 4;
 
 /// The most callers at a time that have not said who they are.
 const STRANGERS_MAX: usize = 32;
 
-/// How often refusals of one IP are logged, and of how many IPs that is known.
-const QUIET: Duration = Duration::from_secs(60);
-const QUIET_IPS: usize = 256;
-
 /// How long to wait when the system has no connection to give, for want of
 /// file descriptors.
 const BREATHER: Duration = Duration::from_millis(100);
+
+/// How long callers may take, and be let wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// Until an answer to a member begins, its request included.
+    pub(super) member: Duration,
+    /// The same for a tool, whose request may be a large app on a slow line.
+    pub(super) tool: Duration,
+    /// Until a caller takes a piece of an answer.
+    pub(super) stall: Duration,
+}
+
+/// What they are, but for tests.
+pub(crate) const WAITS: Waits = Waits {
+    member: Duration::from_secs(10),
+    tool: Duration::from_secs(600),
+    stall: Duration::from_secs(10),
+};
 
 /// The accept loop and all it needs.
 pub(crate) struct Server {
@@ -37,6 +60,13 @@ pub(crate) struct Server {
     pub(crate) identity: Identity,
     /// Where callers may come from.
     pub(crate) reach: Vec<Cidr>,
+    /// Whether an IP is this machine's, from where tools may call too.
+    pub(crate) is_here: fn(Ipv4Addr) -> bool,
+    /// Answers what members and tools ask for, but for states.
+    pub(crate) service: Arc<dyn Service>,
+    /// Where it does so; none for the thread of the control channel itself.
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) waits: Waits,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) counters: Arc<Counters>,
 }
@@ -46,14 +76,14 @@ impl Server {
     pub(crate) async fn run(self, listener: TcpListener) {
         let server = Arc::new(self);
         let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+        let tools = Arc::new(Tools::default());
         let mut open = Open::default();
-        let mut quiet = HashMap::new();
         loop {
             let (ip, refusal) = tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, SocketAddr::V4(from))) => {
                         let ip = *from.ip();
-                        (ip, server.admit(stream, ip, &mut open, &strangers))
+                        (ip, server.admit(stream, ip, &mut open, &strangers, &tools))
                     }
                     Ok((_, SocketAddr::V6(_))) => continue,
                     Err(error) => {
@@ -65,8 +95,7 @@ impl Server {
                 (ip, refusal) = open.ended() => (ip, refusal),
             };
             if let Some(why) = refusal {
-                server.counters.refused(why);
-                log_once(&mut quiet, ip, why);
+                server.counters.refused(ip, why);
             }
         }
     }
@@ -77,8 +106,9 @@ impl Server {
         ip: Ipv4Addr,
         open: &mut Open,
         strangers: &Arc<Semaphore>,
+        tools: &Arc<Tools>,
     ) -> Option<Refusal> {
-        if !self.reach.iter().any(|range| range.contains(ip)) {
+        if !self.reaches(ip) && !(self.is_here)(ip) {
             return Some(Refusal::Source);
         }
         let Ok(stranger) = strangers.clone().try_acquire_owned() else {
@@ -87,26 +117,73 @@ impl Server {
         if open.total() >= CONNECTIONS_MAX || open.of(ip) >= PER_IP_MAX {
             return Some(Refusal::Limit);
         }
-        let server = self.clone();
-        open.spawn(ip, async move {
-            let caller = Arc::new(Caller::new(ip, server));
-            caller.converse(stream, stranger).await.err()
-        });
+        let caller = Arc::new(Caller::new(ip, self.clone(), tools.clone()));
+        open.spawn(
+            ip,
+            async move { caller.converse(stream, stranger).await.err() },
+        );
         None
+    }
+
+    /// Whether members may call from this IP.
+    pub(super) fn reaches(&self, ip: Ipv4Addr) -> bool {
+        self.reach.iter().any(|range| range.contains(ip))
+    }
+
+    /// The answer of the service.
+    pub(super) async fn ask(&self, from: Peer, request: Request<Incoming>) -> Response<Body> {
+        let service = self.service.clone();
+        // Made and run there, so that it takes no time of membership's.
+        let answer = async move { service.call(from, request).await };
+        let Some(runtime) = &self.runtime else {
+            return answer.await;
+        };
+        let mut answering = JoinSet::new();
+        answering.spawn_on(answer, runtime);
+        match answering.join_next().await {
+            Some(Ok(response)) => response,
+            // It panicked, or the node stops.
+            _ => protocol::refusal(StatusCode::INTERNAL_SERVER_ERROR, "no answer"),
+        }
     }
 }
 
-fn log_once(quiet: &mut HashMap<Ipv4Addr, Instant>, ip: Ipv4Addr, why: Refusal) {
-    let now = Instant::now();
-    if quiet.len() >= QUIET_IPS {
-        quiet.retain(|_, said| now.duration_since(*said) < QUIET);
+/// The connections of tools by their IP.
+#[derive(Default)]
+pub(super) struct Tools(Mutex<HashMap<Ipv4Addr, usize>>);
+
+impl Tools {
+    /// Room for one more from this IP, if there is any.
+    pub(super) fn room(self: &Arc<Self>, ip: Ipv4Addr) -> Option<ToolRoom> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.values().sum::<usize>() >= TOOLS_MAX {
+            return None;
+        }
+        let count = open.entry(ip).or_insert(0);
+        if *count >= TOOLS_PER_IP_MAX {
+            return None;
+        }
+        *count += 1;
+        let tools = self.clone();
+        Some(ToolRoom { tools, ip })
     }
-    let said_lately = quiet
-        .get(&ip)
-        .is_some_and(|said| now.duration_since(*said) < QUIET);
-    if !said_lately && quiet.len() < QUIET_IPS {
-        quiet.insert(ip, now);
-        tracing::warn!(%ip, reason = %why, "control connection refused");
+}
+
+/// The room of one tool; given back when it is dropped.
+pub(super) struct ToolRoom {
+    tools: Arc<Tools>,
+    ip: Ipv4Addr,
+}
+
+impl Drop for ToolRoom {
+    fn drop(&mut self) {
+        let mut open = self.tools.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.ip);
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The control channel as those see it who call, and those who should not.
 
+mod peers;
+mod roles;
 mod rotation;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -9,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Keys, NodeName};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,14 +19,16 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::link::DialError;
 use super::protocol::{self, HELLO, SYNC};
+use super::server::Waits;
 use super::*;
 use crate::net;
 
 const SOON: Duration = Duration::from_secs(10);
 const CALLED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const CALLER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// What the called node takes for another address of its machine.
+const SAME_MACHINE: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 
 fn identity() -> Identity {
     Identity::new(&Keys::from_master(&[1; 32])).expect("an identity")
@@ -60,6 +63,19 @@ impl Called {
     }
 
     fn start_as(prefix: u8, identity: Identity) -> Self {
+        Self::start_serving(prefix, identity, Arc::new(Refuse))
+    }
+
+    fn start_serving(prefix: u8, identity: Identity, service: Arc<dyn Service>) -> Self {
+        Self::start_waiting(prefix, identity, service, WAITS)
+    }
+
+    fn start_waiting(
+        prefix: u8,
+        identity: Identity,
+        service: Arc<dyn Service>,
+        waits: Waits,
+    ) -> Self {
         let listener = net::tcp_listener(SocketAddrV4::new(CALLED, 0), 64, "--cluster-port");
         let listener = listener.expect("bound");
         let port = listener.local_addr().expect("bound").port();
@@ -69,6 +85,10 @@ impl Called {
             me: node(CALLED),
             identity,
             reach: vec![cluster::Cidr::new(CALLER, prefix).expect("a range")],
+            is_here: |ip| ip == SAME_MACHINE,
+            service,
+            runtime: None,
+            waits,
             events: events_in,
             counters: counters.clone(),
         };
@@ -96,7 +116,7 @@ impl Called {
     }
 
     /// A connection as a member's, but without its hello.
-    async fn stranger(&self, from: Ipv4Addr) -> SendRequest<Full<Bytes>> {
+    async fn stranger(&self, from: Ipv4Addr) -> SendRequest<Body> {
         let tcp = net::connect_from(from, self.at).await.expect("connected");
         let tls = identity().connect(tcp, 0, SOON).await;
         let (tls, _) = tls.expect("TLS");
@@ -107,14 +127,11 @@ impl Called {
     }
 }
 
-fn post(path: &str, message: impl Into<Bytes>) -> Request<Full<Bytes>> {
+fn post(path: &str, message: impl Into<Bytes>) -> Request<Body> {
     protocol::request("127.0.0.3:8383", path, message.into())
 }
 
-async fn answer(
-    requests: &mut SendRequest<Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> Response<Incoming> {
+async fn ask(requests: &mut SendRequest<Body>, request: Request<Body>) -> Response<Incoming> {
     let response = timeout(SOON, requests.send_request(request)).await;
     response.expect("in time").expect("answered")
 }
@@ -170,7 +187,7 @@ async fn a_caller_whose_ip_is_not_that_of_its_name_is_closed() {
     let called = Called::start();
     let mut requests = called.stranger(Ipv4Addr::new(127, 0, 0, 9)).await;
     let lie = post(HELLO, protocol::introduce(&node(CALLER)));
-    let response = answer(&mut requests, lie).await;
+    let response = ask(&mut requests, lie).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     called.counted(|c| c.refused_hello == 1).await;
     let after = requests.send_request(post(SYNC, "state")).await;
@@ -181,7 +198,7 @@ async fn a_caller_whose_ip_is_not_that_of_its_name_is_closed() {
 async fn nothing_is_listened_to_before_the_hello() {
     let mut called = Called::start();
     let mut requests = called.stranger(CALLER).await;
-    let response = answer(&mut requests, post(SYNC, "state")).await;
+    let response = ask(&mut requests, post(SYNC, "state")).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert!(called.events.try_recv().is_err());
 }
@@ -191,7 +208,7 @@ async fn an_unknown_version_and_messages_over_the_limit_are_refused_by_status() 
     let called = Called::start();
     let mut requests = called.stranger(CALLER).await;
     let hello = protocol::introduce(&node(CALLER));
-    let response = answer(&mut requests, post(HELLO, hello.clone())).await;
+    let response = ask(&mut requests, post(HELLO, hello.clone())).await;
     assert_eq!(response.status(), StatusCode::OK);
     let too_long = vec![0; MESSAGE_MAX + 1];
     for (request, status) in [
@@ -202,7 +219,7 @@ async fn an_unknown_version_and_messages_over_the_limit_are_refused_by_status() 
         (post(SYNC, too_long), StatusCode::PAYLOAD_TOO_LARGE),
     ] {
         let path = request.uri().path().to_owned();
-        let response = answer(&mut requests, request).await;
+        let response = ask(&mut requests, request).await;
         assert_eq!(response.status(), status, "{path}");
     }
 }
@@ -240,15 +257,15 @@ async fn a_caller_from_elsewhere_does_not_get_as_far_as_tls() {
 }
 
 #[tokio::test]
-async fn one_ip_gets_four_connections_and_others_are_served_meanwhile() {
+async fn one_ip_gets_eight_connections_and_others_are_served_meanwhile() {
     let called = Called::start();
     let mut open = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..8 {
         let dialled = dialler(CALLER).dial(&node(CALLED), called.at).await;
         open.push(dialled.expect("admitted"));
     }
-    let fifth = dialler(CALLER).dial(&node(CALLED), called.at).await;
-    assert!(fifth.is_err());
+    let ninth = dialler(CALLER).dial(&node(CALLED), called.at).await;
+    assert!(ninth.is_err());
     called.counted(|c| c.refused_limit == 1).await;
     let other = Ipv4Addr::new(127, 0, 0, 4);
     let dialled = dialler(other).dial(&node(CALLED), called.at).await;
@@ -302,26 +319,30 @@ async fn a_connection_that_is_cut_is_a_hint_and_one_that_is_closed_is_none() {
 /// it is killed, the system closes its sockets without a word.
 struct Process {
     at: SocketAddrV4,
-    kill: std::sync::mpsc::Sender<()>,
+    kill: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Process {
     /// It can be killed once somebody has called.
     async fn start() -> Self {
+        Self::start_with(Arc::new(Refuse)).await
+    }
+
+    async fn start_with(service: Arc<dyn Service>) -> Self {
         let (at_in, at) = tokio::sync::oneshot::channel();
-        let (kill, killed) = std::sync::mpsc::channel();
+        let (kill, killed) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let process = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime");
             process.block_on(async {
-                let called = Called::start();
+                let called = Called::start_serving(16, identity(), service);
                 at_in.send(called.at).expect("wanted");
                 called.counted(|c| c.admitted == 1).await;
+                killed.await.expect("killed");
             });
-            killed.recv().expect("killed");
             process.shutdown_background();
         });
         Self {

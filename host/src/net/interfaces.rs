@@ -149,6 +149,11 @@ pub fn find(ip: Ipv4Addr) -> Result<LocalAddress, AddressError> {
     }
 }
 
+/// Whether an address is one of this machine's.
+pub fn is_here(ip: Ipv4Addr) -> bool {
+    find(ip).is_ok()
+}
+
 /// Finds the interface that carries this address, and waits for it for up to
 /// so long if there is none.
 ///

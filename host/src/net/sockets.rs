@@ -135,6 +135,16 @@ pub async fn connect_from(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStr
     Ok(stream)
 }
 
+/// Connects from whichever address the system chooses.
+///
+/// # Errors
+/// What the system says.
+pub async fn connect(to: SocketAddrV4) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 fn explain(
     error: io::Error,
     protocol: &'static str,

@@ -2,6 +2,7 @@
 //! bytes that is passed on unchanged, so that a signature holds and a node
 //! passes on what a newer one wrote into it.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) const RECORD_MAX: usize = 1100;
 
 /// The largest app, in bytes. What a host takes is its own matter, and less.
-const SIZE_MAX: u64 = 1 << 32;
+pub(crate) const SIZE_MAX: u64 = 1 << 32;
 
 /// An app, as its bytes determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,12 @@ impl App {
             size: bytes.len() as u64,
             manifest: Digest::of(&manifest),
         }
+    }
+
+    /// In how many chunks it is cut.
+    pub fn chunks(&self) -> usize {
+        let chunks = self.size.min(SIZE_MAX).div_ceil(CHUNK as u64);
+        usize::try_from(chunks).unwrap_or(usize::MAX)
     }
 
     /// The manifest of these bytes: 32 bytes for each chunk.
@@ -86,6 +93,21 @@ pub struct Plan {
     /// How long a node serves it without fault before it votes for it, in
     /// milliseconds.
     pub bake_ms: u32,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, others)) = self.canaries.split_first() else {
+            return f.write_str("all nodes at once");
+        };
+        write!(f, "{first}")?;
+        others.iter().try_for_each(|ip| write!(f, ", {ip}"))?;
+        write!(
+            f,
+            " first, for {:?}",
+            Duration::from_millis(self.bake_ms.into())
+        )
+    }
 }
 
 /// What a release is made of, in the order in which it is written.

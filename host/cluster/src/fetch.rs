@@ -1,0 +1,266 @@
+//! How a node gets an app from the other members, piece by piece: whom it asks
+//! when and for what. What flows in are the members that may have it, and their
+//! answers; questions flow out. A node that has a part of the app gives that to
+//! others, so it spreads like an epidemic and no node sends it to all.
+//!
+//! The caller asks over the network, checks what comes against the manifest and
+//! keeps it; bytes never come in here. Its part is a loop:
+//!
+//! ```text
+//! loop match fetch.next(now) {
+//!     Ask { member, want } => begin the request, with a limit of ANSWER_WAIT
+//!     Wait(until)          => until then, or an answer    -> fetch.answered(..)
+//!                             or a change of the members  -> fetch.know(..), forget(..)
+//!     Done | Failed        => end
+//! }
+//! ```
+
+mod answer;
+mod chunks;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+pub use answer::{HEAD_LEN, head, split};
+pub use chunks::{CHUNKS_MAX, Chunks, ChunksError};
+pub use sources::Holding;
+
+use self::sources::Sources;
+use crate::{NodeName, Time};
+
+/// How many chunks a holder sends at a time, to all members together; who asks
+/// for one more is told that it is busy.
+pub const UPLOADS: usize = 4;
+
+/// How long the caller gives a member for an answer. It is also how long a
+/// member that was cut off can keep a question.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// How many members are asked at a time, each for another chunk.
+const PARALLEL: usize = 4;
+
+/// After so long an answer is not counted on: what was asked of that member may
+/// be asked of another one too.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The most questions without an answer, slow ones included.
+const ASKED_MAX: usize = 2 * PARALLEL;
+
+/// For how long nobody may give anything before the fetch fails.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// What a member is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The manifest of the app.
+    Manifest,
+    /// One of these chunks.
+    OneOf(Chunks),
+}
+
+/// What a member answered, as the caller found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The manifest; it is that of the app, and the caller has it now.
+    Manifest,
+    /// This chunk; it is what the manifest says, and the caller has it now.
+    Chunk(usize),
+    /// Bytes that are not what was asked for.
+    Wrong,
+    /// It sends as many chunks as it may already.
+    Busy,
+    /// It has nothing of what was asked for.
+    Nothing,
+    /// No answer in time, or one that says that it cannot.
+    Failed,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask this member. There is to be exactly one [`Fetch::answered`] for it,
+    /// unless it is forgotten.
+    Ask {
+        /// Whom.
+        member: NodeName,
+        /// For what.
+        want: Want,
+    },
+    /// Nothing, until then or until something happens.
+    Wait(Time),
+    /// All chunks are there.
+    Done,
+    /// It has ended without.
+    Failed(FetchError),
+}
+
+/// Why a fetch has ended without the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Nobody gave anything for a long time.
+    #[error(
+        "{missing} of {of} chunks of the app are missing, and none of {members} members has given one \
+         for {} s ({liars} gave wrong bytes); start a node that has it, or push it again",
+        GIVE_UP.as_secs()
+    )]
+    Stalled {
+        /// How many chunks are missing.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+        /// How many members there were to ask.
+        members: usize,
+        /// How many members gave wrong bytes.
+        liars: usize,
+    },
+}
+
+/// An app on its way to this node.
+#[derive(Debug)]
+pub struct Fetch {
+    have: Chunks,
+    has_manifest: bool,
+    sources: Sources,
+    asked: BTreeMap<NodeName, Asked>,
+    /// When something came last.
+    progress: Time,
+    rng: StdRng,
+}
+
+#[derive(Debug)]
+struct Asked {
+    at: Time,
+    want: Want,
+}
+
+impl Asked {
+    fn is_prompt(&self, now: Time) -> bool {
+        now.since(self.at) < SLOW
+    }
+}
+
+impl Fetch {
+    /// Begins to fetch an app, or goes on with one of which these chunks are
+    /// there, and perhaps the manifest. Whom to ask is said by [`Fetch::know`].
+    pub fn new(now: Time, seed: u64, have: Chunks, has_manifest: bool) -> Self {
+        Self {
+            have,
+            has_manifest,
+            sources: Sources::default(),
+            asked: BTreeMap::new(),
+            progress: now,
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// A member may have the app. Saying it again changes only what it is
+    /// thought to have. No more are taken in than a node knows members.
+    pub fn know(&mut self, member: &NodeName, holding: Holding) {
+        self.sources.know(member, holding);
+    }
+
+    /// A member is gone. No answer of it is waited for. If it lied, that is not
+    /// forgotten.
+    pub fn forget(&mut self, member: &NodeName) {
+        self.sources.forget(member);
+        self.asked.remove(member);
+    }
+
+    /// The chunks that are there.
+    pub fn have(&self) -> &Chunks {
+        &self.have
+    }
+
+    /// How many members gave wrong bytes. They are not asked again.
+    pub fn liars(&self) -> usize {
+        self.sources.liars()
+    }
+
+    /// What to do now. To be called again at once after it said to ask.
+    pub fn next(&mut self, now: Time) -> Step {
+        if self.have.is_full() {
+            return Step::Done;
+        }
+        let end = self.progress + GIVE_UP;
+        if now >= end {
+            return Step::Failed(FetchError::Stalled {
+                missing: self.have.count() - self.have.len(),
+                of: self.have.count(),
+                members: self.sources.len(),
+                liars: self.sources.liars(),
+            });
+        }
+        let slow = self.asked.values().map(|asked| asked.at + SLOW);
+        let slow = slow.filter(|&at| at > now).min();
+        let mut until = slow.map_or(end, |slow| slow.min(end));
+        if let Some(want) = self.want(now) {
+            match self.sources.choose(now, &self.asked, &mut self.rng) {
+                Ok(member) => {
+                    let asked = Asked {
+                        at: now,
+                        want: want.clone(),
+                    };
+                    self.asked.insert(member.clone(), asked);
+                    return Step::Ask { member, want };
+                }
+                Err(Some(due)) => until = until.min(due),
+                Err(None) => {}
+            }
+        }
+        Step::Wait(until)
+    }
+
+    /// What one more member can be asked for now. Prompt questions never
+    /// overlap, so that no chunk comes twice while all goes well.
+    fn want(&mut self, now: Time) -> Option<Want> {
+        let prompt = self.asked.values().filter(|asked| asked.is_prompt(now));
+        let free = PARALLEL.checked_sub(prompt.clone().count())?;
+        if free == 0 || self.asked.len() >= ASKED_MAX {
+            return None;
+        }
+        if !self.has_manifest {
+            return Some(Want::Manifest);
+        }
+        let mut missing = self.have.missing();
+        for asked in prompt {
+            if let Want::OneOf(chunks) = &asked.want {
+                missing.subtract(chunks);
+            }
+        }
+        let share = missing.share(free, &mut self.rng);
+        (!share.is_empty()).then_some(Want::OneOf(share))
+    }
+
+    /// A member has answered.
+    pub fn answered(&mut self, now: Time, member: &NodeName, answer: Answer) {
+        let asked = self.asked.remove(member);
+        let fits = match (&answer, asked.as_ref().map(|asked| &asked.want)) {
+            (Answer::Chunk(index), Some(Want::OneOf(chunks))) => chunks.has(*index),
+            (Answer::Chunk(_) | Answer::Manifest, None) => true,
+            (Answer::Chunk(_), Some(Want::Manifest)) => false,
+            (Answer::Manifest, Some(want)) => *want == Want::Manifest,
+            _ => true,
+        };
+        if !fits {
+            self.sources.lied(member);
+            return;
+        }
+        let came = match answer {
+            Answer::Manifest => !std::mem::replace(&mut self.has_manifest, true),
+            Answer::Chunk(index) => self.have.insert(index),
+            _ => false,
+        };
+        if came {
+            self.progress = now;
+        }
+        if asked.is_some() {
+            self.sources.answered(now, member, answer, &mut self.rng);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Dialling: TCP, TLS with the cookie's key, HTTP/2 and the hello, by a member
+//! or by a tool. Out comes a connection to a node that has proven who it is.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::NodeName;
+use http::StatusCode;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
+
+use super::protocol::{self, Body, HELLO, NAME_MAX, ReadError};
+use super::stream::{Cut, Watched};
+use super::tls::Shown;
+use super::{EXCHANGE, HANDSHAKE, Identity, PING, PING_ANSWER, WINDOW};
+use crate::net;
+
+/// How long the other side has to take note that a connection is closed.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What it takes to dial any member. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Dialler {
+    /// Who calls. Connections leave from the IP of this name.
+    pub(crate) me: NodeName,
+    /// The proof that the cookie is known.
+    pub(crate) identity: Identity,
+}
+
+/// Why a node could not be reached on the control channel.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// TCP.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// Nothing came in time.
+    #[error("no connection within {} s", HANDSHAKE.as_secs())]
+    Slow,
+    /// TLS.
+    #[error("no TLS, the cookie may be another: {0}")]
+    Tls(io::Error),
+    /// HTTP/2.
+    #[error("HTTP/2 failed: {0}")]
+    Http(#[from] hyper::Error),
+    /// What it answered is no answer.
+    #[error("its answer cannot be read: {0}")]
+    Answer(#[from] ReadError),
+    /// It answered no.
+    #[error("it answers {0}; it may be of another version")]
+    Refused(StatusCode),
+    /// It is not who was dialled.
+    #[error("another node answers than was dialled")]
+    Impostor,
+}
+
+/// An open connection to a node that has proven who it is.
+pub(super) struct Connection {
+    host: String,
+    requests: SendRequest<Body>,
+    /// What moves its bytes; none once it has ended.
+    driver: Option<JoinHandle<()>>,
+    cut: Cut,
+    /// The key by which the node has proven that it knows the cookie.
+    shown: Shown,
+}
+
+impl Dialler {
+    /// Connects to a member, and makes sure that it is this one which answers.
+    pub(super) async fn dial(
+        &self,
+        peer: &NodeName,
+        at: SocketAddrV4,
+    ) -> Result<Connection, DialError> {
+        self.dial_with(peer, at, WINDOW).await
+    }
+
+    /// The same with up to `window` bytes of its answers under way at a time.
+    pub(super) async fn dial_with(
+        &self,
+        peer: &NodeName,
+        at: SocketAddrV4,
+        window: u32,
+    ) -> Result<Connection, DialError> {
+        let mut open = Connection::open(&self.identity, Some(self.me.ip()), at, window).await?;
+        match open.hello(protocol::introduce(&self.me)).await? {
+            name if name == *peer => Ok(open),
+            _ => Err(DialError::Impostor),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects, from this IP or from whichever the system chooses, and does
+    /// not say yet who calls.
+    pub(super) async fn open(
+        identity: &Identity,
+        from: Option<Ipv4Addr>,
+        at: SocketAddrV4,
+        window: u32,
+    ) -> Result<Self, DialError> {
+        let (tls, shown) = handshake(identity, from, at).await?;
+        let (stream, cut) = Watched::new(tls);
+        let (requests, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(window)
+            .max_send_buf_size(WINDOW as usize)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING_ANSWER)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        Ok(Self {
+            host: at.to_string(),
+            requests,
+            driver: Some(tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "control connection ended");
+                }
+            })),
+            cut,
+            shown,
+        })
+    }
+
+    /// Says who calls, and hears who answers.
+    pub(super) async fn hello(&mut self, who: Bytes) -> Result<NodeName, DialError> {
+        let said = self.exchange(HELLO, who, NAME_MAX).await?;
+        protocol::introduced(&said).ok_or(DialError::Impostor)
+    }
+
+    /// One request and its answer, of at most so many bytes.
+    pub(super) async fn exchange(
+        &mut self,
+        path: &str,
+        message: Bytes,
+        max: usize,
+    ) -> Result<Bytes, DialError> {
+        let request = protocol::request(&self.host, path, message);
+        let exchange = async {
+            let response = self.requests.send_request(request).await?;
+            if response.status() != StatusCode::OK {
+                return Err(DialError::Refused(response.status()));
+            }
+            Ok(protocol::read(response.into_body(), max, EXCHANGE).await?)
+        };
+        timeout(EXCHANGE, exchange)
+            .await
+            .unwrap_or(Err(DialError::Slow))
+    }
+
+    /// Whose address and port it goes to.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What sends requests on it.
+    pub(super) fn requests(&self) -> &SendRequest<Body> {
+        &self.requests
+    }
+
+    /// The key that the node has shown.
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// Whether it was cut off, as opposed to closed.
+    pub(super) fn was_cut(&self) -> bool {
+        self.cut.seen()
+    }
+
+    /// Whether it was noticed that it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.driver.is_none()
+    }
+
+    /// Waits for the connection to end.
+    pub(super) async fn ended(&mut self) {
+        if let Some(driver) = &mut self.driver {
+            // Whether it came to an end or panicked is all the same.
+            let _ = driver.await;
+            self.driver = None;
+        }
+    }
+
+    /// Closes it so that the other side knows that it was meant. What still
+    /// goes on on it has a second.
+    pub(super) async fn close(self) {
+        drop(self.requests);
+        if let Some(mut driver) = self.driver
+            && timeout(GOODBYE, &mut driver).await.is_err()
+        {
+            driver.abort();
+        }
+    }
+}
+
+/// Connects, with each key that is known until one is right.
+async fn handshake(
+    identity: &Identity,
+    from: Option<Ipv4Addr>,
+    at: SocketAddrV4,
+) -> Result<(TlsStream<TcpStream>, Shown), DialError> {
+    let mut with = 0;
+    loop {
+        let connect = async {
+            match from {
+                Some(ip) => net::connect_from(ip, at).await,
+                None => net::connect(at).await,
+            }
+        };
+        let tcp = timeout(HANDSHAKE, connect).await;
+        let tcp = tcp
+            .map_err(|_| DialError::Slow)?
+            .map_err(DialError::Connect)?;
+        match identity.connect(tcp, with, HANDSHAKE).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => {
+                with += 1;
+                // Who does not answer in time will not do so the second time.
+                let slow = error.kind() == io::ErrorKind::TimedOut;
+                if slow || with >= identity.keys() {
+                    return Err(DialError::Tls(error));
+                }
+            }
+        }
+    }
+}

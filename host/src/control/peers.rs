@@ -1,0 +1,315 @@
+//! Requests to members, from anywhere in the host: the connections are dialled
+//! when they are needed, shared, and closed when they have been idle.
+//!
+//! They are apart from those of [`super::Links`], which live on membership's
+//! thread; these are moved by the runtime that made the first request.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::NodeName;
+use http::StatusCode;
+use hyper::client::conn::http2::SendRequest;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::dial::{Connection, DialError, Dialler};
+use super::protocol::{self, Body, ReadError};
+
+/// How long a connection waits for another use.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+
+/// The most members that are connected at a time. For one more, the one that
+/// has been idle longest is closed.
+const POOL_MAX: usize = 512;
+
+/// How much of an answer may be under way, in bytes: a chunk of an app.
+const POOL_WINDOW: u32 = 256 * 1024;
+
+/// Why a member gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It was not reached: nothing was sent.
+    #[error("not reached: {0}")]
+    Dial(DialError),
+    /// There are too many connections, and all are in use: nothing was sent.
+    #[error("all {POOL_MAX} connections to members are in use")]
+    Busy,
+    /// It took too long. The member may have done what was asked.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Slow(Duration),
+    /// The connection broke. The member may have done what was asked.
+    #[error("the connection broke: {0}")]
+    Broken(hyper::Error),
+    /// What it answered.
+    #[error("its answer cannot be read: {0}")]
+    Answer(ReadError),
+}
+
+impl CallError {
+    /// Whether the member certainly did not hear of the request.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, CallError::Dial(_) | CallError::Busy)
+    }
+}
+
+/// Asks members. Cheap to clone; all clones share their connections.
+#[derive(Clone)]
+pub struct Peers(Arc<Pool>);
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+struct Pool {
+    dialler: Dialler,
+    /// The port of the control channel: the same on every node, as the
+    /// broadcast demands.
+    port: u16,
+    /// How long a connection waits for another use.
+    idle: Duration,
+    lines: Mutex<HashMap<NodeName, Arc<Line>>>,
+}
+
+/// What there is for one member.
+struct Line {
+    /// The connection. Locked while it is dialled, so that it is dialled once.
+    open: tokio::sync::Mutex<Option<SendRequest<Body>>>,
+    /// How many requests are under way.
+    calls: AtomicUsize,
+    /// When the last one ended.
+    used: Mutex<Instant>,
+    /// It was let go, and its connection is to be closed.
+    dropped: Notify,
+}
+
+impl Peers {
+    pub(crate) fn new(dialler: Dialler, port: u16) -> Self {
+        Self::with(dialler, port, POOL_IDLE)
+    }
+
+    /// The same, with connections that wait so long for another use.
+    pub(super) fn with(dialler: Dialler, port: u16, idle: Duration) -> Self {
+        Self(Arc::new(Pool {
+            dialler,
+            port,
+            idle,
+            lines: Mutex::default(),
+        }))
+    }
+
+    /// Who asks.
+    pub fn me(&self) -> &NodeName {
+        &self.0.dialler.me
+    }
+
+    /// Where the control channel of a member is.
+    pub fn at(&self, member: &NodeName) -> SocketAddrV4 {
+        SocketAddrV4::new(member.ip(), self.0.port)
+    }
+
+    /// Sends a `POST` to the member whose control channel is there, and gives
+    /// its answer of at most `max` bytes. All of it takes at most `within`.
+    ///
+    /// # Errors
+    /// [`CallError`]. A refusal of the member is none: it is a status.
+    pub async fn request(
+        &self,
+        peer: &NodeName,
+        at: SocketAddrV4,
+        path: &str,
+        message: Bytes,
+        max: usize,
+        within: Duration,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        let until = Instant::now() + within;
+        let exchange = async {
+            let line = self.0.line(peer)?;
+            let mut request = protocol::request(&at.to_string(), path, message);
+            let mut again = false;
+            loop {
+                let mut requests = line.connected(&self.0, peer, at).await?;
+                match requests.try_send_request(request).await {
+                    Ok(response) => {
+                        let status = response.status();
+                        let left = until.saturating_duration_since(Instant::now());
+                        let body = protocol::read(response.into_body(), max, left).await;
+                        return Ok((status, body.map_err(CallError::Answer)?));
+                    }
+                    // It was closed just now, and nothing was sent.
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) if !again => {
+                            again = true;
+                            request = unsent;
+                        }
+                        _ => return Err(CallError::Broken(error.into_error())),
+                    },
+                }
+            }
+        };
+        timeout(within, exchange)
+            .await
+            .unwrap_or(Err(CallError::Slow(within)))
+    }
+
+    /// How many members are connected now, or are being dialled.
+    #[cfg(test)]
+    pub(super) fn connected(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeName, Arc<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The line to a member, for one request.
+    fn line(self: &Arc<Self>, peer: &NodeName) -> Result<InUse, CallError> {
+        let mut lines = self.lock();
+        if !lines.contains_key(peer) && lines.len() >= POOL_MAX {
+            let idle = lines.iter().filter(|(_, line)| line.is_idle());
+            let oldest = idle
+                .min_by_key(|(_, line)| line.used())
+                .map(|(name, _)| name.clone());
+            let dropped = oldest.and_then(|name| lines.remove(&name));
+            dropped.ok_or(CallError::Busy)?.dropped.notify_one();
+        }
+        let line = lines.entry(peer.clone()).or_insert_with(Line::new).clone();
+        // Counted under the lock, so that nobody lets go of it meanwhile.
+        line.calls.fetch_add(1, Relaxed);
+        Ok(InUse {
+            pool: self.clone(),
+            peer: peer.clone(),
+            line,
+        })
+    }
+
+    /// Forgets a line that nobody has used for so long. Returns whether nobody
+    /// has.
+    fn let_go(&self, peer: &NodeName, line: &Arc<Line>, unused: Duration) -> bool {
+        let mut lines = self.lock();
+        let ours = lines.get(peer).is_some_and(|held| Arc::ptr_eq(held, line));
+        let idle = line.is_idle() && line.used().elapsed() >= unused;
+        if ours && idle {
+            lines.remove(peer);
+        }
+        idle
+    }
+}
+
+impl Line {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            open: tokio::sync::Mutex::default(),
+            calls: AtomicUsize::new(0),
+            used: Mutex::new(Instant::now()),
+            dropped: Notify::new(),
+        })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.calls.load(Relaxed) == 0
+    }
+
+    fn used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that there is, or a new one.
+    async fn connected(
+        self: &Arc<Self>,
+        pool: &Arc<Pool>,
+        peer: &NodeName,
+        at: SocketAddrV4,
+    ) -> Result<SendRequest<Body>, CallError> {
+        let mut open = self.open.lock().await;
+        if let Some(requests) = open.as_ref().filter(|requests| !requests.is_closed()) {
+            return Ok(requests.clone());
+        }
+        *open = None;
+        let dialled = pool.dialler.dial_with(peer, at, POOL_WINDOW).await;
+        let connection = dialled.map_err(CallError::Dial)?;
+        let requests = connection.requests().clone();
+        *open = Some(requests.clone());
+        let (pool, peer, line) = (pool.clone(), peer.clone(), self.clone());
+        tokio::spawn(line.tend(pool, peer, connection));
+        Ok(requests)
+    }
+
+    /// Waits until the connection is not needed any more, or not good for
+    /// anything, and closes it.
+    async fn tend(self: Arc<Self>, pool: Arc<Pool>, peer: NodeName, mut connection: Connection) {
+        let shown = connection.shown().clone();
+        loop {
+            tokio::select! {
+                () = connection.ended() => break,
+                () = pool.dialler.identity.revoked(&shown) => break,
+                () = self.dropped.notified() => break,
+                () = sleep_until(self.used() + pool.idle) => {
+                    if pool.let_go(&peer, &self, pool.idle) {
+                        break;
+                    }
+                    // It is in use; its end is looked at again.
+                    tokio::time::sleep(pool.idle / 10).await;
+                }
+            }
+        }
+        let mut open = self.open.lock().await;
+        // If it ended by itself, there may be another one already.
+        if !connection.has_ended() || open.as_ref().is_some_and(SendRequest::is_closed) {
+            *open = None;
+        }
+        if open.is_none() {
+            pool.let_go(&peer, &self, Duration::ZERO);
+        }
+        drop(open);
+        connection.close().await;
+    }
+}
+
+/// A line during one request.
+struct InUse {
+    pool: Arc<Pool>,
+    peer: NodeName,
+    line: Arc<Line>,
+}
+
+impl std::ops::Deref for InUse {
+    type Target = Arc<Line>;
+
+    fn deref(&self) -> &Arc<Line> {
+        &self.line
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        *self
+            .line
+            .used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let mut lines = self.pool.lock();
+        let others = self.line.calls.fetch_sub(1, Relaxed) > 1;
+        // One that could not be dialled is forgotten at once.
+        let is_open = self
+            .line
+            .open
+            .try_lock()
+            .map_or(true, |open| open.is_some());
+        let ours = lines
+            .get(&self.peer)
+            .is_some_and(|held| Arc::ptr_eq(held, &self.line));
+        if ours && !others && !is_open {
+            lines.remove(&self.peer);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Requests to members over shared connections.
+
+use super::*;
+
+/// Answers with what it got.
+struct Back;
+
+impl Service for Back {
+    fn call(&self, _: Peer, request: Request<Incoming>) -> Answer {
+        Box::pin(async move {
+            match read(request.into_body(), 1 << 20, EXCHANGE).await {
+                Ok(message) => answer(message),
+                Err(error) => error.refusal(),
+            }
+        })
+    }
+}
+
+fn back() -> Called {
+    Called::start_serving(16, identity(), Arc::new(Back))
+}
+
+async fn request(peers: &Peers, at: SocketAddrV4) -> Result<(StatusCode, Bytes), CallError> {
+    let message = Bytes::from_static(b"echo");
+    peers
+        .request(&node(CALLED), at, "/publish", message, 10, SOON)
+        .await
+}
+
+#[tokio::test]
+async fn many_requests_to_one_member_share_one_connection() {
+    let called = back();
+    let peers = Peers::new(dialler(CALLER), 0);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (peers, at) = (peers.clone(), called.at);
+        asking.spawn(async move { request(&peers, at).await });
+    }
+    for answered in asking.join_all().await {
+        let (status, said) = answered.expect("answered");
+        assert_eq!((status, &said[..]), (StatusCode::OK, &b"echo"[..]));
+    }
+    assert_eq!(called.counters.snapshot().admitted, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_is_dialled_again_and_one_that_idles_is_closed() {
+    let process = Process::start_with(Arc::new(Back)).await;
+    let peers = Peers::new(dialler(CALLER), 0);
+    request(&peers, process.at).await.expect("answered");
+    let at = process.at;
+    process.kill().await;
+    let error = request(&peers, at).await.expect_err("nobody there");
+    assert!(error.is_unsent(), "{error}");
+    assert_eq!(peers.connected(), 0, "nothing is kept of it");
+
+    let called = back();
+    let peers = Peers::with(dialler(CALLER), 0, Duration::from_millis(50));
+    request(&peers, called.at).await.expect("answered");
+    let idled = async {
+        while peers.connected() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, idled).await.expect("closed");
+    request(&peers, called.at).await.expect("answered again");
+    called.counted(|c| c.admitted == 2).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() {
+    let called = back();
+    let peers = Peers::new(dialler(CALLER), 0);
+    let long = Bytes::from_static(b"longer than ten");
+    let answered = peers
+        .request(&node(CALLED), called.at, "/publish", long, 10, SOON)
+        .await;
+    assert!(matches!(
+        answered,
+        Err(CallError::Answer(ReadError::TooLong))
+    ));
+
+    // A listener that never accepts.
+    let silent = net::tcp_listener(SocketAddrV4::new(CALLED, 0), 1, "--cluster-port");
+    let silent = silent.expect("bound");
+    let port = silent.local_addr().expect("bound").port();
+    let at = SocketAddrV4::new(CALLED, port);
+    let other = Peers::new(dialler(CALLER), 0);
+    let little = Duration::from_millis(50);
+    let answered = other
+        .request(&node(CALLED), at, "/publish", Bytes::new(), 10, little)
+        .await;
+    assert!(matches!(answered, Err(CallError::Slow(_))));
+}
+
+#[tokio::test]
+async fn a_member_that_is_another_than_was_meant_is_not_asked() {
+    let called = back();
+    let peers = Peers::new(dialler(CALLER), 0);
+    let other = NodeName::new("other", CALLED).expect("a name");
+    let answered = peers
+        .request(&other, called.at, "/publish", Bytes::new(), 10, SOON)
+        .await;
+    assert!(matches!(
+        answered,
+        Err(CallError::Dial(DialError::Impostor))
+    ));
+}

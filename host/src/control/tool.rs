@@ -1,0 +1,100 @@
+//! The control channel as a tool calls it: `host push`, `host status` and the
+//! like, from any machine that the node lets in. A tool knows the cookie and
+//! has no name; it is never a member.
+
+use std::net::SocketAddrV4;
+
+use cluster::{Keys, NodeName};
+use http::uri::{Parts, Scheme};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+
+use super::dial::Connection;
+use super::protocol::{Body, TOOL};
+use super::{DialError, Identity, IdentityError};
+
+/// How much of an answer may be under way, in bytes.
+const WINDOW: u32 = 1024 * 1024;
+
+/// Why a node could not be reached by a tool.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It was not reached.
+    #[error("{at}: {cause}")]
+    Dial {
+        /// Which node.
+        at: SocketAddrV4,
+        /// Why.
+        cause: DialError,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// An open connection to a node. It ends when this is dropped.
+pub struct Tool {
+    node: NodeName,
+    connection: Connection,
+}
+
+impl std::fmt::Debug for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tool")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connects to the node whose control channel is there, with the keys of its
+/// cookie. Takes a few seconds at most.
+///
+/// # Errors
+/// [`ToolError`].
+pub async fn connect(keys: &Keys, at: SocketAddrV4) -> Result<Tool, ToolError> {
+    let identity = Identity::new(keys)?;
+    let dialled = async {
+        let mut connection = Connection::open(&identity, None, at, WINDOW).await?;
+        let node = connection.hello(TOOL.into()).await?;
+        Ok(Tool { node, connection })
+    };
+    dialled.await.map_err(|cause| ToolError::Dial { at, cause })
+}
+
+impl Tool {
+    /// Who answers.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// Sends a request, of which only the path need be given. Any number may
+    /// be under way, four of which are looked at at a time. Bodies stream both
+    /// ways; see [`super::stream_body`]. How long to wait is up to the caller.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub async fn request(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        let mut parts = Parts::default();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = self.connection.host().parse().ok();
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        let mut requests = self.connection.requests().clone();
+        requests.send_request(request).await
+    }
+
+    /// Waits until the connection ends, which may be because the node did.
+    pub async fn ended(&mut self) {
+        self.connection.ended().await;
+    }
+
+    /// Closes the connection, and gives the node a second to take note.
+    pub async fn close(self) {
+        self.connection.close().await;
+    }
+}
