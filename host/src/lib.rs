@@ -15,6 +15,7 @@
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`publish`]: what exchanges publish, on its way to other nodes
 //! - [`fault`]: where tests let a node die
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
 
@@ -33,5 +34,6 @@ pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod publish;
 pub mod spread;
 pub mod store;

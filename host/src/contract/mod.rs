@@ -10,6 +10,7 @@ mod meter;
 mod outbound;
 mod output;
 
+pub(crate) use context::{MAX_PAYLOAD, MAX_TOPIC};
 pub use context::{CallContext, CallLimits, Effect, Held, NodeInfo, ReleaseTag};
 pub use meter::{Metered, SlowLane, TICK, WallDeadline, on_tick};
 
