@@ -2,6 +2,7 @@
 //! [`crate::config`] makes of it what a node can be built from.
 
 mod cookie;
+mod tools;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use cookie::{CookieCommand, RotateStep, WhichNode};
+pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout};
+
+use crate::health::{RevertOnErrors, Rule};
 
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 
@@ -47,7 +51,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "host", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = AFTER)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(override_usage = "host --app <FILE> [OPTIONS]\n       host cookie <COMMAND>")]
+#[command(override_usage = "host [--app <FILE>] [OPTIONS]\n       host <COMMAND>")]
 #[command(
     subcommand_help_heading = "Other commands",
     disable_help_subcommand = true
@@ -72,7 +76,11 @@ pub struct Cli {
     /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
     /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
     /// the newest is taken.
-    #[arg(long, value_name = "FILE", required = true)]
+    ///
+    /// It is what the cluster serves first, and what it serves whenever the
+    /// file has changed. Without it, a node serves what the cluster has agreed
+    /// on, and until it knows of that, answers 503.
+    #[arg(long, value_name = "FILE")]
     pub app: Option<PathBuf>,
 
     /// How changes of the app's file are noticed
@@ -105,6 +113,14 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub also_cookie_file: Option<PathBuf>,
 
+    /// Take only releases that this key has signed: 64 hex digits
+    ///
+    /// The public half of a deploy key, as `host key generate` prints it. Then
+    /// who has the cookie alone cannot deploy, and a changed app file is not
+    /// released either. Give it to every node.
+    #[arg(long, value_name = "PUBLIC")]
+    pub deploy_key: Option<String>,
+
     /// Where HTTP listens, instead of the IP of the name and port 8080
     ///
     /// The environment variable PORT changes the port alone.
@@ -112,7 +128,7 @@ pub struct Cli {
     pub http: Option<SocketAddr>,
 
     /// The UDP and TCP port of membership; the same on every node
-    #[arg(long, value_name = "PORT", default_value_t = 8383)]
+    #[arg(long, value_name = "PORT", default_value_t = crate::config::CLUSTER_PORT)]
     pub cluster_port: u16,
 
     /// Nodes to join where broadcast does not reach, retried for ever
@@ -190,6 +206,17 @@ pub struct Cli {
           help_heading = "Limits")]
     pub drain: Duration,
 
+    /// When new code is left for the release before: RATE%/TIME, or off
+    ///
+    /// This node votes against a release if, in any such time while it is new,
+    /// more than RATE of its requests trapped or passed their limits beyond
+    /// what did of the release before. Fewer than 20 requests say nothing. More
+    /// votes against a release than for it, or one of a canary, and the release
+    /// before is in force again.
+    #[arg(long, value_name = "RATE/TIME|off", default_value_t = RevertOnErrors(Some(Rule::default())),
+          help_heading = "Limits")]
+    pub revert_on_errors: RevertOnErrors,
+
     /// How log lines are written, on standard error
     ///
     /// HOST_LOG sets how much: error, warn, info (the default), debug, or
@@ -201,6 +228,26 @@ pub struct Cli {
 /// What can be done instead of running a node.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Says what the node of this machine is and does
+    Status(Ask),
+    /// Lists the members, and what each serves
+    Nodes(Ask),
+    /// Lists the releases, and what has become of each
+    Releases(Releases),
+    /// Releases an app to every node, and follows it
+    #[command(after_help = tools::AFTER_PUSH)]
+    Push(Push),
+    /// Goes back to an earlier release, on every node, and follows it
+    Rollback(Rollback),
+    /// Shows the newest lines of the node's log
+    Logs(Logs),
+    /// Makes a deploy key: where nodes have one, only signed releases are taken
+    #[command(after_help = tools::AFTER_KEY, disable_help_subcommand = true)]
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Makes a cookie, or changes that of a cluster while it runs
     #[command(after_help = cookie::AFTER, disable_help_subcommand = true)]
     Cookie {
@@ -248,12 +295,21 @@ mod tests {
         assert_eq!(cli.app, Some(PathBuf::from("guest.wasm")));
         assert!(cli.command.is_none());
         assert_eq!(cli.memory_limit.as_u64(), 128 << 20);
+        assert_eq!(cli.revert_on_errors.to_string(), "20%/1m");
     }
 
     #[test]
-    fn a_node_needs_an_app_and_a_command_about_cookies_does_not() {
+    fn a_rate_that_is_none_is_refused_with_one_that_is() {
+        let parse = |rate| Cli::try_parse_from(["host", "--app", "a", "--revert-on-errors", rate]);
+        let error = parse("20").unwrap_err().to_string();
+        assert!(error.contains("20%/60s, or off"), "{error}");
+        assert_eq!(parse("off").unwrap().revert_on_errors.0, None);
+    }
+
+    #[test]
+    fn a_command_about_cookies_takes_no_option_of_a_node() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(parse("host --cookie ace").is_err());
+        assert!(parse("host --cookie ace").is_ok());
         assert!(parse("host cookie").is_err());
         let cli = parse("host cookie rotate accept new.cookie --name a@10.0.0.1").unwrap();
         assert!(matches!(

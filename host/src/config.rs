@@ -7,14 +7,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::release::{DeployKey, DeployKeyError};
 use cluster::{Cidr, CidrError, NameError, NodeName};
 
 use crate::app::WatchMode;
 use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 use crate::cookies::{CookieFileError, Origin};
+use crate::health::Rule;
 use crate::membership::{SeedName, SeedNameError};
 
+/// The port of membership where nothing else is said.
+pub const CLUSTER_PORT: u16 = 8383;
 /// The port of HTTP where nothing else is said.
 const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can be given: a Rust guest
@@ -35,9 +39,6 @@ pub enum ConfigError {
     /// `--name`.
     #[error("--name: {0}")]
     Name(#[from] NameError),
-    /// No `--app`, which the parser of the command line has seen to.
-    #[error("--app FILE is missing")]
-    NoApp,
     /// `--cookie`, `--cookie-file`, `HOST_COOKIE`, and the second one.
     #[error(transparent)]
     Cookie(#[from] CookieFileError),
@@ -51,6 +52,9 @@ pub enum ConfigError {
         /// What the file system said.
         cause: std::io::Error,
     },
+    /// `--deploy-key`.
+    #[error("--deploy-key: {0}; `host key public FILE` prints it")]
+    DeployKey(#[from] DeployKeyError),
     /// `PORT`.
     #[error(
         "the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT"
@@ -96,8 +100,8 @@ pub enum ConfigError {
 pub struct Config {
     /// Who the node is; none to find out.
     pub name: Option<NodeName>,
-    /// What `--app` said.
-    pub app: PathBuf,
+    /// What `--app` said; none to serve what the cluster has agreed on.
+    pub app: Option<PathBuf>,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
@@ -128,6 +132,10 @@ pub struct Config {
     pub body_limit: usize,
     /// How long exchanges may take to finish at the end.
     pub drain: Duration,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
+    /// When a new release is left; none for never.
+    pub revert: Option<Rule>,
 }
 
 /// The part of the environment that counts.
@@ -183,7 +191,7 @@ impl Config {
         let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
         Ok(Config {
             name,
-            app: cli.app.ok_or(ConfigError::NoApp)?,
+            app: cli.app,
             watch: match cli.watch {
                 Watch::Notify => Some(WatchMode::Notify),
                 Watch::Poll => Some(WatchMode::Poll),
@@ -212,6 +220,8 @@ impl Config {
             },
             body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
             drain: cli.drain,
+            deploy_key: cli.deploy_key.as_deref().map(str::parse).transpose()?,
+            revert: cli.revert_on_errors.0,
         })
     }
 }

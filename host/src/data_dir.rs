@@ -137,7 +137,7 @@ impl DataDir {
         };
         let lock = match File::open(&file) {
             Ok(lock) => lock,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if not_there(&error) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
         // Shared, and for a moment: two that look do not see each other.
@@ -197,6 +197,22 @@ impl DataDir {
         })
     }
 
+    /// The folders in this one that are used by a host now.
+    ///
+    /// # Errors
+    /// [`DataDirError::Read`] if it cannot be known of one.
+    pub fn used_in(parent: &Path) -> Result<Vec<PathBuf>, DataDirError> {
+        let mut used = Vec::new();
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let folder = entry.path();
+            if Self::used_by(&folder)?.is_some() {
+                used.push(folder);
+            }
+        }
+        used.sort();
+        Ok(used)
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -254,6 +270,15 @@ impl DataDir {
         };
         write().map_err(|error| DataDirError::Write { path, error })
     }
+}
+
+/// Whether there is no such file, since there is none in the folder or it is
+/// no folder.
+fn not_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn locked_by(lock: &File) -> Option<u32> {

@@ -4,25 +4,26 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use host::cli::{Cli, Command};
-use host::{cookies, log, node};
+use host::cli::Cli;
+use host::{commands, log, node};
 
 fn main() -> ExitCode {
     let mut cli = Cli::parse();
     let ended = match cli.command.take() {
-        Some(Command::Cookie { command }) => {
-            cookies::command::run(command).map_err(|error| error.to_string())
-        }
+        Some(command) => match commands::run(command) {
+            Ok(exit) => return ExitCode::from(exit.0),
+            Err(error) => Err((error.exit().0, error.to_string())),
+        },
         None => {
             log::init(cli.log_format);
-            node::run(cli).map_err(|error| error.to_string())
+            node::run(cli).map_err(|error| (1, error.to_string()))
         }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err((exit, error)) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(exit)
         }
     }
 }

@@ -13,6 +13,7 @@ mod boot_store;
 mod broadcast;
 mod driver;
 mod release_store;
+mod releases;
 mod report;
 mod seeds;
 
@@ -22,16 +23,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
-use cluster::release::{AppFile, Force};
+use bytes::Bytes;
+use cluster::release::{DeployKey, Force};
 use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::control::{self, ControlCounters, IdentityError, Peers};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
+pub use releases::{FileOutcome, Overview, Releases, Stopping};
 pub use seeds::{SeedName, SeedNameError};
 
 /// How long [`Membership::leave`] waits for the farewells to be sent. They
@@ -60,14 +63,25 @@ pub struct Settings {
     pub service: Arc<dyn control::Service>,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
+    /// What is known of releases from the last run, as [`stored_releases`]
+    /// gives it.
+    pub releases_stored: Option<Bytes>,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
     /// What this node serves at first.
     pub release: Option<Digest>,
-    /// The app file that it was read from. If it differs from what was there
-    /// at the last start, that is a release.
-    pub app_file: Option<AppFile>,
     /// Where views are published. Whoever is built before membership can
     /// subscribe to it already.
     pub views: watch::Sender<Arc<View>>,
+}
+
+/// What the last run of a node has stored of releases, for [`Settings`]. What
+/// cannot be used is put aside.
+///
+/// # Errors
+/// If the file cannot be read, or not be put aside.
+pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    release_store::load(folder)
 }
 
 /// Why membership did not start.
@@ -133,6 +147,18 @@ pub struct Counters {
     pub control: ControlCounters,
 }
 
+/// Tells what came and went. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Counting(Arc<Mutex<Counters>>);
+
+impl Counting {
+    /// Until now.
+    pub fn now(&self) -> Counters {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.clone()
+    }
+}
+
 /// Which members have not followed a change of the cookie yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unconfirmed {
@@ -179,9 +205,7 @@ enum Order {
 /// without a farewell, and the others find out.
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
-    release: watch::Sender<Option<Digest>>,
-    app_file: watch::Sender<Option<AppFile>>,
-    in_force: watch::Receiver<Option<Force>>,
+    releases: Releases,
     keyring: Keyring,
     peers: Peers,
     order: watch::Sender<Order>,
@@ -196,8 +220,9 @@ pub struct Membership {
 struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
-    app_file: watch::Receiver<Option<AppFile>>,
+    wanted: mpsc::Receiver<releases::Want>,
     in_force: watch::Sender<Option<Force>>,
+    overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
     unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
@@ -224,16 +249,18 @@ impl Membership {
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
         let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
-        let (app_file, app_file_out) = watch::channel(settings.app_file);
+        let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (in_force_in, in_force) = watch::channel(None);
+        let (overview_in, overview) = watch::channel(Arc::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
-            app_file: app_file_out,
+            wanted: wanted_out,
             in_force: in_force_in,
+            overview: overview_in,
             keys: keys_out,
             unconfirmed: unconfirmed_in,
             order: order_out,
@@ -260,9 +287,12 @@ impl Membership {
         match started.recv() {
             Ok(Ok(())) => Ok(Self {
                 views,
-                release,
-                app_file,
-                in_force,
+                releases: Releases {
+                    wanted,
+                    serving: release,
+                    in_force,
+                    overview,
+                },
                 keyring: Keyring { keys, unconfirmed },
                 peers,
                 order,
@@ -281,15 +311,9 @@ impl Membership {
         self.views.clone()
     }
 
-    /// What the cluster has agreed that this node is to serve; none while
-    /// nothing was released.
-    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
-        self.in_force.clone()
-    }
-
-    /// Tells the members what this node serves from now on.
-    pub fn serve_release(&self, digest: Digest) {
-        self.release.send_replace(Some(digest));
+    /// What is known of releases, and what makes them.
+    pub fn releases(&self) -> Releases {
+        self.releases.clone()
     }
 
     /// What changes the keys of this node.
@@ -302,12 +326,6 @@ impl Membership {
         self.peers.clone()
     }
 
-    /// The app file has changed: unless that was released already, it is a
-    /// release.
-    pub fn app_file(&self, file: AppFile) {
-        self.app_file.send_replace(Some(file));
-    }
-
     /// Waits until this node cannot stay in the cluster, which may be never.
     pub async fn fatal(&mut self) -> FatalError {
         match self.fatal.wait_for(Option::is_some).await {
@@ -318,10 +336,12 @@ impl Membership {
 
     /// What came and went until now.
     pub fn counters(&self) -> Counters {
-        self.counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.counting().now()
+    }
+
+    /// What tells what came and went, now and later.
+    pub fn counting(&self) -> Counting {
+        Counting(self.counters.clone())
     }
 
     /// Tells the members that this node leaves, and ends. Takes some 40 ms.

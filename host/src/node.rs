@@ -6,26 +6,31 @@
 //! a member that is listed serves. At the end the reverse: leave, close the
 //! listener, drain.
 
+mod first;
 mod start;
 mod stop;
 
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use cluster::release;
 pub use start::StartError;
 
-use crate::app::{self, Generation, Loader, Runtime, RuntimeConfig, Slot, WatchedFile};
+use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, WatchMode, WatchedFile};
 use crate::cli::Cli;
-use crate::cluster_view::{Views, short};
+use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
 use crate::control;
+use crate::deploy::{self, Candidate, Deploy, Reporter, Trials};
 use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
 use crate::membership::{self, FatalError, Membership};
+use crate::store::{Store, StoreError, StoreLimits};
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -45,6 +50,9 @@ pub enum NodeError {
     /// The app cannot be one.
     #[error(transparent)]
     Refused(#[from] app::Refusal),
+    /// The store of apps.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The engine.
     #[error(transparent)]
     Runtime(#[from] app::RuntimeError),
@@ -86,7 +94,15 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let name = identity.name;
     let http = start::http_address(&config, &name);
     let port = start::take_port(http)?;
-    let app = app::read(&app::locate(&config.app)?)?;
+    let store = Store::open(identity.data.clone(), StoreLimits::default())?;
+    let stored = membership::stored_releases(&identity.data).map_err(StartError::Data)?;
+    let app_file = config.app.clone().zip(config.watch);
+    let mut first = first::Start::read(
+        config.app.as_deref(),
+        config.deploy_key,
+        stored.as_deref(),
+        &name,
+    )?;
 
     // Keys take their time from the processor; the compiler does not wait for them.
     let (cookie, also, data) = (config.cookie, config.also_cookie, identity.data.clone());
@@ -107,17 +123,17 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
             views: views.clone(),
         }),
     )?;
-    let path = app.path.clone();
-    let app_file = start::app_file(&app);
-    let generation = tokio::select! {
-        generation = app::validate(&runtime, app) => generation?,
+    let slot = Slot::new(config.drain);
+    let loader = Arc::new(Loader::new(runtime, slot.clone()));
+    let report = Reporter::new();
+    tokio::select! {
+        loaded = first.load(&store, &loader, &report) => loaded?,
         () = signals.next() => return Ok(()),
-    };
-    announce(&generation, &path);
+    }
+    first.keep(&store);
     let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
-    let slot = Slot::new(config.drain);
     let exchanges = Exchanges::new(
         views,
         slot.clone(),
@@ -130,13 +146,11 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
             },
         },
     );
-    let digest = generation.digest;
-    slot.room().await.put(Arc::new(generation));
     let limits = HttpLimits {
         connections: start::connections(),
         ..HttpLimits::default()
     };
-    let server = Server::new(slot.clone(), exchanges.clone(), limits, stopping);
+    let server = Server::new(slot, exchanges.clone(), limits, stopping);
     let listener = start::listen(port, http)?;
     let bound = listener.local_addr().unwrap_or(http);
     let link = start::link_address(bound, &name);
@@ -153,8 +167,9 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         keys,
         service: Arc::new(control::Refuse),
         data_dir: identity.data,
-        release: Some(digest),
-        app_file: Some(app_file),
+        releases_stored: stored,
+        deploy_key: config.deploy_key,
+        release: loader.serves(),
         views: members,
     })?;
     tokio::spawn(keeper.run(membership.keyring(), hangups));
@@ -164,24 +179,20 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         "{name} is ready at http://{link}",
     );
 
-    let (swapped, mut swaps) = mpsc::channel(1);
-    let following = config.watch.map(|mode| {
-        let file = WatchedFile::watch(&path, digest, mode);
-        tokio::spawn(app::follow(file, Loader::new(runtime, slot), swapped))
-    });
-    let fatal = loop {
-        tokio::select! {
-            () = signals.next() => break None,
-            fatal = membership.fatal() => break Some(fatal),
-            Some(app) = swaps.recv() => {
-                membership.serve_release(app.digest);
-                membership.app_file(release::AppFile { app, ..app_file });
-            }
-        }
+    let mut apps = apps(
+        app_file,
+        first,
+        loader,
+        store,
+        &membership,
+        report,
+        Trials::new(config.revert),
+    );
+    let fatal = tokio::select! {
+        () = signals.next() => None,
+        fatal = membership.fatal() => Some(fatal),
     };
-    if let Some(following) = following {
-        following.abort();
-    }
+    apps.abort_all();
     if let Some(fatal) = fatal {
         // What this node has done wrong it should not do for a drain longer.
         return Err(fatal.into());
@@ -198,13 +209,61 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn announce(generation: &Generation, path: &std::path::Path) {
-    tracing::info!(
-        digest = short(&generation.release.digest),
-        size = %bytesize::ByteSize(generation.size as u64),
-        compiled_ms = u64::try_from(generation.compiled_in.as_millis()).unwrap_or(u64::MAX),
-        handler = generation.kind.name(),
-        "app {}",
-        path.display(),
-    );
+/// Starts what changes the app of a node: one task makes what is in force
+/// serve, one follows the app file.
+fn apps(
+    followed: Option<(PathBuf, WatchMode)>,
+    first: first::Start,
+    loader: Arc<Loader>,
+    store: Store,
+    membership: &Membership,
+    report: Reporter,
+    trials: Trials,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let releases = membership.releases();
+    let candidate = Arc::new(Candidate::default());
+    let deploy = Deploy {
+        loader: loader.clone(),
+        store: store.clone(),
+        releases: releases.clone(),
+        candidate: candidate.clone(),
+        report: report.clone(),
+        trials,
+    };
+    let (file, news) = (first.app_file(), first.news);
+    let its = releases.clone();
+    tasks.spawn(async move {
+        let Some(file) = file else {
+            return deploy.run().await;
+        };
+        let mut in_force = its.in_force();
+        in_force.mark_unchanged();
+        // What comes of the file is logged by membership.
+        let mut asked = pin!(its.file(file));
+        if news {
+            // The file serves already, and may be in force in a moment: until
+            // then nothing else is to take its place.
+            tokio::select! {
+                _ = &mut asked => return deploy.run().await,
+                _ = in_force.changed() => {}
+            }
+        }
+        let _ = tokio::join!(asked, deploy.run());
+    });
+    if let Some((given, mode)) = followed {
+        // If it could not be found now, it may appear.
+        let path = app::locate(&given).unwrap_or(given);
+        let digest = first.file.as_ref().map(|file| file.digest);
+        tasks.spawn(deploy::follow(deploy::Followed {
+            path: first::path_id(&path),
+            file: WatchedFile::watch(&path, digest, mode),
+            loader,
+            store,
+            releases,
+            candidate,
+            report,
+        }));
+    }
+    tasks
 }

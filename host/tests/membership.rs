@@ -11,7 +11,7 @@ use cluster::release::{App, AppFile, PathId};
 use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
 use host::control::Refuse;
 use host::data_dir::{DataDir, DataDirError};
-use host::membership::{Membership, SeedName, Settings, StartError};
+use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
 use host::net::{AddressError, BindError};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -55,8 +55,9 @@ impl Lan {
             keys: Keys::from_master(&[cookie; 32]),
             service: Arc::new(Refuse),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            releases_stored: None,
+            deploy_key: None,
             release: None,
-            app_file: None,
             views: watch::Sender::default(),
         }
     }
@@ -200,7 +201,7 @@ async fn what_a_node_serves_is_shown_by_the_others() {
     let (a, _a) = lan.node(2);
     let (b, _b) = lan.node(3);
     let digest = Digest::of(b"a component");
-    a.serve_release(digest);
+    a.releases().serves(digest);
     lists_so(&b, JOIN, |view| {
         let member = view.member(&name(2));
         member.is_some_and(|member| member.release == Some(digest))
@@ -375,10 +376,10 @@ fn app_file(content: &str) -> AppFile {
 /// Waits until the cluster has agreed that a node is to serve this.
 async fn is_to_serve(node: &Membership, content: &str) {
     let digest = App::of(content.as_bytes()).digest;
-    let mut in_force = node.in_force();
+    let mut in_force = node.releases().in_force();
     let agreed = in_force.wait_for(|force| force.as_ref().is_some_and(|it| it.digest == digest));
     if timeout(JOIN, agreed).await.is_err() {
-        panic!("after {JOIN:?}: {:?}", node.in_force().borrow());
+        panic!("after {JOIN:?}: {:?}", node.releases().in_force().borrow());
     }
 }
 
@@ -388,11 +389,17 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     let folder = || tempfile::tempdir().expect("a folder");
     let (a_folder, b_folder) = (folder(), folder());
     let start = |last: u8, folder: &TempDir, content: &str| {
-        let settings = Settings {
-            app_file: Some(app_file(content)),
-            ..lan.settings(last, 1, folder.path())
-        };
-        Membership::start(settings).expect("started")
+        let settings = lan.settings(last, 1, folder.path());
+        let stored = stored_releases(&settings.data_dir).expect("readable");
+        let node = Membership::start(Settings {
+            releases_stored: stored,
+            deploy_key: None,
+            ..settings
+        });
+        let node = node.expect("started");
+        let (releases, file) = (node.releases(), app_file(content));
+        tokio::spawn(async move { releases.file(file).await });
+        node
     };
     let a = start(2, &a_folder, "one");
     let b = start(3, &b_folder, "one");
@@ -406,6 +413,11 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     // Nobody is there who could tell it.
     drop((a, b));
     let a = start(2, &a_folder, "one");
-    let force = a.in_force().borrow().clone().expect("it remembers");
+    let force = a
+        .releases()
+        .in_force()
+        .borrow()
+        .clone()
+        .expect("it remembers");
     assert_eq!(force.digest, app_file("two").app.digest);
 }

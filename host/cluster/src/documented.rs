@@ -251,7 +251,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("master", master.to_vec()),
         ("mac-key", mac_key.to_vec()),
-        ("key-id", vec![keys.id()]),
+        ("key-id", vec![keys.key_id()]),
         ("tls-seed", keys.tls_seed().to_vec()),
         ("beacon", sealed.to_vec()),
         ("swim-announce", announce()),

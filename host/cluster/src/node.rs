@@ -146,7 +146,11 @@ impl Node {
                 .collect(),
             confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
-            book: releases::book(&config),
+            book: Book::begin(
+                &config.name,
+                config.deploy_key,
+                config.releases_stored.as_deref(),
+            ),
             spread: Spread::default(),
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
             protests: Bucket::full(now, 1),

@@ -5,15 +5,19 @@
 //! function, so nodes that know the same agree, in whichever order they learnt
 //! it.
 //!
-//! `clock -> id -> record -> history`, then `votes -> force`; `mark` decides
-//! what a changed file means, `book` holds it all, `stored` is its file.
+//! `clock -> id -> record -> history`, then `votes -> force`; `draft` makes
+//! records, `mark` decides what a changed file means, `book` holds it all,
+//! `stored` is its file, and `at_start` is what that says before anybody is heard.
 
+mod at_start;
 mod book;
 mod clock;
+mod draft;
 mod force;
 mod history;
 mod id;
 mod key;
+mod listing;
 mod mark;
 mod record;
 mod stored;
@@ -21,22 +25,26 @@ mod stored;
 mod tests;
 mod votes;
 
+pub use at_start::{AtStart, at_start};
 pub use clock::Hlc;
 pub use force::{Force, Standing};
 pub use id::{KeyPrefix, KeyPrefixError, Kind, ReleaseId, ReleaseKey};
 pub use key::{DeployKey, DeployKeyError, SIGNATURE_LEN};
+pub use listing::{Listed, Status};
 pub use mark::{AppFile, PathId};
 pub use record::{
     App, BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, NOTE_MAX, Parent, Plan, Release, ReleaseError,
 };
 pub use votes::Verdict;
 
-pub use book::{DraftError, News, Request, RollbackTo, What};
+pub use book::News;
+pub use draft::{DraftError, Request, RollbackTo, What};
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
 pub(crate) use book::Book;
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
+pub(crate) use listing::listing;
 #[cfg(test)]
 pub(crate) use record::Parts;
 pub(crate) use record::SIZE_MAX;

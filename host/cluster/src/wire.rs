@@ -101,7 +101,7 @@ pub(crate) fn seal_bytes(keys: &Keys, head: &Head, message: &[u8]) -> Option<Byt
 fn begin(keys: &Keys, head: &Head) -> Vec<u8> {
     let mut frame = Vec::with_capacity(256);
     frame.push(head.version.byte());
-    frame.push(keys.id());
+    frame.push(keys.key_id());
     frame.extend_from_slice(&head.source.octets());
     frame.extend_from_slice(&head.receiver.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
     frame.extend_from_slice(&head.boot.number().to_be_bytes());

@@ -57,12 +57,12 @@ pub enum IntakeError {
 }
 
 /// The bytes of an app, and what they are known by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AppBytes {
     /// The file they came from.
     pub path: PathBuf,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: bytes::Bytes,
     /// Their SHA-256.
     pub digest: Digest,
 }
@@ -148,7 +148,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
     fault::point("intake: app read");
     Ok(AppBytes {
         path: path.to_owned(),
-        bytes,
+        bytes: bytes.into(),
         digest,
     })
 }

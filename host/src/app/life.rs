@@ -1,5 +1,5 @@
-//! The life of a generation: how many exchanges are on it, what became of
-//! those that left when newer code came, when it is freed.
+//! The life of a generation: how many exchanges are on it, how its requests
+//! end, what became of those that left when newer code came, when it is freed.
 //!
 //! It outlives its generation, so that what it counted can still be told.
 
@@ -10,11 +10,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::watch;
 
 use super::Generation;
+use super::tally::{CallEnd, Ends, Once, Tally};
 
 /// What is counted of a generation.
 #[derive(Debug, Default)]
 pub struct Life {
     live: AtomicUsize,
+    /// How the requests on it ended.
+    requests: Ends,
+    /// How it turned the states of others into its own, or its own into theirs.
+    changes: Ends,
     carried: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
@@ -28,6 +33,22 @@ impl Life {
     /// How many exchanges are on it now.
     pub fn live(&self) -> usize {
         self.live.load(Relaxed)
+    }
+
+    /// How the requests that reached it have ended so far.
+    pub fn requests(&self) -> Tally {
+        self.requests.tally()
+    }
+
+    /// How its changes of states have ended so far, each counted as a request:
+    /// a change that it refused is one that returned.
+    pub fn changes(&self) -> Tally {
+        self.changes.tally()
+    }
+
+    /// Counts a change of a state.
+    pub(crate) fn count_change(&self, end: CallEnd) {
+        self.changes.count(&Once::default(), end);
     }
 
     /// How many of its exchanges went over to newer code.
@@ -104,18 +125,29 @@ impl Drop for Alive {
 
 /// The place of one exchange on a generation, counted until it is dropped.
 #[derive(Debug)]
-pub struct Seat(Arc<Generation>);
+pub struct Seat {
+    generation: Arc<Generation>,
+    counted: Once,
+}
 
 impl Seat {
     /// Takes a place.
     pub fn take(generation: Arc<Generation>) -> Seat {
         generation.life.live.fetch_add(1, Relaxed);
-        Seat(generation)
+        Seat {
+            generation,
+            counted: Once::default(),
+        }
     }
 
     /// Whether it is a place on this generation.
     pub fn is_on(&self, generation: &Arc<Generation>) -> bool {
-        Arc::ptr_eq(&self.0, generation)
+        Arc::ptr_eq(&self.generation, generation)
+    }
+
+    /// Counts how a callback of its exchange ended.
+    pub(crate) fn count(&self, end: CallEnd) {
+        self.generation.life.requests.count(&self.counted, end);
     }
 }
 
@@ -123,12 +155,12 @@ impl Deref for Seat {
     type Target = Generation;
 
     fn deref(&self) -> &Generation {
-        &self.0
+        &self.generation
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.life.live.fetch_sub(1, Relaxed);
+        self.generation.life.live.fetch_sub(1, Relaxed);
     }
 }

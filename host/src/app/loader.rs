@@ -58,9 +58,19 @@ impl Loader {
         Loader { runtime, slot }
     }
 
+    /// What serves now; none while nothing does.
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.slot.current()
+    }
+
     /// The digest of what serves now.
     pub fn serves(&self) -> Option<Digest> {
-        self.slot.current().map(|generation| generation.digest)
+        self.current().map(|generation| generation.digest)
+    }
+
+    /// The digest of what drains, if anything does.
+    pub fn draining(&self) -> Option<Digest> {
+        self.slot.draining().map(|draining| draining.digest)
     }
 
     /// Makes a generation of an app, ready to be put in. Waits for room first:

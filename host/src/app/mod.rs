@@ -9,23 +9,23 @@
 //! for it first: so there are at most two.
 
 mod engine;
-mod follow;
 mod generation;
 mod intake;
 mod life;
 mod loader;
 mod slot;
+mod tally;
 mod validate;
 mod watch;
 mod whole;
 
 pub use engine::{Runtime, RuntimeConfig, RuntimeError};
-pub use follow::follow;
 pub use generation::{Generation, Kind};
 pub use intake::{AppBytes, IntakeError, MAX_APP, locate, read};
 pub use life::{Alive, Life, Seat};
 pub use loader::{Loader, Ready, Swapped};
 pub use slot::{Draining, Room, Slot};
+pub use tally::{CallEnd, Tally};
 pub(crate) use validate::one_line;
 pub use validate::{Refusal, validate};
 pub use watch::{Seen, WatchMode, WatchedFile};

@@ -69,13 +69,13 @@ pub struct WatchedFile {
     /// What the file looked like when it was last taken or refused; none if
     /// it was not looked at yet.
     known: Option<Look>,
-    /// The digest that was last taken.
-    digest: Digest,
+    /// The digest that was last taken; none if nothing was.
+    digest: Option<Digest>,
 }
 
 impl WatchedFile {
-    /// Watches this file, of which a content was taken already.
-    pub fn watch(path: &Path, digest: Digest, mode: WatchMode) -> WatchedFile {
+    /// Watches this file, of which a content was taken already, or none.
+    pub fn watch(path: &Path, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
         let woken = Arc::new(Notify::new());
         let watcher = match mode {
             WatchMode::Poll => None,
@@ -174,9 +174,9 @@ impl WatchedFile {
             self.known = Some(before);
             self.watch_folders();
             return match read {
-                Ok(app) if app.digest == self.digest => None,
+                Ok(app) if Some(app.digest) == self.digest => None,
                 Ok(app) => {
-                    self.digest = app.digest;
+                    self.digest = Some(app.digest);
                     Some(Ok(app))
                 }
                 Err(error) => Some(Err(error)),

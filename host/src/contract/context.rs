@@ -152,6 +152,11 @@ impl CallContext {
         self.memory.refused.then_some(self.memory.cap)
     }
 
+    /// Whether this machine had no memory for it, and so it most likely died.
+    pub fn starved(&self) -> bool {
+        self.memory.starved
+    }
+
     /// What the guest wrote to its standard output and error.
     pub fn output(&self) -> &GuestOutput {
         &self.output
@@ -298,6 +303,8 @@ struct MemoryCap {
     cap: usize,
     used: usize,
     refused: bool,
+    /// Whether memory that it may have could not be had.
+    starved: bool,
 }
 
 impl MemoryCap {
@@ -306,8 +313,19 @@ impl MemoryCap {
             cap,
             used: 0,
             refused: false,
+            starved: false,
         }
     }
+}
+
+/// Whether an error of the engine comes from this machine and not from the
+/// guest: no memory, no place in the pool.
+pub(crate) fn by_machine(error: &wasmtime::Error) -> bool {
+    error.is::<wasmtime::OutOfMemory>()
+        || error.is::<wasmtime::PoolConcurrencyLimitError>()
+        || error
+            .chain()
+            .any(|cause| cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>())
 }
 
 impl wasmtime::ResourceLimiter for MemoryCap {
@@ -324,6 +342,11 @@ impl wasmtime::ResourceLimiter for MemoryCap {
         }
         self.used = used;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.starved |= by_machine(&error);
+        Ok(())
     }
 
     fn table_growing(

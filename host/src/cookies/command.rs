@@ -392,13 +392,8 @@ fn read_state(data: &Path) -> Result<State, CommandError> {
 
 /// The data folder of the only node that runs on this machine.
 fn the_one_that_runs(parent: &Path) -> Result<PathBuf, CommandError> {
-    let mut running = Vec::new();
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let folder = entry.path();
-        if folder.join(state::FILE).exists() && DataDir::used_by(&folder)?.is_some() {
-            running.push(folder);
-        }
-    }
+    let mut running = DataDir::used_in(parent)?;
+    running.retain(|folder| folder.join(state::FILE).exists());
     let names = running.iter().filter_map(|folder| folder.file_name());
     let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
     match &running[..] {

@@ -8,10 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
-use crate::app::{Generation, Kind};
+use crate::app::{CallEnd, Generation, Kind};
 use crate::contract::http::{Field, Request};
 use crate::contract::mailbox::Message;
-use crate::contract::{CallContext, Effect, Held, Metered, Step, WallDeadline};
+use crate::contract::{CallContext, Effect, Held, Metered, Step, WallDeadline, by_machine};
 
 /// One callback of an exchange.
 pub(super) enum Call {
@@ -53,6 +53,37 @@ pub enum Failure {
     /// It ran old code, and the time for that was over.
     #[error("was ended: it ran old code, and a next app waited for its room")]
     Drained,
+    /// This machine had no room for it.
+    #[error("could not be given an instance: {0}; is there memory left?")]
+    NoRoom(String),
+}
+
+impl Failure {
+    /// What is counted of it; none if it was no fault of the app's.
+    pub(super) fn end(&self) -> Option<CallEnd> {
+        match self {
+            Failure::Trap(_) | Failure::Memory(_) => Some(CallEnd::Trapped),
+            Failure::Cpu(_) | Failure::Wall(_) => Some(CallEnd::Overran),
+            Failure::NoInstance(_) | Failure::Drained | Failure::NoRoom(_) => None,
+        }
+    }
+
+    /// Whether the node was too busy for it: another one, or the same a moment
+    /// later, may not be.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Failure::NoInstance(_) | Failure::Drained | Failure::NoRoom(_)
+        )
+    }
+}
+
+/// How a call ended, as it is counted; none if that says nothing of the app.
+pub(super) fn end<T>(ended: &Result<T, Failure>) -> Option<CallEnd> {
+    match ended {
+        Ok(_) => Some(CallEnd::Returned),
+        Err(failure) => failure.end(),
+    }
 }
 
 /// Calls the component. `held` says what the exchange has subscribed to.
@@ -168,7 +199,11 @@ pub(super) async fn change(
         )
         .await
     };
-    outcome(&store, generation, returned)
+    let changed = outcome(&store, generation, returned);
+    if let Some(end) = end(&changed) {
+        generation.life.count_change(end);
+    }
+    changed
 }
 
 /// Runs a call until it returns, or its generation is to be freed. Most calls
@@ -187,7 +222,7 @@ pub(super) async fn until_over<T>(
 }
 
 /// What a call came back with, or why it did not.
-fn outcome<T>(
+pub(super) fn outcome<T>(
     store: &Store<CallContext>,
     generation: &Generation,
     returned: Result<wasmtime::Result<T>, Failure>,
@@ -229,17 +264,16 @@ pub(super) async fn free(
 }
 
 /// Why a call failed, from what the store saw.
-pub(super) fn failure(
-    generation: &Generation,
-    context: &CallContext,
-    error: &wasmtime::Error,
-) -> Failure {
+fn failure(generation: &Generation, context: &CallContext, error: &wasmtime::Error) -> Failure {
     let limits = &generation.runtime.limits;
     if context.slices().overrun() {
         return Failure::Cpu(limits.cpu);
     }
     if let Some(cap) = context.memory_refused() {
         return Failure::Memory(cap);
+    }
+    if context.starved() || by_machine(error) {
+        return Failure::NoRoom(crate::app::one_line(error));
     }
     // The backtrace names the guest's own functions: for who asks for it.
     tracing::debug!(release = %generation.release.id, "{error:?}");
@@ -251,7 +285,7 @@ pub(super) fn failure(
 }
 
 /// Logs what the guest wrote, as far as the log's limit allows.
-pub(super) fn report_output(store: &Store<CallContext>, generation: &Generation) {
+fn report_output(store: &Store<CallContext>, generation: &Generation) {
     let output = store.data().output();
     if output.is_empty() {
         return;

@@ -22,7 +22,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::call::{self, Failure};
 use super::{Cut, Exchanges, Live, failed, headless, overloaded};
-use crate::app::{Kind, Seat};
+use crate::app::{CallEnd, Kind, Seat};
 use crate::contract::{CallContext, Held, Metered};
 use crate::http::{Body, Head};
 
@@ -64,7 +64,7 @@ pub(super) async fn serve(
         Err(unanswered) => {
             shared.complaints.about(&generation, &path, &unanswered);
             match unanswered {
-                Unanswered::Failure(Failure::NoInstance(_)) => overloaded(),
+                Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
                 _ => failed(),
             }
         }
@@ -116,7 +116,11 @@ async fn answer(
             Ok(Err(failure)) => Err(failure.into()),
             _ => Err(Unanswered::NoResponse),
         },
-        Err(_) => Err(Failure::Wall(wall).into()),
+        Err(_) => {
+            // The task is ended from outside, and says nothing any more.
+            generation.count(CallEnd::Overran);
+            Err(Failure::Wall(wall).into())
+        }
     }
 }
 
@@ -229,11 +233,12 @@ impl Running {
             // after it, a stream may last.
             call::until_over(generation, Metered::new(running, slices, None)).await
         };
-        call::report_output(&store, generation);
-        let failure = match returned {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => call::failure(generation, store.data(), &error),
-            Err(failure) => failure,
+        let ended = call::outcome(&store, generation, returned);
+        if let Some(end) = call::end(&ended) {
+            generation.count(end);
+        }
+        let Err(failure) = ended else {
+            return Ok(());
         };
         // Before the store goes, and with it the other end of the body.
         self.failed.store(true, Ordering::Release);
@@ -323,6 +328,10 @@ impl Drop for PlainBody {
     fn drop(&mut self) {
         if self.left == Some(0) {
             self.let_finish();
+        } else if let Some((task, _)) = &self.task {
+            // Before its stream is closed, at which it may trap: a client that
+            // goes is no fault of the app's.
+            task.abort();
         }
     }
 }

@@ -209,7 +209,11 @@ impl Exchange {
                 .map_or(&[][..], Subscriptions::names),
             timers: self.timers.len(),
         };
-        let ended = match call::call(&self.seat, call, &self.state, held).await {
+        let returned = call::call(&self.seat, call, &self.state, held).await;
+        if let Some(end) = call::end(&returned) {
+            self.seat.count(end);
+        }
+        let ended = match returned {
             Ok(returned) => match self.take(returned) {
                 Ok(()) => return self.sequence != Sequence::Complete,
                 Err(ended) => ended,
@@ -470,9 +474,8 @@ impl Exchange {
         self.outlet = None;
         self.answer.give(match ended {
             Ended::Illegal(Illegal::WebSocket) => not_implemented(),
-            Ended::Failure(Failure::NoInstance(_) | Failure::Drained) | Ended::Drained => {
-                overloaded()
-            }
+            Ended::Failure(failure) if failure.is_busy() => overloaded(),
+            Ended::Drained => overloaded(),
             _ => failed(),
         });
     }

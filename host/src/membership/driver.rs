@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
-use cluster::{Config, DATAGRAM_MAX, Digest, Effect, Input, Node, NodeName, Time};
+use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::io::{Interest, Ready};
@@ -23,6 +23,7 @@ use tokio::time::sleep_until;
 use super::boot_store::BootStore;
 use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
+use super::releases::{FileOutcome, Overview, Want};
 use super::seeds::{self, Found, Search, System};
 use super::{Channel, Counters, Order, Outside, Settings, StartError};
 use crate::control::{self, Dialler, Event, Identity, Links, Server};
@@ -57,10 +58,12 @@ pub(super) struct Driver {
     events: mpsc::Receiver<Event>,
     boots: BootStore,
     releases: ReleaseStore,
-    /// What this node serves.
-    serving: Option<Digest>,
     /// A file that waits until the clock is right, and when to look again.
     file_again: Option<(Instant, AppFile)>,
+    /// Who waits to hear what came of a file.
+    file_asked: Option<(AppFile, oneshot::Sender<FileOutcome>)>,
+    /// Of the releases and votes in [`Outside::overview`].
+    shown: u64,
     outside: Outside,
     counters: Counters,
     control: Arc<control::Counters>,
@@ -121,8 +124,8 @@ impl Driver {
             allow: settings.allow,
             join: settings.join,
             boot_stored: boots.load()?,
-            releases_stored: releases.load()?,
-            deploy_key: None,
+            releases_stored: settings.releases_stored,
+            deploy_key: settings.deploy_key,
             wall_ms: wall_ms(),
         };
         config.check()?;
@@ -183,9 +186,6 @@ impl Driver {
         if let Some(digest) = settings.release {
             node.handle(clock.now(), wall_ms(), Input::Serving(digest));
         }
-        if let Some(file) = settings.app_file {
-            node.handle(clock.now(), wall_ms(), Input::AppFile(file));
-        }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
         let mut waiting = Vec::new();
@@ -207,8 +207,9 @@ impl Driver {
             events,
             boots,
             releases,
-            serving: settings.release,
             file_again: None,
+            file_asked: None,
+            shown: 0,
             outside,
             counters: Counters::default(),
             control,
@@ -222,6 +223,7 @@ impl Driver {
         for effect in waiting {
             driver.carry_out(effect, &mut None);
         }
+        driver.publish_overview();
         Ok(driver)
     }
 
@@ -241,7 +243,6 @@ impl Driver {
                 Woken::Release => {
                     let release = *self.outside.release.borrow_and_update();
                     if let Some(digest) = release {
-                        self.serving = Some(digest);
                         self.handle(Input::Serving(digest));
                     }
                 }
@@ -250,13 +251,7 @@ impl Driver {
                     name,
                     addresses: &addresses,
                 }),
-                Woken::AppFile => {
-                    self.file_again = None;
-                    let file = *self.outside.app_file.borrow_and_update();
-                    if let Some(file) = file {
-                        self.handle(Input::AppFile(file));
-                    }
-                }
+                Woken::Want(want) => self.want(want),
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
@@ -276,6 +271,7 @@ impl Driver {
             if self.broadcast.next_look() <= Instant::now() {
                 self.broadcast.look(&self.gossip);
             }
+            self.publish_overview();
             self.publish_counters();
             self.publish_unconfirmed(0);
             if self.departed {
@@ -305,7 +301,7 @@ impl Driver {
                 Err(_) => { self.departed = true; Woken::Other }
             },
             Ok(()) = self.outside.release.changed() => Woken::Release,
-            Ok(()) = self.outside.app_file.changed() => Woken::AppFile,
+            Some(want) = self.outside.wanted.recv() => Woken::Want(want),
             Ok(()) = self.outside.keys.changed() => Woken::Keys,
             Some(found) = self.found.recv() => Woken::Found(found),
             () = sleep_until(next) => Woken::Other,
@@ -394,6 +390,42 @@ impl Driver {
         }
     }
 
+    fn want(&mut self, want: Want) {
+        match want {
+            Want::Draft(request, answer) => {
+                let draft = self.node.draft(self.clock.now(), wall_ms(), request);
+                // Who does not wait for it any more has no use for it.
+                let _ = answer.send(draft);
+            }
+            Want::Publish(release, answer) => {
+                self.handle(Input::Publish(release));
+                self.publish_overview();
+                let _ = answer.send(());
+            }
+            Want::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
+            Want::File(file, answer) => {
+                self.file_again = None;
+                if let Some((_, before)) = self.file_asked.replace((file, answer)) {
+                    let _ = before.send(Ok(None));
+                }
+                self.handle(Input::AppFile(file));
+            }
+        }
+    }
+
+    /// Shows the rest of the host what is known of releases, if it is news.
+    fn publish_overview(&mut self) {
+        let known = self.node.releases_hash();
+        if known == self.shown {
+            return;
+        }
+        self.shown = known;
+        self.outside.overview.send_replace(Arc::new(Overview {
+            in_force: self.node.in_force(),
+            releases: self.node.listing(),
+        }));
+    }
+
     fn change_keys(&mut self) {
         let keys = self.outside.keys.borrow_and_update().clone();
         let Some(keys) = keys else {
@@ -438,7 +470,7 @@ impl Driver {
 enum Woken {
     Order,
     Release,
-    AppFile,
+    Want(Want),
     Keys,
     Found(Found),
     Event(Event),

@@ -61,25 +61,6 @@ impl ReleaseStore {
         })
     }
 
-    /// What was stored last. None if there is nothing, or nothing that can be
-    /// used: it is put aside then, and the members make up for it.
-    pub(super) fn load(&self) -> Result<Option<Bytes>, DataDirError> {
-        let folder = &self.shared.folder;
-        let Some(content) = folder.read(FILE)? else {
-            return Ok(None);
-        };
-        let Err(cause) = check_stored(&content) else {
-            return Ok(Some(content.into()));
-        };
-        folder.write(ASIDE, &content)?;
-        tracing::warn!(
-            file = %folder.path().join(FILE).display(),
-            kept_as = ASIDE,
-            "the history of releases cannot be read: {cause}; starting without, until members tell it",
-        );
-        Ok(None)
-    }
-
     /// Stores it. If it has a decision of this node it is on the disk when this
     /// returns, else it will be soon.
     pub(super) fn store(&self, releases: Bytes, first: bool) {
@@ -98,6 +79,24 @@ impl ReleaseStore {
     pub(super) fn failed(&self) -> u64 {
         self.shared.failed.load(Ordering::Relaxed)
     }
+}
+
+/// What was stored last. None if there is nothing, or nothing that can be
+/// used: it is put aside then, and the members make up for it.
+pub(super) fn load(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    let Some(content) = folder.read(FILE)? else {
+        return Ok(None);
+    };
+    let Err(cause) = check_stored(&content) else {
+        return Ok(Some(content.into()));
+    };
+    folder.write(ASIDE, &content)?;
+    tracing::warn!(
+        file = %folder.path().join(FILE).display(),
+        kept_as = ASIDE,
+        "the history of releases cannot be read: {cause}; starting without, until members tell it",
+    );
+    Ok(None)
 }
 
 impl Shared {
@@ -157,9 +156,9 @@ mod tests {
     #[test]
     fn a_damaged_history_is_put_aside_and_not_used() {
         let (_temporary, folder, releases) = store();
-        assert_eq!(releases.load().expect("readable"), None);
+        assert_eq!(load(&folder).expect("readable"), None);
         releases.store(Bytes::from_static(b"not a history"), true);
-        assert_eq!(releases.load().expect("readable"), None);
+        assert_eq!(load(&folder).expect("readable"), None);
         let aside = folder.read(ASIDE).expect("readable");
         assert_eq!(aside.as_deref(), Some(&b"not a history"[..]));
     }

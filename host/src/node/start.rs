@@ -5,13 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cluster::release::{App, AppFile, PathId};
 use cluster::{Cookie, CookieError, Keys, NameError, NodeName};
 use rand::TryRng as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::app::AppBytes;
 use crate::config::Config;
 use crate::cookies::{CookieFileError, Keeper, KeeperError, Origin, Origins};
 use crate::data_dir::{DataDir, DataDirError};
@@ -205,18 +203,6 @@ fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {
         path.display()
     );
     Ok(cookie)
-}
-
-/// The app file as release agreement knows it: by its absolute path, so that it
-/// is the same from whichever folder the host is started. Links are not
-/// followed: a link that points to another file now is a changed file.
-pub(super) fn app_file(app: &AppBytes) -> AppFile {
-    use std::os::unix::ffi::OsStrExt as _;
-    let path = std::path::absolute(&app.path).unwrap_or_else(|_| app.path.clone());
-    AppFile {
-        path: PathId::of(path.as_os_str().as_bytes()),
-        app: App::of(&app.bytes),
-    }
 }
 
 /// Where HTTP listens.

@@ -11,6 +11,7 @@
 //! - [`plain`]: `wasi:http` components
 //! - [`refusals`]: what is no app
 //! - [`swaps`]: code that changes while it runs
+//! - [`counts`]: how requests end, as it is counted
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
 
@@ -18,6 +19,7 @@
 mod support;
 
 mod bad_guests;
+mod counts;
 mod downloads;
 mod endings;
 mod http1;

@@ -18,6 +18,18 @@ struct Written(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Begins to take down what is logged, as a node would log it.
     pub(crate) fn capture() -> Log {
+        // Threads of other tests have no log. If one of them were the first to
+        // come by a place that logs, the place would be off for all threads;
+        // with a log for everyone else, it is not.
+        static ELSEWHERE: std::sync::Once = std::sync::Once::new();
+        ELSEWHERE.call_once(|| {
+            let sink = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::INFO)
+                .with_writer(std::io::sink)
+                .finish();
+            // One that is there already does as well.
+            let _ = tracing::subscriber::set_global_default(sink);
+        });
         let written = Written::default();
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()

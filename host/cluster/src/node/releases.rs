@@ -12,8 +12,8 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, Book, DraftError, Force, Release, ReleaseKey, Request, Standing, Verdict, Vote,
-    ahead_of_members, beyond,
+    AppFile, DraftError, Force, Listed, Release, ReleaseKey, Request, Standing, Verdict, Vote,
+    ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
 
@@ -67,13 +67,13 @@ pub(super) struct Spread {
 
 #[derive(Debug)]
 struct Telling {
-    what: News,
+    what: Rumour,
     said: usize,
     next: Time,
 }
 
 #[derive(Clone, Debug)]
-enum News {
+enum Rumour {
     Record(Arc<Release>),
     Vote(Vote),
 }
@@ -115,6 +115,19 @@ impl Node {
         self.book.in_force()
     }
 
+    /// Equal on two nodes that know the same releases and votes, and hardly ever
+    /// on others; so it tells whether there is anything new.
+    pub fn releases_hash(&self) -> u64 {
+        self.book.hash()
+    }
+
+    /// The releases that are known and what has become of each, the greatest
+    /// first.
+    pub fn listing(&self) -> Vec<Listed> {
+        let force = self.book.in_force();
+        listing(self.book.history(), self.book.votes(), force.as_ref())
+    }
+
     /// The releases that are known, the greatest first.
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
         self.book.history().newest()
@@ -134,10 +147,10 @@ impl Node {
     }
 
     pub(super) fn publish_release(&mut self, now: Time, release: Arc<Release>) {
-        self.book.learn(vec![release.clone()], Vec::new());
+        self.book.publish(release.clone());
         self.heed_book(now, Store::First);
         if self.book.history().get(&release.key()) == Some(&release) {
-            self.tell(now, News::Record(release));
+            self.tell(now, Rumour::Record(release));
         }
     }
 
@@ -162,7 +175,7 @@ impl Node {
         let made = self.book.file(file, self.wall_ms, ahead_ms);
         self.heed_book(now, Store::First);
         if let Some(release) = made {
-            self.tell(now, News::Record(release));
+            self.tell(now, Rumour::Record(release));
         }
     }
 
@@ -191,7 +204,7 @@ impl Node {
         let vote = self.book.vote(release, verdict);
         self.heed_book(now, Store::First);
         if let Some(vote) = vote {
-            self.tell(now, News::Vote(vote));
+            self.tell(now, Rumour::Vote(vote));
         }
     }
 
@@ -311,7 +324,7 @@ impl Node {
     }
 
     /// Tells everyone what is new, now and twice more.
-    fn tell(&mut self, now: Time, what: News) {
+    fn tell(&mut self, now: Time, what: Rumour) {
         self.say(&what);
         self.spread.telling.push_back(Telling {
             what,
@@ -323,11 +336,11 @@ impl Node {
         }
     }
 
-    fn say(&mut self, what: &News) {
+    fn say(&mut self, what: &Rumour) {
         let to = self.some_members(self.me.peer.ip(), RELAY);
         let message = match what {
-            News::Record(release) => Message::Release(release.bytes()),
-            News::Vote(vote) => Message::Votes(vec![*vote]),
+            Rumour::Record(release) => Message::Release(release.bytes()),
+            Rumour::Vote(vote) => Message::Votes(vec![*vote]),
         };
         self.broadcast(&message);
         for to in to {
@@ -367,16 +380,5 @@ impl Node {
         }
         to.truncate(most);
         to
-    }
-}
-
-/// The book that a node begins with.
-pub(super) fn book(config: &crate::Config) -> Book {
-    let fresh = || Book::new(config.name.clone(), config.deploy_key);
-    match &config.releases_stored {
-        Some(stored) => {
-            Book::load(config.name.clone(), config.deploy_key, stored).unwrap_or_else(|_| fresh())
-        }
-        None => fresh(),
     }
 }

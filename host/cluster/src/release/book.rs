@@ -1,4 +1,4 @@
-//! All that this node holds of releases, and all that can happen to it: drafts
+//! All that this node holds of releases, and all that can happen to it: releases
 //! and files of its own, records and votes of others. What changed comes out as
 //! news.
 
@@ -10,97 +10,13 @@ use super::clock::Hlc;
 use super::force::{Force, Standing, in_force, standing};
 use super::history::History;
 use super::mark::{AppFile, Marks, Meaning};
-use super::record::{App, Parts, Plan, Release, ReleaseError};
+use super::record::{App, Parts, Plan, Release};
 use super::votes::{VOTED, Verdict, Vote, Votes};
-use super::{DeployKey, KeyPrefix, Kind, ReleaseKey};
-use crate::{Digest, NodeName};
-
-/// A wall clock that is further ahead of the median of the members' than this
-/// decides nothing: what it decided would be above all that the others decide
-/// until their clocks are there too.
-const AHEAD_MAX_MS: i64 = 500;
+use super::{DeployKey, DraftError, Kind, ReleaseKey, Request, What};
+use crate::NodeName;
 
 /// How many of those that voted against a release are named.
 const AGAINST: usize = 8;
-
-/// What somebody wants to be released.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Which app.
-    pub what: What,
-    /// Who wants it, to be shown to people.
-    pub by: String,
-    /// What they say about it.
-    pub note: String,
-    /// Refuse unless this app is in force.
-    pub expect: Option<Digest>,
-}
-
-/// Which app is to be released.
-#[derive(Clone, Debug)]
-pub enum What {
-    /// A new one.
-    Push {
-        /// The app.
-        app: App,
-        /// How it is rolled out.
-        plan: Plan,
-    },
-    /// An earlier one.
-    Rollback(RollbackTo),
-}
-
-/// What to go back to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RollbackTo {
-    /// To what was in force before, and was neither voted down nor rolled back.
-    Previous,
-    /// To this release.
-    Release(KeyPrefix),
-}
-
-/// Why something is not released.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DraftError {
-    /// The own clock is ahead of the others'.
-    #[error(
-        "this machine's clock is {0} ms ahead of the other members', and at most {AHEAD_MAX_MS} ms \
-         are allowed, since what it releases would outrank what they release later; \
-         set the clock (is NTP running?), or do it on another node"
-    )]
-    ClockAhead(i64),
-    /// The app is the newest release already.
-    #[error("this app is already release {0}; there is nothing to do")]
-    Same(ReleaseKey),
-    /// Another app is in force than the caller takes for given.
-    #[error("the app in force is not the expected one: it is {}", short(.0))]
-    Unexpected(Option<Digest>),
-    /// There is no release that begins so.
-    #[error("no release in the history begins with {0}")]
-    Unknown(KeyPrefix),
-    /// More than one release begins so.
-    #[error("more than one release begins with {0}; give more digits")]
-    Ambiguous(KeyPrefix),
-    /// There is nothing to go back to.
-    #[error("there is no earlier release to go back to")]
-    NothingBefore,
-    /// Only signed releases are taken here.
-    #[error(
-        "nodes of this cluster take only releases that are signed with the deploy key; \
-         push it with the key"
-    )]
-    Unsigned,
-    /// The parts cannot make a release.
-    #[error(transparent)]
-    Release(#[from] ReleaseError),
-}
-
-fn short(digest: &Option<Digest>) -> String {
-    match digest {
-        Some(digest) => digest.to_string().chars().take(12).collect(),
-        None => "none yet, since nothing was released".to_owned(),
-    }
-}
 
 /// What a node finds out about releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +45,22 @@ pub enum News {
         /// How many voted for it.
         ok: usize,
     },
+    /// The same app was released after the same release with two plans, here and
+    /// elsewhere, which is one release; the plan of the other one holds.
+    OtherPlan {
+        /// The one that holds.
+        holds: Arc<Release>,
+        /// The one of this node.
+        lost: Arc<Release>,
+    },
+    /// The history that this node stored has releases that are not signed with
+    /// the deploy key, which it was given since. It has forgotten them.
+    Forgotten {
+        /// How many.
+        unsigned: u64,
+        /// How many are signed, and kept.
+        kept: usize,
+    },
     /// An app file was looked at.
     File {
         /// Which.
@@ -150,11 +82,11 @@ pub(crate) struct Learnt {
 /// The state of release agreement on one node.
 #[derive(Debug)]
 pub(crate) struct Book {
-    me: NodeName,
+    pub(super) me: NodeName,
     deploy_key: Option<DeployKey>,
-    clock: Hlc,
-    history: History,
-    votes: Votes,
+    pub(super) clock: Hlc,
+    pub(super) history: History,
+    pub(super) votes: Votes,
     marks: Marks,
     hash: u64,
     /// What is in force here, as it was last told.
@@ -185,98 +117,18 @@ impl Book {
         }
     }
 
-    /// Goes on from what was stored.
-    pub(crate) fn restore(&mut self, clock: Hlc, marks: Marks) {
+    /// Goes on from what was stored, of which so many records were left out
+    /// for want of a signature.
+    pub(crate) fn restore(&mut self, clock: Hlc, marks: Marks, unsigned: u64) {
         self.clock = self.clock.max(clock);
         self.marks = marks;
         // What was superseded before is no news.
         self.news.retain(|news| matches!(news, News::InForce(_)));
+        if unsigned > 0 {
+            let kept = self.history.len();
+            self.news.push_front(News::Forgotten { unsigned, kept });
+        }
         self.dirty = false;
-    }
-
-    /// Makes a release of what somebody wants, without taking it in.
-    /// `ahead_ms`: how far the own clock is ahead of the members'.
-    pub(crate) fn draft(
-        &self,
-        request: Request,
-        wall_ms: u64,
-        ahead_ms: Option<i64>,
-    ) -> Result<Arc<Release>, DraftError> {
-        if let Some(ahead) = ahead_ms.filter(|ahead| *ahead > AHEAD_MAX_MS) {
-            return Err(DraftError::ClockAhead(ahead));
-        }
-        let in_force = self.in_force();
-        let serves = in_force.as_ref().map(|force| force.digest);
-        if request.expect.is_some() && request.expect != serves {
-            return Err(DraftError::Unexpected(serves));
-        }
-        let head = self.history.head();
-        let (kind, app, plan) = match request.what {
-            What::Push { app, plan } => (Kind::Push, app, plan),
-            What::Rollback(to) => (Kind::Rollback, self.target(&to)?, Plan::default()),
-        };
-        // A head that was voted down may be tried again.
-        let stands = in_force.is_some_and(|force| force.head_standing != Standing::VotedDown);
-        if let Some(head) = head.filter(|head| stands && head.app().digest == app.digest) {
-            return Err(DraftError::Same(head.key()));
-        }
-        Ok(Release::new(&Parts {
-            kind,
-            at: self.clock.tick(wall_ms),
-            node: self.me.clone(),
-            parent: head.map(|head| head.as_parent()),
-            app,
-            by: request.by,
-            note: request.note,
-            plan,
-        })?)
-    }
-
-    fn target(&self, to: &RollbackTo) -> Result<App, DraftError> {
-        match to {
-            RollbackTo::Release(prefix) => {
-                let mut found = self.history.newest().filter(|r| prefix.matches(&r.key()));
-                match (found.next(), found.next()) {
-                    (Some(one), None) => Ok(one.app()),
-                    (None, _) => Err(DraftError::Unknown(prefix.clone())),
-                    (Some(_), Some(_)) => Err(DraftError::Ambiguous(prefix.clone())),
-                }
-            }
-            RollbackTo::Previous => {
-                // The same on every node, so it does not go by what this one
-                // serves: a head that bakes or was voted down is left for what
-                // the nodes serve that are no canaries.
-                let everyone = in_force(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
-                let Some(Force { release, head, .. }) = everyone else {
-                    return Err(DraftError::NothingBefore);
-                };
-                if let Some(release) = release.filter(|release| release.key() != head.key()) {
-                    return Ok(release.app());
-                }
-                let serves = Some(head.app().digest);
-                let mut at = Some(head);
-                // What is served, and what was left for it by rollbacks.
-                let mut left: BTreeSet<Digest> = serves.into_iter().collect();
-                // Each step goes to a parent, so it ends; where votes are
-                // forgotten, nobody knows what was good.
-                while let Some(release) = at {
-                    if Some(release.id()) < self.history.oldest_voted() {
-                        break;
-                    }
-                    let parent = release.parent();
-                    if release.kind() == Kind::Rollback {
-                        left.extend(parent.map(|parent| parent.digest));
-                    }
-                    let good = standing(&release, &self.votes) != Standing::VotedDown
-                        && self.history.undone_by(&release.key()).is_none();
-                    if good && !left.contains(&release.app().digest) {
-                        return Ok(release.app());
-                    }
-                    at = parent.and_then(|parent| self.history.get(&parent.key).cloned());
-                }
-                Err(DraftError::NothingBefore)
-            }
-        }
     }
 
     /// Notes an app file that was never seen before, so that a change of it is
@@ -311,7 +163,7 @@ impl Book {
                     expect: None,
                 };
                 match self.draft(request, wall_ms, ahead_ms) {
-                    Err(DraftError::Same(_)) => Ok(None),
+                    Err(DraftError::Same(_) | DraftError::OtherPlan { .. }) => Ok(None),
                     made => made.map(Some),
                 }
             }
@@ -356,7 +208,11 @@ impl Book {
                 learnt.unsigned += 1;
                 continue;
             }
+            let before = self.history.get(&release.key()).cloned();
             if self.history.add(release.clone()) {
+                if let Some(lost) = before.filter(|before| before.id().node == self.me) {
+                    self.tell_other_plan(&release, lost);
+                }
                 self.clock = self.clock.max(release.id().at);
                 learnt.releases.push(release);
             }
@@ -373,6 +229,21 @@ impl Book {
             self.changed();
         }
         learnt
+    }
+
+    /// Takes in a release that was decided here.
+    pub(crate) fn publish(&mut self, release: Arc<Release>) {
+        self.learn(vec![release.clone()], Vec::new());
+        if let Some(holds) = self.history.get(&release.key()).cloned() {
+            self.tell_other_plan(&holds, release);
+        }
+    }
+
+    fn tell_other_plan(&mut self, holds: &Arc<Release>, lost: Arc<Release>) {
+        if lost.kind() == Kind::Push && lost.plan() != holds.plan() {
+            let holds = holds.clone();
+            self.news.push_back(News::OtherPlan { holds, lost });
+        }
     }
 
     /// This node has found out how a release does. None if it has voted, or if

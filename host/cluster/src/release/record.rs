@@ -2,6 +2,7 @@
 //! bytes that is passed on unchanged, so that a signature holds and a node
 //! passes on what a newer one wrote into it.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,21 @@ pub struct Plan {
     /// How long a node serves it without fault before it votes for it, in
     /// milliseconds.
     pub bake_ms: u32,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, others)) = self.canaries.split_first() else {
+            return f.write_str("all nodes at once");
+        };
+        write!(f, "{first}")?;
+        others.iter().try_for_each(|ip| write!(f, ", {ip}"))?;
+        write!(
+            f,
+            " first, for {:?}",
+            Duration::from_millis(self.bake_ms.into())
+        )
+    }
 }
 
 /// What a release is made of, in the order in which it is written.

@@ -71,6 +71,19 @@ fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
 }
 
 impl Book {
+    /// The book of a node that starts: it goes on from what was stored, if that
+    /// can be used.
+    pub(crate) fn begin(
+        me: &NodeName,
+        deploy_key: Option<DeployKey>,
+        stored: Option<&[u8]>,
+    ) -> Self {
+        let loaded = stored.map(|stored| Book::load(me.clone(), deploy_key, stored));
+        loaded
+            .and_then(Result::ok)
+            .unwrap_or_else(|| Book::new(me.clone(), deploy_key))
+    }
+
     /// Goes on from what [`Book::store`] gave.
     pub(crate) fn load(
         me: NodeName,
@@ -79,11 +92,11 @@ impl Book {
     ) -> Result<Self, StoredError> {
         let (stored, records) = read(stored)?;
         let mut book = Book::new(me, deploy_key);
-        book.learn(
+        let learnt = book.learn(
             records,
             stored.votes.iter().flat_map(Ballot::votes).collect(),
         );
-        book.restore(stored.clock, stored.marks);
+        book.restore(stored.clock, stored.marks, learnt.unsigned);
         Ok(book)
     }
 

@@ -1,7 +1,10 @@
 //! What follows from records and votes, on books that are told by hand.
 
 mod agreement;
+mod at_start;
 mod files;
+mod listing;
+mod plans;
 mod records;
 mod rollback;
 mod rollout;
@@ -11,7 +14,7 @@ use std::sync::Arc;
 
 use super::book::Book;
 use super::*;
-use crate::NodeName;
+use crate::{Digest, NodeName};
 
 /// The wall clock of most tests.
 const WALL: u64 = 1_700_000_000_000;
@@ -30,6 +33,26 @@ fn book(last: u8) -> Book {
 
 fn app(name: &str) -> App {
     App::of(name.as_bytes())
+}
+
+fn file(name: &str) -> AppFile {
+    AppFile {
+        path: PathId::of(b"guest.wasm"),
+        app: app(name),
+    }
+}
+
+/// A deploy key, and how it signs.
+fn deploy_key(seed: u8) -> (DeployKey, impl Fn(&Release) -> Arc<Release>) {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a key");
+    let public = pair.public_key().as_ref().try_into().expect("32 bytes");
+    let sign = move |release: &Release| {
+        let signature = pair.sign(release.signed_bytes());
+        let signature = signature.as_ref().try_into().expect("64 bytes");
+        release.with_signature(&signature).expect("it fits")
+    };
+    (DeployKey::from_bytes(public), sign)
 }
 
 fn staged(canaries: &[u8]) -> Plan {

@@ -74,7 +74,7 @@ impl Lan {
             _ => {
                 let keys = other_keys();
                 let signed = bytes.len() - 16;
-                forged[1] = keys.id();
+                forged[1] = keys.key_id();
                 let tag = keys.tag(&forged[..signed]);
                 forged[signed..].copy_from_slice(&tag);
             }

@@ -71,25 +71,34 @@ impl Driver {
     }
 
     fn release_news(&mut self, news: News) {
-        report::release(&news, self.serving);
+        report::release(&news);
         match news {
             News::InForce(force) => {
                 self.outside.in_force.send_replace(Some(force));
             }
-            News::File { file, outcome } => match outcome {
-                Err(DraftError::ClockAhead(_)) => {
-                    self.file_again = Some((Instant::now() + FILE_AGAIN, file));
+            News::File { file, outcome } => {
+                if let Some((_, answer)) = self.file_asked.take_if(|(asked, _)| *asked == file) {
+                    // Who does not wait for it any more has no use for it.
+                    let _ = answer.send(outcome.clone());
                 }
-                Ok(None) => {
-                    let force = self.outside.in_force.borrow();
-                    let other = force.as_ref().filter(|it| it.digest != file.app.digest);
-                    if let Some(force) = other {
-                        report::in_force(force, self.serving);
+                match outcome {
+                    Err(DraftError::ClockAhead(_)) => {
+                        self.file_again = Some((Instant::now() + FILE_AGAIN, file));
                     }
+                    Ok(None) => {
+                        let force = self.outside.in_force.borrow();
+                        let other = force.as_ref().filter(|it| it.digest != file.app.digest);
+                        if let Some(force) = other {
+                            report::file_differs(file.app.digest, force);
+                        }
+                    }
+                    Ok(Some(_)) | Err(_) => {}
                 }
-                Ok(Some(_)) | Err(_) => {}
-            },
-            News::Superseded { .. } | News::Standing { .. } => {}
+            }
+            News::Superseded { .. }
+            | News::Standing { .. }
+            | News::OtherPlan { .. }
+            | News::Forgotten { .. } => {}
         }
     }
 }

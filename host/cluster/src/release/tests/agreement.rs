@@ -195,21 +195,14 @@ fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
 
 #[test]
 fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
-    use ring::signature::{Ed25519KeyPair, KeyPair};
-    let pair = |seed: u8| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a key");
-    let public = pair(1).public_key().as_ref().try_into().expect("32 bytes");
-    let mut book = Book::new(node(2), Some(DeployKey::from_bytes(public)));
+    let ((key, sign), (_, sign_wrongly)) = (deploy_key(1), deploy_key(2));
+    let mut book = Book::new(node(2), Some(key));
     let draft = book.draft(push(app("new"), Plan::default()), WALL, None);
     let draft = draft.expect("a draft");
-    let sign = |seed: u8, release: &Release| {
-        let signature = pair(seed).sign(release.signed_bytes());
-        let signature = signature.as_ref().try_into().expect("64 bytes");
-        release.with_signature(&signature).expect("it fits")
-    };
     assert_eq!(book.learn(vec![draft.clone()], vec![]).unsigned, 1);
-    assert_eq!(book.learn(vec![sign(2, &draft)], vec![]).unsigned, 1);
+    assert_eq!(book.learn(vec![sign_wrongly(&draft)], vec![]).unsigned, 1);
     let other = book.draft(push(app("other"), Plan::default()), WALL, None);
-    let signature = sign(1, &other.expect("a draft"));
+    let signature = sign(&other.expect("a draft"));
     let signature = signature.signature().expect("signed");
     let moved = draft.with_signature(signature.try_into().expect("64 bytes"));
     assert_eq!(
@@ -217,7 +210,7 @@ fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
         1
     );
     assert_eq!(serves(&book), None);
-    assert_eq!(book.learn(vec![sign(1, &draft)], vec![]).unsigned, 0);
+    assert_eq!(book.learn(vec![sign(&draft)], vec![]).unsigned, 0);
     assert_eq!(serves(&book), Some(app("new").digest));
 }
 

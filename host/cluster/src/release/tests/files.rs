@@ -2,13 +2,6 @@
 
 use super::*;
 
-fn file(name: &str) -> AppFile {
-    AppFile {
-        path: PathId::of(b"guest.wasm"),
-        app: app(name),
-    }
-}
-
 fn look(book: &mut Book, name: &str, wall_ms: u64) -> Option<Arc<Release>> {
     book.file(file(name), wall_ms, None)
 }

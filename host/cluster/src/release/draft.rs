@@ -1,0 +1,226 @@
+//! What somebody wants to be released, and the record that is made of it, or why
+//! none is. Nothing is taken in here.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::book::Book;
+use super::force::{Force, Standing, in_force, standing};
+use super::record::{App, Parts, Plan, Release, ReleaseError};
+use super::{KeyPrefix, Kind, ReleaseKey};
+use crate::Digest;
+
+/// A wall clock that is further ahead of the median of the members' than this
+/// decides nothing: what it decided would be above all that the others decide
+/// until their clocks are there too.
+const AHEAD_MAX_MS: i64 = 500;
+
+/// How many of the releases that begin alike are named.
+const CANDIDATES: usize = 8;
+
+/// What somebody wants to be released.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which app.
+    pub what: What,
+    /// Who wants it, to be shown to people.
+    pub by: String,
+    /// What they say about it.
+    pub note: String,
+    /// Refuse unless this app is in force.
+    pub expect: Option<Digest>,
+}
+
+/// Which app is to be released.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A new one.
+    Push {
+        /// The app.
+        app: App,
+        /// How it is rolled out.
+        plan: Plan,
+    },
+    /// An earlier one.
+    Rollback(RollbackTo),
+}
+
+/// What to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RollbackTo {
+    /// To what was in force before, and was neither voted down nor rolled back.
+    Previous,
+    /// To this release.
+    Release(KeyPrefix),
+}
+
+/// Why something is not released.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    /// The own clock is ahead of the others'.
+    #[error(
+        "this machine's clock is {0} ms ahead of the other members', and at most {AHEAD_MAX_MS} ms \
+         are allowed, since what it releases would outrank what they release later; \
+         set the clock (is NTP running?), or do it on another node"
+    )]
+    ClockAhead(i64),
+    /// The app is the newest release already.
+    #[error("this app is already release {0}; there is nothing to do")]
+    Same(ReleaseKey),
+    /// The app is the newest release already, and is rolled out otherwise than
+    /// was wanted now.
+    #[error(
+        "this app is already release {release}, and goes to {plan}: that plan holds; \
+         to change it, roll back and push again"
+    )]
+    OtherPlan {
+        /// Which.
+        release: ReleaseKey,
+        /// How it is rolled out.
+        plan: Plan,
+    },
+    /// Another app is in force than the caller takes for given.
+    #[error("the app in force is not the expected one: it is {}", short(.0))]
+    Unexpected(Option<Digest>),
+    /// There is no release that begins so.
+    #[error("no release in the history begins with {0}")]
+    Unknown(KeyPrefix),
+    /// More than one release begins so.
+    #[error("more than one release begins with {prefix}: {}; give more digits", keys(.found, *.more))]
+    Ambiguous {
+        /// What was given.
+        prefix: KeyPrefix,
+        /// Those that begin so, the newest first: the first few.
+        found: Vec<ReleaseKey>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// There is nothing to go back to.
+    #[error("there is no earlier release to go back to")]
+    NothingBefore,
+    /// Only signed releases are taken here.
+    #[error(
+        "nodes of this cluster take only releases that are signed with the deploy key; \
+         push it with `host push --key FILE`"
+    )]
+    Unsigned,
+    /// The parts cannot make a release.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+}
+
+fn short(digest: &Option<Digest>) -> String {
+    match digest {
+        Some(digest) => digest.to_string().chars().take(12).collect(),
+        None => "none yet, since nothing was released".to_owned(),
+    }
+}
+
+fn keys(found: &[ReleaseKey], more: usize) -> String {
+    let mut keys: Vec<String> = found.iter().map(ReleaseKey::to_string).collect();
+    if more > 0 {
+        keys.push(format!("{more} more"));
+    }
+    keys.join(", ")
+}
+
+impl Book {
+    /// Makes a release of what somebody wants, without taking it in.
+    /// `ahead_ms`: how far the own clock is ahead of the members'.
+    pub(crate) fn draft(
+        &self,
+        request: Request,
+        wall_ms: u64,
+        ahead_ms: Option<i64>,
+    ) -> Result<Arc<Release>, DraftError> {
+        if let Some(ahead) = ahead_ms.filter(|ahead| *ahead > AHEAD_MAX_MS) {
+            return Err(DraftError::ClockAhead(ahead));
+        }
+        let in_force = self.in_force();
+        let serves = in_force.as_ref().map(|force| force.digest);
+        if request.expect.is_some() && request.expect != serves {
+            return Err(DraftError::Unexpected(serves));
+        }
+        let head = self.history.head();
+        let (kind, app, plan) = match request.what {
+            What::Push { app, plan } => (Kind::Push, app, plan),
+            What::Rollback(to) => (Kind::Rollback, self.target(&to)?, Plan::default()),
+        };
+        // A head that was voted down may be tried again.
+        let stands = in_force.is_some_and(|force| force.head_standing != Standing::VotedDown);
+        if let Some(head) = head.filter(|head| stands && head.app().digest == app.digest) {
+            let release = head.key();
+            let replanned = kind == Kind::Push && *head.plan() != plan;
+            // Once all canaries are for it, it goes to all nodes either way.
+            let moot =
+                plan.canaries.is_empty() && standing(head, &self.votes) == Standing::Accepted;
+            return Err(match head.plan().clone() {
+                plan if replanned && !moot => DraftError::OtherPlan { release, plan },
+                _ => DraftError::Same(release),
+            });
+        }
+        Ok(Release::new(&Parts {
+            kind,
+            at: self.clock.tick(wall_ms),
+            node: self.me.clone(),
+            parent: head.map(|head| head.as_parent()),
+            app,
+            by: request.by,
+            note: request.note,
+            plan,
+        })?)
+    }
+
+    fn target(&self, to: &RollbackTo) -> Result<App, DraftError> {
+        match to {
+            RollbackTo::Release(prefix) => {
+                let found = self.history.newest().filter(|r| prefix.matches(&r.key()));
+                let found: Vec<&Arc<Release>> = found.collect();
+                match found[..] {
+                    [one] => Ok(one.app()),
+                    [] => Err(DraftError::Unknown(prefix.clone())),
+                    _ => Err(DraftError::Ambiguous {
+                        prefix: prefix.clone(),
+                        found: found.iter().take(CANDIDATES).map(|r| r.key()).collect(),
+                        more: found.len().saturating_sub(CANDIDATES),
+                    }),
+                }
+            }
+            RollbackTo::Previous => {
+                // The same on every node, so it does not go by what this one
+                // serves: a head that bakes or was voted down is left for what
+                // the nodes serve that are no canaries.
+                let everyone = in_force(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
+                let Some(Force { release, head, .. }) = everyone else {
+                    return Err(DraftError::NothingBefore);
+                };
+                if let Some(release) = release.filter(|release| release.key() != head.key()) {
+                    return Ok(release.app());
+                }
+                let serves = Some(head.app().digest);
+                let mut at = Some(head);
+                // What is served, and what was left for it by rollbacks.
+                let mut left: BTreeSet<Digest> = serves.into_iter().collect();
+                // Each step goes to a parent, so it ends; where votes are
+                // forgotten, nobody knows what was good.
+                while let Some(release) = at {
+                    if Some(release.id()) < self.history.oldest_voted() {
+                        break;
+                    }
+                    let parent = release.parent();
+                    if release.kind() == Kind::Rollback {
+                        left.extend(parent.map(|parent| parent.digest));
+                    }
+                    let good = standing(&release, &self.votes) != Standing::VotedDown
+                        && self.history.undone_by(&release.key()).is_none();
+                    if good && !left.contains(&release.app().digest) {
+                        return Ok(release.app());
+                    }
+                    at = parent.and_then(|parent| self.history.get(&parent.key).cloned());
+                }
+                Err(DraftError::NothingBefore)
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What people are shown of the history.
+
+use super::*;
+
+fn shown(book: &Book) -> Vec<(Digest, Status)> {
+    let force = book.in_force();
+    listing(book.history(), book.votes(), force.as_ref())
+        .into_iter()
+        .map(|listed| (listed.release.app().digest, listed.status))
+        .collect()
+}
+
+fn digest(name: &str) -> Digest {
+    app(name).digest
+}
+
+#[test]
+fn each_release_is_listed_with_what_has_become_of_it() {
+    let (mut one, mut other) = (book(2), book(3));
+    pushed(&mut one, "first", WALL);
+    tell(&one, &mut other);
+    pushed(&mut one, "lost", WALL + 1);
+    pushed(&mut other, "won", WALL + 2);
+    tell(&other, &mut one);
+    let bad = pushed(&mut one, "bad", WALL + 3);
+    one.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
+    assert_eq!(
+        shown(&one),
+        [
+            (digest("bad"), Status::VotedDown),
+            (digest("won"), Status::InForce),
+            (digest("lost"), Status::Superseded),
+            (digest("first"), Status::Earlier),
+        ]
+    );
+    rolled_back(&mut one, WALL + 4);
+    let listed = shown(&one);
+    assert_eq!(listed[0], (digest("won"), Status::InForce));
+    assert_eq!(listed[1], (digest("bad"), Status::RolledBack));
+}
+
+#[test]
+fn a_staged_release_bakes_on_its_canaries_and_elsewhere() {
+    let mut canary = book(2);
+    pushed(&mut canary, "base", WALL);
+    release(&mut canary, push(app("next"), staged(&[2])), WALL + 1);
+    let mut other = book(3);
+    tell(&canary, &mut other);
+    for book in [&canary, &other] {
+        assert_eq!(shown(book)[0], (digest("next"), Status::Baking));
+    }
+    assert_eq!(serves(&canary), Some(digest("next")));
+    assert_eq!(shown(&other)[1], (digest("base"), Status::InForce));
+}

@@ -1,0 +1,106 @@
+//! The commands that ask a node something: `host status`, `nodes`, `releases`,
+//! `logs`, `push`, `rollback`; and `host key`, which asks nobody.
+//!
+//! ```text
+//! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
+//! ```
+
+mod client;
+mod error;
+mod follow;
+mod key;
+mod logs;
+mod progress;
+mod push;
+mod remote;
+mod show;
+mod tables;
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cli::{Ask, Command};
+use crate::tools::api;
+use client::Client;
+pub use error::CommandError;
+
+/// How a command ended, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    const OK: Exit = Exit(0);
+    const REFUSED: Exit = Exit(2);
+    const FAILED: Exit = Exit(3);
+    const SUPERSEDED: Exit = Exit(4);
+    const TIMEOUT: Exit = Exit(5);
+    /// As of a program that SIGINT has ended.
+    const INTERRUPTED: Exit = Exit(130);
+}
+
+/// Does it.
+///
+/// # Errors
+/// [`CommandError`]; the exit status is 1 then, or what
+/// [`CommandError::exit`] says.
+pub fn run(command: Command) -> Result<Exit, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::Runtime)?;
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
+            Command::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
+            Command::Releases(releases) => {
+                let table = |all: &api::Releases| tables::releases(all, releases.lines);
+                show(&releases.ask, "/v1/releases", table).await
+            }
+            Command::Logs(asked) => logs::run(asked).await,
+            Command::Push(asked) => push::push(asked).await,
+            Command::Rollback(asked) => push::rollback(asked).await,
+            Command::Key { command } => key::run(command),
+            Command::Cookie { command } => {
+                let done = crate::cookies::command::run(command);
+                done.map(|()| Exit::OK).map_err(CommandError::Cookie)
+            }
+        }
+    });
+    // A lookup or an upload that nobody waits for any more.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Asks for one thing and shows it.
+async fn show<T: DeserializeOwned + Serialize>(
+    ask: &Ask,
+    path: &str,
+    table: impl FnOnce(&T) -> String,
+) -> Result<Exit, CommandError> {
+    let client = Client::find(ask).await?;
+    let value: T = client.get(path).await?;
+    if ask.json {
+        print(&json(&value)?)?;
+    } else {
+        print(&table(&value))?;
+    }
+    Ok(Exit::OK)
+}
+
+fn json(value: &impl Serialize) -> Result<String, CommandError> {
+    let text = serde_json::to_string(value);
+    text.map(|text| text + "\n")
+        .map_err(|error| CommandError::Print(error.into()))
+}
+
+/// Prints on standard output: with colours on a terminal, unless `NO_COLOR`.
+fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who reads has read enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(CommandError::Print),
+    }
+}

@@ -1,0 +1,163 @@
+//! What can go wrong with a command, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use cluster::NameError;
+use cluster::release::ReleaseError;
+
+use super::Exit;
+use crate::app::IntakeError;
+use crate::control::tool::ToolError;
+use crate::data_dir::DataDirError;
+use crate::tools::api::{API, Problem};
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// `host cookie`.
+    #[error(transparent)]
+    Cookie(crate::cookies::command::CommandError),
+    /// No event loop.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// `--name`.
+    #[error("--name: {0}")]
+    Name(#[from] NameError),
+    /// The data folder.
+    #[error("{0}; if it is the folder of another user's node, run this as that user or as root")]
+    Data(#[from] DataDirError),
+    /// No node.
+    #[error(
+        "no node of yours runs here: none has its data in {}; start one (host --app FILE), run this as the user \
+         of the node or as root, or say where its data is with --data-dir",
+        .0.display()
+    )]
+    NoNode(PathBuf),
+    /// Several nodes.
+    #[error("several nodes run here: {0}; say which one is meant with --name")]
+    ManyNodes(String),
+    /// The node that was named does not run.
+    #[error("no node runs with the data folder {}; start it, or name another one", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket of the node is not there.
+    #[error(
+        "the node runs (process {pid}) but has no {}: it is just starting, or is of a version without it; \
+         try again, or restart it",
+        path.display()
+    )]
+    NoSocket {
+        /// Where it would be.
+        path: PathBuf,
+        /// The process of the node.
+        pid: u32,
+    },
+    /// The socket cannot be used by this user.
+    #[error(
+        "{} is for the user of the node only; run this as that user or as root",
+        .0.display()
+    )]
+    NotPermitted(PathBuf),
+    /// The socket does not answer.
+    #[error(
+        "cannot reach the node at {}: {cause}; is it stopping, or overloaded? its log says more",
+        path.display()
+    )]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// No cookie for a node of another machine.
+    #[error("--node needs the cookie of the cluster: --cookie-file FILE, or HOST_COOKIE")]
+    NoCookie,
+    /// The cookie.
+    #[error(transparent)]
+    CookieFile(#[from] crate::cookies::CookieFileError),
+    /// No keys.
+    #[error("cannot derive keys from the cookie: is there no memory left?")]
+    Keys,
+    /// `--node`.
+    #[error("--node: `{0}` is not to be found: {1}; give IP, IP:PORT, NAME or NAME:PORT")]
+    Address(String, String),
+    /// The node of another machine cannot be reached.
+    #[error(
+        "cannot reach the node at {0}; does it run there, has it this cookie, and does it let \
+         this machine in (--allow)?"
+    )]
+    Remote(#[from] ToolError),
+    /// The node did not answer.
+    #[error("the node did not answer within {0} s; its log says more")]
+    NoAnswer(u64),
+    /// The connection ended.
+    #[error("the connection to the node ended: {0}; has it stopped?")]
+    Broken(String),
+    /// The node says something that this program does not understand.
+    #[error(
+        "the answer of the node is not to be understood ({0}); use the `host` program that the node runs"
+    )]
+    Answer(String),
+    /// The node speaks another API.
+    #[error(
+        "the node speaks version {0} of the API and this program version {API}; \
+         use the `host` program that the node runs"
+    )]
+    Version(u32),
+    /// The node does not do it.
+    #[error("{}", .0.reason)]
+    Refused(Box<Problem>),
+    /// Another app is in force than `--expect` says.
+    #[error("the app in force is not the expected one: it is {0}")]
+    Unexpected(String),
+    /// The app file.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// A file cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        cause: io::Error,
+    },
+    /// A file is no deploy key.
+    #[error(
+        "{} is no deploy key; `host key generate` makes one, and --key takes the file that it makes",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    /// The file is there already.
+    #[error("{} is there already and was left alone; give another name: host key generate FILE", .0.display())]
+    Exists(PathBuf),
+    /// The file cannot be made.
+    #[error("cannot make {}: {cause}", path.display())]
+    Make {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        cause: io::Error,
+    },
+    /// No randomness.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+    /// What the node drafted is not what was wanted; it is not signed.
+    #[error("the node made another release than it was asked for ({0}); it was not signed")]
+    Draft(&'static str),
+    /// A record cannot be signed.
+    #[error("the release cannot be signed: {0}")]
+    Sign(ReleaseError),
+    /// Standard output.
+    #[error("cannot print: {0}")]
+    Print(io::Error),
+}
+
+impl CommandError {
+    /// The exit status that tells of it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CommandError::Refused(_) | CommandError::Unexpected(_) => Exit::REFUSED,
+            _ => Exit(1),
+        }
+    }
+}

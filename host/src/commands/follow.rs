@@ -1,0 +1,56 @@
+//! Follows a release until it is decided, time is up, or somebody has seen
+//! enough.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::client::Client;
+use super::progress::{Show, Summary};
+use super::{CommandError, Exit};
+use crate::tools::api::{Outcome, Progress};
+
+/// Follows it, and says how that ended.
+pub(super) async fn follow(
+    client: &Client,
+    release: &str,
+    show: &mut dyn Show,
+    patience: Duration,
+) -> Result<Exit, CommandError> {
+    let path = format!("/v1/releases/{release}/progress");
+    let mut lines = client.lines(&path).await?;
+    let mut summary = Summary::default();
+    let until = Instant::now() + patience;
+    loop {
+        let line = tokio::select! {
+            // What is there already counts, also if time is up.
+            biased;
+            line = lines.next::<Progress>() => line?,
+            () = sleep_until(until) => {
+                show.timed_out(&summary, patience);
+                return Ok(Exit::TIMEOUT);
+            }
+            _ = tokio::signal::ctrl_c() => {
+                show.stopped(&format!(
+                    "stopped following; release {} goes on without this: see `host status`, `host nodes`",
+                    super::show::key(release)
+                ));
+                return Ok(Exit::INTERRUPTED);
+            }
+        };
+        let Some(line) = line else {
+            return Err(CommandError::Broken(
+                "the node said nothing more; the release goes on without it".to_owned(),
+            ));
+        };
+        summary.take(&line);
+        show.progress(&line, &summary);
+        if let Progress::Done { outcome, .. } = line {
+            return Ok(match outcome {
+                Outcome::Served => Exit::OK,
+                Outcome::Failed => Exit::FAILED,
+                Outcome::Superseded => Exit::SUPERSEDED,
+            });
+        }
+    }
+}

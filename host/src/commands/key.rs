@@ -1,0 +1,162 @@
+//! Deploy keys: made, kept in a file, signed with.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use cluster::release::{DeployKey, Release};
+use rand::TryRng as _;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use zeroize::Zeroizing;
+
+use super::{CommandError, Exit, print};
+use crate::cli::KeyCommand;
+use crate::tools::hex;
+
+/// What a file of a key begins with, so that nobody takes it for the public
+/// half, which has as many digits.
+const BEGINS: &str = "ace-raxx secret deploy key ";
+
+/// The longest such file, in bytes.
+const FILE_MAX: u64 = 256;
+
+/// `host key`.
+pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
+    match command {
+        KeyCommand::Generate { file } => {
+            let key = SigningKey::generate(&file)?;
+            let public = key.public();
+            eprintln!(
+                "made a deploy key in {file}, which only its owner can read\n\
+                 give every node its public half: --deploy-key {public}\n\
+                 and push with: host push APP --key {file}",
+                file = file.display()
+            );
+            print(&format!("{public}\n"))?;
+        }
+        KeyCommand::Public { file } => print(&format!("{}\n", SigningKey::read(&file)?.public()))?,
+    }
+    Ok(Exit::OK)
+}
+
+/// A deploy key with its secret half.
+pub(super) struct SigningKey(Ed25519KeyPair);
+
+impl SigningKey {
+    fn generate(path: &Path) -> Result<SigningKey, CommandError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut *seed)
+            .map_err(|error| CommandError::Random(error.to_string()))?;
+        let text = Zeroizing::new(format!(
+            "{BEGINS}{}\n",
+            &*Zeroizing::new(hex::encode(&*seed))
+        ));
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => CommandError::Exists(path.to_owned()),
+            _ => CommandError::Make {
+                path: path.to_owned(),
+                cause,
+            },
+        })?;
+        SigningKey::of(&*seed).ok_or_else(|| CommandError::NoKey(path.to_owned()))
+    }
+
+    /// Reads the file of a key.
+    pub(super) fn read(path: &Path) -> Result<SigningKey, CommandError> {
+        let failed = |cause| CommandError::Read {
+            path: path.to_owned(),
+            cause,
+        };
+        let file = File::open(path).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            eprintln!(
+                "warning: others than its owner can get at {}: chmod 600 it",
+                path.display()
+            );
+        }
+        let mut text = Zeroizing::new(String::new());
+        let read = file.take(FILE_MAX).read_to_string(&mut text);
+        let no_key = || CommandError::NoKey(path.to_owned());
+        read.map_err(|cause| match cause.kind() {
+            io::ErrorKind::InvalidData => no_key(),
+            _ => failed(cause),
+        })?;
+        let seed = text
+            .strip_prefix(BEGINS)
+            .and_then(|hex| hex::decode(hex.trim_end()));
+        let seed = Zeroizing::new(seed.ok_or_else(no_key)?);
+        SigningKey::of(&seed).ok_or_else(no_key)
+    }
+
+    fn of(seed: &[u8]) -> Option<SigningKey> {
+        Ed25519KeyPair::from_seed_unchecked(seed)
+            .ok()
+            .map(SigningKey)
+    }
+
+    /// The public half.
+    fn public(&self) -> String {
+        hex::encode(self.0.public_key().as_ref())
+    }
+
+    /// The same release, signed.
+    pub(super) fn sign(&self, release: &Release) -> Result<Arc<Release>, CommandError> {
+        let signature = self.0.sign(release.signed_bytes());
+        let mut bytes = [0; cluster::release::SIGNATURE_LEN];
+        // Both are 64 bytes: RFC 8032.
+        bytes.copy_from_slice(signature.as_ref());
+        let signed = release.with_signature(&bytes).map_err(CommandError::Sign)?;
+        let public: Result<DeployKey, _> = self.public().parse();
+        match public.is_ok_and(|public| public.signed(&signed)) {
+            true => Ok(signed),
+            false => Err(CommandError::Draft("its signature does not hold")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_from_its_file_which_only_its_owner_can_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deploy.key");
+        let made = SigningKey::generate(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(SigningKey::read(&path).unwrap().public(), made.public());
+        assert!(made.public().parse::<DeployKey>().is_ok());
+        let again = SigningKey::generate(&path).map(|_| ()).unwrap_err();
+        assert!(matches!(again, CommandError::Exists(_)));
+    }
+
+    #[test]
+    fn what_is_no_secret_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for text in ["", &"0".repeat(64), "ace-raxx secret deploy key 00\n"] {
+            std::fs::write(&path, text).unwrap();
+            let refused = SigningKey::read(&path).map(|_| ()).unwrap_err();
+            assert!(matches!(refused, CommandError::NoKey(_)), "{text}");
+        }
+        std::fs::write(&path, [0xff; 40]).unwrap();
+        assert!(matches!(
+            SigningKey::read(&path),
+            Err(CommandError::NoKey(_))
+        ));
+    }
+}

@@ -1,0 +1,281 @@
+//! A rollout as it is seen: by people on a terminal, by people in a file, by
+//! programs.
+
+mod bars;
+mod plain;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::show::{self, BAD, BUSY, GOOD, count, key, size, styled};
+use super::tables::standing;
+use crate::tools::api::{NodeState, Outcome, Problem, Progress, Release, Standing};
+
+/// The most names in one sentence.
+const NAMES: usize = 8;
+
+/// Tells of uploaded bytes.
+pub(super) type Gone = Box<dyn Fn(u64) + Send + Sync>;
+
+/// What a push shows while it goes on.
+pub(super) trait Show {
+    /// So many bytes are uploaded; what is given is told how many have gone.
+    fn uploading(&mut self, size: u64) -> Gone;
+    /// The upload is over.
+    fn uploaded(&mut self);
+    /// The release was made.
+    fn released(&mut self, release: &Release);
+    /// There was such a release already.
+    fn already(&mut self, release: &str);
+    /// It was refused.
+    fn refused(&mut self, problem: &Problem);
+    /// Something has happened to it.
+    fn progress(&mut self, line: &Progress, summary: &Summary);
+    /// Time is up.
+    fn timed_out(&mut self, summary: &Summary, patience: Duration);
+    /// Somebody has seen enough.
+    fn stopped(&mut self, why: &str);
+}
+
+/// What fits the output: lines of JSON, bars on a terminal, or plain lines.
+pub(super) fn show(json: bool) -> Box<dyn Show> {
+    if json {
+        Box::new(Json)
+    } else if std::io::stderr().is_terminal() {
+        Box::new(bars::Bars::default())
+    } else {
+        Box::new(plain::Plain)
+    }
+}
+
+/// What all lines until now come to.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    nodes: BTreeMap<String, NodeLine>,
+    standing: Option<Standing>,
+    waits_for: Vec<Ipv4Addr>,
+}
+
+/// What one node does.
+#[derive(Clone, Debug)]
+struct NodeLine {
+    state: NodeState,
+    text: String,
+}
+
+impl Summary {
+    /// Takes in a line.
+    pub(super) fn take(&mut self, line: &Progress) {
+        match line {
+            Progress::Node {
+                node,
+                state,
+                have,
+                of,
+                reason,
+            } => {
+                let text = state_text(*state, *have, *of, reason.as_deref());
+                let line = NodeLine {
+                    state: *state,
+                    text,
+                };
+                self.nodes.insert(node.clone(), line);
+            }
+            Progress::Gone { node } => drop(self.nodes.remove(node)),
+            Progress::Release {
+                standing,
+                waits_for,
+            } => {
+                self.standing = Some(*standing);
+                self.waits_for.clone_from(waits_for);
+            }
+            Progress::Waiting | Progress::Done { .. } => {}
+        }
+    }
+
+    fn serving(&self) -> usize {
+        let serving = self.nodes.values();
+        serving.filter(|it| it.state == NodeState::Serving).count()
+    }
+
+    /// What has not come yet.
+    fn pending(&self) -> String {
+        let open = self.nodes.iter();
+        let open = open.filter(|(_, it)| it.state != NodeState::Serving);
+        let open: Vec<String> = open
+            .map(|(node, it)| format!("{node} ({})", it.text))
+            .collect();
+        let mut text = format!("{} of {} serve it", self.serving(), self.nodes.len());
+        if self.standing == Some(Standing::Baking) && !self.waits_for.is_empty() {
+            let waits: Vec<String> = self.waits_for.iter().map(ToString::to_string).collect();
+            text += &format!("; it waits for the votes of {}", some(&waits));
+        } else if !open.is_empty() {
+            text += &format!("; it waits for {}", some(&open));
+        }
+        text
+    }
+}
+
+fn some(names: &[String]) -> String {
+    match names.get(..NAMES) {
+        Some(first) if names.len() > NAMES => {
+            format!("{} and {} more", first.join(", "), names.len() - NAMES)
+        }
+        _ => names.join(", "),
+    }
+}
+
+fn state_text(
+    state: NodeState,
+    have: Option<u64>,
+    of: Option<u64>,
+    reason: Option<&str>,
+) -> String {
+    let why = |what: &str| match reason {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what.to_owned(),
+    };
+    match (state, have, of) {
+        (NodeState::Waiting, ..) => "waiting".to_owned(),
+        (NodeState::NotYet, ..) => "waiting for the canaries".to_owned(),
+        (NodeState::Fetching, Some(have), Some(of)) => {
+            format!("fetching {} of {}", size(have), size(of))
+        }
+        (NodeState::Fetching, ..) => "fetching".to_owned(),
+        (NodeState::WaitingForRoom, ..) => "waiting for an earlier app to drain".to_owned(),
+        (NodeState::Compiling, ..) => "compiling".to_owned(),
+        (NodeState::Validating, ..) => "validating".to_owned(),
+        (NodeState::TryingAgain, ..) => why("trying again"),
+        (NodeState::Serving, ..) => "serving".to_owned(),
+        (NodeState::Failed, ..) => why("failed"),
+    }
+}
+
+/// What people read at the end.
+fn end(line: &Progress, summary: &Summary) -> Option<String> {
+    let Progress::Done {
+        outcome,
+        failed,
+        instead,
+    } = line
+    else {
+        return None;
+    };
+    let instead = instead.as_ref().map_or_else(String::new, |release| {
+        let by = match &*release.by {
+            "" => &release.node,
+            by => by,
+        };
+        let note = match &*release.note {
+            "" => String::new(),
+            note => format!(", {note}"),
+        };
+        format!(" release {} ({by}{note})", key(&release.key))
+    });
+    let failed: Vec<String> = failed
+        .iter()
+        .map(|(node, reason)| match reason {
+            Some(reason) => format!("{node} ({reason})"),
+            None => node.clone(),
+        })
+        .collect();
+    Some(match outcome {
+        Outcome::Served => {
+            let all = count(summary.nodes.len(), "node serves it", "nodes serve it");
+            styled(GOOD, format!("done: {all}"))
+        }
+        Outcome::Failed if summary.standing == Some(Standing::VotedDown) => styled(
+            BAD,
+            format!("voted down by {}; in force is{instead}", some(&failed)),
+        ),
+        Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
+        Outcome::Superseded => styled(BUSY, format!("superseded: in force is{instead}")),
+    })
+}
+
+fn late(summary: &Summary, patience: Duration) -> String {
+    let text = format!(
+        "not done within {}: {}; it goes on by itself, see `host nodes`",
+        humantime::format_duration(patience),
+        summary.pending()
+    );
+    styled(BUSY, text)
+}
+
+fn released(release: &Release) -> String {
+    let mut text = format!(
+        "released {} as {}",
+        show::digest(&release.digest),
+        key(&release.key)
+    );
+    if !release.canaries.is_empty() {
+        let canaries: Vec<String> = release.canaries.iter().map(ToString::to_string).collect();
+        text += &format!(", at first to {}", some(&canaries));
+    }
+    text
+}
+
+fn already(release: &str) -> String {
+    format!("this app is release {} already", key(release))
+}
+
+fn stands(now: Standing, waits_for: &[Ipv4Addr]) -> String {
+    let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
+    match waits.is_empty() {
+        true => format!("the release is {}", standing(now)),
+        false => format!(
+            "the release is {}: it waits for the votes of {}",
+            standing(now),
+            some(&waits)
+        ),
+    }
+}
+
+/// Lines of JSON on standard output.
+struct Json;
+
+impl Json {
+    fn line(value: &serde_json::Value) {
+        // Who reads no more has seen enough.
+        let _ = super::print(&format!("{value}\n"));
+    }
+}
+
+impl Show for Json {
+    fn uploading(&mut self, size: u64) -> Gone {
+        Self::line(&json!({ "event": "uploading", "size": size }));
+        Box::new(|_| {})
+    }
+
+    fn uploaded(&mut self) {
+        Self::line(&json!({ "event": "uploaded" }));
+    }
+
+    fn released(&mut self, release: &Release) {
+        Self::line(&json!({ "event": "released", "release": release }));
+    }
+
+    fn already(&mut self, release: &str) {
+        Self::line(&json!({ "event": "already", "release": release }));
+    }
+
+    fn refused(&mut self, problem: &Problem) {
+        Self::line(&json!({ "event": "refused", "code": problem.code, "reason": problem.reason }));
+    }
+
+    fn progress(&mut self, line: &Progress, _: &Summary) {
+        Self::line(&json!(line));
+    }
+
+    fn timed_out(&mut self, _: &Summary, _: Duration) {
+        Self::line(&json!({ "event": "timeout" }));
+    }
+
+    fn stopped(&mut self, _: &str) {
+        Self::line(&json!({ "event": "stopped" }));
+    }
+}

@@ -1,0 +1,238 @@
+//! `host push` and `host rollback`: from an app file, or the wish to go back,
+//! to a release; then it is followed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::release::{App, BY_MAX, Kind, Release};
+
+use super::client::Client;
+use super::follow::follow;
+use super::key::SigningKey;
+use super::progress::Show;
+use super::{CommandError, Exit, progress};
+use crate::app;
+use crate::cli::{Push, Rollback, Rollout};
+use crate::tools::api::{self, Code, Draft, Record, Released, Wanted};
+use crate::tools::hex;
+
+/// How long canaries are watched unless it is said.
+const BAKE: Duration = Duration::from_secs(30);
+
+/// An app that can be uploaded.
+struct File {
+    bytes: Bytes,
+    app: App,
+}
+
+/// `host push`.
+pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
+    let client = Client::find(&asked.ask).await?;
+    let file = File::read(&asked.app)?;
+    let bake = match (asked.bake, asked.canary) {
+        (Some(bake), _) => bake,
+        (None, Some(_)) => BAKE,
+        (None, None) => Duration::ZERO,
+    };
+    let wanted = Wanted {
+        app: Some(file.app.digest.to_string()),
+        canaries: asked.canary,
+        bake_ms: u32::try_from(bake.as_millis()).unwrap_or(u32::MAX),
+        ..wanted(&client, &asked.rollout).await?
+    };
+    let show = progress::show(asked.ask.json);
+    let patience = asked.rollout.timeout.saturating_add(bake);
+    carry_out(&client, &asked.rollout, wanted, Some(file), show, patience).await
+}
+
+/// `host rollback`.
+pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
+    let client = Client::find(&asked.ask).await?;
+    let wanted = Wanted {
+        rollback: Some(match asked.to {
+            Some(key) => api::Rollback::To(key),
+            None => api::Rollback::Previous,
+        }),
+        ..wanted(&client, &asked.rollout).await?
+    };
+    let show = progress::show(asked.ask.json);
+    let patience = asked.rollout.timeout;
+    carry_out(&client, &asked.rollout, wanted, None, show, patience).await
+}
+
+async fn carry_out(
+    client: &Client,
+    rollout: &Rollout,
+    wanted: Wanted,
+    file: Option<File>,
+    mut show: Box<dyn Show>,
+    patience: Duration,
+) -> Result<Exit, CommandError> {
+    let key = rollout.key.as_deref().map(SigningKey::read).transpose()?;
+    let making = make(client, &wanted, file.as_ref(), key.as_ref(), &mut *show);
+    let made = tokio::select! {
+        made = making => made,
+        _ = tokio::signal::ctrl_c() => {
+            show.stopped("stopped; look at `host releases` whether it was released already");
+            return Ok(Exit::INTERRUPTED);
+        }
+    };
+    let release = match made {
+        Ok(release) => {
+            show.released(&release);
+            release.key
+        }
+        Err(CommandError::Refused(problem)) => match (problem.code, &problem.release) {
+            // It is released already: then it is to be seen that all serve it.
+            (Code::Same, Some(release)) => {
+                let release = release.clone();
+                show.already(&release);
+                release
+            }
+            _ => {
+                show.refused(&problem);
+                return Err(CommandError::Refused(problem));
+            }
+        },
+        Err(error) => return Err(error),
+    };
+    follow(client, &release, &mut *show, patience).await
+}
+
+/// Makes the release.
+async fn make(
+    client: &Client,
+    wanted: &Wanted,
+    file: Option<&File>,
+    key: Option<&SigningKey>,
+    show: &mut dyn Show,
+) -> Result<api::Release, CommandError> {
+    if let Some(file) = file
+        && !has(client, file).await?
+    {
+        upload(client, file, show).await?;
+    }
+    let made = release(client, wanted, file, key).await;
+    match (made, file) {
+        // What no release has may be cleared away at any time.
+        (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoApp => {
+            upload(client, file, show).await?;
+            release(client, wanted, Some(file), key).await
+        }
+        (made, _) => made,
+    }
+}
+
+async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
+    let path = format!("/v1/apps/{}", file.app.digest);
+    match client.get::<api::App>(&path).await {
+        Ok(_) => Ok(true),
+        Err(CommandError::Refused(problem)) if problem.code == Code::NoApp => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn upload(client: &Client, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
+    let gone = show.uploading(file.app.size);
+    let path = format!("/v1/apps/{}", file.app.digest);
+    let taken = client
+        .put::<api::App>(&path, file.bytes.clone(), gone)
+        .await;
+    show.uploaded();
+    taken.map(|_| ())
+}
+
+async fn release(
+    client: &Client,
+    wanted: &Wanted,
+    file: Option<&File>,
+    key: Option<&SigningKey>,
+) -> Result<api::Release, CommandError> {
+    let released: Released = match key {
+        None => client.post("/v1/releases", wanted).await?,
+        Some(key) => {
+            let draft: Draft = client.post("/v1/drafts", wanted).await?;
+            let record = hex::decode(&draft.record);
+            let record = record.ok_or(CommandError::Draft("it is no hex"))?;
+            let record = Release::read(&record).map_err(CommandError::Sign)?;
+            is_wanted(&record, wanted, file)?;
+            let record = Record {
+                record: hex::encode(key.sign(&record)?.bytes()),
+            };
+            client.post("/v1/records", &record).await?
+        }
+    };
+    Ok(released.release)
+}
+
+/// Whether a record is what was asked for. Who signs answers for it.
+fn is_wanted(
+    record: &Arc<Release>,
+    wanted: &Wanted,
+    file: Option<&File>,
+) -> Result<(), CommandError> {
+    let staged = record.plan().is_staged() == wanted.canaries.is_some();
+    match file {
+        Some(file) if record.app() != file.app => Err(CommandError::Draft("it has another app")),
+        Some(_) if record.kind() != Kind::Push => Err(CommandError::Draft("it is no push")),
+        None if record.kind() != Kind::Rollback => Err(CommandError::Draft("it is no rollback")),
+        _ if record.note() != wanted.note || record.by() != wanted.by => {
+            Err(CommandError::Draft("it has another note or name"))
+        }
+        _ if !staged || record.plan().bake_ms != wanted.bake_ms => {
+            Err(CommandError::Draft("it is rolled out in another way"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<File, CommandError> {
+        let read = app::read(&app::locate(path)?)?;
+        Ok(File {
+            app: App::of(&read.bytes),
+            bytes: read.bytes.into(),
+        })
+    }
+}
+
+/// What a push and a rollback have in common.
+async fn wanted(client: &Client, rollout: &Rollout) -> Result<Wanted, CommandError> {
+    let expect = match &rollout.expect {
+        None => None,
+        Some(begins) => Some(expected(client, begins).await?),
+    };
+    Ok(Wanted {
+        by: rollout.by.clone().unwrap_or_else(who),
+        note: rollout.note.clone(),
+        expect,
+        min_nodes: rollout.min_nodes,
+        ..Wanted::default()
+    })
+}
+
+/// The whole digest that begins so, if it is in force; the node looks again.
+async fn expected(client: &Client, begins: &str) -> Result<String, CommandError> {
+    let status: api::Status = client.get("/v1/status").await?;
+    match status.in_force {
+        Some(force) if force.digest.starts_with(begins) => Ok(force.digest),
+        Some(force) => Err(CommandError::Unexpected(force.digest)),
+        None => Err(CommandError::Unexpected(
+            "none yet, since nothing was released".to_owned(),
+        )),
+    }
+}
+
+/// `USER@MACHINE`, as far as it is known and fits.
+fn who() -> String {
+    let mut user = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
+    let user = user.find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy();
+    let mut text = format!("{}@{machine}", user.as_deref().unwrap_or("?"));
+    text.retain(|c| !c.is_control());
+    text.truncate(text.floor_char_boundary(BY_MAX));
+    text
+}

@@ -1,0 +1,46 @@
+//! Reaches the node of another machine, with the cookie, over its cluster port.
+
+use std::net::{SocketAddr, SocketAddrV4};
+
+use cluster::Keys;
+use tokio::net::lookup_host;
+
+use super::CommandError;
+use crate::cli::Ask;
+use crate::config::{CLUSTER_PORT, Environment};
+use crate::control::tool::{self, Tool};
+use crate::cookies::Origin;
+
+/// Connects to the node at `ADDR[:PORT]`.
+pub(super) async fn connect(node: &str, ask: &Ask) -> Result<Tool, CommandError> {
+    let cookie = match (
+        &ask.cookie,
+        &ask.cookie_file,
+        Environment::of_process().cookie,
+    ) {
+        (Some(cookie), _, _) => Origin::given("--cookie", cookie.clone())?,
+        (None, Some(file), _) => Origin::file("--cookie-file", file.clone())?,
+        (None, None, Some(cookie)) => Origin::given("HOST_COOKIE", cookie)?,
+        (None, None, None) => return Err(CommandError::NoCookie),
+    };
+    let keys = Keys::derive(&cookie.read()?).map_err(|_| CommandError::Keys)?;
+    let at = address(node).await?;
+    Ok(tool::connect(&keys, at).await?)
+}
+
+/// The first IPv4 address that this stands for.
+async fn address(node: &str) -> Result<SocketAddrV4, CommandError> {
+    let bad = |why: String| CommandError::Address(node.to_owned(), why);
+    let found = match node.contains(':') {
+        true => lookup_host(node).await.map(Iterator::collect::<Vec<_>>),
+        false => lookup_host((node, CLUSTER_PORT))
+            .await
+            .map(Iterator::collect),
+    };
+    let found = found.map_err(|error| bad(error.to_string()))?;
+    let v4 = found.iter().find_map(|address| match address {
+        SocketAddr::V4(address) => Some(*address),
+        SocketAddr::V6(_) => None,
+    });
+    v4.ok_or_else(|| bad("it has no IPv4 address".to_owned()))
+}

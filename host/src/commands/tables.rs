@@ -1,0 +1,315 @@
+//! What a node answers, laid out for people.
+
+use std::fmt::Write as _;
+
+use super::show::{
+    BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, key, lasted, size, styled, table, took,
+};
+use crate::tools::api::{
+    Doing, Failed, Kind, Member, Nodes, Release, Releases, Standing, Status, Step, Steps,
+};
+
+/// How much of a reason is shown in a table, in characters.
+const REASON: usize = 60;
+
+/// What stands for nothing.
+const NONE: &str = "-";
+
+/// `host status`.
+pub(super) fn status(it: &Status) -> String {
+    let now = it.now_ms;
+    let mut text = format!(
+        "{} serves http://{}, version {}, up {}, process {}\n",
+        it.node,
+        it.http,
+        it.version,
+        lasted(now.saturating_sub(it.started_ms)),
+        it.pid,
+    );
+    let mut line = |name: &str, value: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {name:<10}{value}");
+    };
+    let members = count(it.members, "member", "members");
+    line("cluster", format!("{members}, this one included"));
+    match &it.serving {
+        Some(serving) => {
+            line(
+                "serves",
+                format!(
+                    "{} {}, {}, {}, since {}",
+                    styled(GOOD, digest(&serving.digest)),
+                    of_release(serving.release.as_deref()),
+                    size(serving.size),
+                    serving.handler,
+                    ago(now, serving.since_ms),
+                ),
+            );
+            let live = count(usize_of(serving.live), "live exchange", "live exchanges");
+            line(
+                "current",
+                format!("generation {}, {live}", serving.generation),
+            );
+        }
+        None => line("serves", styled(BAD, "nothing yet")),
+    }
+    if let Some(draining) = &it.draining {
+        line(
+            "draining",
+            format!(
+                "{} since {}: {} live, {} carried over, {} refused, {} cut",
+                digest(&draining.digest),
+                ago(now, draining.since_ms),
+                draining.live,
+                draining.carried,
+                draining.refused,
+                draining.cut,
+            ),
+        );
+    }
+    if let Some(serving) = &it.serving {
+        line("last swap", steps(&serving.steps));
+    }
+    if let Some(doing) = &it.doing {
+        let of = of_release(doing.release.as_deref());
+        let what = format!("{} {} {of}", busy(doing), digest(&doing.digest));
+        line("now", styled(BUSY, what));
+    }
+    if let Some(failed) = &it.failed {
+        line("failed", styled(BAD, failure(now, failed)));
+    }
+    match &it.in_force {
+        Some(force) => {
+            let mut what = format!("release {}, {}", key(&force.release), digest(&force.digest));
+            if force.head != force.release {
+                let head = (key(&force.head), standing(force.head_standing));
+                let _ = write!(what, "; the newest one {} is {}", head.0, head.1);
+            }
+            line("in force", what);
+        }
+        None => line("in force", "nothing was released yet".to_owned()),
+    }
+    if let Some(file) = &it.file {
+        let what = match (&file.digest, file.differs) {
+            (Some(found), true) => styled(
+                BUSY,
+                format!(
+                    "{} has {}, which is not what serves",
+                    file.path,
+                    digest(found)
+                ),
+            ),
+            (Some(_), false) => format!("{} is what serves", file.path),
+            (None, _) => styled(BAD, format!("{} cannot be read", file.path)),
+        };
+        line("app file", what);
+    }
+    line("store", store(it));
+    let seen = &it.datagrams;
+    line(
+        "datagrams",
+        format!(
+            "{} accepted, {} refused ({} wrong cookie, {} replayed), {} not sent",
+            seen.accepted, seen.refused, seen.wrong_cookie, seen.replayed, seen.unsent
+        ),
+    );
+    line(
+        "callers",
+        format!(
+            "{} admitted, {} refused",
+            it.callers.admitted, it.callers.refused
+        ),
+    );
+    if let Some(deploy_key) = &it.deploy_key {
+        let refused = count(usize_of(seen.unsigned), "release", "releases");
+        line(
+            "signed",
+            format!(
+                "only by deploy key {}: {refused} refused",
+                digest(deploy_key)
+            ),
+        );
+    }
+    text
+}
+
+fn store(it: &Status) -> String {
+    let apps = count(usize_of(it.store.apps), "app", "apps");
+    let mut text = format!("{apps}, {}", size(it.store.bytes));
+    if it.store.quarantined > 0 {
+        let damaged = format!(", {} damaged and put aside", it.store.quarantined);
+        text += &styled(BAD, damaged);
+    }
+    text
+}
+
+fn steps(steps: &Steps) -> String {
+    let known = [
+        ("seen", steps.seen_us),
+        ("waited", Some(steps.waited_us).filter(|us| *us > 0)),
+        ("compiled", Some(steps.compiled_us)),
+        ("validated", Some(steps.validated_us)),
+        ("swapped", Some(steps.swapped_us)),
+        ("drained", steps.drained_us),
+    ];
+    let told = known
+        .iter()
+        .filter_map(|(name, us)| us.map(|us| format!("{name} {}", took(us))));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn of_release(release: Option<&str>) -> String {
+    match release {
+        Some(release) => format!("of release {}", key(release)),
+        None => "of no release".to_owned(),
+    }
+}
+
+/// What a node is busy with, in a few words.
+pub(super) fn busy(doing: &Doing) -> String {
+    match (doing.step, doing.have, doing.of) {
+        (Step::Fetching, Some(have), Some(of)) => {
+            format!("fetching {} of {}", size(have), size(of))
+        }
+        (Step::Fetching, _, _) => "fetching".to_owned(),
+        (Step::WaitingForRoom, ..) => "waiting for an earlier app to drain".to_owned(),
+        (Step::Compiling, ..) => "compiling".to_owned(),
+        (Step::Validating, ..) => "validating".to_owned(),
+        (Step::TryingAgain, ..) => "trying again".to_owned(),
+    }
+}
+
+fn failure(now: u64, failed: &Failed) -> String {
+    let again = if failed.again { "; it tries again" } else { "" };
+    format!("{}: {}{again}", ago(now, failed.at_ms), failed.reason)
+}
+
+/// `host nodes`.
+pub(super) fn nodes(it: &Nodes) -> String {
+    let row = |member: &Member| {
+        let (style, state) = match (&member.doing, &member.failed) {
+            (Some(doing), _) => (BUSY, busy(doing)),
+            (None, Some(failed)) => (BAD, cut(&failed.reason)),
+            (None, None) if member.in_force => (GOOD, "in force".to_owned()),
+            (None, None) if member.digest.is_none() => (BUSY, "nothing served".to_owned()),
+            (None, None) => (BUSY, "another app".to_owned()),
+        };
+        let me = if member.me { " *" } else { "" };
+        let cells = vec![
+            format!("{}{me}", member.node),
+            format!("http://{}", member.http),
+            ago(it.now_ms, member.since_ms),
+            or_none(member.digest.as_deref().map(digest)),
+            or_none(member.release.as_deref().map(key)),
+            state,
+            member.boot.to_string(),
+        ];
+        (style, cells)
+    };
+    let rows = it.nodes.iter().map(row).collect();
+    table(
+        &[
+            "NODE", "HTTP", "UP SINCE", "SERVES", "RELEASE", "STATE", "BOOT",
+        ],
+        rows,
+    )
+}
+
+/// `host releases`.
+pub(super) fn releases(it: &Releases, most: usize) -> String {
+    if it.releases.is_empty() {
+        return "nothing was released yet\n".to_owned();
+    }
+    let row = |release: &Release| {
+        let style = match release.standing {
+            Standing::InForce => GOOD,
+            Standing::Baking => BUSY,
+            Standing::VotedDown | Standing::RolledBack => BAD,
+            Standing::Superseded => PAST,
+            Standing::Earlier => PLAIN,
+        };
+        let who = match &*release.by {
+            "" => release.node.clone(),
+            by => format!("{by} on {}", release.node),
+        };
+        let cells = vec![
+            key(&release.key).to_owned(),
+            standing(release.standing).to_owned(),
+            kind(release.kind).to_owned(),
+            digest(&release.digest).to_owned(),
+            size(release.size),
+            ago(it.now_ms, release.at_ms),
+            or_none(release.parent.as_deref().map(key)),
+            votes(release),
+            who,
+            release.note.clone(),
+        ];
+        (style, cells)
+    };
+    let rows = it.releases.iter().take(most).map(row).collect();
+    let mut text = table(
+        &[
+            "RELEASE", "STANDING", "KIND", "APP", "SIZE", "WHEN", "AFTER", "VOTES", "WHO", "NOTE",
+        ],
+        rows,
+    );
+    let more = it.releases.len().saturating_sub(most);
+    if more > 0 {
+        let _ = writeln!(
+            text,
+            "and {more} older ones: host releases -n {}",
+            it.releases.len()
+        );
+    }
+    text
+}
+
+/// Votes in few letters: those for it and against it, and how many canaries
+/// are to vote.
+fn votes(release: &Release) -> String {
+    let (ok, failed) = (release.votes_for.len(), release.votes_against.len());
+    match (release.canaries.len(), ok, failed) {
+        (0, 0, 0) => NONE.to_owned(),
+        (0, ok, failed) => format!("+{ok} -{failed}"),
+        (canaries, ok, failed) => format!("+{ok} -{failed}, {canaries} first"),
+    }
+}
+
+/// What has become of a release, in words.
+pub(super) fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::InForce => "in force",
+        Standing::Baking => "baking",
+        Standing::VotedDown => "voted down",
+        Standing::RolledBack => "rolled back",
+        Standing::Superseded => "superseded",
+        Standing::Earlier => "earlier",
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bootstrap => "bootstrap",
+        Kind::Push => "push",
+        Kind::Rollback => "rollback",
+    }
+}
+
+fn cut(reason: &str) -> String {
+    match reason.char_indices().nth(REASON) {
+        Some((at, _)) => format!("{}…", reason.get(..at).unwrap_or(reason)),
+        None => reason.to_owned(),
+    }
+}
+
+fn or_none(text: Option<&str>) -> String {
+    text.unwrap_or(NONE).to_owned()
+}
+
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+#[path = "tables/tests.rs"]
+mod tests;

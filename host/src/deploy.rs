@@ -1,0 +1,251 @@
+//! From what the cluster has agreed on to what this node serves.
+//!
+//! ```text
+//! in force -> candidate | store | members -> Loader -> slot -> told to members
+//! ```
+//!
+//! One task, [`Deploy`], makes what is in force serve. Whatever fails leaves
+//! what serves as it is; the reason is shown in the log and in
+//! [`Deployment`], and if the fault is the app's, this node votes against the
+//! release. What has its cause on this machine, such as a full disk, is tried
+//! again, and says nothing about the app.
+
+mod candidate;
+mod file;
+mod status;
+mod trials;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::Digest;
+use cluster::release::{Force, Verdict};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::app::{AppBytes, Draining, Loader, Refusal, Swapped};
+use crate::cluster_view::short;
+use crate::health::Judgement;
+use crate::membership::Releases;
+use crate::store::{Store, StoreError};
+
+pub(crate) use candidate::Candidate;
+pub(crate) use file::{Followed, follow};
+pub(crate) use status::Reporter;
+pub use status::{Deployment, Doing, Failed, Serving, Step};
+pub(crate) use trials::Trials;
+
+/// How long until what failed for a reason on this machine is tried again; at
+/// first, and at most.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MOST: Duration = Duration::from_secs(30);
+
+/// Why a release does not serve here.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// The fault is the app's.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The fault is this machine's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nobody has it yet.
+    #[error("no member has the app, or its release is not known yet")]
+    Nowhere,
+    /// The node stops.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Makes what is in force serve.
+pub(crate) struct Deploy {
+    pub(crate) loader: Arc<Loader>,
+    pub(crate) store: Store,
+    pub(crate) releases: Releases,
+    /// What the follower of the app file has ready.
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) report: Reporter,
+    pub(crate) trials: Trials,
+}
+
+impl Deploy {
+    /// Runs until membership ends. May be dropped at any time.
+    pub(crate) async fn run(mut self) {
+        let mut in_force = self.releases.in_force();
+        loop {
+            let force = in_force.borrow_and_update().clone();
+            tokio::select! {
+                changed = in_force.changed() => if changed.is_err() {
+                    return;
+                },
+                () = self.obey(force) => {}
+            }
+        }
+    }
+
+    /// Makes this serve. Does not return: what follows next is a change of
+    /// what is in force, and this is dropped then.
+    async fn obey(&mut self, force: Option<Force>) {
+        if let Some(force) = force {
+            self.candidate.keep_only(force.digest);
+            self.report.wanted(&force);
+            if self.bring_at_last(&force).await {
+                self.judge(&force).await;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Looks at how it does, and votes on its release.
+    async fn judge(&mut self, force: &Force) {
+        let Some(generation) = self.loader.current() else {
+            return;
+        };
+        let (key, life) = (force.key, generation.life.life());
+        drop(generation);
+        let verdict = match self.trials.of(force, life).judgement().await {
+            Judgement::Sound => Verdict::Ok,
+            Judgement::Failed(reason) => {
+                tracing::error!(
+                    release = %key,
+                    digest = short(&force.digest.to_string()),
+                    "{reason}; this node votes against the release",
+                );
+                self.report.failed(Some(force), reason.to_string(), false);
+                Verdict::Failed
+            }
+        };
+        // It fails only if the node stops.
+        let _ = self.releases.vote(key, verdict).await;
+    }
+
+    /// Brings it to serve, if it takes several attempts. False if it cannot be,
+    /// since it is refused.
+    async fn bring_at_last(&self, force: &Force) -> bool {
+        let mut wait = AGAIN;
+        loop {
+            if self.loader.serves() == Some(force.digest) {
+                self.report.serves(force.key, force.digest);
+                return true;
+            }
+            let trouble = match self.bring(force).await {
+                Ok(swapped) => {
+                    self.swapped(force, &swapped);
+                    self.tidy().await;
+                    return true;
+                }
+                Err(trouble) => trouble,
+            };
+            let digest = short(&force.digest.to_string()).to_owned();
+            let again = !matches!(trouble, Trouble::Refused(_));
+            self.report.failed(Some(force), trouble.to_string(), again);
+            match trouble {
+                Trouble::Refused(refusal) => {
+                    tracing::error!(
+                        release = %force.key,
+                        digest,
+                        "{refusal}; the app before goes on serving, and this node votes against the release",
+                    );
+                    // It fails only if the node stops.
+                    let _ = self.releases.vote(force.key, Verdict::Failed).await;
+                    return false;
+                }
+                local => {
+                    tracing::warn!(
+                        release = %force.key,
+                        digest,
+                        again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                        "cannot serve the release yet: {local}",
+                    );
+                    sleep(wait).await;
+                    wait = AGAIN_MOST.min(wait * 2);
+                }
+            }
+        }
+    }
+
+    /// One attempt.
+    async fn bring(&self, force: &Force) -> Result<Swapped, Trouble> {
+        let ready = match self.candidate.take(force.digest) {
+            Some(ready) => ready,
+            None => {
+                let bytes = self.obtain(force).await?;
+                self.report.doing(force, Step::Compiling);
+                let app = AppBytes {
+                    path: PathBuf::from(format!("release {}", force.key)),
+                    bytes,
+                    digest: force.digest,
+                };
+                self.loader.prepare(app).await?
+            }
+        };
+        let generation = ready.generation().clone();
+        let swapped = ready.activate();
+        self.releases.serves(force.digest);
+        self.report.activated(force, &generation, &swapped);
+        Ok(swapped)
+    }
+
+    /// The bytes of the app: of the store, or of a member.
+    async fn obtain(&self, force: &Force) -> Result<Bytes, Trouble> {
+        let (store, digest) = (self.store.clone(), force.digest);
+        let kept = spawn_blocking(move || store.get(&digest)).await;
+        if let Some(bytes) = kept.map_err(|_| Trouble::Stopping)?? {
+            return Ok(bytes);
+        }
+        Err(Trouble::Nowhere)
+    }
+
+    fn swapped(&self, force: &Force, swapped: &Swapped) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            release = %force.key,
+            digest = short(&swapped.digest.to_string()),
+            waited_ms = ms(swapped.waited),
+            compiled_ms = ms(swapped.compiled),
+            validated_ms = ms(swapped.validated),
+            swapped_us = u64::try_from(swapped.swapped.as_micros()).unwrap_or(u64::MAX),
+            "the app changed",
+        );
+        if let Some(draining) = swapped.draining.clone() {
+            tokio::spawn(tell_end(draining, self.report.clone()));
+        }
+    }
+
+    /// Lets go of apps that nobody goes back to any more: what runs stays, what
+    /// drains, and the last two that were released.
+    async fn tidy(&self) {
+        let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
+        keep.extend(self.loader.draining());
+        let overview = self.releases.overview().borrow().clone();
+        let released = overview.releases.iter().map(|it| it.release.app().digest);
+        let mut last: Vec<Digest> = Vec::new();
+        for digest in released {
+            if last.len() < 2 && !last.contains(&digest) {
+                last.push(digest);
+            }
+        }
+        keep.extend(last);
+        let store = self.store.clone();
+        if let Ok(Err(error)) = spawn_blocking(move || store.collect(&keep)).await {
+            tracing::warn!("old apps are not removed: {error}");
+        }
+    }
+}
+
+/// Says what became of the exchanges of old code, once it is freed.
+async fn tell_end(draining: Draining, report: Reporter) {
+    draining.life.freed().await;
+    let life = &draining.life;
+    report.drained(draining.since.elapsed());
+    tracing::info!(
+        digest = short(&draining.digest.to_string()),
+        carried = life.carried(),
+        refused = life.refused(),
+        cut = life.cut(),
+        drained_ms = u64::try_from(draining.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "the app before is gone",
+    );
+}

@@ -1,0 +1,127 @@
+//! Releases, as the rest of the host sees and makes them: what is known flows
+//! out on a watch channel, and what is wanted goes to membership's thread,
+//! which alone owns the core.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use cluster::Digest;
+use cluster::release::{AppFile, DraftError, Force, Listed, Release, ReleaseKey, Request, Verdict};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How much that is wanted may wait; who wants more is held back.
+pub(super) const WANTED: usize = 16;
+
+/// All that this node knows of releases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// What this node is to serve; none while nothing was released.
+    pub in_force: Option<Force>,
+    /// The releases, the greatest first.
+    pub releases: Vec<Listed>,
+}
+
+impl Overview {
+    /// A release, with what has become of it.
+    pub fn get(&self, key: &ReleaseKey) -> Option<&Listed> {
+        self.releases.iter().find(|it| it.release.key() == *key)
+    }
+
+    /// Who has voted on a release, and how.
+    pub fn votes(&self, key: &ReleaseKey) -> &[(Ipv4Addr, Verdict)] {
+        self.get(key).map_or(&[], |listed| &listed.votes)
+    }
+}
+
+/// Membership's thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this node is stopping")]
+pub struct Stopping;
+
+/// Something that is wanted of membership's thread.
+#[derive(Debug)]
+pub(super) enum Want {
+    Draft(Request, oneshot::Sender<Result<Arc<Release>, DraftError>>),
+    Publish(Arc<Release>, oneshot::Sender<()>),
+    Vote(ReleaseKey, Verdict),
+    File(AppFile, oneshot::Sender<FileOutcome>),
+}
+
+/// What came of an app file: a release of it, or none if it is no news, or why
+/// it was refused.
+pub type FileOutcome = Result<Option<Arc<Release>>, DraftError>;
+
+/// Sees and makes releases. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Releases {
+    pub(super) wanted: mpsc::Sender<Want>,
+    pub(super) serving: watch::Sender<Option<Digest>>,
+    pub(super) in_force: watch::Receiver<Option<Force>>,
+    pub(super) overview: watch::Receiver<Arc<Overview>>,
+}
+
+impl Releases {
+    /// What the cluster has agreed that this node is to serve; none while
+    /// nothing was released.
+    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
+        self.in_force.clone()
+    }
+
+    /// All that is known, always the newest.
+    pub fn overview(&self) -> watch::Receiver<Arc<Overview>> {
+        self.overview.clone()
+    }
+
+    /// Tells the members what this node serves from now on.
+    pub fn serves(&self, digest: Digest) {
+        self.serving.send_replace(Some(digest));
+    }
+
+    /// Makes a release of what somebody wants. Nothing changes before it is
+    /// published.
+    ///
+    /// # Errors
+    /// Why it is refused; [`Stopping`] if the node ends.
+    pub async fn draft(
+        &self,
+        request: Request,
+    ) -> Result<Result<Arc<Release>, DraftError>, Stopping> {
+        self.ask(|answer| Want::Draft(request, answer)).await
+    }
+
+    /// Publishes a release, signed or not. When this returns, it is stored
+    /// here and was told to the members.
+    ///
+    /// # Errors
+    /// [`Stopping`].
+    pub async fn publish(&self, release: Arc<Release>) -> Result<(), Stopping> {
+        self.ask(|answer| Want::Publish(release, answer)).await
+    }
+
+    /// Says what this node has found out about a release by serving it. Only
+    /// the first word of a node on a release counts.
+    ///
+    /// # Errors
+    /// [`Stopping`].
+    pub async fn vote(&self, release: ReleaseKey, verdict: Verdict) -> Result<(), Stopping> {
+        let vote = Want::Vote(release, verdict);
+        self.wanted.send(vote).await.map_err(|_| Stopping)
+    }
+
+    /// An app file is there or has changed: unless that is known already, it
+    /// is a release. A node that has just started answers once it has heard
+    /// what the others know. If two files are told at once, only the second
+    /// counts, and the first is answered with none.
+    ///
+    /// # Errors
+    /// [`Stopping`].
+    pub async fn file(&self, file: AppFile) -> Result<FileOutcome, Stopping> {
+        self.ask(|answer| Want::File(file, answer)).await
+    }
+
+    async fn ask<T>(&self, want: impl FnOnce(oneshot::Sender<T>) -> Want) -> Result<T, Stopping> {
+        let (answer, answered) = oneshot::channel();
+        self.wanted.send(want(answer)).await.map_err(|_| Stopping)?;
+        answered.await.map_err(|_| Stopping)
+    }
+}

@@ -1,0 +1,376 @@
+//! What a node shows of itself, and lets be done to it: the real
+//! [`tools::Node`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use cluster::release::{App, DraftError, Listed, Release, Request, Status};
+use cluster::{Digest, Member, NodeName, Refusal, View};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::app::{AppBytes, Loader, Slot};
+use crate::control::Peers;
+use crate::deploy::{self, Candidate, Deployment, Reporter};
+use crate::membership::{Counting, Overview, Releases, Stopping};
+use crate::store::{Store, StoreError};
+use crate::tools::api::{self, Code, Standing};
+use crate::tools::{Later, Node, Refused, describe};
+
+/// Where a member is asked what it does about releases.
+pub(super) const STATE: &str = "/app/state";
+
+/// How long a member may take to say so, and the longest that it can say.
+const STATE_WITHIN: Duration = Duration::from_millis(500);
+const STATE_MAX: usize = 8 * 1024;
+
+/// How long an app that was uploaded stays loaded while nobody releases it.
+/// Until then no other one can be loaded.
+const UNRELEASED: Duration = Duration::from_secs(5);
+
+/// All that a node is asked about.
+pub(super) struct Face {
+    pub(super) name: NodeName,
+    pub(super) http: String,
+    pub(super) started: SystemTime,
+    pub(super) file: Option<PathBuf>,
+    pub(super) members: watch::Receiver<Arc<View>>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) loader: Arc<Loader>,
+    pub(super) store: Store,
+    pub(super) releases: Releases,
+    pub(super) counting: Counting,
+    pub(super) peers: Peers,
+    pub(super) candidate: Arc<Candidate>,
+    pub(super) report: Reporter,
+}
+
+/// What a node says to another about its own app.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    doing: Option<api::Doing>,
+    #[serde(default)]
+    failed: Option<api::Failed>,
+}
+
+impl Face {
+    fn overview(&self) -> Arc<Overview> {
+        self.releases.overview().borrow().clone()
+    }
+
+    fn deployment(&self) -> Arc<Deployment> {
+        self.report.subscribe().borrow().clone()
+    }
+
+    /// What this node answers to [`STATE`].
+    pub(super) fn state(&self) -> Bytes {
+        let now = self.deployment();
+        let state = State {
+            digest: now.serving.as_ref().map(|it| it.digest.to_string()),
+            doing: now.doing.as_ref().map(doing),
+            failed: now.failed.as_ref().map(|it| failed(it, now.doing.is_some())),
+        };
+        serde_json::to_vec(&state).unwrap_or_default().into()
+    }
+
+    fn serving(&self, now: &Deployment) -> Option<api::Serving> {
+        let serving = now.serving.as_ref()?;
+        let live = self.slot.current().map_or(0, |it| it.life.live());
+        Some(api::Serving {
+            digest: serving.digest.to_string(),
+            release: serving.release.as_ref().map(describe::key),
+            size: serving.size as u64,
+            since_ms: since_1970(serving.since),
+            handler: serving.handler.to_owned(),
+            generation: now.generations,
+            live: live as u64,
+            steps: api::Steps {
+                seen_us: serving.steps.seen.map(us),
+                waited_us: us(serving.steps.waited),
+                compiled_us: us(serving.steps.compiled),
+                validated_us: us(serving.steps.validated),
+                swapped_us: us(serving.steps.swapped),
+                drained_us: serving.drained.map(us),
+            },
+        })
+    }
+
+    fn draining(&self) -> Option<api::Draining> {
+        let draining = self.slot.draining()?;
+        let life = &draining.life;
+        (life.live() > 0).then(|| api::Draining {
+            digest: draining.digest.to_string(),
+            since_ms: since_1970(SystemTime::now() - draining.since.elapsed()),
+            live: life.live() as u64,
+            carried: life.carried(),
+            refused: life.refused(),
+            cut: life.cut(),
+        })
+    }
+
+    fn app_file(&self, now: &Deployment) -> Option<api::AppFile> {
+        let path = self.file.as_ref()?;
+        let serving = now.serving.as_ref().map(|it| it.digest);
+        Some(api::AppFile {
+            path: path.display().to_string(),
+            digest: now.file.map(|digest| digest.to_string()),
+            differs: now.file.is_some_and(|file| serving != Some(file)),
+        })
+    }
+
+    /// A member as the view has it, and what itself says if that is known.
+    fn member(&self, member: &Member, overview: &Overview, said: Option<State>) -> api::Member {
+        let said = said.unwrap_or_default();
+        let by_view = member.release.map(|digest| digest.to_string());
+        let digest = said.digest.or(by_view);
+        let of_app = |listed: &&Listed| {
+            Some(listed.release.app().digest.to_string()) == digest
+        };
+        let release = overview.releases.iter().find(of_app);
+        let in_force = overview.in_force.as_ref();
+        api::Member {
+            node: member.name.to_string(),
+            me: member.name == self.name,
+            http: member.http.to_string(),
+            boot: member.boot.number(),
+            since_ms: member.since_ms,
+            release: release.map(|listed| describe::key(&listed.release.key())),
+            in_force: digest.is_some()
+                && in_force.map(|force| force.digest.to_string()) == digest,
+            digest,
+            doing: said.doing,
+            failed: said.failed,
+        }
+    }
+
+    /// Asks a member what it does.
+    async fn ask(peers: Peers, member: NodeName) -> (NodeName, Option<State>) {
+        let at = peers.at(&member);
+        let asked = peers.request(&member, at, STATE, Bytes::new(), STATE_MAX, STATE_WITHIN);
+        let said = match asked.await {
+            Ok((StatusCode::OK, said)) => serde_json::from_slice(&said).ok(),
+            Ok(_) | Err(_) => None,
+        };
+        (member, said)
+    }
+
+    async fn store_app(&self, app: Bytes) -> Result<App, Refused> {
+        let store = self.store.clone();
+        let made = spawn_blocking(move || {
+            let made = App::of(&app);
+            store.put(&app)?;
+            Ok::<_, StoreError>((made, app))
+        });
+        let (made, bytes) = made.await.map_err(|_| stopping())?.map_err(storage)?;
+        if self.loader.serves() == Some(made.digest) {
+            return Ok(made);
+        }
+        let app = AppBytes {
+            path: "the app".into(),
+            bytes,
+            digest: made.digest,
+        };
+        self.candidate.clear();
+        let ready = self.loader.prepare(app).await;
+        let ready = ready.map_err(|refusal| Refused::new(Code::BadApp, refusal))?;
+        self.candidate.offer_for(ready, UNRELEASED);
+        Ok(made)
+    }
+}
+
+impl Node for Face {
+    fn status(&self) -> api::Status {
+        let now = self.deployment();
+        let overview = self.overview();
+        let counters = self.counting.now();
+        let (datagrams, control) = (&counters.datagrams, &counters.control);
+        let stored = self.store.apps();
+        api::Status {
+            api: api::API,
+            now_ms: since_1970(SystemTime::now()),
+            node: self.name.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_ms: since_1970(self.started),
+            http: self.http.clone(),
+            members: self.members.borrow().members.len(),
+            serving: self.serving(&now),
+            draining: self.draining(),
+            doing: now.doing.as_ref().map(doing),
+            failed: now.failed.as_ref().map(|it| failed(it, now.doing.is_some())),
+            in_force: overview.in_force.as_ref().map(|force| api::InForce {
+                release: describe::key(&force.key),
+                digest: force.digest.to_string(),
+                head: describe::key(&force.head.key()),
+                head_standing: overview
+                    .get(&force.head.key())
+                    .map_or(Standing::InForce, |listed| standing(listed.status)),
+            }),
+            file: self.app_file(&now),
+            store: api::Stored {
+                apps: stored.len() as u64,
+                bytes: self.store.bytes(),
+                quarantined: self.store.quarantined(),
+            },
+            datagrams: api::Datagrams {
+                accepted: datagrams.accepted,
+                probation: datagrams.probation,
+                refused: datagrams.refused_total(),
+                wrong_cookie: datagrams.refused(Refusal::Tag),
+                replayed: datagrams.refused(Refusal::Replay),
+                unsigned: datagrams.unsigned,
+                unsent: counters.unsent,
+            },
+            callers: api::Callers {
+                admitted: control.admitted,
+                refused: control.refused_total(),
+            },
+            deploy_key: None,
+        }
+    }
+
+    fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>> {
+        let about = about.is_some();
+        Box::pin(async move {
+            let view = self.members.borrow().clone();
+            let overview = self.overview();
+            let in_force = overview.in_force.as_ref().map(|force| force.digest);
+            let mut asking = JoinSet::new();
+            for member in &view.members {
+                // Who says that it serves what it should has nothing to add.
+                let settled = !about || member.release == in_force && in_force.is_some();
+                if member.name != self.name && !settled {
+                    asking.spawn(Self::ask(self.peers.clone(), member.name.clone()));
+                }
+            }
+            let mut said: std::collections::HashMap<_, _> =
+                asking.join_all().await.into_iter().collect();
+            let me = serde_json::from_slice(&self.state()).ok();
+            said.insert(self.name.clone(), me);
+            let members = view.members.iter();
+            members
+                .map(|member| {
+                    let said = said.remove(&member.name).flatten();
+                    self.member(member, &overview, said)
+                })
+                .collect()
+        })
+    }
+
+    fn releases(&self) -> Vec<api::Release> {
+        let overview = self.overview();
+        let releases = overview.releases.iter();
+        releases
+            .map(|it| describe::release(&it.release, standing(it.status), &it.votes))
+            .collect()
+    }
+
+    fn changed(&self) -> Later<'static, ()> {
+        let (mut releases, mut members) = (self.releases.overview(), self.members.clone());
+        let mut report = self.report.subscribe();
+        releases.mark_unchanged();
+        members.mark_unchanged();
+        report.mark_unchanged();
+        Box::pin(async move {
+            tokio::select! {
+                _ = releases.changed() => {}
+                _ = members.changed() => {}
+                _ = report.changed() => {}
+            }
+        })
+    }
+
+    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>> {
+        Box::pin(self.store_app(app))
+    }
+
+    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+        let store = self.store.clone();
+        Box::pin(async move {
+            let read = spawn_blocking(move || store.get(&digest)).await;
+            let bytes = read.map_err(|_| stopping())?.map_err(storage)?;
+            Ok(bytes.map(|bytes| App::of(&bytes)))
+        })
+    }
+
+    fn draft(
+        &self,
+        request: Request,
+    ) -> Later<'_, Result<Result<Arc<Release>, DraftError>, Refused>> {
+        Box::pin(async move { self.releases.draft(request).await.map_err(stops) })
+    }
+
+    fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>> {
+        Box::pin(async move { self.releases.publish(release).await.map_err(stops) })
+    }
+}
+
+fn stops(Stopping: Stopping) -> Refused {
+    stopping()
+}
+
+fn stopping() -> Refused {
+    Refused::new(Code::Stopping, Stopping)
+}
+
+fn storage(error: StoreError) -> Refused {
+    let code = match error {
+        StoreError::TooLarge { .. } => Code::TooLarge,
+        _ => Code::Storage,
+    };
+    Refused::new(code, error)
+}
+
+fn standing(status: Status) -> Standing {
+    match status {
+        Status::Baking => Standing::Baking,
+        Status::InForce => Standing::InForce,
+        Status::VotedDown => Standing::VotedDown,
+        Status::RolledBack => Standing::RolledBack,
+        Status::Superseded => Standing::Superseded,
+        Status::Earlier => Standing::Earlier,
+    }
+}
+
+fn doing(doing: &deploy::Doing) -> api::Doing {
+    let (step, have, of) = match doing.step {
+        deploy::Step::Fetching { have, of } => (api::Step::Fetching, Some(have), Some(of)),
+        deploy::Step::WaitingForRoom => (api::Step::WaitingForRoom, None, None),
+        deploy::Step::Compiling => (api::Step::Compiling, None, None),
+        deploy::Step::Validating => (api::Step::Validating, None, None),
+        deploy::Step::Waiting => (api::Step::TryingAgain, None, None),
+    };
+    api::Doing {
+        step,
+        digest: doing.digest.to_string(),
+        release: doing.release.as_ref().map(describe::key),
+        have,
+        of,
+    }
+}
+
+fn failed(failed: &deploy::Failed, again: bool) -> api::Failed {
+    api::Failed {
+        at_ms: since_1970(failed.at),
+        reason: failed.reason.clone(),
+        digest: failed.release.map(|(_, digest)| digest.to_string()),
+        release: failed.release.map(|(key, _)| describe::key(&key)),
+        again,
+    }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn since_1970(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

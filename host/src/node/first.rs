@@ -1,0 +1,176 @@
+//! Which app a node serves first, before any other node has told it anything:
+//! its app file if that is new to it, else what was in force when it last ran.
+
+use std::path::Path;
+
+use cluster::release::{self, App, AppFile, DeployKey, PathId, ReleaseKey};
+use cluster::{Digest, NodeName};
+
+use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Refusal};
+use crate::cluster_view::short;
+use crate::deploy::Reporter;
+use crate::store::Store;
+
+/// What a node knows of its app before it hears from others.
+pub(super) struct Start {
+    /// The app file, if it could be read.
+    pub(super) file: Option<AppBytes>,
+    /// Whether it is to be released, as far as this node knows.
+    pub(super) news: bool,
+    /// What was in force when the node last ran.
+    pub(super) in_force: Option<(ReleaseKey, Digest)>,
+}
+
+impl Start {
+    /// Reads the app file, and what the last run has stored.
+    ///
+    /// # Errors
+    /// If the file cannot be read, and no release is known that could be
+    /// served instead.
+    pub(super) fn read(
+        given: Option<&Path>,
+        deploy_key: Option<DeployKey>,
+        stored: Option<&[u8]>,
+        me: &NodeName,
+    ) -> Result<Start, IntakeError> {
+        let at_start = |file| release::at_start(me, deploy_key, stored, file);
+        let in_force = at_start(None).in_force;
+        let in_force = in_force.map(|force| (force.key, force.digest));
+        let read = given.map(|path| app::locate(path).and_then(|path| app::read(&path)));
+        let file = match (read, in_force) {
+            (None, _) => None,
+            (Some(Ok(app)), _) => Some(app),
+            (Some(Err(error)), None) => return Err(error),
+            (Some(Err(error)), Some((release, digest))) => {
+                tracing::error!(
+                    %release,
+                    digest = short(&digest.to_string()),
+                    "{error}; starting with the release that was in force",
+                );
+                None
+            }
+        };
+        let app_file = file.as_ref().map(app_file);
+        Ok(Start {
+            news: at_start(app_file).file.is_some(),
+            file,
+            in_force,
+        })
+    }
+
+    /// Keeps the bytes of a file that is to be released, so that members can
+    /// have them as soon as they hear of it.
+    pub(super) fn keep(&self, store: &Store) {
+        if let Some(file) = self.file.as_ref().filter(|_| self.news)
+            && let Err(error) = store.put(&file.bytes)
+        {
+            tracing::error!("{error}; other nodes cannot get the app file from this one");
+        }
+    }
+
+    /// What can be served, best first.
+    fn choices(&self, store: &Store) -> Vec<AppBytes> {
+        let of_release = self.in_force.and_then(|(key, digest)| match &self.file {
+            Some(file) if file.digest == digest => Some(file.clone()),
+            _ => kept(store, key, digest),
+        });
+        match (&self.file, of_release) {
+            (Some(file), Some(other)) if self.news => vec![file.clone(), other],
+            (_, Some(of_release)) => vec![of_release],
+            // The app of the release is lost. Until a member gives it again,
+            // the file is better than nothing.
+            (Some(file), None) => vec![file.clone()],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Loads the best of what there is and puts it in. A file that is refused
+    /// is not to be released.
+    ///
+    /// # Errors
+    /// If it is refused, and no release is known that could be served instead.
+    pub(super) async fn load(
+        &mut self,
+        store: &Store,
+        loader: &Loader,
+        report: &Reporter,
+    ) -> Result<(), Refusal> {
+        for app in self.choices(store) {
+            let (digest, path) = (app.digest, app.path.clone());
+            match loader.prepare(app).await {
+                Ok(ready) => {
+                    let generation = ready.generation().clone();
+                    report.started(&generation, &ready.activate());
+                    announce(&generation, &path);
+                    return Ok(());
+                }
+                Err(refusal) if self.in_force.is_none() => return Err(refusal),
+                Err(refusal) => {
+                    tracing::error!("{refusal}");
+                    self.file.take_if(|file| file.digest == digest);
+                }
+            }
+        }
+        if self.in_force.is_none() {
+            tracing::info!(
+                "no --app was given and no release is known: answering 503 until a member has one, or one is pushed"
+            );
+        }
+        Ok(())
+    }
+
+    /// The app file, as release agreement knows it.
+    pub(super) fn app_file(&self) -> Option<AppFile> {
+        self.file.as_ref().map(app_file)
+    }
+}
+
+/// By its absolute path, so that it is the same from whichever folder the host
+/// is started. Links are not followed: a link that points to another file now
+/// is a changed file.
+fn app_file(app: &AppBytes) -> AppFile {
+    AppFile {
+        path: path_id(&app.path),
+        app: App::of(&app.bytes),
+    }
+}
+
+/// What the file at this path is called in release agreement.
+pub(super) fn path_id(path: &Path) -> PathId {
+    use std::os::unix::ffi::OsStrExt as _;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    PathId::of(absolute.as_os_str().as_bytes())
+}
+
+fn kept(store: &Store, key: ReleaseKey, digest: Digest) -> Option<AppBytes> {
+    match store.get(&digest) {
+        Ok(Some(bytes)) => Some(AppBytes {
+            path: format!("the app of release {key}").into(),
+            bytes,
+            digest,
+        }),
+        Ok(None) => {
+            tracing::warn!(
+                release = %key,
+                digest = short(&digest.to_string()),
+                "the app of the release in force is not kept here; a member has to give it",
+            );
+            None
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            None
+        }
+    }
+}
+
+fn announce(generation: &Generation, path: &Path) {
+    tracing::info!(
+        digest = short(&generation.release.digest),
+        size = %bytesize::ByteSize(generation.size as u64),
+        compiled_ms = u64::try_from(generation.compiled_in.as_millis()).unwrap_or(u64::MAX),
+        handler = generation.kind.name(),
+        "app {}",
+        path.display(),
+    );
+}

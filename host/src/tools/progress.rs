@@ -1,0 +1,269 @@
+//! Following a release until it is decided: what each member does about it,
+//! one line for each change.
+//!
+//! [`Look`] is a pure function of what the node knows; the stream says how one
+//! look differs from the one before.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::NodeName;
+use http::Response;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::api::{self, Code, NodeState, Outcome, Progress, Standing, Step};
+use super::body::{Body, Hung, Lines, lines};
+use super::releasing::listed;
+use super::service::Limits;
+use super::{Node, Refused};
+
+/// How long between two looks at least, and at most: what other members do is
+/// asked of them.
+const LOOK_LEAST: Duration = Duration::from_millis(25);
+const LOOK_MOST: Duration = Duration::from_millis(250);
+
+/// What a member does about a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Member {
+    ip: Option<Ipv4Addr>,
+    state: NodeState,
+    have: Option<u64>,
+    of: Option<u64>,
+    reason: Option<String>,
+}
+
+/// How a release stands at one moment.
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    standing: Standing,
+    waits_for: Vec<Ipv4Addr>,
+    members: BTreeMap<String, Member>,
+    /// How it ended, if it has.
+    done: Option<Done>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Done {
+    outcome: Outcome,
+    failed: Vec<(String, Option<String>)>,
+    instead: Option<api::Release>,
+}
+
+/// Answers with lines until the release is decided, or the caller goes.
+pub(super) async fn answer(
+    node: Arc<dyn Node>,
+    key: &str,
+    limits: Limits,
+    turn: OwnedSemaphorePermit,
+) -> Result<Response<Body>, Refused> {
+    let changed = node.changed();
+    if listed(&*node, key, changed).await.is_none() {
+        let why = format!("there is no release {key}; give all 32 digits of its key");
+        return Err(Refused::new(Code::UnknownRelease, why));
+    }
+    let (lines, answer) = lines();
+    let key = key.to_owned();
+    tokio::spawn(async move {
+        // An error means that the caller has gone.
+        let _ = write(lines, &*node, &key, limits).await;
+        drop(turn);
+    });
+    Ok(answer)
+}
+
+async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Result<(), Hung> {
+    let mut before: Option<Look> = None;
+    let mut said = Instant::now();
+    loop {
+        let began = Instant::now();
+        let changed = node.changed();
+        let members = node.nodes(Some(key)).await;
+        let look = Look::at(key, &node.releases(), &members);
+        let news = look.news(before.as_ref());
+        if !news.is_empty() {
+            said = Instant::now();
+        }
+        for line in news {
+            to.write(&line).await?;
+        }
+        if let Some(done) = look.done {
+            let Done {
+                outcome,
+                failed,
+                instead,
+            } = done;
+            return to
+                .write(&Progress::Done {
+                    outcome,
+                    failed,
+                    instead,
+                })
+                .await;
+        }
+        if said.elapsed() >= limits.waiting {
+            said = Instant::now();
+            to.write(&Progress::Waiting).await?;
+        }
+        before = Some(look);
+        let _ = timeout(LOOK_MOST.min(limits.waiting), changed).await;
+        sleep(LOOK_LEAST.saturating_sub(began.elapsed())).await;
+    }
+}
+
+impl Look {
+    fn at(key: &str, releases: &[api::Release], members: &[api::Member]) -> Look {
+        let release = releases.iter().find(|release| release.key == key);
+        // One that is forgotten was followed by a thousand others.
+        let standing = release.map_or(Standing::Earlier, |release| release.standing);
+        let doing = |member| does(member, key, release, standing);
+        let members: BTreeMap<String, Member> = members
+            .iter()
+            .map(|member| (member.node.clone(), doing(member)))
+            .collect();
+        let voted = |ip: &Ipv4Addr| {
+            release.is_some_and(|release| {
+                release.votes_for.contains(ip) || release.votes_against.contains(ip)
+            })
+        };
+        let canaries = release.map_or(&[][..], |release| &release.canaries);
+        let waits_for = match standing {
+            Standing::Baking => canaries.iter().filter(|ip| !voted(ip)).copied().collect(),
+            _ => Vec::new(),
+        };
+        let done = outcome(standing, &members).map(|outcome| Done {
+            outcome,
+            failed: failed(release, &members),
+            instead: releases
+                .iter()
+                .find(|other| other.standing == Standing::InForce && other.key != key)
+                .filter(|_| standing != Standing::InForce)
+                .cloned(),
+        });
+        Look {
+            standing,
+            waits_for,
+            members,
+            done,
+        }
+    }
+
+    /// What is to be said of it after the look before.
+    fn news(&self, before: Option<&Look>) -> Vec<Progress> {
+        let mut news = Vec::new();
+        let state = |look: &Look| (look.standing, look.waits_for.clone());
+        if before.map(state) != Some(state(self)) {
+            news.push(Progress::Release {
+                standing: self.standing,
+                waits_for: self.waits_for.clone(),
+            });
+        }
+        for (node, member) in &self.members {
+            if before.and_then(|before| before.members.get(node)) != Some(member) {
+                news.push(Progress::Node {
+                    node: node.clone(),
+                    state: member.state,
+                    have: member.have,
+                    of: member.of,
+                    reason: member.reason.clone(),
+                });
+            }
+        }
+        let were = before.into_iter().flat_map(|before| before.members.keys());
+        let gone = were.filter(|node| !self.members.contains_key(*node));
+        news.extend(gone.map(|node| Progress::Gone { node: node.clone() }));
+        news
+    }
+}
+
+fn does(
+    member: &api::Member,
+    key: &str,
+    release: Option<&api::Release>,
+    standing: Standing,
+) -> Member {
+    let ip = member.node.parse().ok().map(|name: NodeName| name.ip());
+    let about = |of: &Option<String>| of.as_deref() == Some(key);
+    let failed = member.failed.as_ref().filter(|it| about(&it.release));
+    let doing = member.doing.as_ref().filter(|it| about(&it.release));
+    let is = |ips: &[Ipv4Addr]| ip.is_some_and(|ip| ips.contains(&ip));
+    let against = release.is_some_and(|release| is(&release.votes_against));
+    let canary = release.is_none_or(|it| it.canaries.is_empty() || is(&it.canaries));
+    let serves = release.is_some_and(|it| member.digest.as_ref() == Some(&it.digest));
+    let state = if against || failed.is_some_and(|failed| !failed.again) {
+        NodeState::Failed
+    } else if serves {
+        NodeState::Serving
+    } else if let Some(doing) = doing {
+        match doing.step {
+            Step::Fetching => NodeState::Fetching,
+            Step::WaitingForRoom => NodeState::WaitingForRoom,
+            Step::Compiling => NodeState::Compiling,
+            Step::Validating => NodeState::Validating,
+            Step::TryingAgain => NodeState::TryingAgain,
+        }
+    } else if failed.is_some() {
+        NodeState::TryingAgain
+    } else if standing == Standing::Baking && !canary {
+        NodeState::NotYet
+    } else {
+        NodeState::Waiting
+    };
+    let says_why = matches!(state, NodeState::Failed | NodeState::TryingAgain);
+    let fetches = doing.filter(|_| state == NodeState::Fetching);
+    Member {
+        ip,
+        state,
+        have: fetches.and_then(|doing| doing.have),
+        of: fetches.and_then(|doing| doing.of),
+        reason: failed
+            .filter(|_| says_why)
+            .map(|failed| failed.reason.clone()),
+    }
+}
+
+/// How it ended; none while it goes on.
+fn outcome(standing: Standing, members: &BTreeMap<String, Member>) -> Option<Outcome> {
+    match standing {
+        Standing::Baking => None,
+        Standing::VotedDown => Some(Outcome::Failed),
+        Standing::Superseded | Standing::RolledBack | Standing::Earlier => {
+            Some(Outcome::Superseded)
+        }
+        Standing::InForce => {
+            let all = |ends: fn(NodeState) -> bool| members.values().all(|it| ends(it.state));
+            let over = |state| matches!(state, NodeState::Serving | NodeState::Failed);
+            if all(|state| state == NodeState::Serving) {
+                Some(Outcome::Served)
+            } else {
+                all(over).then_some(Outcome::Failed)
+            }
+        }
+    }
+}
+
+/// Who could not take it: those that voted against it, and those that say so.
+fn failed(
+    release: Option<&api::Release>,
+    members: &BTreeMap<String, Member>,
+) -> Vec<(String, Option<String>)> {
+    let failing = members
+        .iter()
+        .filter(|(_, it)| it.state == NodeState::Failed);
+    let mut failed: Vec<_> = failing
+        .map(|(node, member)| (node.clone(), member.reason.clone()))
+        .collect();
+    let against = release.map_or(&[][..], |release| &release.votes_against);
+    for ip in against {
+        if !members.values().any(|member| member.ip == Some(*ip)) {
+            failed.push((ip.to_string(), None));
+        }
+    }
+    failed
+}
+
+#[cfg(test)]
+#[path = "progress/tests.rs"]
+mod tests;

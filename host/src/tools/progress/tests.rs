@@ -1,0 +1,179 @@
+//! How a rollout looks from what one node knows.
+
+use super::*;
+
+const KEY: &str = "b2";
+
+fn release(key: &str, standing: Standing) -> api::Release {
+    api::Release {
+        key: key.to_owned(),
+        kind: api::Kind::Push,
+        standing,
+        digest: format!("digest of {key}"),
+        size: 1,
+        at_ms: 1,
+        node: "a@10.0.0.1".to_owned(),
+        by: String::new(),
+        note: String::new(),
+        parent: None,
+        canaries: Vec::new(),
+        bake_ms: 0,
+        signed: false,
+        votes_for: Vec::new(),
+        votes_against: Vec::new(),
+    }
+}
+
+fn member(end: u8, serves: &str) -> api::Member {
+    api::Member {
+        node: format!("a@10.0.0.{end}"),
+        me: end == 1,
+        http: String::new(),
+        boot: 1,
+        since_ms: 1,
+        digest: Some(format!("digest of {serves}")),
+        release: None,
+        in_force: false,
+        doing: None,
+        failed: None,
+    }
+}
+
+fn failed(mut member: api::Member, reason: &str, again: bool) -> api::Member {
+    member.failed = Some(api::Failed {
+        at_ms: 1,
+        reason: reason.to_owned(),
+        digest: None,
+        release: Some(KEY.to_owned()),
+        again,
+    });
+    member
+}
+
+fn ip(end: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, end)
+}
+
+fn two(standing: Standing) -> Vec<api::Release> {
+    let older = match standing {
+        Standing::InForce => Standing::Earlier,
+        _ => Standing::InForce,
+    };
+    vec![release(KEY, standing), release("a1", older)]
+}
+
+fn ended(releases: &[api::Release], members: &[api::Member]) -> Option<Outcome> {
+    let look = Look::at(KEY, releases, members);
+    look.done.map(|done| done.outcome)
+}
+
+#[test]
+fn it_is_served_once_every_member_serves_it() {
+    let releases = two(Standing::InForce);
+    let mut members = vec![member(1, KEY), member(2, "a1")];
+    assert_eq!(ended(&releases, &members), None);
+    members[1] = member(2, KEY);
+    let done = Look::at(KEY, &releases, &members).done.unwrap();
+    assert_eq!((done.outcome, done.instead), (Outcome::Served, None));
+}
+
+#[test]
+fn one_that_fails_is_named_with_its_reason_once_the_rest_serves() {
+    let releases = two(Standing::InForce);
+    let bad = failed(member(2, "a1"), "it traps at start", false);
+    let waiting = [member(1, "a1"), bad.clone()];
+    assert_eq!(ended(&releases, &waiting), None, "the first still may");
+    let done = Look::at(KEY, &releases, &[member(1, KEY), bad])
+        .done
+        .unwrap();
+    assert_eq!(done.outcome, Outcome::Failed);
+    let why = Some("it traps at start".to_owned());
+    assert_eq!(done.failed, [("a@10.0.0.2".to_owned(), why)]);
+}
+
+#[test]
+fn one_that_tries_again_has_not_failed_yet() {
+    let full = failed(member(2, "a1"), "the disk is full", true);
+    let look = Look::at(KEY, &two(Standing::InForce), &[member(1, KEY), full]);
+    let state = &look.members["a@10.0.0.2"];
+    assert_eq!(state.state, NodeState::TryingAgain);
+    assert_eq!(state.reason.as_deref(), Some("the disk is full"));
+    assert_eq!(look.done, None);
+}
+
+#[test]
+fn what_failed_with_another_release_says_nothing_about_this_one() {
+    let mut other = failed(member(2, "a1"), "old", false);
+    other.failed.as_mut().unwrap().release = Some("a1".to_owned());
+    let look = Look::at(KEY, &two(Standing::InForce), &[other]);
+    assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);
+    assert_eq!(look.members["a@10.0.0.2"].reason, None);
+}
+
+#[test]
+fn a_staged_release_waits_for_the_votes_of_its_canaries_and_says_whose() {
+    let mut releases = two(Standing::Baking);
+    releases[0].canaries = vec![ip(1), ip(2)];
+    releases[0].votes_for = vec![ip(1)];
+    let members = [member(1, KEY), member(2, KEY), member(3, "a1")];
+    let look = Look::at(KEY, &releases, &members);
+    assert_eq!(look.waits_for, [ip(2)]);
+    assert_eq!(look.members["a@10.0.0.3"].state, NodeState::NotYet);
+    assert_eq!(look.done, None);
+}
+
+#[test]
+fn a_release_that_was_voted_down_names_who_was_against_it_and_what_is_in_force() {
+    let mut releases = two(Standing::VotedDown);
+    releases[0].votes_against = vec![ip(1), ip(9)];
+    let done = Look::at(KEY, &releases, &[member(1, KEY), member(2, "a1")])
+        .done
+        .unwrap();
+    assert_eq!(done.outcome, Outcome::Failed);
+    let named: Vec<_> = done.failed.into_iter().map(|(node, _)| node).collect();
+    assert_eq!(named, ["a@10.0.0.1", "10.0.0.9"]);
+    assert_eq!(done.instead.unwrap().key, "a1");
+}
+
+#[test]
+fn whatever_is_ahead_of_it_supersedes_it() {
+    let members = [member(1, "a1")];
+    for standing in [
+        Standing::Superseded,
+        Standing::RolledBack,
+        Standing::Earlier,
+    ] {
+        let done = Look::at(KEY, &two(standing), &members).done.unwrap();
+        assert_eq!(done.outcome, Outcome::Superseded);
+        assert_eq!(done.instead.unwrap().key, "a1", "{standing:?}");
+    }
+}
+
+#[test]
+fn only_what_has_changed_is_said() {
+    let releases = two(Standing::InForce);
+    let first = Look::at(KEY, &releases, &[member(1, KEY), member(2, "a1")]);
+    assert_eq!(first.news(None).len(), 3);
+    assert_eq!(first.news(Some(&first)), []);
+    let mut fetching = member(2, "a1");
+    fetching.doing = Some(api::Doing {
+        step: Step::Fetching,
+        digest: String::new(),
+        release: Some(KEY.to_owned()),
+        have: Some(3),
+        of: Some(9),
+    });
+    let next = Look::at(KEY, &releases, &[fetching]);
+    let news = next.news(Some(&first));
+    let said = Progress::Node {
+        node: "a@10.0.0.2".to_owned(),
+        state: NodeState::Fetching,
+        have: Some(3),
+        of: Some(9),
+        reason: None,
+    };
+    let gone = Progress::Gone {
+        node: "a@10.0.0.1".to_owned(),
+    };
+    assert_eq!(news, [said, gone]);
+}

@@ -1,0 +1,170 @@
+//! The socket in the data folder, over which the processes of this machine
+//! reach its node: only those of the node's user and of root.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::Service;
+use super::service::Asker;
+
+/// The socket in the data folder, and what it is called until it listens.
+const FILE: &str = "host.sock";
+const NEW: &str = ".host.sock.new";
+
+/// The longest path that a socket can have on Linux: `sun_path` has 108 bytes,
+/// one of which ends it.
+const PATH_MAX: usize = 107;
+
+/// The most connections at a time, and how many may wait to be accepted.
+const CONNECTIONS_MAX: usize = 64;
+const BACKLOG: i32 = 64;
+
+/// How long a caller may take to send the head of a request.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no connection to give.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {}: {cause}; give this user the right to, or name another folder with --data-dir",
+    path.display()
+)]
+pub struct SocketError {
+    /// Where it was to be.
+    pub path: PathBuf,
+    /// What the system says.
+    pub cause: io::Error,
+}
+
+/// A socket that listens. Its file goes when it is dropped.
+#[derive(Debug)]
+pub struct ToolSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Where the socket of a node with this data folder is.
+pub fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
+impl ToolSocket {
+    /// Listens in this folder, in place of whatever socket an earlier process
+    /// left there. The folder must be locked by this process.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn listen(data_dir: &Path) -> Result<ToolSocket, SocketError> {
+        let path = path(data_dir);
+        match listen(data_dir) {
+            Ok(listener) => Ok(ToolSocket { listener, path }),
+            Err(cause) => Err(SocketError { path, cause }),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves until it is dropped.
+    pub async fn serve(self, service: Service) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections on {}", self.path.display());
+                    sleep(BREATHER).await;
+                    continue;
+                }
+            };
+            let service = service.clone();
+            tokio::spawn(async move {
+                let answer = service_fn(|request| async {
+                    Ok::<_, std::convert::Infallible>(service.answer(Asker::Socket, request).await)
+                });
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+                // How it ended is the caller's business.
+                let _ = http.serve_connection(TokioIo::new(stream), answer).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+impl Drop for ToolSocket {
+    fn drop(&mut self) {
+        // If it does not go, the next process takes its place.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn listen(data_dir: &Path) -> io::Result<UnixListener> {
+    let new = data_dir.join(NEW);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    with_short(&new, |path| socket.bind(&SockAddr::unix(path)?))?;
+    // Nobody can connect before it listens, and it has its name only then.
+    fs::set_permissions(&new, Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    fs::rename(&new, path(data_dir))?;
+    UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))
+}
+
+/// Connects to the node with this data folder.
+///
+/// # Errors
+/// What the system says, also if it takes longer than so.
+pub async fn connect(data_dir: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let connected = async {
+        let path = path(data_dir);
+        let stream = with_short(&path, |path| {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            // If too many wait there already, this fails rather than waits.
+            socket.set_nonblocking(true)?;
+            socket.connect(&SockAddr::unix(path)?)?;
+            Ok(std::os::unix::net::UnixStream::from(socket))
+        })?;
+        UnixStream::from_std(stream)
+    };
+    timeout(patience, connected)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Does something with the path of a socket. One that is too long for the
+/// system is reached by way of its folder, as this process has it open.
+fn with_short<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    if path.as_os_str().len() <= PATH_MAX {
+        return act(path);
+    }
+    let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let folder = fs::File::open(folder)?;
+    act(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(file))
+}
