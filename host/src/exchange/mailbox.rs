@@ -160,6 +160,11 @@ impl Topics {
         self.outgoing.subscribe()
     }
 
+    /// To how many other nodes goes what is published here.
+    pub fn lines(&self) -> usize {
+        self.outgoing.receiver_count()
+    }
+
     fn put(&self, message: &Arc<Published>) {
         let mailboxes: Vec<Arc<Mailbox>> = match self.lock().get(&message.topic) {
             Some(subscribers) => subscribers.values().cloned().collect(),
