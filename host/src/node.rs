@@ -33,6 +33,7 @@ use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
 use crate::log;
 use crate::membership::{self, FatalError, Membership};
+use crate::publish::{self, Inbox};
 use crate::spread::{Fetcher, Holder};
 use crate::store::{Store, StoreError, StoreLimits};
 use crate::tools::{self, SocketError, ToolSocket};
@@ -208,11 +209,23 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         deploy_key: config.deploy_key,
     });
     let tools = tools::Service::new(face.clone(), log::recent(), tools::Limits::default());
+    let published = Arc::default();
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
         holder: Holder::new(store.clone()),
+        inbox: Inbox::new(
+            exchanges.topics().clone(),
+            membership.views(),
+            Arc::clone(&published),
+        ),
     });
+    tokio::spawn(publish::run(
+        exchanges.topics().clone(),
+        membership.views(),
+        membership.peers(),
+        published,
+    ));
     let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
     let mut apps = Apps {
         followed,
