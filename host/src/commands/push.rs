@@ -231,7 +231,11 @@ fn who() -> String {
     let user = user.find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
-    let mut text = format!("{}@{machine}", user.as_deref().unwrap_or("?"));
+    let user = user.unwrap_or_else(|| match rustix::process::getuid() {
+        root if root.is_root() => "root".to_owned(),
+        other => format!("user-{}", other.as_raw()),
+    });
+    let mut text = format!("{user}@{machine}");
     text.retain(|c| !c.is_control());
     text.truncate(text.floor_char_boundary(BY_MAX));
     text
