@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 pub use start::StartError;
 
-use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, WatchMode, WatchedFile};
+use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, Smoke, WatchMode, WatchedFile};
 use crate::cli::Cli;
 use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
@@ -94,11 +94,16 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let name = identity.name;
     let http = start::http_address(&config, &name);
     let port = start::take_port(http)?;
-    let store = Store::open(identity.data.clone(), StoreLimits::default())?;
+    let limits = StoreLimits {
+        app: config.max_app,
+        ..StoreLimits::default()
+    };
+    let store = Store::open(identity.data.clone(), limits)?;
     let stored = membership::stored_releases(&identity.data).map_err(StartError::Data)?;
     let app_file = config.app.clone().zip(config.watch);
     let mut first = first::Start::read(
         config.app.as_deref(),
+        config.max_app,
         config.deploy_key,
         stored.as_deref(),
         &name,
@@ -124,7 +129,11 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         }),
     )?;
     let slot = Slot::new(config.drain);
-    let loader = Arc::new(Loader::new(runtime, slot.clone()));
+    let smoke = config.smoke.map(|target| Smoke {
+        target,
+        config: config.app_config.clone(),
+    });
+    let loader = Arc::new(Loader::new(runtime, slot.clone()).with_smoke(smoke));
     let report = Reporter::new();
     tokio::select! {
         loaded = first.load(&store, &loader, &report) => loaded?,
@@ -257,7 +266,7 @@ fn apps(
         let digest = first.file.as_ref().map(|file| file.digest);
         tasks.spawn(deploy::follow(deploy::Followed {
             path: first::path_id(&path),
-            file: WatchedFile::watch(&path, digest, mode),
+            file: WatchedFile::watch(&path, digest, mode).up_to(store.limits().app),
             loader,
             store,
             releases,

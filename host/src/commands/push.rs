@@ -190,7 +190,8 @@ fn is_wanted(
 
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
-        let read = app::read(&app::locate(path)?)?;
+        // What the nodes take is for them to say.
+        let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
         Ok(File {
             app: App::of(&read.bytes),
             bytes: read.bytes.into(),
