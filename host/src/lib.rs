@@ -16,6 +16,7 @@
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`publish`]: what exchanges publish, on its way to other nodes
 //! - [`fault`]: where tests let a node die
 //! - [`health`]: whether new code fails where the release before did not
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
@@ -40,6 +41,7 @@ pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod publish;
 pub mod spread;
 pub mod store;
 pub mod tools;

@@ -194,7 +194,7 @@ impl File {
         let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
         Ok(File {
             app: App::of(&read.bytes),
-            bytes: read.bytes.into(),
+            bytes: read.bytes,
         })
     }
 }

@@ -46,18 +46,6 @@ impl Lan {
         release: Option<Digest>,
         service: Arc<dyn Service>,
     ) -> Membership {
-        self.start_seen(last, folder, release, service, watch::Sender::default())
-    }
-
-    /// The same for a node whose views others follow already.
-    pub(crate) fn start_seen(
-        &self,
-        last: u8,
-        folder: &Path,
-        release: Option<Digest>,
-        service: Arc<dyn Service>,
-        views: watch::Sender<Arc<cluster::View>>,
-    ) -> Membership {
         let ip = Ipv4Addr::new(127, 0, 0, last);
         Membership::start(Settings {
             name: name(last),
@@ -69,9 +57,10 @@ impl Lan {
             keys: Keys::from_master(&[1; 32]),
             service,
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            releases_stored: None,
+            deploy_key: None,
             release,
-            app_file: None,
-            views,
+            views: watch::Sender::default(),
         })
         .expect("started")
     }
