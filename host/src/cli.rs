@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use cookie::{CookieCommand, RotateStep, WhichNode};
 
-use crate::health::{RevertOnErrors, Rule};
+use crate::health::{RevertOnErrors, Rule, Smoke};
 
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 
@@ -192,6 +192,15 @@ pub struct Cli {
           help_heading = "Limits")]
     pub drain: Duration,
 
+    /// A request that new code must answer before it serves: GET /path
+    ///
+    /// GET or HEAD, and answered with a status from 200 to 399. Code that does
+    /// not is refused as any that cannot be loaded: the app before goes on
+    /// serving, and at the start the node does not come up. Without it, code is
+    /// instantiated and not asked anything.
+    #[arg(long, value_name = "GET /PATH")]
+    pub smoke: Option<Smoke>,
+
     /// When new code is left for the release before: RATE%/TIME, or off
     ///
     /// This node votes against a release if, in any such time while it is new,
@@ -265,11 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_none_is_refused_with_one_that_is() {
+    fn a_rate_and_a_smoke_request_that_are_none_are_refused_with_what_would_be() {
         let parse = |rate| Cli::try_parse_from(["host", "--app", "a", "--revert-on-errors", rate]);
         let error = parse("20").unwrap_err().to_string();
         assert!(error.contains("20%/60s, or off"), "{error}");
         assert_eq!(parse("off").unwrap().revert_on_errors.0, None);
+        let smoke = Cli::try_parse_from(["host", "--app", "a", "--smoke", "POST /"]);
+        let error = smoke.unwrap_err().to_string();
+        assert!(error.contains("neither GET nor HEAD"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::app::WatchMode;
 use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 use crate::cookies::{CookieFileError, Origin};
-use crate::health::Rule;
+use crate::health::{Rule, Smoke};
 use crate::membership::{SeedName, SeedNameError};
 
 /// The port of HTTP where nothing else is said.
@@ -129,6 +129,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long exchanges may take to finish at the end.
     pub drain: Duration,
+    /// What new code must answer before it serves.
+    pub smoke: Option<Smoke>,
     /// When a new release is left; none for never.
     pub revert: Option<Rule>,
 }
@@ -215,6 +217,7 @@ impl Config {
             },
             body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
             drain: cli.drain,
+            smoke: cli.smoke,
             revert: cli.revert_on_errors.0,
         })
     }

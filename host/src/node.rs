@@ -164,7 +164,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
 
     let (swapped, mut swaps) = mpsc::channel(1);
     let following = config.watch.map(|mode| {
-        let file = WatchedFile::watch(&path, digest, mode);
+        let file = WatchedFile::watch(&path, digest, mode).compiling_ahead(runtime.clone());
         tokio::spawn(app::follow(file, Loader::new(runtime, slot), swapped))
     });
     let fatal = loop {

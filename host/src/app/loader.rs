@@ -2,7 +2,7 @@
 //! way to change the app of a node.
 //!
 //! ```text
-//! bytes -> room -> validate -> Ready -> slot
+//! bytes -> room -> validate -> smoke request -> Ready -> slot
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
@@ -13,12 +13,16 @@ use std::time::{Duration, Instant};
 
 use cluster::Digest;
 
+use crate::exchange::Exchanges;
+use crate::health::Smoke;
+
 use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, validate};
 
 /// Loads apps into one slot.
 pub struct Loader {
     runtime: Arc<Runtime>,
     slot: Arc<Slot>,
+    smoke: Option<(Smoke, Arc<Exchanges>)>,
 }
 
 /// A generation that has passed all checks, and the room to put it in. Dropped
@@ -43,17 +47,27 @@ pub struct Swapped {
     pub waited: Duration,
     /// How long the compiler took, or the cache of compiled code.
     pub compiled: Duration,
-    /// How long linking, instantiating and checking took.
+    /// How long linking, instantiating and checking took, and the smoke request.
     pub validated: Duration,
     /// How long the change itself took: one atomic store, after which requests
-    /// go to the new code, and waking all open exchanges.
+    /// go to the new code.
     pub swapped: Duration,
 }
 
 impl Loader {
     /// A loader for this slot.
     pub fn new(runtime: Arc<Runtime>, slot: Arc<Slot>) -> Loader {
-        Loader { runtime, slot }
+        Loader {
+            runtime,
+            slot,
+            smoke: None,
+        }
+    }
+
+    /// Has new code answer this before it is ready, among these exchanges.
+    pub fn smoking(mut self, smoke: Option<Smoke>, exchanges: Arc<Exchanges>) -> Loader {
+        self.smoke = smoke.map(|smoke| (smoke, exchanges));
+        self
     }
 
     /// The digest of what serves now.
@@ -71,7 +85,12 @@ impl Loader {
         let room = self.slot.room().await;
         let waited = began.elapsed();
         let began = Instant::now();
+        let name = app.path.display().to_string();
         let generation = Arc::new(validate(&self.runtime, app).await?);
+        if let Some((smoke, exchanges)) = &self.smoke {
+            let asked = smoke.ask(exchanges, &generation).await;
+            asked.map_err(|cause| Refusal::Smoke { app: name, cause })?;
+        }
         Ok(Ready {
             generation,
             room,

@@ -19,6 +19,7 @@ use crate::contract::{
     CallContext, Held, Metered, ReleaseTag, simple::SimpleAppPre, streaming::StreamingAppPre,
     upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices,
 };
+use crate::health::SmokeError;
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -81,6 +82,14 @@ pub enum Refusal {
         app: String,
         /// What does not fit, in one line.
         cause: String,
+    },
+    /// It does not answer its smoke request.
+    #[error("{app} does not pass its smoke request: {cause}")]
+    Smoke {
+        /// The file.
+        app: String,
+        /// What became of the request.
+        cause: SmokeError,
     },
     /// It does not come up.
     #[error("{app} does not start: {cause}")]
@@ -171,18 +180,12 @@ async fn compile(
     name: &str,
     app: AppBytes,
 ) -> Result<(Component, cluster::Digest), Refusal> {
-    let engine = runtime.engine.clone();
     let digest = app.digest;
-    let (sender, compiled) = tokio::sync::oneshot::channel();
-    runtime.compilers.spawn(move || {
-        // Nobody waits for it any more only if the node stops.
-        let _ = sender.send(Component::from_binary(&engine, &app.bytes));
-    });
     let invalid = |cause: String| Refusal::Invalid {
         app: name.to_owned(),
         cause,
     };
-    match compiled.await {
+    match runtime.compile(app).await {
         Ok(Ok(component)) => Ok((component, digest)),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),

@@ -18,6 +18,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Runtime;
 use super::intake::{AppBytes, IntakeError, read};
 use super::whole::{Whole, look_at};
 
@@ -71,6 +72,8 @@ pub struct WatchedFile {
     known: Option<Look>,
     /// The digest that was last taken.
     digest: Digest,
+    /// What compiles a new content while the file still rests.
+    ahead: Option<Arc<Runtime>>,
 }
 
 impl WatchedFile {
@@ -97,9 +100,17 @@ impl WatchedFile {
             // more, and then known by its digest.
             known: None,
             digest,
+            ahead: None,
         };
         file.watch_folders();
         file
+    }
+
+    /// Has this runtime compile a new content while the file still rests: the
+    /// rest then costs no time.
+    pub fn compiling_ahead(mut self, runtime: Arc<Runtime>) -> WatchedFile {
+        self.ahead = Some(runtime);
+        self
     }
 
     /// The file.
@@ -141,6 +152,8 @@ impl WatchedFile {
         let mut due = Instant::now() + UNFINISHED;
         let mut before = look(&self.path);
         let mut since = Instant::now();
+        // What it looked like when it was last compiled ahead.
+        let mut begun = None;
         loop {
             sleep(LOOK).await;
             let now = look(&self.path);
@@ -153,6 +166,10 @@ impl WatchedFile {
                 continue;
             }
             if since.elapsed() < QUIET {
+                if before.is_some() && begun != Some(before) {
+                    begun = Some(before);
+                    self.begin();
+                }
                 continue;
             }
             let read = self.read().await;
@@ -182,6 +199,24 @@ impl WatchedFile {
                 Err(error) => Some(Err(error)),
             };
         }
+    }
+
+    /// Reads the file as it is now, and has it compiled if it looks whole. What
+    /// is taken in the end is read when it has rested.
+    fn begin(&self) {
+        let (Some(runtime), path, known) = (self.ahead.clone(), self.path.clone(), self.digest)
+        else {
+            return;
+        };
+        // It tells nobody: what there is to say of the file is said later.
+        drop(tokio::task::spawn_blocking(move || {
+            if let Ok(app) = read(&path)
+                && app.digest != known
+                && look_at(&app.bytes) == Whole::Component
+            {
+                runtime.compile_ahead(app);
+            }
+        }));
     }
 
     async fn read(&self) -> Result<AppBytes, IntakeError> {

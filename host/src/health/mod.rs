@@ -5,6 +5,7 @@
 //! Life's counts -> Recent -> Trial -> Judgement -> this node's vote
 //! ```
 //!
+//! - [`Smoke`]: one request to it before it serves anybody
 //! - [`Rule`]: what `--revert-on-errors` says
 //! - [`Recent`]: counts of the last while
 //! - [`Trial`]: the judgement, without clock or IO
@@ -12,6 +13,7 @@
 
 mod recent;
 mod rule;
+mod smoke;
 mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub use recent::Recent;
 pub use rule::{RevertOnErrors, Rule, RuleError};
+pub use smoke::{Smoke, SmokeError, SmokeFormError};
 pub use trial::{ENOUGH, Judgement, Reason, Sample, Trial};
 
 use crate::app::{Life, Tally};

@@ -50,6 +50,7 @@ fn watched(mode: WatchMode) -> Watched {
     let first = component(0, 0);
     fs::write(&path, &first).expect("written");
     let file = WatchedFile::watch(&path, Digest::of(&first), mode);
+    let file = file.compiling_ahead(runtime(Limits::Usual));
     Watched { folder, path, file }
 }
 
@@ -213,6 +214,7 @@ impl Following {
         let path = folder.path().join("app.wasm");
         fs::copy(built("fixture-counter-v1"), &path).expect("copied");
         let file = WatchedFile::watch(&path, digest, WatchMode::Notify);
+        let file = file.compiling_ahead(runtime(limits));
         let loader = Loader::new(runtime(limits), node.slot.clone());
         let (sender, swapped) = mpsc::channel(1);
         Following {
