@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{App, BY_MAX, Kind, Release};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
 use super::follow::follow;
@@ -70,11 +71,13 @@ async fn carry_out(
     mut show: Box<dyn Show>,
     patience: Duration,
 ) -> Result<Exit, CommandError> {
+    // From here on none is lost, whatever is waited for.
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
     let key = rollout.key.as_deref().map(SigningKey::read).transpose()?;
     let making = make(client, &wanted, file.as_ref(), key.as_ref(), &mut *show);
     let made = tokio::select! {
         made = making => made,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupts.recv() => {
             show.stopped("stopped; look at `host releases` whether it was released already");
             return Ok(Exit::INTERRUPTED);
         }
@@ -98,7 +101,7 @@ async fn carry_out(
         },
         Err(error) => return Err(error),
     };
-    follow(client, &release, &mut *show, patience).await
+    follow(client, &release, &mut *show, patience, &mut interrupts).await
 }
 
 /// Makes the release.
