@@ -56,7 +56,7 @@ const MESSAGE_MAX: usize = cluster::STATE_MAX;
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// How long a request and its answer may take, and the hello.
-const EXCHANGE: Duration = Duration::from_secs(5);
+pub(crate) const EXCHANGE: Duration = Duration::from_secs(5);
 
 /// When an idle connection is pinged, so that one whose other end vanished
 /// without a word is noticed.

@@ -16,12 +16,14 @@ mod status;
 mod trials;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::Digest;
 use cluster::release::{Force, Verdict};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -29,6 +31,7 @@ use crate::app::{AppBytes, Draining, Loader, Refusal, Swapped};
 use crate::cluster_view::short;
 use crate::health::Judgement;
 use crate::membership::Releases;
+use crate::spread::{Fetcher, SpreadError};
 use crate::store::{Store, StoreError};
 
 pub(crate) use candidate::Candidate;
@@ -51,9 +54,12 @@ enum Trouble {
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nobody has it yet.
-    #[error("no member has the app, or its release is not known yet")]
-    Nowhere,
+    /// No member gives it.
+    #[error(transparent)]
+    Spread(#[from] SpreadError),
+    /// What it is cannot be checked, so it cannot be fetched.
+    #[error("the record of the release has not come yet")]
+    NoRecord,
     /// The node stops.
     #[error("the node is stopping")]
     Stopping,
@@ -63,6 +69,7 @@ enum Trouble {
 pub(crate) struct Deploy {
     pub(crate) loader: Arc<Loader>,
     pub(crate) store: Store,
+    pub(crate) fetcher: Fetcher,
     pub(crate) releases: Releases,
     /// What the follower of the app file has ready.
     pub(crate) candidate: Arc<Candidate>,
@@ -195,7 +202,21 @@ impl Deploy {
         if let Some(bytes) = kept.map_err(|_| Trouble::Stopping)?? {
             return Ok(bytes);
         }
-        Err(Trouble::Nowhere)
+        let Some(release) = &force.release else {
+            return Err(Trouble::NoRecord);
+        };
+        let app = release.app();
+        let (progress, mut told) = watch::channel((0, app.size));
+        let mut fetch = pin!(self.fetcher.fetch(&app, &progress));
+        loop {
+            let (have, of) = *told.borrow_and_update();
+            self.report.doing(force, Step::Fetching { have, of });
+            tokio::select! {
+                fetched = &mut fetch => return Ok(fetched?),
+                // The sender is here, so it does not go.
+                _ = told.changed() => {}
+            }
+        }
     }
 
     fn swapped(&self, force: &Force, swapped: &Swapped) {

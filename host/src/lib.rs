@@ -12,9 +12,11 @@
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
 //! - [`deploy`]: from what the cluster has agreed on to what serves
+//! - [`spread`]: how an app gets from the members that have it to those that do not
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
+//! - [`publish`]: what exchanges publish, on its way to other nodes
 //! - [`fault`]: where tests let a node die
 //! - [`health`]: whether new code fails where the release before did not
 //! - [`cluster_view`]: the members, as exchanges and the contract see them
@@ -39,5 +41,7 @@ pub mod log;
 pub mod membership;
 pub mod net;
 pub mod node;
+pub mod publish;
+pub mod spread;
 pub mod store;
 pub mod tools;

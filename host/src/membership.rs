@@ -268,10 +268,11 @@ impl Membership {
             counters: counters.clone(),
         };
         let identity = control::Identity::new(&settings.keys)?;
-        let peers = Peers::new(control::Dialler {
+        let dialler = control::Dialler {
             me: settings.name.clone(),
             identity: identity.clone(),
-        });
+        };
+        let peers = Peers::new(dialler, settings.cluster_port);
         let runtime = Handle::try_current().ok();
         let channel = Channel { identity, runtime };
         let (started_in, started) = std::sync::mpsc::sync_channel(1);

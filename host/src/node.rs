@@ -6,31 +6,37 @@
 //! a member that is listed serves. At the end the reverse: leave, close the
 //! listener, drain.
 
+mod apps;
+mod desk;
+mod face;
 mod first;
 mod start;
 mod stop;
 
-use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
+use apps::Apps;
+use desk::Desk;
+use face::Face;
 pub use start::StartError;
 
-use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, WatchMode, WatchedFile};
+use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot};
 use crate::cli::Cli;
 use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
-use crate::control;
-use crate::deploy::{self, Candidate, Deploy, Reporter, Trials};
+use crate::deploy::{Candidate, Reporter, Trials};
 use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::http::{HttpLimits, Server};
+use crate::log;
 use crate::membership::{self, FatalError, Membership};
+use crate::publish::{self, Inbox};
+use crate::spread::{Fetcher, Holder};
 use crate::store::{Store, StoreError, StoreLimits};
+use crate::tools::{self, SocketError, ToolSocket};
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -53,6 +59,9 @@ pub enum NodeError {
     /// The store of apps.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The socket for `host status` and the like.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The engine.
     #[error(transparent)]
     Runtime(#[from] app::RuntimeError),
@@ -83,7 +92,7 @@ pub fn run(cli: Cli) -> Result<(), NodeError> {
 }
 
 async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
-    let began = Instant::now();
+    let (began, started) = (Instant::now(), SystemTime::now());
     // From here on a signal is taken note of, whatever the start is busy with.
     let mut signals = stop::Signals::listen().map_err(StartError::Signals)?;
     let hangups = stop::hangups().map_err(StartError::Signals)?;
@@ -94,9 +103,10 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let name = identity.name;
     let http = start::http_address(&config, &name);
     let port = start::take_port(http)?;
+    let socket = ToolSocket::listen(identity.data.path())?;
     let store = Store::open(identity.data.clone(), StoreLimits::default())?;
     let stored = membership::stored_releases(&identity.data).map_err(StartError::Data)?;
-    let app_file = config.app.clone().zip(config.watch);
+    let followed = config.app.clone().zip(config.watch);
     let mut first = first::Start::read(
         config.app.as_deref(),
         config.deploy_key,
@@ -150,11 +160,12 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         connections: start::connections(),
         ..HttpLimits::default()
     };
-    let server = Server::new(slot, exchanges.clone(), limits, stopping);
+    let server = Server::new(slot.clone(), exchanges.clone(), limits, stopping);
     let listener = start::listen(port, http)?;
     let bound = listener.local_addr().unwrap_or(http);
     let link = start::link_address(bound, &name);
     start::warn_of_link(link, &name);
+    let desk = Arc::new(Desk::default());
     // From here on clients can connect. They are answered a few milliseconds
     // later, when there is a view for the app to see.
     let mut membership = Membership::start(membership::Settings {
@@ -165,8 +176,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         join: config.join,
         join_names: config.join_names,
         keys,
-        service: Arc::new(control::Refuse),
-        data_dir: identity.data,
+        service: Arc::new(desk::Shared(desk.clone())),
+        data_dir: identity.data.clone(),
         releases_stored: stored,
         deploy_key: config.deploy_key,
         release: loader.serves(),
@@ -179,15 +190,56 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         "{name} is ready at http://{link}",
     );
 
-    let mut apps = apps(
-        app_file,
+    let releases = membership.releases();
+    let candidate = Arc::new(Candidate::default());
+    let face = Arc::new(Face {
+        name: name.clone(),
+        http: link.to_string(),
+        started,
+        file: config.app,
+        members: membership.views(),
+        slot,
+        loader: loader.clone(),
+        store: store.clone(),
+        releases: releases.clone(),
+        counting: membership.counting(),
+        peers: membership.peers(),
+        candidate: candidate.clone(),
+        report: report.clone(),
+        deploy_key: config.deploy_key,
+    });
+    let tools = tools::Service::new(face.clone(), log::recent(), tools::Limits::default());
+    let published = Arc::default();
+    desk.open(desk::Parts {
+        face,
+        tools: tools.clone(),
+        holder: Holder::new(store.clone()),
+        inbox: Inbox::new(
+            exchanges.topics().clone(),
+            membership.views(),
+            Arc::clone(&published),
+        ),
+    });
+    tokio::spawn(publish::run(
+        exchanges.topics().clone(),
+        membership.views(),
+        membership.peers(),
+        published,
+    ));
+    let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
+    let mut apps = Apps {
+        followed,
         first,
         loader,
         store,
-        &membership,
+        fetcher,
+        releases,
+        candidate,
         report,
-        Trials::new(config.revert),
-    );
+        trials: Trials::new(config.revert),
+    }
+    .start();
+    apps.spawn(socket.serve(tools));
     let fatal = tokio::select! {
         () = signals.next() => None,
         fatal = membership.fatal() => Some(fatal),
@@ -207,63 +259,4 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     .take_down(config.drain, &mut signals)
     .await;
     Ok(())
-}
-
-/// Starts what changes the app of a node: one task makes what is in force
-/// serve, one follows the app file.
-fn apps(
-    followed: Option<(PathBuf, WatchMode)>,
-    first: first::Start,
-    loader: Arc<Loader>,
-    store: Store,
-    membership: &Membership,
-    report: Reporter,
-    trials: Trials,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let releases = membership.releases();
-    let candidate = Arc::new(Candidate::default());
-    let deploy = Deploy {
-        loader: loader.clone(),
-        store: store.clone(),
-        releases: releases.clone(),
-        candidate: candidate.clone(),
-        report: report.clone(),
-        trials,
-    };
-    let (file, news) = (first.app_file(), first.news);
-    let its = releases.clone();
-    tasks.spawn(async move {
-        let Some(file) = file else {
-            return deploy.run().await;
-        };
-        let mut in_force = its.in_force();
-        in_force.mark_unchanged();
-        // What comes of the file is logged by membership.
-        let mut asked = pin!(its.file(file));
-        if news {
-            // The file serves already, and may be in force in a moment: until
-            // then nothing else is to take its place.
-            tokio::select! {
-                _ = &mut asked => return deploy.run().await,
-                _ = in_force.changed() => {}
-            }
-        }
-        let _ = tokio::join!(asked, deploy.run());
-    });
-    if let Some((given, mode)) = followed {
-        // If it could not be found now, it may appear.
-        let path = app::locate(&given).unwrap_or(given);
-        let digest = first.file.as_ref().map(|file| file.digest);
-        tasks.spawn(deploy::follow(deploy::Followed {
-            path: first::path_id(&path),
-            file: WatchedFile::watch(&path, digest, mode),
-            loader,
-            store,
-            releases,
-            candidate,
-            report,
-        }));
-    }
-    tasks
 }

@@ -23,9 +23,9 @@ use crate::cluster_view::Views;
 /// most messages that one callback publishes. Named in `mailbox.wit`.
 pub(super) const MAX_PER_EXCHANGE: usize = 32;
 /// The longest topic, in bytes. Named in `mailbox.wit`.
-pub(super) const MAX_TOPIC: usize = 256;
+pub(crate) const MAX_TOPIC: usize = 256;
 /// The largest payload, in bytes. Named in `mailbox.wit`.
-pub(super) const MAX_PAYLOAD: usize = 64 * 1024;
+pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// What a callback may use.
 #[derive(Clone, Copy, Debug)]

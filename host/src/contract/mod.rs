@@ -10,8 +10,8 @@ mod meter;
 mod outbound;
 mod output;
 
-pub(crate) use context::by_machine;
 pub use context::{CallContext, CallLimits, Effect, Held, NodeInfo, ReleaseTag};
+pub(crate) use context::{MAX_PAYLOAD, MAX_TOPIC, by_machine};
 pub use meter::{Metered, SlowLane, TICK, WallDeadline, on_tick};
 
 /// The most elements that one table of a component has.

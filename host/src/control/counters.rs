@@ -61,6 +61,18 @@ pub struct ControlCounters {
     pub refused_stalled: u64,
 }
 
+impl ControlCounters {
+    /// How many were refused, for whatever reason.
+    pub fn refused(&self) -> u64 {
+        self.refused_source
+            + self.refused_limit
+            + self.refused_handshake
+            + self.refused_hello
+            + self.refused_role
+            + self.refused_stalled
+    }
+}
+
 /// The counters where they are counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

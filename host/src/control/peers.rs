@@ -70,6 +70,9 @@ impl fmt::Debug for Peers {
 
 struct Pool {
     dialler: Dialler,
+    /// The port of the control channel: the same on every node, as the
+    /// broadcast demands.
+    port: u16,
     /// How long a connection waits for another use.
     idle: Duration,
     lines: Mutex<HashMap<NodeName, Arc<Line>>>,
@@ -88,17 +91,28 @@ struct Line {
 }
 
 impl Peers {
-    pub(crate) fn new(dialler: Dialler) -> Self {
-        Self::with(dialler, POOL_IDLE)
+    pub(crate) fn new(dialler: Dialler, port: u16) -> Self {
+        Self::with(dialler, port, POOL_IDLE)
     }
 
     /// The same, with connections that wait so long for another use.
-    pub(super) fn with(dialler: Dialler, idle: Duration) -> Self {
+    pub(super) fn with(dialler: Dialler, port: u16, idle: Duration) -> Self {
         Self(Arc::new(Pool {
             dialler,
+            port,
             idle,
             lines: Mutex::default(),
         }))
+    }
+
+    /// Who asks.
+    pub fn me(&self) -> &NodeName {
+        &self.0.dialler.me
+    }
+
+    /// Where the control channel of a member is.
+    pub fn at(&self, member: &NodeName) -> SocketAddrV4 {
+        SocketAddrV4::new(member.ip(), self.0.port)
     }
 
     /// Sends a `POST` to the member whose control channel is there, and gives

@@ -1,11 +1,12 @@
-//! What is published on topics, on its way to the exchanges that subscribed.
+//! What is published on topics, on its way to the exchanges that subscribed: to
+//! those of this node at once, to those of the others by way of a queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use crate::contract::mailbox::{Message, Publication};
 
@@ -13,12 +14,23 @@ use crate::contract::mailbox::{Message, Publication};
 /// Named in `mailbox.wit`.
 pub(super) const CAPACITY: usize = 64;
 
+/// How many messages wait for the slowest of the other nodes; then the oldest
+/// drop for it. They share one queue, so however many nodes there are, it holds
+/// at most so many payloads: 16 MiB of the largest.
+pub const OUTGOING: usize = 256;
+
 /// One message published on a topic, shared by all who get it.
 #[derive(Debug)]
-pub(super) struct Published {
-    topic: Arc<str>,
-    payload: Bytes,
-    from: Arc<str>,
+pub struct Published {
+    /// Its place in the order of all that was published on this node. 0 if it
+    /// came from another one.
+    pub number: u64,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// What was published.
+    pub payload: Bytes,
+    /// The name of the node on which it was.
+    pub from: Arc<str>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +41,7 @@ struct Queue {
 
 /// The mailbox of one exchange.
 #[derive(Debug, Default)]
-pub(super) struct Mailbox {
+pub struct Mailbox {
     queue: Mutex<Queue>,
     arrived: Notify,
 }
@@ -47,7 +59,7 @@ impl Mailbox {
     }
 
     /// Waits for the next message. What was dropped is told first.
-    pub(super) async fn next(&self) -> Message {
+    pub async fn next(&self) -> Message {
         loop {
             if let Some(message) = self.take() {
                 return message;
@@ -74,15 +86,30 @@ impl Mailbox {
 type Subscribers = HashMap<Arc<str>, BTreeMap<u64, Arc<Mailbox>>>;
 
 /// The topics of a node, and who has subscribed to each.
-#[derive(Debug, Default)]
-pub(super) struct Topics {
+#[derive(Debug)]
+pub struct Topics {
     subscribers: Mutex<Subscribers>,
     next: AtomicU64,
+    /// The number of what was published last.
+    published: Mutex<u64>,
+    /// What was published here, for the other nodes.
+    outgoing: broadcast::Sender<Arc<Published>>,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            subscribers: Mutex::default(),
+            next: AtomicU64::default(),
+            published: Mutex::default(),
+            outgoing: broadcast::Sender::new(OUTGOING),
+        }
+    }
 }
 
 /// The subscriptions of one exchange: they end when this is dropped.
 #[derive(Debug)]
-pub(super) struct Subscriptions {
+pub struct Subscriptions {
     topics: Arc<Topics>,
     id: u64,
     mailbox: Arc<Mailbox>,
@@ -96,17 +123,53 @@ impl Topics {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message into the mailbox of every exchange of this node that has subscribed.
-    pub(super) fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
-        let mailboxes: Vec<Arc<Mailbox>> = match self.lock().get(&topic) {
-            Some(subscribers) => subscribers.values().cloned().collect(),
-            None => return,
-        };
+    /// Tells every exchange that has subscribed: those of this node at once,
+    /// and those of the others as fast as these take it. Waits for nobody.
+    pub fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
+        let mut last = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last += 1;
         let message = Arc::new(Published {
+            number: *last,
             topic,
             payload,
             from,
         });
+        // In the order of the numbers. An error says that there is nobody to
+        // send it to.
+        let _ = self.outgoing.send(message.clone());
+        drop(last);
+        self.put(&message);
+    }
+
+    /// Tells every exchange of this node that has subscribed what was published
+    /// on another one.
+    pub fn deliver(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
+        self.put(&Arc::new(Published {
+            number: 0,
+            topic,
+            payload,
+            from,
+        }));
+    }
+
+    /// What is published here from now on, for one other node.
+    pub fn outgoing(&self) -> broadcast::Receiver<Arc<Published>> {
+        self.outgoing.subscribe()
+    }
+
+    /// To how many other nodes goes what is published here.
+    pub fn lines(&self) -> usize {
+        self.outgoing.receiver_count()
+    }
+
+    fn put(&self, message: &Arc<Published>) {
+        let mailboxes: Vec<Arc<Mailbox>> = match self.lock().get(&message.topic) {
+            Some(subscribers) => subscribers.values().cloned().collect(),
+            None => return,
+        };
         for mailbox in mailboxes {
             mailbox.put(message.clone());
         }
@@ -115,7 +178,7 @@ impl Topics {
 
 impl Subscriptions {
     /// No subscriptions yet.
-    pub(super) fn new(topics: Arc<Topics>) -> Subscriptions {
+    pub fn new(topics: Arc<Topics>) -> Subscriptions {
         let id = topics.next.fetch_add(1, Relaxed);
         Subscriptions {
             topics,
@@ -136,12 +199,12 @@ impl Subscriptions {
     }
 
     /// The mailbox that they fill.
-    pub(super) fn mailbox(&self) -> &Mailbox {
+    pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
     }
 
     /// Subscribes; again does nothing.
-    pub(super) fn add(&mut self, topic: Arc<str>) {
+    pub fn add(&mut self, topic: Arc<str>) {
         if self.names.contains(&topic) {
             return;
         }

@@ -25,6 +25,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
 pub use call::Failure;
+pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 pub use outlet::{Cut, OutletBody};
 pub use plain::PlainBody;
 
@@ -32,7 +33,6 @@ use crate::app::{Generation, Kind, Seat, Slot};
 use crate::cluster_view::Views;
 use crate::http::{Body, Head, empty, request, text};
 use complain::Complaints;
-use mailbox::Topics;
 
 /// How long a `wasi:http` component may go on after its response was sent.
 const AFTER_RESPONSE: Duration = Duration::from_secs(30);
@@ -113,6 +113,11 @@ impl Exchanges {
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
         })
+    }
+
+    /// What is published on this node, and who has subscribed.
+    pub fn topics(&self) -> &Arc<Topics> {
+        &self.topics
     }
 
     /// How many exchanges there are now.

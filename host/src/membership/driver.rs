@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
-use cluster::{Config, DATAGRAM_MAX, Digest, Effect, Input, Node, NodeName, Time};
+use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::io::{Interest, Ready};
@@ -58,8 +58,6 @@ pub(super) struct Driver {
     events: mpsc::Receiver<Event>,
     boots: BootStore,
     releases: ReleaseStore,
-    /// What this node serves.
-    serving: Option<Digest>,
     /// A file that waits until the clock is right, and when to look again.
     file_again: Option<(Instant, AppFile)>,
     /// Who waits to hear what came of a file.
@@ -209,7 +207,6 @@ impl Driver {
             events,
             boots,
             releases,
-            serving: settings.release,
             file_again: None,
             file_asked: None,
             shown: 0,
@@ -246,7 +243,6 @@ impl Driver {
                 Woken::Release => {
                     let release = *self.outside.release.borrow_and_update();
                     if let Some(digest) = release {
-                        self.serving = Some(digest);
                         self.handle(Input::Serving(digest));
                     }
                 }

@@ -31,10 +31,10 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
     }
 }
 
-/// Something is new about releases. `serving` is what this node serves.
-pub(super) fn release(news: &News, serving: Option<Digest>) {
+/// Something is new about releases.
+pub(super) fn release(news: &News) {
     match news {
-        News::InForce(force) => in_force(force, serving),
+        News::InForce(force) => in_force(force),
         News::Superseded { release, by } => tracing::warn!(
             release = %release.key(),
             digest = short(release.app().digest),
@@ -79,21 +79,22 @@ pub(super) fn release(news: &News, serving: Option<Digest>) {
     }
 }
 
-/// What is in force, and whether this node serves it.
-pub(super) fn in_force(force: &Force, serving: Option<Digest>) {
+/// What is in force.
+fn in_force(force: &Force) {
     let release = force.key;
     let digest = short(force.digest);
     let by = force.release.as_deref().map_or_else(String::new, by);
-    if serving.is_none_or(|serving| serving == force.digest) {
-        tracing::info!(%release, digest, "release in force{by}");
-    } else {
-        tracing::warn!(
-            %release,
-            digest,
-            serving = serving.map(short),
-            "this node serves its own app file, and the cluster has agreed on another app{by}",
-        );
-    }
+    tracing::info!(%release, digest, "release in force{by}");
+}
+
+/// The app file holds another app than is in force, and is no news.
+pub(super) fn file_differs(file: Digest, force: &Force) {
+    tracing::warn!(
+        file = short(file),
+        release = %force.key,
+        digest = short(force.digest),
+        "the app file is not what the cluster has agreed on, and it is not newer: this node serves the release; to serve the file, change it or push it",
+    );
 }
 
 fn short(digest: Digest) -> String {

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::face::{Face, STATE};
 use crate::control::{self, Answer, Peer};
+use crate::publish::{Inbox, PUBLISH};
 use crate::spread::{APPS, Holder};
 use crate::tools::{Asker, Service as Tools};
 
@@ -21,6 +22,7 @@ pub(super) struct Parts {
     pub(super) face: Arc<Face>,
     pub(super) tools: Tools,
     pub(super) holder: Holder,
+    pub(super) inbox: Inbox,
 }
 
 impl Desk {
@@ -49,6 +51,9 @@ impl control::Service for Shared {
                 Peer::Member(_) if path.starts_with(APPS) => {
                     let path = path.to_owned();
                     parts.holder.answer(&path, request.into_body()).await
+                }
+                Peer::Member(name) if path == PUBLISH => {
+                    parts.inbox.answer(&name, request.into_body()).await
                 }
                 Peer::Member(_) => {
                     control::refusal(StatusCode::NOT_FOUND, "this node has no answer to that")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::{App, DraftError, Listed, Release, Request, Status};
+use cluster::release::{App, DeployKey, DraftError, Listed, Release, Request, Status};
 use cluster::{Digest, Member, NodeName, Refusal, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,7 @@ pub(super) struct Face {
     pub(super) peers: Peers,
     pub(super) candidate: Arc<Candidate>,
     pub(super) report: Reporter,
+    pub(super) deploy_key: Option<DeployKey>,
 }
 
 /// What a node says to another about its own app.
@@ -75,7 +76,10 @@ impl Face {
         let state = State {
             digest: now.serving.as_ref().map(|it| it.digest.to_string()),
             doing: now.doing.as_ref().map(doing),
-            failed: now.failed.as_ref().map(|it| failed(it, now.doing.is_some())),
+            failed: now
+                .failed
+                .as_ref()
+                .map(|it| failed(it, now.doing.is_some())),
         };
         serde_json::to_vec(&state).unwrap_or_default().into()
     }
@@ -130,9 +134,7 @@ impl Face {
         let said = said.unwrap_or_default();
         let by_view = member.release.map(|digest| digest.to_string());
         let digest = said.digest.or(by_view);
-        let of_app = |listed: &&Listed| {
-            Some(listed.release.app().digest.to_string()) == digest
-        };
+        let of_app = |listed: &&Listed| Some(listed.release.app().digest.to_string()) == digest;
         let release = overview.releases.iter().find(of_app);
         let in_force = overview.in_force.as_ref();
         api::Member {
@@ -142,8 +144,7 @@ impl Face {
             boot: member.boot.number(),
             since_ms: member.since_ms,
             release: release.map(|listed| describe::key(&listed.release.key())),
-            in_force: digest.is_some()
-                && in_force.map(|force| force.digest.to_string()) == digest,
+            in_force: digest.is_some() && in_force.map(|force| force.digest.to_string()) == digest,
             digest,
             doing: said.doing,
             failed: said.failed,
@@ -204,7 +205,10 @@ impl Node for Face {
             serving: self.serving(&now),
             draining: self.draining(),
             doing: now.doing.as_ref().map(doing),
-            failed: now.failed.as_ref().map(|it| failed(it, now.doing.is_some())),
+            failed: now
+                .failed
+                .as_ref()
+                .map(|it| failed(it, now.doing.is_some())),
             in_force: overview.in_force.as_ref().map(|force| api::InForce {
                 release: describe::key(&force.key),
                 digest: force.digest.to_string(),
@@ -223,16 +227,16 @@ impl Node for Face {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,
                 refused: datagrams.refused_total(),
-                wrong_cookie: datagrams.refused(Refusal::Tag),
+                wrong_cookie: datagrams.refused(Refusal::Cookie),
                 replayed: datagrams.refused(Refusal::Replay),
                 unsigned: datagrams.unsigned,
                 unsent: counters.unsent,
             },
             callers: api::Callers {
                 admitted: control.admitted,
-                refused: control.refused_total(),
+                refused: control.refused(),
             },
-            deploy_key: None,
+            deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }
 

@@ -140,6 +140,13 @@ impl Store {
         self.known().whole.iter().map(|app| app.digest).collect()
     }
 
+    /// How many bytes the apps have that are there, as far as the disk says.
+    pub fn bytes(&self) -> u64 {
+        let apps = self.apps();
+        let sizes = apps.iter().map(|app| self.0.files.whole(app).metadata());
+        sizes.filter_map(|file| Some(file.ok()?.len())).sum()
+    }
+
     /// How many damaged apps were put aside since the store was opened.
     pub fn quarantined(&self) -> u64 {
         self.0.quarantined.load(Ordering::Relaxed)

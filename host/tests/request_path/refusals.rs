@@ -5,7 +5,9 @@ use std::path::Path;
 
 use host::app::{MAX_APP, read, validate};
 
-use crate::support::components::{Limits, built, bytes, runtime, written};
+use crate::support::components::{
+    Limits, built, bytes, runtime, starts_with, wants_memory, wat, written,
+};
 
 /// Has something refused, and returns the sentence.
 async fn refused(limits: Limits, app: Vec<u8>) -> String {
@@ -153,26 +155,6 @@ async fn a_handler_of_another_type_than_the_contract_says() {
     );
 }
 
-/// A component that runs this when it is instantiated.
-pub(crate) fn starts_with(code: &str) -> Vec<u8> {
-    wat(&format!(
-        r#"(component
-            (core module $m
-              (memory 1)
-              (func $start {code})
-              (start $start)
-              (func (export "f")))
-            (core instance $i (instantiate $m))
-            (func $f (canon lift (core func $i "f")))
-            (instance $handler (export "handle" (func $f)))
-            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
-    ))
-}
-
-fn wat(text: &str) -> Vec<u8> {
-    wat::parse_str(text).expect("the text is WebAssembly")
-}
-
 #[tokio::test]
 async fn a_component_that_traps_at_its_start() {
     let sentence = refused(Limits::Usual, starts_with("unreachable")).await;
@@ -193,18 +175,6 @@ async fn a_component_that_wants_more_memory_than_is_allowed() {
             &["memory"],
         );
     }
-}
-
-/// A component that wants so many pages of 64 KiB.
-pub(crate) fn wants_memory(pages: u32) -> Vec<u8> {
-    wat(&format!(
-        r#"(component
-            (core module $m (memory {pages}) (func (export "f")))
-            (core instance $i (instantiate $m))
-            (func $f (canon lift (core func $i "f")))
-            (instance $handler (export "handle" (func $f)))
-            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
-    ))
 }
 
 #[test]

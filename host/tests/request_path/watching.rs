@@ -1,21 +1,14 @@
-//! The file of `--app` while it changes: what is taken up, what never is, and
-//! what a node makes of it.
+//! The file of `--app` while it changes: what is taken up, and what never is.
+//! What a node makes of it is in `releases/file.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster::Digest;
-use cluster::release::App;
-use host::app::{Loader, MAX_APP, Seen, WatchMode, WatchedFile, follow};
-use tokio::sync::mpsc;
+use host::app::{Seen, WatchMode, WatchedFile};
 
-use crate::refusals::{starts_with, wants_memory};
-use crate::support::client::{Client, Protocol};
-use crate::support::components::{Limits, built, fresh, read_built, runtime, written};
-use crate::support::log::Log;
-use crate::support::node::{Node, Setup};
-use crate::support::{soon, until};
+use crate::support::soon;
 
 const MODES: [WatchMode; 2] = [WatchMode::Notify, WatchMode::Poll];
 
@@ -49,7 +42,7 @@ fn watched(mode: WatchMode) -> Watched {
     let path = folder.path().join("app.wasm");
     let first = component(0, 0);
     fs::write(&path, &first).expect("written");
-    let file = WatchedFile::watch(&path, Digest::of(&first), mode);
+    let file = WatchedFile::watch(&path, Some(Digest::of(&first)), mode);
     Watched { folder, path, file }
 }
 
@@ -190,154 +183,4 @@ async fn a_burst_of_writes_is_one_change_and_what_was_there_before_is_none() {
         fs::write(&watched.path, component(50, 0)).expect("written");
         watched.rests().await;
     }
-}
-
-/// A node that follows a file in which the first release of the counter is.
-struct Following {
-    node: Node,
-    folder: tempfile::TempDir,
-    swapped: mpsc::Receiver<App>,
-    follower: tokio::task::JoinHandle<()>,
-}
-
-impl Following {
-    async fn start(limits: Limits) -> Following {
-        let generation = fresh(limits, "fixture-counter-v1").await;
-        let digest = generation.digest;
-        let setup = Setup {
-            limits,
-            ..Setup::default()
-        };
-        let node = Node::with_generation(generation, setup).await;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("app.wasm");
-        fs::copy(built("fixture-counter-v1"), &path).expect("copied");
-        let file = WatchedFile::watch(&path, digest, WatchMode::Notify);
-        let loader = Loader::new(runtime(limits), node.slot.clone());
-        let (sender, swapped) = mpsc::channel(1);
-        Following {
-            node,
-            folder,
-            swapped,
-            follower: tokio::spawn(follow(file, loader, sender)),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("app.wasm")
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
-}
-
-#[tokio::test]
-async fn a_node_serves_what_is_in_its_file_now() {
-    let log = Log::capture();
-    let mut following = Following::start(Limits::Usual).await;
-    let mut client = Client::connect(Protocol::H1, following.node.address).await;
-    let mut stream = Client::connect(Protocol::H1, following.node.address).await;
-    let mut stream = stream.open("/count/tea").await;
-    let new = read_built("fixture-counter-v2");
-    let began = std::time::Instant::now();
-    replace(&following.path(), &new);
-    until("the new code to serve", || {
-        following
-            .node
-            .slot
-            .current()
-            .map(|generation| generation.digest)
-            == Some(Digest::of(&new))
-    })
-    .await;
-    println!("from the last write to the new code: {:?}", began.elapsed());
-    assert_eq!(client.get("/").await.text(), "v2");
-    assert_eq!(following.swapped.recv().await, Some(App::of(&new)));
-    client.get("/tick").await;
-    assert_eq!(stream.to("\n\n").await, "data: v2 unnamed 1\n\n");
-    until("the old code to be gone", || {
-        !log.lines(&["the app before is gone", "carried=1", "refused=0", "cut=0"])
-            .is_empty()
-    })
-    .await;
-    log.tells_once(&["the app changed", "swapped_us", "compiled_ms"]);
-}
-
-#[tokio::test]
-async fn what_is_no_app_is_refused_with_a_sentence_and_the_old_one_goes_on() {
-    let whole = read_built("fixture-counter-v2");
-    let bad: Vec<(&str, Vec<u8>, &str)> = vec![
-        (
-            "truncated",
-            whole[..whole.len() / 2].to_vec(),
-            "cannot be compiled",
-        ),
-        (
-            "random",
-            (0..4096_u32)
-                .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-                .collect(),
-            "is not WebAssembly",
-        ),
-        (
-            "core module",
-            written("core-module.wat"),
-            "is a core module",
-        ),
-        (
-            "wrong world",
-            written("wants-more.wat"),
-            "imports what this host does not give",
-        ),
-        ("no export", written("no-handler.wat"), "has no handler"),
-        ("traps", starts_with("unreachable"), "unreachable"),
-        ("loops", starts_with("(loop br 0)"), "processor time"),
-        ("4 GiB", wants_memory(65_536), "memory"),
-    ];
-    let log = Log::capture();
-    let following = Following::start(Limits::Tight).await;
-    let mut client = Client::connect(Protocol::H2, following.node.address).await;
-    let before = following.node.slot.current().expect("it serves").digest;
-    for (what, bytes, sentence) in bad {
-        replace(&following.path(), &bytes);
-        until(what, || {
-            !log.lines(&[sentence, "goes on serving"]).is_empty()
-        })
-        .await;
-        assert_eq!(client.get("/").await.text(), "v1", "{what}");
-    }
-    // What is not even read.
-    let path = following.path();
-    let big = fs::File::create(path.with_extension("big")).expect("made");
-    big.set_len(200 << 20).expect("sparse");
-    fs::rename(path.with_extension("big"), &path).expect("renamed");
-    let too_large = format!("more than the {MAX_APP}");
-    until("200 MB", || !log.lines(&[&too_large]).is_empty()).await;
-    fs::remove_file(&path).expect("removed");
-    until("gone", || !log.lines(&["there is no app file"]).is_empty()).await;
-    fs::create_dir(&path).expect("made");
-    until("a folder", || !log.lines(&["is not a file"]).is_empty()).await;
-    assert_eq!(client.get("/").await.text(), "v1");
-    let now = following.node.slot.current().expect("it serves").digest;
-    assert_eq!(now, before);
-    assert!(
-        following.node.slot.draining().is_none(),
-        "nothing was put in"
-    );
-    // And it still takes up what is good.
-    fs::remove_dir(&path).expect("removed");
-    replace(&path, &whole);
-    until("the good one", || {
-        following
-            .node
-            .slot
-            .current()
-            .map(|generation| generation.digest)
-            == Some(Digest::of(&whole))
-    })
-    .await;
-    assert_eq!(client.get("/").await.text(), "v2");
 }

@@ -87,6 +87,7 @@ pub(crate) fn read_built(package: &str) -> Vec<u8> {
     read(&built(package))
         .expect("the component can be read")
         .bytes
+        .into()
 }
 
 /// A component that is kept from an earlier version.
@@ -139,4 +140,37 @@ pub(crate) async fn generation(limits: Limits, path: &Path) -> Arc<Generation> {
         Arc::new(generation.expect("the component is an app"))
     };
     cell.get_or_init(compile).await.clone()
+}
+
+/// A component that runs this when it is instantiated.
+pub(crate) fn starts_with(code: &str) -> Vec<u8> {
+    wat(&format!(
+        r#"(component
+            (core module $m
+              (memory 1)
+              (func $start {code})
+              (start $start)
+              (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    ))
+}
+
+/// The bytes of a component in text form.
+pub(crate) fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).expect("the text is WebAssembly")
+}
+
+/// A component that wants so many pages of 64 KiB.
+pub(crate) fn wants_memory(pages: u32) -> Vec<u8> {
+    wat(&format!(
+        r#"(component
+            (core module $m (memory {pages}) (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    ))
 }

@@ -4,6 +4,7 @@
 //! - [`components`]: the components that `cargo xtask test` builds, compiled once
 //! - [`node`]: the host's request path on a port of its own
 //! - [`client`]: HTTP/1.1 and HTTP/2 through hyper; [`raw`]: bytes as they are
+//! - [`lan`]: membership of several nodes on the loopback interface
 //! - [`log`]: what the host logs while a test runs
 
 // Each test program uses a part of it.
@@ -11,6 +12,7 @@
 
 pub(crate) mod client;
 pub(crate) mod components;
+pub(crate) mod lan;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod raw;

@@ -30,7 +30,7 @@ async fn request(peers: &Peers, at: SocketAddrV4) -> Result<(StatusCode, Bytes),
 #[tokio::test]
 async fn many_requests_to_one_member_share_one_connection() {
     let called = back();
-    let peers = Peers::new(dialler(CALLER));
+    let peers = Peers::new(dialler(CALLER), 0);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let (peers, at) = (peers.clone(), called.at);
@@ -46,7 +46,7 @@ async fn many_requests_to_one_member_share_one_connection() {
 #[tokio::test]
 async fn a_connection_that_broke_is_dialled_again_and_one_that_idles_is_closed() {
     let process = Process::start_with(Arc::new(Back)).await;
-    let peers = Peers::new(dialler(CALLER));
+    let peers = Peers::new(dialler(CALLER), 0);
     request(&peers, process.at).await.expect("answered");
     let at = process.at;
     process.kill().await;
@@ -55,7 +55,7 @@ async fn a_connection_that_broke_is_dialled_again_and_one_that_idles_is_closed()
     assert_eq!(peers.connected(), 0, "nothing is kept of it");
 
     let called = back();
-    let peers = Peers::with(dialler(CALLER), Duration::from_millis(50));
+    let peers = Peers::with(dialler(CALLER), 0, Duration::from_millis(50));
     request(&peers, called.at).await.expect("answered");
     let idled = async {
         while peers.connected() > 0 {
@@ -70,7 +70,7 @@ async fn a_connection_that_broke_is_dialled_again_and_one_that_idles_is_closed()
 #[tokio::test]
 async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() {
     let called = back();
-    let peers = Peers::new(dialler(CALLER));
+    let peers = Peers::new(dialler(CALLER), 0);
     let long = Bytes::from_static(b"longer than ten");
     let answered = peers
         .request(&node(CALLED), called.at, "/publish", long, 10, SOON)
@@ -85,7 +85,7 @@ async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() 
     let silent = silent.expect("bound");
     let port = silent.local_addr().expect("bound").port();
     let at = SocketAddrV4::new(CALLED, port);
-    let other = Peers::new(dialler(CALLER));
+    let other = Peers::new(dialler(CALLER), 0);
     let little = Duration::from_millis(50);
     let answered = other
         .request(&node(CALLED), at, "/publish", Bytes::new(), 10, little)
@@ -96,7 +96,7 @@ async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() 
 #[tokio::test]
 async fn a_member_that_is_another_than_was_meant_is_not_asked() {
     let called = back();
-    let peers = Peers::new(dialler(CALLER));
+    let peers = Peers::new(dialler(CALLER), 0);
     let other = NodeName::new("other", CALLED).expect("a name");
     let answered = peers
         .request(&other, called.at, "/publish", Bytes::new(), 10, SOON)

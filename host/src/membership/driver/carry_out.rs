@@ -71,7 +71,7 @@ impl Driver {
     }
 
     fn release_news(&mut self, news: News) {
-        report::release(&news, self.serving);
+        report::release(&news);
         match news {
             News::InForce(force) => {
                 self.outside.in_force.send_replace(Some(force));
@@ -89,7 +89,7 @@ impl Driver {
                         let force = self.outside.in_force.borrow();
                         let other = force.as_ref().filter(|it| it.digest != file.app.digest);
                         if let Some(force) = other {
-                            report::in_force(force, self.serving);
+                            report::file_differs(file.app.digest, force);
                         }
                     }
                     Ok(Some(_)) | Err(_) => {}

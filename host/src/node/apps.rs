@@ -1,0 +1,90 @@
+//! What changes the app of a node while it runs: one task makes what is in
+//! force serve, one follows the app file.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+
+use cluster::release::AppFile;
+use tokio::task::JoinSet;
+
+use super::first::{self, Start};
+use crate::app::{self, Loader, WatchMode, WatchedFile};
+use crate::deploy::{self, Candidate, Deploy, Followed, Reporter, Trials};
+use crate::membership::Releases;
+use crate::spread::Fetcher;
+use crate::store::Store;
+
+/// What it takes.
+pub(super) struct Apps {
+    /// The app file as it was given, and how it is watched; none if it is not.
+    pub(super) followed: Option<(PathBuf, WatchMode)>,
+    pub(super) first: Start,
+    pub(super) loader: Arc<Loader>,
+    pub(super) store: Store,
+    pub(super) fetcher: Fetcher,
+    pub(super) releases: Releases,
+    pub(super) candidate: Arc<Candidate>,
+    pub(super) report: Reporter,
+    pub(super) trials: Trials,
+}
+
+impl Apps {
+    /// Starts the tasks. They end when the set is dropped.
+    pub(super) fn start(self) -> JoinSet<()> {
+        let digest = self.first.file.as_ref().map(|file| file.digest);
+        if let Some(digest) = digest {
+            self.report.file(digest);
+        }
+        let deploy = Deploy {
+            loader: self.loader.clone(),
+            store: self.store.clone(),
+            fetcher: self.fetcher,
+            releases: self.releases.clone(),
+            candidate: self.candidate.clone(),
+            report: self.report.clone(),
+            trials: self.trials,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(make_serve(
+            deploy,
+            self.releases.clone(),
+            self.first.app_file(),
+            self.first.news,
+        ));
+        if let Some((given, mode)) = self.followed {
+            // If it could not be found now, it may appear.
+            let path = app::locate(&given).unwrap_or(given);
+            tasks.spawn(deploy::follow(Followed {
+                path: first::path_id(&path),
+                file: WatchedFile::watch(&path, digest, mode),
+                loader: self.loader,
+                store: self.store,
+                releases: self.releases,
+                candidate: self.candidate,
+                report: self.report,
+            }));
+        }
+        tasks
+    }
+}
+
+/// Tells the others of the app file, and makes what is in force serve.
+async fn make_serve(deploy: Deploy, releases: Releases, file: Option<AppFile>, news: bool) {
+    let Some(file) = file else {
+        return deploy.run().await;
+    };
+    let mut in_force = releases.in_force();
+    in_force.mark_unchanged();
+    // What comes of the file is logged by membership.
+    let mut asked = pin!(releases.file(file));
+    if news {
+        // The file serves already, and may be in force in a moment: until then
+        // nothing else is to take its place.
+        tokio::select! {
+            _ = &mut asked => return deploy.run().await,
+            _ = in_force.changed() => {}
+        }
+    }
+    let _ = tokio::join!(asked, deploy.run());
+}

@@ -1,0 +1,264 @@
+//! The store in a process of its own that puts, fetches, finishes and collects
+//! until it dies. What it had said to be there is there afterwards, and
+//! whatever is there is whole.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cluster::Digest;
+use cluster::release::{App, CHUNK};
+use host::data_dir::DataDir;
+use host::fault::POINTS;
+use host::store::{Store, StoreLimits};
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+
+use super::{Deaths, ROUNDS, moments, seed};
+
+/// Where the process that dies has its data folder, and the seed of what it does.
+const FOLDER: &str = "CRASH_TEST_STORE";
+const STEPS: &str = "CRASH_TEST_STEPS";
+
+/// Apps are numbered, and a number says all of their bytes.
+const APPS: u64 = 12;
+
+fn app(number: u64) -> Bytes {
+    let len = CHUNK * (number % 4) as usize + 1000;
+    let bytes = (0..len as u64).map(|at| (at ^ (at >> 8) ^ (number << 3)) as u8);
+    bytes.collect::<Vec<u8>>().into()
+}
+
+fn open(folder: &Path) -> Store {
+    let folder = DataDir::open(folder).expect("a data folder");
+    Store::open(Arc::new(folder), StoreLimits::default()).expect("a store")
+}
+
+fn points() -> impl Iterator<Item = &'static str> {
+    POINTS
+        .into_iter()
+        .filter(|point| point.starts_with("store: "))
+}
+
+/// What the process that died had said.
+#[derive(Default)]
+struct Said {
+    /// These apps were whole and cannot have been collected since.
+    whole: BTreeSet<u64>,
+    /// These were damaged, and may not have been put aside yet.
+    damaged: BTreeSet<u64>,
+    /// What must be kept, once it was said.
+    keep: Option<Vec<u64>>,
+    /// It came to its end, and not to the point.
+    outlived: bool,
+    /// These chunks of the app that was being fetched last were there.
+    chunks: Option<(u64, BTreeSet<usize>)>,
+}
+
+impl Said {
+    fn read(output: &str) -> Said {
+        let mut said = Said::default();
+        for line in output.lines() {
+            let Some(line) = line.strip_prefix("store> ") else {
+                continue;
+            };
+            let mut words = line.split(' ');
+            let what = words.next().expect("a word");
+            let numbers: Vec<u64> = words.map(|word| word.parse().expect("a number")).collect();
+            match (what, &numbers[..]) {
+                ("whole", [app]) => {
+                    // Each one that comes may make another one go.
+                    said.collect();
+                    said.whole.insert(*app);
+                    said.damaged.remove(app);
+                }
+                ("collects", keep) => {
+                    said.keep = Some(keep.to_vec());
+                    said.collect();
+                }
+                ("damages", [app]) => {
+                    said.whole.remove(app);
+                    said.damaged.insert(*app);
+                }
+                ("fetches", [app]) => said.chunks = Some((*app, BTreeSet::new())),
+                ("chunk", [chunk]) => {
+                    let (_, chunks) = said.chunks.as_mut().expect("it fetches one");
+                    chunks.insert(usize::try_from(*chunk).expect("a small number"));
+                }
+                ("outlives", []) => said.outlived = true,
+                ("finishes", []) => said.chunks = None,
+                other => panic!("{other:?}"),
+            }
+        }
+        said
+    }
+
+    fn collect(&mut self) {
+        if let Some(keep) = &self.keep {
+            self.whole.retain(|app| keep.contains(app));
+        }
+    }
+}
+
+fn say(what: &str, numbers: &[u64]) {
+    let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "store> {what}{numbers}").expect("a pipe");
+    out.flush().expect("a pipe");
+}
+
+/// The process that dies: it goes on until it does, for some hundred steps at most.
+#[test]
+fn it_works_until_it_dies() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        // On its own it is no test: the one below runs it.
+        return;
+    };
+    let seed = std::env::var(STEPS).expect("a seed").parse();
+    let mut steps = moments(seed.expect("a number"), 0);
+    let store = open(Path::new(&folder));
+    println!();
+    for _ in 0..100 {
+        step(&store, Path::new(&folder), &mut steps);
+    }
+    // The point was not on its way, not so often.
+    say("outlives", &[]);
+    let this = std::process::id().to_string();
+    let _ = Command::new("kill").args(["-9", &this]).status();
+}
+
+fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
+    let number = steps.random_range(0..APPS);
+    let bytes = app(number);
+    match steps.random_range(0..10) {
+        0..4 => {
+            store.put(&bytes).expect("there is room");
+            say("whole", &[number]);
+        }
+        4..8 => fetch(store, number, &bytes, steps),
+        8 => {
+            let keep: Vec<u64> = (0..2).map(|_| steps.random_range(0..APPS)).collect();
+            say("collects", &keep);
+            let keep: Vec<Digest> = keep.iter().map(|keep| Digest::of(&app(*keep))).collect();
+            store.collect(&keep).expect("it can be written");
+        }
+        _ => {
+            let digest = Digest::of(&bytes);
+            if store.holds(&digest) {
+                say("damages", &[number]);
+                std::fs::write(folder.join("apps").join(digest.to_string()), "damage")
+                    .expect("it can be written");
+                assert_eq!(store.get(&digest).expect("readable"), None);
+            }
+        }
+    }
+}
+
+fn fetch(store: &Store, number: u64, bytes: &Bytes, steps: &mut StdRng) {
+    say("fetches", &[number]);
+    let manifest = App::manifest(bytes).into();
+    let download = store.partial(&App::of(bytes), &manifest).expect("room");
+    let mut missing = download.missing();
+    missing.shuffle(steps);
+    for index in missing {
+        let chunk = bytes.chunks(CHUNK).nth(index).expect("a chunk");
+        download.put_chunk(index, chunk).expect("it is right");
+        say("chunk", &[index as u64]);
+        if steps.random_bool(0.2) {
+            return;
+        }
+    }
+    say("finishes", &[]);
+    download.finish().expect("all is there");
+    say("whole", &[number]);
+}
+
+/// What is in the folder after a death, against what had been said.
+fn look(folder: &Path, said: &Said) {
+    let store = open(folder);
+    let kept = |number: u64| store.get(&Digest::of(&app(number))).expect("readable");
+    for number in &said.whole {
+        assert!(
+            kept(*number) == Some(app(*number)),
+            "app {number} is not there"
+        );
+    }
+    // And of what is there without a word, nothing is half.
+    let known = |digest: &Digest| (0..APPS).find(|number| Digest::of(&app(*number)) == *digest);
+    for digest in store.apps() {
+        let number = known(&digest).expect("an app of these");
+        let whole = kept(number) == Some(app(number));
+        assert!(
+            whole || said.damaged.contains(&number),
+            "app {number} is half"
+        );
+    }
+    if let Some((number, chunks)) = &said.chunks {
+        let bytes = app(*number);
+        let manifest = App::manifest(&bytes).into();
+        let download = store.partial(&App::of(&bytes), &manifest).expect("room");
+        for chunk in chunks {
+            assert!(download.has(*chunk), "chunk {chunk} of app {number}");
+        }
+        for index in download.missing() {
+            let chunk = bytes.chunks(CHUNK).nth(index).expect("a chunk");
+            download.put_chunk(index, chunk).expect("it is right");
+        }
+        assert!(download.finish().expect("all is there") == bytes);
+    }
+    let apps = folder.join("apps");
+    let count = |folder: &Path| std::fs::read_dir(folder).expect("a folder").count();
+    assert!(!apps.join(".new").exists(), "half an app is left");
+    assert!(count(&apps.join("partial")) <= 2 * 2, "too many downloads");
+    assert!(
+        count(&apps.join("quarantine")) <= 3 + 1,
+        "too many put aside"
+    );
+}
+
+#[test]
+fn what_the_store_said_to_be_there_outlives_its_process_whole() {
+    let seed = seed();
+    let mut moments = moments(seed, 99);
+    let deaths = Deaths::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let points: Vec<&str> = points().collect();
+    let mut before = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let point = points[round % points.len()];
+        let fault = format!("{point}:{}", moments.random_range(1..=4));
+        let output = Command::new(std::env::current_exe().expect("this program"))
+            .args(["store::it_works_until_it_dies", "--exact", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .env(STEPS, moments.random::<u64>().to_string())
+            .env("HOST_FAULT", &fault)
+            .output()
+            .expect("it starts");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.signal(),
+            Some(9),
+            "CRASH_SEED={seed}, round {round}, {fault}: {printed}{complained}"
+        );
+        let said = Said::read(&printed);
+        println!("round {round}, {fault}: {} whole", said.whole.len());
+        look(folder.path(), &said);
+        deaths.count(if said.outlived {
+            "past its point"
+        } else {
+            point
+        });
+        before.extend(said.whole);
+    }
+    assert!(
+        before.len() as u64 == APPS,
+        "not all apps came up: {before:?}"
+    );
+    deaths.at_each_of(points.into_iter());
+}

@@ -1,0 +1,143 @@
+//! One node and its app file: what is taken up and released, what is refused.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use lab::client::{self, Sse};
+
+use crate::place::{BOUND, Node, Place, counter};
+use crate::support::components::{starts_with, wants_memory, written};
+
+#[test]
+fn a_changed_file_is_released_and_served_and_open_streams_go_over() -> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    ensure!(node.serves()? == "v1");
+    node.says(&["released the app file", "the first of this node"])?;
+    let stream = Sse::open(&node.url("/count/tea"), BOUND)?;
+    place.write(2, &counter(2))?;
+    let took = node.comes_to_serve("v2")?;
+    println!("from the last write to the new code: {took:?}");
+    node.says(&["the app changed", "swapped_us", "compiled_ms"])?;
+    client::get(&node.url("/tick"), BOUND)?;
+    let event = stream.next(BOUND).map(|event| event.data);
+    ensure!(event.as_deref() == Some("v2 unnamed 1"), "{event:?}");
+    node.says(&["the app before is gone", "carried=1", "refused=0", "cut=0"])
+}
+
+#[test]
+fn what_is_no_app_is_refused_with_a_sentence_and_released_nowhere() -> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = Node::start(
+        &place
+            .with_file(2)
+            .flag("--cpu-limit", "300ms")
+            .flag("--memory-limit", "16MiB"),
+    )?;
+    node.says(&["released the app file"])?;
+    let whole = counter(2);
+    let random = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+    let bad = [
+        (whole[..whole.len() / 2].to_vec(), "cannot be compiled"),
+        (random.collect(), "is not WebAssembly"),
+        (written("core-module.wat"), "is a core module"),
+        (
+            written("wants-more.wat"),
+            "imports what this host does not give",
+        ),
+        (written("no-handler.wat"), "has no handler"),
+        (starts_with("unreachable"), "unreachable"),
+        (starts_with("(loop br 0)"), "processor time"),
+        (wants_memory(65_536), "memory"),
+    ];
+    for (app, sentence) in bad {
+        place.write(2, &app)?;
+        node.says(&[sentence, "goes on serving"])?;
+        ensure!(node.serves()? == "v1", "{sentence}");
+    }
+    // What is not even read.
+    let path = place.file(2);
+    let big = fs::File::create(path.with_extension("big"))?;
+    big.set_len(200 << 20)?;
+    fs::rename(path.with_extension("big"), &path)?;
+    node.says(&["may have", "goes on serving"])?;
+    fs::remove_file(&path)?;
+    node.says(&["there is no app file"])?;
+    fs::create_dir(&path)?;
+    node.says(&["is not a file"])?;
+    ensure!(node.serves()? == "v1");
+    // And it still takes up what is good.
+    fs::remove_dir(&path)?;
+    place.write(2, &whole)?;
+    node.comes_to_serve("v2")?;
+    let released = node.process.output();
+    let released = released.matches("released the app file").count();
+    ensure!(
+        released == 2,
+        "{released} releases:\n{}",
+        node.process.output()
+    );
+    Ok(())
+}
+
+#[test]
+fn a_node_serves_its_last_release_after_kill_9_although_its_file_is_gone() -> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    node.says(&["released the app file"])?;
+    place.write(2, &counter(2))?;
+    node.comes_to_serve("v2")?;
+    node.kill()?;
+    fs::remove_file(place.file(2))?;
+    let node = place.start(2)?;
+    ensure!(node.serves()? == "v2");
+    node.says(&["there is no app file", "starting with the release"])?;
+    node.kill()?;
+    // Without a flag, too.
+    let node = Node::start(&place.launch(2))?;
+    ensure!(node.serves()? == "v2");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_changed_while_its_node_was_down_is_served_at_once_and_released() -> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    node.says(&["released the app file"])?;
+    node.kill()?;
+    place.write(2, &counter(2))?;
+    let node = place.start(2)?;
+    ensure!(node.serves()? == "v2");
+    node.says(&["released the app file"])?;
+    node.kill()?;
+    // And a bad one is refused, with the release before still there.
+    place.write(2, b"no app")?;
+    let node = place.start(2)?;
+    ensure!(node.serves()? == "v2");
+    node.says(&["is not WebAssembly"])
+}
+
+#[test]
+fn a_damaged_app_in_the_store_is_put_aside_and_the_file_serves_meanwhile() -> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    node.says(&["released the app file"])?;
+    place.write(2, &counter(2))?;
+    node.comes_to_serve("v2")?;
+    place.write(2, &counter(1))?;
+    node.comes_to_serve("v1")?;
+    node.kill()?;
+    let digest = cluster::Digest::of(&counter(1)).to_string();
+    let stored = place.data(2).join("apps").join(digest);
+    fs::write(&stored, b"something else")?;
+    // Nobody else has it, and the file is of another release.
+    place.write(2, &counter(2))?;
+    let node = Node::start(&place.with_file(2).flag("--watch", "off"))?;
+    ensure!(node.serves()? == "v2", "{}", node.process.output());
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! An app on its way from member to member over real control channels on the
+//! loopback interface: what is wrong is dropped, and what breaks off goes on.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use bytes::Bytes;
+use cluster::Digest;
+use cluster::release::{App, CHUNK};
+use host::control::{Answer, Body, Peer, Refuse, Service};
+use host::data_dir::DataDir;
+use host::membership::Membership;
+use host::spread::{Fetcher, Holder, SpreadError};
+use host::store::{Store, StoreError, StoreLimits};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use support::lan::{Lan, lists};
+use support::log::Log;
+use support::{soon, until};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// How many chunks the app of these tests has.
+const CHUNKS: usize = 12;
+
+/// An app of which no two chunks are the same.
+fn app() -> Bytes {
+    let bytes = (0..CHUNKS * CHUNK - 100).map(|at| (at / 1000) as u8 ^ (at as u8));
+    bytes.collect()
+}
+
+fn store(folder: &Path) -> Store {
+    let data = DataDir::open(folder).expect("a data folder");
+    Store::open(Arc::new(data), StoreLimits::default()).expect("a store")
+}
+
+/// What a holder of the app does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Honest,
+    /// Changes a byte of each chunk.
+    WrongChunks,
+    /// Changes a byte of the manifest.
+    WrongManifest,
+    /// Gives so many chunks, and never answers after that.
+    StopsAfter(usize),
+}
+
+/// A node that has the app, or answers as if it had.
+struct Giver {
+    holder: Holder,
+    manner: Manner,
+    /// How many chunks it was asked for and gave.
+    given: Arc<AtomicUsize>,
+}
+
+impl Service for Giver {
+    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
+        assert!(matches!(from, Peer::Member(_)));
+        let (holder, manner) = (self.holder.clone(), self.manner);
+        let given = self.given.clone();
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let is_chunk = path.ends_with("/chunk");
+            if let Manner::StopsAfter(most) = manner
+                && is_chunk
+                && given.load(SeqCst) >= most
+            {
+                std::future::pending::<()>().await;
+            }
+            let answer = holder.answer(&path, request.into_body()).await;
+            if is_chunk && answer.status() == StatusCode::OK {
+                given.fetch_add(1, SeqCst);
+            }
+            let wrong = match manner {
+                Manner::WrongChunks => is_chunk,
+                Manner::WrongManifest => !is_chunk,
+                Manner::Honest | Manner::StopsAfter(_) => false,
+            };
+            if wrong {
+                tampered(answer).await
+            } else {
+                answer
+            }
+        })
+    }
+}
+
+/// The answer with its last byte changed.
+async fn tampered(answer: Response<Body>) -> Response<Body> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.expect("a body").to_bytes();
+    let mut bytes = body.to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {});
+    Response::from_parts(head, body.boxed())
+}
+
+struct Node {
+    membership: Membership,
+    given: Arc<AtomicUsize>,
+    _folder: TempDir,
+}
+
+impl Node {
+    /// A node that has the app.
+    fn giving(lan: &Lan, last: u8, app: &Bytes, manner: Manner) -> Node {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder.path().join("store"));
+        store.put(app).expect("kept");
+        let given = Arc::new(AtomicUsize::new(0));
+        let giver = Giver {
+            holder: Holder::new(store),
+            manner,
+            given: given.clone(),
+        };
+        let release = Some(Digest::of(app));
+        let membership = lan.start(last, folder.path(), release, Arc::new(giver));
+        Node {
+            membership,
+            given,
+            _folder: folder,
+        }
+    }
+}
+
+/// A node that fetches.
+struct Getter {
+    membership: Membership,
+    fetcher: Fetcher,
+    progress: watch::Sender<(u64, u64)>,
+}
+
+impl Getter {
+    fn start(lan: &Lan, last: u8, folder: &Path) -> Getter {
+        Self::start_giving(lan, last, folder, false)
+    }
+
+    /// One that gives to others what it has, if it is to.
+    fn start_giving(lan: &Lan, last: u8, folder: &Path, gives: bool) -> Getter {
+        let store = store(&folder.join("store"));
+        let service: Arc<dyn Service> = match gives {
+            true => Arc::new(Giver {
+                holder: Holder::new(store.clone()),
+                manner: Manner::Honest,
+                given: Arc::default(),
+            }),
+            false => Arc::new(Refuse),
+        };
+        let membership = lan.start(last, folder, None, service);
+        let fetcher = Fetcher::new(membership.views(), membership.peers(), store);
+        Getter {
+            membership,
+            fetcher,
+            progress: watch::Sender::default(),
+        }
+    }
+
+    async fn fetch(&self, app: &Bytes) -> Result<Bytes, SpreadError> {
+        let what = App::of(app);
+        soon("the app", self.fetcher.fetch(&what, &self.progress)).await
+    }
+
+    /// How many chunks are there, as far as was said.
+    fn have(&self) -> usize {
+        self.progress.borrow().0.div_ceil(CHUNK as u64) as usize
+    }
+}
+
+#[tokio::test]
+async fn an_app_reaches_all_who_lack_it_and_they_give_it_to_each_other() {
+    let (lan, app) = (Lan::new(), app());
+    let holder = Node::giving(&lan, 2, &app, Manner::Honest);
+    let folders: [TempDir; 3] = std::array::from_fn(|_| tempfile::tempdir().expect("a folder"));
+    let getters: Vec<Getter> = (3..)
+        .zip(&folders)
+        .map(|(last, folder)| Getter::start_giving(&lan, last, folder.path(), true))
+        .collect();
+    lists(&holder.membership, &[2, 3, 4, 5]).await;
+    for getter in &getters {
+        lists(&getter.membership, &[2, 3, 4, 5]).await;
+    }
+    let [a, b, c] = &getters[..] else {
+        panic!("three");
+    };
+    let (a_got, b_got, c_got) = tokio::join!(a.fetch(&app), b.fetch(&app), c.fetch(&app));
+    for (getter, got) in [(a, a_got), (b, b_got), (c, c_got)] {
+        assert_eq!(got.expect("fetched"), app);
+        let len = app.len() as u64;
+        assert_eq!(*getter.progress.borrow(), (len, len));
+        assert_eq!(getter.fetcher.wrong(), 0);
+    }
+    let given = holder.given.load(SeqCst);
+    assert!(given >= CHUNKS, "{given}");
+    println!("the holder gave {given} of {} chunks", 3 * CHUNKS);
+    // It is there now, and nobody is asked again.
+    assert_eq!(a.fetch(&app).await.expect("there"), app);
+    assert!(holder.given.load(SeqCst) <= given + 2);
+}
+
+/// A liar alone gives nothing but wrong bytes; then an honest member comes.
+async fn wrong_bytes_are_dropped(manner: Manner) {
+    let log = Log::capture();
+    let (lan, app) = (Lan::new(), app());
+    let folder = tempfile::tempdir().expect("a folder");
+    let liar = Node::giving(&lan, 2, &app, manner);
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[2, 3]).await;
+    let fetching = getter.fetch(&app);
+    let watching = async {
+        until("wrong bytes to be counted", || getter.fetcher.wrong() == 1).await;
+        assert_eq!(getter.have(), 0, "nothing of it is kept");
+        Node::giving(&lan, 4, &app, Manner::Honest)
+    };
+    let (fetched, _honest) = tokio::join!(fetching, watching);
+    assert_eq!(fetched.expect("fetched"), app);
+    assert_eq!(getter.fetcher.wrong(), 1, "the liar is not asked again");
+    log.tells_once(&["example@127.0.0.2", "wrong bytes"]);
+    drop(liar);
+}
+
+#[tokio::test]
+async fn a_tampered_chunk_is_dropped_counted_and_logged_and_comes_from_another_member() {
+    wrong_bytes_are_dropped(Manner::WrongChunks).await;
+}
+
+#[tokio::test]
+async fn a_tampered_manifest_is_dropped_counted_and_logged_and_comes_from_another_member() {
+    wrong_bytes_are_dropped(Manner::WrongManifest).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_dies_in_the_middle_is_replaced_by_another() {
+    let (lan, app) = (Lan::new(), app());
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Node::giving(&lan, 2, &app, Manner::StopsAfter(5));
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[2, 3]).await;
+    let fetching = getter.fetch(&app);
+    let dying = async {
+        until("five chunks", || getter.have() == 5).await;
+        drop(first);
+        Node::giving(&lan, 4, &app, Manner::Honest)
+    };
+    let (fetched, second) = tokio::join!(fetching, dying);
+    assert_eq!(fetched.expect("fetched"), app);
+    let given = second.given.load(SeqCst);
+    assert_eq!(given, CHUNKS - 5, "what was there was not fetched again");
+}
+
+#[tokio::test]
+async fn a_node_that_is_restarted_goes_on_with_what_it_has() {
+    let (lan, app) = (Lan::new(), app());
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Node::giving(&lan, 2, &app, Manner::StopsAfter(7));
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[2, 3]).await;
+    tokio::select! {
+        fetched = getter.fetch(&app) => panic!("it cannot be whole: {fetched:?}"),
+        () = until("seven chunks", || getter.have() == 7) => {}
+    }
+    drop((getter, first));
+    // Requests that were given up are dropped a moment later, and hold it open.
+    let store = folder.path().join("store");
+    until("the store to be closed", || DataDir::open(&store).is_ok()).await;
+    let second = Node::giving(&lan, 4, &app, Manner::Honest);
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[3, 4]).await;
+    assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
+    assert_eq!(second.given.load(SeqCst), CHUNKS - 7);
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_for() {
+    let (lan, app) = (Lan::new(), app());
+    let folder = tempfile::tempdir().expect("a folder");
+    let holder = Node::giving(&lan, 2, &app, Manner::Honest);
+    let membership = lan.start(3, folder.path(), None, Arc::new(Refuse));
+    let data = DataDir::open(&folder.path().join("store")).expect("a data folder");
+    let limits = StoreLimits {
+        app: app.len() as u64 - 1,
+        ..StoreLimits::default()
+    };
+    let store = Store::open(Arc::new(data), limits).expect("a store");
+    let fetcher = Fetcher::new(membership.views(), membership.peers(), store);
+    lists(&membership, &[2, 3]).await;
+    let (what, progress) = (App::of(&app), watch::Sender::default());
+    let refused = soon("a refusal", fetcher.fetch(&what, &progress)).await;
+    assert!(matches!(
+        refused,
+        Err(SpreadError::Store(StoreError::TooLarge { .. }))
+    ));
+    assert_eq!(holder.given.load(SeqCst), 0);
+}
+
+/// Where the inner run of the test below has its disk.
+const SMALL_DISK: &str = "SPREAD_TEST_SMALL_DISK";
+
+/// The test runs itself once more, in a mount namespace with a disk of 2 MiB.
+#[test]
+fn an_app_for_which_there_is_no_room_on_the_disk_is_refused_and_nothing_is_left() {
+    if let Some(disk) = std::env::var_os(SMALL_DISK) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        return runtime.block_on(fetch_to(Path::new(&disk)));
+    }
+    let name = "an_app_for_which_there_is_no_room_on_the_disk_is_refused_and_nothing_is_left";
+    let mounts = ["--mount", "--map-root-user", "--user"];
+    let as_root = rustix::process::geteuid().is_root();
+    let mounts = if as_root { &mounts[..1] } else { &mounts[..] };
+    let possible = Command::new("unshare").args(mounts).arg("true").output();
+    if !as_root && !possible.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: {name}: a small disk needs root, or user namespaces");
+        return;
+    }
+    let disk = tempfile::tempdir().expect("a folder");
+    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && shift && exec \"$@\"";
+    let output = Command::new("unshare")
+        .args(mounts)
+        .args(["sh", "-c", script, "sh"])
+        .arg(disk.path())
+        .arg(std::env::current_exe().expect("this program"))
+        .args([name, "--exact", "--nocapture"])
+        .env(SMALL_DISK, disk.path())
+        .output()
+        .expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("1 passed"), "the test did not run: {said}");
+}
+
+/// The inner run: the disk has less room than the app needs.
+async fn fetch_to(disk: &Path) {
+    let (lan, app) = (Lan::new(), app());
+    let _holder = Node::giving(&lan, 2, &app, Manner::Honest);
+    let getter = Getter::start(&lan, 3, disk);
+    lists(&getter.membership, &[2, 3]).await;
+    let refused = getter.fetch(&app).await;
+    assert!(
+        matches!(refused, Err(SpreadError::Store(StoreError::Full { .. }))),
+        "{refused:?}"
+    );
+    let partial = std::fs::read_dir(disk.join("store/apps/partial")).expect("a folder");
+    assert_eq!(partial.count(), 0, "half a download is left");
+    assert_eq!(getter.fetcher.wrong(), 0, "the holder did nothing wrong");
+}

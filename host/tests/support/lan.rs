@@ -1,0 +1,86 @@
+//! Nodes that share a cluster port on the loopback interface: their membership
+//! and control channels are real, and whoever starts one says what it answers.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+
+use cluster::{Digest, Keys, NodeName};
+use host::control::Service;
+use host::data_dir::DataDir;
+use host::membership::{Membership, Settings};
+use tokio::sync::watch;
+
+use super::soon;
+
+/// A cluster port that no other test uses.
+pub(crate) struct Lan {
+    port: u16,
+    /// Keeps others away from the port; on an address that no node has.
+    _reserved: UdpSocket,
+}
+
+impl Lan {
+    pub(crate) fn new() -> Lan {
+        loop {
+            let reserved = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            let port = reserved.local_addr().expect("bound").port();
+            let ip = |n| Ipv4Addr::new(127, 0, 0, n);
+            let free = (2..=9).all(|n| {
+                TcpListener::bind((ip(n), port)).is_ok() && UdpSocket::bind((ip(n), port)).is_ok()
+            });
+            if free {
+                return Lan {
+                    port,
+                    _reserved: reserved,
+                };
+            }
+        }
+    }
+
+    /// Starts the node 127.0.0.`last` in this folder, serving this release.
+    pub(crate) fn start(
+        &self,
+        last: u8,
+        folder: &Path,
+        release: Option<Digest>,
+        service: Arc<dyn Service>,
+    ) -> Membership {
+        let ip = Ipv4Addr::new(127, 0, 0, last);
+        Membership::start(Settings {
+            name: name(last),
+            http: SocketAddrV4::new(ip, 8080),
+            cluster_port: self.port,
+            allow: Vec::new(),
+            join: Vec::new(),
+            join_names: Vec::new(),
+            keys: Keys::from_master(&[1; 32]),
+            service,
+            data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            releases_stored: None,
+            deploy_key: None,
+            release,
+            views: watch::Sender::default(),
+        })
+        .expect("started")
+    }
+}
+
+/// The name of the node 127.0.0.`last`.
+pub(crate) fn name(last: u8) -> NodeName {
+    NodeName::new("example", Ipv4Addr::new(127, 0, 0, last)).expect("a name")
+}
+
+/// Waits until a node lists exactly these.
+pub(crate) async fn lists(node: &Membership, expected: &[u8]) {
+    let mut views = node.views();
+    let listed = views.wait_for(|view| {
+        let members = view.members.iter();
+        members
+            .map(|member| member.name.ip().octets()[3])
+            .eq(expected.iter().copied())
+    });
+    soon("all members to be listed", listed)
+        .await
+        .expect("it runs");
+}
