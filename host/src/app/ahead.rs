@@ -109,7 +109,7 @@ mod tests {
         AppBytes {
             path: "app.wasm".into(),
             digest: Digest::of(bytes),
-            bytes: bytes.to_vec(),
+            bytes: bytes.to_vec().into(),
         }
     }
 
