@@ -45,9 +45,14 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// How many members are asked at a time, each for another chunk.
 const PARALLEL: usize = 4;
 
-/// After so long an answer is not counted on: what was asked of that member may
-/// be asked of another one too.
-const SLOW: Duration = Duration::from_secs(1);
+/// A question that has waited so many times as long as chunks take of late is
+/// slow: its answer is not counted on, and what was asked of that member may be
+/// asked of another one too.
+const SLOW_TIMES: u32 = 4;
+
+/// The least and the most for that. As long as none has come, it is the most.
+const SLOW_LEAST: Duration = Duration::from_millis(100);
+const SLOW_MOST: Duration = Duration::from_secs(1);
 
 /// The most questions without an answer, slow ones included.
 const ASKED_MAX: usize = 2 * PARALLEL;
@@ -130,6 +135,8 @@ pub struct Fetch {
     asked: BTreeMap<NodeName, Asked>,
     /// When something came last.
     progress: Time,
+    /// How long chunks take of late, a moving average.
+    usual: Option<Duration>,
     rng: StdRng,
 }
 
@@ -137,12 +144,6 @@ pub struct Fetch {
 struct Asked {
     at: Time,
     want: Want,
-}
-
-impl Asked {
-    fn is_prompt(&self, now: Time) -> bool {
-        now.since(self.at) < SLOW
-    }
 }
 
 impl Fetch {
@@ -155,6 +156,7 @@ impl Fetch {
             sources: Sources::default(),
             asked: BTreeMap::new(),
             progress: now,
+            usual: None,
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -196,7 +198,8 @@ impl Fetch {
                 liars: self.sources.liars(),
             });
         }
-        let slow = self.asked.values().map(|asked| asked.at + SLOW);
+        let patience = self.patience();
+        let slow = self.asked.values().map(|asked| asked.at + patience);
         let slow = slow.filter(|&at| at > now).min();
         let mut until = slow.map_or(end, |slow| slow.min(end));
         if let Some(want) = self.want(now) {
@@ -216,10 +219,21 @@ impl Fetch {
         Step::Wait(until)
     }
 
+    /// How long a question may wait until it is slow.
+    fn patience(&self) -> Duration {
+        self.usual.map_or(SLOW_MOST, |usual| {
+            (usual * SLOW_TIMES).clamp(SLOW_LEAST, SLOW_MOST)
+        })
+    }
+
     /// What one more member can be asked for now. Prompt questions never
     /// overlap, so that no chunk comes twice while all goes well.
     fn want(&mut self, now: Time) -> Option<Want> {
-        let prompt = self.asked.values().filter(|asked| asked.is_prompt(now));
+        let patience = self.patience();
+        let prompt = self
+            .asked
+            .values()
+            .filter(|asked| now.since(asked.at) < patience);
         let free = PARALLEL.checked_sub(prompt.clone().count())?;
         if free == 0 || self.asked.len() >= ASKED_MAX {
             return None;
@@ -258,6 +272,10 @@ impl Fetch {
         };
         if came {
             self.progress = now;
+        }
+        if let (Answer::Chunk(_), Some(asked)) = (answer, &asked) {
+            let took = now.since(asked.at);
+            self.usual = Some(self.usual.map_or(took, |usual| (usual * 7 + took) / 8));
         }
         if asked.is_some() {
             self.sources.answered(now, member, answer, &mut self.rng);

@@ -7,6 +7,7 @@ mod attack;
 mod audit;
 mod carry;
 mod control;
+mod fetching;
 pub mod figures;
 pub mod invariants;
 pub mod ledger;
@@ -25,6 +26,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::fetch::Want;
 use crate::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -32,6 +34,7 @@ use rand::{RngExt, SeedableRng};
 
 pub use self::agreement::Disagreement;
 pub use self::audit::{Audit, Harmless};
+pub use self::fetching::Held;
 pub use self::runner::{Failure, Report};
 
 /// The UDP and TCP port of membership, on every machine.
@@ -66,6 +69,10 @@ pub struct Lan {
     /// Whether the ends of processes are noticed: by closed control
     /// connections, and by reports of closed ports.
     pub hints: bool,
+    /// Whether machines fetch the apps that they are to serve.
+    pub fetches: bool,
+    /// The share of questions for pieces of apps that nobody answers.
+    pub unanswered: f64,
     /// Whether a machine drops datagrams from outside with its own address, as
     /// Linux does unless told otherwise.
     pub drop_martians: bool,
@@ -120,10 +127,13 @@ pub struct Machine {
     pub synced: (u64, u64),
     /// Whether it hears anything.
     pub deaf: bool,
+    /// Whether it gives wrong bytes as chunks of apps.
+    pub lies: bool,
     /// What it is told at its start, besides the usual.
     pub adjust: fn(&mut Config),
     frozen: Option<Vec<Event>>,
     desk: control::Desk,
+    depot: fetching::Depot,
     /// Counts its processes: what was meant for an earlier one is dropped.
     life: u32,
     timer: Option<Time>,
@@ -159,12 +169,40 @@ pub struct Entry {
 
 #[derive(Clone)]
 enum Event {
-    Datagram { from: SocketAddrV4, bytes: Bytes },
-    Timer { life: u32 },
-    Unreachable { ip: Ipv4Addr },
-    SyncRequest { from: usize, bytes: Bytes },
-    SyncReply { from: usize, bytes: Bytes },
-    Connected { to: usize },
+    Datagram {
+        from: SocketAddrV4,
+        bytes: Bytes,
+    },
+    Timer {
+        life: u32,
+    },
+    Unreachable {
+        ip: Ipv4Addr,
+    },
+    SyncRequest {
+        from: usize,
+        bytes: Bytes,
+    },
+    SyncReply {
+        from: usize,
+        bytes: Bytes,
+    },
+    Connected {
+        to: usize,
+    },
+    /// Somebody asks for a piece of an app.
+    Question {
+        from: usize,
+        want: Want,
+    },
+    /// What came of a question of this process.
+    Answer {
+        life: u32,
+        reply: fetching::Reply,
+    },
+    FetchTimer {
+        life: u32,
+    },
 }
 
 struct Queued {
@@ -232,6 +270,8 @@ impl Lan {
             latency: LATENCY,
             control: true,
             hints: true,
+            fetches: false,
+            unanswered: 0.0,
             drop_martians: true,
             arp: BTreeMap::new(),
             tape: None,
@@ -270,9 +310,11 @@ impl Lan {
             received: (0, 0),
             synced: (0, 0),
             deaf: false,
+            lies: false,
             adjust: |_| (),
             frozen: None,
             desk: control::Desk::default(),
+            depot: fetching::Depot::default(),
             life: 0,
             timer: None,
         });

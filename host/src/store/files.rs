@@ -133,16 +133,19 @@ impl Files {
     /// Puts a whole app aside; the oldest of those there make room for it.
     /// Says where it is.
     pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<PathBuf> {
-        let to = self.quarantine().join(digest.to_string());
-        fs::rename(self.whole(digest), &to)?;
-        fault::point("store: app put aside");
-        let mut kept = named(&self.quarantine())?;
+        let quarantine = self.quarantine();
+        let mut kept = named(&quarantine)?;
         kept.retain(|kept| kept.digest != *digest);
         kept.sort_by_key(|kept| kept.modified);
+        // Before, so that however often a crash comes in between, there are
+        // never too many.
         let over = (kept.len() + 1).saturating_sub(QUARANTINE_MAX);
         for old in kept.iter().take(over) {
-            remove(&self.quarantine().join(old.digest.to_string()))?;
+            remove(&quarantine.join(old.digest.to_string()))?;
         }
+        let to = quarantine.join(digest.to_string());
+        fs::rename(self.whole(digest), &to)?;
+        fault::point("store: app put aside");
         sync_folder(&self.apps)?;
         Ok(to)
     }

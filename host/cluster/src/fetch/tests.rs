@@ -148,7 +148,11 @@ fn what_a_slow_member_was_asked_for_is_asked_of_another() {
     let mut fetch = fetch(1, Holding::Whole);
     let (asked, until) = asks(&mut fetch, Time::ZERO);
     assert_eq!(asked.len(), 1);
-    assert_eq!(until, Time::ZERO + SLOW, "the moment from which it is slow");
+    assert_eq!(
+        until,
+        Time::ZERO + SLOW_MOST,
+        "the moment from which it is slow"
+    );
     (2..=20).for_each(|member| fetch.know(&name(member), Holding::Whole));
     let mut most = asks(&mut fetch, at(999)).0.len() + 1;
     assert_eq!(most, PARALLEL);
@@ -167,6 +171,17 @@ fn what_a_slow_member_was_asked_for_is_asked_of_another() {
         fetch.answered(late, member, Answer::Chunk(given));
     }
     assert_eq!(fetch.liars(), 0, "a chunk that comes twice is no lie");
+}
+
+#[test]
+fn what_is_slow_follows_from_how_long_chunks_take() {
+    for (took, slow) in [(5, 100), (40, 160), (5000, 1000)] {
+        let mut fetch = fetch(1, Holding::Whole);
+        let (asked, _) = asks(&mut fetch, Time::ZERO);
+        let given = asked[0].1.iter().next().expect("a chunk");
+        fetch.answered(at(took), &name(1), Answer::Chunk(given));
+        assert_eq!(asks(&mut fetch, at(took)).1, at(took + slow));
+    }
 }
 
 #[test]
@@ -256,7 +271,7 @@ fn who_has_nothing_is_asked_again_at_once_when_it_is_known_to_have_all() {
         let (_, until) = asks(&mut fetch, Time::ZERO);
         fetch.answered(until, &name(1), Answer::Failed);
     }
-    let now = Time::ZERO + SLOW;
+    let now = Time::ZERO + SLOW_MOST;
     assert!(asks(&mut fetch, now).0.is_empty());
     fetch.know(&name(1), Holding::Whole);
     assert_eq!(asks(&mut fetch, now).0.len(), 1);

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::release::News;
 use crate::{Effect, Input, Node};
 use bytes::Bytes;
 
@@ -74,6 +75,11 @@ impl Lan {
                 self.next_request(machine, from);
             }
             Event::Connected { to } => self.connected(machine, to),
+            Event::Question { from, want } => self.question(machine, from, want),
+            Event::Answer { life, reply } if life == its.life => self.fetched(machine, &reply),
+            Event::Answer { .. } => {}
+            Event::FetchTimer { life } if life == its.life => self.fetch_timer(machine),
+            Event::FetchTimer { .. } => {}
         }
     }
 
@@ -120,13 +126,18 @@ impl Lan {
                 }
                 // What the view was is not kept: a thousand nodes would keep
                 // a million of them.
-                Effect::View(_) => self.report(machine, Effect::View(Default::default())),
+                Effect::View(_) => {
+                    self.report(machine, Effect::View(Default::default()));
+                    self.members_changed(machine);
+                }
                 Effect::StoreReleases { bytes, .. } => {
                     self.machines[machine].disk.releases = Some(bytes)
                 }
                 effect => {
-                    if let Effect::StoreBoot(boot) = effect {
-                        self.machines[machine].disk.boot = Some(boot);
+                    match &effect {
+                        Effect::StoreBoot(boot) => self.machines[machine].disk.boot = Some(*boot),
+                        Effect::Release(News::InForce(force)) => self.serve_other(machine, force),
+                        _ => {}
                     }
                     let ends = matches!(effect, Effect::NameTaken { .. } | Effect::Departed);
                     self.report(machine, effect);

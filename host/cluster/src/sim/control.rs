@@ -26,19 +26,19 @@ const EXCHANGE: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// What a mutual handshake costs each side in computing, one after the other.
-const TLS: Duration = Duration::from_micros(160);
+pub(super) const TLS: Duration = Duration::from_micros(160);
 
 /// The round trips until the first state may be sent: TCP, TLS 1.3, and the
 /// exchange of names.
-const ROUND_TRIPS: u32 = 3;
+pub(super) const ROUND_TRIPS: u32 = 3;
 
 /// When TCP sends again what was lost: the least that Linux waits. (Fast
 /// retransmission is sooner, so this errs to the slow side.)
-const AGAIN: Duration = Duration::from_millis(200);
+pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
 /// What one segment carries, and how long a byte takes at 1 Gbit/s.
-const SEGMENT: usize = 1400;
-const BYTE: Duration = Duration::from_nanos(8);
+pub(super) const SEGMENT: usize = 1400;
+pub(super) const BYTE: Duration = Duration::from_nanos(8);
 
 /// The connections of one machine's process.
 #[derive(Default)]
@@ -49,8 +49,8 @@ pub(super) struct Desk {
     /// Who is in the handshake, and when that is given up.
     strangers: BTreeMap<usize, Time>,
     /// When its wire and its handshakes have done what was begun.
-    wire: Time,
-    tls: Time,
+    pub(super) wire: Time,
+    pub(super) tls: Time,
 }
 
 /// A connection to one member.
@@ -164,7 +164,7 @@ impl Lan {
     }
 
     /// How long so many segments take to the other side, all sent at once.
-    fn leg(&mut self, from: usize, to: usize, segments: usize) -> Duration {
+    pub(super) fn leg(&mut self, from: usize, to: usize, segments: usize) -> Duration {
         let between = self.loss_between.get(&(from, to)).copied();
         let arrives = (1.0 - self.loss) * (1.0 - between.unwrap_or(0.0));
         let lost =
@@ -181,10 +181,12 @@ impl Lan {
     /// The process on a machine has ended, and its connections with it.
     pub(super) fn hang_up(&mut self, machine: usize) {
         self.machines[machine].desk = Desk::default();
+        self.machines[machine].depot.close();
         for other in &mut self.machines {
             other.desk.calls.remove(&machine);
             other.desk.callers.remove(&machine);
             other.desk.strangers.remove(&machine);
+            other.depot.hang_up(machine);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The figures: what is measured, at which sizes, and what is wanted of it. One
 //! row of the table is one [`Figure`]; [`CASES`] is the list, and the runs that
-//! give the values are in `runs`. To add a row, add a case.
+//! give the values are in `runs` and `fetches`. To add a row, add a case.
 
 mod course;
+mod fetches;
 mod runs;
 
 use std::time::Duration;

@@ -49,7 +49,7 @@ impl Lan {
         sender == receiver || one.linked && other.linked && one.part == other.part
     }
 
-    fn happens(&mut self, share: f64) -> bool {
+    pub(super) fn happens(&mut self, share: f64) -> bool {
         share > 0.0 && self.rng.random_bool(share)
     }
 }

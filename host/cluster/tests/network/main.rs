@@ -5,6 +5,7 @@
 mod attacks;
 mod discovery;
 mod faults;
+mod fetching;
 mod names;
 mod releases;
 mod rotation;

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::sim::Lan;
-use crate::{Digest, NodeName};
+use crate::{Digest, NodeName, Time};
 
 impl Lan {
     /// Runs until each of the groups lists exactly its own. Gives the seconds
@@ -47,6 +47,32 @@ impl Lan {
             }
             behind == all.len()
         })
+    }
+
+    /// Runs until all of these have all of this app. Gives the seconds it took
+    /// since the start, infinite if it was not reached in time.
+    pub(super) fn have_all(
+        &mut self,
+        all: &[usize],
+        app: Digest,
+        start: Time,
+        within: Duration,
+    ) -> f64 {
+        let has = |lan: &Lan, machine: usize| {
+            let held = lan.held(machine);
+            held.is_some_and(|held| held.digest == app && held.have.is_full())
+        };
+        for &machine in all {
+            while !has(self, machine) {
+                let next = self.queue.peek().map(|Reverse(queued)| queued.at);
+                if next.is_none_or(|at| at.since(start) > within) {
+                    return f64::INFINITY;
+                }
+                self.step();
+            }
+        }
+        let done = all.iter().filter_map(|&it| self.held(it)?.whole_at).max();
+        done.map_or(f64::INFINITY, |done| done.since(start).as_secs_f64())
     }
 
     /// Runs until it is done, which is looked at when a node reports something.

@@ -7,17 +7,18 @@ use crate::release::{App, Plan, Request, What};
 use crate::sim::{Lan, PORT, ms, secs};
 use crate::{Effect, Input};
 
+use super::fetches;
 use super::{Case, Figure, Notes, Target, Unit};
 
 /// The share of datagrams that is lost while figures are taken.
-const LOSS: f64 = 0.01;
+pub(super) const LOSS: f64 = 0.01;
 
 /// How long a figure may take before it counts as not reached.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often an event is repeated within one run, since it takes longer to
 /// start a large cluster than to cut a link of it.
-const REPEATS: usize = 5;
+pub(super) const REPEATS: usize = 5;
 
 /// Every case, in the order of the table.
 pub const CASES: &[Case] = &[
@@ -120,6 +121,43 @@ pub const CASES: &[Case] = &[
         run: release,
     },
     Case {
+        name: "fetch",
+        sizes: &super::SIZES,
+        seeds: |nodes| if nodes > 254 { 2 } else { 20 },
+        figures: &[seconds(
+            "release of 10 MB, 1 Gbit/s, no loss: last byte on the last node",
+            |nodes| (nodes <= 254).then_some(Target { p50: 1.0, p99: 1.0 }),
+        )],
+        run: fetches::plain,
+    },
+    Case {
+        name: "fetch-loss",
+        sizes: &super::SIZES,
+        seeds: |nodes| if nodes > 254 { 2 } else { 20 },
+        figures: &[seconds("the same, 1 % of all segments lost", no_target)],
+        run: fetches::loss,
+    },
+    Case {
+        name: "fetch-unanswered",
+        sizes: &super::SIZES,
+        seeds: |nodes| if nodes > 254 { 2 } else { 20 },
+        figures: &[seconds(
+            "the same, 1 % of questions never answered",
+            no_target,
+        )],
+        run: fetches::unanswered,
+    },
+    Case {
+        name: "fetch-faults",
+        sizes: &super::SIZES,
+        seeds: |nodes| if nodes > 254 { 2 } else { 20 },
+        figures: &[seconds(
+            "the same, one node dies midway and one lies",
+            no_target,
+        )],
+        run: fetches::faults,
+    },
+    Case {
         name: "freeze",
         sizes: &[50],
         seeds: |_| 100,
@@ -209,7 +247,7 @@ fn settled(lan: &mut Lan, nodes: usize) -> Vec<usize> {
     started(lan, nodes)
 }
 
-fn started(lan: &mut Lan, nodes: usize) -> Vec<usize> {
+pub(super) fn started(lan: &mut Lan, nodes: usize) -> Vec<usize> {
     let all = lan.cluster(nodes);
     lan.settle_into(&[&all], LIMIT);
     rest(lan);
@@ -217,13 +255,13 @@ fn started(lan: &mut Lan, nodes: usize) -> Vec<usize> {
 }
 
 /// Lets a while pass, of a random length.
-fn rest(lan: &mut Lan) {
+pub(super) fn rest(lan: &mut Lan) {
     let while_ = secs(3) + lan.chance(secs(2));
     lan.run(while_);
     lan.log.clear();
 }
 
-fn without(all: &[usize], one: usize) -> Vec<usize> {
+pub(super) fn without(all: &[usize], one: usize) -> Vec<usize> {
     all.iter()
         .copied()
         .filter(|&machine| machine != one)
@@ -231,7 +269,7 @@ fn without(all: &[usize], one: usize) -> Vec<usize> {
 }
 
 /// One of them, each time another.
-fn victim(lan: &mut Lan, all: &[usize]) -> usize {
+pub(super) fn victim(lan: &mut Lan, all: &[usize]) -> usize {
     let at = lan
         .chance(Duration::from_nanos(all.len() as u64 * 1000))
         .as_nanos()
@@ -353,23 +391,27 @@ fn release(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
     for turn in 0..REPEATS {
         let at = victim(lan, &all);
         let app = App::of(turn.to_string().as_bytes());
-        let what = What::Push {
-            app,
-            plan: Plan::default(),
-        };
-        let request = Request {
-            what,
-            by: "someone".to_owned(),
-            note: "what changed since the one before, in a line".to_owned(),
-            expect: None,
-        };
-        let (now, wall_ms) = (lan.now, lan.wall_ms(at));
-        let release = lan.node(at).draft(now, wall_ms, request);
-        let release = release.unwrap_or_else(|error| panic!("no release: {error}"));
-        lan.give(at, Input::Publish(release));
+        push(lan, at, app);
         notes.note(0, lan.agree_on(&all, app.digest, LIMIT));
         rest(lan);
     }
+}
+
+pub(super) fn push(lan: &mut Lan, at: usize, app: App) {
+    let what = What::Push {
+        app,
+        plan: Plan::default(),
+    };
+    let request = Request {
+        what,
+        by: "someone".to_owned(),
+        note: "what changed since the one before, in a line".to_owned(),
+        expect: None,
+    };
+    let (now, wall_ms) = (lan.now, lan.wall_ms(at));
+    let release = lan.node(at).draft(now, wall_ms, request);
+    let release = release.unwrap_or_else(|error| panic!("no release: {error}"));
+    lan.give(at, Input::Publish(release));
 }
 
 fn freeze(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
