@@ -2,7 +2,7 @@
 //! way to change the app of a node.
 //!
 //! ```text
-//! bytes -> room -> validate -> Ready -> slot
+//! bytes -> room -> validate -> smoke request -> Ready -> slot
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
@@ -15,12 +15,13 @@ use cluster::Digest;
 
 use crate::fault;
 
-use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, validate};
+use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, Smoke, validate};
 
 /// Loads apps into one slot.
 pub struct Loader {
     runtime: Arc<Runtime>,
     slot: Arc<Slot>,
+    smoke: Option<Smoke>,
 }
 
 /// A generation that has passed all checks, and the room to put it in. Dropped
@@ -55,7 +56,17 @@ pub struct Swapped {
 impl Loader {
     /// A loader for this slot.
     pub fn new(runtime: Arc<Runtime>, slot: Arc<Slot>) -> Loader {
-        Loader { runtime, slot }
+        Loader {
+            runtime,
+            slot,
+            smoke: None,
+        }
+    }
+
+    /// From now on an app must answer this before it serves.
+    #[must_use]
+    pub fn with_smoke(self, smoke: Option<Smoke>) -> Loader {
+        Loader { smoke, ..self }
     }
 
     /// What serves now; none while nothing does.
@@ -84,7 +95,17 @@ impl Loader {
         let waited = began.elapsed();
         fault::point("loader: room made");
         let began = Instant::now();
+        let name = app.path.display().to_string();
         let generation = Arc::new(validate(&self.runtime, app).await?);
+        if let Some(smoke) = &self.smoke {
+            let asked = smoke.ask(generation.twin()).await;
+            asked.map_err(|cause| Refusal::Smoke {
+                app: name,
+                target: smoke.target.to_string(),
+                cause,
+            })?;
+            fault::point("loader: smoke passed");
+        }
         fault::point("loader: ready");
         Ok(Ready {
             generation,

@@ -83,6 +83,18 @@ pub enum Refusal {
         /// What does not fit, in one line.
         cause: String,
     },
+    /// It does not answer as it should.
+    #[error(
+        "{app} failed its smoke request: GET {target} {cause}; repair the app, or change --smoke"
+    )]
+    Smoke {
+        /// The file.
+        app: String,
+        /// What was asked for.
+        target: String,
+        /// What came instead of a success, in one line.
+        cause: String,
+    },
     /// It does not come up.
     #[error("{app} does not start: {cause}")]
     Start {

@@ -18,7 +18,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::intake::{AppBytes, IntakeError, read};
+use super::intake::{AppBytes, IntakeError, MAX_APP, read_up_to};
 use super::whole::{Whole, look_at};
 
 /// How long a file must not have changed before it is read: a burst of writes
@@ -71,6 +71,8 @@ pub struct WatchedFile {
     known: Option<Look>,
     /// The digest that was last taken; none if nothing was.
     digest: Option<Digest>,
+    /// The most that is read of it, in bytes.
+    most: u64,
 }
 
 impl WatchedFile {
@@ -97,9 +99,16 @@ impl WatchedFile {
             // more, and then known by its digest.
             known: None,
             digest,
+            most: MAX_APP,
         };
         file.watch_folders();
         file
+    }
+
+    /// Takes apps of up to so many bytes.
+    #[must_use]
+    pub fn up_to(self, most: u64) -> WatchedFile {
+        WatchedFile { most, ..self }
     }
 
     /// The file.
@@ -185,7 +194,7 @@ impl WatchedFile {
     }
 
     async fn read(&self) -> Result<AppBytes, IntakeError> {
-        let path = self.path.clone();
+        let (path, most) = (self.path.clone(), self.most);
         let missing = |cause: io::Error| match cause.kind() {
             io::ErrorKind::NotFound => IntakeError::Missing {
                 path: self.path.clone(),
@@ -196,7 +205,7 @@ impl WatchedFile {
                 cause,
             },
         };
-        match tokio::task::spawn_blocking(move || read(&path)).await {
+        match tokio::task::spawn_blocking(move || read_up_to(&path, most)).await {
             Ok(Err(IntakeError::Unreadable { cause, .. })) => Err(missing(cause)),
             Ok(read) => read,
             Err(stopped) => Err(missing(io::Error::other(stopped))),

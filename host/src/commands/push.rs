@@ -193,10 +193,11 @@ fn is_wanted(
 
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
-        let read = app::read(&app::locate(path)?)?;
+        // What the nodes take is for them to say.
+        let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
         Ok(File {
             app: App::of(&read.bytes),
-            bytes: read.bytes.into(),
+            bytes: read.bytes,
         })
     }
 }

@@ -3,6 +3,8 @@
 //! are changed, killed and started again.
 //!
 //! - [`file`]: one node and its app file
+//! - [`push`]: the commands that make a release
+//! - [`shown`]: those that show it
 //! - [`spread`]: a release on several nodes
 
 #[path = "../support/mod.rs"]
@@ -10,4 +12,6 @@ mod support;
 
 mod file;
 mod place;
+mod push;
+mod shown;
 mod spread;
