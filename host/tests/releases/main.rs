@@ -3,7 +3,8 @@
 //! are changed, killed and started again.
 //!
 //! - [`file`]: one node and its app file
-//! - [`push`]: the commands
+//! - [`push`]: the commands that make a release
+//! - [`shown`]: those that show it
 //! - [`spread`]: a release on several nodes
 
 #[path = "../support/mod.rs"]
@@ -12,4 +13,5 @@ mod support;
 mod file;
 mod place;
 mod push;
+mod shown;
 mod spread;

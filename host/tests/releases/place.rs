@@ -83,6 +83,11 @@ impl Place {
         Node::start(&self.with_file(node))
     }
 
+    /// The cluster port of all nodes.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `host COMMAND …` about the node with this data folder.
     pub(crate) fn command(&self, node: u8, command: &[&str]) -> Command {
         let mut host = Command::new(self.programs.host());
