@@ -91,6 +91,15 @@ pub struct Cli {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Watch::Notify)]
     pub watch: Watch,
 
+    /// A request that an app must answer before it serves: GET and a path
+    ///
+    /// It is made to the new code alone, within the limits of a callback. A
+    /// success or a redirect passes. After any other answer, a trap, or none in
+    /// time the code is refused, and the app before goes on serving. Without
+    /// it, an app must only start.
+    #[arg(long, num_args = 2, value_names = ["GET", "PATH"])]
+    pub smoke: Option<Vec<String>>,
+
     /// The shared secret of the cluster
     ///
     /// Only nodes with the same cookie see each other. Other users of this
@@ -199,6 +208,15 @@ pub struct Cli {
         help_heading = "Limits"
     )]
     pub max_body: ByteSize,
+
+    /// An app, as a file, pushed, or of another node; the same on every node
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = "Limits"
+    )]
+    pub max_app: ByteSize,
 
     /// Time that open exchanges have to finish when the node stops, or the code
     /// changes and does not take them over

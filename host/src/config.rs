@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::release::{DeployKey, DeployKeyError};
 use cluster::{Cidr, CidrError, NameError, NodeName};
+use http::uri::PathAndQuery;
 
-use crate::app::WatchMode;
+use crate::app::{LARGEST_APP, WatchMode};
 use crate::cli::{Cli, Watch};
 use crate::contract::CallLimits;
 use crate::cookies::{CookieFileError, Origin};
@@ -30,6 +31,10 @@ const MAX_STATE: u64 = 16 << 20;
 const MAX_BODY: u64 = 1 << 30;
 /// The most nodes to join that can be given.
 const JOIN_MAX: usize = 64;
+/// The least that the largest app can be.
+const MIN_APP: u64 = 64 << 10;
+/// The longest path of a smoke request, in bytes.
+const MAX_SMOKE: usize = 1024;
 /// The largest config of an app.
 const MAX_CONFIG: u64 = 64 * 1024;
 
@@ -55,6 +60,11 @@ pub enum ConfigError {
     /// `--deploy-key`.
     #[error("--deploy-key: {0}; `host key public FILE` prints it")]
     DeployKey(#[from] DeployKeyError),
+    /// `--smoke`.
+    #[error(
+        "--smoke: `{0}` is no request to be made; give GET and a path, e.g. --smoke GET /health"
+    )]
+    Smoke(String),
     /// `PORT`.
     #[error(
         "the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT"
@@ -102,6 +112,10 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// What `--app` said; none to serve what the cluster has agreed on.
     pub app: Option<PathBuf>,
+    /// What an app must answer before it serves, if anything.
+    pub smoke: Option<PathAndQuery>,
+    /// The largest app, in bytes.
+    pub max_app: u64,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
@@ -192,6 +206,8 @@ impl Config {
         Ok(Config {
             name,
             app: cli.app,
+            smoke: cli.smoke.map(|given| smoke(&given)).transpose()?,
+            max_app: limit("--max-app", cli.max_app, MIN_APP..=LARGEST_APP)? as u64,
             watch: match cli.watch {
                 Watch::Notify => Some(WatchMode::Notify),
                 Watch::Poll => Some(WatchMode::Poll),
@@ -242,6 +258,17 @@ fn limit(
                 most,
             })
         }
+    }
+}
+
+/// A request of which it is known from the start that it can be made.
+fn smoke(given: &[String]) -> Result<PathAndQuery, ConfigError> {
+    let refused = || ConfigError::Smoke(given.join(" "));
+    match given {
+        [method, path] if method == "GET" && path.starts_with('/') && path.len() <= MAX_SMOKE => {
+            path.parse().map_err(|_| refused())
+        }
+        _ => Err(refused()),
     }
 }
 
@@ -385,6 +412,19 @@ mod tests {
                 .starts_with("--cookie-file: cannot")
         );
         assert!(check("host --app a --cookie x", Environment::default()).is_ok());
+    }
+
+    #[test]
+    fn a_smoke_request_is_get_and_a_path() {
+        let config = check("host --smoke GET /a?b --app a", Environment::default());
+        assert_eq!(config.unwrap().smoke.unwrap().as_str(), "/a?b");
+        for given in ["POST /", "GET a", "get /", "GET /\u{7}"] {
+            let error = refused(&format!("host --app a --smoke {given}"));
+            assert!(
+                error.starts_with(&format!("--smoke: `{given}` is no")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use desk::Desk;
 use face::Face;
 pub use start::StartError;
 
-use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot};
+use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, Smoke};
 use crate::cli::Cli;
 use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
@@ -104,11 +104,16 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let http = start::http_address(&config, &name);
     let port = start::take_port(http)?;
     let socket = ToolSocket::listen(identity.data.path())?;
-    let store = Store::open(identity.data.clone(), StoreLimits::default())?;
+    let limits = StoreLimits {
+        app: config.max_app,
+        ..StoreLimits::default()
+    };
+    let store = Store::open(identity.data.clone(), limits)?;
     let stored = membership::stored_releases(&identity.data).map_err(StartError::Data)?;
     let followed = config.app.clone().zip(config.watch);
     let mut first = first::Start::read(
         config.app.as_deref(),
+        config.max_app,
         config.deploy_key,
         stored.as_deref(),
         &name,
@@ -134,7 +139,11 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         }),
     )?;
     let slot = Slot::new(config.drain);
-    let loader = Arc::new(Loader::new(runtime, slot.clone()));
+    let smoke = config.smoke.map(|target| Smoke {
+        target,
+        config: config.app_config.clone(),
+    });
+    let loader = Arc::new(Loader::new(runtime, slot.clone()).with_smoke(smoke));
     let report = Reporter::new();
     tokio::select! {
         loaded = first.load(&store, &loader, &report) => loaded?,
@@ -208,7 +217,11 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         report: report.clone(),
         deploy_key: config.deploy_key,
     });
-    let tools = tools::Service::new(face.clone(), log::recent(), tools::Limits::default());
+    let limits = tools::Limits {
+        app: config.max_app,
+        ..tools::Limits::default()
+    };
+    let tools = tools::Service::new(face.clone(), log::recent(), limits);
     let published = Arc::default();
     desk.open(desk::Parts {
         face,

@@ -4,7 +4,9 @@
 
 use anyhow::{Context, Result, ensure};
 use lab::{Launch, Programs};
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -204,6 +206,102 @@ fn a_component_that_wants_what_the_host_does_not_give_is_refused_by_name() -> Re
         &start.command().flag("--app", &file),
         &["wants-more.wasm", "test:unknown/thing"],
     )
+}
+
+/// The command line as a user who is not root, to whom no file is readable
+/// whose mode says so; none if this user cannot become another.
+fn as_nobody(start: &Start) -> Result<Option<Launch>> {
+    const NOBODY: u32 = 65534;
+    // Where the host was built, nobody else may be let in.
+    let host = start.dir.path().join("host");
+    std::fs::copy(start.programs.host(), &host)?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Some(start.command()));
+    }
+    let nobody = NOBODY.to_string();
+    let user = ["--reuid", &nobody, "--regid", &nobody, "--clear-groups"];
+    let possible = std::process::Command::new("setpriv")
+        .args(user)
+        .arg("true")
+        .output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        return Ok(None);
+    }
+    let data = start.dir.path().join("data");
+    std::fs::create_dir(&data)?;
+    std::os::unix::fs::chown(&data, Some(NOBODY), Some(NOBODY))?;
+    std::fs::set_permissions(start.dir.path(), Permissions::from_mode(0o755))?;
+    let command = start.command();
+    Ok(Some(command.through(Path::new("setpriv"), &user, &host)))
+}
+
+#[test]
+fn an_app_file_that_may_not_be_read_is_refused_and_one_that_no_longer_may_changes_nothing()
+-> Result<()> {
+    let start = Start::new()?;
+    let Some(command) = as_nobody(&start)? else {
+        lab::skip::skip("root cannot become nobody without setpriv");
+        return Ok(());
+    };
+    let component = start.programs.component("fixture-counter-v1");
+    let file = start.file("app.wasm", &std::fs::read(component)?)?;
+    let may = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode));
+    let command = command.flag("--app", &file);
+    may(0)?;
+    refuses(
+        &command,
+        &["cannot read the app file", "app.wasm", "Permission denied"],
+    )?;
+    may(0o644)?;
+    let node = command.spawn()?;
+    let ready = node.wait_until_ready(BOUND)?.text;
+    may(0)?;
+    node.wait_for_line(
+        &[
+            "cannot read the app file",
+            "Permission denied",
+            "goes on serving",
+        ],
+        BOUND,
+    )?;
+    let url = ready
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"));
+    let answer = lab::client::get(&format!("{}/", url.context("no address")?), BOUND)?;
+    ensure!(answer.text() == "v1", "{answer:?}");
+    Ok(())
+}
+
+#[test]
+fn an_app_that_fails_its_smoke_request_is_refused() -> Result<()> {
+    let start = Start::new()?;
+    let app = start.programs.component("fixture-simple");
+    let command = start.command().flag("--app", app);
+    refuses(
+        &command.clone().args(["--smoke", "GET", "/panic"]),
+        &["fixture_simple.wasm", "GET /panic", "500", "asked to panic"],
+    )?;
+    refuses(
+        &command.args(["--smoke", "GET", "panic"]),
+        &["--smoke", "`GET panic`"],
+    )
+}
+
+#[test]
+fn an_app_that_is_larger_than_allowed_is_refused() -> Result<()> {
+    let start = Start::new()?;
+    let file = start.file("large.wasm", &[0; 70_000])?;
+    let command = start.command().flag("--app", &file);
+    refuses(
+        &command.clone().flag("--max-app", "64KiB"),
+        &[
+            "large.wasm has 70000 bytes, more than the 65536",
+            "--max-app",
+        ],
+    )?;
+    // And with more room it is looked at.
+    refuses(&command.flag("--max-app", "70KB"), &["large.wasm is not"])?;
+    refuses(&start.command().flag("--max-app", "2GiB"), &["--max-app"])
 }
 
 #[test]

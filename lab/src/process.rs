@@ -88,6 +88,16 @@ impl Launch {
         self
     }
 
+    /// By way of another program, with these arguments, which becomes the one
+    /// at this path.
+    #[must_use]
+    pub fn through(mut self, other: &Path, args: &[&str], program: &Path) -> Self {
+        self.program = other.into();
+        let before = args.iter().map(Into::into).chain([program.into()]);
+        self.args.splice(..0, before);
+        self
+    }
+
     /// In this folder.
     #[must_use]
     pub fn dir(mut self, dir: &Path) -> Self {

@@ -17,6 +17,7 @@ use crate::contract::{CallContext, ReleaseTag};
 /// loading a whole interface checks the types of each of its functions again,
 /// which a fresh instance for every callback would pay each time. Validation
 /// has loaded, and so checked, them all.
+#[derive(Clone)]
 pub enum Kind {
     /// Exports `ace:raxx/simple-server`.
     Simple(SimpleApp),
@@ -27,12 +28,14 @@ pub enum Kind {
 }
 
 /// An app that exports `ace:raxx/simple-server`.
+#[derive(Clone)]
 pub struct SimpleApp {
     pre: InstancePre<CallContext>,
     pub(crate) handle_request: ComponentExportIndex,
 }
 
 /// An app that exports `ace:raxx/server`.
+#[derive(Clone)]
 pub struct StreamingApp {
     pre: InstancePre<CallContext>,
     pub(crate) handle_head: ComponentExportIndex,
@@ -44,6 +47,7 @@ pub struct StreamingApp {
 }
 
 /// The functions of `ace:raxx/upgrade`.
+#[derive(Clone)]
 pub(crate) struct Upgrade {
     pub(crate) code_change: ComponentExportIndex,
     pub(crate) code_change_down: ComponentExportIndex,
@@ -140,6 +144,22 @@ pub struct Generation {
     pub compiled_in: Duration,
     /// Who is on it. Last, so that it is dropped after the code.
     pub life: Alive,
+}
+
+impl Generation {
+    /// The same code with a life of its own, in which nothing has happened.
+    pub(super) fn twin(&self) -> Generation {
+        Generation {
+            runtime: self.runtime.clone(),
+            kind: self.kind.clone(),
+            digest: self.digest,
+            release: self.release.clone(),
+            state_version: self.state_version,
+            size: self.size,
+            compiled_in: self.compiled_in,
+            life: Alive::default(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Generation {

@@ -8,8 +8,12 @@ use cluster::Digest;
 
 use crate::fault;
 
-/// The largest component that is taken, in bytes: 64 MiB.
+/// The largest component that is taken unless `--max-app` says otherwise, in
+/// bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
+
+/// The most that `--max-app` can be, in bytes: 1 GiB.
+pub const LARGEST_APP: u64 = 1 << 30;
 
 /// Where `cargo` leaves components, seen from the folder of a workspace.
 const BUILD_FOLDERS: [&str; 4] = [
@@ -46,13 +50,15 @@ pub enum IntakeError {
     },
     /// It is larger than any app may be.
     #[error(
-        "the app file {path} has {size} bytes, more than the {MAX_APP} that an app may have; build it in release mode or strip it"
+        "the app file {path} has {size} bytes, more than the {most} that an app may have; build it in release mode or strip it, or raise --max-app"
     )]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// Its size in bytes, or more than the limit if it is still growing.
         size: u64,
+        /// The limit, in bytes.
+        most: u64,
     },
 }
 
@@ -117,6 +123,14 @@ fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
 /// # Errors
 /// See [`IntakeError`].
 pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
+    read_up_to(path, MAX_APP)
+}
+
+/// Reads an app file, up to so many bytes.
+///
+/// # Errors
+/// See [`IntakeError`].
+pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
     let unreadable = |cause| IntakeError::Unreadable {
         path: path.to_owned(),
         cause,
@@ -124,6 +138,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
     let too_large = |size| IntakeError::TooLarge {
         path: path.to_owned(),
         size,
+        most,
     };
     // Looked at before it is opened: to open a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -132,16 +147,16 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
             path: path.to_owned(),
         });
     }
-    if metadata.len() > MAX_APP {
+    if metadata.len() > most {
         return Err(too_large(metadata.len()));
     }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     // One byte more than allowed, so that a file that grows meanwhile is seen.
-    file.take(MAX_APP + 1)
+    file.take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_APP {
+    if bytes.len() as u64 > most {
         return Err(too_large(bytes.len() as u64));
     }
     let digest = Digest::of(&bytes);

@@ -2,7 +2,7 @@
 //! way to change the app of a node.
 //!
 //! ```text
-//! bytes -> room -> validate -> Ready -> slot
+//! bytes -> room -> validate -> smoke request -> Ready -> slot
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
@@ -15,12 +15,13 @@ use cluster::Digest;
 
 use crate::fault;
 
-use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, validate};
+use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, Smoke, validate};
 
 /// Loads apps into one slot.
 pub struct Loader {
     runtime: Arc<Runtime>,
     slot: Arc<Slot>,
+    smoke: Option<Smoke>,
 }
 
 /// A generation that has passed all checks, and the room to put it in. Dropped
@@ -45,17 +46,27 @@ pub struct Swapped {
     pub waited: Duration,
     /// How long the compiler took, or the cache of compiled code.
     pub compiled: Duration,
-    /// How long linking, instantiating and checking took.
+    /// How long linking, instantiating and checking took, and the smoke request.
     pub validated: Duration,
     /// How long the change itself took: one atomic store, after which requests
-    /// go to the new code, and waking all open exchanges.
+    /// go to the new code.
     pub swapped: Duration,
 }
 
 impl Loader {
     /// A loader for this slot.
     pub fn new(runtime: Arc<Runtime>, slot: Arc<Slot>) -> Loader {
-        Loader { runtime, slot }
+        Loader {
+            runtime,
+            slot,
+            smoke: None,
+        }
+    }
+
+    /// From now on an app must answer this before it serves.
+    #[must_use]
+    pub fn with_smoke(self, smoke: Option<Smoke>) -> Loader {
+        Loader { smoke, ..self }
     }
 
     /// What serves now; none while nothing does.
@@ -73,6 +84,11 @@ impl Loader {
         self.slot.draining().map(|draining| draining.digest)
     }
 
+    /// The engine that apps are loaded into.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
     /// Makes a generation of an app, ready to be put in. Waits for room first:
     /// no more than two generations are loaded at any time.
     ///
@@ -84,7 +100,17 @@ impl Loader {
         let waited = began.elapsed();
         fault::point("loader: room made");
         let began = Instant::now();
+        let name = app.path.display().to_string();
         let generation = Arc::new(validate(&self.runtime, app).await?);
+        if let Some(smoke) = &self.smoke {
+            let asked = smoke.ask(generation.twin()).await;
+            asked.map_err(|cause| Refusal::Smoke {
+                app: name,
+                target: smoke.target.to_string(),
+                cause,
+            })?;
+            fault::point("loader: smoke passed");
+        }
         fault::point("loader: ready");
         Ok(Ready {
             generation,

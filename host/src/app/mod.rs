@@ -8,12 +8,14 @@
 //! else: so whatever serves has been checked. Who loads one has [`Slot::room`]
 //! for it first: so there are at most two.
 
+mod ahead;
 mod engine;
 mod generation;
 mod intake;
 mod life;
 mod loader;
 mod slot;
+mod smoke;
 mod tally;
 mod validate;
 mod watch;
@@ -21,10 +23,11 @@ mod whole;
 
 pub use engine::{Runtime, RuntimeConfig, RuntimeError};
 pub use generation::{Generation, Kind};
-pub use intake::{AppBytes, IntakeError, MAX_APP, locate, read};
+pub use intake::{AppBytes, IntakeError, LARGEST_APP, MAX_APP, locate, read, read_up_to};
 pub use life::{Alive, Life, Seat};
 pub use loader::{Loader, Ready, Swapped};
 pub use slot::{Draining, Room, Slot};
+pub use smoke::Smoke;
 pub use tally::{CallEnd, Tally};
 pub(crate) use validate::one_line;
 pub use validate::{Refusal, validate};

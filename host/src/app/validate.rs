@@ -83,6 +83,18 @@ pub enum Refusal {
         /// What does not fit, in one line.
         cause: String,
     },
+    /// It does not answer as it should.
+    #[error(
+        "{app} failed its smoke request: GET {target} {cause}; repair the app, or change --smoke"
+    )]
+    Smoke {
+        /// The file.
+        app: String,
+        /// What was asked for.
+        target: String,
+        /// What came instead of a success, in one line.
+        cause: String,
+    },
     /// It does not come up.
     #[error("{app} does not start: {cause}")]
     Start {
@@ -174,18 +186,12 @@ async fn compile(
     name: &str,
     app: AppBytes,
 ) -> Result<(Component, cluster::Digest), Refusal> {
-    let engine = runtime.engine.clone();
     let digest = app.digest;
-    let (sender, compiled) = tokio::sync::oneshot::channel();
-    runtime.compilers.spawn(move || {
-        // Nobody waits for it any more only if the node stops.
-        let _ = sender.send(Component::from_binary(&engine, &app.bytes));
-    });
     let invalid = |cause: String| Refusal::Invalid {
         app: name.to_owned(),
         cause,
     };
-    match compiled.await {
+    match runtime.compile(app).await {
         Ok(Ok(component)) => Ok((component, digest)),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),

@@ -107,9 +107,6 @@ pub enum CommandError {
     /// The node does not do it.
     #[error("{}", .0.reason)]
     Refused(Box<Problem>),
-    /// Another app is in force than `--expect` says.
-    #[error("the app in force is not the expected one: it is {0}")]
-    Unexpected(String),
     /// The app file.
     #[error(transparent)]
     Intake(#[from] IntakeError),
@@ -156,7 +153,7 @@ impl CommandError {
     /// The exit status that tells of it.
     pub fn exit(&self) -> Exit {
         match self {
-            CommandError::Refused(_) | CommandError::Unexpected(_) => Exit::REFUSED,
+            CommandError::Refused(_) => Exit::REFUSED,
             _ => Exit(1),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep_until};
 
 use super::client::Client;
@@ -16,6 +17,7 @@ pub(super) async fn follow(
     release: &str,
     show: &mut dyn Show,
     patience: Duration,
+    interrupts: &mut Signal,
 ) -> Result<Exit, CommandError> {
     let path = format!("/v1/releases/{release}/progress");
     let mut lines = client.lines(&path).await?;
@@ -30,7 +32,7 @@ pub(super) async fn follow(
                 show.timed_out(&summary, patience);
                 return Ok(Exit::TIMEOUT);
             }
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupts.recv() => {
                 show.stopped(&format!(
                     "stopped following; release {} goes on without this: see `host status`, `host nodes`",
                     super::show::key(release)

@@ -142,6 +142,7 @@ fn state_text(
     match (state, have, of) {
         (NodeState::Waiting, ..) => "waiting".to_owned(),
         (NodeState::NotYet, ..) => "waiting for the canaries".to_owned(),
+        (NodeState::Fetching, Some(0), Some(of)) => format!("fetching {}", size(of)),
         (NodeState::Fetching, Some(have), Some(of)) => {
             format!("fetching {} of {}", size(have), size(of))
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{App, BY_MAX, Kind, Release};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
 use super::follow::follow;
@@ -15,7 +16,7 @@ use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::app;
 use crate::cli::{Push, Rollback, Rollout};
-use crate::tools::api::{self, Code, Draft, Record, Released, Wanted};
+use crate::tools::api::{self, API, Code, Draft, Problem, Record, Released, Wanted};
 use crate::tools::hex;
 
 /// How long canaries are watched unless it is said.
@@ -36,13 +37,13 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
         (None, Some(_)) => BAKE,
         (None, None) => Duration::ZERO,
     };
+    let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
         app: Some(file.app.digest.to_string()),
         canaries: asked.canary,
         bake_ms: u32::try_from(bake.as_millis()).unwrap_or(u32::MAX),
-        ..wanted(&client, &asked.rollout).await?
+        ..wanted(&client, &asked.rollout, &mut *show).await?
     };
-    let show = progress::show(asked.ask.json);
     let patience = asked.rollout.timeout.saturating_add(bake);
     carry_out(&client, &asked.rollout, wanted, Some(file), show, patience).await
 }
@@ -50,14 +51,14 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
 /// `host rollback`.
 pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
     let client = Client::find(&asked.ask).await?;
+    let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
         rollback: Some(match asked.to {
             Some(key) => api::Rollback::To(key),
             None => api::Rollback::Previous,
         }),
-        ..wanted(&client, &asked.rollout).await?
+        ..wanted(&client, &asked.rollout, &mut *show).await?
     };
-    let show = progress::show(asked.ask.json);
     let patience = asked.rollout.timeout;
     carry_out(&client, &asked.rollout, wanted, None, show, patience).await
 }
@@ -70,11 +71,13 @@ async fn carry_out(
     mut show: Box<dyn Show>,
     patience: Duration,
 ) -> Result<Exit, CommandError> {
+    // From here on none is lost, whatever is waited for.
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
     let key = rollout.key.as_deref().map(SigningKey::read).transpose()?;
     let making = make(client, &wanted, file.as_ref(), key.as_ref(), &mut *show);
     let made = tokio::select! {
         made = making => made,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupts.recv() => {
             show.stopped("stopped; look at `host releases` whether it was released already");
             return Ok(Exit::INTERRUPTED);
         }
@@ -98,7 +101,7 @@ async fn carry_out(
         },
         Err(error) => return Err(error),
     };
-    follow(client, &release, &mut *show, patience).await
+    follow(client, &release, &mut *show, patience, &mut interrupts).await
 }
 
 /// Makes the release.
@@ -190,19 +193,28 @@ fn is_wanted(
 
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
-        let read = app::read(&app::locate(path)?)?;
+        // What the nodes take is for them to say.
+        let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
         Ok(File {
             app: App::of(&read.bytes),
-            bytes: read.bytes.into(),
+            bytes: read.bytes,
         })
     }
 }
 
 /// What a push and a rollback have in common.
-async fn wanted(client: &Client, rollout: &Rollout) -> Result<Wanted, CommandError> {
+async fn wanted(
+    client: &Client,
+    rollout: &Rollout,
+    show: &mut dyn Show,
+) -> Result<Wanted, CommandError> {
     let expect = match &rollout.expect {
         None => None,
-        Some(begins) => Some(expected(client, begins).await?),
+        Some(begins) => Some(expected(client, begins).await.inspect_err(|error| {
+            if let CommandError::Refused(problem) = error {
+                show.refused(problem);
+            }
+        })?),
     };
     Ok(Wanted {
         by: rollout.by.clone().unwrap_or_else(who),
@@ -218,20 +230,32 @@ async fn expected(client: &Client, begins: &str) -> Result<String, CommandError>
     let status: api::Status = client.get("/v1/status").await?;
     match status.in_force {
         Some(force) if force.digest.starts_with(begins) => Ok(force.digest),
-        Some(force) => Err(CommandError::Unexpected(force.digest)),
-        None => Err(CommandError::Unexpected(
-            "none yet, since nothing was released".to_owned(),
-        )),
+        Some(force) => Err(unexpected(&force.digest)),
+        None => Err(unexpected("none yet, since nothing was released")),
     }
+}
+
+/// What the node would say.
+fn unexpected(serves: &str) -> CommandError {
+    CommandError::Refused(Box::new(Problem {
+        api: API,
+        code: Code::Unexpected,
+        reason: format!("the app in force is not the expected one: it is {serves}"),
+        release: None,
+    }))
 }
 
 /// `USER@MACHINE`, as far as it is known and fits.
 fn who() -> String {
     let mut user = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
     let user = user.find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = user.unwrap_or_else(|| match rustix::process::geteuid() {
+        root if root.is_root() => "root".to_owned(),
+        other => format!("user-{}", other.as_raw()),
+    });
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
-    let mut text = format!("{}@{machine}", user.as_deref().unwrap_or("?"));
+    let mut text = format!("{user}@{machine}");
     text.retain(|c| !c.is_control());
     text.truncate(text.floor_char_boundary(BY_MAX));
     text

@@ -115,6 +115,26 @@ impl Exchanges {
         })
     }
 
+    /// What exchanges share in which new code is tried before it serves: nobody
+    /// else hears of what they publish, and the log says nothing of them.
+    pub(crate) fn for_trial(
+        views: Views,
+        stopping: watch::Receiver<bool>,
+        config: ExchangesConfig,
+    ) -> Arc<Exchanges> {
+        let slot = Slot::new(Duration::ZERO);
+        let mut exchanges = Exchanges::new(views, slot, stopping, config);
+        if let Some(exchanges) = Arc::get_mut(&mut exchanges) {
+            exchanges.complaints = Complaints::kept();
+        }
+        exchanges
+    }
+
+    /// How the app failed last, in a trial.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        self.complaints.last()
+    }
+
     /// What is published on this node, and who has subscribed.
     pub fn topics(&self) -> &Arc<Topics> {
         &self.topics

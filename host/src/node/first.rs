@@ -29,6 +29,7 @@ impl Start {
     /// served instead.
     pub(super) fn read(
         given: Option<&Path>,
+        most: u64,
         deploy_key: Option<DeployKey>,
         stored: Option<&[u8]>,
         me: &NodeName,
@@ -36,7 +37,8 @@ impl Start {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let in_force = at_start(None).in_force;
         let in_force = in_force.map(|force| (force.key, force.digest));
-        let read = given.map(|path| app::locate(path).and_then(|path| app::read(&path)));
+        let read =
+            given.map(|path| app::locate(path).and_then(|path| app::read_up_to(&path, most)));
         let file = match (read, in_force) {
             (None, _) => None,
             (Some(Ok(app)), _) => Some(app),

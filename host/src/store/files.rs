@@ -29,9 +29,8 @@ const MANIFEST: &str = ".manifest";
 /// The most apps that are kept in quarantine.
 pub(super) const QUARANTINE_MAX: usize = 3;
 
-/// The largest file that is read as an app, in bytes: the most that
-/// `--max-app` can be.
-pub(super) const READ_MAX: u64 = 1 << 30;
+/// The largest file that is read as an app, in bytes.
+pub(super) const READ_MAX: u64 = crate::app::LARGEST_APP;
 
 /// The largest manifest: that of the largest app.
 const MANIFEST_MAX: u64 = READ_MAX / cluster::release::CHUNK as u64 * 32;

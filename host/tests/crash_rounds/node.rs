@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cluster::release::check_stored;
+use cluster::release::{self, check_stored};
+use cluster::{Digest, NodeName};
 use host::data_dir::DataDir;
 use host::fault::POINTS;
 use host::store::{Store, StoreLimits};
@@ -71,11 +72,18 @@ impl Death {
     }
 }
 
-/// The points that a node comes to when its file changes.
+/// The points that a node comes to when its file changes. The others are of
+/// apps that come from members, that are too many, or damaged.
 fn points() -> impl Iterator<Item = &'static str> {
+    let elsewhere = [
+        "store: download",
+        "store: chunk",
+        "store: app collected",
+        "store: app put aside",
+    ];
     POINTS
         .into_iter()
-        .filter(|point| !point.starts_with("store: "))
+        .filter(move |point| !elsewhere.iter().any(|begin| point.starts_with(begin)))
 }
 
 /// One node: its folder, its file, and its address.
@@ -124,6 +132,25 @@ impl Lane {
         Ok(std::fs::rename(new, self.app())?)
     }
 
+    /// What was in force when the node last wrote it down.
+    fn in_force(&self, releases: Option<&[u8]>) -> Result<Option<Digest>> {
+        let me: NodeName = format!("example@{}", self.ip).parse()?;
+        let known = release::at_start(&me, None, releases, None);
+        Ok(known.in_force.map(|force| force.digest))
+    }
+
+    /// The store has this version no more, as if it had been one too many, so
+    /// that it comes anew; unless it is in force.
+    fn forget(&self, version: usize) -> Result<()> {
+        let digest = Digest::of(&self.bytes(version)?);
+        let releases = std::fs::read(self.data().join("releases")).ok();
+        if self.in_force(releases.as_deref())? != Some(digest) {
+            // It may not be there yet.
+            let _ = std::fs::remove_file(self.data().join("apps").join(digest.to_string()));
+        }
+        Ok(())
+    }
+
     fn start(&self, death: Option<&Death>) -> Result<Process> {
         let launch = Launch::new(self.programs.host())
             .dir(self.dir.path())
@@ -132,6 +159,7 @@ impl Lane {
             .flag("--cluster-port", self.port.to_string())
             .flag("--app", self.app())
             .flag("--data-dir", self.data())
+            .args(["--smoke", "GET", "/"])
             .env("HOST_COOKIE", "a cookie of the tests");
         match death {
             Some(Death::Point(point, times)) => {
@@ -155,6 +183,9 @@ impl Lane {
             return ended(&node, death);
         }
         let next = 1 - self.version;
+        if matches!(death, Death::Point(point, _) if point.starts_with("store")) {
+            self.forget(next)?;
+        }
         self.write(next, moments.random_bool(0.5))?;
         self.version = next;
         if let Death::Changing(after) = death {
@@ -201,8 +232,9 @@ impl Lane {
     fn look(&self) -> Result<()> {
         let data = self.data();
         let folder = Arc::new(DataDir::open(&data)?);
-        if let Some(releases) = folder.read("releases")? {
-            check_stored(&releases).context("the history of releases")?;
+        let releases = folder.read("releases")?;
+        if let Some(releases) = &releases {
+            check_stored(releases).context("the history of releases")?;
         }
         ensure!(
             !data.join("releases.unusable").exists(),
@@ -217,6 +249,9 @@ impl Lane {
             ensure!(store.get(&digest)?.is_some(), "app {digest} is damaged");
         }
         ensure!(store.quarantined() == 0, "an app is damaged");
+        if let Some(digest) = self.in_force(releases.as_deref())? {
+            ensure!(store.holds(&digest), "the app in force is not there");
+        }
         ensure!(
             is_empty(&data.join("apps/quarantine"))?,
             "an app was damaged"
@@ -289,6 +324,16 @@ fn lane(number: usize, seed: u64, deaths: &Deaths) -> Result<()> {
     let node = lane.start(None)?;
     let url = url_of(&node)?.context("it died by itself")?;
     ensure!(lane.comes_to_serve(&node, &url)?, "it died by itself");
+    // Without its file it serves what it has in its store.
+    node.kill()?;
+    node.wait_for_end(BOUND)?;
+    std::fs::remove_file(lane.app())?;
+    let node = lane.start(None)?;
+    let url = url_of(&node)?.context("it died by itself")?;
+    let answer = lab::client::get(&url, BOUND)?;
+    let text = answer.text();
+    let whole = VERSIONS.iter().any(|(version, _)| *version == text);
+    ensure!(answer.status == 200 && whole, "it answered {answer:?}");
     Ok(())
 }
 

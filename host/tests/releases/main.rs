@@ -3,6 +3,7 @@
 //! are changed, killed and started again.
 //!
 //! - [`file`]: one node and its app file
+//! - [`push`]: the commands
 //! - [`spread`]: a release on several nodes
 
 #[path = "../support/mod.rs"]
@@ -10,4 +11,5 @@ mod support;
 
 mod file;
 mod place;
+mod push;
 mod spread;

@@ -1,7 +1,8 @@
 //! Nodes that a test starts, and what they answer.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -69,6 +70,7 @@ impl Place {
             .flag("--cluster-port", self.port.to_string())
             .flag("--cookie", "the cookie of these tests")
             .flag("--data-dir", self.data(node))
+            .env("HOST_LOG", "info,host::spread=debug,host::control=debug")
     }
 
     /// How a node is started that has one.
@@ -81,10 +83,70 @@ impl Place {
         Node::start(&self.with_file(node))
     }
 
-    /// The host program, for its commands.
-    pub(crate) fn host(&self) -> &Path {
-        self.programs.host()
+    /// `host COMMAND …` about the node with this data folder.
+    pub(crate) fn command(&self, node: u8, command: &[&str]) -> Command {
+        let mut host = Command::new(self.programs.host());
+        host.args(command)
+            .arg("--data-dir")
+            .arg(self.data(node))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        host
     }
+
+    /// `host COMMAND …` about no node, run to its end.
+    pub(crate) fn bare(&self, command: &[&str]) -> Result<Said> {
+        let mut host = Command::new(self.programs.host());
+        host.args(command).stdin(Stdio::null());
+        end(&mut host, command)
+    }
+
+    /// The same as [`Place::command`], run to its end.
+    pub(crate) fn run(&self, node: u8, command: &[&str]) -> Result<Said> {
+        end(&mut self.command(node, command), command)
+    }
+
+    /// An app on the disk that is no node's file.
+    pub(crate) fn app(&self, name: &str, content: &[u8]) -> Result<String> {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content)?;
+        path.into_os_string()
+            .into_string()
+            .map_err(|path| anyhow::anyhow!("{} is no text", path.display()))
+    }
+
+    /// Three nodes with the first release of the counter, all in one cluster.
+    pub(crate) fn three(&self) -> Result<[Node; 3]> {
+        for node in 2..=4 {
+            self.write(node, &counter(1))?;
+        }
+        let nodes = [self.start(2)?, self.start(3)?, self.start(4)?];
+        for (node, others) in nodes.iter().zip([[3, 4], [2, 4], [2, 3]]) {
+            node.says(&["release in force"])?;
+            for other in others {
+                node.says(&["member up", &format!("example@127.0.0.{other}")])?;
+            }
+        }
+        Ok(nodes)
+    }
+}
+
+fn end(host: &mut Command, command: &[&str]) -> Result<Said> {
+    let output = host.output()?;
+    let text = [output.stdout, output.stderr].concat();
+    let said = Said {
+        code: output.status.code(),
+        text: String::from_utf8(text)?,
+    };
+    println!("$ host {}\n{}", command.join(" "), said.text);
+    Ok(said)
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) text: String,
 }
 
 impl Node {

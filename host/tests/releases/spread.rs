@@ -11,13 +11,7 @@ use crate::place::{BOUND, Node, Place, counter};
 #[test]
 fn one_changed_file_changes_the_app_of_every_node() -> Result<()> {
     let place = Place::new()?;
-    for node in 2..=4 {
-        place.write(node, &counter(1))?;
-    }
-    let nodes = [place.start(2)?, place.start(3)?, place.start(4)?];
-    for node in &nodes {
-        node.says(&["release in force"])?;
-    }
+    let nodes = place.three()?;
     place.write(3, &counter(2))?;
     for node in &nodes {
         node.comes_to_serve("v2")?;
@@ -33,13 +27,7 @@ fn one_changed_file_changes_the_app_of_every_node() -> Result<()> {
 #[test]
 fn a_synced_folder_on_three_machines_makes_one_release() -> Result<()> {
     let place = Place::new()?;
-    for node in 2..=4 {
-        place.write(node, &counter(1))?;
-    }
-    let nodes = [place.start(2)?, place.start(3)?, place.start(4)?];
-    for node in &nodes {
-        node.says(&["release in force"])?;
-    }
+    let nodes = place.three()?;
     for node in 2..=4 {
         place.write(node, &counter(2))?;
     }

@@ -10,8 +10,10 @@
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
 //! - [`plain`]: `wasi:http` components
 //! - [`refusals`]: what is no app
+//! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
 //! - [`counts`]: how requests end, as it is counted
+//! - [`trials`]: new code before it serves, where there is little room
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
 
@@ -29,6 +31,8 @@ mod limits;
 mod messages;
 mod plain;
 mod refusals;
+mod smoke;
 mod swaps;
+mod trials;
 mod uploads;
 mod watching;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Gone, NodeLine, Show, Summary, already, end, late, released, stands};
 use crate::commands::show::{BAD, BUSY, GOOD, styled};
@@ -88,17 +88,16 @@ impl Bars {
         all.set_position(summary.serving() as u64);
     }
 
-    /// Leaves what is on the screen, and writes a last line.
+    /// Writes what the nodes came to, and a last line, below which the screen
+    /// is the shell's again.
     fn last(&mut self, text: &str) {
-        for bar in self.nodes.values() {
-            if !bar.is_finished() {
-                bar.abandon();
-            }
+        // If it cannot be cleared, there is a line more.
+        let _ = self.screen.clear();
+        self.screen.set_draw_target(ProgressDrawTarget::hidden());
+        for (node, bar) in &self.nodes {
+            eprintln!("  {node:<24} {}", bar.message());
         }
-        if let Some(all) = self.all.take() {
-            all.finish_and_clear();
-        }
-        self.line(text);
+        eprintln!("{}", shown(text));
     }
 }
 

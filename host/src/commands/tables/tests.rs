@@ -1,1 +1,95 @@
-//! Tables as people see them, at a fixed time.
+//! Tables as people see them, at a fixed time: the examples of docs/api.md.
+
+use super::*;
+
+const DOCUMENT: &str = include_str!("../../../../docs/api.md");
+
+fn example<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    let after = DOCUMENT.split(&format!("### {name}\n")).nth(1).unwrap();
+    let block = after.split("```json\n").nth(1).unwrap();
+    serde_json::from_str(block.split("```").next().unwrap()).unwrap()
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn the_status_of_a_busy_node() {
+    let shown = plain(&status(&example("Status")));
+    assert_eq!(
+        shown,
+        "\
+example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process 4242
+  cluster   3 members, this one included
+  serves    0fbcca52de4e of release 3fa2b1c0d4, 186.2 KiB, ace:raxx/server, since 3 min ago
+  current   generation 3, 12 live exchanges
+  draining  77aa02de4e8c since 3 min ago: 1 live, 120 carried over, 1 refused, 0 cut
+  last swap seen 4 ms, compiled 210 ms, validated 12 ms, swapped 18 µs
+  now       fetching 256.0 KiB of 1.0 MiB 9c1b0fbcca52 of release b2c0d4e5f6
+  failed    5 s ago: the disk is full; it tries again
+  in force  release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
+  app file  /srv/guest.wasm is what serves
+  store     3 apps, 558.6 KiB
+  datagrams 52011 accepted, 3 refused (3 wrong cookie, 0 replayed), 0 not sent
+  callers   9 admitted, 0 refused
+"
+    );
+}
+
+#[test]
+fn the_status_of_a_node_without_an_app() {
+    let mut it: Status = example("Status");
+    it.serving = None;
+    it.draining = None;
+    it.doing = None;
+    it.failed = None;
+    it.in_force = None;
+    it.file = None;
+    it.deploy_key = Some("ab".repeat(32));
+    let shown = plain(&status(&it));
+    assert!(shown.contains("  serves    nothing yet\n"), "{shown}");
+    assert!(shown.contains("  in force  nothing was released yet\n"));
+    assert!(shown.contains("  signed    only by deploy key abababababab: 0 releases refused\n"));
+}
+
+#[test]
+fn the_members_with_what_they_do() {
+    let mut it: Nodes = example("Nodes");
+    let mut other = it.nodes[0].clone();
+    other.node = "example@10.10.10.3".to_owned();
+    other.me = false;
+    other.in_force = false;
+    other.failed = Some(Failed {
+        at_ms: 1,
+        reason: "it traps at start".to_owned(),
+        digest: None,
+        release: None,
+        again: false,
+    });
+    it.nodes.push(other);
+    assert_eq!(
+        plain(&nodes(&it)),
+        "\
+NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT
+example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  in force           1789990000000
+example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000
+"
+    );
+}
+
+#[test]
+fn the_releases_with_what_became_of_them() {
+    let mut it: Releases = example("Releases");
+    it.releases.push(it.releases[0].clone());
+    assert_eq!(
+        plain(&releases(&it, 1)),
+        "\
+RELEASE     STANDING  KIND  APP           SIZE     WHEN      AFTER       VOTES           WHO                               NOTE
+b2c0d4e5f6  baking    push  9c1b0fbcca52  1.0 MiB  15 s ago  3fa2b1c0d4  +1 -0, 2 first  ann@laptop on example@10.10.10.3  larger title
+and 1 older ones: host releases -n 2
+"
+    );
+    it.releases.clear();
+    assert_eq!(releases(&it, 1), "nothing was released yet\n");
+}

@@ -1,0 +1,297 @@
+//! `host push`, `host rollback` and what they do to the nodes of a cluster.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use lab::client::{self, Sse};
+
+use crate::place::{BOUND, Node, Place, counter};
+use crate::support::components::read_built;
+
+/// How many pushes are made under load.
+const PUSHES: u8 = 20;
+
+/// An app that the next push makes of an earlier one, so that each is new.
+fn marked(app: &[u8], number: u8) -> Vec<u8> {
+    // A custom section named `n`, which means nothing.
+    [app, &[0, 3, 1, b'n', number]].concat()
+}
+
+#[test]
+fn one_push_changes_every_node_and_a_rollback_goes_back() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let began = Instant::now();
+    let said = place.run(2, &["push", &two, "--note", "the second"])?;
+    println!("push started -> all serve it: {:?}", began.elapsed());
+    ensure!(said.code == Some(0), "{said:?}");
+    for node in &nodes {
+        ensure!(node.serves()? == "v2");
+    }
+    // The same again is nothing new.
+    let again = place.run(3, &["push", &two])?;
+    ensure!(again.text.contains("already"), "{again:?}");
+    let listed = place.run(4, &["releases"])?;
+    ensure!(listed.text.contains("the second"), "{listed:?}");
+    let back = place.run(4, &["rollback"])?;
+    ensure!(back.code == Some(0), "{back:?}");
+    for node in &nodes {
+        ensure!(node.serves()? == "v1");
+    }
+    Ok(())
+}
+
+#[test]
+fn twenty_pushes_under_load_lose_no_request_and_no_stream() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| -> Result<()> {
+        let load: Vec<_> = nodes
+            .iter()
+            .flat_map(|node| [node, node])
+            .map(|node| {
+                let stop = || over.load(Relaxed);
+                scope.spawn(move || client::get_repeatedly(&node.url("/"), BOUND, stop))
+            })
+            .collect();
+        let streams = nodes
+            .iter()
+            .map(|node| Sse::open(&node.url("/count/tea"), BOUND));
+        let streams = streams.collect::<Result<Vec<_>>>();
+        let pushed = (1..=PUSHES).try_for_each(|number| {
+            let app = counter(1 + number % 2);
+            let app = place.app("next.wasm", &marked(&app, number))?;
+            let said = place.run(2 + number % 3, &["push", &app])?;
+            let logs = || {
+                nodes
+                    .each_ref()
+                    .map(|node| node.process.output())
+                    .join("\n")
+            };
+            ensure!(said.code == Some(0), "push {number}: {said:?}\n{}", logs());
+            Ok(())
+        });
+        over.store(true, Relaxed);
+        let mut requests = 0;
+        for each in load {
+            requests += each.join().ok().context("it panicked")??.len();
+        }
+        pushed?;
+        println!("{requests} requests");
+        ensure!(requests > 1000, "there was no load");
+        for (stream, node) in streams?.iter().zip(&nodes) {
+            client::get(&node.url("/tick"), BOUND)?;
+            ensure!(stream.next(BOUND).is_some(), "a stream has ended");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_release_that_traps_is_left_by_itself() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    ensure!(place.run(2, &["push", &bad])?.code == Some(0));
+    for _ in 0..30 {
+        let answer = client::get(&nodes[1].url("/panic"), BOUND)?;
+        ensure!(answer.status == 500, "{}", answer.status);
+    }
+    let over = Instant::now();
+    nodes[1].says(&["requests trapped", "votes against the release"])?;
+    for node in &nodes {
+        node.comes_to_serve("v1")?;
+    }
+    println!(
+        "threshold -> the release before everywhere: {:?}",
+        over.elapsed()
+    );
+    let listed = place.run(4, &["releases"])?;
+    ensure!(listed.text.contains("voted down"), "{listed:?}");
+    // A newer one always wins.
+    let two = place.app("two.wasm", &counter(2))?;
+    ensure!(place.run(4, &["push", &two])?.code == Some(0));
+    for node in &nodes {
+        ensure!(node.serves()? == "v2");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_traps_keeps_the_release_from_the_others() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    let push = ["push", &bad, "--canary", "1", "--bake", "60s"];
+    let push = place.command(3, &push).stderr(Stdio::piped()).spawn()?;
+    // The lowest address is the canary.
+    nodes[0].says(&["the app changed"])?;
+    for _ in 0..30 {
+        client::get(&nodes[0].url("/panic"), BOUND)?;
+    }
+    let over = Instant::now();
+    nodes[0].says(&["requests trapped", "votes against the release"])?;
+    nodes[0].comes_to_serve("v1")?;
+    println!("threshold -> the release before: {:?}", over.elapsed());
+    let said = push.wait_with_output()?;
+    let text = String::from_utf8(said.stderr)?;
+    println!("{text}");
+    ensure!(said.status.code() == Some(3), "{:?}", said.status);
+    ensure!(
+        text.contains("127.0.0.2") && text.contains("trapped"),
+        "{text}"
+    );
+    for node in &nodes[1..] {
+        ensure!(node.serves()? == "v1");
+        let output = node.process.output();
+        ensure!(!output.contains("the app changed"), "{output}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_release_that_its_canaries_bear_is_served_by_all() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let push = ["push", &two, "--canary", "30%", "--bake", "1s"];
+    ensure!(place.run(4, &push)?.code == Some(0));
+    for node in &nodes {
+        ensure!(node.serves()? == "v2");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_dies_decides_nothing_and_a_newer_push_wins() -> Result<()> {
+    let place = Place::new()?;
+    let [canary, one, other] = place.three()?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let push = [
+        "push",
+        &two,
+        "--canary",
+        "1",
+        "--bake",
+        "60s",
+        "--timeout",
+        "1s",
+    ];
+    let push = place.command(3, &push).stderr(Stdio::piped()).spawn()?;
+    canary.comes_to_serve("v2")?;
+    canary.kill()?;
+    one.says(&["member down", "127.0.0.2"])?;
+    let listed = place.run(4, &["releases"])?;
+    ensure!(listed.text.contains("baking"), "{listed:?}");
+    ensure!(one.serves()? == "v1" && other.serves()? == "v1");
+    let three = place.app("three.wasm", &counter(3))?;
+    ensure!(place.run(4, &["push", &three])?.code == Some(0));
+    ensure!(one.serves()? == "v3" && other.serves()? == "v3");
+    let said = push.wait_with_output()?;
+    let text = String::from_utf8(said.stderr)?;
+    ensure!(said.status.code() == Some(4), "{:?}: {text}", said.status);
+    let canary = place.start(2)?;
+    canary.comes_to_serve("v3")?;
+    Ok(())
+}
+
+#[test]
+fn a_pusher_that_is_killed_while_it_uploads_leaves_nothing() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    // An upload that is not finished: the head, and a part of the body.
+    let socket = place.data(2).join("host.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(&socket)?;
+    let digest = cluster::Digest::of(&counter(2));
+    write!(
+        stream,
+        "PUT /v1/apps/{digest} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        counter(2).len()
+    )?;
+    stream.write_all(&counter(2)[..10_000])?;
+    drop(stream);
+    let listed = place.run(2, &["status"])?;
+    ensure!(listed.text.contains("1 app,"), "{listed:?}");
+    ensure!(nodes[0].serves()? == "v1");
+    // And one that goes as soon as it has released: the nodes go on alone.
+    let two = place.app("two.wasm", &counter(2))?;
+    let mut push = place
+        .command(2, &["push", &two])
+        .stderr(Stdio::piped())
+        .spawn()?;
+    nodes[0].says(&["release in force: push"])?;
+    push.kill()?;
+    push.wait()?;
+    for node in &nodes {
+        node.comes_to_serve("v2")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_node_that_is_killed_while_it_gets_the_app_gets_it_after_its_restart() -> Result<()> {
+    let place = Place::new()?;
+    let [one, two, three] = place.three()?;
+    // Large enough that it takes a while.
+    let mut large = counter(2);
+    large.extend(custom_section(20 << 20));
+    let app = place.app("large.wasm", &large)?;
+    let mut push = place
+        .command(2, &["push", &app])
+        .stderr(Stdio::piped())
+        .spawn()?;
+    one.says(&["release in force: push"])?;
+    three.kill()?;
+    one.comes_to_serve("v2")?;
+    two.comes_to_serve("v2")?;
+    push.wait()?;
+    let three = place.start(4)?;
+    three.comes_to_serve("v2")?;
+    Ok(())
+}
+
+#[test]
+fn only_what_the_deploy_key_has_signed_is_served() -> Result<()> {
+    let place = Place::new()?;
+    let key = place.app("deploy.key", b"")?;
+    std::fs::remove_file(&key)?;
+    let said = place.bare(&["key", "generate", &key])?;
+    ensure!(said.code == Some(0), "{said:?}");
+    let public = said.text.split_whitespace().find(|word| word.len() == 64);
+    let public = public.context("no public key of 64 digits in what it says")?;
+    let start = |node: u8| Node::start(&place.launch(node).flag("--deploy-key", public));
+    let nodes = [start(2)?, start(3)?];
+    nodes[0].says(&["member up"])?;
+    nodes[1].says(&["member up"])?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let refused = place.run(2, &["push", &two])?;
+    ensure!(refused.code == Some(2), "{refused:?}");
+    ensure!(refused.text.contains("--key"), "{refused:?}");
+    ensure!(client::get(&nodes[0].url("/"), BOUND)?.status == 503);
+    ensure!(place.run(2, &["push", &two, "--key", &key])?.code == Some(0));
+    for node in &nodes {
+        ensure!(node.serves()? == "v2");
+    }
+    Ok(())
+}
+
+/// So many bytes that mean nothing, and are no two alike.
+fn custom_section(size: usize) -> Vec<u8> {
+    let mut content = vec![1, b'n'];
+    content.extend((0..size as u32 / 4).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()));
+    let mut section = vec![0];
+    let mut length = content.len();
+    while length > 0x7f {
+        section.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    section.push(length as u8);
+    section.extend(content);
+    section
+}

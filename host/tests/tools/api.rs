@@ -1,0 +1,229 @@
+//! What is asked over the socket, and what is answered.
+
+use cluster::Digest;
+use host::tools::Limits;
+use host::tools::api::{
+    API, App, Code, Draft, Kind, Level, LogLine, Nodes, Progress, Released, Releases, Standing,
+    Status,
+};
+use http_body_util::BodyExt as _;
+use serde_json::json;
+
+use super::fake::{Behaviour, OTHER};
+use super::{Bench, PATIENCE};
+
+async fn upload(bench: &Bench, app: &'static [u8]) -> String {
+    let digest = Digest::of(app).to_string();
+    let kept: App = bench.does("PUT", &format!("/v1/apps/{digest}"), app).await;
+    assert_eq!((&kept.digest, kept.size), (&digest, app.len() as u64));
+    digest
+}
+
+fn push(digest: &str) -> String {
+    json!({ "app": digest, "by": "tester", "note": "a note" }).to_string()
+}
+
+#[tokio::test]
+async fn an_app_is_uploaded_released_and_listed() {
+    let bench = Bench::new();
+    let digest = upload(&bench, b"an app").await;
+    let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
+    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    assert_eq!(releases.api, API);
+    assert_eq!(releases.releases, [released.release.clone()]);
+    let release = released.release;
+    assert_eq!((release.digest, release.kind), (digest.clone(), Kind::Push));
+    assert_eq!((&*release.by, &*release.note), ("tester", "a note"));
+    assert_eq!(release.standing, Standing::InForce);
+    let status: Status = bench.does("GET", "/v1/status", "").await;
+    assert_eq!(status.in_force.unwrap().digest, digest);
+    let nodes: Nodes = bench.does("GET", "/v1/nodes", "").await;
+    assert_eq!(nodes.nodes.len(), 2);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
+    let limits = Limits {
+        app: 1000,
+        ..Limits::default()
+    };
+    let bench = Bench::with(None, limits);
+    let digest = upload(&bench, b"an app").await;
+    let other = Digest::of(b"another app").to_string();
+    let put = |digest: &str| format!("/v1/apps/{digest}");
+    for (method, path, body, code) in [
+        ("PUT", put(&other), "an app".to_owned(), Code::WrongDigest),
+        ("PUT", put("0"), "an app".to_owned(), Code::BadRequest),
+        ("PUT", put(&digest), "x".repeat(1001), Code::TooLarge),
+        (
+            "PUT",
+            put(&Digest::of(b"bad").to_string()),
+            "bad".to_owned(),
+            Code::BadApp,
+        ),
+        ("GET", put(&other), String::new(), Code::NoApp),
+        ("GET", "/v1/other".to_owned(), String::new(), Code::NotFound),
+        ("GET", "/".to_owned(), String::new(), Code::NotFound),
+        (
+            "POST",
+            "/v1/status".to_owned(),
+            String::new(),
+            Code::BadMethod,
+        ),
+        (
+            "DELETE",
+            "/v1/releases".to_owned(),
+            String::new(),
+            Code::BadMethod,
+        ),
+        (
+            "GET",
+            "/v1/releases/00/progress".to_owned(),
+            String::new(),
+            Code::UnknownRelease,
+        ),
+        (
+            "GET",
+            "/v1/logs?loud".to_owned(),
+            String::new(),
+            Code::BadRequest,
+        ),
+    ] {
+        assert_eq!(
+            bench.refuses(method, &path, body).await,
+            code,
+            "{method} {path}"
+        );
+    }
+    for (wanted, code) in [
+        (json!({ "app": other }), Code::NoApp),
+        (json!({}), Code::BadRequest),
+        (
+            json!({ "app": digest, "rollback": "previous" }),
+            Code::BadRequest,
+        ),
+        (json!({ "rollback": "previous" }), Code::NothingBefore),
+        (
+            json!({ "rollback": { "to": "abcd" } }),
+            Code::UnknownRelease,
+        ),
+        (json!({ "rollback": { "to": "x" } }), Code::UnknownRelease),
+        (json!({ "app": digest, "unknown": 1 }), Code::BadRequest),
+        (json!({ "app": digest, "expect": other }), Code::Unexpected),
+        (json!({ "app": digest, "min_nodes": 3 }), Code::TooFewNodes),
+        (
+            json!({ "app": digest, "canaries": { "count": 3 } }),
+            Code::TooFewNodes,
+        ),
+        (
+            json!({ "app": digest, "canaries": { "count": 1 } }),
+            Code::BadRelease,
+        ),
+        (
+            json!({ "app": digest, "note": "x".repeat(300) }),
+            Code::BadRelease,
+        ),
+        (
+            json!({ "app": digest, "note": "x".repeat(20_000) }),
+            Code::TooLarge,
+        ),
+    ] {
+        let refused = bench
+            .refuses("POST", "/v1/releases", wanted.to_string())
+            .await;
+        assert_eq!(refused, code, "{wanted}");
+    }
+    let record = json!({ "record": "00" }).to_string();
+    assert_eq!(
+        bench.refuses("POST", "/v1/records", record).await,
+        Code::BadRelease
+    );
+    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    assert_eq!(releases.releases, []);
+}
+
+#[tokio::test]
+async fn the_same_app_again_is_told_which_release_it_is() {
+    let bench = Bench::new();
+    let digest = upload(&bench, b"an app").await;
+    let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
+    let (status, answer) = bench.ask("POST", "/v1/releases", push(&digest)).await;
+    assert_eq!(status, 409);
+    let problem: host::tools::api::Problem = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(problem.code, Code::Same);
+    assert_eq!(problem.release, Some(released.release.key));
+}
+
+#[tokio::test]
+async fn a_draft_changes_nothing_until_its_record_is_released() {
+    let bench = Bench::new();
+    let digest = upload(&bench, b"an app").await;
+    let draft: Draft = bench.does("POST", "/v1/drafts", push(&digest)).await;
+    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    assert_eq!(releases.releases, []);
+    let record = json!({ "record": draft.record }).to_string();
+    let released: Released = bench.does("POST", "/v1/records", record).await;
+    assert_eq!(released.release.digest, digest);
+}
+
+#[tokio::test]
+async fn progress_says_what_each_member_does_until_it_is_decided() {
+    let bench = Bench::new();
+    bench.node.behaves(Behaviour::OtherRefuses("it traps"));
+    let digest = upload(&bench, b"an app").await;
+    let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
+    let path = format!("/v1/releases/{}/progress", released.release.key);
+    let (_, lines) = bench.ask("GET", &path, "").await;
+    let lines: Vec<Progress> = serde_json::Deserializer::from_slice(&lines)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    let Some(Progress::Done { failed, .. }) = lines.last() else {
+        panic!("{lines:#?}");
+    };
+    assert_eq!(failed, &[(OTHER.to_owned(), Some("it traps".to_owned()))]);
+}
+
+#[tokio::test]
+async fn the_log_is_followed_from_its_newest_lines_on() {
+    let bench = Bench::new();
+    let add = |level, message: &str| {
+        bench.log.add(LogLine {
+            seq: 0,
+            at_ms: 1,
+            level,
+            message: message.to_owned(),
+            fields: vec![("member".to_owned(), "a".to_owned())],
+        });
+    };
+    for (level, message) in [
+        (Level::Info, "old"),
+        (Level::Warn, "there"),
+        (Level::Debug, "too much"),
+    ] {
+        add(level, message);
+    }
+    let (_, lines) = bench.ask("GET", "/v1/logs?lines=1&level=info", "").await;
+    let there: LogLine = serde_json::from_slice(&lines).unwrap();
+    assert_eq!((there.seq, &*there.message), (1, "there"));
+
+    let stream = tokio::net::UnixStream::connect(bench.path().join("host.sock")).await;
+    let io = hyper_util::rt::TokioIo::new(stream.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::builder()
+        .uri("/v1/logs?lines=0&follow=true&level=error")
+        .header("host", "node")
+        .body(String::new())
+        .unwrap();
+    let mut answer = sender.send_request(request).await.unwrap();
+    add(Level::Warn, "not grave enough");
+    add(Level::Error, "new");
+    let frame = tokio::time::timeout(PATIENCE, answer.frame())
+        .await
+        .unwrap();
+    let line = frame.unwrap().unwrap().into_data().unwrap();
+    let line: LogLine = serde_json::from_slice(&line).unwrap();
+    assert_eq!((line.seq, &*line.message), (4, "new"));
+}

@@ -1,0 +1,247 @@
+//! A node that is made up, but for its release agreement, which is the real
+//! core without a network: what its members do is what a test says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use cluster::release::{App, DeployKey, DraftError, Release, Request, Status as Known};
+use cluster::{Config, Digest, Input, Keys, NodeName, Time};
+use host::tools::api::{self, Code, Standing};
+use host::tools::{Later, Node, Refused, describe};
+use tokio::sync::watch;
+
+/// The node itself, and the other member.
+pub(crate) const ME: &str = "example@10.0.0.1";
+pub(crate) const OTHER: &str = "example@10.0.0.2";
+
+/// What the members do with a release that comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Behaviour {
+    /// All serve it at once.
+    #[default]
+    Serve,
+    /// The other one refuses it, for this reason.
+    OtherRefuses(&'static str),
+    /// Nobody does anything.
+    Sleep,
+    /// Somebody else releases this app in the same moment.
+    Overtake(&'static [u8]),
+}
+
+pub(crate) struct Fake {
+    core: Mutex<cluster::Node>,
+    apps: Mutex<BTreeMap<Digest, App>>,
+    members: Mutex<Vec<api::Member>>,
+    behaviour: Mutex<Behaviour>,
+    changes: watch::Sender<()>,
+    deploy_key: Option<DeployKey>,
+    began: Instant,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+fn member(node: &str) -> api::Member {
+    let name: NodeName = node.parse().unwrap();
+    api::Member {
+        node: node.to_owned(),
+        me: node == ME,
+        http: format!("{}:8080", name.ip()),
+        boot: 7,
+        since_ms: wall_ms(),
+        digest: None,
+        release: None,
+        in_force: false,
+        doing: None,
+        failed: None,
+    }
+}
+
+impl Fake {
+    pub(crate) fn new(deploy_key: Option<DeployKey>) -> Arc<Fake> {
+        let name: NodeName = ME.parse().unwrap();
+        let config = Config {
+            http: std::net::SocketAddrV4::new(name.ip(), 8080),
+            name,
+            cluster_port: 8383,
+            broadcast: None,
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            allow: Vec::new(),
+            join: Vec::new(),
+            boot_stored: None,
+            releases_stored: None,
+            deploy_key,
+            wall_ms: wall_ms(),
+        };
+        let keys = Keys::from_master(&[7; 32]);
+        let core = cluster::Node::new(config, &keys, Time::from_start(Duration::ZERO), 1);
+        Arc::new(Fake {
+            core: Mutex::new(core),
+            apps: Mutex::default(),
+            members: Mutex::new(vec![member(ME), member(OTHER)]),
+            behaviour: Mutex::default(),
+            changes: watch::Sender::new(()),
+            deploy_key,
+            began: Instant::now(),
+        })
+    }
+
+    pub(crate) fn behaves(&self, behaviour: Behaviour) {
+        *held(&self.behaviour) = behaviour;
+    }
+
+    /// From now on every member serves this.
+    pub(crate) fn all_serve(&self, digest: Digest) {
+        for member in held(&self.members).iter_mut() {
+            member.digest = Some(digest.to_string());
+        }
+        self.changes.send_replace(());
+    }
+
+    fn now(&self) -> Time {
+        Time::from_start(self.began.elapsed())
+    }
+
+    fn take(&self, release: Arc<Release>) {
+        let mut core = held(&self.core);
+        core.handle(self.now(), wall_ms(), Input::Publish(release));
+        while core.poll_effect().is_some() {}
+    }
+
+    fn draft_now(&self, request: Request) -> Result<Arc<Release>, DraftError> {
+        held(&self.core).draft(self.now(), wall_ms(), request)
+    }
+
+    fn react(&self, release: &Release) {
+        let digest = release.app().digest;
+        let behaviour = held(&self.behaviour).clone();
+        match behaviour {
+            Behaviour::Sleep => {}
+            Behaviour::Serve => self.all_serve(digest),
+            Behaviour::OtherRefuses(why) => {
+                let mut members = held(&self.members);
+                members[0].digest = Some(digest.to_string());
+                members[1].failed = Some(api::Failed {
+                    at_ms: wall_ms(),
+                    reason: why.to_owned(),
+                    digest: Some(digest.to_string()),
+                    release: Some(describe::key(&release.key())),
+                    again: false,
+                });
+            }
+            Behaviour::Overtake(app) => {
+                self.behaves(Behaviour::Serve);
+                let request = Request {
+                    what: cluster::release::What::Push {
+                        app: App::of(app),
+                        plan: cluster::release::Plan::default(),
+                    },
+                    by: "somebody@else".to_owned(),
+                    note: String::new(),
+                    expect: None,
+                };
+                let other = self.draft_now(request).unwrap();
+                self.take(other);
+            }
+        }
+        self.changes.send_replace(());
+    }
+}
+
+impl Node for Fake {
+    fn status(&self) -> api::Status {
+        let core = held(&self.core);
+        let force = core.in_force();
+        api::Status {
+            api: api::API,
+            now_ms: wall_ms(),
+            node: ME.to_owned(),
+            version: "0.0.0".to_owned(),
+            pid: std::process::id(),
+            started_ms: wall_ms(),
+            http: "10.0.0.1:8080".to_owned(),
+            members: held(&self.members).len(),
+            serving: None,
+            draining: None,
+            doing: None,
+            failed: None,
+            in_force: force.map(|force| api::InForce {
+                release: describe::key(&force.key),
+                digest: force.digest.to_string(),
+                head: describe::key(&force.head.key()),
+                head_standing: Standing::InForce,
+            }),
+            file: None,
+            store: api::Stored::default(),
+            datagrams: api::Datagrams::default(),
+            callers: api::Callers::default(),
+            deploy_key: self.deploy_key.map(|key| key.to_string()),
+        }
+    }
+
+    fn nodes(&self, _: Option<&str>) -> Later<'_, Vec<api::Member>> {
+        Box::pin(async { held(&self.members).clone() })
+    }
+
+    fn releases(&self) -> Vec<api::Release> {
+        let listed = held(&self.core).listing();
+        let told = listed.iter().map(|it| {
+            let standing = match it.status {
+                Known::Baking => Standing::Baking,
+                Known::InForce => Standing::InForce,
+                Known::VotedDown => Standing::VotedDown,
+                Known::RolledBack => Standing::RolledBack,
+                Known::Superseded => Standing::Superseded,
+                Known::Earlier => Standing::Earlier,
+            };
+            describe::release(&it.release, standing, &it.votes)
+        });
+        told.collect()
+    }
+
+    fn changed(&self) -> Later<'static, ()> {
+        let mut changes = self.changes.subscribe();
+        Box::pin(async move {
+            // It fails only if the node is gone.
+            let _ = changes.changed().await;
+        })
+    }
+
+    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>> {
+        let kept = App::of(&app);
+        let answer = if app.starts_with(b"bad") {
+            Err(Refused::new(Code::BadApp, "it is no component"))
+        } else {
+            held(&self.apps).insert(kept.digest, kept);
+            Ok(kept)
+        };
+        Box::pin(async move { answer })
+    }
+
+    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+        let kept = held(&self.apps).get(&digest).copied();
+        Box::pin(async move { Ok(kept) })
+    }
+
+    fn draft(
+        &self,
+        request: Request,
+    ) -> Later<'_, Result<Result<Arc<Release>, DraftError>, Refused>> {
+        let drafted = self.draft_now(request);
+        Box::pin(async move { Ok(drafted) })
+    }
+
+    fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>> {
+        self.take(release.clone());
+        self.react(&release);
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,173 @@
+//! The API for tools over a real socket, and the commands as processes that
+//! ask it: against a node that is made up, so that it does what a test wants.
+
+mod api;
+mod commands;
+mod documented;
+mod fake;
+mod socket;
+
+use std::net::Shutdown;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::release::DeployKey;
+use fake::Fake;
+use host::data_dir::DataDir;
+use host::log::Recent;
+use host::tools::api::{Code, Problem};
+use host::tools::{Limits, Service, ToolSocket};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+/// How long a test waits for what must come. Reached only when it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A node that is made up, behind the socket in its data folder.
+struct Bench {
+    folder: TempDir,
+    node: Arc<Fake>,
+    log: Arc<Recent>,
+    serving: JoinHandle<()>,
+    _data: DataDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::with(None, Limits::default())
+    }
+
+    fn with(deploy_key: Option<DeployKey>, limits: Limits) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let node = Fake::new(deploy_key);
+        let log = Arc::new(Recent::default());
+        let service = Service::new(node.clone(), log.clone(), limits);
+        let socket = ToolSocket::listen(folder.path()).unwrap();
+        Bench {
+            folder,
+            node,
+            log,
+            serving: tokio::spawn(socket.serve(service)),
+            _data: data,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file with these bytes.
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
+        let stream = UnixStream::connect(self.path().join("host.sock")).await;
+        let io = TokioIo::new(stream.unwrap());
+        let (mut sender, connection) = http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "node")
+            .body(Full::new(body.into()))
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let status = answer.status();
+        (status, answer.collect().await.unwrap().to_bytes())
+    }
+
+    /// What a request that succeeds is answered.
+    async fn does<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> T {
+        let (status, answer) = self.ask(method, path, body).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(status.is_success(), "{method} {path}: {status} {text}");
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    /// Why a request is refused.
+    async fn refuses(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Code {
+        let (status, answer) = self.ask(method, path, body).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(!status.is_success(), "{method} {path}: {status} {text}");
+        let problem: Problem = serde_json::from_slice(&answer).unwrap();
+        assert!(!problem.reason.is_empty());
+        problem.code
+    }
+
+    /// A command that asks this node.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = command(words);
+        command.arg("--data-dir").arg(self.path());
+        command
+    }
+
+    /// How it ends.
+    async fn run(&self, words: &[&str]) -> Ended {
+        ended(self.command(words)).await
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+    command
+        .args(words)
+        .env("USER", "tester")
+        .env_remove("SUDO_USER")
+        .env_remove("HOST_COOKIE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+struct Ended {
+    exit: Option<i32>,
+    out: String,
+    err: String,
+}
+
+async fn ended(mut command: Command) -> Ended {
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output: Output = tokio::time::timeout(PATIENCE, output)
+        .await
+        .expect("the command ends")
+        .unwrap();
+    Ended {
+        exit: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Ends one direction of a connection.
+fn hang_up(stream: &UnixStream) {
+    socket2::SockRef::from(stream)
+        .shutdown(Shutdown::Write)
+        .unwrap();
+}
