@@ -29,7 +29,7 @@ const PIECES: [(&str, &str); count(TEMPLATE) + 1] = cut(TEMPLATE);
 /// them to it.
 const POLICY: &str = "default-src 'none'; \
     style-src 'sha256-YAfxHdnlPzMuEWp/B3+9lRhZMZVJ8OHErmCJN3ReR5Q=' 'sha256-dzo0VblO1lPx9gT9i/goiKgHJAzxqOtd1f5Jzm+nAqg='; \
-    script-src 'sha256-bpSdzBcr+e75cBzLshkTsVfFfkAkD0t/i2f1a5QCQc0='; \
+    script-src 'sha256-XwDxqxjWipQYy64xVoAmqJIII2RRqjZphb93MLhAPZI='; \
     connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 

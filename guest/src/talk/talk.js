@@ -52,6 +52,8 @@ function connect() {
   source = opened;
   opened.addEventListener("self", (event) => {
     get("self").textContent = "node: " + event.data;
+    // Who went while nothing was heard is not told of; who is here says so.
+    people.clear();
     state("live", "live");
   });
   opened.addEventListener("nodes", (event) => { nodes = JSON.parse(event.data); showPeople(); });
