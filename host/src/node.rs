@@ -129,8 +129,16 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
             },
         },
     );
-    let digest = generation.digest;
-    slot.room().await.put(Arc::new(generation));
+    let (digest, generation) = (generation.digest, Arc::new(generation));
+    if let Some(smoke) = &config.smoke {
+        tokio::select! {
+            asked = smoke.ask(&exchanges, &generation) => {
+                asked.map_err(|cause| app::Refusal::Smoke { app: path.display().to_string(), cause })?
+            }
+            () = signals.next() => return Ok(()),
+        };
+    }
+    slot.room().await.put(generation);
     let limits = HttpLimits {
         connections: start::connections(),
         ..HttpLimits::default()
@@ -165,7 +173,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let (swapped, mut swaps) = mpsc::channel(1);
     let following = config.watch.map(|mode| {
         let file = WatchedFile::watch(&path, digest, mode).compiling_ahead(runtime.clone());
-        tokio::spawn(app::follow(file, Loader::new(runtime, slot), swapped))
+        let loader = Loader::new(runtime, slot).smoking(config.smoke, exchanges.clone());
+        tokio::spawn(app::follow(file, loader, swapped))
     });
     let fatal = loop {
         tokio::select! {

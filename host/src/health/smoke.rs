@@ -50,8 +50,13 @@ pub enum SmokeError {
     #[error("{0} was not answered: {1}")]
     Unanswered(Smoke, String),
     /// It did not answer in time.
-    #[error("{0} was not answered within {} s", .1.as_secs_f32())]
-    Late(Smoke, Duration),
+    #[error("{smoke} was not answered within {} s", wall.as_secs_f32())]
+    Late {
+        /// The request.
+        smoke: Smoke,
+        /// How long it was waited for.
+        wall: Duration,
+    },
 }
 
 impl FromStr for Smoke {
@@ -94,7 +99,10 @@ impl Smoke {
             Ok(Ok(status)) if status.is_success() || status.is_redirection() => Ok(status),
             Ok(Ok(status)) => Err(SmokeError::Status(self.clone(), status)),
             Ok(Err(error)) => Err(SmokeError::Unanswered(self.clone(), error.to_string())),
-            Err(_) => Err(SmokeError::Late(self.clone(), wall)),
+            Err(_) => Err(SmokeError::Late {
+                smoke: self.clone(),
+                wall,
+            }),
         }
     }
 

@@ -11,6 +11,7 @@
 //! - [`plain`]: `wasi:http` components
 //! - [`refusals`]: what is no app
 //! - [`swaps`]: code that changes while it runs
+//! - [`smoke`]: one request to code that does not serve yet
 //! - [`counts`]: how requests end, as it is counted
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
@@ -29,6 +30,7 @@ mod limits;
 mod messages;
 mod plain;
 mod refusals;
+mod smoke;
 mod swaps;
 mod uploads;
 mod watching;
