@@ -61,12 +61,15 @@ impl Start {
     }
 
     /// Keeps the bytes of a file that is to be released, so that members can
-    /// have them as soon as they hear of it.
+    /// have them. The disk may take its time: the file is there, too.
     pub(super) fn keep(&self, store: &Store) {
-        if let Some(file) = self.file.as_ref().filter(|_| self.news)
-            && let Err(error) = store.put(&file.bytes)
-        {
-            tracing::error!("{error}; other nodes cannot get the app file from this one");
+        if let Some(file) = self.file.as_ref().filter(|_| self.news) {
+            let (store, bytes) = (store.clone(), file.bytes.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = store.put(&bytes) {
+                    tracing::error!("{error}; other nodes cannot get the app file from this one");
+                }
+            });
         }
     }
 

@@ -16,7 +16,7 @@ use http::StatusCode;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep_until;
 
 use super::{APPS, CHUNK, MANIFEST};
@@ -94,7 +94,16 @@ impl Fetcher {
             return Ok(content);
         }
         let partial = self.gather(app, begun, progress).await?;
-        blocking(move || partial.finish()).await
+        let whole = partial.clone();
+        let content = blocking(move || partial.content()).await?;
+        // It can serve already. A disk may take its time, and if the node dies
+        // meanwhile, the chunks are there or can be had again.
+        drop(spawn_blocking(move || {
+            if let Err(error) = whole.finish() {
+                tracing::warn!("{error}; after a restart this node gets the app from members");
+            }
+        }));
+        Ok(content)
     }
 
     /// Gets all the chunks that are missing.

@@ -4,7 +4,7 @@
 //! that a crash could make untrue.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,6 +107,23 @@ impl Partial {
         Ok(!std::mem::replace(&mut state.have[index], true))
     }
 
+    /// The app, once all chunks are there. It may not be on the disk yet, where
+    /// [`Partial::finish`] puts it.
+    ///
+    /// # Errors
+    /// As [`Partial::finish`].
+    pub fn content(&self) -> Result<Bytes, StoreError> {
+        let download = &self.download;
+        drop(download.check_not_gone()?);
+        download.check_nothing_missing()?;
+        let content = download.read()?;
+        if download.is_right(&content)? {
+            return Ok(content);
+        }
+        self.store.abandon(&download.app.digest)?;
+        Err(StoreError::OtherApp(download.app.digest))
+    }
+
     /// Makes a whole app of it, once all chunks are there. When it returns, the
     /// app is on the disk.
     ///
@@ -126,10 +143,7 @@ impl Partial {
         let changing = store.change();
         drop(download.check_not_gone()?);
         let content = download.read()?;
-        if Digest::of(&content) != digest {
-            // Either the disk has changed a chunk, or the whole was never right.
-            download.check_chunks(&content);
-            download.check_nothing_missing()?;
+        if !download.is_right(&content)? {
             store.forget_partial(&changing, &digest, true)?;
             return Err(StoreError::OtherApp(digest));
         }
@@ -151,7 +165,8 @@ impl Download {
             let file = files::create(&path)?;
             reserve(&file, app.size)?;
             fault::point("store: download reserved");
-            files::write(&files.manifest(&app.digest), manifest)?;
+            // If a crash tears it, the download begins anew.
+            files::create(&files.manifest(&app.digest))?.write_all(manifest)?;
             fault::point("store: download begun");
             Ok(file)
         };
@@ -264,6 +279,17 @@ impl Download {
             .read_exact_at(&mut content, 0)
             .map_err(|error| StoreError::read(&self.path, error))?;
         Ok(content.into())
+    }
+
+    /// Whether this is the app. If the disk has changed a chunk, that is missing
+    /// from now on, and the error says so.
+    fn is_right(&self, content: &[u8]) -> Result<bool, StoreError> {
+        if Digest::of(content) == self.app.digest {
+            return Ok(true);
+        }
+        self.check_chunks(content);
+        self.check_nothing_missing()?;
+        Ok(false)
     }
 
     fn check_chunks(&self, content: &[u8]) {
