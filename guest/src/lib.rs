@@ -1,30 +1,44 @@
-//! The example web app: a page that shows the cluster, live.
+//! The example web app: a page that shows the cluster, live, and one on which
+//! people on all of its nodes talk.
 //!
 //! A request comes in through [`App`], which finds what answers it: [`page`]
-//! renders the cluster as it is, [`updates`] streams it as it changes.
+//! renders the cluster as it is, [`updates`] streams it as it changes, [`talk`]
+//! passes on what people say.
 
 mod date;
 pub mod page;
+mod state;
+pub mod talk;
+mod template;
 pub mod updates;
 
 use raxx::mailbox::Message;
-use raxx::{Method, Request, Response, Server, Step, cluster, response};
+use raxx::{
+    Continue, Headers, Method, Request, Response, Server, Step, cluster, continue_with, response,
+};
 
-/// The methods of every path, for `allow`.
-const ALLOWED: &str = "GET, HEAD";
+pub use state::State;
+
+/// The methods of paths that are only read, for `allow`.
+const READ: &str = "GET, HEAD";
 
 /// The app.
 pub struct App;
 
 impl Server for App {
-    /// What the last `nodes` event of a stream said.
-    type State = updates::Sent;
+    type State = State;
 
-    fn handle_head(&self, request: Request, _config: &[u8]) -> Step<updates::Sent> {
-        let get = match request.path() {
-            [] | ["updates"] if !is_read(request.method()) => return not_allowed().into(),
-            [] => page::render(&cluster::self_(), &cluster::nodes()).into(),
-            ["updates"] => updates::open(&cluster::self_()),
+    fn handle_head(&self, request: Request, _config: &[u8]) -> Step<State> {
+        let get = match (request.method(), request.path()) {
+            (Method::Post, ["talk"]) => return talk::begin(&request),
+            (method, ["talk"]) if !is_read(method) => return not_allowed("GET, HEAD, POST").into(),
+            (method, [] | ["updates"] | ["talk", "lines"]) if !is_read(method) => {
+                return not_allowed(READ).into();
+            }
+            (_, []) => page::render(&cluster::self_(), &cluster::nodes()).into(),
+            (_, ["updates"]) => of_updates(updates::open(&cluster::self_())),
+            (_, ["talk"]) => talk::page(&cluster::self_()).into(),
+            (_, ["talk", "lines"]) => talk::open(&cluster::self_(), request.query()),
             _ => not_found().into(),
         };
         match request.method() {
@@ -33,8 +47,38 @@ impl Server for App {
         }
     }
 
-    fn handle_info(&self, message: Message, sent: updates::Sent) -> Step<updates::Sent> {
-        updates::tell(message, sent)
+    fn handle_data(&self, data: Vec<u8>, state: State) -> Step<State> {
+        match state {
+            State::Form(form) => talk::take(form, &data),
+            other => continue_with(other).into(),
+        }
+    }
+
+    fn handle_tail(&self, _trailers: Headers, state: State) -> Step<State> {
+        match state {
+            State::Form(form) => talk::say(&form),
+            other => continue_with(other).into(),
+        }
+    }
+
+    fn handle_info(&self, message: Message, state: State) -> Step<State> {
+        match state {
+            State::Updates(sent) => of_updates(updates::tell(message, sent)),
+            State::Talk(person) => talk::tell(message, person),
+            State::Form(form) => continue_with(State::Form(form)).into(),
+        }
+    }
+}
+
+/// A step of a stream of `/updates` as one of the app.
+fn of_updates(step: Step<updates::Sent>) -> Step<State> {
+    match step {
+        Step::Done(response) => Step::Done(response),
+        Step::Continue(next) => Step::Continue(Continue {
+            parts: next.parts,
+            effects: next.effects,
+            state: State::Updates(next.state),
+        }),
     }
 }
 
@@ -42,8 +86,8 @@ fn is_read(method: &Method) -> bool {
     matches!(method, Method::Get | Method::Head)
 }
 
-fn not_allowed() -> Response {
-    text(405, "method not allowed").header("allow", ALLOWED)
+fn not_allowed(allowed: &str) -> Response {
+    text(405, "method not allowed").header("allow", allowed)
 }
 
 fn not_found() -> Response {

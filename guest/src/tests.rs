@@ -38,7 +38,13 @@ fn head_is_answered_as_get() {
 
 #[test]
 fn anything_else_is_not_found_as_plain_text() {
-    for target in ["/nope", "/updates/x", "/favicon.ico", "/index.html?x"] {
+    for target in [
+        "/nope",
+        "/updates/x",
+        "/talk/x",
+        "/favicon.ico",
+        "/index.html?x",
+    ] {
         let answer = answer(GET, target);
         assert_eq!(answer.status(), 404, "{target}");
         assert_eq!(answer.body_bytes(), b"not found");
@@ -53,7 +59,7 @@ fn anything_else_is_not_found_as_plain_text() {
 #[test]
 fn other_methods_on_a_known_path_are_told_what_is_allowed() {
     for method in [POST, DELETE, raxx::OPTIONS, &Method::Other("BREW".into())] {
-        for target in ["/", "/updates"] {
+        for target in ["/", "/updates", "/talk/lines"] {
             let answer = answer(method, target);
             assert_eq!(answer.status(), 405, "{method:?} {target}");
             assert_eq!(answer.headers().get("allow"), Some("GET, HEAD"));

@@ -74,7 +74,7 @@ fn events(view: &View, sent: Sent) -> (Vec<u8>, Sent) {
 }
 
 /// `["example@10.10.10.2", "example@10.10.10.3"]`.
-fn names(view: &View) -> String {
+pub(crate) fn names(view: &View) -> String {
     let mut out = String::with_capacity(2 + 32 * view.nodes.len());
     out.push('[');
     for (at, node) in view.nodes.iter().enumerate() {

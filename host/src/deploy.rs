@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::app::{AppBytes, Draining, Loader, Refusal, Swapped};
+use crate::app::{AppBytes, Draining, Loader, Ready, Refusal, Swapped};
 use crate::cluster_view::short;
 use crate::health::Judgement;
 use crate::membership::Releases;
@@ -175,24 +175,30 @@ impl Deploy {
 
     /// One attempt.
     async fn bring(&self, force: &Force) -> Result<Swapped, Trouble> {
-        let ready = match self.candidate.take(force.digest) {
-            Some(ready) => ready,
-            None => {
-                let bytes = self.obtain(force).await?;
-                self.report.doing(force, Step::Compiling);
-                let app = AppBytes {
-                    path: PathBuf::from(format!("release {}", force.key)),
-                    bytes,
-                    digest: force.digest,
-                };
-                self.loader.prepare(app).await?
-            }
+        // Whoever else loads the same app has the only room meanwhile, and offers
+        // it then: so the offer is waited for beside all else.
+        let ready = tokio::select! {
+            biased;
+            ready = self.candidate.wait_for(force.digest) => ready,
+            ready = self.load(force) => ready?,
         };
         let generation = ready.generation().clone();
         let swapped = ready.activate();
         self.releases.serves(force.digest);
         self.report.activated(force, &generation, &swapped);
         Ok(swapped)
+    }
+
+    /// Gets the app, and loads it.
+    async fn load(&self, force: &Force) -> Result<Ready, Trouble> {
+        let bytes = self.obtain(force).await?;
+        self.report.doing(force, Step::Compiling);
+        let app = AppBytes {
+            path: PathBuf::from(format!("release {}", force.key)),
+            bytes,
+            digest: force.digest,
+        };
+        Ok(self.loader.prepare(app).await?)
     }
 
     /// The bytes of the app: of the store, or of a member.

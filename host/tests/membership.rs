@@ -2,66 +2,28 @@
 //! real sockets, real broadcast, real time. Each bound is ten times the figure
 //! that is promised.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+#[path = "support/mod.rs"]
+mod support;
+
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::release::{App, AppFile, PathId};
-use cluster::{Cookie, Digest, Keys, NodeName, Refusal, View};
-use host::control::Refuse;
+use cluster::{Cookie, Digest, Keys, Refusal, View};
 use host::data_dir::{DataDir, DataDirError};
 use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
 use host::net::{AddressError, BindError};
+use support::lan::{Lan, name};
 use tempfile::TempDir;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Ten times what a join, and the end of a process, may take.
 const JOIN: Duration = Duration::from_secs(5);
 const KILL: Duration = Duration::from_secs(3);
 
-/// A cluster port that no other test uses.
-struct Lan {
-    port: u16,
-    /// Keeps others away from the port; on an address that no node has.
-    reserved: UdpSocket,
-}
-
 impl Lan {
-    fn new() -> Self {
-        loop {
-            let reserved = UdpSocket::bind("127.0.0.1:0").expect("a port");
-            let port = reserved.local_addr().expect("bound").port();
-            let ip = |n| Ipv4Addr::new(127, 0, 0, n);
-            let free = (2..=9).all(|n| {
-                TcpListener::bind((ip(n), port)).is_ok() && UdpSocket::bind((ip(n), port)).is_ok()
-            });
-            if free {
-                return Self { port, reserved };
-            }
-        }
-    }
-
-    fn settings(&self, last: u8, cookie: u8, folder: &Path) -> Settings {
-        let ip = Ipv4Addr::new(127, 0, 0, last);
-        Settings {
-            name: name(last),
-            http: SocketAddrV4::new(ip, 8080),
-            cluster_port: self.port,
-            allow: Vec::new(),
-            join: Vec::new(),
-            join_names: Vec::new(),
-            keys: Keys::from_master(&[cookie; 32]),
-            service: Arc::new(Refuse),
-            data_dir: Arc::new(DataDir::open(folder).expect("opened")),
-            releases_stored: None,
-            deploy_key: None,
-            release: None,
-            views: watch::Sender::default(),
-        }
-    }
-
     fn node(&self, last: u8) -> (Membership, TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         (self.node_in(last, folder.path()), folder)
@@ -70,10 +32,6 @@ impl Lan {
     fn node_in(&self, last: u8, folder: &Path) -> Membership {
         Membership::start(self.settings(last, 1, folder)).expect("started")
     }
-}
-
-fn name(last: u8) -> NodeName {
-    NodeName::new("example", Ipv4Addr::new(127, 0, 0, last)).expect("a name")
 }
 
 fn listed(view: &View) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! newcomer can read it. This crate is kept small: it must be built before
 //! anything else can start.
 
+mod bench;
 mod ci;
 mod command;
 mod fuzz;
@@ -41,6 +42,8 @@ enum Command {
     /// for each event, and print the table; `lab faults`: on ten or more, with
     /// a soak of ten minutes.
     Lab(lab::Args),
+    /// Measure what a change of code takes, and print the table.
+    Bench(bench::Args),
     /// Run the fuzz targets of the wire format's decoders for a bounded time.
     Fuzz(fuzz::Args),
     /// Take the figures of the cluster core from 3 to 1000 nodes on a simulated
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Readme => readme::run(),

@@ -55,8 +55,8 @@ pub(crate) async fn measure(what: &str, component: Vec<u8>, rounds: usize) {
     let digest = app.digest;
     let first = validate(&runtime, app).await.expect("it is an app");
     let node = Node::with_generation(Arc::new(first), Setup::default()).await;
-    let loader = Loader::new(runtime, node.slot.clone());
-    let file = WatchedFile::watch(&path, digest, WatchMode::Notify);
+    let loader = Loader::new(runtime.clone(), node.slot.clone());
+    let file = WatchedFile::watch(&path, Some(digest), WatchMode::Notify).compiling_ahead(runtime);
     let (told, mut changes) = mpsc::channel(1);
     let following = tokio::spawn(follow(file, loader, told));
     let size = component.len();

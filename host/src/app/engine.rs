@@ -83,6 +83,7 @@ pub struct Runtime {
     pub(crate) carriers: Semaphore,
     /// The threads that compile, behind all others of this machine.
     pub(super) compilers: rayon::ThreadPool,
+    pub(super) ahead: super::ahead::Ahead,
     /// What guests write goes into the log through this.
     pub(crate) guest_lines: Throttle,
     pub(crate) node: Arc<NodeInfo>,
@@ -107,6 +108,7 @@ impl Runtime {
             plain_instances: Arc::new(Semaphore::new(instances as usize / 2)),
             carriers: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compilers: build_compilers(config.workers)?,
+            ahead: super::ahead::Ahead::default(),
             guest_lines: Throttle::per_second(GUEST_LINES),
             node,
             _ticker: ticker,

@@ -6,11 +6,24 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use super::Generation;
 use super::tally::{CallEnd, Ends, Once, Tally};
+
+/// So many exchanges are woken at a time to go over to newer code, and then
+/// requests have their turn. Were a thousand woken at once, whoever asks
+/// meanwhile would wait behind all of them.
+const WOKEN: usize = 16;
+/// How long they have before the next ones are woken.
+const APART: Duration = Duration::from_millis(1);
+/// All are woken in at most so many turns: where there are very many, more of
+/// them at a time.
+const TURNS: usize = 256;
 
 /// What is counted of a generation.
 #[derive(Debug, Default)]
@@ -23,6 +36,8 @@ pub struct Life {
     carried: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
+    /// Wakes its exchanges to go over to newer code, those first that wait longest.
+    leave: Notify,
     /// True once what is left on it is to end.
     over: watch::Sender<bool>,
     /// True once its code is freed.
@@ -79,6 +94,27 @@ impl Life {
     /// Counts an exchange that was ended.
     pub(crate) fn count_cut(&self) {
         self.cut.fetch_add(1, Relaxed);
+    }
+
+    /// Told once newer code is there.
+    pub(crate) fn left(&self) -> Notified<'_> {
+        self.leave.notified()
+    }
+
+    /// Wakes its exchanges, some at a time. Newer code must be there: who
+    /// comes too late to be woken looks for it first.
+    pub(super) async fn wake(&self) {
+        let live = self.live();
+        let at_a_time = WOKEN.max(live / TURNS);
+        for _ in 0..live.div_ceil(at_a_time) {
+            for _ in 0..at_a_time {
+                self.leave.notify_one();
+            }
+            sleep(APART).await;
+        }
+        // One that was woken may have had another reason to go on, and its turn
+        // went to nobody.
+        self.leave.notify_waiters();
     }
 
     /// Ends what is left on it.

@@ -46,10 +46,10 @@ pub struct Swapped {
     pub waited: Duration,
     /// How long the compiler took, or the cache of compiled code.
     pub compiled: Duration,
-    /// How long linking, instantiating and checking took.
+    /// How long linking, instantiating and checking took, and the smoke request.
     pub validated: Duration,
     /// How long the change itself took: one atomic store, after which requests
-    /// go to the new code, and waking all open exchanges.
+    /// go to the new code.
     pub swapped: Duration,
 }
 
@@ -82,6 +82,11 @@ impl Loader {
     /// The digest of what drains, if anything does.
     pub fn draining(&self) -> Option<Digest> {
         self.slot.draining().map(|draining| draining.digest)
+    }
+
+    /// The engine that apps are loaded into.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
     }
 
     /// Makes a generation of an app, ready to be put in. Waits for room first:

@@ -8,6 +8,7 @@
 //! else: so whatever serves has been checked. Who loads one has [`Slot::room`]
 //! for it first: so there are at most two.
 
+mod ahead;
 mod engine;
 mod generation;
 mod intake;

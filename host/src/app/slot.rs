@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use cluster::Digest;
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Generation;
-use super::life::Life;
+use super::life::{Life, Seat};
 
 /// How long what is ended may take to notice. A guest that runs is interrupted
 /// every few milliseconds, so far less is needed.
@@ -25,8 +25,6 @@ pub struct Slot {
     /// Read once per request, so that the next request on an open connection
     /// sees what was put in last.
     current: ArcSwapOption<Generation>,
-    /// Wakes the open exchanges; what they then look at is `current`.
-    changes: watch::Sender<()>,
     draining: Mutex<Option<Draining>>,
     /// One at a time loads and puts in.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -57,7 +55,6 @@ impl Slot {
     pub fn new(drain: Duration) -> Arc<Slot> {
         Arc::new(Slot {
             current: ArcSwapOption::empty(),
-            changes: watch::Sender::new(()),
             draining: Mutex::new(None),
             turn: Arc::default(),
             drain,
@@ -80,9 +77,10 @@ impl Slot {
         self.drain
     }
 
-    /// Wakes whenever another generation was put in after this call.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+    /// Whether nothing newer than the code of this place is there.
+    pub(crate) fn is_current(&self, seat: &Seat) -> bool {
+        let current = self.current.load();
+        current.as_ref().is_none_or(|current| seat.is_on(current))
     }
 
     /// Waits for room for a next generation.
@@ -119,7 +117,8 @@ impl Slot {
 }
 
 impl Room {
-    /// Puts a generation in, in one atomic store, and says what drains now.
+    /// Puts a generation in, in one atomic store, and says what drains now: its
+    /// exchanges are woken, and go over. Must be called within a tokio runtime.
     pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
         let slot = &self.slot;
         let old = slot.current.swap(Some(generation));
@@ -129,7 +128,10 @@ impl Room {
             life: old.life.life(),
         });
         *slot.draining.lock().unwrap_or_else(PoisonError::into_inner) = draining.clone();
-        slot.changes.send_replace(());
+        if let Some(draining) = &draining {
+            let life = draining.life.clone();
+            tokio::spawn(async move { life.wake().await });
+        }
         draining
     }
 }

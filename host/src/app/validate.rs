@@ -186,18 +186,12 @@ async fn compile(
     name: &str,
     app: AppBytes,
 ) -> Result<(Component, cluster::Digest), Refusal> {
-    let engine = runtime.engine.clone();
     let digest = app.digest;
-    let (sender, compiled) = tokio::sync::oneshot::channel();
-    runtime.compilers.spawn(move || {
-        // Nobody waits for it any more only if the node stops.
-        let _ = sender.send(Component::from_binary(&engine, &app.bytes));
-    });
     let invalid = |cause: String| Refusal::Invalid {
         app: name.to_owned(),
         cause,
     };
-    match compiled.await {
+    match runtime.compile(app).await {
         Ok(Ok(component)) => Ok((component, digest)),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),

@@ -18,6 +18,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Runtime;
 use super::intake::{AppBytes, IntakeError, MAX_APP, read_up_to};
 use super::whole::{Whole, look_at};
 
@@ -73,6 +74,8 @@ pub struct WatchedFile {
     digest: Option<Digest>,
     /// The most that is read of it, in bytes.
     most: u64,
+    /// What compiles a new content while the file still rests.
+    ahead: Option<Arc<Runtime>>,
 }
 
 impl WatchedFile {
@@ -100,6 +103,7 @@ impl WatchedFile {
             known: None,
             digest,
             most: MAX_APP,
+            ahead: None,
         };
         file.watch_folders();
         file
@@ -109,6 +113,14 @@ impl WatchedFile {
     #[must_use]
     pub fn up_to(self, most: u64) -> WatchedFile {
         WatchedFile { most, ..self }
+    }
+
+    /// Has this runtime compile a new content while the file still rests: the
+    /// rest then costs no time.
+    #[must_use]
+    pub fn compiling_ahead(mut self, runtime: Arc<Runtime>) -> WatchedFile {
+        self.ahead = Some(runtime);
+        self
     }
 
     /// The file.
@@ -150,6 +162,8 @@ impl WatchedFile {
         let mut due = Instant::now() + UNFINISHED;
         let mut before = look(&self.path);
         let mut since = Instant::now();
+        // What it looked like when it was last compiled ahead.
+        let mut begun = None;
         loop {
             sleep(LOOK).await;
             let now = look(&self.path);
@@ -162,6 +176,10 @@ impl WatchedFile {
                 continue;
             }
             if since.elapsed() < QUIET {
+                if before.is_some() && begun != Some(before) {
+                    begun = Some(before);
+                    self.begin();
+                }
                 continue;
             }
             let read = self.read().await;
@@ -191,6 +209,24 @@ impl WatchedFile {
                 Err(error) => Some(Err(error)),
             };
         }
+    }
+
+    /// Reads the file as it is now, and has it compiled if it looks whole. What
+    /// is taken in the end is read when it has rested.
+    fn begin(&self) {
+        let Some(runtime) = self.ahead.clone() else {
+            return;
+        };
+        let (path, known, most) = (self.path.clone(), self.digest, self.most);
+        // It tells nobody: what there is to say of the file is said later.
+        drop(tokio::task::spawn_blocking(move || {
+            if let Ok(app) = read_up_to(&path, most)
+                && Some(app.digest) != known
+                && look_at(&app.bytes) == Whole::Component
+            {
+                runtime.compile_ahead(app);
+            }
+        }));
     }
 
     async fn read(&self) -> Result<AppBytes, IntakeError> {

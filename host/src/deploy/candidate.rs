@@ -4,18 +4,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cluster::Digest;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::app::Ready;
 
 /// Holds one app at most. While it does, no other can be loaded.
 #[derive(Default)]
-pub(crate) struct Candidate(Mutex<Option<Ready>>);
+pub(crate) struct Candidate {
+    held: Mutex<Option<Ready>>,
+    /// Told whenever an app is offered.
+    offered: Notify,
+}
 
 impl Candidate {
     /// Offers an app, in place of the one before.
     pub(crate) fn offer(&self, ready: Ready) {
         self.with(|held| *held = Some(ready));
+        self.offered.notify_waiters();
     }
 
     /// Offers an app for so long.
@@ -43,12 +49,23 @@ impl Candidate {
         self.with(|held| held.take_if(|ready| ready.generation().digest == digest))
     }
 
+    /// Waits until this app is offered, and takes it.
+    pub(crate) async fn wait_for(&self, digest: Digest) -> Ready {
+        loop {
+            let offered = self.offered.notified();
+            if let Some(ready) = self.take(digest) {
+                return ready;
+            }
+            offered.await;
+        }
+    }
+
     /// Lets go of any other app.
     pub(crate) fn keep_only(&self, digest: Digest) {
         self.with(|held| drop(held.take_if(|ready| ready.generation().digest != digest)));
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Option<Ready>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -72,8 +72,9 @@ impl Followed {
             .borrow()
             .as_ref()
             .is_some_and(|it| it.digest == digest);
-        if !wanted {
-            // What is in force is another app, whatever this file says.
+        if !wanted || self.loader.serves() == Some(digest) {
+            // What is in force is another app, whatever this file says; or the
+            // same came from elsewhere and serves already.
             drop(self.candidate.take(digest));
         }
         if let Err(error) = outcome {

@@ -19,7 +19,7 @@ pub struct Deployment {
     pub serving: Option<Serving>,
     /// What the node is about to serve; none while it is not busy with that.
     pub doing: Option<Doing>,
-    /// What failed last, unless something was activated since.
+    /// What failed last, unless something newer is in force since.
     pub failed: Option<Failed>,
     /// How many generations were activated since the start.
     pub generations: u64,
@@ -128,9 +128,12 @@ impl Reporter {
     /// What is in force changed.
     pub(super) fn wanted(&self, force: &Force) {
         self.change(|now| {
-            // What failed before says nothing about another release.
-            let other = |failed: &Failed| failed.release.is_some_and(|(key, _)| key != force.key);
-            drop(now.failed.take_if(|failed| other(failed)));
+            // What failed is shown until something newer is in force. What
+            // serves instead of a release that failed is not.
+            if force.key == force.head.key() {
+                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != force.key);
+                drop(now.failed.take_if(other));
+            }
             now.doing = None;
         });
     }
@@ -210,7 +213,6 @@ impl Deployment {
     fn activate(&mut self, release: Option<ReleaseKey>, generation: &Generation, it: &Swapped) {
         self.generations += 1;
         self.doing = None;
-        self.failed = None;
         self.serving = Some(Serving {
             digest: generation.digest,
             release,

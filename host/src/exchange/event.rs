@@ -1,6 +1,7 @@
 //! What an exchange waits for between two callbacks, each as a future that may
 //! be dropped at any time without losing anything.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::Answer;
 use super::mailbox::Mailbox;
 use super::outlet::Outlet;
-use crate::app::Life;
+use crate::app::{Life, Seat, Slot};
 use crate::contract::mailbox::Message;
 use crate::http::request::BodyRefusal;
 
@@ -60,15 +61,17 @@ pub(super) async fn published(mailbox: Option<&Mailbox>) -> Message {
     }
 }
 
-/// Waits until another generation was put in than the last time.
-pub(super) async fn code_changed(changes: Option<&mut watch::Receiver<()>>) {
-    match changes {
-        // An error says that there is no slot any more, and so no change.
-        Some(changes) => match changes.changed().await {
-            Ok(()) => {}
-            Err(_) => never().await,
-        },
-        None => never().await,
+/// Waits until there is newer code than that of this seat, and its turn to go
+/// over has come; at once if it was there before.
+pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
+    if !follows {
+        return never().await;
+    }
+    // In line before the look, so that no change falls between the two.
+    let mut left = pin!(seat.life.left());
+    left.as_mut().enable();
+    if slot.is_current(seat) {
+        left.await;
     }
 }
 

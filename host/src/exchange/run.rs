@@ -71,9 +71,9 @@ pub(super) struct Exchange {
     shared: Arc<Exchanges>,
     /// The code that it runs, and that wrote its state.
     seat: Seat,
-    /// Tells of newer code; none in the first callback, and once newer code
-    /// has not taken it over.
-    changes: Option<watch::Receiver<()>>,
+    /// Whether it goes over to newer code: not in the first callback, nor once
+    /// newer code has not taken it over.
+    follows: bool,
     /// Until when it must have ended, if newer code has not taken it over.
     drain_due: Option<Instant>,
     /// What it is to be told before anything else.
@@ -118,7 +118,7 @@ impl Exchange {
         Exchange {
             shared: shared.clone(),
             seat,
-            changes: None,
+            follows: false,
             drain_due: None,
             closing: None,
             path: head.path().into(),
@@ -165,7 +165,7 @@ impl Exchange {
 
     /// The rest of the exchange.
     async fn go_on(mut self) {
-        self.changes = Some(self.shared.slot.changes());
+        self.follows = true;
         // What came during the first callback told nobody.
         if !Box::pin(self.change_code()).await {
             return;
@@ -249,7 +249,7 @@ impl Exchange {
             Err(cause) => {
                 self.seat.life.count_refused();
                 self.shared.complaints.not_carried(&new, &self.path, &cause);
-                self.changes = None;
+                self.follows = false;
                 self.drain_due = Some(Instant::now() + self.shared.slot.drain());
                 self.closing = Some(ClosingReason::CodeChange);
             }
@@ -270,7 +270,7 @@ impl Exchange {
                     }
                 }
                 // No callback is needed for it, so it need not wait.
-                () = code_changed(self.changes.as_mut()) => Err(Instead::CodeChange),
+                () = code_changed(self.follows, &self.seat, &self.shared.slot) => Err(Instead::CodeChange),
                 () = drained(self.drain_due, &self.seat.life) => Err(Instead::End(Ended::Drained)),
                 // A client that reads nothing for so long is as good as gone.
                 () = tokio::time::sleep_until(stalled) => Err(Instead::Gone),
@@ -295,7 +295,7 @@ impl Exchange {
             .map(|(n, (at, _))| (n, *at));
         let call = tokio::select! {
             () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
-            () = code_changed(self.changes.as_mut()) => return Err(Instead::CodeChange),
+            () = code_changed(self.follows, &self.seat, &self.shared.slot) => return Err(Instead::CodeChange),
             () = drained(self.drain_due, &self.seat.life) => return Err(Instead::End(Ended::Drained)),
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;

@@ -4,7 +4,7 @@
 /// system's own.
 const NICE: i32 = -10;
 
-/// What threads get whose work can wait.
+/// How far threads whose work can wait are behind those that serve.
 const PATIENT: i32 = 10;
 
 /// Puts the calling thread before the others of this machine, if the system
@@ -15,8 +15,9 @@ pub fn raise_thread_priority() -> bool {
     rustix::process::setpriority_process(None, NICE).is_ok()
 }
 
-/// Puts the calling thread behind the others of this machine.
+/// Puts the calling thread behind the others of this process, and of this
+/// machine if those have no other priority.
 pub fn lower_thread_priority() {
     // To be nicer is never refused; were it, the thread would have its fair share.
-    let _ = rustix::process::setpriority_process(None, PATIENT);
+    let _ = rustix::process::nice(PATIENT);
 }

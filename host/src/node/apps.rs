@@ -57,7 +57,9 @@ impl Apps {
             let path = app::locate(&given).unwrap_or(given);
             tasks.spawn(deploy::follow(Followed {
                 path: first::path_id(&path),
-                file: WatchedFile::watch(&path, digest, mode).up_to(self.store.limits().app),
+                file: WatchedFile::watch(&path, digest, mode)
+                    .up_to(self.store.limits().app)
+                    .compiling_ahead(self.loader.runtime().clone()),
                 loader: self.loader,
                 store: self.store,
                 releases: self.releases,

@@ -241,16 +241,26 @@ impl Node for Face {
     }
 
     fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>> {
-        let about = about.is_some();
+        let about = about.map(str::to_owned);
         Box::pin(async move {
             let view = self.members.borrow().clone();
             let overview = self.overview();
-            let in_force = overview.in_force.as_ref().map(|force| force.digest);
+            let about = about.map(|key| {
+                let mut releases = overview.releases.iter();
+                releases.find(|it| describe::key(&it.release.key()) == key)
+            });
+            // Who says that it serves what it should has nothing to add.
+            let settled = |member: &Member| match about {
+                None => true,
+                Some(None) => false,
+                Some(Some(about)) => {
+                    about.status == Status::InForce
+                        && member.release == Some(about.release.app().digest)
+                }
+            };
             let mut asking = JoinSet::new();
             for member in &view.members {
-                // Who says that it serves what it should has nothing to add.
-                let settled = !about || member.release == in_force && in_force.is_some();
-                if member.name != self.name && !settled {
+                if member.name != self.name && !settled(member) {
                     asking.spawn(Self::ask(self.peers.clone(), member.name.clone()));
                 }
             }

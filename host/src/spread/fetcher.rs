@@ -239,8 +239,14 @@ impl Ask {
             .await;
         let given = match asked {
             Ok((StatusCode::OK, bytes)) => self.keep(store, bytes).await,
-            Ok((StatusCode::NO_CONTENT, _)) => Ok((Answer::Nothing, None)),
-            Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => Ok((Answer::Busy, None)),
+            Ok((status @ StatusCode::NO_CONTENT, _)) => {
+                tracing::debug!(member = %self.member, %status, "no part of an app was given");
+                Ok((Answer::Nothing, None))
+            }
+            Ok((status @ StatusCode::SERVICE_UNAVAILABLE, _)) => {
+                tracing::debug!(member = %self.member, %status, "no part of an app was given");
+                Ok((Answer::Busy, None))
+            }
             Err(CallError::Answer(ReadError::TooLong)) => Ok((Answer::Wrong, None)),
             Ok((status, _)) => {
                 tracing::debug!(member = %self.member, %status, "no part of an app was given");

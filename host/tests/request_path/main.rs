@@ -12,6 +12,7 @@
 //! - [`refusals`]: what is no app
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
+//! - [`smoke`]: one request to code that does not serve yet
 //! - [`counts`]: how requests end, as it is counted
 //! - [`trials`]: new code before it serves, where there is little room
 //! - [`watching`]: the file of `--app` while it changes

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::Digest;
 use host::app::{Seen, WatchMode, WatchedFile};
 
+use crate::support::components::{Limits, runtime};
 use crate::support::soon;
 
 const MODES: [WatchMode; 2] = [WatchMode::Notify, WatchMode::Poll];
@@ -42,7 +43,8 @@ fn watched(mode: WatchMode) -> Watched {
     let path = folder.path().join("app.wasm");
     let first = component(0, 0);
     fs::write(&path, &first).expect("written");
-    let file = WatchedFile::watch(&path, Some(Digest::of(&first)), mode);
+    let file = WatchedFile::watch(&path, Some(Digest::of(&first)), mode)
+        .compiling_ahead(runtime(Limits::Usual));
     Watched { folder, path, file }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cluster::{Digest, Keys, NodeName};
-use host::control::Service;
+use host::control::{Refuse, Service};
 use host::data_dir::DataDir;
 use host::membership::{Membership, Settings};
 use tokio::sync::watch;
@@ -15,9 +15,9 @@ use super::soon;
 
 /// A cluster port that no other test uses.
 pub(crate) struct Lan {
-    port: u16,
+    pub(crate) port: u16,
     /// Keeps others away from the port; on an address that no node has.
-    _reserved: UdpSocket,
+    pub(crate) reserved: UdpSocket,
 }
 
 impl Lan {
@@ -30,15 +30,34 @@ impl Lan {
                 TcpListener::bind((ip(n), port)).is_ok() && UdpSocket::bind((ip(n), port)).is_ok()
             });
             if free {
-                return Lan {
-                    port,
-                    _reserved: reserved,
-                };
+                return Lan { port, reserved };
             }
         }
     }
 
-    /// Starts the node 127.0.0.`last` in this folder, serving this release.
+    /// The node 127.0.0.`last` in this folder, with this cookie, that only
+    /// takes part in membership.
+    pub(crate) fn settings(&self, last: u8, cookie: u8, folder: &Path) -> Settings {
+        let ip = Ipv4Addr::new(127, 0, 0, last);
+        Settings {
+            name: name(last),
+            http: SocketAddrV4::new(ip, 8080),
+            cluster_port: self.port,
+            allow: Vec::new(),
+            join: Vec::new(),
+            join_names: Vec::new(),
+            keys: Keys::from_master(&[cookie; 32]),
+            service: Arc::new(Refuse),
+            data_dir: Arc::new(DataDir::open(folder).expect("opened")),
+            releases_stored: None,
+            deploy_key: None,
+            release: None,
+            views: watch::Sender::default(),
+        }
+    }
+
+    /// Starts the node 127.0.0.`last` in this folder, serving this release and
+    /// answering like this.
     pub(crate) fn start(
         &self,
         last: u8,
@@ -46,21 +65,10 @@ impl Lan {
         release: Option<Digest>,
         service: Arc<dyn Service>,
     ) -> Membership {
-        let ip = Ipv4Addr::new(127, 0, 0, last);
         Membership::start(Settings {
-            name: name(last),
-            http: SocketAddrV4::new(ip, 8080),
-            cluster_port: self.port,
-            allow: Vec::new(),
-            join: Vec::new(),
-            join_names: Vec::new(),
-            keys: Keys::from_master(&[1; 32]),
-            service,
-            data_dir: Arc::new(DataDir::open(folder).expect("opened")),
-            releases_stored: None,
-            deploy_key: None,
             release,
-            views: watch::Sender::default(),
+            service,
+            ..self.settings(last, 1, folder)
         })
         .expect("started")
     }
