@@ -20,9 +20,10 @@ use super::releasing::listed;
 use super::service::Limits;
 use super::{Node, Refused};
 
-/// How long between two looks at least, and at most: what other members do is
-/// asked of them.
+/// How long between two looks at least, and that for each member, since what
+/// they do is asked of them; and at most.
 const LOOK_LEAST: Duration = Duration::from_millis(25);
+const LOOK_MEMBER: Duration = Duration::from_millis(1);
 const LOOK_MOST: Duration = Duration::from_millis(250);
 
 /// What a member does about a release.
@@ -108,8 +109,10 @@ async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Res
             to.write(&Progress::Waiting).await?;
         }
         before = Some(look);
+        let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        let least = LOOK_LEAST.max(LOOK_MEMBER.saturating_mul(count));
         let _ = timeout(LOOK_MOST.min(limits.waiting), changed).await;
-        sleep(LOOK_LEAST.saturating_sub(began.elapsed())).await;
+        sleep(least.saturating_sub(began.elapsed())).await;
     }
 }
 

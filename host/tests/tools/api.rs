@@ -30,7 +30,7 @@ async fn an_app_is_uploaded_released_and_listed() {
     let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
     let releases: Releases = bench.does("GET", "/v1/releases", "").await;
     assert_eq!(releases.api, API);
-    assert_eq!(releases.releases, [released.release.clone()]);
+    assert_eq!(releases.releases, std::slice::from_ref(&released.release));
     let release = released.release;
     assert_eq!((release.digest, release.kind), (digest.clone(), Kind::Push));
     assert_eq!((&*release.by, &*release.note), ("tester", "a note"));

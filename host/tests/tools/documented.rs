@@ -21,7 +21,7 @@ fn examples() -> BTreeMap<&'static str, String> {
             (None, line) if line.starts_with('#') => heading = line.trim_start_matches(['#', ' ']),
             (None, "```json" | "```jsonl") => block = Some(String::new()),
             (Some(_), "```") => {
-                let text = block.take().unwrap();
+                let text = block.take().unwrap_or_default();
                 assert!(
                     examples.insert(heading, text).is_none(),
                     "two below {heading}"
@@ -36,9 +36,12 @@ fn examples() -> BTreeMap<&'static str, String> {
 
 /// The example is one of these, and says nothing that is not one.
 fn is<T: DeserializeOwned + Serialize>(example: &str) {
-    let value: Value = serde_json::from_str(example).unwrap();
-    let read: T = serde_json::from_str(example).unwrap();
-    assert_eq!(serde_json::to_value(read).unwrap(), value);
+    let value: Value = serde_json::from_str(example).expect("it is JSON");
+    let read: T = serde_json::from_str(example).expect("it is one of these");
+    assert_eq!(
+        serde_json::to_value(read).expect("it is written again"),
+        value
+    );
 }
 
 #[test]

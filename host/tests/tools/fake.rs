@@ -45,12 +45,14 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    u64::try_from(since.as_millis()).unwrap()
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is right");
+    u64::try_from(since.as_millis()).expect("it fits")
 }
 
 fn member(node: &str) -> api::Member {
-    let name: NodeName = node.parse().unwrap();
+    let name: NodeName = node.parse().expect("a name");
     api::Member {
         node: node.to_owned(),
         me: node == ME,
@@ -67,13 +69,13 @@ fn member(node: &str) -> api::Member {
 
 impl Fake {
     pub(crate) fn new(deploy_key: Option<DeployKey>) -> Arc<Fake> {
-        let name: NodeName = ME.parse().unwrap();
+        let name: NodeName = ME.parse().expect("a name");
         let config = Config {
             http: std::net::SocketAddrV4::new(name.ip(), 8080),
             name,
             cluster_port: 8383,
             broadcast: None,
-            subnet: "10.0.0.0/24".parse().unwrap(),
+            subnet: "10.0.0.0/24".parse().expect("a network"),
             allow: Vec::new(),
             join: Vec::new(),
             boot_stored: None,
@@ -148,7 +150,7 @@ impl Fake {
                     note: String::new(),
                     expect: None,
                 };
-                let other = self.draft_now(request).unwrap();
+                let other = self.draft_now(request).expect("it can be released");
                 self.take(other);
             }
         }

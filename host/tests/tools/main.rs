@@ -47,12 +47,12 @@ impl Bench {
     }
 
     fn with(deploy_key: Option<DeployKey>, limits: Limits) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        let data = DataDir::open(folder.path()).unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("it is free");
         let node = Fake::new(deploy_key);
         let log = Arc::new(Recent::default());
         let service = Service::new(node.clone(), log.clone(), limits);
-        let socket = ToolSocket::listen(folder.path()).unwrap();
+        let socket = ToolSocket::listen(folder.path()).expect("a socket");
         Bench {
             folder,
             node,
@@ -69,24 +69,27 @@ impl Bench {
     /// A file with these bytes.
     fn file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(&path, bytes).expect("written");
         path.display().to_string()
     }
 
     async fn ask(&self, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
         let stream = UnixStream::connect(self.path().join("host.sock")).await;
-        let io = TokioIo::new(stream.unwrap());
-        let (mut sender, connection) = http1::handshake(io).await.unwrap();
+        let io = TokioIo::new(stream.expect("the node listens"));
+        let (mut sender, connection) = http1::handshake(io).await.expect("no bytes yet");
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "node")
             .body(Full::new(body.into()))
-            .unwrap();
-        let answer = sender.send_request(request).await.unwrap();
+            .expect("a request");
+        let answer = sender.send_request(request).await.expect("an answer");
         let status = answer.status();
-        (status, answer.collect().await.unwrap().to_bytes())
+        (
+            status,
+            answer.collect().await.expect("all of it").to_bytes(),
+        )
     }
 
     /// What a request that succeeds is answered.
@@ -99,7 +102,7 @@ impl Bench {
         let (status, answer) = self.ask(method, path, body).await;
         let text = String::from_utf8_lossy(&answer);
         assert!(status.is_success(), "{method} {path}: {status} {text}");
-        serde_json::from_slice(&answer).unwrap()
+        serde_json::from_slice(&answer).expect("what was asked for")
     }
 
     /// Why a request is refused.
@@ -107,7 +110,7 @@ impl Bench {
         let (status, answer) = self.ask(method, path, body).await;
         let text = String::from_utf8_lossy(&answer);
         assert!(!status.is_success(), "{method} {path}: {status} {text}");
-        let problem: Problem = serde_json::from_slice(&answer).unwrap();
+        let problem: Problem = serde_json::from_slice(&answer).expect("a problem");
         assert!(!problem.reason.is_empty());
         problem.code
     }
@@ -153,15 +156,15 @@ struct Ended {
 }
 
 async fn ended(mut command: Command) -> Ended {
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = tokio::task::spawn_blocking(move || command.output().expect("the program starts"));
     let output: Output = tokio::time::timeout(PATIENCE, output)
         .await
         .expect("the command ends")
-        .unwrap();
+        .expect("it does not panic");
     Ended {
         exit: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
     }
 }
 
@@ -169,5 +172,5 @@ async fn ended(mut command: Command) -> Ended {
 fn hang_up(stream: &UnixStream) {
     socket2::SockRef::from(stream)
         .shutdown(Shutdown::Write)
-        .unwrap();
+        .expect("it is open");
 }
