@@ -100,7 +100,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
             }
         }
     }
-    rows[0].print("swap: the store, and waking all streams");
+    rows[0].print("the store");
     rows[1].print("all streams carried over");
     rows[2].print("  for each of them");
 

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::app::{Loader, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read, validate};
+use host::app::{
+    AppBytes, Loader, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read, validate,
+};
 use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
 use tokio::sync::{mpsc, watch};
@@ -58,11 +60,12 @@ pub(crate) async fn measure(what: &str, component: Vec<u8>, rounds: usize) {
     let loader = Loader::new(runtime.clone(), node.slot.clone());
     let file = WatchedFile::watch(&path, Some(digest), WatchMode::Notify).compiling_ahead(runtime);
     let (told, mut changes) = mpsc::channel(1);
-    let following = tokio::spawn(follow(file, loader, told));
+    let loader = Arc::new(loader);
+    let following = tokio::spawn(follow(file, loader.clone(), told));
     let size = component.len();
     println!("\na file of {what} is written, {size} bytes, {rounds} times");
     let mut client = Client::connect(Protocol::H1, node.address).await;
-    for (kind, first) in [("new code", 1), ("code compiled before", 1)] {
+    for (kind, first) in [("new code", 1), ("code compiled before", 0)] {
         let mut rows: [Spread; 6] = Default::default();
         for number in first..first + rounds {
             let bytes = another(&component, number);
@@ -101,10 +104,28 @@ pub(crate) async fn measure(what: &str, component: Vec<u8>, rounds: usize) {
         }
     }
     following.abort();
+    let _ = following.await;
+    let (mut whole, mut stores) = (Spread::default(), Spread::default());
+    for number in 0..rounds {
+        let bytes = another(&component, number);
+        let app = AppBytes {
+            path: path.clone(),
+            digest: cluster::Digest::of(&bytes),
+            bytes,
+        };
+        tokio::time::sleep(PAUSE).await;
+        let began = Instant::now();
+        let swapped = loader.prepare(app).await.expect("it is an app").activate();
+        assert_eq!(client.get("/").await.status, 200);
+        whole.add(began.elapsed());
+        stores.add(swapped.swapped);
+    }
+    whole.print("loaded at once, compiled before: -> answered");
+    stores.print("  the store");
 }
 
 /// Takes up each change, as a node does.
-async fn follow(mut file: WatchedFile, loader: Loader, told: mpsc::Sender<Change>) {
+async fn follow(mut file: WatchedFile, loader: Arc<Loader>, told: mpsc::Sender<Change>) {
     loop {
         let seen = file.next().await;
         let app = seen.app.expect("it can be read");

@@ -122,10 +122,15 @@ impl Room {
     pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
         let slot = &self.slot;
         let old = slot.current.swap(Some(generation));
-        let draining = old.map(|old| Draining {
-            digest: old.digest,
-            since: Instant::now(),
-            life: old.life.life(),
+        let draining = old.map(|old| {
+            let draining = Draining {
+                digest: old.digest,
+                since: Instant::now(),
+                life: old.life.life(),
+            };
+            // If nothing is on it, this frees it, which takes its time.
+            drop(tokio::task::spawn_blocking(move || drop(old)));
+            draining
         });
         *slot.draining.lock().unwrap_or_else(PoisonError::into_inner) = draining.clone();
         if let Some(draining) = &draining {
