@@ -111,7 +111,7 @@ pub(crate) async fn measure(what: &str, component: Vec<u8>, rounds: usize) {
         let app = AppBytes {
             path: path.clone(),
             digest: cluster::Digest::of(&bytes),
-            bytes,
+            bytes: bytes.into(),
         };
         tokio::time::sleep(PAUSE).await;
         let began = Instant::now();
