@@ -1,10 +1,12 @@
 //! What this node knows of releases, on disk: the bytes that the core gives,
-//! and gets back at the next start. A thread of its own writes what may wait,
-//! so that a slow disk does not keep membership from answering.
+//! and gets back at the next start. A thread of its own writes them, so that a
+//! slow disk does not keep membership from answering; what this node decided is
+//! waited for, but not for long.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::check_stored;
@@ -18,6 +20,17 @@ const FILE: &str = "releases";
 /// Where a file that cannot be used is put aside.
 const ASIDE: &str = "releases.unusable";
 
+/// How long a decision of this node waits for the disk before others hear of it.
+/// A disk that takes longer must not make the node look dead. If the node dies
+/// before it is written, it has told what it does not know any more, and hears of
+/// it from those whom it told.
+const PATIENCE: Duration = if cfg!(test) {
+    // What the tests look at is that it is waited for, on whatever disk.
+    Duration::from_secs(60)
+} else {
+    Duration::from_millis(100)
+};
+
 /// Keeps the releases. What waits to be written when it is dropped, is written.
 pub(super) struct ReleaseStore {
     shared: Arc<Shared>,
@@ -28,9 +41,6 @@ struct Shared {
     folder: Arc<DataDir>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Held while the file is written. It is taken while `state` is held, so
-    /// that what is newer is written later.
-    writing: Mutex<()>,
     failed: AtomicU64,
 }
 
@@ -38,6 +48,10 @@ struct Shared {
 struct State {
     /// The newest of what is to be written; what it replaced need not be.
     waits: Option<Bytes>,
+    /// How often there was something to write, and up to which of these it was
+    /// written, or failed.
+    given: u64,
+    done: u64,
     ends: bool,
 }
 
@@ -48,7 +62,6 @@ impl ReleaseStore {
             folder,
             state: Mutex::default(),
             changed: Condvar::new(),
-            writing: Mutex::default(),
             failed: AtomicU64::new(0),
         });
         let its = shared.clone();
@@ -62,16 +75,26 @@ impl ReleaseStore {
     }
 
     /// Stores it. If it has a decision of this node it is on the disk when this
-    /// returns, else it will be soon.
+    /// returns, unless that takes too long; else it will be soon.
     pub(super) fn store(&self, releases: Bytes, first: bool) {
         let mut state = self.shared.lock();
-        if first {
-            // It is newer than what waits.
-            state.waits = None;
-            self.shared.write(state, &releases);
-        } else {
-            state.waits = Some(releases);
-            self.shared.changed.notify_one();
+        state.waits = Some(releases);
+        state.given += 1;
+        let given = state.given;
+        self.shared.changed.notify_all();
+        if !first {
+            return;
+        }
+        let waits = |state: &mut State| state.done < given;
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(state, PATIENCE, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.done < given {
+            tracing::warn!(
+                "the disk is slow: a release is told to others before it is stored here"
+            );
         }
     }
 
@@ -104,28 +127,30 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, state: MutexGuard<'_, State>, releases: &[u8]) {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(state);
+    fn write(&self, releases: &[u8]) {
         if let Err(error) = self.folder.write(FILE, releases) {
             // Going on is right: the members know them too.
             tracing::error!(%error, "releases not stored; after a restart this node asks its members");
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
-        fault::point("releases: stored");
-        drop(writing);
     }
 
     fn write_what_waits(&self) {
+        let mut state = self.lock();
         loop {
-            let state = self.lock();
             let idle = |state: &mut State| state.waits.is_none() && !state.ends;
-            let state = self.changed.wait_while(state, idle);
-            let mut state = state.unwrap_or_else(PoisonError::into_inner);
-            match state.waits.take() {
-                Some(releases) => self.write(state, &releases),
-                None => return,
-            }
+            let waited = self.changed.wait_while(state, idle);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+            let Some(releases) = state.waits.take() else {
+                return;
+            };
+            let given = state.given;
+            drop(state);
+            self.write(&releases);
+            fault::point("releases: stored");
+            state = self.lock();
+            state.done = given;
+            self.changed.notify_all();
         }
     }
 }
@@ -133,7 +158,7 @@ impl Shared {
 impl Drop for ReleaseStore {
     fn drop(&mut self) {
         self.shared.lock().ends = true;
-        self.shared.changed.notify_one();
+        self.shared.changed.notify_all();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
