@@ -154,7 +154,7 @@ pub struct Cli {
     pub allow: Vec<String>,
 
     /// Where this node keeps what outlives it: its run number, a generated
-    /// cookie, compiled code
+    /// cookie, apps and releases, compiled code
     ///
     /// [default: a folder for each NAME@IP in /var/lib/ace-raxx for root, else in
     /// $XDG_STATE_HOME/ace-raxx or ~/.local/state/ace-raxx]

@@ -275,11 +275,14 @@ fn an_app_file_that_may_not_be_read_is_refused_and_one_that_no_longer_may_change
 #[test]
 fn an_app_that_fails_its_smoke_request_is_refused() -> Result<()> {
     let start = Start::new()?;
-    let app = start.programs.component("fixture-simple");
+    let app = start.programs.component("fixture-misbehave");
     let command = start.command().flag("--app", app);
     refuses(
-        &command.clone().args(["--smoke", "GET", "/panic"]),
-        &["fixture_simple.wasm", "GET /panic", "500", "asked to panic"],
+        &command.clone().args(["--smoke", "GET", "/bad-status/404"]),
+        &[
+            "fixture_misbehave.wasm failed its smoke request",
+            "GET /bad-status/404 was answered with 404 Not Found",
+        ],
     )?;
     refuses(
         &command.args(["--smoke", "GET", "panic"]),

@@ -16,7 +16,8 @@ use super::generation::{SimpleApp, StreamingApp};
 use super::{AppBytes, Generation, Kind, Runtime};
 use crate::cluster_view::short;
 use crate::contract::{
-    CallContext, Held, Metered, ReleaseTag, simple::SimpleAppPre, streaming::StreamingAppPre,
+    CallContext, Held, Metered, ReleaseTag, WallDeadline, simple::SimpleAppPre,
+    streaming::StreamingAppPre,
     upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices,
 };
 use crate::fault;
@@ -268,18 +269,27 @@ impl World {
 }
 
 /// Makes a second instance, since only so are the interfaces of a kind loaded.
-/// It is gone when this returns: it may hold the one place in the slow lane,
-/// which the first instance needs to go on.
+/// It is metered by itself, and is gone when this returns: it may hold the one
+/// place in the slow lane, which it needs for its own next slice, and then the
+/// first instance to go on.
 async fn load_all(
     runtime: &Arc<Runtime>,
     world: &World,
     release: &ReleaseTag,
 ) -> wasmtime::Result<()> {
     let mut other = runtime.store(release.clone(), Held::default());
-    match world {
-        World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
-        World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
-        World::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
+    let slices = other.data().slices().clone();
+    let loaded = pin!(async {
+        match world {
+            World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
+            World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
+            World::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
+        }
+    });
+    // Whoever waits for this keeps the time.
+    match Metered::new(loaded, slices, None).await {
+        Ok(loaded) => loaded,
+        Err(WallDeadline) => Err(wasmtime::Error::msg("it did not start in time")),
     }
 }
 

@@ -9,7 +9,7 @@
 mod node;
 mod store;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng as _;
@@ -17,6 +17,21 @@ use rand::rngs::StdRng;
 
 /// How often a process dies in each test.
 const ROUNDS: usize = 200;
+
+/// A process that is started has, for a moment, all files that its parent has
+/// open, locks included. So while a test has a data folder open, none of them
+/// starts one.
+static FOLDERS: RwLock<()> = RwLock::new(());
+
+/// Held as long as a data folder is open in this process.
+fn opening() -> RwLockReadGuard<'static, ()> {
+    FOLDERS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held while a process is started.
+fn starting() -> RwLockWriteGuard<'static, ()> {
+    FOLDERS.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The seed of this run.
 fn seed() -> u64 {

@@ -19,7 +19,7 @@ use lab::{Launch, Process, Programs};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Deaths, ROUNDS, moments, seed};
+use super::{Deaths, ROUNDS, moments, opening, seed, starting};
 
 /// Nodes that go through it side by side.
 const LANES: usize = 6;
@@ -161,6 +161,7 @@ impl Lane {
             .flag("--data-dir", self.data())
             .args(["--smoke", "GET", "/"])
             .env("HOST_COOKIE", "a cookie of the tests");
+        let _starting = starting();
         match death {
             Some(Death::Point(point, times)) => {
                 launch.env("HOST_FAULT", format!("{point}:{times}")).spawn()
@@ -231,6 +232,7 @@ impl Lane {
     /// What a death leaves in the data folder: nothing that is half.
     fn look(&self) -> Result<()> {
         let data = self.data();
+        let _opening = opening();
         let folder = Arc::new(DataDir::open(&data)?);
         let releases = folder.read("releases")?;
         if let Some(releases) = &releases {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
-use super::{Deaths, ROUNDS, moments, seed};
+use super::{Deaths, ROUNDS, moments, opening, seed, starting};
 
 /// Where the process that dies has its data folder, and the seed of what it does.
 const FOLDER: &str = "CRASH_TEST_STORE";
@@ -180,6 +180,7 @@ fn fetch(store: &Store, number: u64, bytes: &Bytes, steps: &mut StdRng) {
 
 /// What is in the folder after a death, against what had been said.
 fn look(folder: &Path, said: &Said) {
+    let _opening = opening();
     let store = open(folder);
     let kept = |number: u64| store.get(&Digest::of(&app(number))).expect("readable");
     for number in &said.whole {
@@ -232,13 +233,19 @@ fn what_the_store_said_to_be_there_outlives_its_process_whole() {
     for round in 0..ROUNDS {
         let point = points[round % points.len()];
         let fault = format!("{point}:{}", moments.random_range(1..=4));
-        let output = Command::new(std::env::current_exe().expect("this program"))
-            .args(["store::it_works_until_it_dies", "--exact", "--nocapture"])
-            .env(FOLDER, folder.path())
-            .env(STEPS, moments.random::<u64>().to_string())
-            .env("HOST_FAULT", &fault)
-            .output()
-            .expect("it starts");
+        let child = {
+            let _starting = starting();
+            Command::new(std::env::current_exe().expect("this program"))
+                .args(["store::it_works_until_it_dies", "--exact", "--nocapture"])
+                .env(FOLDER, folder.path())
+                .env(STEPS, moments.random::<u64>().to_string())
+                .env("HOST_FAULT", &fault)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts")
+        };
+        let output = child.wait_with_output().expect("it ends");
         let printed = String::from_utf8_lossy(&output.stdout);
         let complained = String::from_utf8_lossy(&output.stderr);
         assert_eq!(

@@ -57,7 +57,7 @@ async fn an_app_that_does_not_is_refused_with_what_it_did_instead() {
             SIMPLE,
             Limits::Usual,
             "/panic",
-            "with 500 Internal Server Error: panicked at",
+            "was answered with 500 Internal Server Error: thread",
         ),
         (
             SIMPLE,

@@ -42,11 +42,11 @@ fn always_long() -> Vec<u8> {
             (func $up (param "from-version" u32) (param "state" (list u8))
               (result (result (list u8) (error string)))
               (canon lift (core func $i "change")
-                (memory $i "memory") (realloc (func $i "realloc"))))
+                (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
             (func $down (param "to-version" u32) (param "state" (list u8))
               (result (result (list u8) (error string)))
               (canon lift (core func $i "change")
-                (memory $i "memory") (realloc (func $i "realloc"))))
+                (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
             (instance $upgrade
               (export "state-version" (func $state-version))
               (export "code-change" (func $up))
