@@ -42,6 +42,8 @@ pub use stored::{STORED_MAX, StoredError, check_stored};
 pub(crate) use book::Book;
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
+#[cfg(feature = "sim")]
+pub(crate) use history::History;
 #[cfg(test)]
 pub(crate) use record::Parts;
 pub(crate) use record::SIZE_MAX;
