@@ -62,7 +62,7 @@ pub(crate) enum CheckStep {
     /// Probe this run.
     Probe { ip: Ipv4Addr, boot: Boot },
     /// This run has not answered.
-    Verdict {
+    Down {
         ip: Ipv4Addr,
         boot: Boot,
         reason: DownReason,
@@ -127,7 +127,7 @@ impl Checks {
                 DownReason::Failed
             };
             self.running.remove(&ip);
-            return Some(CheckStep::Verdict { ip, boot, reason });
+            return Some(CheckStep::Down { ip, boot, reason });
         }
         check.sent += 1;
         check.sent_at = now;
@@ -161,7 +161,7 @@ mod tests {
                         checks.doubt(now + after, IP, BOOT, Hint::Unreachable);
                     }
                 }
-                Some(CheckStep::Verdict { reason, .. }) => {
+                Some(CheckStep::Down { reason, .. }) => {
                     return (probes, now.since_start(), reason);
                 }
                 None => panic!("nothing was due at {now}"),

@@ -12,11 +12,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::Sha256;
 
-use crate::message::{Beacon, Cause, Hello, Message, Verdict};
+use crate::message::{Beacon, Cause, Down, Hello, Message};
 use crate::peer::Peer;
 use crate::release::{App, Hlc, Kind, Parts, Plan, Release, ReleaseKey};
-use crate::swim::{FocaSwim, Record, Swim, SwimEvent};
-use crate::sync::{Known, State};
+use crate::swim::{FocaSwim, Swim, SwimEvent, Update};
+use crate::sync::{KnownNode, State};
 use crate::wire::{self, Head, Version};
 use crate::{Boot, Cookie, Keys, NodeName, Time};
 
@@ -80,7 +80,7 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         Message::Beacon(beacon()),
         Message::Hello(hello),
         Message::Swim(b""),
-        Message::Verdict(Verdict { ip, boot, why }),
+        Message::Down(Down { ip, boot, why }),
         Message::Leave,
         Message::Probe { boot },
         Message::Ack,
@@ -222,8 +222,8 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let sealed = wire::seal(&keys, &head, &Message::Beacon(beacon())).expect("it fits");
     let state = State {
         boot: me.boot,
-        nodes: vec![Known {
-            record: Record::alive(me.clone()),
+        nodes: vec![KnownNode {
+            update: Update::alive(me.clone()),
             release: None,
             revision: 0,
         }],

@@ -227,28 +227,31 @@ impl Fetch {
     }
 
     /// What one more member can be asked for now. Prompt questions never
-    /// overlap, so that no chunk comes twice while all goes well.
+    /// overlap, so that no chunk comes twice while all goes well; and none is
+    /// for more than its part, so that one that stays unanswered holds up no
+    /// more than that.
     fn want(&mut self, now: Time) -> Option<Want> {
-        let patience = self.patience();
-        let prompt = self
-            .asked
-            .values()
-            .filter(|asked| now.since(asked.at) < patience);
-        let free = PARALLEL.checked_sub(prompt.clone().count())?;
-        if free == 0 || self.asked.len() >= ASKED_MAX {
+        if self.asked.len() >= ASKED_MAX {
             return None;
         }
+        let patience = self.patience();
+        let prompt = self.asked.values();
+        let prompt = prompt.filter(|asked| now.since(asked.at) < patience);
+        let prompt: Vec<&Want> = prompt.map(|asked| &asked.want).collect();
         if !self.has_manifest {
-            return Some(Want::Manifest);
+            return (prompt.len() < PARALLEL).then_some(Want::Manifest);
         }
-        let mut missing = self.have.missing();
-        for asked in prompt {
-            if let Want::OneOf(chunks) = &asked.want {
-                missing.subtract(chunks);
+        let mut free = self.have.missing();
+        let part = free.len().div_ceil(PARALLEL);
+        let mut parallel = 0;
+        for want in prompt {
+            if let Want::OneOf(chunks) = want {
+                free.subtract(chunks);
+                parallel += 1;
             }
         }
-        let share = missing.share(free, &mut self.rng);
-        (!share.is_empty()).then_some(Want::OneOf(share))
+        let some = free.some(part, &mut self.rng);
+        (parallel < PARALLEL && !some.is_empty()).then_some(Want::OneOf(some))
     }
 
     /// A member has answered.

@@ -19,7 +19,7 @@ pub(crate) enum Message<'a> {
     /// A datagram of the SWIM engine.
     Swim(#[serde(borrow)] &'a [u8]),
     /// "This run is down", by a node that has made sure of it.
-    Verdict(Verdict),
+    Down(Down),
     /// "I leave."
     Leave,
     /// "Are you, of this boot number, there?"
@@ -79,14 +79,14 @@ pub(crate) struct Hello {
     /// The receiver is on probation with the sender: it is to echo the nonce.
     pub(crate) want_echo: bool,
     /// The latest run of the receiver that the sender knows of.
-    pub(crate) known: Option<Known>,
+    pub(crate) known: Option<KnownRun>,
     /// Last, so that a later minor version can add to it.
     pub(crate) about: Beacon,
 }
 
 /// What a node knows of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Known {
+pub(crate) struct KnownRun {
     pub(crate) boot: Boot,
     /// That run is down, for ever: the receiver has to take a new number.
     pub(crate) down: bool,
@@ -94,7 +94,7 @@ pub(crate) struct Known {
 
 /// A run that is down, and why.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Down {
     pub(crate) ip: Ipv4Addr,
     pub(crate) boot: Boot,
     pub(crate) why: Cause,

@@ -44,6 +44,8 @@ pub use stored::{STORED_MAX, StoredError, check_stored};
 pub(crate) use book::Book;
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
+#[cfg(feature = "sim")]
+pub(crate) use history::History;
 pub(crate) use listing::listing;
 #[cfg(test)]
 pub(crate) use record::Parts;

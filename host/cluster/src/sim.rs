@@ -86,6 +86,7 @@ pub struct Lan {
     pub log: Vec<Entry>,
     /// How many datagrams and bytes were sent.
     pub sent: (u64, u64),
+    made: agreement::Made,
     seed: u64,
     rng: StdRng,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -278,6 +279,7 @@ impl Lan {
             audit: None,
             log: Vec::new(),
             sent: (0, 0),
+            made: agreement::Made::default(),
             seed,
             rng: StdRng::seed_from_u64(seed),
             queue: BinaryHeap::new(),

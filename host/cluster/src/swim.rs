@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::Known;
+use crate::message::KnownRun;
 use crate::peer::Peer;
 use crate::{Boot, DownReason, Time};
 
@@ -20,7 +20,7 @@ pub(crate) use self::table::TableSwim;
 
 /// What is known of one node, as nodes tell it each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct Update {
     pub(crate) peer: Peer,
     /// Counts how often the node has refuted a suspicion. Of a run that is
     /// down it says why.
@@ -41,7 +41,7 @@ pub(crate) enum State {
 const LEFT: u16 = u16::MAX;
 const REFUSED: u16 = u16::MAX - 1;
 
-impl Record {
+impl Update {
     /// A node that was heard of as being up.
     pub(crate) fn alive(peer: Peer) -> Self {
         Self {
@@ -105,18 +105,18 @@ pub(crate) trait Swim: Send {
     /// Does what is due. Who was `heard` just now is not declared down.
     fn timer(&mut self, now: Time, heard: &dyn Fn(&Peer) -> bool);
 
-    /// Takes in a datagram of a member. Of the records in it only those are
+    /// Takes in a datagram of a member. Of the updates in it only those are
     /// taken that `vet` lets pass.
     fn packet(
         &mut self,
         now: Time,
         from: (Ipv4Addr, Boot),
         bytes: &[u8],
-        vet: &mut dyn FnMut(&Record) -> bool,
+        vet: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable>;
 
     /// Takes in what was learnt in another way, and spreads what of it is new.
-    fn learn(&mut self, now: Time, records: Vec<Record>);
+    fn learn(&mut self, now: Time, updates: Vec<Update>);
 
     /// Goes on as this run of the own node.
     fn rejoin(&mut self, now: Time, me: Peer);
@@ -125,13 +125,13 @@ pub(crate) trait Swim: Send {
     fn announce(&mut self, now: Time, to: Peer);
 
     /// All that is known, runs that are down included.
-    fn records(&self) -> Vec<Record>;
+    fn updates(&self) -> Vec<Update>;
 
     /// How many nodes are known.
     fn len(&self) -> usize;
 
     /// The latest run that is known of a node.
-    fn known(&self, ip: Ipv4Addr) -> Option<Known>;
+    fn known(&self, ip: Ipv4Addr) -> Option<KnownRun>;
 
     /// What it wants done or has found out.
     fn poll(&mut self) -> Option<SwimEvent>;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::door::CONTACTS_MAX;
 use crate::release::{Ballot, HISTORY_MAX};
-use crate::swim::Record;
+use crate::swim::Update;
 use crate::wire::Version;
 use crate::{Boot, Digest, Refusal};
 
@@ -19,7 +19,7 @@ pub const STATE_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct State {
     /// The run that sends it.
     pub(crate) boot: Boot,
-    pub(crate) nodes: Vec<Known>,
+    pub(crate) nodes: Vec<KnownNode>,
     /// Of all releases and votes that it knows.
     pub(crate) releases_hash: u64,
     /// These, if the receiver may lack some.
@@ -35,8 +35,8 @@ pub(crate) struct Releases {
 
 /// What it knows of one node.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Known {
-    pub(crate) record: Record,
+pub(crate) struct KnownNode {
+    pub(crate) update: Update,
     pub(crate) release: Option<Digest>,
     pub(crate) revision: u32,
 }

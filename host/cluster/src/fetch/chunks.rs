@@ -144,17 +144,17 @@ impl Chunks {
         both().nth(chosen)
     }
 
-    /// The first of so many equal parts, which are made by chance.
-    pub(super) fn share(&self, parts: usize, rng: &mut impl Rng) -> Self {
-        let mut share = Self::none(self.count);
-        let mut wanting = self.len.div_ceil(parts.max(1));
+    /// So many of them, by chance; all if there are no more.
+    pub(super) fn some(&self, count: usize, rng: &mut impl Rng) -> Self {
+        let mut some = Self::none(self.count);
+        let mut wanting = count.min(self.len);
         for (passed, index) in self.iter().enumerate() {
             if rng.random_range(0..self.len - passed) < wanting {
-                share.insert(index);
+                some.insert(index);
                 wanting -= 1;
             }
         }
-        share
+        some
     }
 
     /// The bits of the last byte that stand for a chunk.
@@ -251,19 +251,14 @@ mod tests {
         }
 
         #[test]
-        fn shares_are_equal_and_make_up_the_whole(
-            count in 1_usize..100, parts in 1_usize..5, seed: u64,
+        fn some_are_as_many_as_are_wanted_or_there_are(
+            count in 1_usize..100, few in 0_usize..100, seed: u64,
         ) {
             let mut rng = StdRng::seed_from_u64(seed);
-            let mut left = Chunks::none(count).missing();
-            let mut sizes = Vec::new();
-            for parts in (1..=parts).rev() {
-                let share = left.share(parts, &mut rng);
-                left.subtract(&share);
-                sizes.push(share.len());
-            }
-            prop_assert!(left.is_empty());
-            prop_assert!(sizes.iter().max() <= sizes.iter().min().map(|min| min + 1).as_ref());
+            let all = Chunks::none(count).missing();
+            let some = all.some(few, &mut rng);
+            prop_assert_eq!(some.len(), few.min(count));
+            prop_assert_eq!(some.some(count, &mut rng), some);
         }
     }
 }

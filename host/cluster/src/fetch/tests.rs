@@ -60,6 +60,22 @@ fn the_manifest_comes_first_and_then_every_chunk_once() {
 }
 
 #[test]
+fn a_question_without_an_answer_holds_up_no_more_than_its_part() {
+    let mut fetch = Fetch::new(Time::ZERO, 1, Chunks::none(COUNT), false);
+    (1..=10).for_each(|member| fetch.know(&name(member), Holding::Whole));
+    let manifests: Vec<NodeName> = std::iter::from_fn(|| match fetch.next(Time::ZERO) {
+        Step::Ask { member, .. } => Some(member),
+        _ => None,
+    })
+    .collect();
+    assert_eq!(manifests.len(), PARALLEL);
+    fetch.answered(at(1), &manifests[0], Answer::Manifest);
+    let (asked, _) = asks(&mut fetch, at(1));
+    let parts: Vec<usize> = asked.iter().map(|(_, chunks)| chunks.len()).collect();
+    assert_eq!(parts, [COUNT / PARALLEL; PARALLEL]);
+}
+
+#[test]
 fn a_fetch_that_goes_on_wants_only_what_is_missing() {
     let mut have = Chunks::none(COUNT).missing();
     have.subtract(&Chunks::read(COUNT, &[0, 0, 0, 0, 1]).expect("one"));

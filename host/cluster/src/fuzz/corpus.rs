@@ -7,9 +7,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::subject::{Subject, peer};
-use crate::message::{Cause, Hello, Known, Message, Verdict};
+use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
-use crate::swim::{FocaSwim, Record, Swim, SwimEvent};
+use crate::swim::{FocaSwim, Swim, SwimEvent, Update};
 use crate::sync::State;
 use crate::{Boot, DownReason, Input, Time};
 
@@ -103,7 +103,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
     beacon.release = Some(App::of(b"an app").digest);
     let (other, boot) = (peer(2), Boot::from_number(5));
     let echo = hello.echo;
-    let known = Some(Known {
+    let known = Some(KnownRun {
         boot: Boot::from_number(9),
         down: true,
     });
@@ -112,7 +112,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
         node: other.ip(),
         verdict,
     };
-    let verdict = Verdict {
+    let verdict = Down {
         ip: other.ip(),
         boot,
         why: Cause::Refused,
@@ -120,7 +120,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
     let named: [(&str, Message<'_>); 10] = [
         ("beacon", Message::Beacon(beacon)),
         ("hello", Message::Hello(Hello { known, ..hello })),
-        ("verdict", Message::Verdict(verdict)),
+        ("verdict", Message::Down(verdict)),
         ("leave", Message::Leave),
         ("probe", Message::Probe { boot }),
         ("ack", Message::Ack),
@@ -158,7 +158,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
 fn swim(subject: &Subject) -> Vec<Vec<u8>> {
     let me = subject.peer();
     let mut engine = FocaSwim::new(peer(1), StdRng::seed_from_u64(1));
-    let known = vec![Record::alive(me.clone()), Record::alive(peer(2))];
+    let known = vec![Update::alive(me.clone()), Update::alive(peer(2))];
     engine.learn(Time::ZERO, known);
     engine.announce(Time::ZERO, me.clone());
     let mut said: Vec<Vec<u8>> = Vec::new();
@@ -175,7 +175,7 @@ fn swim(subject: &Subject) -> Vec<Vec<u8>> {
         now = now + Duration::from_millis(50);
         engine.timer(now, &|_| false);
         if now == Time::from_start(Duration::from_secs(1)) {
-            let gone = Record::down(peer(2), DownReason::Refused);
+            let gone = Update::down(peer(2), DownReason::Refused);
             engine.learn(now, vec![gone]);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Node;
 use crate::door::{HELLOS_AT_ONCE, HELLOS_EVERY, HOLD};
-use crate::message::{Hello, Known, Message};
+use crate::message::{Hello, KnownRun, Message};
 use crate::{Boot, Effect, TakenEvidence, Time};
 
 /// How many strangers are answered at once, and how often one more: enough for
@@ -51,19 +51,19 @@ impl Node {
     }
 
     /// What a run of a node should be told of its standing, if anything.
-    fn known(&self, now: Time, ip: Ipv4Addr, boot: Boot) -> Option<Known> {
+    fn known(&self, now: Time, ip: Ipv4Addr, boot: Boot) -> Option<KnownRun> {
         if self.blocked_by_first(now, ip, boot) {
             // Two machines may have this name. A run that hears that another
             // one is ahead of it would overtake that one.
             return None;
         }
         let member = self.roster.get(ip);
-        let admitted = self.door.admitted(ip).map(|a| Known {
+        let admitted = self.door.admitted(ip).map(|a| KnownRun {
             boot: a.boot,
             down: false,
         });
         let known = match member {
-            Some(entry) => Some(Known {
+            Some(entry) => Some(KnownRun {
                 boot: entry.peer.boot,
                 down: !entry.is_up(),
             }),
@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// A node said, under our nonce, what it knows of this one.
-    pub(super) fn told(&mut self, now: Time, known: Known) {
+    pub(super) fn told(&mut self, now: Time, known: KnownRun) {
         let mine = self.me.peer.boot;
         if known.boot > mine {
             self.me

@@ -83,10 +83,10 @@ impl Node {
             line("member", entry);
         }
         line("hash", &roster.hash());
-        let mut records = swim.records();
-        records.sort_by_key(|record| record.peer.ip());
-        for record in &records {
-            line("record", record);
+        let mut updates = swim.updates();
+        updates.sort_by_key(|update| update.peer.ip());
+        for update in &updates {
+            line("update", update);
         }
         line("swim", &swim.due());
         line("checks", checks);

@@ -7,10 +7,10 @@ use std::net::Ipv4Addr;
 use super::Node;
 use super::vet::{HEARD, Vet, may_be_there};
 use crate::check::{CheckStep, Hint};
-use crate::message::{Message, Verdict};
+use crate::message::{Down, Message};
 use crate::peer::Peer;
 use crate::roster::{Entry, Serves};
-use crate::swim::{Record, SwimEvent};
+use crate::swim::{SwimEvent, Update};
 use crate::{Boot, DownReason, Effect, Time, UpReason};
 
 impl Node {
@@ -26,15 +26,15 @@ impl Node {
         );
         let read = self
             .swim
-            .packet(now, from, bytes, &mut |record| vet.believes(record));
+            .packet(now, from, bytes, &mut |update| vet.believes(update));
         let doubts = vet.doubts;
         self.heed_swim(now, false);
         self.doubt_all(now, doubts);
         read.is_ok()
     }
 
-    /// Takes in records that came in another way.
-    pub(super) fn learn(&mut self, now: Time, mut records: Vec<Record>) {
+    /// Takes in updates that came in another way.
+    pub(super) fn learn(&mut self, now: Time, mut updates: Vec<Update>) {
         let mut vet = Vet::new(
             now,
             &self.config,
@@ -43,9 +43,9 @@ impl Node {
             &self.roster,
             self.swim.len(),
         );
-        records.retain(|record| vet.believes(record));
+        updates.retain(|update| vet.believes(update));
         let doubts = vet.doubts;
-        self.swim.learn(now, records);
+        self.swim.learn(now, updates);
         self.heed_swim(now, false);
         self.doubt_all(now, doubts);
     }
@@ -167,7 +167,7 @@ impl Node {
             self.roster.update(ip, |entry| entry.gone = Some(now));
         }
         if decided {
-            self.broadcast(&Message::Verdict(Verdict {
+            self.broadcast(&Message::Down(Down {
                 ip,
                 boot,
                 why: reason.into(),
@@ -189,7 +189,7 @@ impl Node {
             return;
         };
         self.swim
-            .learn(now, vec![Record::down(entry.peer.clone(), reason)]);
+            .learn(now, vec![Update::down(entry.peer.clone(), reason)]);
         self.heed_swim(now, decided);
     }
 
@@ -218,7 +218,7 @@ impl Node {
                         self.send(entry.peer.address(), &Message::Probe { boot });
                     }
                 }
-                CheckStep::Verdict { ip, boot, reason } => {
+                CheckStep::Down { ip, boot, reason } => {
                     self.declare(now, ip, boot, reason, true);
                 }
             }

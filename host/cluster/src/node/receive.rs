@@ -8,10 +8,10 @@ use super::upkeep::SECOND;
 use super::vet::{HEARSAY, may_be_there};
 use crate::check::Hint;
 use crate::door::{CONTACTS_MAX, Pass, Uptime};
-use crate::message::{Beacon, Cause, Content, Hello, Message, Verdict};
+use crate::message::{Beacon, Cause, Content, Down, Hello, Message};
 use crate::release::Release;
 use crate::roster::Serves;
-use crate::swim::Record;
+use crate::swim::Update;
 use crate::wire::{self, Head};
 use crate::{Boot, DownReason, Refusal, TakenEvidence, Time};
 
@@ -62,7 +62,7 @@ impl Node {
                     self.refuse(now, from, Refusal::Content);
                 }
             }
-            Message::Verdict(verdict) => self.verdict(now, verdict),
+            Message::Down(down) => self.told_down(now, down),
             Message::Leave => self.declare(now, ip, head.boot, DownReason::Left, false),
             Message::Probe { boot } if boot == self.me.peer.boot => self.send(from, &Message::Ack),
             Message::Probe { boot } if self.me.boots.contains(&boot) => {
@@ -101,7 +101,7 @@ impl Node {
         if !self.roster.is_up(ip, boot) {
             let other_run = self.roster.get(ip).map(|entry| entry.peer.boot != boot);
             if other_run.unwrap_or(self.swim.len() < CONTACTS_MAX) {
-                self.swim.learn(now, vec![Record::alive(about.peer)]);
+                self.swim.learn(now, vec![Update::alive(about.peer)]);
                 self.heed_swim(now, false);
             }
             if !self.roster.is_up(ip, boot) {
@@ -129,8 +129,8 @@ impl Node {
     }
 
     /// Another node has made sure that a run is down.
-    fn verdict(&mut self, now: Time, verdict: Verdict) {
-        let Verdict { ip, boot, why } = verdict;
+    fn told_down(&mut self, now: Time, down: Down) {
+        let Down { ip, boot, why } = down;
         if ip == self.me.peer.ip() {
             if boot == self.me.peer.boot && self.protests.take(now, 1, SECOND) {
                 self.announce(now);

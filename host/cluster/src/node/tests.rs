@@ -9,8 +9,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Beacon, Cause, Content, Hello, Known, Verdict};
-use crate::swim::{Record, TableSwim};
+use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
+use crate::swim::{TableSwim, Update};
 use crate::{Cidr, DownReason, NodeName, TakenEvidence};
 
 /// A node, and what the test knows of it.
@@ -152,7 +152,7 @@ impl Puppet {
         bench.hear(self.peer.address(), &bytes);
     }
 
-    fn hello(&mut self, bench: &mut Bench, echo: u64, known: Option<Known>) {
+    fn hello(&mut self, bench: &mut Bench, echo: u64, known: Option<KnownRun>) {
         let hello = Hello {
             about: self.about(),
             echo,
@@ -216,7 +216,7 @@ fn the_boot_number_is_stored_before_anything_is_sent_under_it() {
     bench.pass(Duration::from_millis(10));
     puppet.join(&mut bench);
     let nonce = bench.node.nonces.current();
-    let known = Known {
+    let known = KnownRun {
         boot: Boot::from_number(9_000),
         down: false,
     };
@@ -243,9 +243,9 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     let (mut known, mut stranger) = (Puppet::new(3, 5), Puppet::new(4, 5));
     known.join(&mut bench);
     let third = Puppet::new(9, 1);
-    let gossip = vec![Record::alive(third.peer.clone())];
+    let gossip = vec![Update::alive(third.peer.clone())];
     let gossip = postcard::to_allocvec(&gossip).expect("it can be written");
-    let accused = Verdict {
+    let accused = Down {
         ip: known.ip(),
         boot: known.peer.boot,
         why: Cause::Failed,
@@ -255,7 +255,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     let about = stranger.about();
     stranger.say(&mut bench, &Message::Beacon(about));
     stranger.say(&mut bench, &Message::Swim(&gossip));
-    stranger.say(&mut bench, &Message::Verdict(accused));
+    stranger.say(&mut bench, &Message::Down(accused));
     let peer = stranger.peer.name.clone();
     let bytes = bench.node.state(0).write().expect("it can be written");
     bench.node.handle(
@@ -277,7 +277,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     // Let in, it is believed.
     stranger.join(&mut bench);
     stranger.say(&mut bench, &Message::Swim(&gossip));
-    stranger.say(&mut bench, &Message::Verdict(accused));
+    stranger.say(&mut bench, &Message::Down(accused));
     assert!(bench.lists(&third) && !bench.lists(&known));
 }
 
@@ -287,7 +287,7 @@ fn a_higher_boot_number_counts_only_under_a_nonce_of_ours() {
     let mut puppet = Puppet::new(3, 5);
     puppet.join(&mut bench);
     let mine = bench.node.boot();
-    let known = Known {
+    let known = KnownRun {
         boot: Boot::from_number(9_000),
         down: false,
     };
@@ -297,7 +297,7 @@ fn a_higher_boot_number_counts_only_under_a_nonce_of_ours() {
     puppet.hello(
         &mut bench,
         nonce,
-        Some(Known {
+        Some(KnownRun {
             boot: mine,
             down: true,
         }),
@@ -306,7 +306,7 @@ fn a_higher_boot_number_counts_only_under_a_nonce_of_ours() {
     puppet.hello(
         &mut bench,
         nonce,
-        Some(Known {
+        Some(KnownRun {
             boot: mine,
             down: true,
         }),
@@ -322,7 +322,7 @@ fn a_node_that_is_overtaken_three_times_in_a_minute_ends() {
         puppet.join(&mut bench);
         for _ in 0..3 {
             let nonce = bench.node.nonces.current();
-            let known = Known {
+            let known = KnownRun {
                 boot: bench.node.boot().next(),
                 down: false,
             };

@@ -10,8 +10,8 @@ use crate::hash::mix;
 use crate::message::Message;
 use crate::release::{Ballot, Release};
 use crate::roster::Serves;
-use crate::swim::Record;
-use crate::sync::{Known, Releases, State};
+use crate::swim::Update;
+use crate::sync::{KnownNode, Releases, State};
 use crate::{Effect, NodeName, Time};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -273,21 +273,21 @@ impl Node {
             return None;
         }
         let mut serves = Vec::with_capacity(state.nodes.len());
-        let mut records = Vec::with_capacity(state.nodes.len());
-        for Known {
-            record,
+        let mut updates = Vec::with_capacity(state.nodes.len());
+        for KnownNode {
+            update,
             release,
             revision,
         } in state.nodes
         {
             serves.push((
-                record.peer.ip(),
-                record.peer.run,
+                update.peer.ip(),
+                update.peer.run,
                 Serves { release, revision },
             ));
-            records.push(record);
+            updates.push(update);
         }
-        self.learn(now, records);
+        self.learn(now, updates);
         for (ip, run, serves) in serves {
             if ip != self.me.peer.ip() {
                 self.roster.serve(ip, run, serves);
@@ -314,22 +314,22 @@ impl Node {
     /// All that this node knows; of releases only if the receiver, whose hash
     /// of them this is, knows others.
     pub(super) fn state(&self, their_releases: u64) -> State {
-        let mut records = self.swim.records();
-        records.push(Record::alive(self.me.peer.clone()));
-        let known = |record: Record| {
-            let entry = self.roster.get(record.peer.ip());
+        let mut updates = self.swim.updates();
+        updates.push(Update::alive(self.me.peer.clone()));
+        let known = |update: Update| {
+            let entry = self.roster.get(update.peer.ip());
             let serves = entry
-                .filter(|entry| entry.peer.run == record.peer.run)
+                .filter(|entry| entry.peer.run == update.peer.run)
                 .map_or(Serves::default(), |entry| entry.serves);
-            Known {
-                record,
+            KnownNode {
+                update,
                 release: serves.release,
                 revision: serves.revision,
             }
         };
         State {
             boot: self.me.peer.boot,
-            nodes: records.into_iter().map(known).collect(),
+            nodes: updates.into_iter().map(known).collect(),
             releases_hash: self.book.hash(),
             releases: (their_releases != self.book.hash()).then(|| Releases {
                 records: self

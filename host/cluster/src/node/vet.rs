@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::door::{CONTACTS_MAX, Door, HOLD};
 use crate::peer::Peer;
 use crate::roster::Roster;
-use crate::swim::Record;
+use crate::swim::Update;
 use crate::{Boot, Config, DownReason, Time};
 
 /// While a suspect is heard so often, a suspicion that has run out waits until
@@ -32,7 +32,7 @@ pub(super) fn may_be_there(
     admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < within)
 }
 
-/// Vets the records of one datagram.
+/// Vets the updates of one datagram.
 pub(super) struct Vet<'a> {
     now: Time,
     config: &'a Config,
@@ -66,12 +66,12 @@ impl<'a> Vet<'a> {
         }
     }
 
-    /// Whether to take in this record.
-    pub(super) fn believes(&mut self, record: &Record) -> bool {
-        let ip = record.peer.ip();
+    /// Whether to take in this update.
+    pub(super) fn believes(&mut self, update: &Update) -> bool {
+        let ip = update.peer.ip();
         if ip == self.me.ip() {
             // Of this run, so that SWIM can refute it; not of earlier ones.
-            return record.peer == *self.me;
+            return update.peer == *self.me;
         }
         if !self.config.allows(ip) {
             return false;
@@ -82,12 +82,12 @@ impl<'a> Vet<'a> {
             }
             self.room -= 1;
         }
-        match record.down_reason() {
-            None => !self.second_run(&record.peer),
+        match update.down_reason() {
+            None => !self.second_run(&update.peer),
             // Only the node itself says so, and it says it once.
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
-                let boot = record.peer.boot;
+                let boot = update.peer.boot;
                 let there = may_be_there(self.door, self.now, ip, boot, HEARSAY);
                 if there && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));

@@ -1,9 +1,12 @@
 //! What nodes do with releases in a scenario, and what must hold of it in the
 //! end: all know the same, and what is in force follows from it.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
 use crate::release::{
-    App, AppFile, Kind, PathId, Plan, Release, ReleaseKey, Request, RollbackTo, Standing, Verdict,
-    What,
+    App, AppFile, History, Kind, PathId, Plan, Release, ReleaseKey, Request, RollbackTo, Standing,
+    Verdict, What,
 };
 use crate::{Input, Node};
 
@@ -14,21 +17,54 @@ use super::Lan;
 pub enum Disagreement {
     /// Two know other records or votes.
     Known,
-    /// Two serve other releases, although no canaries bake.
+    /// Two serve other releases, and it is not that one is a canary of what it
+    /// serves and the other is not.
     InForce {
-        /// What the first node serves.
-        first: ReleaseKey,
+        /// What the one serves.
+        one: ReleaseKey,
         /// What the other one serves.
         other: ReleaseKey,
     },
+    /// A node serves what bakes, and is none of its canaries.
+    NoCanary(ReleaseKey),
+    /// A node knows a release that nobody made.
+    Invented(ReleaseKey),
     /// A node serves nothing, or what it has no record of.
     Nothing,
     /// What is in force was rolled back.
     RolledBack(ReleaseKey),
     /// What is in force was voted down.
     VotedDown(ReleaseKey),
-    /// The head is not the greatest release.
+    /// The head is not the greatest release that was ever made.
     Head(ReleaseKey),
+}
+
+/// What was ever made, by all nodes.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// The releases, and the machine on whose disk each is, if that was not
+    /// wiped since.
+    releases: Vec<(Arc<Release>, Option<usize>)>,
+    /// How many votes were cast.
+    votes: usize,
+}
+
+impl Made {
+    pub(super) fn release(&mut self, machine: usize, release: &Arc<Release>) {
+        self.releases.push((release.clone(), Some(machine)));
+    }
+
+    /// What only this machine knew may be lost.
+    pub(super) fn wiped(&mut self, machine: usize) {
+        for (_, on) in &mut self.releases {
+            *on = on.filter(|on| *on != machine);
+        }
+    }
+
+    /// How many releases and votes a node can know.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.releases.len(), self.votes)
+    }
 }
 
 /// One of the few apps that scenarios release.
@@ -49,7 +85,12 @@ impl Lan {
         let node = self.machines[machine].node.as_ref();
         let draft = node.and_then(|node| node.draft(now, wall_ms, request).ok());
         if let Some(release) = draft {
-            self.give(machine, Input::Publish(release));
+            self.give(machine, Input::Publish(release.clone()));
+            // One that is about to leave decides nothing any more.
+            let node = self.machines[machine].node.as_ref();
+            if node.is_some_and(|node| node.releases().any(|it| *it == release)) {
+                self.made.release(machine, &release);
+            }
         }
     }
 
@@ -82,13 +123,14 @@ impl Lan {
         let release = node.and_then(|node| node.releases().nth(usize::from(back % 3)));
         if let Some(key) = release.map(|release| release.key()) {
             let verdict = if ok { Verdict::Ok } else { Verdict::Failed };
+            self.made.votes += 1;
             self.give(machine, Input::Vote(key, verdict));
         }
     }
 }
 
 /// What a node knows of releases.
-fn known(node: &Node) -> Vec<(&Release, Vec<(std::net::Ipv4Addr, Verdict)>)> {
+fn known(node: &Node) -> Vec<(&Release, Vec<(Ipv4Addr, Verdict)>)> {
     let releases = node.releases();
     let votes = |release: &Release| node.votes(&release.key()).collect();
     releases
@@ -98,41 +140,73 @@ fn known(node: &Node) -> Vec<(&Release, Vec<(std::net::Ipv4Addr, Verdict)>)> {
 
 /// How the first so many machines disagree, if they do.
 pub(super) fn disagreed(lan: &Lan, machines: usize) -> Option<(usize, Disagreement)> {
-    let mut nodes = (0..machines).filter_map(|at| Some((at, lan.machines[at].node.as_ref()?)));
-    let (at, first) = nodes.next()?;
-    if let Some(wrong) = wrong(first) {
-        return Some((at, wrong));
-    }
-    nodes.find_map(|(at, node)| Some((at, differs(first, node)?)))
-}
-
-fn differs(first: &Node, other: &Node) -> Option<Disagreement> {
-    if known(first) != known(other) {
-        return Some(Disagreement::Known);
-    }
-    if let Some(wrong) = wrong(other) {
+    let node = |at: usize| Some((at, lan.machines[at].node.as_ref()?));
+    let nodes: Vec<(usize, &Node)> = (0..machines).filter_map(node).collect();
+    let alone = |&(at, node): &(usize, &Node)| {
+        let ip = lan.machines[at].name.ip();
+        let wrong = wrong(node, ip).or_else(|| misses(node, &nodes, &lan.made));
+        Some((at, wrong?))
+    };
+    if let Some(wrong) = nodes.iter().find_map(alone) {
         return Some(wrong);
     }
-    let (first_serves, other_serves) = (first.in_force()?, other.in_force()?);
-    let bakes = |release: &Release| {
-        let mut canaries = release.plan().canaries.iter();
-        let ok = |ip| {
-            first
-                .votes(&release.key())
-                .any(|vote| vote == (ip, Verdict::Ok))
-        };
-        !canaries.all(|&ip| ok(ip))
-    };
-    let records = [&first_serves, &other_serves].map(|force| force.release.as_deref());
-    let baking = records.into_iter().flatten().any(bakes);
-    (!baking && first_serves.key != other_serves.key).then_some(Disagreement::InForce {
-        first: first_serves.key,
-        other: other_serves.key,
+    let pairs = nodes.iter().enumerate();
+    let mut pairs = pairs.flat_map(|(i, one)| nodes[i + 1..].iter().map(move |other| (one, other)));
+    pairs.find_map(|((one_at, one), (at, other))| {
+        let ips = [*one_at, *at].map(|at| lan.machines[at].name.ip());
+        Some((*at, differs([one, other], ips)?))
     })
 }
 
+fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement> {
+    if known(one) != known(other) {
+        return Some(Disagreement::Known);
+    }
+    let serves = [one.in_force()?, other.in_force()?];
+    if serves[0].key == serves[1].key {
+        return None;
+    }
+    // A canary may serve what bakes, and only who is none may differ from it.
+    let for_canary = |which: usize| {
+        let release = serves[which].release.as_ref();
+        release.is_some_and(|release| {
+            let is_canary = ips.map(|ip| release.plan().canaries.contains(&ip));
+            bakes(one, release) && is_canary[which] && !is_canary[1 - which]
+        })
+    };
+    let [one, other] = [&serves[0], &serves[1]].map(|force| force.key);
+    (!for_canary(0) && !for_canary(1)).then_some(Disagreement::InForce { one, other })
+}
+
+/// Whether canaries of a release have not voted for it yet.
+fn bakes(node: &Node, release: &Release) -> bool {
+    let votes: Vec<_> = node.votes(&release.key()).collect();
+    let mut canaries = release.plan().canaries.iter();
+    !canaries.all(|&ip| votes.contains(&(ip, Verdict::Ok)))
+}
+
+/// What a node lacks of what was ever made, or knows beyond that.
+fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagreement> {
+    let is_made = |release: &&Arc<Release>| made.releases.iter().any(|(made, _)| made == *release);
+    if let Some(invented) = node.releases().find(|release| !is_made(release)) {
+        return Some(Disagreement::Invented(invented.key()));
+    }
+    let lives = |on: &usize| nodes.iter().any(|(at, _)| at == on);
+    let mut all = History::default();
+    for release in node.releases() {
+        all.add(release.clone());
+    }
+    for (release, on) in &made.releases {
+        if on.as_ref().is_some_and(lives) {
+            all.add(release.clone());
+        }
+    }
+    let (greatest, head) = (all.head()?, node.releases().next());
+    (head != Some(greatest)).then(|| Disagreement::Head(greatest.key()))
+}
+
 /// What is wrong with what a node serves, by all that it knows.
-fn wrong(node: &Node) -> Option<Disagreement> {
+fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
     let greatest = node.releases().map(|release| release.id()).max()?;
     let Some(force) = node.in_force() else {
         return Some(Disagreement::Nothing);
@@ -143,7 +217,11 @@ fn wrong(node: &Node) -> Option<Disagreement> {
     let Some(release) = &force.release else {
         return Some(Disagreement::Nothing);
     };
-    let undoes = |it: &&std::sync::Arc<Release>| {
+    let canaries = &release.plan().canaries;
+    if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&ip) {
+        return Some(Disagreement::NoCanary(force.key));
+    }
+    let undoes = |it: &&Arc<Release>| {
         it.kind() == Kind::Rollback && it.parent().is_some_and(|parent| parent.key == force.key)
     };
     if node.releases().any(|it| undoes(&it)) {
@@ -151,7 +229,6 @@ fn wrong(node: &Node) -> Option<Disagreement> {
     }
     // Counted here by itself, not by what it is to check.
     let votes: Vec<_> = node.votes(&force.key).collect();
-    let canaries = &release.plan().canaries;
     let failed = votes
         .iter()
         .filter(|(_, verdict)| *verdict == Verdict::Failed);

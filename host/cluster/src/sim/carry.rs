@@ -137,6 +137,10 @@ impl Lan {
                     match &effect {
                         Effect::StoreBoot(boot) => self.machines[machine].disk.boot = Some(*boot),
                         Effect::Release(News::InForce(force)) => self.serve_other(machine, force),
+                        Effect::Release(News::File {
+                            outcome: Ok(Some(release)),
+                            ..
+                        }) => self.made.release(machine, release),
                         _ => {}
                     }
                     let ends = matches!(effect, Effect::NameTaken { .. } | Effect::Departed);

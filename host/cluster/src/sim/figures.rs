@@ -59,6 +59,14 @@ pub struct Target {
     pub p99: f64,
 }
 
+impl Target {
+    /// Whether a median and a 99th percentile are no more than is wanted. Those
+    /// of no values are not.
+    pub fn is_met(&self, p50: Option<f64>, p99: Option<f64>) -> bool {
+        p50.is_some_and(|p50| p50 <= self.p50) && p99.is_some_and(|p99| p99 <= self.p99)
+    }
+}
+
 /// The values of one size, for each figure of a case.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {

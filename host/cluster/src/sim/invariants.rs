@@ -11,7 +11,7 @@
 //! | nodes know the same of releases, and serve what follows from it | at the end, `agreement` |
 //! | no (boot, sequence) is accepted twice | at every datagram, `audit` |
 //! | what must be refused changes nothing | at every datagram, `audit` |
-//! | a node sends no more than its bound | at the end, [`noisy`] |
+//! | a node sends no more than its bound, and less at rest | at the end, [`noisy`] |
 //! | a node keeps no more than its bound | after every operation, [`grown`] |
 
 use std::collections::BTreeSet;
@@ -33,7 +33,10 @@ pub const CONVERGE: Duration = Duration::from_secs(15);
 /// each second, in bytes.
 pub const BYTES_AT_ONCE: u64 = 64 * 1024;
 /// See [`BYTES_AT_ONCE`].
-pub const BYTES_PER_SECOND: u64 = 8 * 1024;
+pub const BYTES_PER_SECOND: u64 = 3 * 1024;
+
+/// What it may send each second once all have agreed, in bytes.
+pub const BYTES_AT_REST: u64 = 2 * 1024;
 
 /// How many sources of refused datagrams a node tells apart at most, the one
 /// that stands for all others included.
@@ -209,9 +212,20 @@ pub struct Facts<'a> {
     pub agreed: bool,
 }
 
-/// Whether a node has sent more than its bound since the start.
-pub fn noisy(lan: &Lan, machine: usize, at_once: u64, per_second: u64) -> Option<Violation> {
-    let (within, bytes) = (lan.now.since(Time::ZERO), lan.machines[machine].sent.1);
+/// How many bytes a node has sent since the start, in datagrams and states.
+pub fn sent(lan: &Lan, machine: usize) -> u64 {
+    let its = &lan.machines[machine];
+    its.sent.1 + its.synced.1
+}
+
+/// Whether a node has sent more than its bound: so many bytes in this time.
+pub fn noisy(
+    machine: usize,
+    bytes: u64,
+    within: Duration,
+    at_once: u64,
+    per_second: u64,
+) -> Option<Violation> {
     let bound = at_once + per_second * within.as_secs();
     (bytes > bound).then_some(Violation::Noisy {
         machine,
@@ -221,13 +235,16 @@ pub fn noisy(lan: &Lan, machine: usize, at_once: u64, per_second: u64) -> Option
 }
 
 /// Whether a node keeps more than it may, where there are so many holders of
-/// the cookie.
+/// the cookie: of releases and votes as many as were made.
 pub fn grown(lan: &Lan, machine: usize, holders: usize, strangers: usize) -> Option<Violation> {
     let sizes = lan.machines[machine].node.as_ref()?.sizes();
+    let (releases, votes) = lan.made.counts();
     let nodes = [sizes.contacts, sizes.roster, sizes.swim, sizes.checks];
     let grown = nodes.into_iter().any(|size| size > holders)
         || sizes.strangers > strangers
         || sizes.boots > BOOTS
+        || sizes.releases > releases
+        || sizes.votes > votes
         || sizes.effects > 0;
     grown.then_some(Violation::Grown {
         at: lan.now,
@@ -302,7 +319,7 @@ impl fmt::Display for Violation {
             Violation::Disagreed { machine, how } => {
                 write!(
                     f,
-                    "machine {machine} and the first one disagree on releases: {how:?}"
+                    "machine {machine} is wrong about releases, or another one is: {how:?}"
                 )
             }
             Violation::Grown { at, machine, sizes } => {

@@ -79,7 +79,10 @@ impl Runner {
                 self.lan.leave(node(it));
                 self.ledger.open(Touch::Of(node(it)), now);
             }
-            Op::Wipe(it) => self.lan.machines[node(it)].disk = Disk::default(),
+            Op::Wipe(it) => {
+                self.lan.machines[node(it)].disk = Disk::default();
+                self.lan.made.wiped(node(it));
+            }
             Op::Clock(it, off) => self.lan.machines[node(it)].clock_off = off,
             Op::Freeze(it, time) => {
                 self.lan.freeze(node(it));
@@ -111,7 +114,7 @@ impl Runner {
             }
             Op::Part(bits, time) => self.part(bits, time),
             Op::Lose(share, time) => {
-                self.lan.loss = f64::from(share.min(1000)) / 1000.0;
+                self.lan.loss = self.loss.max(f64::from(share.min(1000)) / 1000.0);
                 if share > LOSS_OF_NO_FAULT {
                     self.fault(Touch::Everyone, time);
                 }
@@ -209,7 +212,7 @@ impl Runner {
             Undo::Hear(machine) => self.lan.machines[machine].deaf = false,
             Undo::Link(machine) => self.lan.set_linked(machine, true),
             Undo::Join => (0..self.nodes).for_each(|machine| self.lan.machines[machine].part = 0),
-            Undo::Loss => self.lan.loss = 0.0,
+            Undo::Loss => self.lan.loss = self.loss,
             Undo::LossBetween(of, by) => {
                 self.lan.loss_between.remove(&(of, by));
             }

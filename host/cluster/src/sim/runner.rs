@@ -19,6 +19,9 @@ use super::{Lan, PORT, secs};
 /// How long a cluster that has agreed is watched for changes.
 const REST: Duration = Duration::from_secs(8);
 
+/// The share of datagrams that is lost all the time, if some are.
+const LOSS: f64 = 0.01;
+
 /// What a run that went well was like.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -58,6 +61,8 @@ pub(super) struct Runner {
     pub(super) order: u64,
     /// How many machines hold the cookie.
     pub(super) holders: usize,
+    /// The share of datagrams that is lost while nothing is wrong.
+    pub(super) loss: f64,
     /// Whether all faults have ended and all views have converged.
     pub(super) agreed: bool,
     /// How much of the log has been judged.
@@ -87,6 +92,8 @@ impl Runner {
             usize::from(scenario.far),
         );
         let mut lan = Lan::new(scenario.seed);
+        let loss = if scenario.lossy { LOSS } else { 0.0 };
+        lan.loss = loss;
         lan.tape = Some(Vec::new());
         lan.audit = Some(Audit::of(nodes));
         let near = nodes - far.min(nodes - 1);
@@ -116,6 +123,7 @@ impl Runner {
             pending: BTreeMap::new(),
             order: 0,
             holders: nodes,
+            loss,
             agreed: false,
             judged: 0,
             violations: Vec::new(),
@@ -185,19 +193,21 @@ impl Runner {
         let before: Vec<u64> = self.sent().collect();
         self.pass(REST);
         self.judge();
-        let rest = self
-            .sent()
-            .zip(before)
-            .map(|(after, before)| after - before);
-        let rest = rest.max().unwrap_or(0) / REST.as_secs();
+        let rest: Vec<u64> = self.sent().zip(before).map(|(it, was)| it - was).collect();
         if let Some((machine, how)) = agreement::disagreed(&self.lan, nodes) {
             self.violations.push(Violation::Disagreed { machine, how });
         }
         let (at_once, per_second) = (invariants::BYTES_AT_ONCE, invariants::BYTES_PER_SECOND);
-        for machine in 0..nodes {
-            let noisy = invariants::noisy(&self.lan, machine, at_once, per_second);
-            self.violations.extend(noisy);
+        let all = self.lan.now.since(Time::ZERO);
+        for (machine, &at_rest) in rest.iter().enumerate() {
+            let sent = invariants::sent(&self.lan, machine);
+            let noisy = [
+                invariants::noisy(machine, sent, all, at_once, per_second),
+                invariants::noisy(machine, at_rest, REST, 0, invariants::BYTES_AT_REST),
+            ];
+            self.violations.extend(noisy.into_iter().flatten());
         }
+        let rest = rest.into_iter().max().unwrap_or(0) / REST.as_secs();
         let lasted = self.lan.now.since(Time::ZERO);
         let sent = self.sent().max().unwrap_or(0) / lasted.as_secs().max(1);
         match converged {
@@ -226,7 +236,9 @@ impl Runner {
     /// How many bytes each node has sent.
     fn sent(&self) -> impl Iterator<Item = u64> {
         let nodes = &self.lan.machines[..self.nodes];
-        nodes.iter().map(|machine| machine.sent.1)
+        nodes
+            .iter()
+            .map(|machine| machine.sent.1 + machine.synced.1)
     }
 }
 

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 pub const NODES_MAX: u8 = 16;
 
 /// A run of a small cluster, wholly described. Its text is a list of words and
-/// numbers, `seed 7; nodes 3; far 1; cut 2 1500; wait 4000`.
+/// numbers, `seed 7; nodes 3; far 1; lossy; cut 2 1500; wait 4000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
     /// Of the network, and so of every node.
@@ -22,6 +22,9 @@ pub struct Scenario {
     /// How many of these, the last ones, are each in a subnet of its own that
     /// no broadcast reaches, and join the first two. Less than `nodes`.
     pub far: u8,
+    /// Whether one in a hundred datagrams is lost all the time, also when all
+    /// faults have ended.
+    pub lossy: bool,
     /// What happens, in this order.
     pub ops: Vec<Op>,
 }
@@ -197,11 +200,13 @@ impl Scenario {
                 rng.random_range(0..1000),
             )
         };
+        let ops = (0..count).map(|_| op()).collect();
         Self {
             seed,
             nodes,
             far,
-            ops: (0..count).map(|_| op()).collect(),
+            lossy: rng.random(),
+            ops,
         }
     }
 }
@@ -213,6 +218,9 @@ impl fmt::Display for Scenario {
             "seed {}; nodes {}; far {}",
             self.seed, self.nodes, self.far
         )?;
+        if self.lossy {
+            f.write_str("; lossy")?;
+        }
         self.ops.iter().try_for_each(|op| write!(f, "; {op}"))
     }
 }
@@ -232,7 +240,7 @@ impl FromStr for Scenario {
     type Err = ScenarioError;
 
     fn from_str(text: &str) -> Result<Self, ScenarioError> {
-        let mut parts = text.split(';').map(str::trim);
+        let mut parts = text.split(';').map(str::trim).peekable();
         let mut number = |word: &str| {
             let rest = parts.next()?.strip_prefix(word)?;
             rest.trim().parse::<u64>().ok()
@@ -245,6 +253,7 @@ impl FromStr for Scenario {
         if nodes > NODES_MAX.into() || far >= nodes {
             return Err(ScenarioError::Head);
         }
+        let lossy = parts.next_if_eq(&"lossy").is_some();
         let op = |part: &str| {
             read(part.split_whitespace()).ok_or_else(|| ScenarioError::Op(part.to_owned()))
         };
@@ -252,6 +261,7 @@ impl FromStr for Scenario {
             seed,
             nodes: nodes as u8,
             far: far as u8,
+            lossy,
             ops: parts.map(op).collect::<Result<_, _>>()?,
         })
     }

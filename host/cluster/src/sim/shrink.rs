@@ -4,8 +4,8 @@
 use super::scenario::{Op, Scenario};
 
 impl Scenario {
-    /// A scenario that still fails and has no operation, and no node outside
-    /// of the subnet, that it does not need for that.
+    /// A scenario that still fails and has no operation, no node outside of
+    /// the subnet and no loss that it does not need for that.
     pub fn shrunk(&self, fails: impl Fn(&Scenario) -> bool) -> Scenario {
         let mut least = self.clone();
         let mut shorter = true;
@@ -37,6 +37,13 @@ impl Scenario {
                 joined.ops.remove(at + 1);
                 all.push(joined);
             }
+        }
+        if self.lossy {
+            let lossy = false;
+            all.push(Scenario {
+                lossy,
+                ..self.clone()
+            });
         }
         if self.far > 0 {
             let far = self.far - 1;

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::time::Duration;
 
-use crate::release::DeployKey;
+use crate::Input;
+use crate::release::{App, DeployKey, Plan, Request, What};
 
+use super::agreement::{self, Disagreement};
 use super::attack::other_keys;
 use super::audit::Audit;
 use super::invariants::{self, Violation};
@@ -89,6 +91,61 @@ fn a_node_that_does_not_learn_of_a_release_is_found() {
     assert_eq!(kinds(one_refuses), BTreeSet::from(["disagreed"]));
     let all_take_it = run_with(|runner| runner.perform(Op::Push(0, 1)));
     assert_eq!(kinds(all_take_it), BTreeSet::new());
+}
+
+#[test]
+fn a_release_that_was_made_and_is_known_nowhere_is_found() {
+    let unheard = run_with(|runner| {
+        runner.perform(Op::Push(0, 1));
+        let (now, wall_ms) = (runner.lan.now, runner.lan.wall_ms(0) + 1);
+        let draft = runner.lan.node(0).draft(now, wall_ms, request(2));
+        runner.lan.made.release(0, &draft.expect("a draft"));
+    });
+    assert_eq!(kinds(unheard), BTreeSet::from(["disagreed"]));
+}
+
+#[test]
+fn a_release_that_nobody_made_is_found() {
+    let invented = run_with(|runner| {
+        let (now, wall_ms) = (runner.lan.now, runner.lan.wall_ms(0));
+        let draft = runner.lan.node(0).draft(now, wall_ms, request(2));
+        let release = draft.expect("a draft");
+        runner.lan.give(0, Input::Publish(release));
+    });
+    assert!(kinds(invented).contains("disagreed"));
+}
+
+fn request(app: u8) -> Request {
+    Request {
+        what: What::Push {
+            app: App::of(&[app]),
+            plan: Plan::default(),
+        },
+        by: String::new(),
+        note: String::new(),
+        expect: None,
+    }
+}
+
+#[test]
+fn who_serves_what_bakes_must_be_a_canary_of_it_and_all_of_these_must() {
+    let mut lan = Lan::new(1);
+    lan.cluster(3);
+    lan.run(secs(1));
+    lan.push(0, 1, None);
+    lan.run(secs(1));
+    lan.push(0, 2, Some(2));
+    lan.run(secs(1));
+    let how = |lan: &Lan| agreement::disagreed(lan, 3).map(|(_, how)| how);
+    assert_eq!(how(&lan), None);
+    let names = [1, 2].map(|at| lan.machines[at].name.clone());
+    // Another one serves it than was to.
+    lan.machines[2].name = "example@10.10.10.99".parse().expect("a name");
+    assert!(matches!(how(&lan), Some(Disagreement::NoCanary(_))));
+    // One of two canaries does not serve it.
+    lan.machines[2].name = names[1].clone();
+    lan.machines[1].name = names[1].clone();
+    assert!(matches!(how(&lan), Some(Disagreement::InForce { .. })));
 }
 
 #[test]
@@ -212,18 +269,33 @@ fn too_much_traffic_and_too_much_memory_are_found() {
     let mut lan = Lan::new(1);
     lan.cluster(3);
     lan.run(secs(10));
-    assert_eq!(
-        invariants::noisy(&lan, 0, 0, invariants::BYTES_PER_SECOND),
-        None
-    );
-    assert!(invariants::noisy(&lan, 0, 0, 10).is_some());
+    let (bytes, within) = (invariants::sent(&lan, 0), secs(10));
+    let noisy = |per_second| invariants::noisy(0, bytes, within, 0, per_second);
+    assert_eq!(noisy(invariants::BYTES_AT_REST), None);
+    assert!(noisy(10).is_some());
+    let (_, states) = lan.machines[0].synced;
+    assert!(states > 0 && bytes > lan.machines[0].sent.1, "states count");
     assert_eq!(invariants::grown(&lan, 0, 3, 0), None);
     let grown = invariants::grown(&lan, 0, 1, 0).expect("it knows three");
     let again = invariants::grown(&lan, 1, 1, 0).expect("it does too");
     assert_eq!(discriminant(&grown), discriminant(&again));
+    lan.push(0, 1, None);
+    assert_eq!(invariants::grown(&lan, 0, 3, 0), None);
+    lan.vote(0, 0, true);
+    let made = std::mem::take(&mut lan.made);
+    assert!(invariants::grown(&lan, 0, 3, 0).is_some(), "no release");
+    lan.made = made;
     lan.inject(0, "10.10.9.9:1".parse().expect("an address"), b"noise");
     assert!(invariants::grown(&lan, 0, 3, 0).is_some());
     assert_eq!(invariants::grown(&lan, 0, 3, 1), None);
+}
+
+#[test]
+fn a_node_that_sends_much_although_all_have_agreed_is_found() {
+    let chatty = run_with(|runner| {
+        runner.lan.machines[0].synced.1 += 10_000_000;
+    });
+    assert_eq!(kinds(chatty), BTreeSet::from(["noisy"]));
 }
 
 #[test]

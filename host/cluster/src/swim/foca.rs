@@ -13,8 +13,8 @@ use foca::{
 };
 use rand::rngs::StdRng;
 
-use super::{Record, State, Swim, SwimEvent, Unreadable};
-use crate::message::Known;
+use super::{State, Swim, SwimEvent, Unreadable, Update};
+use crate::message::KnownRun;
 use crate::peer::Peer;
 use crate::wire::SWIM_OVERHEAD;
 use crate::{Boot, DATAGRAM_MAX, DownReason, Time};
@@ -140,7 +140,7 @@ impl FocaSwim {
                     .iter_membership_state()
                     .find(|member| member.id() == peer);
                 *reason = down
-                    .and_then(|m| record(m).down_reason())
+                    .and_then(|m| update(m).down_reason())
                     .unwrap_or(DownReason::Failed);
             }
         }
@@ -189,7 +189,7 @@ impl Swim for FocaSwim {
         now: Time,
         from: (Ipv4Addr, Boot),
         bytes: &[u8],
-        vet: &mut dyn FnMut(&Record) -> bool,
+        vet: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable> {
         let mut rest = bytes;
         let header: Header<Peer> = PostcardCodec
@@ -214,7 +214,7 @@ impl Swim for FocaSwim {
             let member: Member<Peer> = PostcardCodec
                 .decode_member(&mut rest)
                 .map_err(|_| Unreadable)?;
-            if vet(&record(&member)) {
+            if vet(&update(&member)) {
                 kept.extend_from_slice(&before[..before.len() - rest.len()]);
                 count += 1;
             }
@@ -227,8 +227,8 @@ impl Swim for FocaSwim {
         Ok(())
     }
 
-    fn learn(&mut self, now: Time, records: Vec<Record>) {
-        let members = records.into_iter().map(member);
+    fn learn(&mut self, now: Time, updates: Vec<Update>) {
+        let members = updates.into_iter().map(member);
         self.run(now, |me| me.foca.apply_many(members, true, &mut me.out));
     }
 
@@ -246,20 +246,20 @@ impl Swim for FocaSwim {
         self.run(now, |me| me.foca.announce(to, &mut me.out));
     }
 
-    fn records(&self) -> Vec<Record> {
-        self.foca.iter_membership_state().map(record).collect()
+    fn updates(&self) -> Vec<Update> {
+        self.foca.iter_membership_state().map(update).collect()
     }
 
     fn len(&self) -> usize {
         self.foca.iter_membership_state().len()
     }
 
-    fn known(&self, ip: Ipv4Addr) -> Option<Known> {
+    fn known(&self, ip: Ipv4Addr) -> Option<KnownRun> {
         let member = self
             .foca
             .iter_membership_state()
             .find(|member| member.id().ip() == ip)?;
-        Some(Known {
+        Some(KnownRun {
             boot: member.id().boot,
             down: member.state() == foca::State::Down,
         })
@@ -298,26 +298,26 @@ impl Runtime<Peer> for Outbox {
     }
 }
 
-fn record(member: &Member<Peer>) -> Record {
+fn update(member: &Member<Peer>) -> Update {
     let state = match member.state() {
         foca::State::Alive => State::Alive,
         foca::State::Suspect => State::Suspect,
         foca::State::Down => State::Down,
     };
-    Record {
+    Update {
         peer: member.id().clone(),
         incarnation: member.incarnation(),
         state,
     }
 }
 
-fn member(record: Record) -> Member<Peer> {
-    let state = match record.state {
+fn member(update: Update) -> Member<Peer> {
+    let state = match update.state {
         State::Alive => foca::State::Alive,
         State::Suspect => foca::State::Suspect,
         State::Down => foca::State::Down,
     };
-    Member::new(record.peer, record.incarnation, state)
+    Member::new(update.peer, update.incarnation, state)
 }
 
 #[cfg(test)]
@@ -343,16 +343,16 @@ mod tests {
     fn a_member_that_has_refuted_a_suspicion_is_not_told_that_it_is_down() {
         let (me, other) = (peer(2), peer(3));
         let mut swim = FocaSwim::new(me, StdRng::seed_from_u64(1));
-        swim.learn(Time::ZERO, vec![Record::alive(other.clone())]);
+        swim.learn(Time::ZERO, vec![Update::alive(other.clone())]);
         let mut now = Time::ZERO;
         // No probe is answered, until there is a suspicion.
         while !swim.suspects(&other, 0) {
             now = swim.due().expect("a next probe");
             swim.timer(now, &|_| false);
         }
-        let refuted = Record {
+        let refuted = Update {
             incarnation: 1,
-            ..Record::alive(other.clone())
+            ..Update::alive(other.clone())
         };
         swim.learn(now, vec![refuted]);
         while swim.poll().is_some() {}

@@ -4,23 +4,23 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
-use super::{Record, State, Swim, SwimEvent, Unreadable};
-use crate::message::Known;
+use super::{State, Swim, SwimEvent, Unreadable, Update};
+use crate::message::KnownRun;
 use crate::peer::Peer;
 use crate::{Boot, DownReason, Time};
 
 /// What was told, and the events that follow from it.
 #[derive(Default)]
 pub(crate) struct TableSwim {
-    records: BTreeMap<Ipv4Addr, Record>,
+    updates: BTreeMap<Ipv4Addr, Update>,
     events: VecDeque<SwimEvent>,
 }
 
 impl TableSwim {
-    fn learn_one(&mut self, new: Record) {
+    fn learn_one(&mut self, new: Update) {
         let ip = new.peer.ip();
         let is_up = new.state != State::Down;
-        let old = self.records.get(&ip).cloned();
+        let old = self.updates.get(&ip).cloned();
         let was_up = old.as_ref().is_some_and(|old| old.state != State::Down);
         if let Some(old) = old {
             if old.peer.boot > new.peer.boot || old.peer == new.peer && !was_up {
@@ -40,7 +40,7 @@ impl TableSwim {
             self.events
                 .push_back(SwimEvent::Down(new.peer.clone(), reason));
         }
-        self.records.insert(ip, new);
+        self.updates.insert(ip, new);
     }
 }
 
@@ -51,43 +51,43 @@ impl Swim for TableSwim {
 
     fn timer(&mut self, _now: Time, _heard: &dyn Fn(&Peer) -> bool) {}
 
-    /// A datagram is a list of records.
+    /// A datagram is a list of updates.
     fn packet(
         &mut self,
         now: Time,
         _from: (Ipv4Addr, Boot),
         bytes: &[u8],
-        vet: &mut dyn FnMut(&Record) -> bool,
+        vet: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable> {
-        let mut records: Vec<Record> = postcard::from_bytes(bytes).map_err(|_| Unreadable)?;
-        records.retain(|record| vet(record));
-        self.learn(now, records);
+        let mut updates: Vec<Update> = postcard::from_bytes(bytes).map_err(|_| Unreadable)?;
+        updates.retain(|update| vet(update));
+        self.learn(now, updates);
         Ok(())
     }
 
-    fn learn(&mut self, _now: Time, records: Vec<Record>) {
-        records
+    fn learn(&mut self, _now: Time, updates: Vec<Update>) {
+        updates
             .into_iter()
-            .for_each(|record| self.learn_one(record));
+            .for_each(|update| self.learn_one(update));
     }
 
     fn rejoin(&mut self, _now: Time, _me: Peer) {}
 
     fn announce(&mut self, _now: Time, _to: Peer) {}
 
-    fn records(&self) -> Vec<Record> {
-        self.records.values().cloned().collect()
+    fn updates(&self) -> Vec<Update> {
+        self.updates.values().cloned().collect()
     }
 
     fn len(&self) -> usize {
-        self.records.len()
+        self.updates.len()
     }
 
-    fn known(&self, ip: Ipv4Addr) -> Option<Known> {
-        let record = self.records.get(&ip)?;
-        Some(Known {
-            boot: record.peer.boot,
-            down: record.state == State::Down,
+    fn known(&self, ip: Ipv4Addr) -> Option<KnownRun> {
+        let update = self.updates.get(&ip)?;
+        Some(KnownRun {
+            boot: update.peer.boot,
+            down: update.state == State::Down,
         })
     }
 

@@ -102,13 +102,15 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let op = (0..Op::KINDS, 0u8..7, any::<u8>(), 0u16..1000)
         .prop_map(|(kind, one, other, amount)| Op::of(kind, one, other, amount));
     let ops = prop::collection::vec(op, 0..12);
-    (any::<u64>(), 2u8..8, any::<u8>(), ops).prop_map(|(seed, nodes, far, ops)| {
+    let head = (any::<u64>(), 2u8..8, any::<u8>(), any::<bool>());
+    (head, ops).prop_map(|((seed, nodes, far, lossy), ops)| {
         // Every second one has no node outside of the subnet.
         let far = if far < 128 { 0 } else { far % nodes };
         Scenario {
             seed,
             nodes,
             far,
+            lossy,
             ops,
         }
     })
@@ -134,10 +136,12 @@ fn releases() -> impl Strategy<Value = Scenario> {
         1 => (0u16..100, 0u32..20_000).prop_map(|(share, time)| Op::Lose(share, time)),
     ];
     let ops = prop::collection::vec(op, 0..30);
-    (any::<u64>(), 0u8..3, ops).prop_map(|(seed, far, ops)| Scenario {
+    let head = (any::<u64>(), 0u8..3, any::<bool>());
+    (head, ops).prop_map(|((seed, far, lossy), ops)| Scenario {
         seed,
         nodes: 5,
         far,
+        lossy,
         ops,
     })
 }

@@ -9,14 +9,14 @@ fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    let verdict = Verdict {
+    let verdict = Down {
         ip: accused.ip(),
         boot: accused.peer.boot,
         why: Cause::Failed,
     };
-    let record = vec![Record::down(accused.peer.clone(), DownReason::Failed)];
-    let gossip = postcard::to_allocvec(&record).expect("it can be written");
-    for message in [Message::Verdict(verdict), Message::Swim(&gossip)] {
+    let update = vec![Update::down(accused.peer.clone(), DownReason::Failed)];
+    let gossip = postcard::to_allocvec(&update).expect("it can be written");
+    for message in [Message::Down(verdict), Message::Swim(&gossip)] {
         judge.say(&mut bench, &message);
         let sent = bench.sent(accused.ip());
         assert!(
@@ -28,7 +28,7 @@ fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
     }
     bench.pass(Duration::from_millis(500));
     assert!(bench.lists(&accused), "it answered");
-    judge.say(&mut bench, &Message::Verdict(verdict));
+    judge.say(&mut bench, &Message::Down(verdict));
     bench.pass(Duration::from_millis(300));
     assert!(!bench.lists(&accused), "it did not answer");
 }
@@ -41,12 +41,12 @@ fn a_verdict_about_who_was_not_heard_lately_is_believed() {
     judge.join(&mut bench);
     bench.pass(vet::HEARSAY + Duration::from_millis(1));
     bench.effects();
-    let verdict = Verdict {
+    let verdict = Down {
         ip: accused.ip(),
         boot: accused.peer.boot,
         why: Cause::Refused,
     };
-    judge.say(&mut bench, &Message::Verdict(verdict));
+    judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), [DownReason::Refused]);
 }
 
@@ -59,12 +59,12 @@ fn a_verdict_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
     // Longer than the longest pause between two beacons.
     bench.pass(Duration::from_millis(1150));
     bench.effects();
-    let verdict = Verdict {
+    let verdict = Down {
         ip: accused.ip(),
         boot: accused.peer.boot,
         why: Cause::Failed,
     };
-    judge.say(&mut bench, &Message::Verdict(verdict));
+    judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), []);
     accused.say(&mut bench, &Message::Ack);
     bench.pass(Duration::from_millis(300));
@@ -80,12 +80,12 @@ fn a_verdict_about_who_sends_no_broadcasts_is_only_a_hint() {
     judge.join(&mut bench);
     bench.pass(Duration::from_secs(20));
     bench.effects();
-    let verdict = Verdict {
+    let verdict = Down {
         ip: accused.ip(),
         boot: accused.peer.boot,
         why: Cause::Failed,
     };
-    judge.say(&mut bench, &Message::Verdict(verdict));
+    judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), []);
     bench.pass(Duration::from_millis(300));
     assert_eq!(downs(&bench.effects()), [DownReason::Failed]);
@@ -99,12 +99,12 @@ fn a_node_that_hears_that_it_is_down_still_answers_at_once() {
     asker.join(&mut bench);
     // It may protest once a second.
     bench.pass(Duration::from_millis(1100));
-    let verdict = Verdict {
+    let verdict = Down {
         ip: ME,
         boot: bench.node.boot(),
         why: Cause::Failed,
     };
-    judge.say(&mut bench, &Message::Verdict(verdict));
+    judge.say(&mut bench, &Message::Down(verdict));
     bench.effects();
     let hello = Hello {
         about: asker.about(),
@@ -124,7 +124,7 @@ fn a_probe_for_the_last_number_of_this_process_is_answered_with_the_new_one() {
     prober.join(&mut bench);
     let old = bench.node.boot();
     let nonce = bench.node.nonces.current();
-    let known = Known {
+    let known = KnownRun {
         boot: old,
         down: true,
     };
@@ -172,12 +172,12 @@ fn a_verdict_about_another_run_changes_nothing() {
     bench.pass(vet::HEARSAY + Duration::from_millis(1));
     for boot in [4, 6] {
         let boot = Boot::from_number(boot);
-        let verdict = Verdict {
+        let verdict = Down {
             ip: accused.ip(),
             boot,
             why: Cause::Failed,
         };
-        judge.say(&mut bench, &Message::Verdict(verdict));
+        judge.say(&mut bench, &Message::Down(verdict));
     }
     bench.pass(Duration::from_millis(300));
     assert!(bench.lists(&accused));

@@ -49,8 +49,8 @@ impl Puppet {
 
     /// The bytes of a state that names this node and another one.
     fn state(&self, other: &Puppet) -> Vec<u8> {
-        let known = |peer: &Peer| sync::Known {
-            record: Record::alive(peer.clone()),
+        let known = |peer: &Peer| sync::KnownNode {
+            update: Update::alive(peer.clone()),
             release: None,
             revision: 0,
         };
