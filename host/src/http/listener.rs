@@ -184,14 +184,7 @@ impl Server {
             return refused;
         }
         let Some(generation) = self.slot.current() else {
-            let mut response = text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this node has no app yet; try again in a moment\n",
-            );
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            return response;
+            return no_app();
         };
         let (parts, body) = request.into_parts();
         // Boxed: a connection keeps the room of its service's future for as
@@ -202,6 +195,21 @@ impl Server {
         )
         .await
     }
+}
+
+/// The page of a node that has no app yet. It looks again by itself.
+const NO_APP: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
+<meta name=viewport content=\"width=device-width\"><meta http-equiv=refresh content=1>\
+<title>No app yet</title><p>This node has no app yet. It gets it from the other nodes as soon as one \
+has it; this page looks again every second.\n";
+
+fn no_app() -> http::Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, NO_APP);
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
+    let soon = HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, soon);
+    response
 }
 
 /// What happens on one connection: kept by counts and looked at now and then,
