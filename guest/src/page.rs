@@ -51,13 +51,19 @@ pub fn render(node: &Node, view: &View) -> Response {
             _ => {}
         }
     }
+    html(out, POLICY)
+}
+
+/// A page, with what a browser is to know about it. `policy`: what it may load
+/// and run.
+pub(crate) fn html(page: String, policy: &'static str) -> Response {
     response(200)
         .header("content-type", "text/html; charset=utf-8")
         .header("cache-control", "no-store")
-        .header("content-security-policy", POLICY)
+        .header("content-security-policy", policy)
         .header("x-content-type-options", "nosniff")
         .header("referrer-policy", "no-referrer")
-        .body(out)
+        .body(page)
 }
 
 /// One entry of the list. The script makes the same of the template `#entry`.

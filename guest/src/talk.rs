@@ -16,7 +16,7 @@ use raxx::html::push_escaped;
 use raxx::mailbox::{ClosingReason, Message, Publication};
 use raxx::{Request, RequestBody, Response, Step, continue_with, json, response, sse};
 
-use crate::page::STYLE;
+use crate::page::{STYLE, html};
 use crate::template::{count, cut};
 use crate::{State, text, updates};
 
@@ -73,13 +73,7 @@ pub fn page(node: &Node) -> Response {
             _ => {}
         }
     }
-    response(200)
-        .header("content-type", "text/html; charset=utf-8")
-        .header("cache-control", "no-store")
-        .header("content-security-policy", POLICY)
-        .header("x-content-type-options", "nosniff")
-        .header("referrer-policy", "no-referrer")
-        .body(out)
+    html(out, POLICY)
 }
 
 /// Opens a stream.

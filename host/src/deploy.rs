@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{Force, Verdict};
+use cluster::release::{Force, Kind, Verdict};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -118,7 +118,8 @@ impl Deploy {
                 tracing::error!(
                     release = %key,
                     digest = short(&force.digest.to_string()),
-                    "{reason}; this node votes against the release",
+                    "{reason}; {}",
+                    consequence(force),
                 );
                 self.report.failed(Some(force), reason.to_string(), false);
                 Verdict::Failed
@@ -153,7 +154,8 @@ impl Deploy {
                     tracing::error!(
                         release = %force.key,
                         digest,
-                        "{refusal}; the app before goes on serving, and this node votes against the release",
+                        "{refusal}; what serves goes on serving, and {}",
+                        consequence(force),
                     );
                     // It fails only if the node stops.
                     let _ = self.releases.vote(force.key, Verdict::Failed).await;
@@ -259,6 +261,20 @@ impl Deploy {
         if let Ok(Err(error)) = spawn_blocking(move || store.collect(&keep)).await {
             tracing::warn!("old apps are not removed: {error}");
         }
+    }
+}
+
+/// What follows from it that a release fails here. The core takes no vote on what
+/// has nothing before it, nor on a person's decision to go back.
+fn consequence(force: &Force) -> &'static str {
+    let is_voted_on = force
+        .release
+        .as_ref()
+        .is_some_and(|release| release.kind() == Kind::Push && release.parent().is_some());
+    if is_voted_on {
+        "this node votes against the release"
+    } else {
+        "a first release or a rollback is not voted on: push another app, or go back with `host rollback`"
     }
 }
 

@@ -5,7 +5,6 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -301,43 +300,18 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     assert_eq!(holder.given.load(SeqCst), 0);
 }
 
-/// Where the inner run of the test below has its disk.
-const SMALL_DISK: &str = "SPREAD_TEST_SMALL_DISK";
-
 /// The test runs itself once more, in a mount namespace with a disk of 2 MiB.
 #[test]
 fn an_app_for_which_there_is_no_room_on_the_disk_is_refused_and_nothing_is_left() {
-    if let Some(disk) = std::env::var_os(SMALL_DISK) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        return runtime.block_on(fetch_to(Path::new(&disk)));
-    }
     let name = "an_app_for_which_there_is_no_room_on_the_disk_is_refused_and_nothing_is_left";
-    let mounts = ["--mount", "--map-root-user", "--user"];
-    let as_root = rustix::process::geteuid().is_root();
-    let mounts = if as_root { &mounts[..1] } else { &mounts[..] };
-    let possible = Command::new("unshare").args(mounts).arg("true").output();
-    if !as_root && !possible.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: {name}: a small disk needs root, or user namespaces");
-        return;
-    }
-    let disk = tempfile::tempdir().expect("a folder");
-    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && shift && exec \"$@\"";
-    let output = Command::new("unshare")
-        .args(mounts)
-        .args(["sh", "-c", script, "sh"])
-        .arg(disk.path())
-        .arg(std::env::current_exe().expect("this program"))
-        .args([name, "--exact", "--nocapture"])
-        .env(SMALL_DISK, disk.path())
-        .output()
-        .expect("unshare runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{complained}");
-    assert!(said.contains("1 passed"), "the test did not run: {said}");
+    let Some(disk) = lab::small_disk::inner() else {
+        return lab::small_disk::run_again(name, 2);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(fetch_to(&disk));
 }
 
 /// The inner run: the disk has less room than the app needs.

@@ -39,6 +39,7 @@ pub mod programs;
 pub mod quality;
 pub mod readme;
 pub mod skip;
+pub mod small_disk;
 pub mod targets;
 pub mod wire;
 

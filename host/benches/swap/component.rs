@@ -1,6 +1,6 @@
 //! Components to change to.
 
-use crate::support::components::read_built;
+use crate::support::components::{custom_section, read_built};
 
 /// The example guest, as `cargo component build` leaves it.
 pub(crate) fn guest() -> Vec<u8> {
@@ -10,9 +10,7 @@ pub(crate) fn guest() -> Vec<u8> {
 /// Another component that does the same: a section that means nothing makes
 /// its digest another one.
 pub(crate) fn another(component: &[u8], number: usize) -> Vec<u8> {
-    let mut name = vec![1, b'n'];
-    name.extend(number.to_le_bytes());
-    [component, &section(0, &name)].concat()
+    [component, &custom_section(&number.to_le_bytes())].concat()
 }
 
 /// The example guest with so many bytes of functions besides, that have to be

@@ -53,7 +53,7 @@ impl Followed {
             app: App::of(&app.bytes),
         };
         let read = seen.elapsed();
-        self.report.file(digest);
+        self.report.file(digest, Some(read));
         if self.loader.serves() != Some(digest) {
             if let Err(reason) = self.offer(app).await {
                 return Ok(Err(reason));
@@ -76,6 +76,7 @@ impl Followed {
             // What is in force is another app, whatever this file says; or the
             // same came from elsewhere and serves already.
             drop(self.candidate.take(digest));
+            self.report.idle();
         }
         if let Err(error) = outcome {
             self.report.failed(

@@ -25,6 +25,9 @@ pub struct Deployment {
     pub generations: u64,
     /// What the app file holds; none if there is none that could be read.
     pub file: Option<Digest>,
+    /// From when the change to that was seen, until it was read; none once it
+    /// serves, or if the file has not changed since the start.
+    pub file_read_in: Option<Duration>,
 }
 
 /// What serves.
@@ -175,9 +178,18 @@ impl Reporter {
         });
     }
 
-    /// What the app file holds now.
-    pub(crate) fn file(&self, digest: Digest) {
-        self.change(|now| now.file = Some(digest));
+    /// What the app file holds now, and how long it took to read it, if it has
+    /// changed.
+    pub(crate) fn file(&self, digest: Digest, read_in: Option<Duration>) {
+        self.change(|now| (now.file, now.file_read_in) = (Some(digest), read_in));
+    }
+
+    /// The node is not busy with the app file any more: it is not to serve.
+    pub(super) fn idle(&self) {
+        self.change(|now| {
+            let of_file = |doing: &mut Doing| doing.release.is_none();
+            let _ = now.doing.take_if(of_file);
+        });
     }
 
     /// What serves already is in force as this release.
@@ -213,6 +225,8 @@ impl Deployment {
     fn activate(&mut self, release: Option<ReleaseKey>, generation: &Generation, it: &Swapped) {
         self.generations += 1;
         self.doing = None;
+        let is_file = self.file == Some(generation.digest);
+        let seen = self.file_read_in.take_if(|_| is_file);
         self.serving = Some(Serving {
             digest: generation.digest,
             release,
@@ -220,7 +234,7 @@ impl Deployment {
             handler: generation.kind.name(),
             size: generation.size,
             steps: Steps {
-                seen: None,
+                seen,
                 waited: it.waited,
                 compiled: it.compiled,
                 validated: it.validated,

@@ -34,7 +34,7 @@ impl Apps {
     pub(super) fn start(self) -> JoinSet<()> {
         let digest = self.first.file.as_ref().map(|file| file.digest);
         if let Some(digest) = digest {
-            self.report.file(digest);
+            self.report.file(digest, None);
         }
         let deploy = Deploy {
             loader: self.loader.clone(),

@@ -132,11 +132,11 @@ impl Face {
     /// A member as the view has it, and what itself says if that is known.
     fn member(&self, member: &Member, overview: &Overview, said: Option<State>) -> api::Member {
         let said = said.unwrap_or_default();
-        let by_view = member.release.map(|digest| digest.to_string());
-        let digest = said.digest.or(by_view);
-        let of_app = |listed: &&Listed| Some(listed.release.app().digest.to_string()) == digest;
+        let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
+        let digest = own_word.or(member.release);
+        let of_app = |listed: &&Listed| Some(listed.release.app().digest) == digest;
         let release = overview.releases.iter().find(of_app);
-        let in_force = overview.in_force.as_ref();
+        let in_force = overview.in_force.as_ref().map(|force| force.digest);
         api::Member {
             node: member.name.to_string(),
             me: member.name == self.name,
@@ -144,8 +144,8 @@ impl Face {
             boot: member.boot.number(),
             since_ms: member.since_ms,
             release: release.map(|listed| describe::key(&listed.release.key())),
-            in_force: digest.is_some() && in_force.map(|force| force.digest.to_string()) == digest,
-            digest,
+            in_force: digest.is_some() && in_force == digest,
+            digest: digest.map(|digest| digest.to_string()),
             doing: said.doing,
             failed: said.failed,
         }

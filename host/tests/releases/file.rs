@@ -20,6 +20,8 @@ fn a_changed_file_is_released_and_served_and_open_streams_go_over() -> Result<()
     let took = node.comes_to_serve("v2")?;
     println!("from the last write to the new code: {took:?}");
     node.says(&["the app changed", "swapped_us", "compiled_ms"])?;
+    let status = place.run(2, &["status"])?;
+    ensure!(status.text.contains("last swap seen "), "{status:?}");
     client::get(&node.url("/tick"), BOUND)?;
     let event = stream.next(BOUND).map(|event| event.data);
     ensure!(event.as_deref() == Some("v2 unnamed 1"), "{event:?}");

@@ -10,15 +10,14 @@ use anyhow::{Context, Result, ensure};
 use lab::client::{self, Sse};
 
 use crate::place::{BOUND, Node, Place, counter};
-use crate::support::components::read_built;
+use crate::support::components::{custom_section, read_built};
 
 /// How many pushes are made under load.
 const PUSHES: u8 = 20;
 
 /// An app that the next push makes of an earlier one, so that each is new.
 fn marked(app: &[u8], number: u8) -> Vec<u8> {
-    // A custom section named `n`, which means nothing.
-    [app, &[0, 3, 1, b'n', number]].concat()
+    [app, &custom_section(&[number])].concat()
 }
 
 #[test]
@@ -240,7 +239,8 @@ fn a_node_that_is_killed_while_it_gets_the_app_gets_it_after_its_restart() -> Re
     let [one, two, three] = place.three()?;
     // Large enough that it takes a while.
     let mut large = counter(2);
-    large.extend(custom_section(20 << 20));
+    let filling = (0..5_u32 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
+    large.extend(custom_section(&filling.collect::<Vec<u8>>()));
     let app = place.app("large.wasm", &large)?;
     let mut push = place
         .command(2, &["push", &app])
@@ -279,19 +279,4 @@ fn only_what_the_deploy_key_has_signed_is_served() -> Result<()> {
         ensure!(node.serves()? == "v2");
     }
     Ok(())
-}
-
-/// So many bytes that mean nothing, and are no two alike.
-fn custom_section(size: usize) -> Vec<u8> {
-    let mut content = vec![1, b'n'];
-    content.extend((0..size as u32 / 4).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()));
-    let mut section = vec![0];
-    let mut length = content.len();
-    while length > 0x7f {
-        section.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    section.push(length as u8);
-    section.extend(content);
-    section
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::Digest;
 use host::app::{Seen, WatchMode, WatchedFile};
 
-use crate::support::components::{Limits, runtime};
+use crate::support::components::{Limits, custom_section, runtime};
 use crate::support::soon;
 
 const MODES: [WatchMode; 2] = [WatchMode::Notify, WatchMode::Poll];
@@ -16,19 +16,9 @@ const MODES: [WatchMode; 2] = [WatchMode::Notify, WatchMode::Poll];
 /// An empty component that differs from others by its number, and is `size`
 /// bytes larger than it need be.
 fn component(number: u32, size: usize) -> Vec<u8> {
-    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
-    let mut content = vec![1, b'n'];
-    content.extend(number.to_le_bytes());
+    let mut content = number.to_le_bytes().to_vec();
     content.resize(content.len() + size, 0);
-    bytes.push(0);
-    let mut length = content.len();
-    while length > 0x7f {
-        bytes.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    bytes.extend(content);
-    bytes
+    [&b"\0asm\x0d\0\x01\0"[..], &custom_section(&content)].concat()
 }
 
 /// A folder with an app in it, and the watch of that.

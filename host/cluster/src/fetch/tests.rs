@@ -1,3 +1,5 @@
+//! Whom a fetch asks for what and when, answer by answer, without a network.
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
