@@ -13,6 +13,7 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 
+use super::functions::Functions;
 use crate::contract::{self, CallContext, CallLimits, Held, NodeInfo, ReleaseTag, SlowLane};
 use crate::log::Throttle;
 
@@ -157,6 +158,9 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
         .max_wasm_stack(STACK / 2)
         .async_stack_size(STACK)
         .memory_init_cow(true);
+    engine
+        .enable_incremental_compilation(Arc::new(Functions::new()))
+        .map_err(RuntimeError::Engine)?;
     if let Some(path) = &config.code_cache {
         let mut cache = CacheConfig::new();
         cache.with_directory(path);

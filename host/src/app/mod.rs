@@ -10,6 +10,7 @@
 
 mod ahead;
 mod engine;
+mod functions;
 mod generation;
 mod intake;
 mod life;

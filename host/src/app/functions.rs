@@ -1,0 +1,100 @@
+//! Compiled functions, kept one by one: of an app that has changed a little,
+//! only what has changed is compiled.
+//!
+//! The engine asks by a hash of all that a function's code depends on, and
+//! gives what it compiled. Where it has been told nothing it compiles, so what
+//! is dropped here costs time only.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use wasmtime::CacheStore;
+
+/// Room for compiled functions, in bytes: a component of some ten megabytes.
+const ROOM: u64 = 32 * 1024 * 1024;
+
+/// What one more function takes beyond its code, in bytes.
+const EACH: u64 = 128;
+
+/// How many functions that is, if they are of the usual size.
+const EXPECTED: usize = 16 * 1024;
+
+/// A hash, as the engine makes it.
+type Key = [u8; 32];
+
+#[derive(Clone, Debug)]
+struct Size;
+
+impl Weighter<Key, Arc<[u8]>> for Size {
+    fn weight(&self, _key: &Key, code: &Arc<[u8]>) -> u64 {
+        EACH + code.len() as u64
+    }
+}
+
+/// The functions that were compiled last or asked for often.
+#[derive(Debug)]
+pub(super) struct Functions {
+    kept: Cache<Key, Arc<[u8]>, Size>,
+}
+
+impl Functions {
+    pub(super) fn new() -> Self {
+        Self::with_room(EXPECTED, ROOM)
+    }
+
+    fn with_room(expected: usize, bytes: u64) -> Self {
+        Self {
+            kept: Cache::with_weighter(expected, bytes, Size),
+        }
+    }
+}
+
+impl CacheStore for Functions {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let key = Key::try_from(key).ok()?;
+        self.kept.get(&key).map(|code| Cow::Owned(code.to_vec()))
+    }
+
+    fn insert(&self, key: &[u8], code: Vec<u8>) -> bool {
+        let Ok(key) = Key::try_from(key) else {
+            return false;
+        };
+        self.kept.insert(key, code.into());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Key {
+        [number; 32]
+    }
+
+    #[test]
+    fn a_function_is_found_by_its_own_hash_only() {
+        let functions = Functions::new();
+        assert!(functions.insert(&key(1), b"code".to_vec()));
+        assert_eq!(functions.get(&key(1)).as_deref(), Some(&b"code"[..]));
+        assert!(functions.get(&key(2)).is_none());
+        assert!(!functions.insert(b"short", b"code".to_vec()));
+        assert!(functions.get(b"short").is_none());
+    }
+
+    #[test]
+    fn they_take_no_more_room_than_there_is() {
+        let functions = Functions::with_room(16, 4 * (EACH + 1000));
+        for number in 0..100 {
+            functions.insert(&key(number), vec![0; 1000]);
+        }
+        assert!(functions.kept.weight() <= 4 * (EACH + 1000));
+        let found = (0..100).filter(|number| functions.get(&key(*number)).is_some());
+        assert!((1..=4).contains(&found.count()));
+        // One that is larger than all the room is not kept, and no error.
+        functions.insert(&key(200), vec![0; 10_000]);
+        assert!(functions.get(&key(200)).is_none());
+    }
+}
