@@ -2,11 +2,12 @@
 //! meanwhile: the program behind `cargo xtask bench swap`.
 //!
 //! - [`file`]: a file is written, and its code answers
+//! - [`node`]: the same on a whole node
 //! - [`crowd`]: requests, open streams and memory while code changes
 //! - [`component`]: components to change to
 //!
-//! It runs the request path of a node in this process, as the tests do, with
-//! clients on a thread of their own. Figures are of this machine and this run.
+//! All but [`node`] run the request path of a node in this process, as the tests
+//! do, with clients on a thread of their own. Figures are of this machine and this run.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -14,6 +15,7 @@ mod support;
 mod component;
 mod crowd;
 mod file;
+mod node;
 mod spread;
 
 use std::collections::HashMap;
@@ -89,6 +91,12 @@ fn main() {
             large,
             (args.rounds / 4).max(1),
         ));
+    }
+    if wanted("node")
+        && let Err(error) = node::measure(args.rounds)
+    {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
     }
     if wanted("crowd") {
         runtime.block_on(crowd::measure(args.streams, args.swaps));

@@ -297,21 +297,22 @@ impl Node {
         ip == self.me.peer.ip() || self.config.allows(ip)
     }
 
-    /// Stores what has changed and says what is new, in this order: what a node
-    /// has told others it must know after a crash.
+    /// Says what is new and stores what has changed, both before anything of it
+    /// is sent: what a node has told others it must know after a crash. What it
+    /// serves itself does not wait for the disk.
     fn heed_book(&mut self, now: Time, store: Store) {
-        if self.book.take_dirty() {
-            match store {
-                Store::First => self.store_releases(true),
-                Store::Soon => self.store_releases(false),
-                Store::Later if self.spread.store.is_none() => {
-                    self.spread.store = Some(now + STORE_WAIT);
-                }
-                Store::Later => {}
-            }
-        }
+        let is_changed = self.book.take_dirty();
         while let Some(news) = self.book.poll() {
             self.effects.push_back(Effect::Release(news));
+        }
+        match store {
+            _ if !is_changed => {}
+            Store::First => self.store_releases(true),
+            Store::Soon => self.store_releases(false),
+            Store::Later if self.spread.store.is_none() => {
+                self.spread.store = Some(now + STORE_WAIT);
+            }
+            Store::Later => {}
         }
     }
 
