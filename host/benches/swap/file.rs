@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host::app::{
-    AppBytes, Loader, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read, validate,
+    AppBytes, Loader, Places, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read,
+    validate,
 };
 use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
@@ -58,7 +59,8 @@ pub(crate) async fn measure(what: &str, component: Vec<u8>, rounds: usize) {
     let first = validate(&runtime, app).await.expect("it is an app");
     let node = Node::with_generation(Arc::new(first), Setup::default()).await;
     let loader = Loader::new(runtime.clone(), node.slot.clone());
-    let file = WatchedFile::watch(&path, Some(digest), WatchMode::Notify).compiling_ahead(runtime);
+    let file = WatchedFile::watch(Places::of(&path), Some(digest), WatchMode::Notify)
+        .compiling_ahead(runtime);
     let (told, mut changes) = mpsc::channel(1);
     let loader = Arc::new(loader);
     let following = tokio::spawn(follow(file, loader.clone(), told));

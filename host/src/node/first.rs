@@ -15,6 +15,8 @@ use crate::store::Store;
 pub(super) struct Start {
     /// The app file, if it could be read.
     pub(super) file: Option<AppBytes>,
+    /// What it is called in release agreement.
+    path: Option<PathId>,
     /// Whether it is to be released, as far as this node knows.
     pub(super) news: bool,
     /// What was in force when the node last ran.
@@ -52,12 +54,14 @@ impl Start {
                 None
             }
         };
-        let app_file = file.as_ref().map(app_file);
-        Ok(Start {
-            news: at_start(app_file).file.is_some(),
+        let mut start = Start {
             file,
+            path: given.map(path_id),
+            news: false,
             in_force,
-        })
+        };
+        start.news = at_start(start.app_file()).file.is_some();
+        Ok(start)
     }
 
     /// Keeps the bytes of a file that is to be released, so that members can
@@ -126,24 +130,22 @@ impl Start {
 
     /// The app file, as release agreement knows it.
     pub(super) fn app_file(&self) -> Option<AppFile> {
-        self.file.as_ref().map(app_file)
+        let (file, path) = (self.file.as_ref()?, self.path?);
+        Some(AppFile {
+            path,
+            app: App::of(&file.bytes),
+        })
     }
 }
 
-/// By its absolute path, so that it is the same from whichever folder the host
-/// is started. Links are not followed: a link that points to another file now
-/// is a changed file.
-fn app_file(app: &AppBytes) -> AppFile {
-    AppFile {
-        path: path_id(&app.path),
-        app: App::of(&app.bytes),
-    }
-}
-
-/// What the file at this path is called in release agreement.
-pub(super) fn path_id(path: &Path) -> PathId {
+/// What the file is called in release agreement that `--app` names so. By its
+/// absolute path, so that it is the same from whichever folder the host is
+/// started; and by the one that was given, so that a release build after a
+/// debug build is the same file, changed. Links are not followed: a link that
+/// points to another file now is a changed file.
+pub(super) fn path_id(given: &Path) -> PathId {
     use std::os::unix::ffi::OsStrExt as _;
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
     PathId::of(absolute.as_os_str().as_bytes())
 }
 
