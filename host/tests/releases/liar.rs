@@ -178,7 +178,8 @@ impl Liar {
             let found = releases.find(|listed| listed.release.note() == note)?;
             Some(found.release.clone())
         };
-        let found = self.runtime.block_on(tokio::time::timeout(BOUND, find))?;
+        let find = async { tokio::time::timeout(BOUND, find).await };
+        let found = self.runtime.block_on(find)?;
         found.context("its membership has ended")
     }
 

@@ -18,10 +18,10 @@ fn push(bench: &mut Bench, name: &str) -> Arc<Release> {
         note: String::new(),
         expect: None,
     };
-    let release = bench.node.draft(bench.now, 1000, request);
+    let release = bench.node.draft(bench.now, 0, request);
     let release = release.expect("it can be released");
     let publish = Input::Publish(release.clone());
-    bench.node.handle(bench.now, 1000, publish);
+    bench.node.handle(bench.now, 0, publish);
     release
 }
 
@@ -122,7 +122,7 @@ fn a_node_that_leaves_takes_part_no_more_and_releases_nothing() {
     let (mut bench, mut puppet) = (Bench::new(), Puppet::new(3, 5));
     puppet.join(&mut bench);
     assert!(bench.node.takes_part());
-    bench.node.handle(bench.now, 1000, Input::Leave);
+    bench.node.handle(bench.now, 0, Input::Leave);
     assert!(!bench.node.takes_part());
     bench.effects();
     push(&mut bench, "late");
