@@ -76,12 +76,12 @@ struct ForAll {
 
 impl ForAll {
     fn new() -> ForAll {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("mine");
         let program = folder.path().join("host");
         let built = env!("CARGO_BIN_EXE_host");
         if fs::hard_link(built, &program).is_err() {
-            fs::copy(built, &program).unwrap();
+            fs::copy(built, &program).expect("copied");
         }
         ForAll { folder, program }
     }
