@@ -75,8 +75,13 @@ pub fn locate(app: &Path) -> Result<PathBuf, IntakeError> {
     locate_in(&Places::of(app), app)
 }
 
-fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeError> {
-    if let Some(found) = places.find() {
+/// The same, where it was looked for already.
+///
+/// # Errors
+/// See [`locate`].
+pub(crate) fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeError> {
+    let found = places.path();
+    if found.exists() {
         return Ok(found.to_owned());
     }
     let hint = if places.is_bare() {

@@ -16,11 +16,16 @@ const BUILD_FOLDERS: [&str; 4] = [
 /// When a file was last modified: seconds and nanoseconds since 1970.
 pub(super) type Modified = (i64, i64);
 
-/// All places where the file may be.
+/// All places where the file may be, and in which of them it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// As it was given; of a bare name those in the build folders follow.
     all: Vec<PathBuf>,
+    /// In which one it was when it was last looked for.
+    place: usize,
+    /// When that was modified which was last taken from there; none if nothing
+    /// was.
+    taken: Option<Modified>,
 }
 
 impl Places {
@@ -35,12 +40,28 @@ impl Places {
         if app.components().count() == 1 && app.file_name().is_some() {
             all.extend(BUILD_FOLDERS.map(|build| folder.join(build).join(app)));
         }
-        Places { all }
+        let mut places = Places {
+            all,
+            place: 0,
+            taken: None,
+        };
+        places.follow();
+        places
     }
 
     /// Each of them.
-    pub fn all(&self) -> &[PathBuf] {
+    pub(super) fn all(&self) -> &[PathBuf] {
         &self.all
+    }
+
+    /// Where the file was when it was last looked for.
+    pub fn path(&self) -> &Path {
+        &self.all[self.place]
+    }
+
+    /// Which one that is.
+    pub(super) fn place(&self) -> usize {
+        self.place
     }
 
     /// Whether it is a bare name, which may be in more than one place.
@@ -48,24 +69,28 @@ impl Places {
         self.all.len() > 1
     }
 
-    /// The file that is meant now; none if there is none. One in the folder
-    /// itself comes before what was built.
-    pub(super) fn find(&self) -> Option<&Path> {
-        let found = &self.all[self.meant(0, None)];
-        found.exists().then_some(found)
+    /// Notes that what is there is taken, as it was modified then.
+    pub(super) fn take(&mut self, modified: Modified) {
+        self.taken = Some(modified);
     }
 
-    /// Which place is meant now, if the last one was `before`, and what was
-    /// taken from there was modified at `taken`: the folder itself if the file
-    /// is there, else the newest build. What is older than what was taken is
-    /// no reason to leave a place, so a build that removes its file for a
-    /// moment, or somebody who removes it for good, brings back nothing.
-    pub(super) fn meant(&self, before: usize, taken: Option<Modified>) -> usize {
+    /// The same, as it is modified now: to be called before it is read.
+    pub(crate) fn take_now(&mut self) {
+        self.taken = modified(self.path()).or(self.taken);
+    }
+
+    /// Looks for the file: in the folder itself, else it is the newest build.
+    /// What is older than what was taken is no reason to leave a place, so a
+    /// build that removes its file for a moment, or somebody who removes it for
+    /// good, brings back nothing. Whether it is in another place than before.
+    pub(super) fn follow(&mut self) -> bool {
         let seen: Vec<_> = self.all.iter().map(|path| modified(path)).collect();
-        choose(&seen, before, taken)
+        let place = choose(&seen, self.place, self.taken);
+        std::mem::replace(&mut self.place, place) != place
     }
 }
 
+/// Which place is meant, if the last one was `before`.
 fn choose(seen: &[Option<Modified>], before: usize, taken: Option<Modified>) -> usize {
     if let [Some(_), ..] = seen {
         return 0;

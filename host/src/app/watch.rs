@@ -64,10 +64,6 @@ pub struct Seen {
 /// The file of `--app`, watched.
 pub struct WatchedFile {
     places: Places,
-    /// In which of them it was when it was last looked at.
-    place: usize,
-    /// When that was modified which was last taken or refused.
-    taken: Option<Modified>,
     woken: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
     /// The folders that the watcher watches, and which ones they were.
@@ -87,7 +83,6 @@ impl WatchedFile {
     /// Watches the file in these places, of which a content was taken already,
     /// or none.
     pub fn watch(places: Places, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
-        let place = places.meant(0, None);
         let woken = Arc::new(Notify::new());
         let watcher = match mode {
             WatchMode::Poll => None,
@@ -95,15 +90,13 @@ impl WatchedFile {
                 .inspect_err(|error| {
                     tracing::warn!(
                         "the system does not tell of changes of files ({error}); looking at {} ten times a second",
-                        places.all()[place].display()
+                        places.path().display()
                     );
                 })
                 .ok(),
         };
         let mut file = WatchedFile {
             places,
-            place,
-            taken: None,
             woken,
             watcher,
             folders: Vec::new(),
@@ -134,17 +127,15 @@ impl WatchedFile {
 
     /// The file, where it is now.
     pub fn path(&self) -> &Path {
-        &self.places.all()[self.place]
+        self.places.path()
     }
 
     /// Looks where the file is now, and what it looks like.
     fn look(&mut self) -> Look {
-        let place = self.places.meant(self.place, self.taken);
-        if place != self.place {
-            self.place = place;
+        if self.places.follow() {
             tracing::info!("the app file is {} from now on", self.path().display());
         }
-        look(place, self.path())
+        look(self.places.place(), self.path())
     }
 
     /// Waits for a new content of the file that is whole, or that has not
@@ -219,7 +210,9 @@ impl WatchedFile {
                 continue;
             }
             self.known = Some(before);
-            self.taken = before.map(|(.., modified, _, _)| modified).or(self.taken);
+            if let Some((.., modified, _, _)) = before {
+                self.places.take(modified);
+            }
             self.watch_folders();
             return match read {
                 Ok(app) if Some(app.digest) == self.digest => None,

@@ -9,7 +9,7 @@ use cluster::release::AppFile;
 use tokio::task::JoinSet;
 
 use super::first::{self, Start};
-use crate::app::{Loader, Places, WatchMode, WatchedFile};
+use crate::app::{Loader, WatchMode, WatchedFile};
 use crate::deploy::{self, Candidate, Deploy, Followed, Reporter, Trials};
 use crate::membership::Releases;
 use crate::spread::Fetcher;
@@ -52,11 +52,12 @@ impl Apps {
             self.first.app_file(),
             self.first.news,
         ));
-        if let Some((given, mode)) = self.followed {
+        let followed = self.followed.zip(self.first.places);
+        if let Some(((given, mode), places)) = followed {
             tasks.spawn(deploy::follow(Followed {
                 path: first::path_id(&given),
-                // If it could not be found now, it may appear.
-                file: WatchedFile::watch(Places::of(&given), digest, mode)
+                // If it could not be found, it may appear.
+                file: WatchedFile::watch(places, digest, mode)
                     .up_to(self.store.limits().app)
                     .compiling_ahead(self.loader.runtime().clone()),
                 loader: self.loader,

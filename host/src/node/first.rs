@@ -6,7 +6,7 @@ use std::path::Path;
 use cluster::release::{self, App, AppFile, DeployKey, PathId, ReleaseKey};
 use cluster::{Digest, NodeName};
 
-use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Refusal};
+use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Places, Refusal};
 use crate::cluster_view::short;
 use crate::deploy::Reporter;
 use crate::store::Store;
@@ -17,6 +17,8 @@ pub(super) struct Start {
     pub(super) file: Option<AppBytes>,
     /// What it is called in release agreement.
     path: Option<PathId>,
+    /// Where it may be.
+    pub(super) places: Option<Places>,
     /// Whether it is to be released, as far as this node knows.
     pub(super) news: bool,
     /// What was in force when the node last ran.
@@ -39,8 +41,12 @@ impl Start {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let in_force = at_start(None).in_force;
         let in_force = in_force.map(|force| (force.key, force.digest));
-        let read =
-            given.map(|path| app::locate(path).and_then(|path| app::read_up_to(&path, most)));
+        let mut places = given.map(Places::of);
+        let read = given.zip(places.as_mut()).map(|(given, places)| {
+            let found = app::locate_in(places, given)?;
+            places.take_now();
+            app::read_up_to(&found, most)
+        });
         let file = match (read, in_force) {
             (None, _) => None,
             (Some(Ok(app)), _) => Some(app),
@@ -57,6 +63,7 @@ impl Start {
         let mut start = Start {
             file,
             path: given.map(path_id),
+            places,
             news: false,
             in_force,
         };
