@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
 use host::app::{Places, Seen, WatchMode, WatchedFile};
@@ -182,20 +182,27 @@ async fn a_burst_of_writes_is_one_change_and_what_was_there_before_is_none() {
 struct Workspace {
     folder: tempfile::TempDir,
     file: WatchedFile,
+    /// How many builds there were.
+    builds: u64,
 }
 
 impl Workspace {
     /// One in which this was built last.
     fn with(build: &str, content: &[u8], mode: WatchMode) -> Workspace {
         let folder = tempfile::tempdir().expect("a folder");
-        put(&folder.path().join(build), content);
+        put(&folder.path().join(build), content, 0);
         let places = Places::seen_from(folder.path(), Path::new("app.wasm"));
         let file = WatchedFile::watch(places, Some(Digest::of(content)), mode);
-        Workspace { folder, file }
+        Workspace {
+            folder,
+            file,
+            builds: 0,
+        }
     }
 
-    fn build(&self, build: &str, content: &[u8]) {
-        put(&self.folder.path().join(build), content);
+    fn build(&mut self, build: &str, content: &[u8]) {
+        self.builds += 1;
+        put(&self.folder.path().join(build), content, self.builds);
     }
 
     async fn next(&mut self) -> Seen {
@@ -215,9 +222,16 @@ impl Workspace {
     }
 }
 
-fn put(folder: &Path, content: &[u8]) {
+/// Puts a build there, each a second after the one before, as the file system
+/// has it: its own clock does not tell two apart that come at once.
+fn put(folder: &Path, content: &[u8], number: u64) {
     fs::create_dir_all(folder).expect("made");
-    replace(&folder.join("app.wasm"), content);
+    let new = folder.join("app.new");
+    fs::write(&new, content).expect("written");
+    let at = SystemTime::now() - Duration::from_secs(1000 - number);
+    let file = fs::File::options().write(true).open(&new).expect("there");
+    file.set_modified(at).expect("set");
+    fs::rename(new, folder.join("app.wasm")).expect("renamed");
 }
 
 const DEBUG: &str = "target/wasm32-wasip1/debug";
