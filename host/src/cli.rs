@@ -75,7 +75,8 @@ pub struct Cli {
     /// It exports ace:raxx/server, ace:raxx/simple-server or
     /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
     /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
-    /// the newest is taken.
+    /// the newest is taken; so is a newer one in another of these folders
+    /// while the node runs.
     ///
     /// It is what the cluster serves first, and what it serves whenever the
     /// file has changed. Without it, a node serves what the cluster has agreed

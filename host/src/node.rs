@@ -201,6 +201,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
 
     let releases = membership.releases();
     let candidate = Arc::new(Candidate::default());
+    let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
+    let published = Arc::<publish::Counters>::default();
     let face = Arc::new(Face {
         name: name.clone(),
         http: link.to_string(),
@@ -213,6 +215,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         releases: releases.clone(),
         counting: membership.counting(),
         peers: membership.peers(),
+        fetcher: fetcher.clone(),
+        published: published.clone(),
         candidate: candidate.clone(),
         report: report.clone(),
         deploy_key: config.deploy_key,
@@ -222,7 +226,6 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         ..tools::Limits::default()
     };
     let tools = tools::Service::new(face.clone(), log::recent(), limits);
-    let published = Arc::default();
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
@@ -239,7 +242,6 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         membership.peers(),
         published,
     ));
-    let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
     let mut apps = Apps {
         followed,
         first,

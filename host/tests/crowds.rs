@@ -354,8 +354,8 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
             spread(carrying),
         );
         println!("memory after 5, 25, 50, 75 and 100 swaps: {memory:?} KiB");
-        // The allocator goes on taking what it keeps for some twenty swaps, and
-        // more so after other tests: from there on nothing may grow.
-        assert!(memory[4] * 10 <= memory[1] * 11, "{memory:?} KiB");
+        // The allocator goes on taking what it keeps for some fifty swaps: 3 to 9 %
+        // in all, and then nothing grows.
+        assert!(memory[4] * 10 <= memory[0] * 11, "{memory:?} KiB");
     });
 }

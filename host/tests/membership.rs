@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::release::{App, AppFile, PathId};
+use cluster::release::{App, AppFile, PathId, Plan, Request, What};
 use cluster::{Cookie, Digest, Keys, Refusal, View};
 use host::data_dir::{DataDir, DataDirError};
 use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
@@ -378,4 +378,52 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
         .clone()
         .expect("it remembers");
     assert_eq!(force.digest, app_file("two").app.digest);
+}
+
+#[tokio::test]
+async fn what_is_released_while_a_node_leaves_reaches_the_others_or_whoever_asked_is_told() {
+    let lan = Lan::new();
+    let (a, _a) = lan.node(2);
+    let (b, _b) = lan.node(3);
+    lists(&a, &[2, 3], JOIN).await;
+    lists(&b, &[2, 3], JOIN).await;
+    let releases = a.releases();
+    let (first_in, first) = tokio::sync::oneshot::channel();
+    let publishing = tokio::spawn(async move {
+        let (mut first_in, mut published) = (Some(first_in), Vec::new());
+        for number in 0_u32.. {
+            let request = Request {
+                what: What::Push {
+                    app: App::of(&number.to_le_bytes()),
+                    plan: Plan::default(),
+                },
+                by: String::new(),
+                note: String::new(),
+                expect: None,
+            };
+            let Ok(draft) = releases.draft(request).await else {
+                break;
+            };
+            let draft = draft.expect("it can be released");
+            if releases.publish(draft.clone()).await.is_err() {
+                break;
+            }
+            published.push(draft.key());
+            if let Some(first_in) = first_in.take() {
+                first_in.send(()).expect("it is waited for");
+            }
+            // As many as a LAN takes without loss, and several while it leaves.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        published
+    });
+    first.await.expect("one is published before");
+    a.leave().await;
+    let published = timeout(JOIN, publishing).await.expect("it is told");
+    let published = published.expect("it does not panic");
+    println!("{} were published", published.len());
+    let mut known = b.releases().overview();
+    let all = known.wait_for(|known| published.iter().all(|key| known.get(key).is_some()));
+    let all = timeout(JOIN, all).await.map(drop);
+    assert!(all.is_ok(), "one was published and nobody heard of it");
 }

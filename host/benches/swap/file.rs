@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host::app::{
-    AppBytes, Loader, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read, validate,
+    AppBytes, Loader, Places, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read,
+    validate,
 };
 use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
@@ -135,7 +136,8 @@ impl Watched {
             }
         };
         let loader = Arc::new(Loader::new(runtime.clone(), node.slot.clone()));
-        let file = WatchedFile::watch(&path, digest, WatchMode::Notify).compiling_ahead(runtime);
+        let file = WatchedFile::watch(Places::of(&path), digest, WatchMode::Notify)
+            .compiling_ahead(runtime);
         let (told, changes) = mpsc::channel(1);
         let following = tokio::spawn(follow(file, loader.clone(), told));
         Watched {

@@ -33,6 +33,8 @@ pub enum Input<'a> {
     /// An app file of this node is there, at the start, or has changed.
     AppFile(AppFile),
     /// A release that [`Node::draft`](crate::Node::draft) made, signed or not.
+    /// Nothing comes of it on a node that leaves; see
+    /// [`Node::takes_part`](crate::Node::takes_part).
     Publish(Arc<Release>),
     /// What this node has found out about a release by serving it.
     Vote(ReleaseKey, Verdict),

@@ -49,7 +49,7 @@ pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
 #[cfg(feature = "sim")]
 pub use node::Sizes;
-pub use strange::{Counters, REFUSALS, Refusal};
+pub use strange::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use sync::STATE_MAX;
 pub use time::Time;
 pub use view::{Member, View};

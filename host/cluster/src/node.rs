@@ -122,6 +122,11 @@ impl Node {
             boot,
             run: rng.random(),
         };
+        let book = Book::begin(
+            &config.name,
+            config.deploy_key,
+            config.releases_stored.as_deref(),
+        );
         let entry = Entry {
             peer: peer.clone(),
             serves: Serves::default(),
@@ -146,12 +151,8 @@ impl Node {
                 .collect(),
             confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
-            book: Book::begin(
-                &config.name,
-                config.deploy_key,
-                config.releases_stored.as_deref(),
-            ),
-            spread: Spread::default(),
+            spread: Spread::starting(&book, now),
+            book,
             hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
             protests: Bucket::full(now, 1),
             strangers: Strangers::default(),
@@ -247,6 +248,13 @@ impl Node {
     /// The present boot number of this node.
     pub fn boot(&self) -> Boot {
         self.me.peer.boot
+    }
+
+    /// Whether this node still takes part: it neither leaves nor has left. One
+    /// that does not takes in nothing more, so whoever wants to give it
+    /// something is to be told.
+    pub fn takes_part(&self) -> bool {
+        matches!(self.stage, Stage::Running)
     }
 
     /// What came in and was refused, since the start.

@@ -41,7 +41,7 @@ pub use book::News;
 pub use draft::{DraftError, Request, RollbackTo, What};
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
-pub(crate) use book::Book;
+pub(crate) use book::{Book, Learnt};
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
 #[cfg(feature = "sim")]

@@ -29,12 +29,16 @@ pub enum Refusal {
     Stale,
     /// Its tag is right but its content cannot be read.
     Content,
-    /// It has a release without the signature of the deploy key.
+    /// It has a release that is not signed, where a deploy key is set.
     Unsigned,
+    /// It has a release whose signature is not that of the deploy key over it.
+    Forged,
+    /// It tells as new of a release that has long been followed by another.
+    Old,
 }
 
 /// Every reason, in the order of [`Counters`].
-pub const REFUSALS: [Refusal; 10] = [
+pub const REFUSALS: [Refusal; 12] = [
     Refusal::Size,
     Refusal::Version,
     Refusal::Source,
@@ -45,6 +49,8 @@ pub const REFUSALS: [Refusal; 10] = [
     Refusal::Stale,
     Refusal::Content,
     Refusal::Unsigned,
+    Refusal::Forged,
+    Refusal::Old,
 ];
 
 impl fmt::Display for Refusal {
@@ -62,8 +68,26 @@ impl fmt::Display for Refusal {
             Refusal::Stale => "from an earlier run of its node",
             Refusal::Content => "right cookie but unreadable; is it another version?",
             Refusal::Unsigned => "a release that is not signed with the deploy key",
+            Refusal::Forged => {
+                "a release that another key has signed, or that was changed after it was signed"
+            }
+            Refusal::Old => "a release from before the one in force, told as if it were new",
         })
     }
+}
+
+/// Records of releases that were refused, by why, since the start. A datagram
+/// brings one, the state of a member may bring many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedRecords {
+    /// They cannot be read, or break a rule.
+    pub unreadable: u64,
+    /// They are not signed, where a deploy key is set.
+    pub unsigned: u64,
+    /// Their signature is not that of the deploy key over them.
+    pub forged: u64,
+    /// They were told as new, long after another release has followed.
+    pub old: u64,
 }
 
 /// How many datagrams were accepted, and refused for which reason, since the
@@ -78,8 +102,8 @@ pub struct Counters {
     pub unanswered: u64,
     /// Of a kind that a later minor version has added.
     pub unknown: u64,
-    /// Records of releases without the signature of the deploy key.
-    pub unsigned: u64,
+    /// Records of releases that were refused.
+    pub records: RefusedRecords,
     refused: [u64; REFUSALS.len()],
 }
 

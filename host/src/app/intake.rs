@@ -2,10 +2,10 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use cluster::Digest;
 
+use super::places::Places;
 use crate::fault;
 
 /// The largest component that is taken unless `--max-app` says otherwise, in
@@ -14,14 +14,6 @@ pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
 /// The most that `--max-app` can be, in bytes: 1 GiB.
 pub const LARGEST_APP: u64 = 1 << 30;
-
-/// Where `cargo` leaves components, seen from the folder of a workspace.
-const BUILD_FOLDERS: [&str; 4] = [
-    "target/wasm32-wasip1/release",
-    "target/wasm32-wasip1/debug",
-    "target/wasm32-wasip2/release",
-    "target/wasm32-wasip2/debug",
-];
 
 /// Why there are no bytes to look at.
 #[derive(Debug, thiserror::Error)]
@@ -80,33 +72,19 @@ pub struct AppBytes {
 /// # Errors
 /// [`IntakeError::Missing`] with the places that were looked at.
 pub fn locate(app: &Path) -> Result<PathBuf, IntakeError> {
-    locate_from(Path::new(""), app)
+    locate_in(&Places::of(app), app)
 }
 
-fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
-    let direct = folder.join(app);
-    if direct.exists() {
-        return Ok(direct);
+/// The same, where it was looked for already.
+///
+/// # Errors
+/// See [`locate`].
+pub(crate) fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeError> {
+    let found = places.path();
+    if found.exists() {
+        return Ok(found.to_owned());
     }
-    let bare = app.components().count() == 1 && app.file_name().is_some();
-    if bare {
-        let newest = BUILD_FOLDERS
-            .iter()
-            .filter_map(|build| {
-                let path = folder.join(build).join(app);
-                let modified = path
-                    .metadata()
-                    .ok()?
-                    .modified()
-                    .unwrap_or(SystemTime::UNIX_EPOCH);
-                Some((modified, path))
-            })
-            .max_by_key(|(modified, _)| *modified);
-        if let Some((_, path)) = newest {
-            return Ok(path);
-        }
-    }
-    let hint = if bare {
+    let hint = if places.is_bare() {
         "it is not in this folder, nor in target/wasm32-wasip{1,2}/{release,debug} below it; \
          build it with `cargo component build -p guest`, or give its path"
     } else {
@@ -170,10 +148,19 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+
+    /// One of the build folders.
+    const BUILD: &str = "target/wasm32-wasip1/release";
 
     fn workspace() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
+    }
+
+    fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
+        locate_in(&Places::seen_from(folder, app), app)
     }
 
     #[test]
@@ -198,8 +185,8 @@ mod tests {
     #[test]
     fn a_file_in_the_current_folder_comes_before_any_build_folder() {
         let folder = workspace();
-        std::fs::create_dir_all(folder.path().join(BUILD_FOLDERS[0])).unwrap();
-        std::fs::write(folder.path().join(BUILD_FOLDERS[0]).join("guest.wasm"), b"").unwrap();
+        std::fs::create_dir_all(folder.path().join(BUILD)).unwrap();
+        std::fs::write(folder.path().join(BUILD).join("guest.wasm"), b"").unwrap();
         std::fs::write(folder.path().join("guest.wasm"), b"").unwrap();
         let found = locate_from(folder.path(), Path::new("guest.wasm")).unwrap();
         assert_eq!(found, folder.path().join("guest.wasm"));
@@ -208,8 +195,8 @@ mod tests {
     #[test]
     fn a_path_with_a_folder_is_not_looked_for_elsewhere() {
         let folder = workspace();
-        std::fs::create_dir_all(folder.path().join(BUILD_FOLDERS[0])).unwrap();
-        std::fs::write(folder.path().join(BUILD_FOLDERS[0]).join("guest.wasm"), b"").unwrap();
+        std::fs::create_dir_all(folder.path().join(BUILD)).unwrap();
+        std::fs::write(folder.path().join(BUILD).join("guest.wasm"), b"").unwrap();
         let error = locate_from(folder.path(), Path::new("dist/guest.wasm")).unwrap_err();
         assert!(error.to_string().contains("check the path"), "{error}");
     }

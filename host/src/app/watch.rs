@@ -1,5 +1,5 @@
-//! Watching the file of `--app`: it tells when there is a new whole app in it,
-//! and each state of the file once.
+//! Watching the file of `--app`, in whichever of its places it is: it tells
+//! when there is a new whole app in it, and each state of the file once.
 //!
 //! What the system says about changes only wakes this up; what has changed is
 //! seen by looking at the file. So a message that is lost costs time and
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Runtime;
 use super::intake::{AppBytes, IntakeError, MAX_APP, read_up_to};
+use super::places::{Modified, Places};
 use super::whole::{Whole, look_at};
 
 /// How long a file must not have changed before it is read: a burst of writes
@@ -47,9 +48,9 @@ pub enum WatchMode {
     Poll,
 }
 
-/// What tells one content of a file from another without reading it; none if
-/// there is no such file.
-type Look = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+/// What tells one content of the file from another without reading it: its
+/// place, and what the file system says of it. None if there is no such file.
+type Look = Option<(usize, u64, u64, u64, Modified, i64, i64)>;
 
 /// What there is to take.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub struct Seen {
 
 /// The file of `--app`, watched.
 pub struct WatchedFile {
-    path: PathBuf,
+    places: Places,
     woken: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
     /// The folders that the watcher watches, and which ones they were.
@@ -79,8 +80,9 @@ pub struct WatchedFile {
 }
 
 impl WatchedFile {
-    /// Watches this file, of which a content was taken already, or none.
-    pub fn watch(path: &Path, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
+    /// Watches the file in these places, of which a content was taken already,
+    /// or none.
+    pub fn watch(places: Places, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
         let woken = Arc::new(Notify::new());
         let watcher = match mode {
             WatchMode::Poll => None,
@@ -88,13 +90,13 @@ impl WatchedFile {
                 .inspect_err(|error| {
                     tracing::warn!(
                         "the system does not tell of changes of files ({error}); looking at {} ten times a second",
-                        path.display()
+                        places.path().display()
                     );
                 })
                 .ok(),
         };
         let mut file = WatchedFile {
-            path: path.to_owned(),
+            places,
             woken,
             watcher,
             folders: Vec::new(),
@@ -123,9 +125,17 @@ impl WatchedFile {
         self
     }
 
-    /// The file.
+    /// The file, where it is now.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.places.path()
+    }
+
+    /// Looks where the file is now, and what it looks like.
+    fn look(&mut self) -> Look {
+        if self.places.follow() {
+            tracing::info!("the app file is {} from now on", self.path().display());
+        }
+        look(self.places.place(), self.path())
     }
 
     /// Waits for a new content of the file that is whole, or that has not
@@ -143,7 +153,8 @@ impl WatchedFile {
     /// Waits until the file looks otherwise than the last time.
     async fn changed(&mut self) -> std::time::Instant {
         loop {
-            if self.known != Some(look(&self.path)) {
+            let now = self.look();
+            if self.known != Some(now) {
                 return std::time::Instant::now();
             }
             let wait = match self.watcher {
@@ -160,13 +171,13 @@ impl WatchedFile {
     /// last.
     async fn settled(&mut self) -> Option<Result<AppBytes, IntakeError>> {
         let mut due = Instant::now() + UNFINISHED;
-        let mut before = look(&self.path);
+        let mut before = self.look();
         let mut since = Instant::now();
         // What it looked like when it was last compiled ahead.
         let mut begun = None;
         loop {
             sleep(LOOK).await;
-            let now = look(&self.path);
+            let now = self.look();
             if now != before {
                 // As long as something is written to it, it is being built.
                 if now.is_some() {
@@ -183,7 +194,7 @@ impl WatchedFile {
                 continue;
             }
             let read = self.read().await;
-            if look(&self.path) != before {
+            if self.look() != before {
                 continue;
             }
             let unfinished = match &read {
@@ -193,12 +204,15 @@ impl WatchedFile {
             };
             if unfinished && Instant::now() < due {
                 // Not read again before it changes.
-                while look(&self.path) == before && Instant::now() < due {
+                while self.look() == before && Instant::now() < due {
                     sleep(LOOK).await;
                 }
                 continue;
             }
             self.known = Some(before);
+            if let Some((.., modified, _, _)) = before {
+                self.places.take(modified);
+            }
             self.watch_folders();
             return match read {
                 Ok(app) if Some(app.digest) == self.digest => None,
@@ -217,7 +231,7 @@ impl WatchedFile {
         let Some(runtime) = self.ahead.clone() else {
             return;
         };
-        let (path, known, most) = (self.path.clone(), self.digest, self.most);
+        let (path, known, most) = (self.path().to_owned(), self.digest, self.most);
         // It tells nobody: what there is to say of the file is said later.
         drop(tokio::task::spawn_blocking(move || {
             if let Ok(app) = read_up_to(&path, most)
@@ -230,14 +244,14 @@ impl WatchedFile {
     }
 
     async fn read(&self) -> Result<AppBytes, IntakeError> {
-        let (path, most) = (self.path.clone(), self.most);
+        let (path, most) = (self.path().to_owned(), self.most);
         let missing = |cause: io::Error| match cause.kind() {
             io::ErrorKind::NotFound => IntakeError::Missing {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 hint: "it was there before; build it again".to_owned(),
             },
             _ => IntakeError::Unreadable {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 cause,
             },
         };
@@ -248,13 +262,14 @@ impl WatchedFile {
         }
     }
 
-    /// Watches the folders that lead to the file: its own, and that of each
-    /// symbolic link on the way.
+    /// Watches the folders that lead to the file: those of its places, and that
+    /// of each symbolic link on the way. One that is not there yet is looked
+    /// for now and then.
     fn watch_folders(&mut self) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        let wanted: Vec<_> = folders(&self.path)
+        let wanted: Vec<_> = folders(self.places.all())
             .into_iter()
             .map(|folder| {
                 let id = std::fs::metadata(&folder).ok();
@@ -303,33 +318,35 @@ fn watcher(woken: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     })
 }
 
-fn look(path: &Path) -> Look {
+fn look(place: usize, path: &Path) -> Look {
     let metadata: Metadata = std::fs::metadata(path).ok()?;
     Some((
+        place,
         metadata.dev(),
         metadata.ino(),
         metadata.len(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
+        (metadata.mtime(), metadata.mtime_nsec()),
         metadata.ctime(),
         metadata.ctime_nsec(),
     ))
 }
 
-fn folders(path: &Path) -> Vec<PathBuf> {
+fn folders(places: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    let mut at = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        let folder = match at.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        if !folders.contains(&folder) {
-            folders.push(folder.clone());
-        }
-        match std::fs::read_link(&at) {
-            Ok(target) => at = folder.join(target),
-            Err(_) => break,
+    for place in places {
+        let mut at = place.clone();
+        for _ in 0..MAX_LINKS {
+            let folder = match at.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            };
+            if !folders.contains(&folder) {
+                folders.push(folder.clone());
+            }
+            match std::fs::read_link(&at) {
+                Ok(target) => at = folder.join(target),
+                Err(_) => break,
+            }
         }
     }
     folders

@@ -160,14 +160,9 @@ async fn over_socket(
     pid: u32,
     mut request: Request<Body>,
 ) -> Result<hyper::Result<Response<Incoming>>, CommandError> {
-    let stream = tools::connect(folder, ANSWER).await.map_err(|cause| {
-        let path = tools::path(folder);
-        match cause.kind() {
-            io::ErrorKind::NotFound => CommandError::NoSocket { path, pid },
-            io::ErrorKind::PermissionDenied => CommandError::NotPermitted(path),
-            _ => CommandError::Connect { path, cause },
-        }
-    })?;
+    let stream = tools::connect(folder, ANSWER)
+        .await
+        .map_err(|cause| CommandError::of_socket(tools::path(folder), pid, cause))?;
     let (mut sender, connection) = match http1::handshake(TokioIo::new(stream)).await {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),

@@ -25,8 +25,8 @@ pub enum CommandError {
     #[error("--name: {0}")]
     Name(#[from] NameError),
     /// The data folder.
-    #[error("{0}; if it is the folder of another user's node, run this as that user or as root")]
-    Data(#[from] DataDirError),
+    #[error(transparent)]
+    Data(DataDirError),
     /// No node.
     #[error(
         "no node of yours runs here: none has its data in {}; start one (host --app FILE), run this as the user \
@@ -42,8 +42,8 @@ pub enum CommandError {
     NotRunning(PathBuf),
     /// The socket of the node is not there.
     #[error(
-        "the node runs (process {pid}) but has no {}: it is just starting, or is of a version without it; \
-         try again, or restart it",
+        "the node runs (process {pid}) but has no {}: it is just starting, or stopping; try again in a moment, \
+         and if that does not help, restart it",
         path.display()
     )]
     NoSocket {
@@ -52,15 +52,27 @@ pub enum CommandError {
         /// The process of the node.
         pid: u32,
     },
-    /// The socket cannot be used by this user.
+    /// This user may not open the socket, or not look into the data folder.
     #[error(
-        "{} is for the user of the node only; run this as that user or as root",
+        "cannot open {}: it is for the user of the node only; run this as that user or as root",
         .0.display()
     )]
     NotPermitted(PathBuf),
+    /// The socket is there, and nobody listens on it.
+    #[error(
+        "nobody listens on {} although the node runs (process {pid}): it is stopping, or another program has \
+         replaced the file; try again in a moment, and if that does not help, restart it",
+        path.display()
+    )]
+    NotListening {
+        /// The socket.
+        path: PathBuf,
+        /// The process of the node.
+        pid: u32,
+    },
     /// The socket does not answer.
     #[error(
-        "cannot reach the node at {}: {cause}; is it stopping, or overloaded? its log says more",
+        "cannot reach the node at {}: {cause}; is it overloaded? its log says more",
         path.display()
     )]
     Connect {
@@ -149,12 +161,80 @@ pub enum CommandError {
     Print(io::Error),
 }
 
+impl From<DataDirError> for CommandError {
+    fn from(error: DataDirError) -> CommandError {
+        match error {
+            DataDirError::Read { path, error }
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                CommandError::NotPermitted(path)
+            }
+            other => CommandError::Data(other),
+        }
+    }
+}
+
 impl CommandError {
+    /// Why the socket at this path of the node with this process cannot be
+    /// connected to.
+    pub(super) fn of_socket(path: PathBuf, pid: u32, cause: io::Error) -> CommandError {
+        match cause.kind() {
+            io::ErrorKind::NotFound => CommandError::NoSocket { path, pid },
+            io::ErrorKind::PermissionDenied => CommandError::NotPermitted(path),
+            io::ErrorKind::ConnectionRefused => CommandError::NotListening { path, pid },
+            _ => CommandError::Connect { path, cause },
+        }
+    }
+
     /// The exit status that tells of it.
     pub fn exit(&self) -> Exit {
         match self {
             CommandError::Refused(_) => Exit::REFUSED,
             _ => Exit(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_for_which_a_socket_is_not_reached_has_a_sentence_with_what_to_do() {
+        for (kind, part, what_to_do) in [
+            (io::ErrorKind::NotFound, "has no /d/host.sock", "try again"),
+            (
+                io::ErrorKind::PermissionDenied,
+                "cannot open /d/host.sock",
+                "as that user or as root",
+            ),
+            (
+                io::ErrorKind::ConnectionRefused,
+                "nobody listens on /d/host.sock",
+                "restart it",
+            ),
+            (
+                io::ErrorKind::WouldBlock,
+                "cannot reach the node at /d/host.sock",
+                "its log says more",
+            ),
+        ] {
+            let error = CommandError::of_socket("/d/host.sock".into(), 7, kind.into());
+            let text = error.to_string();
+            assert!(text.contains(part) && text.contains(what_to_do), "{text}");
+            assert_eq!(error.exit(), Exit(1));
+        }
+    }
+
+    #[test]
+    fn a_data_folder_that_may_not_be_looked_into_is_told_as_what_it_is_and_others_are_not() {
+        let read = |kind: io::ErrorKind| DataDirError::Read {
+            path: "/d/lock".into(),
+            error: kind.into(),
+        };
+        let denied = CommandError::from(read(io::ErrorKind::PermissionDenied));
+        assert!(matches!(denied, CommandError::NotPermitted(_)), "{denied}");
+        let other = CommandError::from(read(io::ErrorKind::InvalidData));
+        assert!(matches!(other, CommandError::Data(_)), "{other}");
     }
 }

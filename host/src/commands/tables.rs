@@ -1,5 +1,7 @@
 //! What a node answers, laid out for people.
 
+mod counts;
+
 use std::fmt::Write as _;
 
 use super::show::{
@@ -105,31 +107,7 @@ pub(super) fn status(it: &Status) -> String {
         line("app file", what);
     }
     line("store", store(it));
-    let seen = &it.datagrams;
-    line(
-        "datagrams",
-        format!(
-            "{} accepted, {} refused ({} wrong cookie, {} replayed), {} not sent",
-            seen.accepted, seen.refused, seen.wrong_cookie, seen.replayed, seen.unsent
-        ),
-    );
-    line(
-        "callers",
-        format!(
-            "{} admitted, {} refused",
-            it.callers.admitted, it.callers.refused
-        ),
-    );
-    if let Some(deploy_key) = &it.deploy_key {
-        let refused = count(usize_of(seen.unsigned), "release", "releases");
-        line(
-            "signed",
-            format!(
-                "only by deploy key {}: {refused} refused",
-                digest(deploy_key)
-            ),
-        );
-    }
+    counts::lines(it, &mut line);
     text
 }
 

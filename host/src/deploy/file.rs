@@ -53,7 +53,7 @@ impl Followed {
             app: App::of(&app.bytes),
         };
         let read = seen.elapsed();
-        self.report.file(digest, Some(read));
+        self.report.file(&app, Some(read));
         if self.loader.serves() != Some(digest) {
             if let Err(reason) = self.offer(app).await {
                 return Ok(Err(reason));

@@ -1,6 +1,7 @@
 //! What a node tells of its own app: what serves, what it is busy with, what
 //! failed last. For `host status`, and for whoever follows a push.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,7 @@ use cluster::Digest;
 use cluster::release::{Force, ReleaseKey};
 use tokio::sync::watch;
 
-use crate::app::{Generation, Swapped};
+use crate::app::{AppBytes, Generation, Swapped};
 
 /// What goes on with the app of a node.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Deployment {
     pub generations: u64,
     /// What the app file holds; none if there is none that could be read.
     pub file: Option<Digest>,
+    /// Where that file was found.
+    pub file_at: Option<PathBuf>,
     /// From when the change to that was seen, until it was read; none once it
     /// serves, or if the file has not changed since the start.
     pub file_read_in: Option<Duration>,
@@ -180,8 +183,11 @@ impl Reporter {
 
     /// What the app file holds now, and how long it took to read it, if it has
     /// changed.
-    pub(crate) fn file(&self, digest: Digest, read_in: Option<Duration>) {
-        self.change(|now| (now.file, now.file_read_in) = (Some(digest), read_in));
+    pub(crate) fn file(&self, app: &AppBytes, read_in: Option<Duration>) {
+        self.change(|now| {
+            (now.file, now.file_read_in) = (Some(app.digest), read_in);
+            now.file_at = Some(app.path.clone());
+        });
     }
 
     /// The node is not busy with the app file any more: it is not to serve.

@@ -391,6 +391,11 @@ impl Driver {
     }
 
     fn want(&mut self, want: Want) {
+        if !self.node.takes_part() {
+            // With it goes what the answer would come over, and so whoever
+            // waits for that is told.
+            return;
+        }
         match want {
             Want::Draft(request, answer) => {
                 let draft = self.node.draft(self.clock.now(), wall_ms(), request);

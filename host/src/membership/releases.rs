@@ -33,9 +33,10 @@ impl Overview {
     }
 }
 
-/// Membership's thread has ended.
+/// This node is leaving the cluster, or has left it: nothing that is wanted of
+/// it would reach the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this node is stopping")]
+#[error("this node is leaving the cluster, and nothing was released; do it on another node")]
 pub struct Stopping;
 
 /// Something that is wanted of membership's thread.
@@ -99,7 +100,8 @@ impl Releases {
     }
 
     /// Says what this node has found out about a release by serving it. Only
-    /// the first word of a node on a release counts.
+    /// the first word of a node on a release counts, and none of one that is
+    /// leaving.
     ///
     /// # Errors
     /// [`Stopping`].

@@ -9,7 +9,7 @@ use cluster::release::AppFile;
 use tokio::task::JoinSet;
 
 use super::first::{self, Start};
-use crate::app::{self, Loader, WatchMode, WatchedFile};
+use crate::app::{Loader, WatchMode, WatchedFile};
 use crate::deploy::{self, Candidate, Deploy, Followed, Reporter, Trials};
 use crate::membership::Releases;
 use crate::spread::Fetcher;
@@ -33,8 +33,8 @@ impl Apps {
     /// Starts the tasks. They end when the set is dropped.
     pub(super) fn start(self) -> JoinSet<()> {
         let digest = self.first.file.as_ref().map(|file| file.digest);
-        if let Some(digest) = digest {
-            self.report.file(digest, None);
+        if let Some(file) = &self.first.file {
+            self.report.file(file, None);
         }
         let deploy = Deploy {
             loader: self.loader.clone(),
@@ -52,12 +52,12 @@ impl Apps {
             self.first.app_file(),
             self.first.news,
         ));
-        if let Some((given, mode)) = self.followed {
-            // If it could not be found now, it may appear.
-            let path = app::locate(&given).unwrap_or(given);
+        let followed = self.followed.zip(self.first.places);
+        if let Some(((given, mode), places)) = followed {
             tasks.spawn(deploy::follow(Followed {
-                path: first::path_id(&path),
-                file: WatchedFile::watch(&path, digest, mode)
+                path: first::path_id(&given),
+                // If it could not be found, it may appear.
+                file: WatchedFile::watch(places, digest, mode)
                     .up_to(self.store.limits().app)
                     .compiling_ahead(self.loader.runtime().clone()),
                 loader: self.loader,

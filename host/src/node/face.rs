@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::{App, DeployKey, DraftError, Listed, Release, Request, Status};
-use cluster::{Digest, Member, NodeName, Refusal, View};
+use cluster::{Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -17,6 +17,8 @@ use crate::app::{AppBytes, Loader, Slot};
 use crate::control::Peers;
 use crate::deploy::{self, Candidate, Deployment, Reporter};
 use crate::membership::{Counting, Overview, Releases, Stopping};
+use crate::publish;
+use crate::spread::Fetcher;
 use crate::store::{Store, StoreError};
 use crate::tools::api::{self, Code, Standing};
 use crate::tools::{Later, Node, Refused, describe};
@@ -45,6 +47,8 @@ pub(super) struct Face {
     pub(super) releases: Releases,
     pub(super) counting: Counting,
     pub(super) peers: Peers,
+    pub(super) fetcher: Fetcher,
+    pub(super) published: Arc<publish::Counters>,
     pub(super) candidate: Arc<Candidate>,
     pub(super) report: Reporter,
     pub(super) deploy_key: Option<DeployKey>,
@@ -120,7 +124,8 @@ impl Face {
     }
 
     fn app_file(&self, now: &Deployment) -> Option<api::AppFile> {
-        let path = self.file.as_ref()?;
+        let given = self.file.as_ref()?;
+        let path = now.file_at.as_ref().unwrap_or(given);
         let serving = now.serving.as_ref().map(|it| it.digest);
         Some(api::AppFile {
             path: path.display().to_string(),
@@ -191,7 +196,7 @@ impl Node for Face {
         let now = self.deployment();
         let overview = self.overview();
         let counters = self.counting.now();
-        let (datagrams, control) = (&counters.datagrams, &counters.control);
+        let datagrams = &counters.datagrams;
         let stored = self.store.apps();
         api::Status {
             api: api::API,
@@ -227,15 +232,15 @@ impl Node for Face {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,
                 refused: datagrams.refused_total(),
-                wrong_cookie: datagrams.refused(Refusal::Cookie),
-                replayed: datagrams.refused(Refusal::Replay),
-                unsigned: datagrams.unsigned,
+                refused_by: describe::refused_datagrams(datagrams),
                 unsent: counters.unsent,
             },
-            callers: api::Callers {
-                admitted: control.admitted,
-                refused: control.refused(),
+            records: describe::refused_records(&datagrams.records),
+            callers: describe::callers(&counters.control),
+            fetches: api::Fetches {
+                wrong: self.fetcher.wrong(),
             },
+            publications: describe::publications(&self.published.snapshot()),
             deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use cluster::release::{self, App, AppFile, DeployKey, PathId, ReleaseKey};
 use cluster::{Digest, NodeName};
 
-use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Refusal};
+use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Places, Refusal};
 use crate::cluster_view::short;
 use crate::deploy::Reporter;
 use crate::store::Store;
@@ -15,6 +15,10 @@ use crate::store::Store;
 pub(super) struct Start {
     /// The app file, if it could be read.
     pub(super) file: Option<AppBytes>,
+    /// What it is called in release agreement.
+    path: Option<PathId>,
+    /// Where it may be.
+    pub(super) places: Option<Places>,
     /// Whether it is to be released, as far as this node knows.
     pub(super) news: bool,
     /// What was in force when the node last ran.
@@ -37,8 +41,12 @@ impl Start {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let in_force = at_start(None).in_force;
         let in_force = in_force.map(|force| (force.key, force.digest));
-        let read =
-            given.map(|path| app::locate(path).and_then(|path| app::read_up_to(&path, most)));
+        let mut places = given.map(Places::of);
+        let read = given.zip(places.as_mut()).map(|(given, places)| {
+            let found = app::locate_in(places, given)?;
+            places.take_now();
+            app::read_up_to(&found, most)
+        });
         let file = match (read, in_force) {
             (None, _) => None,
             (Some(Ok(app)), _) => Some(app),
@@ -52,12 +60,15 @@ impl Start {
                 None
             }
         };
-        let app_file = file.as_ref().map(app_file);
-        Ok(Start {
-            news: at_start(app_file).file.is_some(),
+        let mut start = Start {
             file,
+            path: given.map(path_id),
+            places,
+            news: false,
             in_force,
-        })
+        };
+        start.news = at_start(start.app_file()).file.is_some();
+        Ok(start)
     }
 
     /// Keeps the bytes of a file that is to be released, so that members can
@@ -126,24 +137,22 @@ impl Start {
 
     /// The app file, as release agreement knows it.
     pub(super) fn app_file(&self) -> Option<AppFile> {
-        self.file.as_ref().map(app_file)
+        let (file, path) = (self.file.as_ref()?, self.path?);
+        Some(AppFile {
+            path,
+            app: App::of(&file.bytes),
+        })
     }
 }
 
-/// By its absolute path, so that it is the same from whichever folder the host
-/// is started. Links are not followed: a link that points to another file now
-/// is a changed file.
-fn app_file(app: &AppBytes) -> AppFile {
-    AppFile {
-        path: path_id(&app.path),
-        app: App::of(&app.bytes),
-    }
-}
-
-/// What the file at this path is called in release agreement.
-pub(super) fn path_id(path: &Path) -> PathId {
+/// What the file is called in release agreement that `--app` names so. By its
+/// absolute path, so that it is the same from whichever folder the host is
+/// started; and by the one that was given, so that a release build after a
+/// debug build is the same file, changed. Links are not followed: a link that
+/// points to another file now is a changed file.
+pub(super) fn path_id(given: &Path) -> PathId {
     use std::os::unix::ffi::OsStrExt as _;
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
     PathId::of(absolute.as_os_str().as_bytes())
 }
 

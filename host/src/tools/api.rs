@@ -7,15 +7,18 @@
 //! them. Points in time are milliseconds since 1970-01-01 UTC by the clock of
 //! the node that answers, and come with what that clock shows (`now_ms`).
 
+mod counts;
 mod node;
 mod progress;
 mod release;
 
 use serde::{Deserialize, Serialize};
 
+pub use counts::{
+    Callers, Datagrams, Fetches, Publications, RefusedCallers, RefusedDatagrams, RefusedRecords,
+};
 pub use node::{
-    AppFile, Callers, Datagrams, Doing, Draining, Failed, InForce, Member, Nodes, Serving, Status,
-    Step, Steps, Stored,
+    AppFile, Doing, Draining, Failed, InForce, Member, Nodes, Serving, Status, Step, Steps, Stored,
 };
 pub use progress::{NodeState, Outcome, Progress};
 pub use release::{

@@ -143,3 +143,42 @@ fn a_damaged_app_in_the_store_is_put_aside_and_the_file_serves_meanwhile() -> Re
     ensure!(node.serves()? == "v2", "{}", node.process.output());
     Ok(())
 }
+
+#[test]
+fn a_release_build_after_a_debug_build_is_the_same_app_file_changed() -> Result<()> {
+    let place = Place::new()?;
+    let build = |folder: &str, version: u8| -> Result<()> {
+        let folder = place.folder().join("target/wasm32-wasip1").join(folder);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("guest.new"), counter(version))?;
+        Ok(fs::rename(
+            folder.join("guest.new"),
+            folder.join("guest.wasm"),
+        )?)
+    };
+    let start = || Node::start(&place.launch(2).flag("--app", "guest.wasm"));
+    build("debug", 1)?;
+    let node = start()?;
+    ensure!(node.serves()? == "v1");
+    node.says(&["released the app file", "the first of this node"])?;
+    build("release", 2)?;
+    node.comes_to_serve("v2")?;
+    node.says(&["the app file is", "release/guest.wasm"])?;
+    let status = place.run(2, &["status"])?;
+    ensure!(
+        status
+            .text
+            .contains("wasip1/release/guest.wasm is what serves"),
+        "{status:?}"
+    );
+    node.kill()?;
+    // So it is for a node that was down meanwhile.
+    build("debug", 3)?;
+    let node = start()?;
+    ensure!(node.serves()? == "v3");
+    node.says(&["released the app file"])?;
+    let listed = place.run(2, &["releases"])?;
+    ensure!(listed.text.matches(" push ").count() == 2, "{listed:?}");
+    ensure!(listed.text.matches("bootstrap").count() == 1, "{listed:?}");
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! Nodes that a test starts, and what they answer.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use crate::support::components::read_built;
 
 /// What must come, comes within this. Reached only by a test that fails.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// The cookie of all nodes.
+pub(crate) const COOKIE: &str = "the cookie of these tests";
 
 /// How long between two looks at what nothing tells of.
 const LOOK: Duration = Duration::from_millis(2);
@@ -43,6 +46,11 @@ impl Place {
         })
     }
 
+    /// The folder in which nodes are started.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The app file of a node.
     pub(crate) fn file(&self, node: u8) -> PathBuf {
         self.dir.path().join(format!("app-{node}.wasm"))
@@ -68,7 +76,7 @@ impl Place {
             .flag("--name", format!("example@127.0.0.{node}"))
             .flag("--http", format!("127.0.0.{node}:0"))
             .flag("--cluster-port", self.port.to_string())
-            .flag("--cookie", "the cookie of these tests")
+            .flag("--cookie", COOKIE)
             .flag("--data-dir", self.data(node))
             .env("HOST_LOG", "info,host::spread=debug,host::control=debug")
     }
@@ -120,11 +128,25 @@ impl Place {
             .map_err(|path| anyhow::anyhow!("{} is no text", path.display()))
     }
 
+    /// A deploy key: the file of its secret half, and its public half.
+    pub(crate) fn deploy_key(&self) -> Result<(String, String)> {
+        let file = self.dir.path().join("deploy.key").display().to_string();
+        let said = self.bare(&["key", "generate", &file])?;
+        let public = said.text.split_whitespace().find(|word| word.len() == 64);
+        let public = public.context("no public key of 64 digits in what it says")?;
+        Ok((file, public.to_owned()))
+    }
+
     /// Three nodes with the first release of the counter, all in one cluster.
     pub(crate) fn three(&self) -> Result<[Node; 3]> {
         for node in 2..=4 {
             self.write(node, &counter(1))?;
         }
+        self.together()
+    }
+
+    /// Three nodes with the app files that were written, all in one cluster.
+    pub(crate) fn together(&self) -> Result<[Node; 3]> {
         let nodes = [self.start(2)?, self.start(3)?, self.start(4)?];
         for (node, others) in nodes.iter().zip([[3, 4], [2, 4], [2, 3]]) {
             node.says(&["release in force"])?;

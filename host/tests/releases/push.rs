@@ -259,13 +259,8 @@ fn a_node_that_is_killed_while_it_gets_the_app_gets_it_after_its_restart() -> Re
 #[test]
 fn only_what_the_deploy_key_has_signed_is_served() -> Result<()> {
     let place = Place::new()?;
-    let key = place.app("deploy.key", b"")?;
-    std::fs::remove_file(&key)?;
-    let said = place.bare(&["key", "generate", &key])?;
-    ensure!(said.code == Some(0), "{said:?}");
-    let public = said.text.split_whitespace().find(|word| word.len() == 64);
-    let public = public.context("no public key of 64 digits in what it says")?;
-    let start = |node: u8| Node::start(&place.launch(node).flag("--deploy-key", public));
+    let (key, public) = place.deploy_key()?;
+    let start = |node: u8| Node::start(&place.launch(node).flag("--deploy-key", &public));
     let nodes = [start(2)?, start(3)?];
     nodes[0].says(&["member up"])?;
     nodes[1].says(&["member up"])?;

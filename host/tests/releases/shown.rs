@@ -1,11 +1,15 @@
 //! What `host status`, `host nodes`, `host releases` and `host logs` show of a
 //! release, on each node and from elsewhere.
 
+use std::time::Instant;
+
 use anyhow::{Result, ensure};
 use cluster::Digest;
+use lab::client::{self, Sse};
 use serde_json::Value;
 
-use crate::place::{Place, counter};
+use crate::place::{BOUND, Place, counter};
+use crate::support::components::read_built;
 
 fn json(place: &Place, node: u8, what: &str) -> Result<Value> {
     let said = place.run(node, &[what, "--json"])?;
@@ -101,6 +105,47 @@ fn from_elsewhere_a_node_is_asked_with_the_cookie_and_not_without() -> Result<()
     ensure!(
         logs.text.contains("push published from 127.0.0."),
         "{logs:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_apps_publish_between_nodes_is_counted() -> Result<()> {
+    let place = Place::new()?;
+    for node in 2..=4 {
+        place.write(node, &read_built("fixture-misbehave"))?;
+    }
+    let nodes = place.together()?;
+    let subscribed = Sse::open(&nodes[2].url("/topic/tea"), BOUND)?;
+    ensure!(
+        client::get(&nodes[0].url("/publish/tea"), BOUND)?
+            .status
+            .is_success()
+    );
+    ensure!(subscribed.next(BOUND).is_some_and(|it| it.event == "tea"));
+    // The last node has it, so its own count is there; the others may be later.
+    let publications =
+        |node| Ok::<_, anyhow::Error>(json(&place, node, "status")?["publications"].clone());
+    ensure!(publications(4)?["received"] == 1, "{}", publications(4)?);
+    let began = Instant::now();
+    while publications(2)?["sent"] != 2 || publications(3)?["received"] != 1 {
+        ensure!(
+            began.elapsed() < BOUND,
+            "{} {}",
+            publications(2)?,
+            publications(3)?
+        );
+    }
+    for node in 2..=4 {
+        let counted = publications(node)?;
+        for lost in ["dropped", "uncertain", "stale", "unreadable"] {
+            ensure!(counted[lost] == 0, "{counted}");
+        }
+    }
+    let shown = place.run(2, &["status"])?;
+    ensure!(
+        shown.text.contains("published 2 sent, 0 received\n"),
+        "{shown:?}"
     );
     Ok(())
 }

@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
-use host::app::{Seen, WatchMode, WatchedFile};
+use host::app::{Places, Seen, WatchMode, WatchedFile};
 
 use crate::support::components::{Limits, custom_section, runtime};
 use crate::support::soon;
@@ -33,7 +33,7 @@ fn watched(mode: WatchMode) -> Watched {
     let path = folder.path().join("app.wasm");
     let first = component(0, 0);
     fs::write(&path, &first).expect("written");
-    let file = WatchedFile::watch(&path, Some(Digest::of(&first)), mode)
+    let file = WatchedFile::watch(Places::of(&path), Some(Digest::of(&first)), mode)
         .compiling_ahead(runtime(Limits::Usual));
     Watched { folder, path, file }
 }
@@ -174,5 +174,113 @@ async fn a_burst_of_writes_is_one_change_and_what_was_there_before_is_none() {
         // Written again with the same content.
         fs::write(&watched.path, component(50, 0)).expect("written");
         watched.rests().await;
+    }
+}
+
+/// A workspace in which a bare name stands for what was built last, and the
+/// watch of that.
+struct Workspace {
+    folder: tempfile::TempDir,
+    file: WatchedFile,
+    /// How many builds there were.
+    builds: u64,
+}
+
+impl Workspace {
+    /// One in which this was built last.
+    fn with(build: &str, content: &[u8], mode: WatchMode) -> Workspace {
+        let folder = tempfile::tempdir().expect("a folder");
+        put(&folder.path().join(build), content, 0);
+        let places = Places::seen_from(folder.path(), Path::new("app.wasm"));
+        let file = WatchedFile::watch(places, Some(Digest::of(content)), mode);
+        Workspace {
+            folder,
+            file,
+            builds: 0,
+        }
+    }
+
+    fn build(&mut self, build: &str, content: &[u8]) {
+        self.builds += 1;
+        put(&self.folder.path().join(build), content, self.builds);
+    }
+
+    async fn next(&mut self) -> Seen {
+        soon("the change to be seen", self.file.next()).await
+    }
+
+    /// The next thing that is seen is this content, from this folder.
+    async fn sees(&mut self, build: &str, content: &[u8]) {
+        let app = self.next().await.app.expect("an app");
+        assert_eq!(app.digest, Digest::of(content));
+        assert_eq!(app.path, self.folder.path().join(build).join("app.wasm"));
+    }
+
+    async fn rests(&mut self) {
+        let more = tokio::time::timeout(Duration::from_millis(1500), self.file.next()).await;
+        assert!(more.is_err(), "{:?}", more.map(|seen| seen.app.is_ok()));
+    }
+}
+
+/// Puts a build there, each a second after the one before, as the file system
+/// has it: its own clock does not tell two apart that come at once.
+fn put(folder: &Path, content: &[u8], number: u64) {
+    fs::create_dir_all(folder).expect("made");
+    let new = folder.join("app.new");
+    fs::write(&new, content).expect("written");
+    let at = SystemTime::now() - Duration::from_secs(1000 - number);
+    let file = fs::File::options().write(true).open(&new).expect("there");
+    file.set_modified(at).expect("set");
+    fs::rename(new, folder.join("app.wasm")).expect("renamed");
+}
+
+const DEBUG: &str = "target/wasm32-wasip1/debug";
+const RELEASE: &str = "target/wasm32-wasip1/release";
+
+#[tokio::test]
+async fn a_bare_name_goes_on_to_stand_for_the_newest_build() {
+    for mode in MODES {
+        let mut workspace = Workspace::with(DEBUG, &component(0, 0), mode);
+        // Its folder was not there before.
+        workspace.build(RELEASE, &component(1, 0));
+        workspace.sees(RELEASE, &component(1, 0)).await;
+        workspace.build(RELEASE, &component(2, 0));
+        workspace.sees(RELEASE, &component(2, 0)).await;
+        workspace.build(DEBUG, &component(3, 0));
+        workspace.sees(DEBUG, &component(3, 0)).await;
+        // All are gone, and one is built again.
+        fs::remove_dir_all(workspace.folder.path().join("target")).expect("removed");
+        assert!(workspace.next().await.app.is_err());
+        workspace.build(RELEASE, &component(4, 0));
+        workspace.sees(RELEASE, &component(4, 0)).await;
+        // A file in the folder itself comes before what is built.
+        workspace.build("", &component(5, 0));
+        workspace.sees("", &component(5, 0)).await;
+        workspace.build(DEBUG, &component(6, 0));
+        workspace.rests().await;
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_is_gone_for_a_moment_or_for_good_brings_back_no_earlier_one() {
+    for mode in MODES {
+        let mut workspace = Workspace::with(RELEASE, &component(0, 0), mode);
+        workspace.build(DEBUG, &component(1, 0));
+        workspace.sees(DEBUG, &component(1, 0)).await;
+        let debug = workspace.folder.path().join(DEBUG).join("app.wasm");
+        let rebuilding = tokio::task::spawn_blocking({
+            let debug = debug.clone();
+            move || {
+                fs::remove_file(&debug).expect("removed");
+                std::thread::sleep(Duration::from_millis(300));
+                fs::write(&debug, component(2, 0)).expect("written");
+            }
+        });
+        workspace.sees(DEBUG, &component(2, 0)).await;
+        rebuilding.await.expect("built");
+        fs::remove_file(&debug).expect("removed");
+        let gone = workspace.next().await.app.expect_err("it is gone");
+        assert!(gone.to_string().contains(DEBUG), "{gone}");
+        workspace.rests().await;
     }
 }

@@ -62,6 +62,24 @@ async fn a_push_that_is_refused_says_why_and_ends_with_2() {
 }
 
 #[tokio::test]
+async fn a_push_to_a_node_that_is_leaving_says_so_and_releases_nothing() {
+    let bench = Bench::new();
+    bench.node.behaves(Behaviour::Leave);
+    let app = bench.file("app.wasm", b"an app");
+    let push = bench.run(&["push", &app]).await;
+    assert_eq!(push.exit, Some(2), "{push:?}");
+    assert!(
+        push.err
+            .ends_with("nothing was released; do it on another node\n"),
+        "{push:?}"
+    );
+    assert_eq!(
+        bench.run(&["releases"]).await.out,
+        "nothing was released yet\n"
+    );
+}
+
+#[tokio::test]
 async fn the_app_in_force_is_expected_by_the_beginning_of_its_digest() {
     let bench = Bench::new();
     let (one, two) = (bench.file("1.wasm", b"one"), bench.file("2.wasm", b"two"));
@@ -247,8 +265,6 @@ async fn which_node_is_meant_is_found_or_asked_for() {
         "{none:?}"
     );
     let one = DataDir::open(&parent.path().join("a@127.0.0.1")).unwrap();
-    let starting = status(&["status"]).await;
-    assert!(starting.err.contains("it is just starting"), "{starting:?}");
     let _two = DataDir::open(&parent.path().join("b@127.0.0.2")).unwrap();
     let many = status(&["nodes"]).await;
     assert!(many.err.contains("a@127.0.0.1, b@127.0.0.2"), "{many:?}");
@@ -259,9 +275,4 @@ async fn which_node_is_meant_is_found_or_asked_for() {
         named.err.contains("no node runs with the data folder"),
         "{named:?}"
     );
-    // What a killed process left does not answer.
-    let path = parent.path().join("b@127.0.0.2/host.sock");
-    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let dead = status(&["status"]).await;
-    assert!(dead.err.contains("cannot reach the node"), "{dead:?}");
 }

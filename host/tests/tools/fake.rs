@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use cluster::release::{App, DeployKey, DraftError, Release, Request, Status as Known};
 use cluster::{Config, Digest, Input, Keys, NodeName, Time};
+use host::membership::Stopping;
 use host::tools::api::{self, Code, Standing};
 use host::tools::{Later, Node, Refused, describe};
 use tokio::sync::watch;
@@ -28,6 +29,8 @@ pub(crate) enum Behaviour {
     Sleep,
     /// Somebody else releases this app in the same moment.
     Overtake(&'static [u8]),
+    /// The node leaves before the release is published.
+    Leave,
 }
 
 pub(crate) struct Fake {
@@ -126,7 +129,7 @@ impl Fake {
         let digest = release.app().digest;
         let behaviour = held(&self.behaviour).clone();
         match behaviour {
-            Behaviour::Sleep => {}
+            Behaviour::Sleep | Behaviour::Leave => {}
             Behaviour::Serve => self.all_serve(digest),
             Behaviour::OtherRefuses(why) => {
                 let mut members = held(&self.members);
@@ -184,7 +187,10 @@ impl Node for Fake {
             file: None,
             store: api::Stored::default(),
             datagrams: api::Datagrams::default(),
+            records: api::RefusedRecords::default(),
             callers: api::Callers::default(),
+            fetches: api::Fetches::default(),
+            publications: api::Publications::default(),
             deploy_key: self.deploy_key.map(|key| key.to_string()),
         }
     }
@@ -242,6 +248,10 @@ impl Node for Fake {
     }
 
     fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>> {
+        if matches!(*held(&self.behaviour), Behaviour::Leave) {
+            let leaving = Refused::new(Code::Stopping, Stopping);
+            return Box::pin(async { Err(leaving) });
+        }
         self.take(release.clone());
         self.react(&release);
         Box::pin(async { Ok(()) })

@@ -5,6 +5,7 @@ mod api;
 mod commands;
 mod documented;
 mod fake;
+mod reach;
 mod socket;
 
 use std::net::Shutdown;

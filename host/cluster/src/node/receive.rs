@@ -77,7 +77,10 @@ impl Node {
             Message::Taken { ip, boot, echo } => self.taken(head, ip, boot, echo),
             Message::Release(bytes) => match Release::read(bytes) {
                 Ok(release) => self.record(now, from, release),
-                Err(error) => self.refuse(now, from, error.refusal()),
+                Err(error) => {
+                    self.strangers.counters.records.unreadable += 1;
+                    self.refuse(now, from, error.refusal());
+                }
             },
             Message::Want(key) => self.wanted(from, key),
             Message::Votes(votes) => self.voted(now, from, votes),

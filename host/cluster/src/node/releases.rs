@@ -12,8 +12,8 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, DraftError, Force, Listed, Release, ReleaseKey, Request, Standing, Verdict, Vote,
-    ahead_of_members, beyond, listing,
+    AppFile, Book, DraftError, Force, Learnt, Listed, Release, ReleaseKey, Request, Standing,
+    Verdict, Vote, ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
 
@@ -32,7 +32,12 @@ const WANTS_MAX: usize = 16;
 /// How often a record is asked for: at first, and at most while it does not
 /// come (because it is forgotten, or not signed).
 const WANT_FIRST: Duration = Duration::from_millis(50);
-const WANT_MOST: Duration = Duration::from_secs(5);
+pub(super) const WANT_MOST: Duration = Duration::from_secs(5);
+
+/// For how long a release must have been the head before one that it has
+/// followed is no news any more, whoever tells of it: until then two pushes
+/// in a row may still be on their way.
+pub(super) const SETTLED: Duration = Duration::from_secs(2);
 
 /// How long votes of others may wait to be stored.
 const STORE_WAIT: Duration = Duration::from_secs(1);
@@ -61,6 +66,8 @@ pub(super) struct Spread {
     telling: VecDeque<Telling>,
     wants: VecDeque<Want>,
     store: Option<Time>,
+    /// The head, and since when it is.
+    head: Option<(ReleaseKey, Time)>,
     /// The app file of which it is to be said what it means.
     file: Option<AppFile>,
 }
@@ -81,11 +88,21 @@ enum Rumour {
 #[derive(Clone, Copy, Debug)]
 struct Want {
     key: ReleaseKey,
+    /// When it was asked for last.
+    asked: Time,
     next: Time,
     wait: Duration,
 }
 
 impl Spread {
+    /// That of a node that starts with this book.
+    pub(super) fn starting(book: &Book, now: Time) -> Self {
+        Self {
+            head: book.history().head().map(|head| (head.key(), now)),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn due(&self) -> Option<Time> {
         let telling = self.telling.iter().map(|telling| telling.next);
         telling.chain(self.store).min()
@@ -210,7 +227,13 @@ impl Node {
 
     /// A member sent a record.
     pub(super) fn record(&mut self, now: Time, from: SocketAddrV4, release: Arc<Release>) {
-        if !self.learn_releases(now, from, vec![release.clone()], Vec::new()) {
+        let learnt = self.learn_releases(now, from, vec![release.clone()], Vec::new());
+        if learnt.releases.is_empty() {
+            let refused = learnt.unsigned + learnt.forged > 0;
+            if !refused && self.is_old(now, &release.key()) {
+                self.strangers.counters.records.old += 1;
+                self.refuse(now, from, Refusal::Old);
+            }
             return;
         }
         for to in self.some_members(*from.ip(), RELAY) {
@@ -221,6 +244,18 @@ impl Node {
         if let Some(parent) = head.filter(|_| history.lacks_parent_of_head()) {
             self.want(now, from, parent.key);
         }
+    }
+
+    /// Whether nobody has a reason to tell this node of a release that it knows
+    /// or has forgotten: another one has followed long ago, and this node has
+    /// not asked.
+    fn is_old(&self, now: Time, key: &ReleaseKey) -> bool {
+        let settled = |since: Time| now.since(since) >= SETTLED;
+        let asked = |want: &Want| want.key == *key && now.since(want.asked) < WANT_MOST;
+        self.spread
+            .head
+            .is_some_and(|(head, since)| head != *key && settled(since))
+            && !self.spread.wants.iter().any(asked)
     }
 
     /// A member asks for a record.
@@ -255,7 +290,7 @@ impl Node {
         }
     }
 
-    fn want(&mut self, now: Time, from: SocketAddrV4, key: ReleaseKey) {
+    pub(super) fn want(&mut self, now: Time, from: SocketAddrV4, key: ReleaseKey) {
         let asked = self.spread.wants.iter().position(|want| want.key == key);
         let wait = match asked.and_then(|at| self.spread.wants.remove(at)) {
             Some(want) if want.next > now => {
@@ -266,30 +301,40 @@ impl Node {
             None => WANT_FIRST,
         };
         let next = now + wait;
-        self.spread.wants.push_back(Want { key, next, wait });
+        let asked = now;
+        self.spread.wants.push_back(Want {
+            key,
+            asked,
+            next,
+            wait,
+        });
         if self.spread.wants.len() > WANTS_MAX {
             self.spread.wants.pop_front();
         }
         self.send(from, &Message::Want(key));
     }
 
-    /// Takes in records and votes. Whether a record was new.
+    /// Takes in records and votes.
     pub(super) fn learn_releases(
         &mut self,
         now: Time,
         from: SocketAddrV4,
         releases: Vec<Arc<Release>>,
         votes: Vec<Vote>,
-    ) -> bool {
+    ) -> Learnt {
         let votes = votes.into_iter().filter(|vote| self.may_vote(vote.node));
         let learnt = self.book.learn(releases, votes.collect());
+        self.strangers.counters.records.unsigned += learnt.unsigned;
+        self.strangers.counters.records.forged += learnt.forged;
         if learnt.unsigned > 0 {
-            self.strangers.counters.unsigned += learnt.unsigned;
             self.refuse(now, from, Refusal::Unsigned);
+        }
+        if learnt.forged > 0 {
+            self.refuse(now, from, Refusal::Forged);
         }
         let news = !learnt.releases.is_empty();
         self.heed_book(now, if news { Store::Soon } else { Store::Later });
-        news
+        learnt
     }
 
     /// Whether there can be a node with this IP.
@@ -302,6 +347,10 @@ impl Node {
     /// serves itself does not wait for the disk.
     fn heed_book(&mut self, now: Time, store: Store) {
         let is_changed = self.book.take_dirty();
+        let head = self.book.history().head().map(|head| head.key());
+        if head != self.spread.head.map(|(key, _)| key) {
+            self.spread.head = head.map(|key| (key, now));
+        }
         while let Some(news) = self.book.poll() {
             self.effects.push_back(Effect::Release(news));
         }

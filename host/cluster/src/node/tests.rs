@@ -1,5 +1,6 @@
 //! One node, told by hand what a peer with the right cookie sends.
 
+mod records;
 mod verdicts;
 mod versions;
 
@@ -33,7 +34,12 @@ fn keys() -> Keys {
 
 impl Bench {
     fn new() -> Self {
-        let config = Config {
+        Self::with(|_| {})
+    }
+
+    /// One that is configured otherwise.
+    fn with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
             name: NodeName::new("example", ME).expect("a name"),
             http: SocketAddrV4::new(ME, 8080),
             cluster_port: 8383,
@@ -46,6 +52,7 @@ impl Bench {
             deploy_key: None,
             wall_ms: 1000,
         };
+        adjust(&mut config);
         let now = Time::ZERO;
         let table = |_, _| -> Box<dyn Swim> { Box::<TableSwim>::default() };
         let node = Node::with_engine(config, &keys(), now, 1, table);

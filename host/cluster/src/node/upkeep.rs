@@ -299,7 +299,10 @@ impl Node {
             for record in &records {
                 match Release::read(record) {
                     Ok(release) => read.push(release),
-                    Err(error) => refused = Some(error.refusal()),
+                    Err(error) => {
+                        self.strangers.counters.records.unreadable += 1;
+                        refused = Some(error.refusal());
+                    }
                 }
             }
             if let Some(why) = refused {

@@ -77,6 +77,8 @@ pub(crate) struct Learnt {
     pub(crate) votes: Vec<Vote>,
     /// How many records were refused for want of a signature.
     pub(crate) unsigned: u64,
+    /// How many were refused because theirs is not that of the deploy key.
+    pub(crate) forged: u64,
 }
 
 /// The state of release agreement on one node.
@@ -205,7 +207,10 @@ impl Book {
         for release in releases {
             let key = self.deploy_key.as_ref();
             if key.is_some_and(|key| !key.signed(&release)) {
-                learnt.unsigned += 1;
+                match release.signature() {
+                    None => learnt.unsigned += 1,
+                    Some(_) => learnt.forged += 1,
+                }
                 continue;
             }
             let before = self.history.get(&release.key()).cloned();

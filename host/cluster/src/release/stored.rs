@@ -96,7 +96,8 @@ impl Book {
             records,
             stored.votes.iter().flat_map(Ballot::votes).collect(),
         );
-        book.restore(stored.clock, stored.marks, learnt.unsigned);
+        let unsigned = learnt.unsigned + learnt.forged;
+        book.restore(stored.clock, stored.marks, unsigned);
         Ok(book)
     }
 

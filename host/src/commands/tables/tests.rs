@@ -31,8 +31,9 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   in force  release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
   app file  /srv/guest.wasm is what serves
   store     3 apps, 558.6 KiB
-  datagrams 52011 accepted, 3 refused (3 wrong cookie, 0 replayed), 0 not sent
-  callers   9 admitted, 0 refused
+  datagrams 52011 accepted, 4 refused (3 of another cookie, 1 seen before)
+  callers   9 admitted, 1 refused (1 of another cookie)
+  published 240 sent, 118 received, 12 dropped for slow members
 "
     );
 }
@@ -50,7 +51,32 @@ fn the_status_of_a_node_without_an_app() {
     let shown = plain(&status(&it));
     assert!(shown.contains("  serves    nothing yet\n"), "{shown}");
     assert!(shown.contains("  in force  nothing was released yet\n"));
-    assert!(shown.contains("  signed    only by deploy key abababababab: 0 releases refused\n"));
+    let signed = "  releases  only those signed by deploy key abababababab; none refused\n";
+    assert!(shown.contains(signed), "{shown}");
+}
+
+#[test]
+fn what_was_refused_is_told_by_reason_and_nothing_of_what_was_not() {
+    let mut it: Status = example("Status");
+    it.datagrams.refused = 0;
+    it.callers.refused = 0;
+    it.publications.dropped = 0;
+    let shown = plain(&status(&it));
+    let calm = "
+  datagrams 52011 accepted, none refused
+  callers   9 admitted, none refused
+  published 240 sent, 118 received
+";
+    assert!(shown.ends_with(calm), "{shown}");
+    it.fetches.wrong = 1;
+    it.records.old = 2;
+    it.records.forged = 1;
+    let shown = plain(&status(&it));
+    let told = "
+  fetches   1 time a member gave wrong bytes of an app
+  releases  3 refused (1 forged, 2 old)
+";
+    assert!(shown.ends_with(told), "{shown}");
 }
 
 #[test]

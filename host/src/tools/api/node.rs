@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Standing;
+use super::{Callers, Datagrams, Fetches, Publications, RefusedRecords, Standing};
 
 /// `GET /v1/status`: what a node is and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,14 @@ pub struct Status {
     pub store: Stored,
     /// Datagrams of other nodes, since the start.
     pub datagrams: Datagrams,
+    /// Records of releases that were refused, since the start.
+    pub records: RefusedRecords,
     /// Callers on the control channel, since the start.
     pub callers: Callers,
+    /// Apps that were fetched from members, since the start.
+    pub fetches: Fetches,
+    /// What apps published, between nodes, since the start.
+    pub publications: Publications,
     /// The public half of the deploy key, if only releases that it signed are
     /// taken.
     pub deploy_key: Option<String>,
@@ -184,34 +190,6 @@ pub struct Stored {
     pub bytes: u64,
     /// How many were found damaged and put aside, since the start.
     pub quarantined: u64,
-}
-
-/// Datagrams that came in, by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Datagrams {
-    /// Accepted.
-    pub accepted: u64,
-    /// From nodes that had not proven to be live.
-    pub probation: u64,
-    /// Refused, for whatever reason.
-    pub refused: u64,
-    /// Refused for another cookie, or forged.
-    pub wrong_cookie: u64,
-    /// Seen before.
-    pub replayed: u64,
-    /// Releases that the deploy key has not signed.
-    pub unsigned: u64,
-    /// Not sent, since the system did not take them.
-    pub unsent: u64,
-}
-
-/// Callers on the control channel, by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callers {
-    /// They proved that they know the cookie.
-    pub admitted: u64,
-    /// The rest.
-    pub refused: u64,
 }
 
 /// `GET /v1/nodes`: the members, as the node that answers sees them.

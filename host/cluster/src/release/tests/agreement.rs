@@ -199,18 +199,18 @@ fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
     let mut book = Book::new(node(2), Some(key));
     let draft = book.draft(push(app("new"), Plan::default()), WALL, None);
     let draft = draft.expect("a draft");
-    assert_eq!(book.learn(vec![draft.clone()], vec![]).unsigned, 1);
-    assert_eq!(book.learn(vec![sign_wrongly(&draft)], vec![]).unsigned, 1);
+    let refused = |learnt: Learnt| (learnt.unsigned, learnt.forged);
+    assert_eq!(refused(book.learn(vec![draft.clone()], vec![])), (1, 0));
+    let wrongly = book.learn(vec![sign_wrongly(&draft)], vec![]);
+    assert_eq!(refused(wrongly), (0, 1));
     let other = book.draft(push(app("other"), Plan::default()), WALL, None);
     let signature = sign(&other.expect("a draft"));
     let signature = signature.signature().expect("signed");
     let moved = draft.with_signature(signature.try_into().expect("64 bytes"));
-    assert_eq!(
-        book.learn(vec![moved.expect("it fits")], vec![]).unsigned,
-        1
-    );
+    let moved = book.learn(vec![moved.expect("it fits")], vec![]);
+    assert_eq!(refused(moved), (0, 1));
     assert_eq!(serves(&book), None);
-    assert_eq!(book.learn(vec![sign(&draft)], vec![]).unsigned, 0);
+    assert_eq!(refused(book.learn(vec![sign(&draft)], vec![])), (0, 0));
     assert_eq!(serves(&book), Some(app("new").digest));
 }
 

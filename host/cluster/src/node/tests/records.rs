@@ -1,0 +1,133 @@
+//! Records of releases that a member tells although they are no news, and
+//! those that a node gives to nobody any more.
+
+use std::sync::Arc;
+
+use super::super::releases::{SETTLED, WANT_MOST};
+use super::*;
+use crate::release::{App, Plan, Release, Request, What};
+
+/// Released by this node itself, one after the other.
+fn push(bench: &mut Bench, name: &str) -> Arc<Release> {
+    let request = Request {
+        what: What::Push {
+            app: App::of(name.as_bytes()),
+            plan: Plan::default(),
+        },
+        by: String::new(),
+        note: String::new(),
+        expect: None,
+    };
+    let release = bench.node.draft(bench.now, 0, request);
+    let release = release.expect("it can be released");
+    let publish = Input::Publish(release.clone());
+    bench.node.handle(bench.now, 0, publish);
+    release
+}
+
+fn tell(bench: &mut Bench, puppet: &mut Puppet, release: &Release) {
+    puppet.say(bench, &Message::Release(release.bytes()));
+}
+
+/// How many records were refused as old, and for how many that was reported.
+fn old(bench: &mut Bench) -> (u64, u64) {
+    let reported = bench
+        .effects()
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Refused {
+                why: Refusal::Old,
+                count,
+                ..
+            } => Some(count),
+            _ => None,
+        });
+    let reported = reported.sum();
+    let counters = bench.node.counters();
+    assert_eq!(counters.records.old, counters.refused(Refusal::Old));
+    (counters.records.old, reported)
+}
+
+#[test]
+fn a_release_that_is_told_again_after_another_has_followed_is_counted_and_changes_nothing() {
+    let (mut bench, mut puppet) = (Bench::new(), Puppet::new(3, 5));
+    puppet.join(&mut bench);
+    let first = push(&mut bench, "one");
+    let second = push(&mut bench, "two");
+    // Two in a row may still be on their way.
+    tell(&mut bench, &mut puppet, &first);
+    assert_eq!(old(&mut bench), (0, 0));
+    bench.pass(SETTLED);
+    let known = (bench.node.releases_hash(), bench.node.in_force());
+    tell(&mut bench, &mut puppet, &first);
+    assert_eq!(old(&mut bench), (1, 1));
+    // The one in force may be told at any time.
+    tell(&mut bench, &mut puppet, &second);
+    // And it is reported once a minute.
+    tell(&mut bench, &mut puppet, &first);
+    assert_eq!(old(&mut bench), (2, 0));
+    let knows = (bench.node.releases_hash(), bench.node.in_force());
+    assert_eq!(knows, known);
+}
+
+#[test]
+fn a_release_that_this_node_has_asked_for_is_never_old() {
+    let (mut bench, mut puppet) = (Bench::new(), Puppet::new(3, 5));
+    puppet.join(&mut bench);
+    let first = push(&mut bench, "one");
+    push(&mut bench, "two");
+    bench.pass(SETTLED);
+    let (now, from) = (bench.now, puppet.peer.address());
+    bench.node.want(now, from, first.key());
+    tell(&mut bench, &mut puppet, &first);
+    assert_eq!(old(&mut bench), (0, 0));
+    bench.pass(WANT_MOST);
+    tell(&mut bench, &mut puppet, &first);
+    assert_eq!(old(&mut bench), (1, 1));
+}
+
+#[test]
+fn what_a_node_stored_in_its_last_run_is_old_if_it_is_told_as_new() {
+    let (mut bench, mut puppet) = (Bench::new(), Puppet::new(3, 5));
+    let first = push(&mut bench, "one");
+    push(&mut bench, "two");
+    let stored = bench
+        .effects()
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::StoreReleases { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+    let stored = stored.last();
+    assert!(stored.is_some());
+    let mut bench = Bench::with(|config| config.releases_stored = stored);
+    puppet.join(&mut bench);
+    bench.pass(SETTLED);
+    tell(&mut bench, &mut puppet, &first);
+    assert_eq!(old(&mut bench), (1, 1));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_counted() {
+    let (mut bench, mut puppet) = (Bench::new(), Puppet::new(3, 5));
+    puppet.join(&mut bench);
+    puppet.say(&mut bench, &Message::Release(b"no record"));
+    let counters = bench.node.counters();
+    assert_eq!(counters.records.unreadable, 1);
+    assert_eq!(counters.refused(Refusal::Content), 1);
+}
+
+#[test]
+fn a_node_that_leaves_takes_part_no_more_and_releases_nothing() {
+    let (mut bench, mut puppet) = (Bench::new(), Puppet::new(3, 5));
+    puppet.join(&mut bench);
+    assert!(bench.node.takes_part());
+    bench.node.handle(bench.now, 0, Input::Leave);
+    assert!(!bench.node.takes_part());
+    bench.effects();
+    push(&mut bench, "late");
+    assert_eq!(bench.node.in_force(), None);
+    assert!(bench.effects().is_empty());
+    bench.pass(Duration::from_secs(1));
+    assert!(!bench.node.takes_part(), "it has left");
+}

@@ -1,0 +1,152 @@
+//! Where the file that `--app` names may be. A bare name stands for a file in
+//! the current folder, or else for what was built of it last; so it goes on to
+//! mean the same when somebody goes from a debug to a release build.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Where `cargo` leaves components, seen from the folder of a workspace.
+const BUILD_FOLDERS: [&str; 4] = [
+    "target/wasm32-wasip1/release",
+    "target/wasm32-wasip1/debug",
+    "target/wasm32-wasip2/release",
+    "target/wasm32-wasip2/debug",
+];
+
+/// When a file was last modified: seconds and nanoseconds since 1970.
+pub(super) type Modified = (i64, i64);
+
+/// All places where the file may be, and in which of them it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// As it was given; of a bare name those in the build folders follow.
+    all: Vec<PathBuf>,
+    /// In which one it was when it was last looked for.
+    place: usize,
+    /// When that was modified which was last taken from there; none if nothing
+    /// was.
+    taken: Option<Modified>,
+}
+
+impl Places {
+    /// The places of what `--app` says.
+    pub fn of(app: &Path) -> Places {
+        Self::seen_from(Path::new(""), app)
+    }
+
+    /// The same, seen from another folder than the current one.
+    pub fn seen_from(folder: &Path, app: &Path) -> Places {
+        let mut all = vec![folder.join(app)];
+        if app.components().count() == 1 && app.file_name().is_some() {
+            all.extend(BUILD_FOLDERS.map(|build| folder.join(build).join(app)));
+        }
+        let mut places = Places {
+            all,
+            place: 0,
+            taken: None,
+        };
+        places.follow();
+        places
+    }
+
+    /// Each of them.
+    pub(super) fn all(&self) -> &[PathBuf] {
+        &self.all
+    }
+
+    /// Where the file was when it was last looked for.
+    pub fn path(&self) -> &Path {
+        &self.all[self.place]
+    }
+
+    /// Which one that is.
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whether it is a bare name, which may be in more than one place.
+    pub(super) fn is_bare(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// Notes that what is there is taken, as it was modified then.
+    pub(super) fn take(&mut self, modified: Modified) {
+        self.taken = Some(modified);
+    }
+
+    /// The same, as it is modified now: to be called before it is read.
+    pub(crate) fn take_now(&mut self) {
+        self.taken = modified(self.path()).or(self.taken);
+    }
+
+    /// Looks for the file: in the folder itself, else it is the newest build.
+    /// What is older than what was taken is no reason to leave a place, so a
+    /// build that removes its file for a moment, or somebody who removes it for
+    /// good, brings back nothing. Whether it is in another place than before.
+    pub(super) fn follow(&mut self) -> bool {
+        let seen: Vec<_> = self.all.iter().map(|path| modified(path)).collect();
+        let place = choose(&seen, self.place, self.taken);
+        std::mem::replace(&mut self.place, place) != place
+    }
+}
+
+/// Which place is meant, if the last one was `before`.
+fn choose(seen: &[Option<Modified>], before: usize, taken: Option<Modified>) -> usize {
+    if let [Some(_), ..] = seen {
+        return 0;
+    }
+    let newest = seen
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, modified)| **modified);
+    match newest {
+        Some((place, Some(modified))) if taken.is_none_or(|taken| *modified > taken) => place,
+        _ => before,
+    }
+}
+
+fn modified(path: &Path) -> Option<Modified> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.mtime(), metadata.mtime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Option<Modified> {
+        Some((second, 0))
+    }
+
+    #[test]
+    fn the_newest_build_is_meant_unless_the_file_is_in_the_folder_itself() {
+        assert_eq!(choose(&[None, at(1), at(3), at(2)], 0, None), 2);
+        assert_eq!(choose(&[at(0), at(1), at(3), at(2)], 2, at(3)), 0);
+        assert_eq!(choose(&[None, None, None], 0, None), 0);
+    }
+
+    #[test]
+    fn a_later_build_in_another_place_is_followed_and_an_earlier_one_is_not() {
+        let (debug, release) = (2, 1);
+        assert_eq!(choose(&[None, at(6), at(5)], debug, at(5)), release);
+        assert_eq!(choose(&[None, at(4), at(5)], debug, at(5)), debug);
+        // The same place with a later build is no other place.
+        assert_eq!(choose(&[None, at(4), at(9)], debug, at(5)), debug);
+        // It is gone, for a moment or for good.
+        assert_eq!(choose(&[None, at(4), None], debug, at(5)), debug);
+        assert_eq!(choose(&[None, at(6), None], debug, at(5)), release);
+        // What was in the folder itself is gone, and something was built since.
+        assert_eq!(choose(&[None, at(6), at(7)], 0, at(5)), debug);
+        assert_eq!(choose(&[None, at(4), at(3)], 0, at(5)), 0);
+    }
+
+    #[test]
+    fn only_a_bare_name_is_looked_for_in_build_folders() {
+        let all = |app: &str| Places::seen_from(Path::new("/w"), Path::new(app)).all;
+        assert_eq!(all("guest.wasm").len(), 5);
+        assert_eq!(all("guest.wasm")[0], Path::new("/w/guest.wasm"));
+        assert_eq!(all("dist/guest.wasm"), [Path::new("/w/dist/guest.wasm")]);
+        assert_eq!(all("/srv/guest.wasm"), [Path::new("/srv/guest.wasm")]);
+        assert_eq!(all("./guest.wasm"), [Path::new("/w/./guest.wasm")]);
+    }
+}
