@@ -147,7 +147,7 @@ fn a_push_that_is_late_says_how_late_and_who_is_missing() {
     assert!(world.is_true(&world.said((5, 3_000), &all, &both)));
     // Too soon, too late.
     assert!(!world.is_true(&world.said((5, 2_400), &all, &both)));
-    assert!(!world.is_true(&world.said((5, 4_600), &all, &both)));
+    assert!(!world.is_true(&world.said((5, 3_700), &all, &both)));
     // It leaves one out, or waits for one that serves it.
     let one = late("example@10.10.10.4 (waiting)");
     assert!(!world.is_true(&world.said((5, 3_000), &all, &one)));
