@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use cluster::Digest;
 use host::app::{Seen, WatchMode, WatchedFile};
+use lab::programs::custom_section;
 
-use crate::support::components::{Limits, custom_section, runtime};
+use crate::support::components::{Limits, runtime};
 use crate::support::soon;
 
 const MODES: [WatchMode; 2] = [WatchMode::Notify, WatchMode::Poll];
