@@ -10,6 +10,7 @@
 mod draw;
 mod facts;
 mod nodes;
+mod pulse;
 mod said;
 mod truth;
 
@@ -19,6 +20,7 @@ use crate::programs::marked;
 use anyhow::{Context, Result, ensure};
 use facts::{Facts, Log};
 use nodes::{Nodes, Release, Releases};
+use pulse::Pulse;
 use said::Said;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,6 +58,9 @@ pub struct Ran {
     pub agreed: Duration,
     /// All of it.
     pub took: Duration,
+    /// For how long of that the machine stood still: so much later everything
+    /// may have come.
+    pub stood_still: Duration,
 }
 
 /// Four nodes that stay up for many schedules, one after the other.
@@ -133,6 +138,7 @@ impl<'lan> Session<'lan> {
         commands: &mut Vec<Command>,
     ) -> Result<Ran> {
         self.count += 1;
+        let pulse = Pulse::start();
         self.nodes.wait_until_settled(BOUND)?;
         let before = match schedule.goes_back() {
             true => Some(self.something_to_go_back_from(schedule)?),
@@ -184,7 +190,7 @@ impl<'lan> Session<'lan> {
                 true => winner,
                 false => loser,
             };
-            truth::check(said, Two { own, winner }, &facts)
+            truth::check(said, Two { own, winner }, &facts, pulse.stood_still())
                 .with_context(|| format!("untrue on .{}: {}", said.on, said.last))?;
         }
         let possible = (*first_at).max(*second_at).max(apart.healed);
@@ -193,6 +199,7 @@ impl<'lan> Session<'lan> {
             exits: [0, 1].map(|at| said.get(at).and_then(|said| said.exit).unwrap_or(-1)),
             agreed: agreed.saturating_duration_since(possible),
             took: began.elapsed(),
+            stood_still: pulse.stood_still(),
         })
     }
 

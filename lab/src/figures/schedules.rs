@@ -104,6 +104,12 @@ pub fn print(plan: &SchedulePlan) -> Result<()> {
         began.elapsed().as_secs_f64() / f64::from(plan.count.max(1))
     );
     print_table(&ran);
+    let still = ran.iter().map(|(_, ran)| ran.stood_still);
+    println!(
+        "the machine stood still for {:.2} s in all, for {:.2} s at most in one schedule",
+        still.clone().sum::<Duration>().as_secs_f64(),
+        still.max().unwrap_or_default().as_secs_f64()
+    );
     ensure!(
         failed.is_empty(),
         "these seeds failed: {failed:?}; again: cargo xtask lab schedules --count 1 --seed N"

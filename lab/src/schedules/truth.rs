@@ -30,12 +30,24 @@ pub(super) struct Two<'a> {
     pub(super) winner: &'a Release,
 }
 
-/// Check what the command said.
+/// How late anything may be.
+#[derive(Clone, Copy)]
+struct Leeway {
+    read: Duration,
+    stale: Duration,
+}
+
+/// Check what the command said. `still`: how long the machine stood still
+/// meanwhile, by which everything may be later.
 ///
 /// # Errors
 ///
 /// What of it is not true.
-pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts) -> Result<()> {
+pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, still: Duration) -> Result<()> {
+    let leeway = Leeway {
+        read: READ + still,
+        stale: STALE + still,
+    };
     ensure!(
         begins(&two.own.key, &said.key),
         "it follows release {}, not {}",
@@ -44,7 +56,7 @@ pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts) -> Result<()> {
     );
     let end = said.end()?;
     match (said.exit, &end) {
-        (Some(0), End::Done(count)) => done(said, *count, two, facts),
+        (Some(0), End::Done(count)) => done(said, *count, two, facts, leeway),
         (Some(4), End::Superseded { key, by, note }) => {
             ensure!(
                 two.own.key != two.winner.key,
@@ -55,31 +67,31 @@ pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts) -> Result<()> {
                 begins(&release.key, key) && *by == release.by && *note == release.note,
                 "the one ahead of it is {release:?}"
             );
-            let in_force = facts.in_force(said.on, said.ended + READ);
+            let in_force = facts.in_force(said.on, said.ended + leeway.read);
             ensure!(
                 in_force.is_some_and(|(_, in_force)| begins(&release.key, in_force)),
                 "in force there was {in_force:?}"
             );
             Ok(())
         }
-        (Some(5), End::Late { .. }) => late(said, &end, two, facts),
+        (Some(5), End::Late { .. }) => late(said, &end, two, facts, leeway),
         (exit, end) => bail!("it ended with {exit:?} and {end:?}"),
     }
 }
 
-fn done(said: &Said, count: usize, two: Two<'_>, facts: &Facts) -> Result<()> {
+fn done(said: &Said, count: usize, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
     let serving: Vec<u8> = said.serving().collect();
     ensure!(
         serving.len() == count && said.nodes.len() == count,
         "the nodes are {:?}",
         said.nodes
     );
-    all_served(said, two.own, facts)?;
-    nobody_is_left_out(said, &serving, facts)?;
-    known_as_in_force(said, two, facts)
+    all_served(said, two.own, facts, leeway)?;
+    nobody_is_left_out(said, &serving, facts, leeway)?;
+    known_as_in_force(said, two, facts, leeway)
 }
 
-fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts) -> Result<()> {
+fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
     let End::Late {
         timeout,
         serving,
@@ -92,12 +104,12 @@ fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts) -> Result<()> {
     let followed = said.ended.saturating_duration_since(said.released);
     ensure!(
         *timeout == humantime::format_duration(said.timeout).to_string()
-            && followed + READ >= said.timeout,
+            && followed + leeway.read >= said.timeout,
         "it followed for {followed:?} of {:?}",
         said.timeout
     );
     ensure!(
-        followed <= said.timeout + STALE,
+        followed <= said.timeout + leeway.stale,
         "it followed for {followed:?}"
     );
     let served: Vec<u8> = said.serving().collect();
@@ -112,26 +124,27 @@ fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts) -> Result<()> {
         said.nodes
     );
     ensure!(!pending.is_empty(), "all served it");
-    all_served(said, two.own, facts)?;
-    nobody_is_left_out(said, &named, facts)?;
-    let from = earlier(said.ended, STALE);
+    all_served(said, two.own, facts, leeway)?;
+    nobody_is_left_out(said, &named, facts, leeway)?;
+    let from = earlier(said.ended, leeway.stale);
     for node in pending {
         let served = facts.served_throughout(*node, &two.own.digest, from, said.ended);
-        let heard = facts.in_contact(said.on, *node, said.ended, STALE);
+        let heard = facts.in_contact(said.on, *node, said.ended, leeway.stale);
         ensure!(
             !(served && heard),
-            "it waited for .{node}, which served it for {STALE:?} already"
+            "it waited for .{node}, which served it for {:?} already",
+            leeway.stale
         );
     }
-    known_as_in_force(said, two, facts)
+    known_as_in_force(said, two, facts, leeway)
 }
 
 /// Whoever it says serves it did so, when that was last to be heard.
-fn all_served(said: &Said, own: &Release, facts: &Facts) -> Result<()> {
+fn all_served(said: &Said, own: &Release, facts: &Facts, leeway: Leeway) -> Result<()> {
     for node in said.serving() {
-        let from = earlier(facts.last_contact(said.on, node, said.ended), STALE);
+        let from = earlier(facts.last_contact(said.on, node, said.ended), leeway.stale);
         ensure!(
-            facts.served(node, &own.digest, from, said.ended + READ),
+            facts.served(node, &own.digest, from, said.ended + leeway.read),
             ".{node} did not serve it"
         );
     }
@@ -139,11 +152,11 @@ fn all_served(said: &Said, own: &Release, facts: &Facts) -> Result<()> {
 }
 
 /// Whoever it does not mention was no member for the node that it asked.
-fn nobody_is_left_out(said: &Said, named: &[u8], facts: &Facts) -> Result<()> {
+fn nobody_is_left_out(said: &Said, named: &[u8], facts: &Facts, leeway: Leeway) -> Result<()> {
     let all = HALVES.into_iter().flatten();
     for node in all.filter(|node| !named.contains(node)) {
-        let from = earlier(said.ended, STALE);
-        let listed = facts.listed_throughout(said.on, node, from, said.ended + READ);
+        let from = earlier(said.ended, leeway.stale);
+        let listed = facts.listed_throughout(said.on, node, from, said.ended + leeway.read);
         ensure!(
             node != said.on && !listed,
             "it leaves out .{node}, which was a member"
@@ -153,17 +166,18 @@ fn nobody_is_left_out(said: &Said, named: &[u8], facts: &Facts) -> Result<()> {
 }
 
 /// It did not go on following what its node knew to have lost.
-fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts) -> Result<()> {
+fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
     if two.own.key == two.winner.key {
         return Ok(());
     }
-    let at = earlier(said.ended, STALE);
+    let at = earlier(said.ended, leeway.stale);
     let lost = facts
         .in_force(said.on, at)
         .is_some_and(|(_, key)| begins(&two.winner.key, key));
     ensure!(
         !lost,
-        "its node knew for {STALE:?} that {} is ahead of it",
+        "its node knew for {:?} that {} is ahead of it",
+        leeway.stale,
         two.winner.key
     );
     Ok(())

@@ -28,6 +28,7 @@ struct World {
     facts: Facts,
     own: Release,
     winner: Release,
+    still: Duration,
 }
 
 fn world() -> World {
@@ -57,6 +58,7 @@ fn world() -> World {
         facts: Facts::new((at(1_000), at(9_000)), nodes),
         own: release(OWN, "own000", 1),
         winner: release(WINNER, "win000", 2),
+        still: Duration::ZERO,
     }
 }
 
@@ -82,7 +84,7 @@ impl World {
             own: &self.own,
             winner: &self.winner,
         };
-        check(said, two, &self.facts).is_ok()
+        check(said, two, &self.facts, self.still).is_ok()
     }
 }
 
@@ -126,7 +128,7 @@ fn a_push_is_superseded_by_what_is_in_force_and_by_nothing_else() {
         own: &world.winner,
         winner: &world.winner,
     };
-    assert!(check(&winner, two, &world.facts).is_err());
+    assert!(check(&winner, two, &world.facts, Duration::ZERO).is_err());
 }
 
 #[test]
@@ -148,6 +150,17 @@ fn a_push_that_is_late_says_how_late_and_who_is_missing() {
     // Too soon, too late.
     assert!(!world.is_true(&world.said((5, 2_400), &all, &both)));
     assert!(!world.is_true(&world.said((5, 3_700), &all, &both)));
+    // Unless the machine stood still for as long.
+    let still = World {
+        still: Duration::from_millis(600),
+        ..world
+    };
+    assert!(still.is_true(&still.said((5, 3_700), &all, &both)));
+    assert!(!still.is_true(&still.said((5, 4_300), &all, &both)));
+    let world = World {
+        still: Duration::ZERO,
+        ..still
+    };
     // It leaves one out, or waits for one that serves it.
     let one = late("example@10.10.10.4 (waiting)");
     assert!(!world.is_true(&world.said((5, 3_000), &all, &one)));
