@@ -291,8 +291,10 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
     let (code, last) = end(&push)?;
     println!("cable plugged in -> told: {:?}", mended.elapsed());
     ensure!(code == Some(3), "{code:?}");
+    // By its name and with its reason, if it was heard of before its vote.
     ensure!(
-        last.starts_with("voted down by example@10.10.10.2")
+        last.starts_with("voted down by ")
+            && last.contains("10.10.10.2")
             && last.contains("in force is release"),
         "{last}"
     );
