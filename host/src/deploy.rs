@@ -194,13 +194,16 @@ impl Deploy {
     /// Gets the app, and loads it.
     async fn load(&self, force: &Force) -> Result<Ready, Trouble> {
         let bytes = self.obtain(force).await?;
-        self.report.doing(force, Step::Compiling);
+        if self.loader.is_full() {
+            self.report.doing(force, Step::WaitingForRoom);
+        }
         let app = AppBytes {
             path: PathBuf::from(format!("release {}", force.key)),
             bytes,
             digest: force.digest,
         };
-        Ok(self.loader.prepare(app).await?)
+        let has_room = || self.report.doing(force, Step::Compiling);
+        Ok(self.loader.prepare_telling(app, has_room).await?)
     }
 
     /// The bytes of the app: of the store, or of a member.

@@ -228,6 +228,7 @@ struct Outside {
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
+    peers: Peers,
 }
 
 /// What the control channel is given besides what all share.
@@ -255,6 +256,12 @@ impl Membership {
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
         let counters = Arc::new(Mutex::new(Counters::default()));
+        let identity = control::Identity::new(&settings.keys)?;
+        let dialler = control::Dialler {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+        };
+        let peers = Peers::new(dialler, settings.cluster_port);
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
@@ -265,14 +272,9 @@ impl Membership {
             unconfirmed: unconfirmed_in,
             order: order_out,
             fatal: fatal_in,
+            peers: peers.clone(),
             counters: counters.clone(),
         };
-        let identity = control::Identity::new(&settings.keys)?;
-        let dialler = control::Dialler {
-            me: settings.name.clone(),
-            identity: identity.clone(),
-        };
-        let peers = Peers::new(dialler, settings.cluster_port);
         let runtime = Handle::try_current().ok();
         let channel = Channel { identity, runtime };
         let (started_in, started) = std::sync::mpsc::sync_channel(1);

@@ -8,10 +8,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -49,6 +50,30 @@ pub fn get(url: &str, bound: Duration) -> Result<Answer> {
         .await
         .unwrap_or_else(|_| bail!("not within {bound:?}"))
         .with_context(|| format!("GET {url}"))
+    })
+}
+
+/// GET the path over the Unix socket of this name, which is the same from every
+/// network namespace.
+///
+/// # Errors
+///
+/// If there is no whole answer within the bound.
+pub fn get_over(socket: &Path, path: &str, bound: Duration) -> Result<Answer> {
+    runtime()?.block_on(async {
+        timeout(bound, async {
+            let stream = UnixStream::connect(socket)
+                .await
+                .context("cannot connect")?;
+            let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+            // It ends with the sender, and what goes wrong in it the sender reports.
+            tokio::spawn(connection);
+            let uri: Uri = format!("http://node{path}").parse().context("no path")?;
+            send(&mut sender, &uri).await
+        })
+        .await
+        .unwrap_or_else(|_| bail!("not within {bound:?}"))
+        .with_context(|| format!("GET {path} over {}", socket.display()))
     })
 }
 

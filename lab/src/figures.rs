@@ -1,9 +1,10 @@
 //! The tables that `cargo xtask lab` prints. On three nodes: what the seed took
 //! for each event, what this project has set itself, and what it takes. On a
-//! crowd: [`faults`].
+//! crowd: [`faults`]. On four in two halves: [`schedules`].
 
 pub mod faults;
 mod measure;
+pub mod schedules;
 
 use crate::programs::Programs;
 use anyhow::{Result, ensure};
@@ -185,6 +186,18 @@ pub fn print(plan: &Plan) -> Result<()> {
         "{failed} rows could not be measured; the reasons are above"
     );
     Ok(())
+}
+
+/// What figures depend on: the machine, and what else it does.
+fn machine() -> String {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!(
+        "{processors} processors, Linux {}, load before {}",
+        kernel.trim(),
+        load.split_whitespace().next().unwrap_or("unknown")
+    )
 }
 
 fn repeat(plan: &Plan, group: &Group) -> Result<Vec<Vec<f64>>> {

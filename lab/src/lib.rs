@@ -15,6 +15,7 @@
 //! | [`cluster`] | nodes that are up, and what each of them lists |
 //! | [`events`] | what can happen to them, each as one function |
 //! | [`faults`] | what can happen to a crowd of them, and what must not |
+//! | [`schedules`] | two decisions on two sides of a LAN that falls apart and heals, by a seed |
 //! | [`load`] | many streams, many requests |
 //! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
@@ -38,6 +39,7 @@ pub mod process;
 pub mod programs;
 pub mod quality;
 pub mod readme;
+pub mod schedules;
 pub mod skip;
 pub mod small_disk;
 pub mod targets;

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use lab::figures::Plan;
 use lab::figures::faults::{self, FaultPlan};
+use lab::figures::schedules::{self, SchedulePlan};
 use lab::{Programs, figures, readme, skip};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +34,22 @@ enum Command {
     },
     /// Let faults happen to a crowd of nodes, and print the table.
     Faults(Faults),
+    /// Let two decisions be made at once on two sides of a LAN that falls apart
+    /// and heals, again and again, and print the table.
+    Schedules {
+        /// The host program.
+        #[arg(long)]
+        host: PathBuf,
+        /// The component that is pushed, each time with another mark in it.
+        #[arg(long)]
+        app: PathBuf,
+        /// How many schedules.
+        #[arg(long, default_value_t = 100)]
+        count: u32,
+        /// The seed of the first; the next one has the next.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Run the line of the README on 10.10.10.2, and look at the page.
     Readme {
         /// The folder that `host` was installed to.
@@ -119,6 +136,16 @@ fn run(command: Command) -> Result<()> {
             soak: args.soak,
             seed: args.seed,
             only: args.only,
+        }),
+        Command::Schedules {
+            host,
+            app,
+            count,
+            seed,
+        } => schedules::print(&SchedulePlan {
+            programs: Programs::new(&host, &app)?,
+            count,
+            seed,
         }),
         Command::Readme { bin, line } => readme::walk(&bin, &line),
     }

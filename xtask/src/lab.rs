@@ -28,6 +28,20 @@ enum What {
     /// SIGSTOP, cut cables, halves, lost and late frames, guests that burn all
     /// processors, and a soak in which nothing happens.
     Faults(Faults),
+    /// Let two decisions about the app be made at once on two sides of a LAN
+    /// that falls apart and heals, by random schedules, and print the table.
+    Schedules(Schedules),
+}
+
+/// What `cargo xtask lab schedules` takes.
+#[derive(clap::Args)]
+struct Schedules {
+    /// How many schedules.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    count: u32,
+    /// The seed of the first schedule; the next one has the next.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
 }
 
 /// What `cargo xtask lab faults` takes.
@@ -78,6 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             guests::for_tests()?;
             run_command(&mut faults(args, &app))
         }
+        Some(What::Schedules(args)) => run_command(&mut schedules(args, &app)),
     }
 }
 
@@ -102,6 +117,13 @@ fn faults(args: &Faults, app: &Path) -> Command {
         .args(["--soak", &args.soak])
         .args(["--seed", &args.seed.to_string()])
         .args(&args.only);
+    lab
+}
+
+fn schedules(args: &Schedules, app: &Path) -> Command {
+    let mut lab = lab("schedules", app);
+    lab.args(["--count", &args.count.to_string()])
+        .args(["--seed", &args.seed.to_string()]);
     lab
 }
 

@@ -1,6 +1,8 @@
 //! Components to change to.
 
-use crate::support::components::{custom_section, read_built};
+use lab::programs::marked;
+
+use crate::support::components::read_built;
 
 /// The example guest, as `cargo component build` leaves it.
 pub(crate) fn guest() -> Vec<u8> {
@@ -10,7 +12,7 @@ pub(crate) fn guest() -> Vec<u8> {
 /// Another component that does the same: a section that means nothing makes
 /// its digest another one.
 pub(crate) fn another(component: &[u8], number: usize) -> Vec<u8> {
-    [component, &custom_section(&number.to_le_bytes())].concat()
+    marked(component, &number.to_le_bytes())
 }
 
 /// The example guest with so many bytes of functions besides, that have to be

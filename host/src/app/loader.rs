@@ -89,15 +89,35 @@ impl Loader {
         &self.runtime
     }
 
+    /// Whether something is on the code that drains, so that a next generation
+    /// has to wait for it.
+    pub fn is_full(&self) -> bool {
+        let draining = self.slot.draining();
+        draining.is_some_and(|draining| draining.life.live() > 0)
+    }
+
     /// Makes a generation of an app, ready to be put in. Waits for room first:
     /// no more than two generations are loaded at any time.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub async fn prepare(&self, app: AppBytes) -> Result<Ready, Refusal> {
+        self.prepare_telling(app, || {}).await
+    }
+
+    /// The same, and says when there is room.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn prepare_telling(
+        &self,
+        app: AppBytes,
+        has_room: impl FnOnce(),
+    ) -> Result<Ready, Refusal> {
         let began = Instant::now();
         let room = self.slot.room().await;
         let waited = began.elapsed();
+        has_room();
         fault::point("loader: room made");
         let began = Instant::now();
         let name = app.path.display().to_string();

@@ -166,6 +166,8 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
     else {
         return None;
     };
+    // What is ahead of it may still be on trial.
+    let is = instead.as_ref().map_or(Standing::InForce, |it| it.standing);
     let instead = instead.as_ref().map_or_else(String::new, |release| {
         let by = match &*release.by {
             "" => &release.node,
@@ -194,7 +196,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
             format!("voted down by {}; in force is{instead}", some(&failed)),
         ),
         Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
-        Outcome::Superseded => styled(BUSY, format!("superseded: in force is{instead}")),
+        Outcome::Superseded => styled(BUSY, format!("superseded: {} is{instead}", standing(is))),
     })
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::NodeName;
+use cluster::{NodeName, View};
 use http::StatusCode;
 use hyper::client::conn::http2::SendRequest;
 use tokio::sync::Notify;
@@ -113,6 +113,18 @@ impl Peers {
     /// Where the control channel of a member is.
     pub fn at(&self, member: &NodeName) -> SocketAddrV4 {
         SocketAddrV4::new(member.ip(), self.0.port)
+    }
+
+    /// Lets go of the connections to whoever is no member any more. One that was
+    /// cut off may come back: TCP would then wait as long again as it was away.
+    pub(crate) fn keep(&self, view: &View) {
+        self.0.lock().retain(|name, line| {
+            let is_member = view.member(name).is_some();
+            if !is_member {
+                line.dropped.notify_one();
+            }
+            is_member
+        });
     }
 
     /// Sends a `POST` to the member whose control channel is there, and gives

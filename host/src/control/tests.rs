@@ -370,21 +370,25 @@ async fn a_connection_that_has_ended_can_still_be_closed() {
     connection.close().await;
 }
 
-#[tokio::test]
-async fn a_kept_connection_tells_at_once_when_the_called_process_ends() {
-    let process = Process::start().await;
-    let (events_in, mut events) = mpsc::channel(16);
-    let mut links = Links::new(dialler(CALLER), process.at.port(), events_in);
-    let member = |ip| cluster::Member {
+/// A member as a view has it.
+fn listed(ip: Ipv4Addr) -> cluster::Member {
+    cluster::Member {
         name: node(ip),
         boot: cluster::Boot::from_number(1),
         http: SocketAddrV4::new(ip, 8080),
         since_ms: 0,
         release: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_tells_at_once_when_the_called_process_ends() {
+    let process = Process::start().await;
+    let (events_in, mut events) = mpsc::channel(16);
+    let mut links = Links::new(dialler(CALLER), process.at.port(), events_in);
     links.keep(&cluster::View {
         version: 1,
-        members: vec![member(CALLER), member(CALLED)],
+        members: vec![listed(CALLER), listed(CALLED)],
     });
     process.kill().await;
     let lost = timeout(SOON, events.recv()).await.expect("in time");

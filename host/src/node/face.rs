@@ -1,6 +1,7 @@
 //! What a node shows of itself, and lets be done to it: the real
 //! [`tools::Node`].
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +13,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
 
 use crate::app::{AppBytes, Loader, Slot};
 use crate::control::Peers;
@@ -29,6 +31,10 @@ pub(super) const STATE: &str = "/app/state";
 /// How long a member may take to say so, and the longest that it can say.
 const STATE_WITHIN: Duration = Duration::from_millis(500);
 const STATE_MAX: usize = 8 * 1024;
+
+/// How long after a change whoever has not said it yet is waited for: one that
+/// is cut off does not keep what others do from being told.
+const STRAGGLERS: Duration = Duration::from_millis(50);
 
 /// How long an app that was uploaded stays loaded while nobody releases it.
 /// Until then no other one can be loaded.
@@ -167,6 +173,33 @@ impl Face {
         (member, said)
     }
 
+    /// Asks these members what they do. Ends early if something changes meanwhile.
+    async fn ask_all(&self, members: Vec<NodeName>) -> HashMap<NodeName, State> {
+        let mut asking = JoinSet::new();
+        for member in members {
+            asking.spawn(Self::ask(self.peers.clone(), member));
+        }
+        let mut said = HashMap::new();
+        let mut changed = self.changed();
+        let mut until = None;
+        loop {
+            tokio::select! {
+                answer = asking.join_next() => match answer {
+                    Some(Ok((member, Some(state)))) => drop(said.insert(member, state)),
+                    // It did not answer.
+                    Some(_) => {}
+                    None => return said,
+                },
+                () = &mut changed, if until.is_none() => {
+                    until = Some(Instant::now() + STRAGGLERS);
+                }
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    return said;
+                }
+            }
+        }
+    }
+
     async fn store_app(&self, app: Bytes) -> Result<App, Refused> {
         let store = self.store.clone();
         let made = spawn_blocking(move || {
@@ -248,37 +281,33 @@ impl Node for Face {
     fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>> {
         let about = about.map(str::to_owned);
         Box::pin(async move {
-            let view = self.members.borrow().clone();
-            let overview = self.overview();
-            let about = about.map(|key| {
-                let mut releases = overview.releases.iter();
-                releases.find(|it| describe::key(&it.release.key()) == key)
-            });
             // Who says that it serves what it should has nothing to add.
-            let settled = |member: &Member| match about {
-                None => true,
-                Some(None) => false,
-                Some(Some(about)) => {
+            let settled = |member: &Member, overview: &Overview| {
+                let Some(about) = &about else { return true };
+                let mut releases = overview.releases.iter();
+                let about = releases.find(|it| describe::key(&it.release.key()) == *about);
+                about.is_some_and(|about| {
                     about.status == Status::InForce
                         && member.release == Some(about.release.app().digest)
-                }
+                })
             };
-            let mut asking = JoinSet::new();
-            for member in &view.members {
-                if member.name != self.name && !settled(member) {
-                    asking.spawn(Self::ask(self.peers.clone(), member.name.clone()));
-                }
+            let (view, overview) = (self.members.borrow().clone(), self.overview());
+            let others = view.members.iter();
+            let others = others.filter(|it| it.name != self.name && !settled(it, &overview));
+            let mut said = self
+                .ask_all(others.map(|member| member.name.clone()).collect())
+                .await;
+            // What was heard of them since they were asked is newer than their word.
+            let (view, overview) = (self.members.borrow().clone(), self.overview());
+            for member in view.members.iter().filter(|it| settled(it, &overview)) {
+                said.remove(&member.name);
             }
-            let mut said: std::collections::HashMap<_, _> =
-                asking.join_all().await.into_iter().collect();
-            let me = serde_json::from_slice(&self.state()).ok();
-            said.insert(self.name.clone(), me);
+            if let Ok(me) = serde_json::from_slice(&self.state()) {
+                said.insert(self.name.clone(), me);
+            }
             let members = view.members.iter();
             members
-                .map(|member| {
-                    let said = said.remove(&member.name).flatten();
-                    self.member(member, &overview, said)
-                })
+                .map(|member| self.member(member, &overview, said.remove(&member.name)))
                 .collect()
         })
     }

@@ -141,7 +141,11 @@ impl Look {
             failed: failed(release, &members),
             instead: releases
                 .iter()
-                .find(|other| other.standing == Standing::InForce && other.key != key)
+                // The greatest come first: what bakes is ahead of what is in force.
+                .find(|other| {
+                    matches!(other.standing, Standing::InForce | Standing::Baking)
+                        && other.key != key
+                })
                 .filter(|_| standing != Standing::InForce)
                 .cloned(),
         });

@@ -3,7 +3,7 @@
 
 mod measure;
 
-use super::{Summary, Target};
+use super::{Summary, Target, machine};
 use crate::faults::Crowd;
 use crate::lan::Lan;
 use crate::programs::Programs;
@@ -152,15 +152,10 @@ pub fn print(plan: &FaultPlan) -> Result<()> {
 }
 
 fn print_head(plan: &FaultPlan) {
-    let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!(
-        "{} nodes, a network namespace each, on one bridge; {processors} processors, \
-         Linux {}, load before {}; {} rounds, seed {}",
+        "{} nodes, a network namespace each, on one bridge; {}; {} rounds, seed {}",
         plan.nodes,
-        kernel.trim(),
-        load.split_whitespace().next().unwrap_or("unknown"),
+        machine(),
         plan.rounds.max(1),
         plan.seed
     );

@@ -68,6 +68,24 @@ async fn a_connection_that_broke_is_dialled_again_and_one_that_idles_is_closed()
 }
 
 #[tokio::test]
+async fn a_member_that_is_gone_has_no_connection_left_when_it_is_back() {
+    let called = back();
+    let peers = Peers::new(dialler(CALLER), 0);
+    request(&peers, called.at).await.expect("answered");
+    let of = |members| cluster::View {
+        version: 1,
+        members,
+    };
+    peers.keep(&of(vec![listed(CALLED)]));
+    request(&peers, called.at).await.expect("answered");
+    assert_eq!(called.counters.snapshot().admitted, 1, "it was kept");
+    peers.keep(&of(Vec::new()));
+    assert_eq!(peers.connected(), 0);
+    request(&peers, called.at).await.expect("answered again");
+    called.counted(|c| c.admitted == 2).await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() {
     let called = back();
     let peers = Peers::new(dialler(CALLER), 0);

@@ -103,16 +103,9 @@ async fn a_caller_that_drops_a_cookie_dials_again_with_the_other() {
     let dialler = at_step((OLD, Some(NEW)));
     let (events_in, mut events) = mpsc::channel(16);
     let mut links = Links::new(dialler.clone(), called.at.port(), events_in);
-    let member = |ip| cluster::Member {
-        name: node(ip),
-        boot: cluster::Boot::from_number(1),
-        http: SocketAddrV4::new(ip, 8080),
-        since_ms: 0,
-        release: None,
-    };
     links.keep(&cluster::View {
         version: 1,
-        members: vec![member(CALLER), member(CALLED)],
+        members: vec![listed(CALLER), listed(CALLED)],
     });
     called.counted(|c| c.admitted == 1).await;
     dialler

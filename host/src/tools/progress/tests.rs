@@ -150,6 +150,21 @@ fn whatever_is_ahead_of_it_supersedes_it() {
 }
 
 #[test]
+fn what_bakes_is_ahead_of_it_too() {
+    // On a canary of the newer one; on another node of two that were at once.
+    for (standing, in_force) in [
+        (Standing::Earlier, None),
+        (Standing::Superseded, Some(release("a1", Standing::InForce))),
+    ] {
+        let mut releases = vec![release("c3", Standing::Baking), release(KEY, standing)];
+        releases.extend(in_force);
+        let done = Look::at(KEY, &releases, &[member(1, "c3")]).done.unwrap();
+        assert_eq!(done.outcome, Outcome::Superseded);
+        assert_eq!(done.instead.unwrap().key, "c3");
+    }
+}
+
+#[test]
 fn only_what_has_changed_is_said() {
     let releases = two(Standing::InForce);
     let first = Look::at(KEY, &releases, &[member(1, KEY), member(2, "a1")]);

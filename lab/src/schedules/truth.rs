@@ -1,0 +1,230 @@
+//! Whether what a command said at its end is true: a pure function of that and
+//! of what happened.
+//!
+//! | exit | it says | true if |
+//! |---|---|---|
+//! | 0 | `done: N nodes serve it` | each of the N did, as far as could be heard, and whoever is left out was no member |
+//! | 4 | `superseded: in force is release X` | X is the greater one, and in force where it was asked |
+//! | 5 | `not done within T: N of M serve it; it waits for …` | T has passed, the N served it, and who is named had not said so |
+
+use super::draw::HALVES;
+use super::facts::{Facts, begins};
+use super::nodes::Release;
+use super::said::{End, Said};
+use anyhow::{Context, Result, bail, ensure};
+use std::time::{Duration, Instant};
+
+/// How late a line may be read, of a log or of a command.
+const READ: Duration = Duration::from_millis(400);
+
+/// How long what a member does may have been so until a command says it: members
+/// tell at once, and it looks four times a second at least.
+const STALE: Duration = Duration::from_millis(700);
+
+/// The two releases of a schedule; the same one twice, if both made the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Two<'a> {
+    /// The one that the command follows.
+    pub(super) own: &'a Release,
+    /// The one that all serve in the end.
+    pub(super) winner: &'a Release,
+}
+
+/// How late anything may be.
+#[derive(Clone, Copy)]
+struct Leeway {
+    read: Duration,
+    stale: Duration,
+}
+
+/// Check what the command said. `still`: how long the machine stood still
+/// meanwhile, by which everything may be later.
+///
+/// # Errors
+///
+/// What of it is not true.
+pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, still: Duration) -> Result<()> {
+    let leeway = Leeway {
+        read: READ + still,
+        stale: STALE + still,
+    };
+    ensure!(
+        begins(&two.own.key, &said.key),
+        "it follows release {}, not {}",
+        said.key,
+        two.own.key
+    );
+    let end = said.end()?;
+    match (said.exit, &end) {
+        (Some(0), End::Done(count)) => done(said, *count, two, facts, leeway),
+        (Some(4), End::Superseded { key, by, note }) => {
+            ensure!(
+                two.own.key != two.winner.key,
+                "it is in force everywhere, and not superseded"
+            );
+            let release = two.winner;
+            ensure!(
+                begins(&release.key, key) && *by == release.by && *note == release.note,
+                "the one ahead of it is {release:?}"
+            );
+            let in_force = facts.in_force(said.on, said.ended + leeway.read);
+            ensure!(
+                in_force.is_some_and(|(_, in_force)| begins(&release.key, in_force)),
+                "in force there was {in_force:?}"
+            );
+            Ok(())
+        }
+        (Some(5), End::Late { .. }) => late(said, &end, two, facts, leeway),
+        (exit, end) => bail!("it ended with {exit:?} and {end:?}"),
+    }
+}
+
+fn done(said: &Said, count: usize, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
+    let serving: Vec<u8> = said.serving().collect();
+    ensure!(
+        serving.len() == count && said.nodes.len() == count,
+        "the nodes are {:?}",
+        said.nodes
+    );
+    all_served(said, two.own, facts, leeway)?;
+    nobody_is_left_out(said, &serving, facts, leeway)?;
+    known_as_in_force(said, two, facts, leeway)
+}
+
+fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
+    let End::Late {
+        timeout,
+        serving,
+        of,
+        pending,
+    } = end
+    else {
+        bail!("it is not late");
+    };
+    let followed = said.ended.saturating_duration_since(said.released);
+    ensure!(
+        *timeout == humantime::format_duration(said.timeout).to_string()
+            && followed + leeway.read >= said.timeout,
+        "it followed for {followed:?} of {:?}",
+        said.timeout
+    );
+    ensure!(
+        followed <= said.timeout + leeway.stale,
+        "it followed for {followed:?}"
+    );
+    let served: Vec<u8> = said.serving().collect();
+    let mut named: Vec<u8> = served.iter().chain(pending).copied().collect();
+    named.sort_unstable();
+    named.dedup();
+    // That a node gets the app is no line of its own, but it is in the last one.
+    let lines = said.nodes.keys().all(|node| named.contains(node));
+    ensure!(
+        served.len() == *serving && named.len() == *of && lines,
+        "the nodes are {:?}",
+        said.nodes
+    );
+    ensure!(!pending.is_empty(), "all served it");
+    all_served(said, two.own, facts, leeway)?;
+    nobody_is_left_out(said, &named, facts, leeway)?;
+    let from = earlier(said.ended, leeway.stale);
+    for node in pending {
+        let served = facts.served_throughout(*node, &two.own.digest, from, said.ended);
+        let heard = facts.in_contact(said.on, *node, said.ended, leeway.stale);
+        ensure!(
+            !(served && heard),
+            "it waited for .{node}, which served it for {:?} already",
+            leeway.stale
+        );
+    }
+    known_as_in_force(said, two, facts, leeway)
+}
+
+/// Whoever it says serves it did so, when that was last to be heard.
+fn all_served(said: &Said, own: &Release, facts: &Facts, leeway: Leeway) -> Result<()> {
+    for node in said.serving() {
+        let from = earlier(facts.last_contact(said.on, node, said.ended), leeway.stale);
+        ensure!(
+            facts.served(node, &own.digest, from, said.ended + leeway.read),
+            ".{node} did not serve it"
+        );
+    }
+    Ok(())
+}
+
+/// Whoever it does not mention was no member for the node that it asked.
+fn nobody_is_left_out(said: &Said, named: &[u8], facts: &Facts, leeway: Leeway) -> Result<()> {
+    let all = HALVES.into_iter().flatten();
+    for node in all.filter(|node| !named.contains(node)) {
+        let from = earlier(said.ended, leeway.stale);
+        let listed = facts.listed_throughout(said.on, node, from, said.ended + leeway.read);
+        ensure!(
+            node != said.on && !listed,
+            "it leaves out .{node}, which was a member"
+        );
+    }
+    Ok(())
+}
+
+/// It did not go on following what its node knew to have lost.
+fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
+    if two.own.key == two.winner.key {
+        return Ok(());
+    }
+    let at = earlier(said.ended, leeway.stale);
+    let lost = facts
+        .in_force(said.on, at)
+        .is_some_and(|(_, key)| begins(&two.winner.key, key));
+    ensure!(
+        !lost,
+        "its node knew for {:?} that {} is ahead of it",
+        leeway.stale,
+        two.winner.key
+    );
+    Ok(())
+}
+
+fn earlier(at: Instant, by: Duration) -> Instant {
+    at.checked_sub(by).unwrap_or(at)
+}
+
+/// What has become of the two in the end, on every node.
+///
+/// # Errors
+///
+/// If it is not what the order of decisions says.
+pub(super) fn check_order<'a>(
+    releases: &'a [Release],
+    keys: [&str; 2],
+) -> Result<[&'a Release; 2]> {
+    let find = |key: &str| {
+        let mut all = releases.iter();
+        all.find(|it| begins(&it.key, key))
+            .with_context(|| format!("{key} is not in the history"))
+    };
+    let [one, other] = [find(keys[0])?, find(keys[1])?];
+    let (winner, loser) = match one.rank() >= other.rank() {
+        true => (one, other),
+        false => (other, one),
+    };
+    ensure!(
+        releases.first().map(|it| &it.key) == Some(&winner.key) && winner.standing == "in-force",
+        "the greatest is {winner:#?}, and the list begins with {:#?}",
+        releases.first()
+    );
+    if winner.key != loser.key {
+        let stands = match (&winner.parent, &*winner.kind) {
+            (parent, "rollback") if parent.as_ref() == Some(&loser.key) => "rolled-back",
+            (parent, _) if parent.as_ref() == Some(&loser.key) => "earlier",
+            _ => "superseded",
+        };
+        ensure!(
+            loser.standing == stands,
+            "the other one is not {stands}: {loser:#?}"
+        );
+    }
+    Ok([winner, loser])
+}
+
+#[cfg(test)]
+#[path = "truth/tests.rs"]
+mod tests;
