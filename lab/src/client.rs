@@ -8,10 +8,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -50,6 +51,32 @@ pub fn get(url: &str, bound: Duration) -> Result<Answer> {
         .unwrap_or_else(|_| bail!("not within {bound:?}"))
         .with_context(|| format!("GET {url}"))
     })
+}
+
+/// GET a path from the node whose data folder this is, over its `host.sock`; it
+/// must answer with JSON.
+///
+/// # Errors
+///
+/// If there is no such answer within the bound.
+pub fn get_of_node(folder: &Path, path: &str, bound: Duration) -> Result<serde_json::Value> {
+    let socket = folder.join("host.sock");
+    let answer = runtime()?.block_on(async {
+        timeout(bound, async {
+            let uri: Uri = format!("http://node{path}").parse().context("not a path")?;
+            let stream = UnixStream::connect(&socket).await?;
+            let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            send(&mut sender, &uri).await
+        })
+        .await
+        .unwrap_or_else(|_| bail!("not within {bound:?}"))
+        .with_context(|| format!("GET {path} from {}", socket.display()))
+    })?;
+    if !answer.status.is_success() {
+        bail!("GET {path}: {} {}", answer.status, answer.text());
+    }
+    serde_json::from_slice(&answer.body).with_context(|| answer.text())
 }
 
 /// GET the URL again and again over one connection until `stop` says so, and

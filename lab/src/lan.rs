@@ -143,6 +143,16 @@ impl Lan {
             .env("HOST_COOKIE", "a cookie of the laboratory")
     }
 
+    /// `host COMMAND …` about the node of machine N, on that machine.
+    pub fn tool(&self, number: u8, command: &[&str]) -> Launch {
+        let machine = self.machine(number);
+        Launch::new(self.programs.host())
+            .in_netns(machine.netns.name())
+            .args(command.iter().copied())
+            .arg("--data-dir")
+            .arg(machine.data_dir())
+    }
+
     /// Pull the cable of machine N. It loses its carrier.
     ///
     /// # Errors

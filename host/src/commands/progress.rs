@@ -102,6 +102,12 @@ impl Summary {
         serving.filter(|it| it.state == NodeState::Serving).count()
     }
 
+    /// Whether this node has not given up.
+    fn goes_on(&self, node: &str) -> bool {
+        let line = self.nodes.get(node);
+        line.is_some_and(|it| it.state != NodeState::Failed)
+    }
+
     /// What has not come yet.
     fn pending(&self) -> String {
         let open = self.nodes.iter();
@@ -179,9 +185,10 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
     });
     let failed: Vec<String> = failed
         .iter()
-        .map(|(node, reason)| match reason {
-            Some(reason) => format!("{node} ({reason})"),
-            None => node.clone(),
+        .map(|(node, reason)| match (reason, summary.goes_on(node)) {
+            (Some(reason), true) => format!("{node} ({reason}; it tries again by itself)"),
+            (Some(reason), false) => format!("{node} ({reason})"),
+            (None, _) => node.clone(),
         })
         .collect();
     Some(match outcome {

@@ -11,6 +11,8 @@ use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
 use tokio::sync::{OnceCell, watch};
 
+pub(crate) use lab::components::custom_section;
+
 use super::node;
 
 /// What callbacks may use.
@@ -173,19 +175,4 @@ pub(crate) fn wants_memory(pages: u32) -> Vec<u8> {
             (instance $handler (export "handle" (func $f)))
             (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
     ))
-}
-
-/// A section of a component that means nothing: it makes the digest another
-/// one, and the component larger.
-pub(crate) fn custom_section(content: &[u8]) -> Vec<u8> {
-    // Its name is `n`.
-    let mut length = content.len() + 2;
-    let mut section = vec![0];
-    while length > 0x7f {
-        section.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    section.extend([length as u8, 1, b'n']);
-    section.extend(content);
-    section
 }

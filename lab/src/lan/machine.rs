@@ -116,6 +116,16 @@ impl Machine {
         self.netns.run(|| client::get(url, bound))
     }
 
+    /// What the node of this machine answers to `GET /v1/status`; its cable may
+    /// be out.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer within the bound.
+    pub fn status(&self, bound: Duration) -> Result<serde_json::Value> {
+        client::get_of_node(&self.data, "/v1/status", bound)
+    }
+
     /// Follow the server-sent events at the URL from this machine.
     ///
     /// # Errors
