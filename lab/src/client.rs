@@ -53,30 +53,28 @@ pub fn get(url: &str, bound: Duration) -> Result<Answer> {
     })
 }
 
-/// GET a path from the node whose data folder this is, over its `host.sock`; it
-/// must answer with JSON.
+/// GET the path over the Unix socket of this name, which is the same from every
+/// network namespace.
 ///
 /// # Errors
 ///
-/// If there is no such answer within the bound.
-pub fn get_of_node(folder: &Path, path: &str, bound: Duration) -> Result<serde_json::Value> {
-    let socket = folder.join("host.sock");
-    let answer = runtime()?.block_on(async {
+/// If there is no whole answer within the bound.
+pub fn get_over(socket: &Path, path: &str, bound: Duration) -> Result<Answer> {
+    runtime()?.block_on(async {
         timeout(bound, async {
-            let uri: Uri = format!("http://node{path}").parse().context("not a path")?;
-            let stream = UnixStream::connect(&socket).await?;
+            let stream = UnixStream::connect(socket)
+                .await
+                .context("cannot connect")?;
             let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+            // It ends with the sender, and what goes wrong in it the sender reports.
             tokio::spawn(connection);
+            let uri: Uri = format!("http://node{path}").parse().context("no path")?;
             send(&mut sender, &uri).await
         })
         .await
         .unwrap_or_else(|_| bail!("not within {bound:?}"))
-        .with_context(|| format!("GET {path} from {}", socket.display()))
-    })?;
-    if !answer.status.is_success() {
-        bail!("GET {path}: {} {}", answer.status, answer.text());
-    }
-    serde_json::from_slice(&answer.body).with_context(|| answer.text())
+        .with_context(|| format!("GET {path} over {}", socket.display()))
+    })
 }
 
 /// GET the URL again and again over one connection until `stop` says so, and

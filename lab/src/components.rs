@@ -1,21 +1,12 @@
 //! Components to push, made of one that is there: the same code under another
-//! digest, more code, more bytes. Bytes flow in and out.
+//! digest ([`marked`]), more code, more bytes. Bytes flow in and out.
+
+use crate::programs::custom_section;
+
+pub use crate::programs::marked;
 
 /// Steps of each function of [`with_code`].
 const STEPS: u32 = 100;
-
-/// A section of a component that means nothing: it makes the digest another
-/// one, and the component larger.
-pub fn custom_section(content: &[u8]) -> Vec<u8> {
-    // Its name is `n`.
-    section(0, &[&[1, b'n'], content].concat())
-}
-
-/// Another component with the same code: a section that means nothing makes its
-/// digest another one.
-pub fn marked(component: &[u8], mark: u64) -> Vec<u8> {
-    [component, &custom_section(&mark.to_le_bytes())].concat()
-}
 
 /// The component with the same code in so many bytes; they cannot be compressed,
 /// and no two marks give the same. As it is if it is as large already.
@@ -117,20 +108,12 @@ fn signed(mut number: i32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{custom_section, filled, marked, with_code};
+    use super::{filled, with_code};
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
     #[test]
-    fn a_section_says_how_long_it_is() {
-        assert_eq!(custom_section(&[7]), [0, 3, 1, b'n', 7]);
-        // 200 and the name: 202, in two bytes.
-        assert_eq!(custom_section(&[0; 200])[..5], [0, 0xca, 1, 1, b'n']);
-    }
-
-    #[test]
     fn each_mark_makes_another_component_of_the_size_that_was_asked_for() {
-        assert_ne!(marked(EMPTY, 1), marked(EMPTY, 2));
         for make in [filled, with_code] {
             let (one, other) = (make(EMPTY, 100_000, 1), make(EMPTY, 100_000, 2));
             assert_ne!(one, other);

@@ -192,6 +192,18 @@ pub fn print(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// What figures depend on: the machine, and what else it does.
+fn machine() -> String {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!(
+        "{processors} processors, Linux {}, load before {}",
+        kernel.trim(),
+        load.split_whitespace().next().unwrap_or("unknown")
+    )
+}
+
 fn repeat(plan: &Plan, group: &Group) -> Result<Vec<Vec<f64>>> {
     (0..plan.rounds.max(1))
         .map(|_| (group.measure)(plan))

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 pub use machine::Machine;
+pub(crate) use machine::status_of;
 
 /// Tells the LANs of one process apart.
 static NEXT: AtomicU32 = AtomicU32::new(0);

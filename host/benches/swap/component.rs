@@ -12,7 +12,7 @@ pub(crate) fn guest() -> Vec<u8> {
 /// Another component that does the same: a section that means nothing makes
 /// its digest another one.
 pub(crate) fn another(component: &[u8], number: usize) -> Vec<u8> {
-    components::marked(component, number as u64)
+    components::marked(component, &number.to_le_bytes())
 }
 
 /// The example guest with functions besides, so many bytes in all.

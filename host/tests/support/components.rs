@@ -9,9 +9,8 @@ use std::time::Duration;
 use host::app::{AppBytes, Generation, Runtime, RuntimeConfig, read, validate};
 use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
+pub(crate) use lab::programs::custom_section;
 use tokio::sync::{OnceCell, watch};
-
-pub(crate) use lab::components::custom_section;
 
 use super::node;
 

@@ -1,7 +1,7 @@
 //! A table of figures that fills row by row, as the measurements come in. What
 //! was measured flows in; lines on standard output flow out.
 
-use super::{Summary, Target};
+use super::{Summary, Target, machine};
 use anyhow::{Result, ensure};
 use std::time::Duration;
 
@@ -56,14 +56,7 @@ impl<'plan> Table<'plan> {
     /// Print the head. `on`: what is measured on; `how`: how often; `only`: a
     /// part of the names of the rows that are wanted.
     pub(super) fn begin(on: &str, how: &str, only: &'plan str) -> Self {
-        let processors = std::thread::available_parallelism().map_or(0, usize::from);
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        println!(
-            "{on}; {processors} processors, Linux {}, load before {}; {how}",
-            kernel.trim(),
-            load.split_whitespace().next().unwrap_or("unknown"),
-        );
+        println!("{on}; {}; {how}", machine());
         println!("nodes start one after the other, each with an empty cache of compiled code");
         println!(
             "{:<58} {:>11} {:>11} {:>11}  met",

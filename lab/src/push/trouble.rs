@@ -5,7 +5,7 @@
 
 use super::{Fleet, Push, Pushed};
 use crate::cluster::ANSWER;
-use crate::lan::Lan;
+use crate::lan::{Lan, status_of};
 use crate::process::Launch;
 use crate::small_disk;
 use anyhow::{Context, Result, bail, ensure};
@@ -88,7 +88,7 @@ impl<'lan> Fleet<'lan> {
         let pulled = Instant::now();
         lan.cut(victim)?;
         let pushed = push.end(bound)?;
-        let status = lan.machine(victim).status(ANSWER)?;
+        let status = status_of(&self.folder(victim), ANSWER)?;
         let bytes = |name: &str| status["doing"][name].as_u64();
         let (Some(have), Some(of)) = (bytes("have"), bytes("of")) else {
             bail!("node {victim} does not fetch while its cable is out: {status:#}");
@@ -157,7 +157,7 @@ impl<'lan> Fleet<'lan> {
         let began = Instant::now();
         let folder = self.folder(number);
         loop {
-            let status = crate::client::get_of_node(&folder, "/v1/status", ANSWER)?;
+            let status = status_of(&folder, ANSWER)?;
             if let Some(found) = look(&status) {
                 return Ok(found);
             }

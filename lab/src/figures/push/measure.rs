@@ -67,7 +67,7 @@ pub(super) const PARTS: &[Part] = &[
         rows: &[
             crowded("large cluster, new code: push -> all serve it", Took),
             crowded("  -> the release is made: one has compiled it", Took),
-            crowded("  each other node: hears of it after that", Took),
+            crowded("  each other node: until it has heard of it", Took),
             crowded("  each other node: gets the app from others", Took),
             crowded("  each node: compiles it", Took),
             crowded("  each node: checks it", Took),
@@ -75,7 +75,7 @@ pub(super) const PARTS: &[Part] = &[
             crowded("  all nodes: sum of compiling", Took),
             crowded("  all hosts: processor time", Took),
             crowded("large cluster, compiled before: rollback -> all", Took),
-            crowded("  each other node: hears of it after that", Took),
+            crowded("  each other node: until it has heard of it", Took),
             crowded("  each node: loads compiled code", Took),
             crowded("  each node: checks it", Took),
             crowded("  each node: swaps", Took),
@@ -129,7 +129,7 @@ fn three(plan: &PushPlan, change: Change) -> Result<Measured> {
         let at = node_of(&fleet, round);
         let app = match change {
             Change::Code => Some(with_code(&guest, guest.len() + NEW_CODE, round)),
-            Change::Digest => Some(marked(&guest, round.into())),
+            Change::Digest => Some(marked(&guest, &round.to_le_bytes())),
             Change::Back => {
                 let app = with_code(&guest, guest.len() + NEW_CODE, round);
                 fleet.roll_out(at, Some(&fleet.app_file(&app)?), BOUND)?;
@@ -168,7 +168,10 @@ fn large(plan: &PushPlan) -> Result<Measured> {
             let processor = fleet.processor_time()?.saturating_sub(before);
             let of_each = |pick: fn(&Share) -> Duration| rollout.nodes.iter().map(pick).collect();
             let others = || rollout.nodes.iter().filter(|node| node.number != at);
-            let heard = others().map(|node| node.heard.saturating_sub(rollout.released));
+            // Who makes the release tells the others before it answers.
+            let made = rollout.nodes.iter().find(|node| node.number == at);
+            let made = made.map_or(rollout.released, |node| node.heard);
+            let heard = others().map(|node| node.heard.saturating_sub(made));
             let compiled = rollout.nodes.iter().map(|node| node.compiled).sum();
             figures.push(vec![rollout.served()]);
             if app.is_some() {
