@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use lab::client::{self, Sse};
+use lab::programs::custom_section;
 
 use crate::place::{BOUND, Node, Place, counter};
-use crate::support::components::{custom_section, read_built};
+use crate::support::components::read_built;
 
 /// How many pushes are made under load.
 const PUSHES: u8 = 20;

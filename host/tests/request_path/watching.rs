@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
 use host::app::{Places, Seen, WatchMode, WatchedFile};
+use lab::programs::custom_section;
 
-use crate::support::components::{Limits, custom_section, runtime};
+use crate::support::components::{Limits, runtime};
 use crate::support::soon;
 
 const MODES: [WatchMode; 2] = [WatchMode::Notify, WatchMode::Poll];

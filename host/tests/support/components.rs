@@ -9,7 +9,6 @@ use std::time::Duration;
 use host::app::{AppBytes, Generation, Runtime, RuntimeConfig, read, validate};
 use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
-pub(crate) use lab::programs::custom_section;
 use tokio::sync::{OnceCell, watch};
 
 use super::node;

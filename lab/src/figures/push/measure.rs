@@ -259,12 +259,13 @@ fn cable_is_pulled(plan: &PushPlan) -> Result<Measured> {
 }
 
 fn disk_is_full(plan: &PushPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let fleet = Fleet::start_with_small_disk(&lan, VICTIM)?;
     let guest = std::fs::read(plan.programs.app())?;
     let mut values = vec![Vec::new(); 2];
     let mut note = String::new();
     for round in 0..plan.rounds.max(1) {
+        // What earlier rounds leave on the small disk would be in the way.
+        let lan = Lan::new(plan.programs.clone(), 3)?;
+        let fleet = Fleet::start_with_small_disk(&lan, VICTIM)?;
         let file = fleet.app_file(&filled(&guest, WIDE, round))?;
         let full = fleet.fill_disk_and_push(2, VICTIM, &file, BOUND)?;
         values[0].push(full.mended.as_secs_f64());
