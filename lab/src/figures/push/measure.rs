@@ -30,7 +30,7 @@ pub(super) const PARTS: &[Part] = &[
     Part {
         rows: &[
             crowded(
-                "3 nodes, new code: push started -> all serve it",
+                "3 nodes, some new code: push -> all serve it",
                 time(targets::PUSHED),
             ),
             crowded("  -> the release is made", Took),
@@ -38,6 +38,18 @@ pub(super) const PARTS: &[Part] = &[
             crowded("  -> `host push` has ended and said so", Took),
         ],
         measure: |plan| three(plan, Change::Code),
+    },
+    Part {
+        rows: &[
+            crowded(
+                "3 nodes, as much new code again: push -> all serve it",
+                time(targets::PUSHED),
+            ),
+            crowded("  -> the release is made", Took),
+            crowded("  -> the last node has answered with it", Took),
+            crowded("  -> `host push` has ended and said so", Took),
+        ],
+        measure: |plan| three(plan, Change::MuchCode),
     },
     Part {
         rows: &[
@@ -111,8 +123,10 @@ pub(super) const PARTS: &[Part] = &[
 /// How one release differs from the one before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
-    /// Some of its code is new to all nodes.
+    /// A little of its code is new to all nodes.
     Code,
+    /// It has twice the code, and that half is new.
+    MuchCode,
     /// Its code is the same, which no node is told.
     Digest,
     /// It is the one before that.
@@ -129,6 +143,7 @@ fn three(plan: &PushPlan, change: Change) -> Result<Measured> {
         let at = node_of(&fleet, round);
         let app = match change {
             Change::Code => Some(with_code(&guest, guest.len() + NEW_CODE, round)),
+            Change::MuchCode => Some(with_code(&guest, guest.len() * 2, round)),
             Change::Digest => Some(marked(&guest, &round.to_le_bytes())),
             Change::Back => {
                 let app = with_code(&guest, guest.len() + NEW_CODE, round);
