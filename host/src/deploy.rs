@@ -18,7 +18,7 @@ mod trials;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cluster::Digest;
@@ -179,21 +179,22 @@ impl Deploy {
     async fn bring(&self, force: &Force) -> Result<Swapped, Trouble> {
         // Whoever else loads the same app has the only room meanwhile, and offers
         // it then: so the offer is waited for beside all else.
-        let ready = tokio::select! {
+        let (ready, fetched) = tokio::select! {
             biased;
-            ready = self.candidate.wait_for(force.digest) => ready,
-            ready = self.load(force) => ready?,
+            ready = self.candidate.wait_for(force.digest) => (ready, None),
+            loaded = self.load(force) => loaded?,
         };
         let generation = ready.generation().clone();
         let swapped = ready.activate();
         self.releases.serves(force.digest);
-        self.report.activated(force, &generation, &swapped);
+        self.report.activated(force, &generation, &swapped, fetched);
         Ok(swapped)
     }
 
-    /// Gets the app, and loads it.
-    async fn load(&self, force: &Force) -> Result<Ready, Trouble> {
-        let bytes = self.obtain(force).await?;
+    /// Gets the app, and loads it. Says how long it took to get it, if it came
+    /// from members.
+    async fn load(&self, force: &Force) -> Result<(Ready, Option<Duration>), Trouble> {
+        let (bytes, fetched) = self.obtain(force).await?;
         if self.loader.is_full() {
             self.report.doing(force, Step::WaitingForRoom);
         }
@@ -203,16 +204,18 @@ impl Deploy {
             digest: force.digest,
         };
         let has_room = || self.report.doing(force, Step::Compiling);
-        Ok(self.loader.prepare_telling(app, has_room).await?)
+        let ready = self.loader.prepare_telling(app, has_room).await?;
+        Ok((ready, fetched))
     }
 
-    /// The bytes of the app: of the store, or of a member.
-    async fn obtain(&self, force: &Force) -> Result<Bytes, Trouble> {
+    /// The bytes of the app: of the store, or of a member, and how long that took.
+    async fn obtain(&self, force: &Force) -> Result<(Bytes, Option<Duration>), Trouble> {
         let (store, digest) = (self.store.clone(), force.digest);
         let kept = spawn_blocking(move || store.get(&digest)).await;
         if let Some(bytes) = kept.map_err(|_| Trouble::Stopping)?? {
-            return Ok(bytes);
+            return Ok((bytes, None));
         }
+        let began = Instant::now();
         let Some(release) = &force.release else {
             return Err(Trouble::NoRecord);
         };
@@ -223,7 +226,7 @@ impl Deploy {
             let (have, of) = *told.borrow_and_update();
             self.report.doing(force, Step::Fetching { have, of });
             tokio::select! {
-                fetched = &mut fetch => return Ok(fetched?),
+                fetched = &mut fetch => return Ok((fetched?, Some(began.elapsed()))),
                 // The sender is here, so it does not go.
                 _ = told.changed() => {}
             }

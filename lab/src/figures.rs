@@ -1,10 +1,13 @@
 //! The tables that `cargo xtask lab` prints. On three nodes: what the seed took
 //! for each event, what this project has set itself, and what it takes. On a
-//! crowd: [`faults`]. On four in two halves: [`schedules`].
+//! crowd: [`faults`]. What becomes of a push: [`push`]. On four in two halves:
+//! [`schedules`].
 
 pub mod faults;
 mod measure;
+pub mod push;
 pub mod schedules;
+mod table;
 
 use crate::programs::Programs;
 use anyhow::{Result, ensure};
@@ -63,6 +66,8 @@ pub enum Target {
     Percent(f64),
     /// A number that nothing is demanded of.
     Told,
+    /// Seconds of which nothing is demanded.
+    Took,
 }
 
 impl Target {
@@ -74,7 +79,7 @@ impl Target {
             }
             Self::Percent(most) => value * 100.0 <= most,
             Self::Share(least) => value >= least,
-            Self::Told => true,
+            Self::Told | Self::Took => true,
         }
     }
 
@@ -90,8 +95,9 @@ impl Target {
     /// The value in this unit.
     fn show(self, value: f64) -> String {
         match self {
-            Self::Seconds(_) if value < 1.0 => format!("{:.1} ms", value * 1000.0),
-            Self::Seconds(_) => format!("{value:.2} s"),
+            Self::Took if value < 0.001 => format!("{:.0} us", value * 1e6),
+            Self::Seconds(_) | Self::Took if value < 1.0 => format!("{:.1} ms", value * 1000.0),
+            Self::Seconds(_) | Self::Took => format!("{value:.2} s"),
             Self::Bytes(_) if value.abs() < 1_048_576.0 => format!("{:.1} KiB", value / 1024.0),
             Self::Bytes(_) => format!("{:.1} MiB", value / 1_048_576.0),
             Self::Count(_) | Self::Told => format!("{value:.0}"),
@@ -110,7 +116,7 @@ impl fmt::Display for Target {
                 format!("<= {}", self.show(most))
             }
             Self::Percent(most) => format!("<= {}", self.show(most / 100.0)),
-            Self::Told => "-".to_owned(),
+            Self::Told | Self::Took => "-".to_owned(),
         };
         formatter.pad(&text)
     }
@@ -238,6 +244,8 @@ mod tests {
     fn values_are_shown_in_the_unit_a_person_would_use() {
         assert_eq!(Target::Seconds(1.0).show(0.0203), "20.3 ms");
         assert_eq!(Target::Seconds(1.0).show(2.345), "2.35 s");
+        assert_eq!(Target::Took.show(0.0203), "20.3 ms");
+        assert_eq!(Target::Took.show(0.000_018), "18 us");
         assert_eq!(Target::Bytes(1.0).show(4096.0), "4.0 KiB");
         assert_eq!(Target::Share(0.45).to_string(), ">= 0.45");
         assert_eq!(Target::Percent(1.0).show(0.0123), "1.23 %");

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 pub use machine::Machine;
+pub(crate) use machine::status_of;
 
 /// Tells the LANs of one process apart.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -141,6 +142,16 @@ impl Lan {
             .arg("--data-dir")
             .arg(machine.data_dir())
             .env("HOST_COOKIE", "a cookie of the laboratory")
+    }
+
+    /// `host COMMAND …` about the node of machine N, on that machine.
+    pub fn tool(&self, number: u8, command: &[&str]) -> Launch {
+        let machine = self.machine(number);
+        Launch::new(self.programs.host())
+            .in_netns(machine.netns.name())
+            .args(command.iter().copied())
+            .arg("--data-dir")
+            .arg(machine.data_dir())
     }
 
     /// Pull the cable of machine N. It loses its carrier.

@@ -16,11 +16,13 @@
 //! | [`events`] | what can happen to them, each as one function |
 //! | [`faults`] | what can happen to a crowd of them, and what must not |
 //! | [`schedules`] | two decisions on two sides of a LAN that falls apart and heals, by a seed |
+//! | [`push`] | a push to nodes that are up, and what becomes of it |
+//! | [`components`] | what is pushed |
 //! | [`load`] | many streams, many requests |
 //! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
 //! | [`readme`] | the README's line, run to the letter |
-//! | [`figures`] | the table that `cargo xtask lab` prints |
+//! | [`figures`] | the tables that `cargo xtask lab` prints |
 //!
 //! Everything awaits events under a bound that the caller names; nothing sleeps
 //! in the hope that something has happened meanwhile. All that is made is
@@ -29,6 +31,7 @@
 pub mod browser;
 pub mod client;
 pub mod cluster;
+pub mod components;
 pub mod events;
 pub mod faults;
 pub mod figures;
@@ -37,6 +40,7 @@ pub mod load;
 pub mod netns;
 pub mod process;
 pub mod programs;
+pub mod push;
 pub mod quality;
 pub mod readme;
 pub mod schedules;

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use lab::figures::Plan;
 use lab::figures::faults::{self, FaultPlan};
+use lab::figures::push::{self, PushPlan};
 use lab::figures::schedules::{self, SchedulePlan};
 use lab::{Programs, figures, readme, skip};
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Let faults happen to a crowd of nodes, and print the table.
     Faults(Faults),
+    /// Push to three nodes and to many, and print the table.
+    Push(Push),
     /// Let two decisions be made at once on two sides of a LAN that falls apart
     /// and heals, again and again, and print the table.
     Schedules {
@@ -96,6 +99,32 @@ struct Faults {
     only: String,
 }
 
+/// What `lab push` takes.
+#[derive(clap::Args)]
+struct Push {
+    /// The host program.
+    #[arg(long)]
+    host: PathBuf,
+    /// The component to serve, and to make others of.
+    #[arg(long)]
+    app: PathBuf,
+    /// How many nodes the large cluster has.
+    #[arg(long, default_value_t = 20)]
+    nodes: u8,
+    /// How large the component is that these are pushed, in bytes.
+    #[arg(long, default_value_t = 1_000_000)]
+    size: usize,
+    /// How often each is measured.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How many pushes are made under load.
+    #[arg(long, default_value_t = 20)]
+    pushes: u32,
+    /// Only rows whose name contains this.
+    #[arg(default_value = "")]
+    only: String,
+}
+
 fn main() -> ExitCode {
     match run(Command::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,6 +175,14 @@ fn run(command: Command) -> Result<()> {
             programs: Programs::new(&host, &app)?,
             count,
             seed,
+        }),
+        Command::Push(args) => push::print(&PushPlan {
+            programs: Programs::new(&args.host, &args.app)?,
+            nodes: args.nodes,
+            size: args.size,
+            rounds: args.rounds,
+            pushes: args.pushes,
+            only: args.only,
         }),
         Command::Readme { bin, line } => readme::walk(&bin, &line),
     }

@@ -217,6 +217,11 @@ struct State {
 }
 
 impl Process {
+    /// The number of the process.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
@@ -240,8 +245,25 @@ impl Process {
     /// If it prints none within the bound, or ends without one: with all that
     /// it printed.
     pub fn wait_for_line(&self, words: &[&str], bound: Duration) -> Result<Line> {
+        self.wait_for_line_after(self.started, words, bound)
+    }
+
+    /// Wait until it prints a line that has all of these words; lines printed
+    /// before this instant do not count.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::wait_for_line`].
+    pub fn wait_for_line_after(
+        &self,
+        after: Instant,
+        words: &[&str],
+        bound: Duration,
+    ) -> Result<Line> {
         let found = self.shared.wait(bound, |state| {
-            let has_all = |line: &&Line| words.iter().all(|word| line.text.contains(word));
+            let has_all = |line: &&Line| {
+                line.at >= after && words.iter().all(|word| line.text.contains(word))
+            };
             match state.lines.iter().find(has_all) {
                 Some(line) => Some(Some(line.clone())),
                 None if state.ended.is_some() && state.open_pipes == 0 => Some(None),

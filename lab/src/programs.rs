@@ -59,26 +59,6 @@ impl Programs {
     }
 }
 
-/// The component with this mark in it: another app, which does the same.
-pub fn marked(component: &[u8], mark: &[u8]) -> Vec<u8> {
-    [component, &custom_section(mark)].concat()
-}
-
-/// A section of a component that means nothing: it makes the digest another
-/// one, and the component larger.
-pub fn custom_section(content: &[u8]) -> Vec<u8> {
-    // Its name is `n`.
-    let mut length = content.len() + 2;
-    let mut section = vec![0];
-    while length > 0x7f {
-        section.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    section.extend([length as u8, 1, b'n']);
-    section.extend(content);
-    section
-}
-
 /// Components lie beside `release/host` in the target folder.
 fn component_of(host: &Path, package: &str) -> PathBuf {
     let target = host

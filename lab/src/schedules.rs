@@ -14,9 +14,9 @@ mod pulse;
 mod said;
 mod truth;
 
+use crate::components::marked;
 use crate::lan::Lan;
 use crate::process::{Launch, Process};
-use crate::programs::marked;
 use anyhow::{Context, Result, ensure};
 use facts::{Facts, Log};
 use nodes::{Nodes, Release, Releases};

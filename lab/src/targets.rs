@@ -33,6 +33,9 @@ pub const IDLE_BYTES: u64 = 40 << 20;
 pub const SPLIT: Duration = Duration::from_secs(6);
 /// The halves are one LAN again until all list all.
 pub const JOINED: Duration = Duration::from_secs(4);
+/// A push, or a rollback, started until all three serve it.
+pub const PUSHED: Duration = Duration::from_millis(500);
+
 /// What an idle node may send, in bytes a second: what it may at 254 nodes.
 pub const IDLE_SENT: f64 = 700.0;
 /// What an idle node may receive, in bytes a second: what it may at 254 nodes.

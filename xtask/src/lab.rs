@@ -31,6 +31,10 @@ enum What {
     /// Let two decisions about the app be made at once on two sides of a LAN
     /// that falls apart and heals, by random schedules, and print the table.
     Schedules(Schedules),
+    /// Push to three nodes and to many and print the table: until all serve it and
+    /// what that time goes into, requests lost under load, a cable that is pulled
+    /// while a node fetches, a full disk.
+    Push(Push),
 }
 
 /// What `cargo xtask lab schedules` takes.
@@ -70,6 +74,26 @@ struct Faults {
     only: Option<String>,
 }
 
+/// What `cargo xtask lab push` takes.
+#[derive(clap::Args)]
+struct Push {
+    /// How many nodes the large cluster has, 4 to 100.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    nodes: u8,
+    /// How large the component is that these are pushed, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
+    size: usize,
+    /// How often each is measured.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: u32,
+    /// How many pushes are made under load.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pushes: u32,
+    /// Measure only the rows whose name contains this.
+    #[arg(value_name = "ROW")]
+    only: Option<String>,
+}
+
 /// Build the programs, run the lab.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
@@ -88,6 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     run_command(cargo(&["build", "--release"]).args(parts))?;
     match &args.what {
         None => run_command(&mut figures(args, &app)),
+        Some(What::Push(args)) => run_command(&mut push(args, &app)),
         Some(What::Faults(args)) => {
             guests::for_tests()?;
             run_command(&mut faults(args, &app))
@@ -124,6 +149,16 @@ fn schedules(args: &Schedules, app: &Path) -> Command {
     let mut lab = lab("schedules", app);
     lab.args(["--count", &args.count.to_string()])
         .args(["--seed", &args.seed.to_string()]);
+    lab
+}
+
+fn push(args: &Push, app: &Path) -> Command {
+    let mut lab = lab("push", app);
+    lab.args(["--nodes", &args.nodes.to_string()])
+        .args(["--size", &args.size.to_string()])
+        .args(["--rounds", &args.rounds.to_string()])
+        .args(["--pushes", &args.pushes.to_string()])
+        .args(&args.only);
     lab
 }
 

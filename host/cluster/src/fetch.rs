@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! loop match fetch.next(now) {
-//!     Ask { member, want } => begin the request, with a limit of ANSWER_WAIT
+//!     Ask { member, .. }   => begin the request, with a limit of ANSWER_WAIT
 //!     Wait(until)          => until then, or an answer    -> fetch.answered(..)
 //!                             or a change of the members  -> fetch.know(..), forget(..)
 //!     Done | Failed        => end
@@ -92,6 +92,9 @@ pub enum Step {
     /// Ask this member. There is to be exactly one [`Fetch::answered`] for it,
     /// unless it is forgotten.
     Ask {
+        /// The number of the question. A member that was gone and came back may
+        /// answer what it was asked before.
+        question: u64,
         /// Whom.
         member: NodeName,
         /// For what.
@@ -133,6 +136,8 @@ pub struct Fetch {
     has_manifest: bool,
     sources: Sources,
     asked: BTreeMap<NodeName, Asked>,
+    /// How many questions there were.
+    questions: u64,
     /// When something came last.
     progress: Time,
     /// How long chunks take of late, a moving average.
@@ -142,6 +147,7 @@ pub struct Fetch {
 
 #[derive(Debug)]
 struct Asked {
+    question: u64,
     at: Time,
     want: Want,
 }
@@ -155,6 +161,7 @@ impl Fetch {
             has_manifest,
             sources: Sources::default(),
             asked: BTreeMap::new(),
+            questions: 0,
             progress: now,
             usual: None,
             rng: StdRng::seed_from_u64(seed),
@@ -205,12 +212,19 @@ impl Fetch {
         if let Some(want) = self.want(now) {
             match self.sources.choose(now, &self.asked, &mut self.rng) {
                 Ok(member) => {
+                    self.questions += 1;
+                    let question = self.questions;
                     let asked = Asked {
+                        question,
                         at: now,
                         want: want.clone(),
                     };
                     self.asked.insert(member.clone(), asked);
-                    return Step::Ask { member, want };
+                    return Step::Ask {
+                        question,
+                        member,
+                        want,
+                    };
                 }
                 Err(Some(due)) => until = until.min(due),
                 Err(None) => {}
@@ -254,9 +268,15 @@ impl Fetch {
         (parallel < PARALLEL && !some.is_empty()).then_some(Want::OneOf(some))
     }
 
-    /// A member has answered.
-    pub fn answered(&mut self, now: Time, member: &NodeName, answer: Answer) {
-        let asked = self.asked.remove(member);
+    /// A member has answered this question. What it was asked before it was gone
+    /// is not known any more: if that was not answered as it was asked, nobody can
+    /// tell, and if something came, it is of use.
+    pub fn answered(&mut self, now: Time, member: &NodeName, question: u64, answer: Answer) {
+        let is_this = |asked: &Asked| asked.question == question;
+        let asked = match self.asked.get(member).is_some_and(is_this) {
+            true => self.asked.remove(member),
+            false => None,
+        };
         let fits = match (&answer, asked.as_ref().map(|asked| &asked.want)) {
             (Answer::Chunk(index), Some(Want::OneOf(chunks))) => chunks.has(*index),
             (Answer::Chunk(_) | Answer::Manifest, None) => true,

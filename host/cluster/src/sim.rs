@@ -194,6 +194,7 @@ enum Event {
     /// Somebody asks for a piece of an app.
     Question {
         from: usize,
+        number: u64,
         want: Want,
     },
     /// What came of a question of this process.

@@ -4,7 +4,7 @@
 mod bars;
 mod plain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -56,6 +56,8 @@ pub(super) fn show(json: bool) -> Box<dyn Show> {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     nodes: BTreeMap<String, NodeLine>,
+    /// Those that went away before they served it.
+    gone: BTreeSet<String>,
     standing: Option<Standing>,
     waits_for: Vec<Ipv4Addr>,
 }
@@ -83,9 +85,15 @@ impl Summary {
                     state: *state,
                     text,
                 };
+                self.gone.remove(node);
                 self.nodes.insert(node.clone(), line);
             }
-            Progress::Gone { node } => drop(self.nodes.remove(node)),
+            Progress::Gone { node } => {
+                let was = self.nodes.remove(node);
+                if was.is_some_and(|it| it.state != NodeState::Serving) {
+                    self.gone.insert(node.clone());
+                }
+            }
             Progress::Release {
                 standing,
                 waits_for,
@@ -100,6 +108,12 @@ impl Summary {
     fn serving(&self) -> usize {
         let serving = self.nodes.values();
         serving.filter(|it| it.state == NodeState::Serving).count()
+    }
+
+    /// Whether this node has not given up.
+    fn goes_on(&self, node: &str) -> bool {
+        let line = self.nodes.get(node);
+        line.is_some_and(|it| it.state != NodeState::Failed)
     }
 
     /// What has not come yet.
@@ -181,15 +195,26 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
     });
     let failed: Vec<String> = failed
         .iter()
-        .map(|(node, reason)| match reason {
-            Some(reason) => format!("{node} ({reason})"),
-            None => node.clone(),
+        .map(|(node, reason)| match (reason, summary.goes_on(node)) {
+            (Some(reason), true) => format!("{node} ({reason}; it tries again by itself)"),
+            (Some(reason), false) => format!("{node} ({reason})"),
+            (None, _) => node.clone(),
         })
         .collect();
     Some(match outcome {
         Outcome::Served => {
             let all = count(summary.nodes.len(), "node serves it", "nodes serve it");
-            styled(GOOD, format!("done: {all}"))
+            let gone: Vec<String> = summary.gone.iter().cloned().collect();
+            styled(
+                GOOD,
+                match gone.is_empty() {
+                    true => format!("done: {all}"),
+                    false => format!(
+                        "done: {all}; gone before that: {}; a node that comes back gets it",
+                        some(&gone)
+                    ),
+                },
+            )
         }
         Outcome::Failed if summary.standing == Some(Standing::VotedDown) => styled(
             BAD,
@@ -280,5 +305,53 @@ impl Show for Json {
 
     fn stopped(&mut self, _: &str) {
         Self::line(&json!({ "event": "stopped" }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, state: NodeState) -> Progress {
+        Progress::Node {
+            node: name.to_owned(),
+            state,
+            have: None,
+            of: None,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn who_went_away_without_it_is_named_at_the_end_unless_it_came_back() {
+        let gone = |name: &str| Progress::Gone {
+            node: name.to_owned(),
+        };
+        let done = Progress::Done {
+            outcome: Outcome::Served,
+            failed: Vec::new(),
+            instead: None,
+        };
+        let mut summary = Summary::default();
+        for line in [
+            node("a", NodeState::Serving),
+            node("b", NodeState::Fetching),
+            node("c", NodeState::Compiling),
+            gone("b"),
+            gone("c"),
+            node("c", NodeState::Serving),
+        ] {
+            summary.take(&line);
+        }
+        let text = end(&done, &summary).unwrap();
+        assert!(
+            text.contains("2 nodes serve it; gone before that: b;"),
+            "{text}"
+        );
+        // One that served it and went away has left nothing undone.
+        summary.take(&node("b", NodeState::Serving));
+        summary.take(&gone("b"));
+        let text = end(&done, &summary).unwrap();
+        assert!(!text.contains("gone"), "{text}");
     }
 }

@@ -124,6 +124,7 @@ fn store(it: &Status) -> String {
 fn steps(steps: &Steps) -> String {
     let known = [
         ("seen", steps.seen_us),
+        ("fetched", steps.fetched_us),
         ("waited", Some(steps.waited_us).filter(|us| *us > 0)),
         ("compiled", Some(steps.compiled_us)),
         ("validated", Some(steps.validated_us)),

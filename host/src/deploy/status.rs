@@ -57,6 +57,9 @@ pub struct Serving {
 pub struct Steps {
     /// From when a change of the app file was seen, until it was read.
     pub seen: Option<Duration>,
+    /// Getting the app from members, in the attempt that succeeded; none if it was
+    /// on this node.
+    pub fetched: Option<Duration>,
     /// Until there was room for another generation.
     pub waited: Duration,
     /// The compiler, or the cache of compiled code.
@@ -210,11 +213,18 @@ impl Reporter {
 
     /// The first app, before anything was agreed on.
     pub(crate) fn started(&self, generation: &Generation, swapped: &Swapped) {
-        self.change(|now| now.activate(None, generation, swapped));
+        self.change(|now| now.activate(None, generation, swapped, None));
     }
 
-    pub(super) fn activated(&self, force: &Force, generation: &Generation, swapped: &Swapped) {
-        self.change(|now| now.activate(Some(force.key), generation, swapped));
+    /// `fetched`: how long it took to get the app, if it came from members.
+    pub(super) fn activated(
+        &self,
+        force: &Force,
+        generation: &Generation,
+        swapped: &Swapped,
+        fetched: Option<Duration>,
+    ) {
+        self.change(|now| now.activate(Some(force.key), generation, swapped, fetched));
     }
 
     /// The generation before is freed.
@@ -228,7 +238,13 @@ impl Reporter {
 }
 
 impl Deployment {
-    fn activate(&mut self, release: Option<ReleaseKey>, generation: &Generation, it: &Swapped) {
+    fn activate(
+        &mut self,
+        release: Option<ReleaseKey>,
+        generation: &Generation,
+        it: &Swapped,
+        fetched: Option<Duration>,
+    ) {
         self.generations += 1;
         self.doing = None;
         let is_file = self.file == Some(generation.digest);
@@ -241,6 +257,7 @@ impl Deployment {
             size: generation.size,
             steps: Steps {
                 seen,
+                fetched,
                 waited: it.waited,
                 compiled: it.compiled,
                 validated: it.validated,

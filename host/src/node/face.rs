@@ -107,6 +107,7 @@ impl Face {
             live: live as u64,
             steps: api::Steps {
                 seen_us: serving.steps.seen.map(us),
+                fetched_us: serving.steps.fetched.map(us),
                 waited_us: us(serving.steps.waited),
                 compiled_us: us(serving.steps.compiled),
                 validated_us: us(serving.steps.validated),

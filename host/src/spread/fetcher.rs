@@ -130,8 +130,13 @@ impl Fetcher {
                 known = self.tell(&mut fetch, &view, &known, app);
             }
             let until = match fetch.next(now()) {
-                Step::Ask { member, want } => {
+                Step::Ask {
+                    question,
+                    member,
+                    want,
+                } => {
                     let ask = Ask {
+                        question,
                         app: *app,
                         member,
                         want,
@@ -148,11 +153,11 @@ impl Fetcher {
                 Some(asked) = asking.join_next() => {
                     // One that panicked is waited for by nobody once its time
                     // is over.
-                    let Ok((member, given)) = asked else { continue };
+                    let Ok((member, question, given)) = asked else { continue };
                     let (answer, begun) = given?;
                     partial = partial.or(begun);
                     let before = fetch.liars();
-                    fetch.answered(now(), &member, answer);
+                    fetch.answered(now(), &member, question, answer);
                     if fetch.liars() > before {
                         self.wrong.fetch_add(1, Relaxed);
                         tracing::warn!(
@@ -226,6 +231,7 @@ type Given = Result<(Answer, Option<Partial>), SpreadError>;
 
 /// One question to one member.
 struct Ask {
+    question: u64,
     app: App,
     member: NodeName,
     want: Want,
@@ -233,7 +239,7 @@ struct Ask {
 }
 
 impl Ask {
-    async fn run(self, peers: Peers, store: Store) -> (NodeName, Given) {
+    async fn run(self, peers: Peers, store: Store) -> (NodeName, u64, Given) {
         let (what, message, max) = match &self.want {
             Want::Manifest => (MANIFEST, Bytes::new(), self.app.chunks() * 32),
             Want::OneOf(chunks) => {
@@ -266,7 +272,7 @@ impl Ask {
                 Ok((Answer::Failed, None))
             }
         };
-        (self.member, given)
+        (self.member, self.question, given)
     }
 
     /// Checks and keeps what came.

@@ -34,6 +34,9 @@ struct Member {
     have: Option<u64>,
     of: Option<u64>,
     reason: Option<String>,
+    /// Whether it cannot take it for a reason that lies in its machine, and has
+    /// got no further since.
+    is_stuck: bool,
 }
 
 /// How a release stands at one moment.
@@ -44,6 +47,9 @@ struct Look {
     members: BTreeMap<String, Member>,
     /// How it ended, if it has.
     done: Option<Done>,
+    /// How it ends if those that try again get no further; none while others are
+    /// on their way.
+    stuck: Option<Done>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -78,11 +84,17 @@ pub(super) async fn answer(
 async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Result<(), Hung> {
     let mut before: Option<Look> = None;
     let mut said = Instant::now();
+    let mut stuck_since = None;
     loop {
         let began = Instant::now();
         let changed = node.changed();
         let members = node.nodes(Some(key)).await;
-        let look = Look::at(key, &node.releases(), &members);
+        let mut look = Look::at(key, &node.releases(), &members);
+        stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
+        // A restart or a cable may be all that it takes; a full disk stays full.
+        if stuck_since.is_some_and(|since| since.elapsed() >= limits.again) {
+            look.done = look.done.or_else(|| look.stuck.take());
+        }
         let news = look.news(before.as_ref());
         if !news.is_empty() {
             said = Instant::now();
@@ -149,11 +161,20 @@ impl Look {
                 .filter(|_| standing != Standing::InForce)
                 .cloned(),
         });
+        let is_stuck = standing == Standing::InForce
+            && done.is_none()
+            && members.values().all(|it| it.is_stuck || is_over(it.state));
+        let stuck = is_stuck.then(|| Done {
+            outcome: Outcome::Failed,
+            failed: failed(release, &members),
+            instead: None,
+        });
         Look {
             standing,
             waits_for,
             members,
             done,
+            stuck,
         }
     }
 
@@ -218,16 +239,21 @@ fn does(
     } else {
         NodeState::Waiting
     };
-    let says_why = matches!(state, NodeState::Failed | NodeState::TryingAgain);
     let fetches = doing.filter(|_| state == NodeState::Fetching);
+    let have = fetches.and_then(|doing| doing.have);
+    // One that begins to fetch again has got no further than it was.
+    let begins = state == NodeState::Fetching && have.unwrap_or(0) == 0;
+    let is_stuck = failed.is_some() && (state == NodeState::TryingAgain || begins);
+    let says_why = is_stuck || state == NodeState::Failed;
     Member {
         ip,
         state,
-        have: fetches.and_then(|doing| doing.have),
+        have,
         of: fetches.and_then(|doing| doing.of),
         reason: failed
             .filter(|_| says_why)
             .map(|failed| failed.reason.clone()),
+        is_stuck,
     }
 }
 
@@ -241,24 +267,29 @@ fn outcome(standing: Standing, members: &BTreeMap<String, Member>) -> Option<Out
         }
         Standing::InForce => {
             let all = |ends: fn(NodeState) -> bool| members.values().all(|it| ends(it.state));
-            let over = |state| matches!(state, NodeState::Serving | NodeState::Failed);
             if all(|state| state == NodeState::Serving) {
                 Some(Outcome::Served)
             } else {
-                all(over).then_some(Outcome::Failed)
+                all(is_over).then_some(Outcome::Failed)
             }
         }
     }
 }
 
-/// Who could not take it: those that voted against it, and those that say so.
+/// Whether a member is through with a release.
+fn is_over(state: NodeState) -> bool {
+    matches!(state, NodeState::Serving | NodeState::Failed)
+}
+
+/// Who could not take it: those that voted against it, and those that say so;
+/// those too that try again.
 fn failed(
     release: Option<&api::Release>,
     members: &BTreeMap<String, Member>,
 ) -> Vec<(String, Option<String>)> {
     let failing = members
         .iter()
-        .filter(|(_, it)| it.state == NodeState::Failed);
+        .filter(|(_, it)| it.is_stuck || it.state == NodeState::Failed);
     let mut failed: Vec<_> = failing
         .map(|(node, member)| (node.clone(), member.reason.clone()))
         .collect();

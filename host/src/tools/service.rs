@@ -27,6 +27,9 @@ pub struct Limits {
     pub silence: Duration,
     /// After how long a stream says that it is still there.
     pub waiting: Duration,
+    /// How long members that try again are waited for once all others are done
+    /// with a release.
+    pub again: Duration,
 }
 
 impl Default for Limits {
@@ -35,6 +38,7 @@ impl Default for Limits {
             app: crate::app::MAX_APP,
             silence: Duration::from_secs(30),
             waiting: Duration::from_secs(5),
+            again: Duration::from_secs(5),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use lab::client::{self, Sse};
-use lab::programs::custom_section;
+use lab::components::custom_section;
 
 use crate::place::{BOUND, Node, Place, counter};
 use crate::support::components::read_built;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
 use host::app::{Places, Seen, WatchMode, WatchedFile};
-use lab::programs::custom_section;
+use lab::components::custom_section;
 
 use crate::support::components::{Limits, runtime};
 use crate::support::soon;

@@ -1,6 +1,7 @@
 //! The commands as processes: what they say, and how they end.
 
 use std::io::{BufRead as _, BufReader};
+use std::time::Duration;
 
 use cluster::Digest;
 use cluster::release::DeployKey;
@@ -99,6 +100,24 @@ async fn a_member_that_cannot_take_it_is_named_with_the_reason_and_it_ends_with_
     let push = bench.run(&["push", &app]).await;
     assert_eq!(push.exit, Some(3), "{push:?}");
     let last = format!("not served by {OTHER} (it traps at start)\n");
+    assert!(push.err.ends_with(&last), "{push:?}");
+}
+
+#[tokio::test]
+async fn a_member_that_tries_again_in_vain_is_named_with_the_reason_and_it_ends_with_3() {
+    let limits = Limits {
+        again: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let bench = Bench::with(None, limits);
+    let why = "the disk is full";
+    bench.node.behaves(Behaviour::OtherTriesAgain(why));
+    let app = bench.file("app.wasm", b"an app");
+    let push = bench.run(&["push", &app]).await;
+    assert_eq!(push.exit, Some(3), "{push:?}");
+    let tries = format!("{OTHER}: trying again: {why}\n");
+    assert!(push.err.contains(&tries), "{push:?}");
+    let last = format!("not served by {OTHER} ({why}; it tries again by itself)\n");
     assert!(push.err.ends_with(&last), "{push:?}");
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Behaviour {
     Serve,
     /// The other one refuses it, for this reason.
     OtherRefuses(&'static str),
+    /// The other one cannot take it yet, for this reason, and tries again.
+    OtherTriesAgain(&'static str),
     /// Nobody does anything.
     Sleep,
     /// Somebody else releases this app in the same moment.
@@ -131,7 +133,7 @@ impl Fake {
         match behaviour {
             Behaviour::Sleep | Behaviour::Leave => {}
             Behaviour::Serve => self.all_serve(digest),
-            Behaviour::OtherRefuses(why) => {
+            Behaviour::OtherRefuses(why) | Behaviour::OtherTriesAgain(why) => {
                 let mut members = held(&self.members);
                 members[0].digest = Some(digest.to_string());
                 members[1].failed = Some(api::Failed {
@@ -139,7 +141,7 @@ impl Fake {
                     reason: why.to_owned(),
                     digest: Some(digest.to_string()),
                     release: Some(describe::key(&release.key())),
-                    again: false,
+                    again: matches!(behaviour, Behaviour::OtherTriesAgain(_)),
                 });
             }
             Behaviour::Overtake(app) => {

@@ -3,7 +3,7 @@
 
 mod measure;
 
-use super::{Summary, Target, machine};
+use super::table::{Measured, Row, Table};
 use crate::faults::Crowd;
 use crate::lan::Lan;
 use crate::programs::Programs;
@@ -38,23 +38,6 @@ pub struct FaultPlan {
 struct Part {
     rows: &'static [Row],
     measure: fn(&mut Session<'_>) -> Result<Measured>,
-}
-
-/// One line of the table.
-struct Row {
-    event: &'static str,
-    target: Target,
-    /// Whether so many hosts on few processors make the figure, more than the
-    /// network does.
-    is_crowded: bool,
-}
-
-/// What a part measured.
-struct Measured {
-    /// All values of each row, in the order of the rows.
-    values: Vec<Vec<f64>>,
-    /// What the reader of the figures has to know.
-    note: String,
 }
 
 /// A LAN, and the crowd that is on it at the moment.
@@ -113,72 +96,22 @@ pub fn print(plan: &FaultPlan) -> Result<()> {
         lan: &lan,
         crowd: None,
     };
-    print_head(plan);
-    let (mut missed, mut failed) = (0, 0);
-    for part in measure::PARTS {
-        if !part.rows.iter().any(|row| row.event.contains(&plan.only)) {
-            continue;
-        }
-        match (part.measure)(&mut session) {
-            Ok(measured) => {
-                for (row, values) in part.rows.iter().zip(measured.values) {
-                    missed += u32::from(!print_row(row, values));
-                }
-                for line in measured.note.lines() {
-                    println!("    {line}");
-                }
-            }
-            Err(error) => {
-                for row in part.rows {
-                    println!("{:<58} {:>11} not measured", row.event, row.target);
-                    failed += 1;
-                }
-                println!("    {error:#}");
-                // Whatever state it is in: the next part begins with another.
-                session.crowd = None;
-            }
-        }
-    }
-    println!(
-        "* {} hosts share the processors, and this figure shows it",
+    let on = format!(
+        "{} nodes, a network namespace each, on one bridge",
         plan.nodes
     );
-    println!("{missed} of these miss their target on this machine");
-    ensure!(
-        failed == 0,
-        "{failed} rows could not be measured; the reasons are above"
-    );
-    Ok(())
-}
-
-fn print_head(plan: &FaultPlan) {
-    println!(
-        "{} nodes, a network namespace each, on one bridge; {}; {} rounds, seed {}",
-        plan.nodes,
-        machine(),
-        plan.rounds.max(1),
-        plan.seed
-    );
-    println!("nodes start one after the other, each with an empty cache of compiled code");
-    println!(
-        "{:<58} {:>11} {:>11} {:>11}  met",
-        "event", "target", "p50", "worst"
-    );
-}
-
-/// Returns whether the target was met by the typical value.
-fn print_row(row: &Row, values: Vec<f64>) -> bool {
-    let event = format!("{}{}", row.event, if row.is_crowded { " *" } else { "" });
-    let Some(summary) = Summary::of(row.target, values) else {
-        println!("{event:<58} {:>11} no value", row.target);
-        return false;
-    };
-    println!(
-        "{event:<58} {:>11} {:>11} {:>11}  {}",
-        row.target,
-        row.target.show(summary.typical),
-        row.target.show(summary.worst),
-        summary.met
-    );
-    summary.met != "no"
+    let how = format!("{} rounds, seed {}", plan.rounds.max(1), plan.seed);
+    let mut table = Table::begin(&on, &how, &plan.only);
+    for part in measure::PARTS {
+        if !table.wants(part.rows) {
+            continue;
+        }
+        let measured = (part.measure)(&mut session);
+        if measured.is_err() {
+            // Whatever state it is in: the next part begins with another.
+            session.crowd = None;
+        }
+        table.fill(part.rows, measured);
+    }
+    table.end(&format!("{} hosts", plan.nodes))
 }

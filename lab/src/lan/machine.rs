@@ -116,6 +116,16 @@ impl Machine {
         self.netns.run(|| client::get(url, bound))
     }
 
+    /// What the node of this machine answers to `GET /v1/status`; its cable may
+    /// be out.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer within the bound.
+    pub fn status(&self, bound: Duration) -> Result<serde_json::Value> {
+        status_of(&self.data, bound)
+    }
+
     /// Follow the server-sent events at the URL from this machine.
     ///
     /// # Errors
@@ -124,6 +134,12 @@ impl Machine {
     pub fn follow(&self, url: &str, bound: Duration) -> Result<Sse> {
         self.netns.run(|| Sse::open(url, bound))
     }
+}
+
+/// What the node answers to `GET /v1/status` whose data folder this is.
+pub(crate) fn status_of(folder: &Path, bound: Duration) -> Result<serde_json::Value> {
+    let answer = client::get_over(&folder.join("host.sock"), "/v1/status", bound)?;
+    serde_json::from_slice(&answer.body).with_context(|| answer.text())
 }
 
 /// The bytes that the card has sent and received, in the table

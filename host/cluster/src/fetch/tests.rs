@@ -20,6 +20,14 @@ fn fetch(members: u8, holding: Holding) -> Fetch {
     fetch
 }
 
+impl Fetch {
+    /// A member answers what it was asked last.
+    fn answers(&mut self, now: Time, member: &NodeName, answer: Answer) {
+        let question = self.asked.get(member).map_or(0, |asked| asked.question);
+        self.answered(now, member, question, answer);
+    }
+}
+
 /// All that it wants to ask now, and until when it waits then.
 fn asks(fetch: &mut Fetch, now: Time) -> (Vec<(NodeName, Chunks)>, Time) {
     let mut asks = Vec::new();
@@ -28,6 +36,7 @@ fn asks(fetch: &mut Fetch, now: Time) -> (Vec<(NodeName, Chunks)>, Time) {
             Step::Ask {
                 member,
                 want: Want::OneOf(chunks),
+                ..
             } => asks.push((member, chunks)),
             Step::Wait(until) => return (asks, until),
             other => panic!("{other:?}"),
@@ -43,11 +52,11 @@ fn at(millis: u64) -> Time {
 fn the_manifest_comes_first_and_then_every_chunk_once() {
     let mut fetch = Fetch::new(Time::ZERO, 1, Chunks::none(COUNT), false);
     fetch.know(&name(1), Holding::Whole);
-    let Step::Ask { member, want } = fetch.next(Time::ZERO) else {
+    let Step::Ask { member, want, .. } = fetch.next(Time::ZERO) else {
         panic!("nobody is asked");
     };
     assert_eq!((&member, &want), (&name(1), &Want::Manifest));
-    fetch.answered(at(1), &member, Answer::Manifest);
+    fetch.answers(at(1), &member, Answer::Manifest);
     for came in 0..COUNT {
         assert_eq!(fetch.have().len(), came);
         let (asked, _) = asks(&mut fetch, at(1));
@@ -56,7 +65,7 @@ fn the_manifest_comes_first_and_then_every_chunk_once() {
         };
         let index = chunks.iter().next().expect("a chunk");
         assert!(!fetch.have().has(index));
-        fetch.answered(at(1), member, Answer::Chunk(index));
+        fetch.answers(at(1), member, Answer::Chunk(index));
     }
     assert_eq!(fetch.next(at(1)), Step::Done);
 }
@@ -71,7 +80,7 @@ fn a_question_without_an_answer_holds_up_no_more_than_its_part() {
     })
     .collect();
     assert_eq!(manifests.len(), PARALLEL);
-    fetch.answered(at(1), &manifests[0], Answer::Manifest);
+    fetch.answers(at(1), &manifests[0], Answer::Manifest);
     let (asked, _) = asks(&mut fetch, at(1));
     let parts: Vec<usize> = asked.iter().map(|(_, chunks)| chunks.len()).collect();
     assert_eq!(parts, [COUNT / PARALLEL; PARALLEL]);
@@ -108,7 +117,7 @@ fn a_busy_member_is_left_alone_for_longer_each_time_and_no_longer_than_its_most(
     let mut waits = Vec::new();
     for _ in 0..12 {
         let (asked, _) = asks(&mut fetch, now);
-        fetch.answered(now, &asked[0].0, Answer::Busy);
+        fetch.answers(now, &asked[0].0, Answer::Busy);
         let (asked, until) = asks(&mut fetch, now);
         assert!(asked.is_empty());
         waits.push(until.since(now));
@@ -124,9 +133,9 @@ fn a_busy_member_is_left_alone_for_longer_each_time_and_no_longer_than_its_most(
     // What it gives makes up for all of it.
     let (asked, _) = asks(&mut fetch, now);
     let given = asked[0].1.iter().next().expect("a chunk");
-    fetch.answered(now, &asked[0].0, Answer::Chunk(given));
+    fetch.answers(now, &asked[0].0, Answer::Chunk(given));
     let (asked, _) = asks(&mut fetch, now);
-    fetch.answered(now, &asked[0].0, Answer::Busy);
+    fetch.answers(now, &asked[0].0, Answer::Busy);
     assert!(asks(&mut fetch, now).1.since(now) <= ms(6));
 }
 
@@ -134,15 +143,15 @@ fn a_busy_member_is_left_alone_for_longer_each_time_and_no_longer_than_its_most(
 fn a_liar_is_counted_and_never_asked_again() {
     let mut fetch = fetch(2, Holding::Whole);
     asks(&mut fetch, Time::ZERO);
-    fetch.answered(at(1), &name(1), Answer::Wrong);
+    fetch.answers(at(1), &name(1), Answer::Wrong);
     assert_eq!(fetch.liars(), 1);
     fetch.forget(&name(1));
     fetch.know(&name(1), Holding::Whole);
-    fetch.answered(at(1), &name(2), Answer::Nothing);
+    fetch.answers(at(1), &name(2), Answer::Nothing);
     for millis in 2..2000 {
         for (member, _) in asks(&mut fetch, at(millis)).0 {
             assert_eq!(member, name(2));
-            fetch.answered(at(millis), &member, Answer::Nothing);
+            fetch.answers(at(millis), &member, Answer::Nothing);
         }
     }
     assert_eq!(fetch.liars(), 1);
@@ -154,10 +163,10 @@ fn a_chunk_that_was_not_asked_for_is_a_lie() {
     let (asked, _) = asks(&mut fetch, Time::ZERO);
     let (member, chunks) = &asked[0];
     let other = chunks.missing().iter().next().expect("another one");
-    fetch.answered(at(1), member, Answer::Chunk(other));
+    fetch.answers(at(1), member, Answer::Chunk(other));
     assert_eq!(fetch.liars(), 1);
     assert!(fetch.have().is_empty());
-    fetch.answered(at(1), &asked[1].0, Answer::Manifest);
+    fetch.answers(at(1), &asked[1].0, Answer::Manifest);
     assert_eq!(fetch.liars(), 2);
 }
 
@@ -186,7 +195,7 @@ fn what_a_slow_member_was_asked_for_is_asked_of_another() {
             panic!("only chunks are asked for");
         };
         let given = chunks.iter().nth(index % chunks.len()).expect("a chunk");
-        fetch.answered(late, member, Answer::Chunk(given));
+        fetch.answers(late, member, Answer::Chunk(given));
     }
     assert_eq!(fetch.liars(), 0, "a chunk that comes twice is no lie");
 }
@@ -197,7 +206,7 @@ fn what_is_slow_follows_from_how_long_chunks_take() {
         let mut fetch = fetch(1, Holding::Whole);
         let (asked, _) = asks(&mut fetch, Time::ZERO);
         let given = asked[0].1.iter().next().expect("a chunk");
-        fetch.answered(at(took), &name(1), Answer::Chunk(given));
+        fetch.answers(at(took), &name(1), Answer::Chunk(given));
         assert_eq!(asks(&mut fetch, at(took)).1, at(took + slow));
     }
 }
@@ -209,15 +218,15 @@ fn it_ends_with_an_error_once_nobody_has_given_anything_for_long() {
     let mut questions = 0;
     let (asked, _) = asks(&mut fetch, at(20_000));
     let given = asked[0].1.iter().next().expect("a chunk");
-    fetch.answered(at(20_000), &asked[0].0, Answer::Chunk(given));
+    fetch.answers(at(20_000), &asked[0].0, Answer::Chunk(given));
     for (member, _) in &asked[1..] {
-        fetch.answered(at(20_000), member, Answer::Failed);
+        fetch.answers(at(20_000), member, Answer::Failed);
     }
     let error = loop {
         match fetch.next(now.max(at(20_000))) {
             Step::Ask { member, .. } => {
                 questions += 1;
-                fetch.answered(now.max(at(20_000)), &member, Answer::Nothing);
+                fetch.answers(now.max(at(20_000)), &member, Answer::Nothing);
             }
             Step::Wait(until) => {
                 assert!(until > now, "it would spin");
@@ -255,8 +264,34 @@ fn a_member_that_is_gone_is_not_waited_for_and_what_it_sent_before_counts() {
     fetch.know(&name(2), Holding::Whole);
     let (again, _) = asks(&mut fetch, at(1));
     assert_eq!(again[0].0, name(2));
-    fetch.answered(at(2), &name(1), Answer::Chunk(given));
+    fetch.answers(at(2), &name(1), Answer::Chunk(given));
     assert!(fetch.have().has(given));
+}
+
+#[test]
+fn a_member_that_came_back_does_not_lie_if_it_answers_what_it_was_asked_before() {
+    let mut fetch = fetch(1, Holding::Whole);
+    let (asked, _) = asks(&mut fetch, Time::ZERO);
+    let before = fetch.asked[&name(1)].question;
+    fetch.forget(&name(1));
+    fetch.know(&name(1), Holding::Whole);
+    let (again, _) = asks(&mut fetch, at(1));
+    let mut only_before = asked[0].1.clone();
+    only_before.subtract(&again[0].1);
+    let given = only_before
+        .iter()
+        .next()
+        .expect("a chunk of the first only");
+    fetch.answered(at(2), &name(1), before, Answer::Chunk(given));
+    assert_eq!(fetch.liars(), 0);
+    assert!(fetch.have().has(given), "it is of use");
+    fetch.answered(at(3), &name(1), before, Answer::Failed);
+    assert_eq!(asks(&mut fetch, at(3)).0, [], "the second is waited for");
+    // What it was asked since, it has to answer as it was asked.
+    let other = again[0].1.missing();
+    let other = other.iter().find(|it| *it != given).expect("another");
+    fetch.answers(at(4), &name(1), Answer::Chunk(other));
+    assert_eq!(fetch.liars(), 1);
 }
 
 #[test]
@@ -274,7 +309,7 @@ fn of_many_members_few_are_asked_and_the_one_that_has_it_is_found() {
             }
             for (member, _) in asked {
                 seen.insert(member.clone());
-                fetch.answered(now, &member, Answer::Nothing);
+                fetch.answers(now, &member, Answer::Nothing);
             }
         }
         assert!(now <= at(300), "seed {seed}: {now}");
@@ -287,7 +322,7 @@ fn who_has_nothing_is_asked_again_at_once_when_it_is_known_to_have_all() {
     let mut fetch = fetch(1, Holding::Perhaps);
     for _ in 0..2 {
         let (_, until) = asks(&mut fetch, Time::ZERO);
-        fetch.answered(until, &name(1), Answer::Failed);
+        fetch.answers(until, &name(1), Answer::Failed);
     }
     let now = Time::ZERO + SLOW_MOST;
     assert!(asks(&mut fetch, now).0.is_empty());

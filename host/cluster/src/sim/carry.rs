@@ -75,7 +75,7 @@ impl Lan {
                 self.next_request(machine, from);
             }
             Event::Connected { to } => self.connected(machine, to),
-            Event::Question { from, want } => self.question(machine, from, want),
+            Event::Question { from, number, want } => self.question(machine, from, number, want),
             Event::Answer { life, reply } if life == its.life => self.fetched(machine, &reply),
             Event::Answer { .. } => {}
             Event::FetchTimer { life } if life == its.life => self.fetch_timer(machine),

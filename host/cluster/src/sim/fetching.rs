@@ -61,6 +61,7 @@ pub(super) struct Depot {
 #[derive(Clone)]
 pub(super) struct Reply {
     member: NodeName,
+    question: u64,
     answer: Answer,
     /// The machine that answered, and which of its processes; none if nobody
     /// did.
@@ -170,7 +171,11 @@ impl Lan {
             let Some(held) = &mut depot.held else { return };
             let Some(fetch) = &mut held.fetch else { return };
             match fetch.next(now) {
-                Step::Ask { member, want } => self.ask(machine, member, want),
+                Step::Ask {
+                    question,
+                    member,
+                    want,
+                } => self.ask(machine, question, member, want),
                 Step::Wait(until) => {
                     if depot
                         .timer
@@ -202,12 +207,17 @@ impl Lan {
         self.go_on_fetching(machine);
     }
 
-    fn ask(&mut self, from: usize, member: NodeName, want: Want) {
+    fn ask(&mut self, from: usize, number: u64, member: NodeName, want: Want) {
         let to = self.machines.iter().position(|it| it.name == member);
         let reached = to.filter(|&to| self.hears(from, to) && !self.happens(self.unanswered));
         let Some(to) = reached else {
-            let (answer, of) = (Answer::Failed, None);
-            return self.reply(from, ANSWER_WAIT, Reply { member, answer, of });
+            let reply = Reply {
+                member,
+                question: number,
+                answer: Answer::Failed,
+                of: None,
+            };
+            return self.reply(from, ANSWER_WAIT, reply);
         };
         let mut took = Duration::ZERO;
         if self.machines[from].depot.dialled.insert(to) {
@@ -220,11 +230,11 @@ impl Lan {
             }
         }
         took += self.leg(from, to, 1);
-        self.post(to, took, Event::Question { from, want });
+        self.post(to, took, Event::Question { from, number, want });
     }
 
     /// A machine is asked for something of the app.
-    pub(super) fn question(&mut self, machine: usize, from: usize, want: Want) {
+    pub(super) fn question(&mut self, machine: usize, from: usize, number: u64, want: Want) {
         let now = self.now;
         let answer = self.find(machine, from, &want);
         let is_chunk = matches!(answer, Answer::Chunk(_));
@@ -235,6 +245,7 @@ impl Lan {
         let its = &self.machines[machine];
         let reply = Reply {
             member: its.name.clone(),
+            question: number,
             answer: if its.lies && is_chunk {
                 Answer::Wrong
             } else {
@@ -310,7 +321,7 @@ impl Lan {
             return;
         };
         let Some(fetch) = &mut held.fetch else { return };
-        fetch.answered(now, &reply.member, answer);
+        fetch.answered(now, &reply.member, reply.question, answer);
         held.have = fetch.have().clone();
         held.manifest |= answer == Answer::Manifest;
         held.liars = fetch.liars();

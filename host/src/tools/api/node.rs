@@ -76,9 +76,11 @@ pub struct Serving {
 /// How long the steps of a change of code took, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steps {
-    /// From when the file changed or the release came, until its bytes were
-    /// read; none where that was not measured.
+    /// From when the file changed, until its bytes were read; none if it came in
+    /// another way.
     pub seen_us: Option<u64>,
+    /// Getting it from members; none if it was on this node.
+    pub fetched_us: Option<u64>,
     /// Until there was room for another generation.
     pub waited_us: u64,
     /// The compiler, or the cache of compiled code.

@@ -102,6 +102,32 @@ fn one_that_tries_again_has_not_failed_yet() {
 }
 
 #[test]
+fn one_that_gets_no_further_is_named_with_its_reason_once_the_rest_serves() {
+    let releases = two(Standing::InForce);
+    let full = failed(member(2, "a1"), "the disk is full", true);
+    let stuck = |members: &[api::Member]| Look::at(KEY, &releases, members).stuck;
+    assert_eq!(stuck(&[member(1, "a1"), full.clone()]), None, "one waits");
+    assert_eq!(stuck(&[member(1, KEY), member(2, "a1")]), None, "one waits");
+    let fetching = |have| api::Member {
+        doing: Some(api::Doing {
+            step: Step::Fetching,
+            digest: String::new(),
+            release: Some(KEY.to_owned()),
+            have: Some(have),
+            of: Some(9),
+        }),
+        ..full.clone()
+    };
+    assert_eq!(stuck(&[member(1, KEY), fetching(3)]), None, "it gets some");
+    let why = Some("the disk is full".to_owned());
+    for again in [full.clone(), fetching(0)] {
+        let done = stuck(&[member(1, KEY), again]).unwrap();
+        assert_eq!(done.outcome, Outcome::Failed);
+        assert_eq!(done.failed, [("a@10.0.0.2".to_owned(), why.clone())]);
+    }
+}
+
+#[test]
 fn what_failed_with_another_release_says_nothing_about_this_one() {
     let mut other = failed(member(2, "a1"), "old", false);
     other.failed.as_mut().unwrap().release = Some("a1".to_owned());

@@ -1,7 +1,9 @@
 //! How each row of the table of faults is measured.
 
-use super::{Measured, Part, Row, Session, Target};
+use super::{Measured, Part, Session};
 use crate::faults::{Alarms, Crowd};
+use crate::figures::Target;
+use crate::figures::table::{crowded, row, time};
 use crate::quality::Quality;
 use crate::targets;
 use anyhow::{Result, ensure};
@@ -150,26 +152,6 @@ pub(super) const PARTS: &[Part] = &[
         measure: burn,
     },
 ];
-
-const fn row(event: &'static str, target: Target) -> Row {
-    Row {
-        event,
-        target,
-        is_crowded: false,
-    }
-}
-
-const fn crowded(event: &'static str, target: Target) -> Row {
-    Row {
-        event,
-        target,
-        is_crowded: true,
-    }
-}
-
-const fn time(target: Duration) -> Target {
-    Target::Seconds(target.as_secs_f64())
-}
 
 fn starts(session: &mut Session<'_>) -> Result<Measured> {
     // Its machines are still empty, or a node that starts finds its caches.
