@@ -11,7 +11,7 @@ use cluster::fetch::{
     ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split,
 };
 use cluster::release::{App, CHUNK as CHUNK_LEN};
-use cluster::{Digest, NodeName, Time, View};
+use cluster::{NodeName, Time, View};
 use http::StatusCode;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -21,7 +21,7 @@ use tokio::time::sleep_until;
 
 use super::{APPS, CHUNK, MANIFEST};
 use crate::control::{CallError, Peers, ReadError};
-use crate::store::{Partial, Store, StoreError};
+use crate::store::{Held, Partial, Store, StoreError};
 
 /// Why an app did not come.
 #[derive(Debug, thiserror::Error)]
@@ -80,19 +80,14 @@ impl Fetcher {
             return Err(StoreError::TooLarge { size, most }.into());
         }
         let (store, wanted) = (self.store.clone(), *app);
-        let (there, begun) = blocking(move || {
-            let there = store.get(&wanted.digest)?;
-            let begun = match there {
-                Some(_) => None,
-                None => begun(&store, &wanted)?,
-            };
-            Ok((there, begun))
-        })
-        .await?;
-        if let Some(content) = there {
-            progress.send_replace((app.size, app.size));
-            return Ok(content);
-        }
+        let begun = match blocking(move || store.held(&wanted)).await? {
+            Held::Whole(content) => {
+                progress.send_replace((app.size, app.size));
+                return Ok(content);
+            }
+            Held::Begun(partial) => Some(partial),
+            Held::Nothing => None,
+        };
         let partial = self.gather(app, begun, progress).await?;
         let whole = partial.clone();
         let content = blocking(move || partial.content()).await?;
@@ -204,16 +199,6 @@ impl Fetcher {
             fetch.know(&member.name, holding);
         }
         others().map(|member| member.name.clone()).collect()
-    }
-}
-
-/// What an earlier process has got of an app, if anything.
-fn begun(store: &Store, app: &App) -> Result<Option<Partial>, StoreError> {
-    match store.manifest(&app.digest)? {
-        Some(manifest) if Digest::of(&manifest) == app.manifest => {
-            store.partial(app, &manifest).map(Some)
-        }
-        _ => Ok(None),
     }
 }
 

@@ -210,12 +210,20 @@ impl Store {
     /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
     /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
     pub fn partial(&self, app: &App, manifest: &Bytes) -> Result<Partial, StoreError> {
+        self.begin(&self.change(), app, manifest)
+    }
+
+    fn begin(
+        &self,
+        changing: &MutexGuard<'_, ()>,
+        app: &App,
+        manifest: &Bytes,
+    ) -> Result<Partial, StoreError> {
         self.check_size(app.size)?;
         let chunks = app.size.div_ceil(CHUNK as u64);
         if manifest.len() as u64 != chunks * 32 || Digest::of(manifest) != app.manifest {
             return Err(StoreError::Manifest(app.digest));
         }
-        let changing = self.change();
         let begun = {
             let known = self.known();
             let begun = known.partials.iter().find(|it| it.digest == app.digest);
@@ -230,8 +238,8 @@ impl Store {
             Some(None) => Download::resume(&self.0.files, app, manifest),
             _ => None,
         };
-        self.forget_partial(&changing, &app.digest, resumed.is_none())?;
-        self.drop_partials(&changing, self.0.limits.partials.saturating_sub(1))?;
+        self.forget_partial(changing, &app.digest, resumed.is_none())?;
+        self.drop_partials(changing, self.0.limits.partials.saturating_sub(1))?;
         let download = match resumed {
             Some(download) => download,
             None => Download::begin(&self.0.files, app, manifest)?,
@@ -242,6 +250,32 @@ impl Store {
             download: Some(download.clone()),
         });
         Ok(Partial::new(self.clone(), download))
+    }
+
+    /// What there is of an app: all of it, a download that was begun, by an
+    /// earlier process too, or nothing.
+    ///
+    /// # Errors
+    /// As [`Store::get`] and [`Store::partial`].
+    pub fn held(&self, app: &App) -> Result<Held, StoreError> {
+        let digest = &app.digest;
+        if let Some(content) = self.get(digest)? {
+            return Ok(Held::Whole(content));
+        }
+        // No download becomes a whole app while this is held; one may have done
+        // so just before.
+        let changing = self.change();
+        if let Some(content) = self.put_aside(&changing, digest)? {
+            return Ok(Held::Whole(content));
+        }
+        match self.0.files.read_manifest(digest) {
+            Ok(manifest) if Digest::of(&manifest) == app.manifest => self
+                .begin(&changing, app, &manifest.into())
+                .map(Held::Begun),
+            Ok(_) => Ok(Held::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Nothing),
+            Err(error) => Err(StoreError::read(&self.0.files.manifest(digest), error)),
+        }
     }
 
     /// Gives up a download, if there is one of this app.
@@ -363,6 +397,17 @@ impl Store {
             Err(error) => Err(StoreError::read(&self.0.files.whole(digest), error)),
         }
     }
+}
+
+/// What there is of an app.
+#[derive(Debug)]
+pub enum Held {
+    /// All of it.
+    Whole(Bytes),
+    /// A download, which may be full and not whole yet.
+    Begun(Partial),
+    /// Nothing of use.
+    Nothing,
 }
 
 /// What a manifest says of a chunk; none if there is no such chunk.

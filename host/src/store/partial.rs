@@ -108,13 +108,15 @@ impl Partial {
     }
 
     /// The app, once all chunks are there. It may not be on the disk yet, where
-    /// [`Partial::finish`] puts it.
+    /// [`Partial::finish`] puts it, or has put it.
     ///
     /// # Errors
     /// As [`Partial::finish`].
     pub fn content(&self) -> Result<Bytes, StoreError> {
         let download = &self.download;
-        drop(download.check_not_gone()?);
+        if let Err(gone) = download.check_not_gone().map(drop) {
+            return self.store.get(&download.app.digest)?.ok_or(gone);
+        }
         download.check_nothing_missing()?;
         let content = download.read()?;
         if download.is_right(&content)? {

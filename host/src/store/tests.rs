@@ -247,9 +247,15 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
             .put_chunk(index, chunks(&bytes)[index])
             .expect("right");
     }
+    let held = store.held(download.app()).expect("readable");
+    assert!(matches!(held, Held::Begun(full) if full.missing().is_empty()));
     assert_eq!(download.finish().expect("whole"), bytes);
     assert_eq!(store.get(&digest).expect("readable"), Some(bytes.clone()));
+    let held = store.held(download.app()).expect("readable");
+    assert!(matches!(held, Held::Whole(whole) if whole == bytes));
     assert_eq!(place.files(), [digest.to_string()]);
+    // Who has been putting it together has it too.
+    assert_eq!(download.content().expect("whole"), bytes);
     assert!(matches!(download.finish(), Err(StoreError::Gone(_))));
     assert!(matches!(
         download.put_chunk(0, chunks(&bytes)[0]),
@@ -435,4 +441,36 @@ fn full_disks_and_quotas_are_told_apart_and_say_what_to_do() {
         of(rustix::io::Errno::IO),
         StoreError::Write { .. }
     ));
+}
+
+#[test]
+fn an_app_that_is_asked_for_while_it_becomes_whole_is_there_at_any_moment() {
+    for _ in 0..50 {
+        let place = Place::new();
+        let store = place.open();
+        let bytes = app(1, 3 * CHUNK + 77);
+        let it = App::of(&bytes);
+        let held = store.held(&it).expect("readable");
+        assert!(matches!(held, Held::Nothing));
+        let download = store.partial(&it, &App::manifest(&bytes).into());
+        let download = download.expect("begun");
+        for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
+            download.put_chunk(index, chunk).expect("right");
+        }
+        std::thread::scope(|scope| {
+            let finishing = scope.spawn(|| download.finish().expect("whole"));
+            loop {
+                match store.held(&it).expect("readable") {
+                    Held::Whole(whole) => {
+                        assert_eq!(whole, bytes);
+                        break;
+                    }
+                    Held::Begun(full) => assert_eq!(full.content().expect("full"), bytes),
+                    Held::Nothing => panic!("it is there"),
+                }
+            }
+            finishing.join().expect("no panic");
+        });
+        assert_eq!(place.files(), [it.digest.to_string()]);
+    }
 }
