@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::app::{AppBytes, Draining, Loader, Ready, Refusal, Swapped};
+use crate::app::{AppBytes, Draining, Loader, Preparing, Ready, Refusal, Swapped};
 use crate::cluster_view::short;
 use crate::health::Judgement;
 use crate::membership::Releases;
@@ -195,16 +195,19 @@ impl Deploy {
     /// from members.
     async fn load(&self, force: &Force) -> Result<(Ready, Option<Duration>), Trouble> {
         let (bytes, fetched) = self.obtain(force).await?;
-        if self.loader.is_full() {
-            self.report.doing(force, Step::WaitingForRoom);
-        }
         let app = AppBytes {
             path: PathBuf::from(format!("release {}", force.key)),
             bytes,
             digest: force.digest,
         };
-        let has_room = || self.report.doing(force, Step::Compiling);
-        let ready = self.loader.prepare_telling(app, has_room).await?;
+        let tell = |what| {
+            let step = match what {
+                Preparing::WaitingForRoom => Step::WaitingForRoom,
+                Preparing::Compiling => Step::Compiling,
+            };
+            self.report.doing(force, step);
+        };
+        let ready = self.loader.prepare_telling(app, tell).await?;
         Ok((ready, fetched))
     }
 

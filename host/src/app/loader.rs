@@ -8,6 +8,7 @@
 //! If a step fails, the generation that serves goes on serving, the reason is
 //! returned, and nothing else has changed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,15 @@ pub struct Swapped {
     pub swapped: Duration,
 }
 
+/// What preparing a generation is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparing {
+    /// Two generations are loaded, or are about to be.
+    WaitingForRoom,
+    /// There is room.
+    Compiling,
+}
+
 impl Loader {
     /// A loader for this slot.
     pub fn new(runtime: Arc<Runtime>, slot: Arc<Slot>) -> Loader {
@@ -89,35 +99,36 @@ impl Loader {
         &self.runtime
     }
 
-    /// Whether something is on the code that drains, so that a next generation
-    /// has to wait for it.
-    pub fn is_full(&self) -> bool {
-        let draining = self.slot.draining();
-        draining.is_some_and(|draining| draining.life.live() > 0)
-    }
-
     /// Makes a generation of an app, ready to be put in. Waits for room first:
     /// no more than two generations are loaded at any time.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub async fn prepare(&self, app: AppBytes) -> Result<Ready, Refusal> {
-        self.prepare_telling(app, || {}).await
+        self.prepare_telling(app, |_| {}).await
     }
 
-    /// The same, and says when there is room.
+    /// The same, and says what it is at.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub async fn prepare_telling(
         &self,
         app: AppBytes,
-        has_room: impl FnOnce(),
+        tell: impl Fn(Preparing),
     ) -> Result<Ready, Refusal> {
         let began = Instant::now();
-        let room = self.slot.room().await;
+        let mut room = pin!(self.slot.room());
+        let room = tokio::select! {
+            biased;
+            room = &mut room => room,
+            () = std::future::ready(()) => {
+                tell(Preparing::WaitingForRoom);
+                room.await
+            }
+        };
         let waited = began.elapsed();
-        has_room();
+        tell(Preparing::Compiling);
         fault::point("loader: room made");
         let began = Instant::now();
         let name = app.path.display().to_string();

@@ -28,7 +28,7 @@ pub use generation::{Generation, Kind};
 pub(crate) use intake::locate_in;
 pub use intake::{AppBytes, IntakeError, LARGEST_APP, MAX_APP, locate, read, read_up_to};
 pub use life::{Alive, Life, Seat};
-pub use loader::{Loader, Ready, Swapped};
+pub use loader::{Loader, Preparing, Ready, Swapped};
 pub use places::Places;
 pub use slot::{Draining, Room, Slot};
 pub use smoke::Smoke;

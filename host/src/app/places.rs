@@ -4,6 +4,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Where `cargo` leaves components, seen from the folder of a workspace.
 const BUILD_FOLDERS: [&str; 4] = [
@@ -69,14 +70,17 @@ impl Places {
         self.all.len() > 1
     }
 
-    /// Notes that what is there is taken, as it was modified then.
+    /// Notes that what is there is taken, as it was modified then. A time to come
+    /// counts as now, or it would keep later builds out.
     pub(super) fn take(&mut self, modified: Modified) {
-        self.taken = Some(modified);
+        self.taken = Some(modified.min(now()));
     }
 
     /// The same, as it is modified now: to be called before it is read.
     pub(crate) fn take_now(&mut self) {
-        self.taken = modified(self.path()).or(self.taken);
+        if let Some(modified) = modified(self.path()) {
+            self.take(modified);
+        }
     }
 
     /// Looks for the file: in the folder itself, else it is the newest build.
@@ -108,6 +112,13 @@ fn choose(seen: &[Option<Modified>], before: usize, taken: Option<Modified>) -> 
 fn modified(path: &Path) -> Option<Modified> {
     let metadata = path.metadata().ok()?;
     Some((metadata.mtime(), metadata.mtime_nsec()))
+}
+
+fn now() -> Modified {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    (seconds, since.subsec_nanos().into())
 }
 
 #[cfg(test)]
@@ -148,5 +159,12 @@ mod tests {
         assert_eq!(all("dist/guest.wasm"), [Path::new("/w/dist/guest.wasm")]);
         assert_eq!(all("/srv/guest.wasm"), [Path::new("/srv/guest.wasm")]);
         assert_eq!(all("./guest.wasm"), [Path::new("/w/./guest.wasm")]);
+    }
+
+    #[test]
+    fn a_build_from_the_future_keeps_no_later_one_out() {
+        let mut places = Places::of(Path::new("no-such-app.wasm"));
+        places.take((i64::MAX, 0));
+        assert!(places.taken <= Some(now()));
     }
 }

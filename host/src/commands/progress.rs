@@ -180,8 +180,9 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
     else {
         return None;
     };
-    // What is ahead of it may still be on trial.
-    let is = instead.as_ref().map_or(Standing::InForce, |it| it.standing);
+    let bakes = instead
+        .as_ref()
+        .is_some_and(|it| it.standing == Standing::Baking);
     let instead = instead.as_ref().map_or_else(String::new, |release| {
         let by = match &*release.by {
             "" => &release.node,
@@ -221,7 +222,11 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
             format!("voted down by {}; in force is{instead}", some(&failed)),
         ),
         Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
-        Outcome::Superseded => styled(BUSY, format!("superseded: {} is{instead}", standing(is))),
+        // What is ahead of it may still be on trial.
+        Outcome::Superseded if bakes => {
+            styled(BUSY, format!("superseded by{instead}, which bakes"))
+        }
+        Outcome::Superseded => styled(BUSY, format!("superseded: in force is{instead}")),
     })
 }
 

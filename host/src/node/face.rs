@@ -143,6 +143,7 @@ impl Face {
 
     /// A member as the view has it, and what itself says if that is known.
     fn member(&self, member: &Member, overview: &Overview, said: Option<State>) -> api::Member {
+        let answered = said.is_some();
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
         let digest = own_word.or(member.release);
@@ -158,6 +159,7 @@ impl Face {
             release: release.map(|listed| describe::key(&listed.release.key())),
             in_force: digest.is_some() && in_force == digest,
             digest: digest.map(|digest| digest.to_string()),
+            answered,
             doing: said.doing,
             failed: said.failed,
         }

@@ -89,7 +89,7 @@ async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Res
         let began = Instant::now();
         let changed = node.changed();
         let members = node.nodes(Some(key)).await;
-        let mut look = Look::at(key, &node.releases(), &members);
+        let mut look = Look::at(key, &node.releases(), &members, before.as_ref());
         stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
         // A restart or a cable may be all that it takes; a full disk stays full.
         if stuck_since.is_some_and(|since| since.elapsed() >= limits.again) {
@@ -129,11 +129,25 @@ async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Res
 }
 
 impl Look {
-    fn at(key: &str, releases: &[api::Release], members: &[api::Member]) -> Look {
+    /// `before`: the look before this one, of which is kept what a member did that
+    /// has not answered now.
+    fn at(
+        key: &str,
+        releases: &[api::Release],
+        members: &[api::Member],
+        before: Option<&Look>,
+    ) -> Look {
         let release = releases.iter().find(|release| release.key == key);
         // One that is forgotten was followed by a thousand others.
         let standing = release.map_or(Standing::Earlier, |release| release.standing);
-        let doing = |member| does(member, key, release, standing);
+        let doing = |member: &api::Member| {
+            let does = does(member, key, release, standing);
+            let before = before.and_then(|before| before.members.get(&member.node));
+            match before.filter(|_| does.state == NodeState::Waiting && !member.answered) {
+                Some(before) if !is_over(before.state) => before.clone(),
+                _ => does,
+            }
+        };
         let members: BTreeMap<String, Member> = members
             .iter()
             .map(|member| (member.node.clone(), doing(member)))
@@ -150,13 +164,14 @@ impl Look {
         };
         let done = outcome(standing, &members).map(|outcome| Done {
             outcome,
-            failed: failed(release, &members),
+            failed: failed(release, &members, |it| it.state == NodeState::Failed),
             instead: releases
                 .iter()
                 // The greatest come first: what bakes is ahead of what is in force.
                 .find(|other| {
-                    matches!(other.standing, Standing::InForce | Standing::Baking)
-                        && other.key != key
+                    let bakes = other.standing == Standing::Baking;
+                    let is_ahead = bakes && outcome == Outcome::Superseded;
+                    (is_ahead || other.standing == Standing::InForce) && other.key != key
                 })
                 .filter(|_| standing != Standing::InForce)
                 .cloned(),
@@ -166,7 +181,9 @@ impl Look {
             && members.values().all(|it| it.is_stuck || is_over(it.state));
         let stuck = is_stuck.then(|| Done {
             outcome: Outcome::Failed,
-            failed: failed(release, &members),
+            failed: failed(release, &members, |it| {
+                it.is_stuck || it.state == NodeState::Failed
+            }),
             instead: None,
         });
         Look {
@@ -281,15 +298,14 @@ fn is_over(state: NodeState) -> bool {
     matches!(state, NodeState::Serving | NodeState::Failed)
 }
 
-/// Who could not take it: those that voted against it, and those that say so;
-/// those too that try again.
+/// Who could not take it: those that voted against it, and those of whom that is
+/// so.
 fn failed(
     release: Option<&api::Release>,
     members: &BTreeMap<String, Member>,
+    fails: impl Fn(&Member) -> bool,
 ) -> Vec<(String, Option<String>)> {
-    let failing = members
-        .iter()
-        .filter(|(_, it)| it.is_stuck || it.state == NodeState::Failed);
+    let failing = members.iter().filter(|(_, it)| fails(it));
     let mut failed: Vec<_> = failing
         .map(|(node, member)| (node.clone(), member.reason.clone()))
         .collect();

@@ -265,6 +265,7 @@ mod tests {
             digest: None,
             release: None,
             in_force: false,
+            answered: false,
             doing: None,
             failed: None,
         }

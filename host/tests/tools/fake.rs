@@ -67,6 +67,7 @@ fn member(node: &str) -> api::Member {
         digest: None,
         release: None,
         in_force: false,
+        answered: true,
         doing: None,
         failed: None,
     }

@@ -236,8 +236,11 @@ impl Node {
             }
             return;
         }
-        for to in self.some_members(*from.ip(), RELAY) {
-            self.send(to, &Message::Release(release.bytes()));
+        // Of what has been followed already, whoever lacks it will ask.
+        if self.book.history().head().map(|head| head.key()) == Some(release.key()) {
+            for to in self.some_members(*from.ip(), RELAY) {
+                self.send(to, &Message::Release(release.bytes()));
+            }
         }
         let history = self.book.history();
         let head = history.head().and_then(|head| head.parent());

@@ -88,6 +88,14 @@ fn news(lan: &Lan, since: usize, machine: usize) -> Vec<News> {
         .collect()
 }
 
+/// Nobody took what honest nodes told for a replay.
+fn none_is_old(lan: &Lan, machines: &[usize]) {
+    for &machine in machines {
+        let old = lan.node(machine).counters().records.old;
+        assert_eq!(old, 0, "machine {machine}");
+    }
+}
+
 #[test]
 fn a_release_is_known_by_all_in_a_moment_where_nothing_is_lost() {
     with_seeds(20, |lan| {
@@ -147,6 +155,7 @@ fn a_node_that_was_away_learns_all_it_has_missed() {
         assert!(took <= ms(1500), "{took:?}");
         lan.run(secs(5));
         assert_eq!(lan.node(all[4]).releases().count(), 51, "the history too");
+        none_is_old(lan, &all);
     });
 }
 
@@ -190,6 +199,7 @@ fn two_sides_of_a_cut_that_both_push_agree_when_it_heals_and_the_loser_is_told()
             assert!(told, "machine {machine}");
             assert!(lan.node(machine).releases().any(|it| *it == lost));
         }
+        none_is_old(lan, &all);
     });
 }
 

@@ -20,7 +20,7 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
         );
         line(
             "fetches",
-            styled(BAD, format!("{times} a member gave wrong bytes of an app")),
+            styled(BAD, format!("wrong bytes of an app from members, {times}")),
         );
     }
     let refused = records(&it.records);
@@ -92,7 +92,7 @@ fn callers(it: &Callers) -> String {
     let refused = by_reason(
         it.refused,
         &[
-            (handshake, "of another cookie"),
+            (handshake, "without the cookie, without TLS or too slow"),
             (source, "from outside"),
             (hello, "without a name of their IP"),
             (role, "asked for what is not theirs"),
@@ -106,7 +106,10 @@ fn callers(it: &Callers) -> String {
 fn publications(it: &Publications) -> String {
     let mut text = format!("{} sent, {} received", it.sent, it.received);
     for (number, what) in [
-        (it.dropped, "dropped for slow members"),
+        (
+            it.dropped,
+            "dropped, of slow members or such as are not reached",
+        ),
         (it.uncertain, "perhaps lost"),
         (it.stale, "came late or twice"),
         (it.unreadable, "unreadable"),

@@ -13,6 +13,7 @@ pub struct Datagrams {
     /// Refused, for whatever reason.
     pub refused: u64,
     /// The same by reason.
+    #[serde(default)]
     pub refused_by: RefusedDatagrams,
     /// Not sent, since the system did not take them.
     pub unsent: u64,
@@ -70,6 +71,7 @@ pub struct Callers {
     /// Closed, or refused what they asked for; for whatever reason.
     pub refused: u64,
     /// The same by reason.
+    #[serde(default)]
     pub refused_by: RefusedCallers,
 }
 

@@ -40,12 +40,15 @@ pub struct Status {
     /// Datagrams of other nodes, since the start.
     pub datagrams: Datagrams,
     /// Records of releases that were refused, since the start.
+    #[serde(default)]
     pub records: RefusedRecords,
     /// Callers on the control channel, since the start.
     pub callers: Callers,
     /// Apps that were fetched from members, since the start.
+    #[serde(default)]
     pub fetches: Fetches,
     /// What apps published, between nodes, since the start.
+    #[serde(default)]
     pub publications: Publications,
     /// The public half of the deploy key, if only releases that it signed are
     /// taken.
@@ -224,8 +227,12 @@ pub struct Member {
     pub release: Option<String>,
     /// Whether that is the app which the node that answers is to serve.
     pub in_force: bool,
-    /// What it is busy with, as far as is known.
+    /// Whether it was asked what it does, and has answered; only then the two
+    /// that follow are known.
+    #[serde(default)]
+    pub answered: bool,
+    /// What it is busy with.
     pub doing: Option<Doing>,
-    /// What failed there last, as far as is known.
+    /// What failed there last.
     pub failed: Option<Failed>,
 }

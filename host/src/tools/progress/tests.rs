@@ -34,9 +34,14 @@ fn member(end: u8, serves: &str) -> api::Member {
         digest: Some(format!("digest of {serves}")),
         release: None,
         in_force: false,
+        answered: true,
         doing: None,
         failed: None,
     }
+}
+
+fn look_at(releases: &[api::Release], members: &[api::Member]) -> Look {
+    Look::at(KEY, releases, members, None)
 }
 
 fn failed(mut member: api::Member, reason: &str, again: bool) -> api::Member {
@@ -63,7 +68,7 @@ fn two(standing: Standing) -> Vec<api::Release> {
 }
 
 fn ended(releases: &[api::Release], members: &[api::Member]) -> Option<Outcome> {
-    let look = Look::at(KEY, releases, members);
+    let look = look_at(releases, members);
     look.done.map(|done| done.outcome)
 }
 
@@ -73,7 +78,7 @@ fn it_is_served_once_every_member_serves_it() {
     let mut members = vec![member(1, KEY), member(2, "a1")];
     assert_eq!(ended(&releases, &members), None);
     members[1] = member(2, KEY);
-    let done = Look::at(KEY, &releases, &members).done.unwrap();
+    let done = look_at(&releases, &members).done.unwrap();
     assert_eq!((done.outcome, done.instead), (Outcome::Served, None));
 }
 
@@ -83,9 +88,7 @@ fn one_that_fails_is_named_with_its_reason_once_the_rest_serves() {
     let bad = failed(member(2, "a1"), "it traps at start", false);
     let waiting = [member(1, "a1"), bad.clone()];
     assert_eq!(ended(&releases, &waiting), None, "the first still may");
-    let done = Look::at(KEY, &releases, &[member(1, KEY), bad])
-        .done
-        .unwrap();
+    let done = look_at(&releases, &[member(1, KEY), bad]).done.unwrap();
     assert_eq!(done.outcome, Outcome::Failed);
     let why = Some("it traps at start".to_owned());
     assert_eq!(done.failed, [("a@10.0.0.2".to_owned(), why)]);
@@ -94,7 +97,7 @@ fn one_that_fails_is_named_with_its_reason_once_the_rest_serves() {
 #[test]
 fn one_that_tries_again_has_not_failed_yet() {
     let full = failed(member(2, "a1"), "the disk is full", true);
-    let look = Look::at(KEY, &two(Standing::InForce), &[member(1, KEY), full]);
+    let look = look_at(&two(Standing::InForce), &[member(1, KEY), full]);
     let state = &look.members["a@10.0.0.2"];
     assert_eq!(state.state, NodeState::TryingAgain);
     assert_eq!(state.reason.as_deref(), Some("the disk is full"));
@@ -105,7 +108,7 @@ fn one_that_tries_again_has_not_failed_yet() {
 fn one_that_gets_no_further_is_named_with_its_reason_once_the_rest_serves() {
     let releases = two(Standing::InForce);
     let full = failed(member(2, "a1"), "the disk is full", true);
-    let stuck = |members: &[api::Member]| Look::at(KEY, &releases, members).stuck;
+    let stuck = |members: &[api::Member]| look_at(&releases, members).stuck;
     assert_eq!(stuck(&[member(1, "a1"), full.clone()]), None, "one waits");
     assert_eq!(stuck(&[member(1, KEY), member(2, "a1")]), None, "one waits");
     let fetching = |have| api::Member {
@@ -131,7 +134,7 @@ fn one_that_gets_no_further_is_named_with_its_reason_once_the_rest_serves() {
 fn what_failed_with_another_release_says_nothing_about_this_one() {
     let mut other = failed(member(2, "a1"), "old", false);
     other.failed.as_mut().unwrap().release = Some("a1".to_owned());
-    let look = Look::at(KEY, &two(Standing::InForce), &[other]);
+    let look = look_at(&two(Standing::InForce), &[other]);
     assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);
     assert_eq!(look.members["a@10.0.0.2"].reason, None);
 }
@@ -142,7 +145,7 @@ fn a_staged_release_waits_for_the_votes_of_its_canaries_and_says_whose() {
     releases[0].canaries = vec![ip(1), ip(2)];
     releases[0].votes_for = vec![ip(1)];
     let members = [member(1, KEY), member(2, KEY), member(3, "a1")];
-    let look = Look::at(KEY, &releases, &members);
+    let look = look_at(&releases, &members);
     assert_eq!(look.waits_for, [ip(2)]);
     assert_eq!(look.members["a@10.0.0.3"].state, NodeState::NotYet);
     assert_eq!(look.done, None);
@@ -152,7 +155,7 @@ fn a_staged_release_waits_for_the_votes_of_its_canaries_and_says_whose() {
 fn a_release_that_was_voted_down_names_who_was_against_it_and_what_is_in_force() {
     let mut releases = two(Standing::VotedDown);
     releases[0].votes_against = vec![ip(1), ip(9)];
-    let done = Look::at(KEY, &releases, &[member(1, KEY), member(2, "a1")])
+    let done = look_at(&releases, &[member(1, KEY), member(2, "a1")])
         .done
         .unwrap();
     assert_eq!(done.outcome, Outcome::Failed);
@@ -169,7 +172,7 @@ fn whatever_is_ahead_of_it_supersedes_it() {
         Standing::RolledBack,
         Standing::Earlier,
     ] {
-        let done = Look::at(KEY, &two(standing), &members).done.unwrap();
+        let done = look_at(&two(standing), &members).done.unwrap();
         assert_eq!(done.outcome, Outcome::Superseded);
         assert_eq!(done.instead.unwrap().key, "a1", "{standing:?}");
     }
@@ -184,7 +187,7 @@ fn what_bakes_is_ahead_of_it_too() {
     ] {
         let mut releases = vec![release("c3", Standing::Baking), release(KEY, standing)];
         releases.extend(in_force);
-        let done = Look::at(KEY, &releases, &[member(1, "c3")]).done.unwrap();
+        let done = look_at(&releases, &[member(1, "c3")]).done.unwrap();
         assert_eq!(done.outcome, Outcome::Superseded);
         assert_eq!(done.instead.unwrap().key, "c3");
     }
@@ -193,7 +196,7 @@ fn what_bakes_is_ahead_of_it_too() {
 #[test]
 fn only_what_has_changed_is_said() {
     let releases = two(Standing::InForce);
-    let first = Look::at(KEY, &releases, &[member(1, KEY), member(2, "a1")]);
+    let first = look_at(&releases, &[member(1, KEY), member(2, "a1")]);
     assert_eq!(first.news(None).len(), 3);
     assert_eq!(first.news(Some(&first)), []);
     let mut fetching = member(2, "a1");
@@ -204,7 +207,7 @@ fn only_what_has_changed_is_said() {
         have: Some(3),
         of: Some(9),
     });
-    let next = Look::at(KEY, &releases, &[fetching]);
+    let next = look_at(&releases, &[fetching]);
     let news = next.news(Some(&first));
     let said = Progress::Node {
         node: "a@10.0.0.2".to_owned(),
@@ -217,4 +220,39 @@ fn only_what_has_changed_is_said() {
         node: "a@10.0.0.1".to_owned(),
     };
     assert_eq!(news, [said, gone]);
+}
+
+#[test]
+fn who_does_not_answer_in_time_does_what_it_did_before() {
+    let releases = two(Standing::InForce);
+    let mut fetching = member(2, "a1");
+    fetching.doing = Some(api::Doing {
+        step: Step::Fetching,
+        digest: String::new(),
+        release: Some(KEY.to_owned()),
+        have: Some(3),
+        of: Some(9),
+    });
+    let before = look_at(&releases, &[member(1, KEY), fetching]);
+    let mut silent = member(2, "a1");
+    silent.answered = false;
+    let members = [member(1, KEY), silent.clone()];
+    let look = Look::at(KEY, &releases, &members, Some(&before));
+    assert_eq!(look.news(Some(&before)), []);
+    // That it serves is known without its word.
+    silent.digest = member(2, KEY).digest;
+    let members = [member(1, KEY), silent];
+    let look = Look::at(KEY, &releases, &members, Some(&before));
+    assert_eq!(look.done.unwrap().outcome, Outcome::Served);
+    // One that says nothing of it any more waits.
+    let members = [member(1, KEY), member(2, "a1")];
+    let look = Look::at(KEY, &releases, &members, Some(&before));
+    assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);
+}
+
+#[test]
+fn who_tries_again_in_vain_has_not_voted_a_release_down() {
+    let full = failed(member(2, "a1"), "the disk is full", true);
+    let done = look_at(&two(Standing::VotedDown), &[member(1, "a1"), full]).done;
+    assert_eq!(done.unwrap().failed, []);
 }
