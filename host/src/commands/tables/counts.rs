@@ -92,7 +92,7 @@ fn callers(it: &Callers) -> String {
     let refused = by_reason(
         it.refused,
         &[
-            (handshake, "without the cookie, without TLS or too slow"),
+            (handshake, "without cookie or TLS, or too slow"),
             (source, "from outside"),
             (hello, "without a name of their IP"),
             (role, "asked for what is not theirs"),
@@ -108,7 +108,7 @@ fn publications(it: &Publications) -> String {
     for (number, what) in [
         (
             it.dropped,
-            "dropped, of slow members or such as are not reached",
+            "dropped, members slow or unreachable",
         ),
         (it.uncertain, "perhaps lost"),
         (it.stale, "came late or twice"),

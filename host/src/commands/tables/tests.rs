@@ -32,8 +32,8 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   app file  /srv/guest.wasm is what serves
   store     3 apps, 558.6 KiB
   datagrams 52011 accepted, 4 refused (3 of another cookie, 1 seen before)
-  callers   9 admitted, 1 refused (1 of another cookie)
-  published 240 sent, 118 received, 12 dropped for slow members
+  callers   9 admitted, 1 refused (1 without cookie or TLS, or too slow)
+  published 240 sent, 118 received, 12 dropped, members slow or unreachable
 "
     );
 }
@@ -73,7 +73,7 @@ fn what_was_refused_is_told_by_reason_and_nothing_of_what_was_not() {
     it.records.forged = 1;
     let shown = plain(&status(&it));
     let told = "
-  fetches   1 time a member gave wrong bytes of an app
+  fetches   wrong bytes of an app from members, 1 time
   releases  3 refused (1 forged, 2 old)
 ";
     assert!(shown.ends_with(told), "{shown}");
