@@ -44,6 +44,41 @@ pub fn with_code(component: &[u8], bytes: usize, mark: u32) -> Vec<u8> {
     [component, &section(1, &functions(more, mark))].concat()
 }
 
+/// The component, whose every instance has so many pages of memory more, of 64
+/// KiB each. It does not start where that is more than it may have.
+///
+/// # Panics
+///
+/// If it is no component: the test is wrong.
+pub fn wanting_memory(component: &[u8], pages: u32) -> Vec<u8> {
+    // One memory, with no upper bound.
+    let memory = [&[1, 0], &unsigned(pages as usize)[..]].concat();
+    let module = [b"\0asm\x01\0\0\0", &section(5, &memory)[..]].concat();
+    // One instance, of the module after those that are there, with no imports.
+    let instance = [&[1, 0], &unsigned(modules(component))[..], &[0]].concat();
+    [component, &section(1, &module), &section(2, &instance)].concat()
+}
+
+/// How many core modules a component has itself.
+fn modules(component: &[u8]) -> usize {
+    let mut modules = 0;
+    // After the magic.
+    let mut rest = component.get(8..).expect("a component");
+    while let [id, after @ ..] = rest {
+        modules += usize::from(*id == 1);
+        let mut length = 0;
+        let mut bytes = after.iter().zip((0..).step_by(7));
+        let used = 1 + bytes
+            .position(|(byte, shift)| {
+                length |= usize::from(byte & 0x7f) << shift;
+                byte & 0x80 == 0
+            })
+            .expect("the length of a section");
+        rest = after.get(used + length..).expect("a whole section");
+    }
+    modules
+}
+
 /// A core module of functions: each takes a number through a hundred steps of
 /// arithmetic and branches, and no two are alike.
 fn functions(bytes: usize, mark: u32) -> Vec<u8> {
@@ -124,7 +159,7 @@ fn signed(mut number: i32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{filled, with_code};
+    use super::{filled, modules, wanting_memory, with_code};
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -136,5 +171,15 @@ mod tests {
             assert!((100_000..102_000).contains(&one.len()), "{}", one.len());
             assert!(one.starts_with(EMPTY));
         }
+    }
+
+    #[test]
+    fn the_memory_that_is_wanted_besides_is_that_of_a_module_after_those_that_are_there() {
+        let once = wanting_memory(&filled(EMPTY, 100_000, 1), 512);
+        assert_eq!(modules(&once), 1);
+        let twice = wanting_memory(&once, 1);
+        assert_eq!(modules(&twice), 2);
+        // The instance is one of module 1.
+        assert!(twice.ends_with(&[2, 4, 1, 0, 1, 0]));
     }
 }

@@ -35,6 +35,9 @@ pub const SPLIT: Duration = Duration::from_secs(6);
 pub const JOINED: Duration = Duration::from_secs(4);
 /// A push, or a rollback, started until all three serve it.
 pub const PUSHED: Duration = Duration::from_millis(500);
+/// So many requests of a new release trapped that it is left, until the release
+/// before serves everywhere.
+pub const REVERTED: Duration = Duration::from_secs(2);
 
 /// What an idle node may send, in bytes a second: what it may at 254 nodes.
 pub const IDLE_SENT: f64 = 700.0;

@@ -7,6 +7,8 @@
 //! - [`push`]: the commands that make a release
 //! - [`shown`]: those that show it
 //! - [`spread`]: a release on several nodes
+//! - [`trouble`]: pushes that go wrong, on a canary, on their way or on a full
+//!   disk; [`relay`]: stands between a command and its node
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -15,5 +17,7 @@ mod file;
 mod liar;
 mod place;
 mod push;
+mod relay;
 mod shown;
 mod spread;
+mod trouble;

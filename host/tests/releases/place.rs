@@ -107,11 +107,16 @@ impl Place {
         host
     }
 
-    /// `host COMMAND …` about no node, run to its end.
-    pub(crate) fn bare(&self, command: &[&str]) -> Result<Said> {
+    /// `host COMMAND …` about no node of this machine.
+    pub(crate) fn bare_command(&self, command: &[&str]) -> Command {
         let mut host = Command::new(self.programs.host());
         host.args(command).stdin(Stdio::null());
-        end(&mut host, command)
+        host
+    }
+
+    /// The same, run to its end.
+    pub(crate) fn bare(&self, command: &[&str]) -> Result<Said> {
+        end(&mut self.bare_command(command), command)
     }
 
     /// The same as [`Place::command`], run to its end.
@@ -139,15 +144,23 @@ impl Place {
 
     /// Three nodes with the first release of the counter, all in one cluster.
     pub(crate) fn three(&self) -> Result<[Node; 3]> {
-        for node in 2..=4 {
-            self.write(node, &counter(1))?;
-        }
+        self.write_all(&counter(1))?;
         self.together()
+    }
+
+    /// Gives each of three nodes this app file.
+    pub(crate) fn write_all(&self, app: &[u8]) -> Result<()> {
+        (2..=4).try_for_each(|node| self.write(node, app))
     }
 
     /// Three nodes with the app files that were written, all in one cluster.
     pub(crate) fn together(&self) -> Result<[Node; 3]> {
-        let nodes = [self.start(2)?, self.start(3)?, self.start(4)?];
+        self.together_as(&self.with_file(2))
+    }
+
+    /// The same, the first of them with this command.
+    pub(crate) fn together_as(&self, first: &Launch) -> Result<[Node; 3]> {
+        let nodes = [Node::start(first)?, self.start(3)?, self.start(4)?];
         for (node, others) in nodes.iter().zip([[3, 4], [2, 4], [2, 3]]) {
             node.says(&["release in force"])?;
             for other in others {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use lab::client::{self, Sse};
 use lab::components::custom_section;
+use lab::targets::{REVERTED, SLACK};
 
 use crate::place::{BOUND, Node, Place, counter};
 use crate::support::components::read_built;
@@ -108,10 +109,9 @@ fn a_release_that_traps_is_left_by_itself() -> Result<()> {
     for node in &nodes {
         node.comes_to_serve("v1")?;
     }
-    println!(
-        "threshold -> the release before everywhere: {:?}",
-        over.elapsed()
-    );
+    let reverted = over.elapsed();
+    println!("threshold -> the release before everywhere: {reverted:?}");
+    ensure!(reverted <= REVERTED * SLACK, "{reverted:?}");
     let listed = place.run(4, &["releases"])?;
     ensure!(listed.text.contains("voted down"), "{listed:?}");
     // A newer one always wins.
@@ -138,7 +138,9 @@ fn a_canary_that_traps_keeps_the_release_from_the_others() -> Result<()> {
     let over = Instant::now();
     nodes[0].says(&["requests trapped", "votes against the release"])?;
     nodes[0].comes_to_serve("v1")?;
-    println!("threshold -> the release before: {:?}", over.elapsed());
+    let reverted = over.elapsed();
+    println!("threshold -> the release before: {reverted:?}");
+    ensure!(reverted <= REVERTED * SLACK, "{reverted:?}");
     let said = push.wait_with_output()?;
     let text = String::from_utf8(said.stderr)?;
     println!("{text}");

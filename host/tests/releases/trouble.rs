@@ -1,0 +1,236 @@
+//! Pushes that go wrong before every node serves the app: a canary does not take
+//! it, the command is killed on the way, the node has no room. Each time the
+//! release before stays, and what is pushed next is served.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use lab::components::{filled, wanting_memory};
+use lab::small_disk;
+use serde_json::Value;
+
+use crate::place::{BOUND, COOKIE, Node, Place, counter};
+use crate::relay::{AtSocket, Relay};
+use crate::support::components::read_built;
+
+/// The node that is asked in most of them. It has the lowest address: a single
+/// canary is this one.
+const LOWEST: u8 = 2;
+
+/// Far more than is under way at a time, in bytes.
+const LARGE: usize = 8_000_000;
+
+/// The disk of a node that is to have a small one, in MiB: room for itself, and
+/// for one such app.
+const DISK: u32 = 48;
+
+/// What is left on a full disk, in bytes: room for what is small.
+const LEFT: u64 = 1 << 20;
+
+/// The releases that a node lists: the key of each, and how it stands.
+fn releases(place: &Place, node: u8) -> Result<Vec<(String, String)>> {
+    let output = place.command(node, &["releases", "--json"]).output()?;
+    let listed: Value = serde_json::from_slice(&output.stdout)?;
+    let listed = listed["releases"].as_array().context("no list")?.iter();
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
+    listed
+        .map(|it| Ok((text(&it["key"])?, text(&it["standing"])?)))
+        .collect()
+}
+
+/// Waits until a node lists releases that stand so, the greatest first.
+fn comes_to_list(place: &Place, node: u8, standings: &[&str]) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let listed = releases(place, node)?;
+        if listed.iter().map(|(_, it)| it).eq(standings) {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < BOUND, "node {node}: {listed:?}");
+    }
+}
+
+/// Every file in the store of a node.
+fn stored(place: &Place, node: u8) -> Result<Vec<String>> {
+    fn walk(folder: &Path, into: &mut Vec<String>) -> Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            match path.is_dir() {
+                true => walk(&path, into)?,
+                false => into.push(path.display().to_string()),
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    walk(&place.data(node).join("apps"), &mut files)?;
+    files.sort();
+    ensure!(!files.is_empty(), "the store of node {node} is elsewhere");
+    Ok(files)
+}
+
+/// That no node has ever served anything else than the first release.
+fn nothing_changed(nodes: &[Node]) -> Result<()> {
+    for node in nodes {
+        ensure!(node.serves()? == "v1");
+        let output = node.process.output();
+        ensure!(!output.contains("the app changed"), "{output}");
+    }
+    Ok(())
+}
+
+fn all_serve(nodes: &[Node], text: &str) -> Result<()> {
+    for node in nodes {
+        let serves = node.serves()?;
+        ensure!(serves == text, "{serves}, not {text}");
+    }
+    Ok(())
+}
+
+/// Pushes an app with one canary, which does not take it for this reason, and
+/// then another one, which it takes.
+fn refused_by_the_canary(place: &Place, nodes: &[Node; 3], app: &[u8], why: &str) -> Result<()> {
+    let app = place.app("refused.wasm", app)?;
+    let push = ["push", &app, "--canary", "1", "--bake", "10m"];
+    let said = place.run(3, &push)?;
+    ensure!(said.code == Some(3), "{said:?}");
+    let last = said.text.lines().last().unwrap_or_default();
+    ensure!(last.starts_with("voted down by "), "{last}");
+    ensure!(last.contains("example@127.0.0.2 ("), "{last}");
+    ensure!(last.contains(why), "{last}");
+    nothing_changed(nodes)?;
+    // All come to know how that ended.
+    for node in 2..=4 {
+        comes_to_list(place, node, &["voted-down", "in-force"])?;
+    }
+    nothing_changed(nodes)?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let push = [
+        "push",
+        &two,
+        "--canary",
+        "1",
+        "--bake",
+        "1s",
+        "--timeout",
+        "1m",
+    ];
+    let said = place.run(3, &push)?;
+    ensure!(said.code == Some(0), "{said:?}");
+    all_serve(nodes, "v2")
+}
+
+#[test]
+fn a_canary_that_lets_the_app_have_too_little_memory_says_so_and_the_release_before_stays()
+-> Result<()> {
+    let place = Place::new()?;
+    place.write_all(&counter(1))?;
+    let canary = place.with_file(LOWEST).flag("--memory-limit", "16MiB");
+    let nodes = place.together_as(&canary)?;
+    let greedy = wanting_memory(&counter(3), 512);
+    // 512 pages of 64 KiB are 32 MiB.
+    let why = "a minimum byte size of 33554432 which exceeds the limit of 0x1000000 bytes";
+    refused_by_the_canary(&place, &nodes, &greedy, why)
+}
+
+#[test]
+fn a_canary_that_the_app_fails_the_smoke_request_of_says_so_and_the_release_before_stays()
+-> Result<()> {
+    let place = Place::new()?;
+    place.write_all(&counter(1))?;
+    let canary = place.with_file(LOWEST).arg("--smoke").arg("GET");
+    let nodes = place.together_as(&canary.arg("/count/tea"))?;
+    let other = read_built("fixture-misbehave");
+    let why = "failed its smoke request: GET /count/tea was answered with 404";
+    refused_by_the_canary(&place, &nodes, &other, why)
+}
+
+/// Kills a push to the lowest node while it is held, and sees that nothing came
+/// of it.
+fn killed(place: &Place, mut push: Command, relay: &Relay) -> Result<()> {
+    let before = (releases(place, LOWEST)?, stored(place, LOWEST)?);
+    let mut push = push.stderr(Stdio::null()).spawn()?;
+    let held = relay.holds()?;
+    // It goes by signal 9, and not before.
+    push.kill()?;
+    let ended = push.wait()?;
+    ensure!(ended.code().is_none(), "{ended}");
+    held.cut()?;
+    let after = (releases(place, LOWEST)?, stored(place, LOWEST)?);
+    ensure!(before == after, "{before:#?} became {after:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_push_killed_while_it_uploads_leaves_nothing_and_the_next_one_is_served() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let two = place.app("two.wasm", &filled(&counter(2), LARGE, 1))?;
+    let push = ["push", &two, "--timeout", "1m"];
+    let at = AtSocket::new(&place.data(LOWEST))?;
+    killed(&place, place.command(LOWEST, &push), &at.relay)?;
+    drop(at);
+    nothing_changed(&nodes)?;
+    let said = place.run(LOWEST, &push)?;
+    ensure!(said.code == Some(0), "{said:?}");
+    all_serve(&nodes, "v2")
+}
+
+#[test]
+fn a_push_from_elsewhere_killed_while_it_uploads_leaves_nothing_and_the_next_one_is_served()
+-> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let two = place.app("two.wasm", &filled(&counter(2), LARGE, 1))?;
+    let node = SocketAddr::from((Ipv4Addr::new(127, 0, 0, LOWEST), place.port()));
+    let (relay, at) = Relay::over_tcp(node)?;
+    let (at, node) = (at.to_string(), node.to_string());
+    let push = [
+        "push",
+        &two,
+        "--timeout",
+        "1m",
+        "--cookie",
+        COOKIE,
+        "--node",
+    ];
+    let through = place.bare_command(&[&push[..], &[&at]].concat());
+    killed(&place, through, &relay)?;
+    nothing_changed(&nodes)?;
+    let said = place.bare(&[&push[..], &[&node]].concat())?;
+    ensure!(said.code == Some(0), "{said:?}");
+    all_serve(&nodes, "v2")
+}
+
+#[test]
+fn a_push_to_a_node_without_room_is_refused_and_leaves_nothing() -> Result<()> {
+    let name = "trouble::a_push_to_a_node_without_room_is_refused_and_leaves_nothing";
+    let Some(disk) = small_disk::inner() else {
+        small_disk::run_again(name, DISK);
+        return Ok(());
+    };
+    let place = Place::new()?;
+    std::fs::create_dir(disk.join("data"))?;
+    std::os::unix::fs::symlink(disk.join("data"), place.data(LOWEST))?;
+    let nodes = place.three()?;
+    let before = (releases(&place, LOWEST)?, stored(&place, LOWEST)?);
+    let filling = small_disk::fill(&disk, LEFT)?;
+    let two = place.app("two.wasm", &filled(&counter(2), LARGE, 1))?;
+    let push = ["push", &two, "--timeout", "1m"];
+    let said = place.run(LOWEST, &push)?;
+    ensure!(said.code == Some(2), "{said:?}");
+    let last = said.text.lines().last().context("it says nothing")?;
+    ensure!(last.contains("there is no room for the app of"), "{last}");
+    ensure!(last.contains("make room there"), "{last}");
+    let after = (releases(&place, LOWEST)?, stored(&place, LOWEST)?);
+    ensure!(before == after, "{before:#?} became {after:#?}");
+    ensure!(releases(&place, 4)? == before.0);
+    nothing_changed(&nodes)?;
+    std::fs::remove_file(&filling)?;
+    let said = place.run(LOWEST, &push)?;
+    ensure!(said.code == Some(0), "{said:?}");
+    all_serve(&nodes, "v2")
+}
