@@ -67,7 +67,7 @@ fn serves(lan: &Lan, node: u8) -> Result<String> {
 }
 
 /// Waits for the end of a push whose cable is out, which is to be an error.
-fn ends_without_its_node(push: &Process) -> Result<()> {
+fn ends_without_its_node(push: &Process) -> Result<String> {
     let (status, _) = push.wait_for_end(NOTICED)?;
     println!("{}", push.output());
     ensure!(status.code() == Some(1), "{status}");
@@ -75,7 +75,7 @@ fn ends_without_its_node(push: &Process) -> Result<()> {
     let why = "error: the connection to the node ended: ";
     ensure!(last.starts_with(why), "{last}");
     ensure!(last.contains("is the network cut"), "{last}");
-    Ok(())
+    Ok(last)
 }
 
 /// Plugs the cable in again from which was pushed, and pushes another app.
@@ -182,7 +182,8 @@ fn a_push_cut_off_while_it_uploads_ends_with_an_error_and_releases_nothing() -> 
         ensure!(began.elapsed() < BOUND, "it does not upload");
     }
     lan.cut(ELSEWHERE)?;
-    ends_without_its_node(&push)?;
+    let said = ends_without_its_node(&push)?;
+    ensure!(!said.contains("goes on"), "{said}");
     drop(slow);
     let listed = lan.tool(OTHER, &["releases", "--json"]).spawn()?;
     ensure!(listed.wait_for_end(BOUND)?.0.success());
@@ -207,8 +208,9 @@ fn a_push_cut_off_while_it_follows_ends_with_an_error_and_a_newer_one_is_served(
     canary.wait_for_line(&["the app changed"], BOUND)?;
     push.wait_for_line(&["example@10.10.10.2: serving"], BOUND)?;
     lan.cut(ELSEWHERE)?;
-    ends_without_its_node(&push)?;
-    // It goes on without the command: one tries it out, the other waits.
+    let said = ends_without_its_node(&push)?;
+    ensure!(said.contains("the release goes on without this"), "{said}");
+    // One tries it out, the other waits.
     ensure!(serves(&lan, OTHER)? == digest);
     ensure!(serves(&lan, SECOND)? == old);
     the_next_push_is_served(&lan, b"newer")
