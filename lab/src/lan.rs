@@ -23,6 +23,8 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// The machine's end of its cable.
 pub(crate) const CABLE: &str = "eth0";
+/// The cookie of all nodes.
+const COOKIE: &str = "a cookie of the laboratory";
 /// The switch itself.
 const BRIDGE: &str = "bridge";
 /// A second switch, which no cable leads to from the first.
@@ -141,7 +143,7 @@ impl Lan {
             .arg(self.programs.app())
             .arg("--data-dir")
             .arg(machine.data_dir())
-            .env("HOST_COOKIE", "a cookie of the laboratory")
+            .env("HOST_COOKIE", COOKIE)
     }
 
     /// `host COMMAND …` about the node of machine N, on that machine.
@@ -152,6 +154,17 @@ impl Lan {
             .args(command.iter().copied())
             .arg("--data-dir")
             .arg(machine.data_dir())
+    }
+
+    /// `host COMMAND …` on machine `from` about the node of machine N, over its
+    /// cluster port.
+    pub fn tool_from(&self, from: u8, number: u8, command: &[&str]) -> Launch {
+        Launch::new(self.programs.host())
+            .in_netns(self.machine(from).netns.name())
+            .args(command.iter().copied())
+            .arg("--node")
+            .arg(self.machine(number).ip().to_string())
+            .env("HOST_COOKIE", COOKIE)
     }
 
     /// Pull the cable of machine N. It loses its carrier.

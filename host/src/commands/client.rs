@@ -1,5 +1,6 @@
 //! Finds the node of this machine and speaks the API with it.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -152,7 +153,14 @@ impl Client {
 }
 
 fn broken(error: hyper::Error) -> CommandError {
-    CommandError::Broken(error.to_string())
+    // It says what was being done; why that failed is beneath it.
+    let mut why = error.to_string();
+    let mut beneath = error.source();
+    while let Some(cause) = beneath {
+        why = cause.to_string();
+        beneath = cause.source();
+    }
+    CommandError::Broken(why)
 }
 
 async fn over_socket(
@@ -243,7 +251,7 @@ impl Lines {
                 .map_err(|_| CommandError::NoAnswer(SILENCE.as_secs()))?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(CommandError::Broken(error.to_string())),
+                Some(Err(error)) => return Err(broken(error)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.there.extend_from_slice(&data);

@@ -103,7 +103,7 @@ pub enum CommandError {
     #[error("the node did not answer within {0} s; its log says more")]
     NoAnswer(u64),
     /// The connection ended.
-    #[error("the connection to the node ended: {0}; has it stopped?")]
+    #[error("the connection to the node ended: {0}; has it stopped, or is the network cut?")]
     Broken(String),
     /// The node says something that this program does not understand.
     #[error(

@@ -27,7 +27,7 @@ pub(super) async fn follow(
         let line = tokio::select! {
             // What is there already counts, also if time is up.
             biased;
-            line = lines.next::<Progress>() => line?,
+            line = lines.next::<Progress>() => line.map_err(goes_on)?,
             () = sleep_until(until) => {
                 show.timed_out(&summary, patience);
                 return Ok(Exit::TIMEOUT);
@@ -41,9 +41,8 @@ pub(super) async fn follow(
             }
         };
         let Some(line) = line else {
-            return Err(CommandError::Broken(
-                "the node said nothing more; the release goes on without it".to_owned(),
-            ));
+            let why = "the node said nothing more".to_owned();
+            return Err(goes_on(CommandError::Broken(why)));
         };
         summary.take(&line);
         show.progress(&line, &summary);
@@ -54,5 +53,15 @@ pub(super) async fn follow(
                 Outcome::Superseded => Exit::SUPERSEDED,
             });
         }
+    }
+}
+
+/// What the end of the connection means once there is a release.
+fn goes_on(error: CommandError) -> CommandError {
+    match error {
+        CommandError::Broken(why) => {
+            CommandError::Broken(format!("{why}; the release goes on without this"))
+        }
+        other => other,
     }
 }
