@@ -105,16 +105,12 @@ impl<'lan> Nodes<'lan> {
         Ok(changes.filter_map(|line| digest(&line.text)).collect())
     }
 
-    /// What a node says of itself, which can be asked wherever its cable is.
-    fn ask(&self, number: u8, path: &str) -> Result<Value> {
-        let socket = self.lan.machine(number).data_dir().join("host.sock");
-        let answer = client::get_over(&socket, path, ANSWER)?;
-        Ok(serde_json::from_slice(&answer.body)?)
-    }
-
-    /// How the newest release stands on a node.
+    /// How the newest release stands on a node, which can be asked wherever its
+    /// cable is.
     fn standing(&self, number: u8) -> Result<Value> {
-        let mut releases = self.ask(number, "/v1/releases")?;
+        let socket = self.lan.machine(number).data_dir().join("host.sock");
+        let answer = client::get_over(&socket, "/v1/releases", ANSWER)?;
+        let mut releases: Value = serde_json::from_slice(&answer.body)?;
         Ok(releases["releases"][0]["standing"].take())
     }
 
@@ -135,7 +131,7 @@ impl<'lan> Nodes<'lan> {
     fn serves(&self, number: u8, digest: &str) -> Result<()> {
         let deadline = Instant::now() + BOUND;
         loop {
-            let serving = self.ask(number, "/v1/status")?["serving"].take();
+            let serving = self.lan.machine(number).status(ANSWER)?["serving"].take();
             if serving["digest"] == digest {
                 return Ok(());
             }
