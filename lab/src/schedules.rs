@@ -58,9 +58,11 @@ pub struct Ran {
     pub agreed: Duration,
     /// All of it.
     pub took: Duration,
-    /// For how long of that the machine stood still: so much later everything
-    /// may have come.
+    /// For how long of that the machine stood still.
     pub stood_still: Duration,
+    /// How old what the commands said at their ends was allowed to be: the
+    /// usual, and what the machine stood still just then.
+    pub leeway: Duration,
 }
 
 /// Four nodes that stay up for many schedules, one after the other.
@@ -185,13 +187,17 @@ impl<'lan> Session<'lan> {
                 );
             }
         }
+        let pauses = pulse.pauses();
+        let mut leeway = Duration::ZERO;
         for said in &said {
             let own = match facts::begins(&winner.key, &said.key) {
                 true => winner,
                 false => loser,
             };
-            truth::check(said, Two { own, winner }, &facts, pulse.stood_still())
-                .with_context(|| format!("untrue on .{}: {}", said.on, said.last))?;
+            let checked = truth::check(said, Two { own, winner }, &facts, &pauses);
+            let given =
+                checked.with_context(|| format!("untrue on .{}: {}", said.on, said.last))?;
+            leeway = leeway.max(given);
         }
         let possible = (*first_at).max(*second_at).max(apart.healed);
         Ok(Ran {
@@ -199,7 +205,8 @@ impl<'lan> Session<'lan> {
             exits: [0, 1].map(|at| said.get(at).and_then(|said| said.exit).unwrap_or(-1)),
             agreed: agreed.saturating_duration_since(possible),
             took: began.elapsed(),
-            stood_still: pulse.stood_still(),
+            stood_still: pauses.sum(),
+            leeway,
         })
     }
 
@@ -207,8 +214,9 @@ impl<'lan> Session<'lan> {
     /// before. Returns the key of the release that it follows.
     fn something_to_go_back_from(&self, schedule: &Schedule) -> Result<String> {
         let on = schedule.on[0];
-        let mut push = self.command(on, &["push"])?;
-        push = push
+        let push = self
+            .lan
+            .tool(on, &["push"])
             .arg(self.app(schedule, "base")?)
             .args(["--by", BY, "--note", "base"]);
         let push = push.spawn()?;
@@ -229,16 +237,6 @@ impl<'lan> Session<'lan> {
         let path = self.lan.scratch().join(format!("{which}.wasm"));
         std::fs::write(&path, marked(&app, mark.as_bytes()))?;
         Ok(path)
-    }
-
-    /// `host COMMAND …` about the node of this machine, run there.
-    fn command(&self, on: u8, command: &[&str]) -> Result<Launch> {
-        let machine = self.lan.machine(on);
-        Ok(Launch::new(self.lan.programs().host())
-            .in_netns(machine.netns().name())
-            .args(command.iter().copied())
-            .arg("--data-dir")
-            .arg(machine.data_dir()))
     }
 
     /// The two commands. `before`: the release before the one in force.
@@ -264,7 +262,7 @@ impl<'lan> Session<'lan> {
         let launch = |at: usize, command: Vec<String>, note: &str| -> Result<Launch> {
             let timeout = humantime::format_duration(schedule.timeout[at]).to_string();
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
-            let launch = self.command(schedule.on[at], &command)?;
+            let launch = self.lan.tool(schedule.on[at], &command);
             Ok(launch
                 .args(["--by", BY, "--note", note])
                 .args(["--timeout", &timeout]))
@@ -346,7 +344,8 @@ impl<'lan> Session<'lan> {
     fn shown_alike(&self, listed: &[Release]) -> Result<()> {
         for node in self.nodes.all() {
             let show = self
-                .command(node.number, &["releases", "--json"])?
+                .lan
+                .tool(node.number, &["releases", "--json"])
                 .spawn()?;
             let (status, _) = show.wait_for_end(BOUND)?;
             ensure!(status.success(), "host releases: {}", show.output());

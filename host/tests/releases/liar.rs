@@ -103,6 +103,7 @@ impl Scene {
         lie: impl FnOnce(&Liar) -> Result<Arc<Release>>,
     ) -> Result<()> {
         let known = self.known()?;
+        let began = Instant::now();
         let liar = Liar::join(&self.place, Arc::new(Refuse), None)?;
         let lie = lie(&liar)?;
         self.until_counted(&format!("/records/{counter}"), || liar.tells(&lie))?;
@@ -113,7 +114,9 @@ impl Scene {
             let output = node.process.output();
             let lines = output.lines();
             let told = lines.filter(|line| line.contains("refused") && line.contains(LIAR));
-            ensure!(told.count() == 1, "{output}");
+            // Not of each datagram, but of all in a minute.
+            let minutes = usize::try_from(began.elapsed().as_secs() / 60)?;
+            ensure!(told.count() <= 1 + minutes, "{output}");
         }
         let status = self.place.run(2, &["status"])?;
         ensure!(

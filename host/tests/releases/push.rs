@@ -1,6 +1,6 @@
 //! `host push`, `host rollback` and what they do to the nodes of a cluster.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -175,20 +175,24 @@ fn a_canary_that_dies_decides_nothing_and_a_newer_push_wins() -> Result<()> {
     let place = Place::new()?;
     let [canary, one, other] = place.three()?;
     let two = place.app("two.wasm", &counter(2))?;
-    let push = [
-        "push",
-        &two,
-        "--canary",
-        "1",
-        "--bake",
-        "60s",
-        "--timeout",
-        "1s",
-    ];
-    let push = place.command(3, &push).stderr(Stdio::piped()).spawn()?;
+    let staged = ["push", &two, "--canary", "1", "--bake", "15s"];
+    let push = place.command(3, &staged).stderr(Stdio::piped()).spawn()?;
     canary.comes_to_serve("v2")?;
+    // Somebody else follows it, until a second after the canary was to vote.
+    let late = [&staged[..], &["--timeout", "1s"]].concat();
+    let mut late = place.command(4, &late).stderr(Stdio::piped()).spawn()?;
+    let said = late.stderr.take().context("no standard error")?;
+    let mut said = BufReader::new(said).lines();
+    let mut follows = said.by_ref().map_while(Result::ok);
+    ensure!(follows.any(|line| line.contains("already")));
     canary.kill()?;
     one.says(&["member down", "127.0.0.2"])?;
+    let said = said.map_while(Result::ok).last().unwrap_or_default();
+    let code = late.wait()?.code();
+    ensure!(
+        code == Some(5) && said.contains("0 of 2 serve it; it waits for the votes of 127.0.0.2"),
+        "{code:?}: {said}"
+    );
     let listed = place.run(4, &["releases"])?;
     ensure!(listed.text.contains("baking"), "{listed:?}");
     ensure!(one.serves()? == "v1" && other.serves()? == "v1");

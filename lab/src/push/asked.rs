@@ -63,8 +63,11 @@ impl Fleet<'_> {
                     }));
                 }
             }
-            let done = during();
-            over.store(true, Ordering::Relaxed);
+            let done = {
+                // They are waited for even if this panics, so they have to end.
+                let _over = SetWhenDropped(&over);
+                during()
+            };
             let mut all = Vec::new();
             for each in asking {
                 let asked = each.join();
@@ -94,6 +97,15 @@ pub fn first_answers(all: &[Asked], digest: &str) -> Result<Instant> {
     };
     let all = all.iter().map(first).collect::<Result<Vec<_>>>()?;
     all.into_iter().max().context("nobody asked")
+}
+
+/// Sets a flag when it is dropped.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn ask(number: u8, url: &str, pause: Duration, over: &AtomicBool) -> Result<Asked> {

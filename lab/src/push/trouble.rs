@@ -7,6 +7,7 @@ use super::{Fleet, Push, Pushed};
 use crate::cluster::ANSWER;
 use crate::lan::{Lan, status_of};
 use crate::process::Launch;
+use crate::quality::Quality;
 use crate::small_disk;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -18,6 +19,10 @@ use std::time::{Duration, Instant};
 pub const SMALL_DISK: u32 = 24;
 /// What is left on a full disk, in bytes: room for what is small.
 const LEFT: u64 = 1 << 20;
+/// How late a frame is while an app is fetched that is not to be there before a
+/// cable is out: so much that many windows of TCP take seconds, and members are
+/// not missed.
+const LATE: Duration = Duration::from_millis(20);
 /// Between two looks at what a node tells nobody by itself.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -65,11 +70,13 @@ impl<'lan> Fleet<'lan> {
     }
 
     /// Push an app at one node, and pull the cable of another while that fetches
-    /// it; plug it in when the push has ended, until the node serves the app.
+    /// it; plug it in when the push has ended, until the node serves the app. All
+    /// cables are slow until that one is out.
     ///
     /// # Errors
     ///
-    /// If the node had all of the app before its cable was out; that it did not
+    /// If this kernel can make no cable slow; that the node had all of the app
+    /// before its cable was out; that it did not
     /// serve the old release meanwhile; that any of it takes longer than the
     /// bound.
     pub fn cut_while_fetching(
@@ -80,6 +87,7 @@ impl<'lan> Fleet<'lan> {
         bound: Duration,
     ) -> Result<CutFetch> {
         let (lan, old) = (self.lan(), self.serves(victim)?);
+        let slow = lan.degrade(Quality::late_by(LATE, Duration::ZERO), 0)?;
         let push = Push::start(lan, from, Some(app), bound)?;
         self.wait_until_status(victim, bound, |status| {
             let have = status["doing"]["have"].as_u64();
@@ -87,6 +95,7 @@ impl<'lan> Fleet<'lan> {
         })?;
         let pulled = Instant::now();
         lan.cut(victim)?;
+        drop(slow);
         let pushed = push.end(bound)?;
         let status = status_of(&self.folder(victim), ANSWER)?;
         let bytes = |name: &str| status["doing"][name].as_u64();

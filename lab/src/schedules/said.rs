@@ -33,8 +33,13 @@ pub(super) struct Said {
 /// How it ended, by its last line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// So many nodes serve it.
-    Done(usize),
+    /// All that are there serve it.
+    Done {
+        /// So many.
+        count: usize,
+        /// Those that went away before they served it.
+        gone: Vec<u8>,
+    },
     /// Another release is in force instead: its key, and who and why.
     Superseded {
         /// The beginning of its key.
@@ -132,11 +137,27 @@ fn node_line(text: &str) -> Option<(u8, &str)> {
     Some((node.parse().ok()?, state))
 }
 
+/// `NODE, NODE; a node that comes back gets it`.
+fn numbers_gone(text: &str) -> Result<Vec<u8>> {
+    let names = text.strip_suffix("; a node that comes back gets it");
+    let names = names.context("not what becomes of those that are gone")?;
+    let number = |name: &str| name.strip_prefix(NODE).and_then(|it| it.parse().ok());
+    names
+        .split(", ")
+        .map(|name| number(name).context("no node"))
+        .collect()
+}
+
 fn end(last: &str) -> Result<End> {
     if let Some(rest) = last.strip_prefix("done: ") {
         let (count, rest) = rest.split_once(' ').context("no number")?;
-        ensure!(matches!(rest, "node serves it" | "nodes serve it"));
-        return Ok(End::Done(count.parse()?));
+        let (serve, gone) = match rest.split_once("; gone before that: ") {
+            Some((serve, gone)) => (serve, numbers_gone(gone)?),
+            None => (rest, Vec::new()),
+        };
+        ensure!(matches!(serve, "node serves it" | "nodes serve it"));
+        let count = count.parse()?;
+        return Ok(End::Done { count, gone });
     }
     if let Some(rest) = last.strip_prefix("superseded: in force is release ") {
         let (key, who) = rest.split_once(" (").context("nobody")?;
@@ -177,8 +198,17 @@ mod tests {
 
     #[test]
     fn the_last_line_says_how_it_ended() {
-        assert_eq!(end("done: 1 node serves it").unwrap(), End::Done(1));
-        assert_eq!(end("done: 4 nodes serve it").unwrap(), End::Done(4));
+        let done = |count, gone: &[u8]| End::Done {
+            count,
+            gone: gone.to_vec(),
+        };
+        assert_eq!(end("done: 1 node serves it").unwrap(), done(1, &[]));
+        assert_eq!(end("done: 4 nodes serve it").unwrap(), done(4, &[]));
+        let gone = end(
+            "done: 2 nodes serve it; gone before that: example@10.10.10.4, example@10.10.10.5; \
+             a node that comes back gets it",
+        );
+        assert_eq!(gone.unwrap(), done(2, &[4, 5]));
         let superseded = end("superseded: in force is release b2c0d4e5f6 (ann, a, b)").unwrap();
         let expected = End::Superseded {
             key: "b2c0d4e5f6".to_owned(),
@@ -200,6 +230,8 @@ mod tests {
         for none in [
             "",
             "done: all",
+            "done: 2 nodes serve it; gone before that: example@10.10.10.4",
+            "done: 2 nodes serve it; gone before that: ; a node that comes back gets it",
             "superseded: in force is",
             "not done within 1s",
         ] {
@@ -226,7 +258,11 @@ mod tests {
         let said = Said::read(&lines, (2, Duration::from_secs(1)), (Some(0), now)).unwrap();
         assert_eq!(said.key, "b2c0d4e5f6");
         assert_eq!(said.nodes, BTreeMap::from([(2, "serving".to_owned())]));
-        assert_eq!(said.end().unwrap(), End::Done(1));
+        let done = End::Done {
+            count: 1,
+            gone: Vec::new(),
+        };
+        assert_eq!(said.end().unwrap(), done);
         assert!(Said::read(&lines[1..], (2, Duration::ZERO), (Some(1), now)).is_err());
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! | exit | it says | true if |
 //! |---|---|---|
-//! | 0 | `done: N nodes serve it` | each of the N did, as far as could be heard, and whoever is left out was no member |
+//! | 0 | `done: N nodes serve it; gone before that: …` | each of the N did, as far as could be heard, and whoever is gone or left out was no member |
 //! | 4 | `superseded: in force is release X` | X is the greater one, and in force where it was asked |
 //! | 5 | `not done within T: N of M serve it; it waits for …` | T has passed, the N served it, and who is named had not said so |
 
 use super::draw::HALVES;
 use super::facts::{Facts, begins};
 use super::nodes::Release;
+use super::pulse::Pauses;
 use super::said::{End, Said};
 use anyhow::{Context, Result, bail, ensure};
 use std::time::{Duration, Instant};
@@ -30,24 +31,33 @@ pub(super) struct Two<'a> {
     pub(super) winner: &'a Release,
 }
 
-/// How late anything may be.
+/// How late anything may be that has to do with the end of the command: so long
+/// that the machine did not stand still for so much of it.
 #[derive(Clone, Copy)]
-struct Leeway {
+struct Leeway<'a> {
     read: Duration,
     stale: Duration,
+    pauses: &'a Pauses,
 }
 
-/// Check what the command said. `still`: how long the machine stood still
-/// meanwhile, by which everything may be later.
+/// Check what the command said. `pauses`: when the machine stood still; what is
+/// judged may be later by those that it falls into. Returns how old what it said
+/// might be.
 ///
 /// # Errors
 ///
 /// What of it is not true.
-pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, still: Duration) -> Result<()> {
+pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, pauses: &Pauses) -> Result<Duration> {
     let leeway = Leeway {
-        read: READ + still,
-        stale: STALE + still,
+        read: pauses.after(said.ended, READ),
+        stale: pauses.before(said.ended, STALE),
+        pauses,
     };
+    is_true(said, two, facts, leeway)?;
+    Ok(leeway.stale)
+}
+
+fn is_true(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     ensure!(
         begins(&two.own.key, &said.key),
         "it follows release {}, not {}",
@@ -56,7 +66,7 @@ pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, still: Duration) -
     );
     let end = said.end()?;
     match (said.exit, &end) {
-        (Some(0), End::Done(count)) => done(said, *count, two, facts, leeway),
+        (Some(0), End::Done { count, gone }) => done(said, (*count, gone), two, facts, leeway),
         (Some(4), End::Superseded { key, by, note }) => {
             ensure!(
                 two.own.key != two.winner.key,
@@ -79,7 +89,13 @@ pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, still: Duration) -
     }
 }
 
-fn done(said: &Said, count: usize, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
+fn done(
+    said: &Said,
+    (count, gone): (usize, &[u8]),
+    two: Two<'_>,
+    facts: &Facts,
+    leeway: Leeway<'_>,
+) -> Result<()> {
     let serving: Vec<u8> = said.serving().collect();
     ensure!(
         serving.len() == count && said.nodes.len() == count,
@@ -87,11 +103,17 @@ fn done(said: &Said, count: usize, two: Two<'_>, facts: &Facts, leeway: Leeway) 
         said.nodes
     );
     all_served(said, two.own, facts, leeway)?;
+    for node in gone {
+        ensure!(
+            !serving.contains(node) && !was_member(said, *node, facts, leeway),
+            "it says that .{node} is gone, which was a member"
+        );
+    }
     nobody_is_left_out(said, &serving, facts, leeway)?;
     known_as_in_force(said, two, facts, leeway)
 }
 
-fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
+fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     let End::Late {
         timeout,
         serving,
@@ -104,7 +126,7 @@ fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway) -> 
     let followed = said.ended.saturating_duration_since(said.released);
     ensure!(
         *timeout == humantime::format_duration(said.timeout).to_string()
-            && followed + leeway.read >= said.timeout,
+            && followed + leeway.pauses.before(said.released, READ) >= said.timeout,
         "it followed for {followed:?} of {:?}",
         said.timeout
     );
@@ -140,9 +162,10 @@ fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway) -> 
 }
 
 /// Whoever it says serves it did so, when that was last to be heard.
-fn all_served(said: &Said, own: &Release, facts: &Facts, leeway: Leeway) -> Result<()> {
+fn all_served(said: &Said, own: &Release, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     for node in said.serving() {
-        let from = earlier(facts.last_contact(said.on, node, said.ended), leeway.stale);
+        let heard = facts.last_contact(said.on, node, said.ended);
+        let from = earlier(heard, leeway.pauses.before(heard, STALE));
         ensure!(
             facts.served(node, &own.digest, from, said.ended + leeway.read),
             ".{node} did not serve it"
@@ -152,21 +175,26 @@ fn all_served(said: &Said, own: &Release, facts: &Facts, leeway: Leeway) -> Resu
 }
 
 /// Whoever it does not mention was no member for the node that it asked.
-fn nobody_is_left_out(said: &Said, named: &[u8], facts: &Facts, leeway: Leeway) -> Result<()> {
+fn nobody_is_left_out(said: &Said, named: &[u8], facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     let all = HALVES.into_iter().flatten();
     for node in all.filter(|node| !named.contains(node)) {
-        let from = earlier(said.ended, leeway.stale);
-        let listed = facts.listed_throughout(said.on, node, from, said.ended + leeway.read);
         ensure!(
-            node != said.on && !listed,
+            !was_member(said, node, facts, leeway),
             "it leaves out .{node}, which was a member"
         );
     }
     Ok(())
 }
 
+/// Whether this was a member for the node that it asked, all the time that it
+/// may have looked at the end.
+fn was_member(said: &Said, node: u8, facts: &Facts, leeway: Leeway<'_>) -> bool {
+    let from = earlier(said.ended, leeway.stale);
+    node == said.on || facts.listed_throughout(said.on, node, from, said.ended + leeway.read)
+}
+
 /// It did not go on following what its node knew to have lost.
-fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway) -> Result<()> {
+fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     if two.own.key == two.winner.key {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use super::{Measured, Part, PushPlan};
 use crate::components::{filled, marked, with_code};
 use crate::figures::Target::{self, Took};
-use crate::figures::table::{crowded, row, time};
+use crate::figures::table::{Row, crowded, row, time};
 use crate::lan::Lan;
 use crate::push::{Fleet, Pushed, Rollout, Share, first_answers};
 use crate::targets;
@@ -25,54 +25,44 @@ const LONG: usize = 40_000_000;
 /// So large is what a full disk has no room for, in bytes.
 const WIDE: usize = 8_000_000;
 
+/// What is told of a release to three nodes: when all served it, and the steps.
+const fn rows_of_three(served: &'static str, told: &'static str) -> [Row; 4] {
+    [
+        crowded(served, time(targets::PUSHED)),
+        crowded("  -> the release is made", Took),
+        crowded("  -> the last node has answered with it", Took),
+        crowded(told, Took),
+    ]
+}
+
 /// The whole table.
 pub(super) const PARTS: &[Part] = &[
     Part {
-        rows: &[
-            crowded(
-                "3 nodes, some new code: push -> all serve it",
-                time(targets::PUSHED),
-            ),
-            crowded("  -> the release is made", Took),
-            crowded("  -> the last node has answered with it", Took),
-            crowded("  -> `host push` has ended and said so", Took),
-        ],
+        rows: &rows_of_three(
+            "3 nodes, some new code: push -> all serve it",
+            "  -> `host push` has ended and said so",
+        ),
         measure: |plan| three(plan, Change::Code),
     },
     Part {
-        rows: &[
-            crowded(
-                "3 nodes, as much new code again: push -> all serve it",
-                time(targets::PUSHED),
-            ),
-            crowded("  -> the release is made", Took),
-            crowded("  -> the last node has answered with it", Took),
-            crowded("  -> `host push` has ended and said so", Took),
-        ],
+        rows: &rows_of_three(
+            "3 nodes, as much new code again: push -> all serve it",
+            "  -> `host push` has ended and said so",
+        ),
         measure: |plan| three(plan, Change::MuchCode),
     },
     Part {
-        rows: &[
-            crowded(
-                "3 nodes, same code, new digest: push -> all serve it",
-                time(targets::PUSHED),
-            ),
-            crowded("  -> the release is made", Took),
-            crowded("  -> the last node has answered with it", Took),
-            crowded("  -> `host push` has ended and said so", Took),
-        ],
+        rows: &rows_of_three(
+            "3 nodes, same code, new digest: push -> all serve it",
+            "  -> `host push` has ended and said so",
+        ),
         measure: |plan| three(plan, Change::Digest),
     },
     Part {
-        rows: &[
-            crowded(
-                "3 nodes: rollback started -> all serve the one before",
-                time(targets::PUSHED),
-            ),
-            crowded("  -> the release is made", Took),
-            crowded("  -> the last node has answered with it", Took),
-            crowded("  -> `host rollback` has ended and said so", Took),
-        ],
+        rows: &rows_of_three(
+            "3 nodes: rollback started -> all serve the one before",
+            "  -> `host rollback` has ended and said so",
+        ),
         measure: |plan| three(plan, Change::Back),
     },
     Part {

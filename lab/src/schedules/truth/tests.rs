@@ -28,7 +28,7 @@ struct World {
     facts: Facts,
     own: Release,
     winner: Release,
-    still: Duration,
+    pauses: Pauses,
 }
 
 fn world() -> World {
@@ -58,7 +58,7 @@ fn world() -> World {
         facts: Facts::new((at(1_000), at(9_000)), nodes),
         own: release(OWN, "own000", 1),
         winner: release(WINNER, "win000", 2),
-        still: Duration::ZERO,
+        pauses: Pauses::default(),
     }
 }
 
@@ -84,7 +84,7 @@ impl World {
             own: &self.own,
             winner: &self.winner,
         };
-        check(said, two, &self.facts, self.still).is_ok()
+        check(said, two, &self.facts, &self.pauses).is_ok()
     }
 }
 
@@ -97,6 +97,14 @@ fn a_push_may_be_done_in_its_half_once_the_others_are_no_members() {
     assert!(world.is_true(&world.said((0, 5_100), &HALF, done)));
     // They still are, as far as its node knows.
     assert!(!world.is_true(&world.said((0, 4_000), &HALF, done)));
+    // It may say who is gone, if that is so.
+    let gone = |who: &str| {
+        format!("done: 2 nodes serve it; gone before that: {who}; a node that comes back gets it")
+    };
+    let both = gone("example@10.10.10.4, example@10.10.10.5");
+    assert!(world.is_true(&world.said((0, 5_100), &HALF, &both)));
+    assert!(!world.is_true(&world.said((0, 4_000), &HALF, &both)));
+    assert!(!world.is_true(&world.said((0, 5_100), &HALF, &gone("example@10.10.10.3"))));
     // Another count, another status.
     assert!(!world.is_true(&world.said((0, 5_100), &HALF, "done: 4 nodes serve it")));
     assert!(!world.is_true(&world.said((3, 5_100), &HALF, done)));
@@ -128,7 +136,7 @@ fn a_push_is_superseded_by_what_is_in_force_and_by_nothing_else() {
         own: &world.winner,
         winner: &world.winner,
     };
-    assert!(check(&winner, two, &world.facts, Duration::ZERO).is_err());
+    assert!(check(&winner, two, &world.facts, &world.pauses).is_err());
 }
 
 #[test]
@@ -150,16 +158,20 @@ fn a_push_that_is_late_says_how_late_and_who_is_missing() {
     // Too soon, too late.
     assert!(!world.is_true(&world.said((5, 2_400), &all, &both)));
     assert!(!world.is_true(&world.said((5, 3_700), &all, &both)));
-    // Unless the machine stood still for as long.
-    let still = World {
-        still: Duration::from_millis(600),
-        ..world
+    // Unless the machine stood still for as long just then, and not before.
+    let stood_still = |world: World, from: u64, to: u64| {
+        let at = |ms| world.began + Duration::from_millis(ms);
+        let pauses = Pauses::of([(at(from), at(to))]);
+        World { pauses, ..world }
     };
-    assert!(still.is_true(&still.said((5, 3_700), &all, &both)));
-    assert!(!still.is_true(&still.said((5, 4_300), &all, &both)));
+    let world = stood_still(world, 2_700, 3_300);
+    assert!(world.is_true(&world.said((5, 3_700), &all, &both)));
+    assert!(!world.is_true(&world.said((5, 4_300), &all, &both)));
+    let world = stood_still(world, 1_900, 2_500);
+    assert!(!world.is_true(&world.said((5, 3_700), &all, &both)));
     let world = World {
-        still: Duration::ZERO,
-        ..still
+        pauses: Pauses::default(),
+        ..world
     };
     // It leaves one out, or waits for one that serves it.
     let one = late("example@10.10.10.4 (waiting)");
