@@ -49,7 +49,9 @@ pub enum Refusal {
         app: String,
     },
     /// Broken, cut off, or using what this engine does not know.
-    #[error("{app} cannot be compiled: {cause}; build it again, or raise --memory-limit if its memory is what exceeds a limit")]
+    #[error(
+        "{app} cannot be compiled: {cause}; build it again, or raise --memory-limit if its memory is what exceeds a limit"
+    )]
     Invalid {
         /// The file.
         app: String,

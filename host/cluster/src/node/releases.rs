@@ -12,7 +12,7 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, Book, DraftError, Force, Learnt, Listed, Release, ReleaseKey, Request, Standing,
+    AppFile, Book, DraftError, Force, Learnt, Listed, News, Release, ReleaseKey, Request, Standing,
     Verdict, Vote, ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
@@ -345,17 +345,21 @@ impl Node {
         ip == self.me.peer.ip() || self.config.allows(ip)
     }
 
-    /// Says what is new and stores what has changed, both before anything of it
-    /// is sent: what a node has told others it must know after a crash. What it
-    /// serves itself does not wait for the disk.
+    /// Says what is in force, stores what has changed, and says what else is new,
+    /// in this order. So what a node serves does not wait for its disk, while
+    /// whatever it has told others, or called released, it knows after a crash.
     fn heed_book(&mut self, now: Time, store: Store) {
         let is_changed = self.book.take_dirty();
         let head = self.book.history().head().map(|head| head.key());
         if head != self.spread.head.map(|(key, _)| key) {
             self.spread.head = head.map(|key| (key, now));
         }
+        let mut rest = Vec::new();
         while let Some(news) = self.book.poll() {
-            self.effects.push_back(Effect::Release(news));
+            match news {
+                News::InForce(_) => self.effects.push_back(Effect::Release(news)),
+                _ => rest.push(Effect::Release(news)),
+            }
         }
         match store {
             _ if !is_changed => {}
@@ -366,6 +370,7 @@ impl Node {
             }
             Store::Later => {}
         }
+        self.effects.extend(rest);
     }
 
     fn store_releases(&mut self, first: bool) {

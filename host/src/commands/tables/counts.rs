@@ -106,10 +106,7 @@ fn callers(it: &Callers) -> String {
 fn publications(it: &Publications) -> String {
     let mut text = format!("{} sent, {} received", it.sent, it.received);
     for (number, what) in [
-        (
-            it.dropped,
-            "dropped, members slow or unreachable",
-        ),
+        (it.dropped, "dropped, members slow or unreachable"),
         (it.uncertain, "perhaps lost"),
         (it.stale, "came late or twice"),
         (it.unreadable, "unreadable"),
