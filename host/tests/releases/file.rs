@@ -74,6 +74,9 @@ fn what_is_no_app_is_refused_with_a_sentence_and_released_nowhere() -> Result<()
     fs::remove_dir(&path)?;
     place.write(2, &whole)?;
     node.comes_to_serve("v2")?;
+    // It serves before its release is on the disk, and tells of it then.
+    let digest = cluster::Digest::of(&whole).to_string();
+    node.says(&["released the app file", &digest[..12]])?;
     let released = node.process.output();
     let released = released.matches("released the app file").count();
     ensure!(
