@@ -359,3 +359,40 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         assert!(memory[4] * 10 <= memory[0] * 11, "{memory:?} KiB");
     });
 }
+
+/// How much memory of this process holds code, in KiB.
+fn code_kib() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+    let code = maps.lines().filter(|line| line.contains("r-xp"));
+    let size = |line: &str| {
+        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+        let [from, to] = [from, to].map(|it| usize::from_str_radix(it, 16));
+        Some(to.ok()? - from.ok()?)
+    };
+    code.filter_map(size).sum::<usize>() >> 10
+}
+
+#[test]
+fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
+    alone(async {
+        let first = fresh(Limits::Usual, "fixture-counter-v1").await;
+        let node = Node::with_generation(first, Setup::default()).await;
+        let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
+        let small = || bytes(read_built("fixture-counter-v1"));
+        let before = code_kib();
+        let large = read_built("fixture-counter-v2");
+        let large = bytes(lab::components::with_code(&large, 5 << 20, 1));
+        let ready = loader.prepare(large).await.expect("it is an app");
+        drop(ready.activate());
+        let mut client = Client::connect(Protocol::H2, node.address).await;
+        let _stream = client.open("/count/tea").await;
+        let loaded = code_kib();
+        assert!(loaded > before + 2048, "{before}, then {loaded} KiB");
+        let ready = loader.prepare(small()).await.expect("it is an app");
+        let draining = ready.activate().draining.expect("the large one");
+        soon("the old code to be freed", draining.life.freed()).await;
+        assert_eq!(draining.life.carried(), 1);
+        until("its memory to be given back", || code_kib() < before + 1024).await;
+        println!("code: {before}, {loaded}, then {} KiB", code_kib());
+    });
+}
