@@ -1,11 +1,12 @@
 //! The commands that ask a node something: `host status`, `nodes`, `releases`,
-//! `logs`, `push`, `rollback`; and `host key`, which asks nobody.
+//! `logs`, `push`, `rollback`, `cookie`; and `host key`, which asks nobody.
 //!
 //! ```text
 //! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
 //! ```
 
 mod client;
+mod cookie;
 mod error;
 mod follow;
 mod key;
@@ -63,8 +64,8 @@ pub fn run(command: Command) -> Result<Exit, CommandError> {
             Command::Rollback(asked) => push::rollback(asked).await,
             Command::Key { command } => key::run(command),
             Command::Cookie { command } => {
-                let done = crate::cookies::command::run(command);
-                done.map(|()| Exit::OK).map_err(CommandError::Cookie)
+                cookie::run(command).await?;
+                Ok(Exit::OK)
             }
         }
     });

@@ -1,5 +1,5 @@
 //! The cookies of a node: where they come from, how they are read again while
-//! it runs, and the commands with which a person changes them.
+//! it runs, and the steps in which a person changes them (`host cookie`).
 //!
 //! A cookie file has at most two neighbours while a cluster changes its cookie:
 //!
@@ -14,11 +14,11 @@
 //! works. In: flags, files, SIGHUP. Out: [`cluster::Keys`], log lines, and
 //! [`state::State`] in the data folder for the commands to read.
 
-pub mod command;
-mod files;
+pub(crate) mod files;
 mod keeper;
-mod rotate;
-mod state;
+pub(crate) mod rotate;
+pub(crate) mod state;
 
 pub use files::{CookieFileError, Cookies, Origin, Origins, Second};
 pub use keeper::{Keeper, KeeperError};
+pub(crate) use keeper::{STRONG, some_of};

@@ -122,8 +122,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     // Keys take their time from the processor; the compiler does not wait for them.
     let (cookie, also, data) = (config.cookie, config.also_cookie, identity.data.clone());
     let keys = tokio::task::spawn_blocking({
-        let name = name.clone();
-        move || start::cookies(cookie, also, &name, data)
+        let (name, port) = (name.clone(), config.cluster_port);
+        move || start::cookies(cookie, also, &name, port, data)
     });
     let members = watch::Sender::new(Arc::new(cluster::View::default()));
     let views = Views::new(members.subscribe(), name.clone());

@@ -135,7 +135,7 @@ fn cluster(place: &Place) -> Result<Vec<Process>> {
 fn undisturbed(nodes: &[Process]) -> Result<()> {
     for node in nodes {
         let output = node.output();
-        for word in ["member down", "wrong cookie", "ERROR", "panicked"] {
+        for word in ["member down", "datagrams refused", "ERROR", "panicked"] {
             ensure!(!output.contains(word), "`{word}` in:\n{output}");
         }
     }
@@ -148,8 +148,27 @@ fn three_nodes_that_run_change_their_cookie_and_none_is_missed() -> Result<()> {
     let nodes = cluster(&place)?;
     let (well, said) = place.cookie(&["generate", "new.cookie"])?;
     ensure!(well && said.contains("rotate accept new.cookie"), "{said}");
-    for node in NODES {
+    for (node, lack) in [
+        (
+            2,
+            "2 members do not accept the new # yet: example@127.0.0.3, example@127.0.0.4",
+        ),
+        (
+            3,
+            "1 member does not accept the new # yet: example@127.0.0.4",
+        ),
+        (4, "every member accepts the new one"),
+    ] {
         place.rotated(node, &["accept", "new.cookie"], &["step 1 of 3", "switch"])?;
+        let data = format!("data-{node}");
+        let (well, said) = place.cookie(&["status", "--data-dir", &data])?;
+        ensure!(well && said.contains(&lack.replace('#', "one")), "{said}");
+        // Those that were left out would be dropped.
+        if node != 4 {
+            let lack = lack.replace('#', "cookie");
+            let told = [&lack, "take step 1 there first", "switch --force"];
+            place.refused(node, &["switch"], &told)?;
+        }
     }
     place.refused(2, &["finish"], &["step 2 first"])?;
     place.rotated(2, &["switch"], &["step 2 of 3"])?;
@@ -185,6 +204,38 @@ fn three_nodes_that_run_change_their_cookie_and_none_is_missed() -> Result<()> {
         let output = node.output();
         ensure!(!output.contains("member down"), "{output}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_step_that_nobody_can_be_asked_about_is_taken_by_force_only() -> Result<()> {
+    let place = Place::new()?;
+    let mut nodes = cluster(&place)?;
+    let (well, said) = place.cookie(&["generate", "new.cookie"])?;
+    ensure!(well, "{said}");
+    place.rotated(2, &["accept", "new.cookie"], &["step 1 of 3"])?;
+    place.rotated(3, &["accept", "new.cookie"], &["step 1 of 3"])?;
+    // A member that is there and does not answer.
+    let silent = nodes.pop().context("no node")?;
+    silent.freeze()?;
+    let told = ["1 member does not accept", "example@127.0.0.4 (", "--force"];
+    place.refused(2, &["switch"], &told)?;
+    silent.thaw()?;
+    // One that would be dropped, and is, until it takes the first step too.
+    place.rotated(2, &["switch", "--force"], &["step 2 of 3"])?;
+    silent.wait_for_line(&["member down", "127.0.0.2"], BOUND)?;
+    let since = std::time::Instant::now();
+    place.rotated(4, &["accept", "new.cookie"], &["step 1 of 3"])?;
+    silent.wait_for_line_after(since, &["member up", "127.0.0.2"], BOUND)?;
+    // Where the node does not run, nobody knows the members.
+    silent.terminate()?;
+    silent.wait_for_end(BOUND)?;
+    let told = [
+        "does not run, so nobody knows whether every member accepts",
+        "--force",
+    ];
+    place.refused(4, &["switch"], &told)?;
+    place.rotated(4, &["switch", "--force"], &["does not run", "step 2 of 3"])?;
     Ok(())
 }
 

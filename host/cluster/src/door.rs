@@ -33,6 +33,10 @@ const OTHERS_MAX: usize = 8;
 /// A new run that is not heard of any more is forgotten.
 const RIVAL_LIFE: Duration = Duration::from_secs(5);
 
+/// What a run sent before the datagram that let it in may come after that one
+/// for so long: a broadcast and an answer take two ways through the system.
+const OVERTAKEN: Duration = Duration::from_secs(1);
+
 /// The table of nodes that were heard.
 #[derive(Debug, Default)]
 pub(crate) struct Door {
@@ -62,6 +66,8 @@ pub(crate) struct Admitted {
     pub(crate) boot: Boot,
     pub(crate) run: u64,
     window: Window,
+    /// When it was let in.
+    since: Time,
     /// When anything of it was accepted last.
     pub(crate) heard: Time,
     /// When a broadcast of it was accepted last.
@@ -144,6 +150,16 @@ impl Door {
         }
     }
 
+    /// Whether a datagram that was taken for a replay is most likely none: it was
+    /// only overtaken by the one that let its run in.
+    pub(crate) fn was_overtaken(&self, now: Time, head: &Head) -> bool {
+        self.admitted(head.source).is_some_and(|admitted| {
+            admitted.boot == head.boot
+                && admitted.window.precedes(head.sequence)
+                && now.since(admitted.since) < OVERTAKEN
+        })
+    }
+
     /// Lets a run in that has proven itself with this datagram. False if there
     /// is no room.
     pub(crate) fn admit(
@@ -167,6 +183,7 @@ impl Door {
             boot: head.boot,
             run: about.peer.run,
             window: Window::starting_at(head.sequence),
+            since: now,
             heard: now,
             broadcast: None,
             uptime: Uptime {

@@ -15,6 +15,7 @@ const WINDOW: u64 = 128;
 /// The sequence numbers of one sender that were seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
+    first: u64,
     newest: u64,
     /// Bit n stands for `newest - n`.
     seen: u128,
@@ -25,9 +26,15 @@ impl Window {
     /// recording.
     pub(crate) fn starting_at(sequence: u64) -> Self {
         Self {
+            first: sequence,
             newest: sequence,
             seen: u128::MAX,
         }
+    }
+
+    /// Whether the number is from before the first one that was taken.
+    pub(crate) fn precedes(&self, sequence: u64) -> bool {
+        sequence < self.first
     }
 
     /// The newest number that was seen.

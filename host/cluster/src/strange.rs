@@ -146,9 +146,14 @@ impl Strangers {
         self.sources.len()
     }
 
+    /// Counts a refused datagram of which nothing is told.
+    pub(crate) fn count(&mut self, why: Refusal) {
+        self.counters.refused[why as usize] += 1;
+    }
+
     /// Counts a refused datagram. Says what to report, if it is time to.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
-        self.counters.refused[why as usize] += 1;
+        self.count(why);
         let mut shown = from;
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(from.ip()) {
             self.sources

@@ -56,7 +56,14 @@ pub enum RotateStep {
         node: WhichNode,
     },
     /// Step 2: send with the new cookie, and still accept the old one
-    Switch(WhichNode),
+    Switch {
+        /// The node.
+        #[command(flatten)]
+        node: WhichNode,
+        /// Although members do not accept the new cookie: they are dropped
+        #[arg(long)]
+        force: bool,
+    },
     /// Step 3: accept the old cookie no more
     Finish {
         /// The node.

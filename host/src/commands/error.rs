@@ -17,7 +17,7 @@ use crate::tools::api::{API, Problem};
 pub enum CommandError {
     /// `host cookie`.
     #[error(transparent)]
-    Cookie(crate::cookies::command::CommandError),
+    Cookie(#[from] super::cookie::CookieError),
     /// No event loop.
     #[error("cannot start: {0}")]
     Runtime(io::Error),

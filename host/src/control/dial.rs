@@ -224,8 +224,10 @@ async fn handshake(
             Err(error) => {
                 with += 1;
                 // Who does not answer in time will not do so the second time.
-                let slow = error.kind() == io::ErrorKind::TimedOut;
-                if slow || with >= identity.keys() {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    return Err(DialError::Slow);
+                }
+                if with >= identity.keys() {
                     return Err(DialError::Tls(error));
                 }
             }

@@ -222,7 +222,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Reads a cookie file.
-pub(super) fn read(flag: &'static str, path: &Path) -> Result<Cookie, CookieFileError> {
+pub(crate) fn read(flag: &'static str, path: &Path) -> Result<Cookie, CookieFileError> {
     let bytes = read_bytes(path).map_err(|cause| CookieFileError::File {
         flag,
         path: path.to_owned(),

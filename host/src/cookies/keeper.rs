@@ -52,6 +52,7 @@ impl Keeper {
     pub fn start(
         origins: Origins,
         name: &NodeName,
+        cluster_port: u16,
         data: Arc<DataDir>,
     ) -> Result<(Self, Keys), KeeperError> {
         let cookies = origins.read()?;
@@ -60,6 +61,7 @@ impl Keeper {
         let mut keeper = Self {
             state: State {
                 node: name.to_string(),
+                port: cluster_port,
                 file: origins.main.path().map(ToOwned::to_owned),
                 from: origins.main.shown(),
                 reads: 1,
@@ -226,7 +228,7 @@ fn id(keys: &Keys) -> String {
 }
 
 /// The first few of these names.
-pub(super) fn some_of(names: &[String]) -> String {
+pub(crate) fn some_of(names: &[String]) -> String {
     let mut shown = names[..names.len().min(NAMED)].join(", ");
     if names.len() > NAMED {
         shown += &format!(" and {} more", names.len() - NAMED);

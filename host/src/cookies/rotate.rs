@@ -62,7 +62,7 @@ pub enum StepError {
 
 /// How far the files of a node are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum At {
+pub(crate) enum At {
     /// There is one cookie.
     Rest,
     /// The next one is accepted.
@@ -72,7 +72,7 @@ pub(super) enum At {
 }
 
 /// The cookie file of a node and its neighbours.
-pub(super) struct Files {
+pub(crate) struct Files {
     path: PathBuf,
     next: PathBuf,
     previous: PathBuf,
@@ -81,7 +81,7 @@ pub(super) struct Files {
 const FLAG: &str = "the cookie file";
 
 impl Files {
-    pub(super) fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             next: next_to(path),
@@ -90,7 +90,7 @@ impl Files {
     }
 
     /// How far they are.
-    pub(super) fn at(&self) -> Result<At, StepError> {
+    pub(crate) fn at(&self) -> Result<At, StepError> {
         let main = files::read(FLAG, &self.path)?;
         let differs = |path| {
             let cookie = files::read_if_there(FLAG, path)?;
@@ -103,8 +103,13 @@ impl Files {
         })
     }
 
+    /// The cookie that is accepted besides after step 1.
+    pub(crate) fn next(&self) -> Result<Cookie, StepError> {
+        files::read_if_there(FLAG, &self.next)?.ok_or(StepError::NoNext)
+    }
+
     /// Step 1: accepts the new cookie besides.
-    pub(super) fn accept(&self, new: &Cookie, from: &Path) -> Result<(), StepError> {
+    pub(crate) fn accept(&self, new: &Cookie, from: &Path) -> Result<(), StepError> {
         let main = files::read(FLAG, &self.path)?;
         match self.at()? {
             At::Switched if new.reveal() == main.reveal() => Ok(()),
@@ -125,7 +130,7 @@ impl Files {
     }
 
     /// Step 2: sends with the new cookie, accepts the old one besides.
-    pub(super) fn switch(&self) -> Result<(), StepError> {
+    pub(crate) fn switch(&self) -> Result<(), StepError> {
         match self.at()? {
             At::Rest => Err(StepError::NoNext),
             At::Switched => Ok(()),
@@ -138,7 +143,7 @@ impl Files {
     }
 
     /// Step 3: forgets the old cookie.
-    pub(super) fn finish(&self) -> Result<(), StepError> {
+    pub(crate) fn finish(&self) -> Result<(), StepError> {
         match self.at()? {
             At::Accepting => Err(StepError::NotSwitched),
             At::Rest | At::Switched => {
@@ -149,7 +154,7 @@ impl Files {
     }
 
     /// Takes the last step back.
-    pub(super) fn back(&self) -> Result<(), StepError> {
+    pub(crate) fn back(&self) -> Result<(), StepError> {
         match self.at()? {
             At::Rest => Err(StepError::NothingToUndo),
             At::Accepting => {
@@ -223,7 +228,7 @@ impl Files {
 }
 
 /// Makes a file that was not there, for its owner only whatever the umask is.
-pub(super) fn create(path: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)

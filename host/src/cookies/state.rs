@@ -5,29 +5,32 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Second;
+use crate::config::CLUSTER_PORT;
 
 /// Its name.
-pub(super) const FILE: &str = "cookie-state";
+pub(crate) const FILE: &str = "cookie-state";
 
 /// What the file says, one word and its value on each line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Who the node is.
-    pub(super) node: String,
+    pub(crate) node: String,
+    /// The port of the cluster, which is the same on every node.
+    pub(crate) port: u16,
     /// The file of the cookie that is sent with; none if it was given as it is.
-    pub(super) file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// Where the cookie comes from, for people.
-    pub(super) from: String,
+    pub(crate) from: String,
     /// The key id of the cookie that is sent with.
-    pub(super) sends: String,
+    pub(crate) sends: String,
     /// What the second cookie is, and its key id.
-    pub(super) second: Option<(Second, String)>,
+    pub(crate) second: Option<(Second, String)>,
     /// How often the cookies were read in this run.
-    pub(super) reads: u64,
+    pub(crate) reads: u64,
     /// What was wrong the last time.
-    pub(super) problem: Option<String>,
+    pub(crate) problem: Option<String>,
     /// The members that do not send with the first cookie yet.
-    pub(super) waiting: Vec<String>,
+    pub(crate) waiting: Vec<String>,
 }
 
 impl Second {
@@ -43,6 +46,7 @@ impl Second {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "node {}", self.node)?;
+        writeln!(f, "port {}", self.port)?;
         if let Some(file) = &self.file {
             writeln!(f, "file {}", file.display())?;
         }
@@ -63,13 +67,18 @@ impl fmt::Display for State {
 
 impl State {
     /// Reads the file; none if it is no such file.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut state = Self::default();
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        // An earlier version does not say the port.
+        let mut state = Self {
+            port: CLUSTER_PORT,
+            ..Self::default()
+        };
         for line in text.lines() {
             let (word, value) = line.split_once(' ')?;
             let value = value.to_owned();
             match word {
                 "node" => state.node = value,
+                "port" => state.port = value.parse().ok()?,
                 "file" => state.file = Some(value.into()),
                 "from" => state.from = value,
                 "sends" => state.sends = value,
@@ -95,6 +104,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let full = State {
             node: "example@10.10.10.2".into(),
+            port: 8383,
             file: Some("/etc/a folder/cookie".into()),
             from: "/etc/a folder/cookie".into(),
             sends: "5f".into(),

@@ -171,6 +171,7 @@ pub(super) fn cookies(
     main: Option<Origin>,
     second: Option<Origin>,
     name: &NodeName,
+    cluster_port: u16,
     data: Arc<DataDir>,
 ) -> Result<(Keeper, Keys), StartError> {
     let main = match main {
@@ -180,7 +181,12 @@ pub(super) fn cookies(
             Origin::file("the data folder", data.path().join(COOKIE_FILE))?
         }
     };
-    Ok(Keeper::start(Origins { main, second }, name, data)?)
+    Ok(Keeper::start(
+        Origins { main, second },
+        name,
+        cluster_port,
+        data,
+    )?)
 }
 
 fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {

@@ -50,6 +50,10 @@ impl Node {
             return self.refuse(now, from, Refusal::Address);
         }
         match pass {
+            // Refused all the same, but it would be no news to anybody.
+            Pass::Replay if self.door.was_overtaken(now, head) => {
+                self.strangers.count(Refusal::Replay);
+            }
             Pass::Replay => self.refuse(now, from, Refusal::Replay),
             Pass::Stale => self.refuse(now, from, Refusal::Stale),
             Pass::Probation | Pass::Accepted => self.strangers.counters.probation += 1,
