@@ -205,32 +205,29 @@ impl Lan {
     }
 
     fn move_to(&self, bridge: &str, numbers: &[u8]) -> Result<()> {
-        for number in numbers {
-            self.switch
-                .ip(&["link", "set", &port(*number), "master", bridge])?;
-        }
-        Ok(())
+        self.move_each(numbers.iter().map(|number| (*number, bridge.to_owned())))
+    }
+
+    /// Connect machines with other bridges, in one go: meanwhile some are here
+    /// and some there, and cannot reach each other.
+    fn move_each(&self, moves: impl Iterator<Item = (u8, String)>) -> Result<()> {
+        let set = |(number, bridge)| format!("link set {} master {bridge}", port(number));
+        self.switch.ip_all(&moves.map(set).collect::<Vec<_>>())
     }
 
     /// Connect every machine with its TAP device instead of with the switch,
     /// or with the switch again.
     pub(crate) fn through_forwarder(&self, through: bool) -> Result<()> {
         let numbers = || self.machines.iter().map(|machine| machine.number);
-        // The cables move all in one go: meanwhile some machines are here and
-        // some there.
         if through {
             for number in numbers() {
                 add_bridge(&self.switch, &spur(number))?;
                 self.switch
                     .ip(&["link", "set", &tap(number), "master", &spur(number)])?;
             }
-            for number in numbers() {
-                self.move_to(&spur(number), &[number])?;
-            }
+            self.move_each(numbers().map(|number| (number, spur(number))))?;
         } else {
-            for number in numbers() {
-                self.move_to(BRIDGE, &[number])?;
-            }
+            self.move_each(numbers().map(|number| (number, BRIDGE.to_owned())))?;
             for number in numbers() {
                 self.switch.ip(&["link", "delete", &spur(number)])?;
             }
