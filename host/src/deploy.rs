@@ -8,13 +8,15 @@
 //! what serves as it is; the reason is shown in the log and in
 //! [`Deployment`], and if the fault is the app's, this node votes against the
 //! release. What has its cause on this machine, such as a full disk, is tried
-//! again, and says nothing about the app.
+//! again, and says nothing about the app. An app that is larger than this node
+//! takes is not tried again; where it is to be tried out, that speaks against it.
 
 mod candidate;
 mod file;
 mod status;
 mod trials;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -56,7 +58,10 @@ enum Trouble {
     Store(#[from] StoreError),
     /// No member gives it.
     #[error(transparent)]
-    Spread(#[from] SpreadError),
+    Spread(SpreadError),
+    /// It is larger than this node takes, now and whenever it is tried again.
+    #[error(transparent)]
+    TooLarge(StoreError),
     /// What it is cannot be checked, so it cannot be fetched.
     #[error("the record of the release has not come yet")]
     NoRecord,
@@ -65,8 +70,19 @@ enum Trouble {
     Stopping,
 }
 
+impl From<SpreadError> for Trouble {
+    fn from(error: SpreadError) -> Trouble {
+        match error {
+            SpreadError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
+            other => Trouble::Spread(other),
+        }
+    }
+}
+
 /// Makes what is in force serve.
 pub(crate) struct Deploy {
+    /// The IP of this node, by which canaries are named.
+    pub(crate) ip: Ipv4Addr,
     pub(crate) loader: Arc<Loader>,
     pub(crate) store: Store,
     pub(crate) fetcher: Fetcher,
@@ -130,7 +146,7 @@ impl Deploy {
     }
 
     /// Brings it to serve, if it takes several attempts. False if it cannot be,
-    /// since it is refused.
+    /// however often it is tried.
     async fn bring_at_last(&self, force: &Force) -> bool {
         let mut wait = AGAIN;
         loop {
@@ -147,31 +163,36 @@ impl Deploy {
                 Err(trouble) => trouble,
             };
             let digest = short(&force.digest.to_string()).to_owned();
-            let again = !matches!(trouble, Trouble::Refused(_));
+            let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
             self.report.failed(Some(force), trouble.to_string(), again);
-            match trouble {
-                Trouble::Refused(refusal) => {
-                    tracing::error!(
-                        release = %force.key,
-                        digest,
-                        "{refusal}; what serves goes on serving, and {}",
-                        consequence(force),
-                    );
-                    // It fails only if the node stops.
-                    let _ = self.releases.vote(force.key, Verdict::Failed).await;
-                    return false;
-                }
-                local => {
-                    tracing::warn!(
-                        release = %force.key,
-                        digest,
-                        again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                        "cannot serve the release yet: {local}",
-                    );
-                    sleep(wait).await;
-                    wait = AGAIN_MOST.min(wait * 2);
-                }
+            if again {
+                tracing::warn!(
+                    release = %force.key,
+                    digest,
+                    again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    "cannot serve the release yet: {trouble}",
+                );
+                sleep(wait).await;
+                wait = AGAIN_MOST.min(wait * 2);
+                continue;
             }
+            // How much this node takes says nothing of what others take.
+            let speaks_against =
+                matches!(trouble, Trouble::Refused(_)) || is_canary_of(force, self.ip);
+            let follows = match speaks_against {
+                true => consequence(force),
+                false => "the other nodes go on without this one",
+            };
+            tracing::error!(
+                release = %force.key,
+                digest,
+                "{trouble}; what serves goes on serving, and {follows}",
+            );
+            if speaks_against {
+                // It fails only if the node stops.
+                let _ = self.releases.vote(force.key, Verdict::Failed).await;
+            }
+            return false;
         }
     }
 
@@ -271,6 +292,12 @@ impl Deploy {
             tracing::warn!("old apps are not removed: {error}");
         }
     }
+}
+
+/// Whether the release is to be tried out on this node.
+fn is_canary_of(force: &Force, ip: Ipv4Addr) -> bool {
+    let release = force.release.as_ref();
+    release.is_some_and(|release| release.plan().has_canary(ip))
 }
 
 /// What follows from it that a release fails here. The core takes no vote on what

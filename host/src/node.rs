@@ -243,6 +243,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         published,
     ));
     let mut apps = Apps {
+        ip: name.ip(),
         followed,
         first,
         loader,

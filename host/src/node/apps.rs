@@ -1,6 +1,7 @@
 //! What changes the app of a node while it runs: one task makes what is in
 //! force serve, one follows the app file.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::store::Store;
 
 /// What it takes.
 pub(super) struct Apps {
+    /// The IP of this node.
+    pub(super) ip: Ipv4Addr,
     /// The app file as it was given, and how it is watched; none if it is not.
     pub(super) followed: Option<(PathBuf, WatchMode)>,
     pub(super) first: Start,
@@ -37,6 +40,7 @@ impl Apps {
             self.report.file(file, None);
         }
         let deploy = Deploy {
+            ip: self.ip,
             loader: self.loader.clone(),
             store: self.store.clone(),
             fetcher: self.fetcher,

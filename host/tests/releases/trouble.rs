@@ -148,6 +148,46 @@ fn a_canary_that_the_app_fails_the_smoke_request_of_says_so_and_the_release_befo
     refused_by_the_canary(&place, &nodes, &other, why)
 }
 
+/// Three nodes that serve version 1, of which the lowest takes small apps only,
+/// and an app that is larger than that.
+fn with_one_for_small_apps(place: &Place) -> Result<([Node; 3], Vec<u8>)> {
+    place.write_all(&counter(1))?;
+    let small = place.with_file(LOWEST).flag("--max-app", "1MiB");
+    let nodes = place.together_as(&small)?;
+    Ok((nodes, filled(&counter(3), LARGE, 1)))
+}
+
+/// What such a node says of it.
+const TOO_LARGE: &str = "more than the 1048576 that this node takes";
+
+#[test]
+fn a_canary_that_takes_only_smaller_apps_says_so_and_the_release_before_stays() -> Result<()> {
+    let place = Place::new()?;
+    let (nodes, large) = with_one_for_small_apps(&place)?;
+    refused_by_the_canary(&place, &nodes, &large, TOO_LARGE)
+}
+
+#[test]
+fn a_node_that_takes_only_smaller_apps_is_named_and_the_others_serve_a_large_one() -> Result<()> {
+    let place = Place::new()?;
+    let (nodes, large) = with_one_for_small_apps(&place)?;
+    let large = place.app("large.wasm", &large)?;
+    let said = place.run(3, &["push", &large, "--timeout", "10m"])?;
+    ensure!(said.code == Some(3), "{said:?}");
+    let last = said.text.lines().last().unwrap_or_default();
+    ensure!(last.contains("example@127.0.0.2"), "{last}");
+    ensure!(last.contains(TOO_LARGE), "{last}");
+    all_serve(&nodes[1..], "v3")?;
+    all_serve(&nodes[..1], "v1")?;
+    // It is no use to try that again.
+    nodes[0].says(&[TOO_LARGE, "the other nodes go on without this one"])?;
+    let status = place.run(LOWEST, &["status"])?;
+    ensure!(!status.text.contains("again"), "{status:?}");
+    let two = place.app("two.wasm", &counter(2))?;
+    ensure!(place.run(3, &["push", &two])?.code == Some(0));
+    all_serve(&nodes, "v2")
+}
+
 /// Kills a push to the lowest node while it is held, and sees that nothing came
 /// of it.
 fn killed(place: &Place, mut push: Command, relay: &Relay) -> Result<()> {
