@@ -34,25 +34,38 @@ impl Node {
         }
     }
 
+    /// What a datagram with a right envelope says. None if that is of a later
+    /// version, or is refused, being unreadable or in the name of another node.
+    pub(super) fn read<'a>(
+        &mut self,
+        now: Time,
+        from: SocketAddrV4,
+        head: &Head,
+        payload: &'a [u8],
+    ) -> Option<Message<'a>> {
+        let why = match Message::read(head.version, payload) {
+            Content::Message(message) => match message.about() {
+                Some(about) if !speaks_for(about, head) => Refusal::Address,
+                _ => return Some(message),
+            },
+            Content::Unknown => {
+                self.strangers.counters.unknown += 1;
+                return None;
+            }
+            Content::Unreadable => Refusal::Content,
+        };
+        self.refuse(now, from, why);
+        None
+    }
+
     /// A new datagram of a run that was let in.
     fn accepted(&mut self, now: Time, from: SocketAddrV4, head: &Head, payload: &[u8]) {
         let ip = head.source;
         self.checks.clear(ip);
         self.contest(now, from);
-        let message = match Message::read(head.version, payload) {
-            Content::Message(message) => message,
-            Content::Unknown => {
-                self.strangers.counters.unknown += 1;
-                return;
-            }
-            Content::Unreadable => return self.refuse(now, from, Refusal::Content),
+        let Some(message) = self.read(now, from, head, payload) else {
+            return;
         };
-        if message
-            .about()
-            .is_some_and(|about| !speaks_for(about, head))
-        {
-            return self.refuse(now, from, Refusal::Address);
-        }
         self.strangers.counters.accepted += 1;
         match message {
             Message::Beacon(about) => self.beacon(now, from, about),

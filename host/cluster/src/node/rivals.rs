@@ -7,7 +7,6 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use super::receive::speaks_for;
 use super::upkeep::SECOND;
 use crate::door::{HOLD, Pass, Rival};
 use crate::message::{Beacon, Content, Hello, Message};
@@ -35,20 +34,9 @@ impl Node {
         payload: &[u8],
         pass: Pass,
     ) {
-        let message = match Message::read(head.version, payload) {
-            Content::Message(message) => message,
-            Content::Unknown => {
-                self.strangers.counters.unknown += 1;
-                return;
-            }
-            Content::Unreadable => return self.refuse(now, from, Refusal::Content),
+        let Some(message) = self.read(now, from, head, payload) else {
+            return;
         };
-        if message
-            .about()
-            .is_some_and(|about| !speaks_for(about, head))
-        {
-            return self.refuse(now, from, Refusal::Address);
-        }
         match pass {
             // Refused all the same, but it would be no news to anybody.
             Pass::Replay if self.door.was_overtaken(now, head) => {
