@@ -168,6 +168,6 @@ impl Node {
 }
 
 /// Whether what a node says of itself agrees with its envelope.
-pub(super) fn speaks_for(about: &Beacon, head: &Head) -> bool {
+fn speaks_for(about: &Beacon, head: &Head) -> bool {
     (about.peer.ip(), about.peer.boot) == (head.source, head.boot)
 }
