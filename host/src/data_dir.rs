@@ -80,7 +80,7 @@ pub enum DataDirError {
         error: io::Error,
     },
     /// A file in it cannot be written.
-    #[error("cannot write {}: {error}; is the disk full?", path.display())]
+    #[error("cannot write {}: {error}; see that the disk has room and is in order", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -268,7 +268,11 @@ impl DataDir {
             // on the disk.
             File::open(&self.path)?.sync_all()
         };
-        write().map_err(|error| DataDirError::Write { path, error })
+        write().map_err(|error| {
+            // On a full disk it would take the room that others may need.
+            let _ = fs::remove_file(&temporary);
+            DataDirError::Write { path, error }
+        })
     }
 }
 

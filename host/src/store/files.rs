@@ -123,10 +123,28 @@ impl Files {
     }
 
     /// Removes both files of a download, the manifest first: without it the
-    /// other one is a leftover.
+    /// other one is a leftover, and so it is the other way round.
     pub(super) fn remove_partial(&self, digest: &Digest) -> io::Result<()> {
-        remove(&self.manifest(digest))?;
-        remove(&self.partial(digest))
+        let manifest = remove(&self.manifest(digest));
+        remove(&self.partial(digest)).and(manifest)
+    }
+
+    /// Gives a file that is on the disk the name of a whole app. If that cannot be
+    /// seen onto the disk, the app is not there; `renamed` is the fault point in
+    /// between.
+    pub(super) fn name_whole(
+        &self,
+        from: &Path,
+        digest: &Digest,
+        renamed: &'static str,
+    ) -> io::Result<()> {
+        let whole = self.whole(digest);
+        fs::rename(from, &whole)?;
+        fault::point(renamed);
+        sync_folder(&self.apps).inspect_err(|_| {
+            // If this fails too, it is one more whole app at the next start.
+            let _ = remove(&whole);
+        })
     }
 
     /// Puts a whole app aside; the oldest of those there make room for it.
