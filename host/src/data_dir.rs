@@ -50,7 +50,7 @@ pub enum DataDirError {
     /// Nothing can be written in it.
     #[error(
         "cannot write in the data folder {}: {error}; \
-         give this user the right to, or name another with --data-dir",
+         see that this user may and that there is room, or name another with --data-dir",
         path.display()
     )]
     Unwritable {

@@ -147,9 +147,10 @@ impl Files {
         })
     }
 
-    /// Puts a whole app aside; the oldest of those there make room for it.
-    /// Says where it is.
-    pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<PathBuf> {
+    /// Puts a whole app aside; the oldest of those there make room for it. Says
+    /// where it is; nowhere, if there is no room for as much as a name there: it is
+    /// removed then.
+    pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
         let quarantine = self.quarantine();
         let mut kept = named(&quarantine)?;
         kept.retain(|kept| kept.digest != *digest);
@@ -160,11 +161,18 @@ impl Files {
         for old in kept.iter().take(over) {
             remove(&quarantine.join(old.digest.to_string()))?;
         }
-        let to = quarantine.join(digest.to_string());
-        fs::rename(self.whole(digest), &to)?;
+        let (whole, to) = (self.whole(digest), quarantine.join(digest.to_string()));
+        let aside = match fs::rename(&whole, &to) {
+            Ok(()) => Some(to),
+            Err(error) if is_full(&error) => {
+                remove(&whole)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
         fault::point("store: app put aside");
         sync_folder(&self.apps)?;
-        Ok(to)
+        Ok(aside)
     }
 }
 
@@ -215,6 +223,12 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(size);
     file.take(most).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// Whether there is no room on the disk, or none within a quota.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Removes a file. That it is not there is no error.

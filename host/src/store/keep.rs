@@ -39,8 +39,8 @@ pub(super) struct Begun {
 }
 
 impl Store {
-    /// Puts a damaged app aside, unless a good one has come meanwhile: that is
-    /// given then.
+    /// Puts a damaged app aside, or removes it if there is no room for that; unless
+    /// a good one has come meanwhile: that is given then.
     pub(super) fn put_aside(
         &self,
         _changing: &MutexGuard<'_, ()>,
@@ -56,11 +56,17 @@ impl Store {
             aside.map_err(|error| StoreError::change(&self.0.files.whole(digest), error))?;
         self.known().whole.retain(|app| app.digest != *digest);
         self.0.quarantined.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            aside = %aside.display(),
-            "the stored app {digest} is damaged: it was put aside, and is fetched again when it is needed; \
-             look at the disk of this machine",
-        );
+        match aside {
+            Some(aside) => tracing::error!(
+                aside = %aside.display(),
+                "the stored app {digest} is damaged: it was put aside, and is fetched again when it is needed; \
+                 look at the disk of this machine",
+            ),
+            None => tracing::error!(
+                "the stored app {digest} is damaged: it was removed, since there is no room to put it aside, and is \
+                 fetched again when it is needed; make room on the disk of this machine, and look at it",
+            ),
+        }
         Ok(None)
     }
 

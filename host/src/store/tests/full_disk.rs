@@ -76,3 +76,27 @@ fn on_a_disk_that_is_full_when_it_is_synced_nothing_is_left_and_the_store_goes_o
         fill(disk, |refused| matches!(refused, StoreError::Full { .. }));
     });
 }
+
+/// A rename takes room, too, and here there is none.
+#[test]
+fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_again() {
+    let name = "a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_again";
+    on(Small::Quota(MIB), name, |disk| {
+        let store = open(disk, StoreLimits::default());
+        let bytes = app(1, 1 << 20);
+        let digest = store.put(&bytes).expect("it has room");
+        let path = disk.join("apps").join(digest.to_string());
+        std::fs::write(&path, app(2, 1 << 20)).expect("damaged");
+        let filling = small_disk::fill(disk, 0).expect("filled");
+        let refused = std::fs::rename(&path, disk.join("renamed")).map_err(|error| error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::QuotaExceeded));
+        assert_eq!(store.get(&digest).expect("no error"), None);
+        assert_eq!(store.quarantined(), 1);
+        nothing_half_done_is_left(&store, disk);
+        let aside = std::fs::read_dir(disk.join("apps/quarantine")).expect("a folder");
+        assert_eq!(aside.count(), 0, "it takes room");
+        std::fs::remove_file(filling).expect("removed");
+        store.put(&bytes).expect("it has room again");
+        assert_eq!(store.get(&digest).expect("readable"), Some(bytes));
+    });
+}

@@ -37,17 +37,3 @@ fn a_download_that_cannot_get_the_name_of_the_app_is_given_up_and_begun_again() 
     let digest = fetched(&store, &bytes).expect("kept");
     assert_eq!(store.get(&digest).expect("readable"), Some(bytes));
 }
-
-#[test]
-fn an_app_that_cannot_be_put_aside_is_no_app_without_room() {
-    let place = Place::new();
-    let store = place.open();
-    let digest = store.put(&app(1, 100)).expect("kept");
-    place.damage(&digest);
-    let aside = place.apps().join("quarantine");
-    std::fs::remove_dir(&aside).expect("removed");
-    std::fs::write(&aside, b"in the way").expect("written");
-    let error = store.get(&digest).expect_err("it cannot be put aside");
-    assert!(error.to_string().starts_with("cannot change "), "{error}");
-    assert!(error.to_string().contains("Not a directory"), "{error}");
-}
