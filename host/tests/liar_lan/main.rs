@@ -98,7 +98,7 @@ fn heard(mut capture: Capture, node: u8, text: &str) -> Result<Vec<Datagram>> {
     let others = NODES.map(|number| *at(number).ip());
     capture.collect(1, BOUND, |seen| {
         let is_from_other = seen.from.ip() != at(node).ip() && others.contains(seen.from.ip());
-        // To it or to all, and not from one of its own questions.
+        // Sent to it or to all: what goes to another machine its card does not see.
         let is_heard = is_from_other && seen.to.port() == PORT;
         if is_heard {
             heard.push(seen.clone());
@@ -152,6 +152,7 @@ fn what_spread_an_earlier_release_sent_again_is_refused_and_changes_nothing() ->
             again.try_for_each(|datagram| forge.send(&datagram))
         })?;
         let each = frames.each_ref().map(|frames| frames.len() as u64);
+        println!("sent again, as {counter}: {each:?} datagrams");
         scene.until_counted(&pointer, each, || Ok(()))?;
         for (index, node) in NODES.into_iter().enumerate() {
             let other = if node == NODES[0] { NODES[1] } else { NODES[0] };
