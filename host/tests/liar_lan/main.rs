@@ -92,6 +92,9 @@ fn a_record_that_was_in_force_before_and_is_told_as_new_changes_nothing() -> Res
     })
 }
 
+/// How often each recorded datagram is sent again.
+const TIMES: u64 = 5;
+
 /// What a node hears of the other one, up to the first datagram with this text.
 fn heard(mut capture: Capture, node: u8, text: &str) -> Result<Vec<Datagram>> {
     let mut heard = Vec::new();
@@ -148,10 +151,10 @@ fn what_spread_an_earlier_release_sent_again_is_refused_and_changes_nothing() ->
                 from: from.unwrap_or(it.from),
                 ..it.clone()
             };
-            let mut again = frames.iter().flatten().map(again);
-            again.try_for_each(|datagram| forge.send(&datagram))
+            let all = || frames.iter().flatten().map(again);
+            (0..TIMES).try_for_each(|_| all().try_for_each(|it| forge.send(&it)))
         })?;
-        let each = frames.each_ref().map(|frames| frames.len() as u64);
+        let each = frames.each_ref().map(|it| TIMES * it.len() as u64);
         println!("sent again, as {counter}: {each:?} datagrams");
         scene.until_counted(&pointer, each, || Ok(()))?;
         for (index, node) in NODES.into_iter().enumerate() {
