@@ -50,7 +50,7 @@ pub enum DataDirError {
     /// Nothing can be written in it.
     #[error(
         "cannot write in the data folder {}: {error}; \
-         give this user the right to, or name another with --data-dir",
+         see that this user may and that there is room, or name another with --data-dir",
         path.display()
     )]
     Unwritable {
@@ -80,7 +80,7 @@ pub enum DataDirError {
         error: io::Error,
     },
     /// A file in it cannot be written.
-    #[error("cannot write {}: {error}; is the disk full?", path.display())]
+    #[error("cannot write {}: {error}; see that the disk has room and is in order", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -268,7 +268,11 @@ impl DataDir {
             // on the disk.
             File::open(&self.path)?.sync_all()
         };
-        write().map_err(|error| DataDirError::Write { path, error })
+        write().map_err(|error| {
+            // On a full disk it would take the room that others may need.
+            let _ = fs::remove_file(&temporary);
+            DataDirError::Write { path, error }
+        })
     }
 }
 

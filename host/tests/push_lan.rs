@@ -1,6 +1,6 @@
 //! A push to three real nodes on a LAN of network namespaces, also where a cable
-//! is pulled or a disk is full: what a simulation and the loopback interface
-//! cannot show, as short as it can be. `cargo xtask lab push` measures it.
+//! is pulled, a disk is full or a quota is used up: what a simulation and the
+//! loopback interface cannot show, as short as it can be. `cargo xtask lab push` measures it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use cluster::Digest;
 use lab::cluster::{ANSWER, START};
 use lab::components::{filled, marked};
-use lab::push::Fleet;
+use lab::push::{Fleet, SMALL_DISK, SMALL_QUOTA};
 use lab::quality::Quality;
+use lab::small_disk::Small;
 use lab::targets::{HEALED, PUSHED, SLACK};
 use lab::{Cluster, Lan, Process, Programs};
 
@@ -142,15 +143,20 @@ fn a_node_cut_off_while_it_fetches_serves_the_old_release_until_it_is_back() -> 
     within("plugged in -> it serves it", cut.healed, HEALED * LENIENT)
 }
 
-#[test]
-fn a_node_without_room_says_so_serves_the_old_release_and_takes_the_new_one_later() -> Result<()> {
+/// Fills the disk of a node, or its quota, while it fetches: it says why in these
+/// words, and takes the app once there is room.
+fn takes_it_later(small: Small, why: &str) -> Result<()> {
     let Some(lan) = lan()? else { return Ok(()) };
-    let fleet = Fleet::start_with_small_disk(&lan, VICTIM)?;
+    if let Some(why) = small.obstacle()? {
+        lab::skip::skip(&why);
+        return Ok(());
+    }
+    let fleet = Fleet::start_with_small_disk(&lan, VICTIM, small)?;
     let guest = std::fs::read(lan.programs().app())?;
     let app = fleet.app_file(&filled(&guest, 8_000_000, 1))?;
     let full = fleet.fill_disk_and_push(OTHER, VICTIM, &app, BOUND)?;
     println!("room -> it serves it: {:?}", full.mended);
-    ensure!(full.reason.contains("there is no room"), "{}", full.reason);
+    ensure!(full.reason.contains(why), "{}", full.reason);
     ensure!(full.logged.contains(&full.reason), "{}", full.logged);
     ensure!(full.pushed.code == Some(3), "{:#?}", full.pushed);
     let name = lan.machine(VICTIM).node_name();
@@ -160,6 +166,20 @@ fn a_node_without_room_says_so_serves_the_old_release_and_takes_the_new_one_late
         full.pushed
     );
     Ok(())
+}
+
+#[test]
+fn a_node_without_room_says_so_serves_the_old_release_and_takes_the_new_one_later() -> Result<()> {
+    takes_it_later(SMALL_DISK, "there is no room")
+}
+
+#[test]
+fn a_node_over_its_quota_says_so_serves_the_old_release_and_takes_the_new_one_later() -> Result<()>
+{
+    takes_it_later(
+        SMALL_QUOTA,
+        "is more than the disk quota still lets this node write to",
+    )
 }
 
 #[test]

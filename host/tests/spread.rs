@@ -19,6 +19,7 @@ use host::store::{Store, StoreError, StoreLimits};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use lab::small_disk::{self, Small};
 use support::lan::{Lan, lists};
 use support::log::Log;
 use support::{soon, until};
@@ -303,8 +304,8 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
 #[test]
 fn an_app_for_which_there_is_no_room_on_the_disk_is_refused_and_nothing_is_left() {
     let name = "an_app_for_which_there_is_no_room_on_the_disk_is_refused_and_nothing_is_left";
-    let Some(disk) = lab::small_disk::inner() else {
-        return lab::small_disk::run_again(name, 2);
+    let Some(disk) = small_disk::inner() else {
+        return small_disk::run_again(name, Small::Disk(2));
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

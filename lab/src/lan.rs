@@ -24,7 +24,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// The machine's end of its cable.
 pub(crate) const CABLE: &str = "eth0";
 /// The cookie of all nodes.
-const COOKIE: &str = "a cookie of the laboratory";
+pub const COOKIE: &str = "a cookie of the laboratory";
 /// The switch itself.
 const BRIDGE: &str = "bridge";
 /// A second switch, which no cable leads to from the first.

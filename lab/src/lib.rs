@@ -10,6 +10,7 @@
 //! | [`lan`] | a bridge and some machines on it, whose cables can be pulled |
 //! | [`quality`] | cables that lose, delay and double frames |
 //! | [`process`] | a running program: its lines, its signals, its end |
+//! | [`small_disk`] | a disk that is full, for one process |
 //! | [`client`] | HTTP requests and server-sent events from any machine |
 //! | [`wire`] | capturing and forging datagrams |
 //! | [`cluster`] | nodes that are up, and what each of them lists |

@@ -5,6 +5,7 @@ use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
@@ -105,6 +106,31 @@ impl Netns {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// Whether this process has threads of this name, and all of them are in it. A
+    /// socket belongs where the thread is that opens it.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not say.
+    pub fn has_threads(&self, name: &str) -> Result<bool> {
+        let path = Path::new(DIR).join(&self.name);
+        let this = path
+            .metadata()
+            .with_context(|| path.display().to_string())?;
+        let mut inside = Vec::new();
+        for task in std::fs::read_dir("/proc/self/task")? {
+            let task = task?.path();
+            let said = std::fs::read_to_string(task.join("comm"));
+            // One that has ended meanwhile is none.
+            if let (Ok(said), Ok(in_it)) = (said, task.join("ns/net").metadata())
+                && said.trim_end() == name
+            {
+                inside.push(in_it.ino() == this.ino());
+            }
+        }
+        Ok(!inside.is_empty() && inside.iter().all(|is_in_it| *is_in_it))
     }
 
     /// Run `work` in it on a thread of its own.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use asked::{Asked, first_answers};
-pub use trouble::{CutFetch, FullDisk, SMALL_DISK};
+pub use trouble::{CutFetch, FullDisk, SMALL_DISK, SMALL_QUOTA};
 
 /// So many digits of a digest are in the log.
 const SHORT: usize = 12;

@@ -40,7 +40,7 @@ pub fn skip(why: &str) {
 }
 
 /// Whether a program of this name is on the PATH.
-fn on_path(name: &str) -> bool {
+pub(crate) fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain([

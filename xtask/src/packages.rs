@@ -21,7 +21,7 @@ enum Shown {
     Library(&'static str),
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 11] = [
     Package {
         name: "iproute2",
         shown_by: Shown::Program("ip"),
@@ -51,6 +51,16 @@ const PACKAGES: [Package; 9] = [
         name: "libfaketime",
         shown_by: Shown::Library("faketime/libfaketime.so.1"),
         wanted_by: "the test that sets a clock back",
+    },
+    Package {
+        name: "btrfs-progs",
+        shown_by: Shown::Program("mkfs.btrfs"),
+        wanted_by: "the tests of a disk quota that is used up",
+    },
+    Package {
+        name: "e2fsprogs",
+        shown_by: Shown::Program("mkfs.ext4"),
+        wanted_by: "the test of a disk that is full too late",
     },
     Package {
         name: "shellcheck",

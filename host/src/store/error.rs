@@ -22,10 +22,10 @@ pub enum StoreError {
         /// How large the app is, in bytes.
         size: u64,
     },
-    /// The user of the host may not use more of it.
+    /// The disk has room, but a quota of the user or of the folder does not.
     #[error(
-        "the app of {} is more than this user may still write to the disk of {}; \
-         raise the user's disk quota, or move the data folder with --data-dir",
+        "the app of {} is more than the disk quota still lets this node write to {}; \
+         make room there, raise the quota, or move the data folder with --data-dir",
         ByteSize(*size), path.display()
     )]
     Quota {
@@ -53,8 +53,12 @@ pub enum StoreError {
         /// What the system says.
         error: io::Error,
     },
-    /// A file or folder cannot be written.
-    #[error("cannot write {}: {error}; give this user the right to, and look at the disk", path.display())]
+    /// A file or folder cannot be written, renamed or removed.
+    #[error(
+        "cannot change {}: {error}; see that this user may, \
+         and that the disk has room and is in order",
+        path.display()
+    )]
     Write {
         /// The file.
         path: PathBuf,
@@ -115,13 +119,21 @@ impl StoreError {
         }
     }
 
+    /// A file or folder could not be made, renamed or removed, which takes room, too.
+    pub(super) fn change(path: &Path, error: io::Error) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            error,
+        }
+    }
+
     /// What it means that this file could not be written for an app of this size.
     pub(super) fn write(path: &Path, size: u64, error: io::Error) -> Self {
-        let path = path.to_owned();
+        let to = path.to_owned();
         match error.kind() {
-            io::ErrorKind::StorageFull => Self::Full { path, size },
-            io::ErrorKind::QuotaExceeded => Self::Quota { path, size },
-            _ => Self::Write { path, error },
+            io::ErrorKind::StorageFull => Self::Full { path: to, size },
+            io::ErrorKind::QuotaExceeded => Self::Quota { path: to, size },
+            _ => Self::change(path, error),
         }
     }
 }

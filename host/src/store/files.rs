@@ -123,15 +123,34 @@ impl Files {
     }
 
     /// Removes both files of a download, the manifest first: without it the
-    /// other one is a leftover.
+    /// other one is a leftover, and so it is the other way round.
     pub(super) fn remove_partial(&self, digest: &Digest) -> io::Result<()> {
-        remove(&self.manifest(digest))?;
-        remove(&self.partial(digest))
+        let manifest = remove(&self.manifest(digest));
+        remove(&self.partial(digest)).and(manifest)
     }
 
-    /// Puts a whole app aside; the oldest of those there make room for it.
-    /// Says where it is.
-    pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<PathBuf> {
+    /// Gives a file that is on the disk the name of a whole app. If that cannot be
+    /// seen onto the disk, the app is not there; `renamed` is the fault point in
+    /// between.
+    pub(super) fn name_whole(
+        &self,
+        from: &Path,
+        digest: &Digest,
+        renamed: &'static str,
+    ) -> io::Result<()> {
+        let whole = self.whole(digest);
+        fs::rename(from, &whole)?;
+        fault::point(renamed);
+        sync_folder(&self.apps).inspect_err(|_| {
+            // If this fails too, it is one more whole app at the next start.
+            let _ = remove(&whole);
+        })
+    }
+
+    /// Puts a whole app aside; the oldest of those there make room for it. Says
+    /// where it is; nowhere, if there is no room for as much as a name there: it is
+    /// removed then.
+    pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
         let quarantine = self.quarantine();
         let mut kept = named(&quarantine)?;
         kept.retain(|kept| kept.digest != *digest);
@@ -142,11 +161,18 @@ impl Files {
         for old in kept.iter().take(over) {
             remove(&quarantine.join(old.digest.to_string()))?;
         }
-        let to = quarantine.join(digest.to_string());
-        fs::rename(self.whole(digest), &to)?;
+        let (whole, to) = (self.whole(digest), quarantine.join(digest.to_string()));
+        let aside = match fs::rename(&whole, &to) {
+            Ok(()) => Some(to),
+            Err(error) if is_full(&error) => {
+                remove(&whole)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
         fault::point("store: app put aside");
         sync_folder(&self.apps)?;
-        Ok(to)
+        Ok(aside)
     }
 }
 
@@ -197,6 +223,12 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(size);
     file.take(most).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// Whether there is no room on the disk, or none within a quota.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Removes a file. That it is not there is no error.

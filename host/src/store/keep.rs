@@ -39,8 +39,8 @@ pub(super) struct Begun {
 }
 
 impl Store {
-    /// Puts a damaged app aside, unless a good one has come meanwhile: that is
-    /// given then.
+    /// Puts a damaged app aside, or removes it if there is no room for that; unless
+    /// a good one has come meanwhile: that is given then.
     pub(super) fn put_aside(
         &self,
         _changing: &MutexGuard<'_, ()>,
@@ -53,24 +53,31 @@ impl Store {
         }
         let aside = self.0.files.put_aside(digest);
         let aside =
-            aside.map_err(|error| StoreError::write(&self.0.files.whole(digest), 0, error))?;
+            aside.map_err(|error| StoreError::change(&self.0.files.whole(digest), error))?;
         self.known().whole.retain(|app| app.digest != *digest);
         self.0.quarantined.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            aside = %aside.display(),
-            "the stored app {digest} is damaged: it was put aside, and is fetched again when it is needed; \
-             look at the disk of this machine",
-        );
+        match aside {
+            Some(aside) => tracing::error!(
+                aside = %aside.display(),
+                "the stored app {digest} is damaged: it was put aside, and is fetched again when it is needed; \
+                 look at the disk of this machine",
+            ),
+            None => tracing::error!(
+                "the stored app {digest} is damaged: it was removed, since there is no room to put it aside, and is \
+                 fetched again when it is needed; make room on the disk of this machine, and look at it",
+            ),
+        }
         Ok(None)
     }
 
-    /// A whole app came, or was asked to be kept again.
+    /// A whole app came, or was asked to be kept again. That an older one cannot be
+    /// removed is no reason to refuse it.
     pub(super) fn came(
         &self,
         changing: &MutexGuard<'_, ()>,
         digest: Digest,
         manifest: Option<Bytes>,
-    ) -> Result<(), StoreError> {
+    ) {
         {
             let mut known = self.known();
             let at = known.whole.iter().position(|app| app.digest == digest);
@@ -84,10 +91,13 @@ impl Store {
             app.manifest = app.manifest.or(manifest);
             known.whole.push(app);
         }
-        self.prune(changing, Some(digest)).map(drop)
+        if let Err(error) = self.prune(changing, Some(digest)) {
+            tracing::warn!("old apps are not removed: {error}");
+        }
     }
 
-    /// Removes what is too many, but never what came just now.
+    /// Removes what is too many, but never what came just now. One that cannot be
+    /// removed does not keep the others.
     pub(super) fn prune(
         &self,
         _changing: &MutexGuard<'_, ()>,
@@ -104,13 +114,17 @@ impl Store {
             let over = known.whole.len().saturating_sub(self.0.limits.blobs);
             others.take(over).collect()
         };
+        let mut failed = None;
         for digest in &surplus {
             let path = self.0.files.whole(digest);
-            files::remove(&path).map_err(|error| StoreError::write(&path, 0, error))?;
+            if let Err(error) = files::remove(&path) {
+                failed = failed.or(Some(StoreError::change(&path, error)));
+                continue;
+            }
             fault::point("store: app collected");
             self.known().whole.retain(|app| app.digest != *digest);
         }
-        Ok(surplus.len())
+        failed.map_or(Ok(surplus.len()), Err)
     }
 
     /// Removes the oldest downloads, so that no more than these are left.
@@ -153,7 +167,7 @@ impl Store {
         }
         if remove {
             let removed = self.0.files.remove_partial(digest);
-            removed.map_err(|error| StoreError::write(&self.0.files.partial(digest), 0, error))?;
+            removed.map_err(|error| StoreError::change(&self.0.files.partial(digest), error))?;
         }
         Ok(())
     }

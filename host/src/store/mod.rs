@@ -84,12 +84,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Write`].
     pub fn open(folder: Arc<DataDir>, limits: StoreLimits) -> Result<Self, StoreError> {
-        let files = Files::make(folder.path())
-            .map_err(|(path, error)| StoreError::Write { path, error })?;
+        let files =
+            Files::make(folder.path()).map_err(|(path, error)| StoreError::change(&path, error))?;
         let unreadable = |error| StoreError::read(files.apps(), error);
         files
             .sweep()
-            .map_err(|error| StoreError::write(files.apps(), 0, error))?;
+            .map_err(|error| StoreError::change(files.apps(), error))?;
         let mut whole = files::named(files.apps()).map_err(unreadable)?;
         whole.sort_by_key(|file| file.modified);
         let mut partials = files::named(&files.partials()).map_err(unreadable)?;
@@ -187,9 +187,7 @@ impl Store {
             let (new, whole) = (files.being_written(), files.whole(&digest));
             let write = || {
                 files::write(&new, app)?;
-                std::fs::rename(&new, &whole)?;
-                fault::point("store: app renamed");
-                files::sync_folder(files.apps())
+                files.name_whole(&new, &digest, "store: app renamed")
             };
             if let Err(error) = write() {
                 // It takes the room that others may need. If this fails too,
@@ -199,7 +197,7 @@ impl Store {
             }
         }
         fault::point("store: app kept");
-        self.came(&changing, digest, None)?;
+        self.came(&changing, digest, None);
         Ok(digest)
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use cluster::Digest;
 use cluster::release::{App, CHUNK};
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::retry_on_intr;
 
 use crate::fault;
 
@@ -98,7 +99,7 @@ impl Partial {
             let error = StoreError::write(&download.path, download.app.size, error);
             if matches!(error, StoreError::Full { .. } | StoreError::Quota { .. }) {
                 // What is there of it takes the room that others may need.
-                self.store.abandon(&digest)?;
+                self.give_up(&self.store.change());
             }
             return Err(error);
         }
@@ -122,7 +123,7 @@ impl Partial {
         if download.is_right(&content)? {
             return Ok(content);
         }
-        self.store.abandon(&download.app.digest)?;
+        self.give_up(&self.store.change());
         Err(StoreError::OtherApp(download.app.digest))
     }
 
@@ -130,9 +131,9 @@ impl Partial {
     /// app is on the disk.
     ///
     /// # Errors
-    /// [`StoreError::Unfinished`]; [`StoreError::OtherApp`], after which the
-    /// download is given up; [`StoreError::Gone`], [`StoreError::Read`],
-    /// [`StoreError::Write`].
+    /// [`StoreError::Unfinished`], [`StoreError::Gone`], [`StoreError::Read`];
+    /// [`StoreError::OtherApp`], [`StoreError::Full`], [`StoreError::Quota`],
+    /// [`StoreError::Write`], after which the download is given up.
     pub fn finish(&self) -> Result<Bytes, StoreError> {
         let (store, download) = (&self.store, &self.download);
         let digest = download.app.digest;
@@ -140,22 +141,40 @@ impl Partial {
         download.check_nothing_missing()?;
         let files = &store.0.files;
         let write = |error| StoreError::write(&download.path, download.app.size, error);
-        download.file.sync_all().map_err(write)?;
+        if let Err(error) = download.file.sync_all() {
+            // The system says so once: from then on what is not on the disk reads
+            // as if it were there.
+            self.give_up(&store.change());
+            return Err(write(error));
+        }
         fault::point("store: download synced");
         let changing = store.change();
         drop(download.check_not_gone()?);
         let content = download.read()?;
         if !download.is_right(&content)? {
-            store.forget_partial(&changing, &digest, true)?;
+            self.give_up(&changing);
             return Err(StoreError::OtherApp(digest));
         }
-        std::fs::rename(&download.path, files.whole(&digest)).map_err(write)?;
-        fault::point("store: download renamed");
-        files::sync_folder(files.apps()).map_err(write)?;
-        store.forget_partial(&changing, &digest, true)?;
+        let named = files.name_whole(&download.path, &digest, "store: download renamed");
+        self.give_up(&changing);
+        named.map_err(write)?;
         fault::point("store: download kept");
-        store.came(&changing, digest, Some(download.manifest.clone()))?;
+        store.came(&changing, digest, Some(download.manifest.clone()));
         Ok(content)
+    }
+
+    /// From now on it is no download any more.
+    fn give_up(&self, changing: &MutexGuard<'_, ()>) {
+        let (store, digest) = (&self.store, &self.download.app.digest);
+        if self.download.state().gone {
+            // Another one of the same app may have been begun since.
+            return;
+        }
+        if let Err(error) = store.forget_partial(changing, digest, true) {
+            tracing::warn!(
+                "a download that is over stays on the disk until the next start: {error}"
+            );
+        }
     }
 }
 
@@ -306,7 +325,7 @@ impl Download {
 /// is any. Where the file system cannot, it turns out when chunks are written.
 fn reserve(file: &File, size: u64) -> io::Result<()> {
     if size > 0 {
-        match fallocate(file, FallocateFlags::empty(), 0, size) {
+        match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, size)) {
             Ok(()) => return Ok(()),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
             Err(error) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! What the store keeps, refuses, notices and survives.
 
 mod full_disk;
+mod unchanged;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -72,6 +73,15 @@ fn chunks(app: &Bytes) -> Vec<&[u8]> {
 
 fn partial(store: &Store, app: &Bytes) -> Result<Partial, StoreError> {
     store.partial(&App::of(app), &App::manifest(app).into())
+}
+
+/// Gets an app as members give it, and gives its name.
+fn fetched(store: &Store, app: &Bytes) -> Result<Digest, StoreError> {
+    let download = partial(store, app)?;
+    for (index, chunk) in chunks(app).into_iter().enumerate() {
+        download.put_chunk(index, chunk)?;
+    }
+    download.finish().map(|app| Digest::of(&app))
 }
 
 #[test]

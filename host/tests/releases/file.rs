@@ -74,9 +74,7 @@ fn what_is_no_app_is_refused_with_a_sentence_and_released_nowhere() -> Result<()
     fs::remove_dir(&path)?;
     place.write(2, &whole)?;
     node.comes_to_serve("v2")?;
-    // It serves before its release is on the disk, and tells of it then.
-    let digest = cluster::Digest::of(&whole).to_string();
-    node.says(&["released the app file", &digest[..12]])?;
+    is_released(&node, &whole)?;
     let released = node.process.output();
     let released = released.matches("released the app file").count();
     ensure!(
@@ -87,6 +85,13 @@ fn what_is_no_app_is_refused_with_a_sentence_and_released_nowhere() -> Result<()
     Ok(())
 }
 
+/// Waits until the release of an app file is on the disk of its node, which serves
+/// it before that and tells of it then.
+fn is_released(node: &Node, app: &[u8]) -> Result<()> {
+    let digest = cluster::Digest::of(app).to_string();
+    node.says(&["released the app file", &digest[..12]])
+}
+
 #[test]
 fn a_node_serves_its_last_release_after_kill_9_although_its_file_is_gone() -> Result<()> {
     let place = Place::new()?;
@@ -95,6 +100,7 @@ fn a_node_serves_its_last_release_after_kill_9_although_its_file_is_gone() -> Re
     node.says(&["released the app file"])?;
     place.write(2, &counter(2))?;
     node.comes_to_serve("v2")?;
+    is_released(&node, &counter(2))?;
     node.kill()?;
     fs::remove_file(place.file(2))?;
     let node = place.start(2)?;
@@ -167,6 +173,7 @@ fn a_release_build_after_a_debug_build_is_the_same_app_file_changed() -> Result<
     build("release", 2)?;
     node.comes_to_serve("v2")?;
     node.says(&["the app file is", "release/guest.wasm"])?;
+    is_released(&node, &counter(2))?;
     let status = place.run(2, &["status"])?;
     ensure!(
         status

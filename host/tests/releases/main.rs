@@ -3,7 +3,6 @@
 //! are changed, killed and started again.
 //!
 //! - [`file`]: one node and its app file
-//! - [`liar`]: a member that has the cookie, and means harm
 //! - [`push`]: the commands that make a release
 //! - [`shown`]: those that show it
 //! - [`spread`]: a release on several nodes
@@ -14,7 +13,6 @@
 mod support;
 
 mod file;
-mod liar;
 mod place;
 mod push;
 mod relay;

@@ -1,6 +1,6 @@
 //! Pushes that go wrong before every node serves the app: a canary does not take
-//! it, the command is killed on the way, the node has no room. Each time the
-//! release before stays, and what is pushed next is served.
+//! it, the command is killed on the way, the node has no room or may not use more of
+//! it. Each time the release before stays, and what is pushed next is served.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use lab::components::{filled, wanting_memory};
-use lab::small_disk;
+use lab::small_disk::{self, Small};
 use serde_json::Value;
 
 use crate::place::{BOUND, COOKIE, Node, Place, counter};
@@ -23,9 +23,9 @@ const LOWEST: u8 = 2;
 /// Far more than is under way at a time, in bytes.
 const LARGE: usize = 8_000_000;
 
-/// The disk of a node that is to have a small one, in MiB: room for itself, and
-/// for one such app.
-const DISK: u32 = 48;
+/// What a node has that is to have little, in MiB: room for itself, and for one
+/// such app.
+const LITTLE: u32 = 48;
 
 /// What is left on a full disk, in bytes: room for what is small.
 const LEFT: u64 = 1 << 20;
@@ -245,11 +245,11 @@ fn a_push_from_elsewhere_killed_while_it_uploads_leaves_nothing_and_the_next_one
     all_serve(&nodes, "v2")
 }
 
-#[test]
-fn a_push_to_a_node_without_room_is_refused_and_leaves_nothing() -> Result<()> {
-    let name = "trouble::a_push_to_a_node_without_room_is_refused_and_leaves_nothing";
+/// Runs the test of this name again, with a disk that comes to be full; a push to
+/// the node that is on it is refused for this reason.
+fn refused_for_lack_of_room(test: &str, small: Small, why: [&str; 2]) -> Result<()> {
     let Some(disk) = small_disk::inner() else {
-        small_disk::run_again(name, DISK);
+        small_disk::run_again(&format!("trouble::{test}"), small);
         return Ok(());
     };
     let place = Place::new()?;
@@ -263,8 +263,7 @@ fn a_push_to_a_node_without_room_is_refused_and_leaves_nothing() -> Result<()> {
     let said = place.run(LOWEST, &push)?;
     ensure!(said.code == Some(2), "{said:?}");
     let last = said.text.lines().last().context("it says nothing")?;
-    ensure!(last.contains("there is no room for the app of"), "{last}");
-    ensure!(last.contains("make room there"), "{last}");
+    ensure!(why.iter().all(|words| last.contains(words)), "{last}");
     let after = (releases(&place, LOWEST)?, stored(&place, LOWEST)?);
     ensure!(before == after, "{before:#?} became {after:#?}");
     ensure!(releases(&place, 4)? == before.0);
@@ -273,4 +272,21 @@ fn a_push_to_a_node_without_room_is_refused_and_leaves_nothing() -> Result<()> {
     let said = place.run(LOWEST, &push)?;
     ensure!(said.code == Some(0), "{said:?}");
     all_serve(&nodes, "v2")
+}
+
+#[test]
+fn a_push_to_a_node_without_room_is_refused_and_leaves_nothing() -> Result<()> {
+    let name = "a_push_to_a_node_without_room_is_refused_and_leaves_nothing";
+    let why = ["there is no room for the app of", "make room there"];
+    refused_for_lack_of_room(name, Small::Disk(LITTLE), why)
+}
+
+#[test]
+fn a_push_to_a_node_whose_quota_is_used_up_is_refused_and_leaves_nothing() -> Result<()> {
+    let name = "a_push_to_a_node_whose_quota_is_used_up_is_refused_and_leaves_nothing";
+    let why = [
+        "is more than the disk quota still lets this node write to",
+        "make room there, raise the quota, or",
+    ];
+    refused_for_lack_of_room(name, Small::Quota(LITTLE), why)
 }

@@ -8,15 +8,19 @@ use crate::cluster::ANSWER;
 use crate::lan::{Lan, status_of};
 use crate::process::Launch;
 use crate::quality::Quality;
-use crate::small_disk;
+use crate::small_disk::{self, Small};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The size of the disk of a node that is to have a small one, in MiB: room for
-/// the guest, its compiled code, and an app of a few MiB.
-pub const SMALL_DISK: u32 = 24;
+/// What a node has that is to have little, in MiB: room for the guest, its
+/// compiled code, and an app of a few MiB.
+const LITTLE: u32 = 24;
+/// A node that has a small disk, or a small quota on a large one.
+pub const SMALL_DISK: Small = Small::Disk(LITTLE);
+/// See [`SMALL_DISK`].
+pub const SMALL_QUOTA: Small = Small::Quota(LITTLE);
 /// What is left on a full disk, in bytes: room for what is small.
 const LEFT: u64 = 1 << 20;
 /// How late a frame is while an app is fetched that is not to be there before a
@@ -41,7 +45,7 @@ pub struct CutFetch {
     pub healed: Duration,
 }
 
-/// A node whose disk was full when an app was pushed.
+/// A node whose disk was full, or whose quota was used up, when an app was pushed.
 #[derive(Clone, Debug)]
 pub struct FullDisk {
     /// What the push said at another node.
@@ -55,16 +59,16 @@ pub struct FullDisk {
 }
 
 impl<'lan> Fleet<'lan> {
-    /// Start a node on every machine, of which the one on machine N has a small
+    /// Start a node on every machine, of which the one on machine N has this
     /// disk.
     ///
     /// # Errors
     ///
     /// As [`Fleet::start`].
-    pub fn start_with_small_disk(lan: &'lan Lan, small: u8) -> Result<Self> {
+    pub fn start_with_small_disk(lan: &'lan Lan, on: u8, small: Small) -> Result<Self> {
         let program = lan.programs().host();
-        Self::start_as(lan, |number, usual: Launch| match number == small {
-            true => small_disk::with(usual, program, lan.machine(number).data_dir(), SMALL_DISK),
+        Self::start_as(lan, |number, usual: Launch| match number == on {
+            true => small_disk::with(usual, program, lan.machine(number).data_dir(), small),
             false => usual,
         })
     }
@@ -116,7 +120,7 @@ impl<'lan> Fleet<'lan> {
         })
     }
 
-    /// Fill the disk of one node, which is a small one, and push an app at another
+    /// Fill the small disk of one node, or its quota, and push an app at another
     /// one; make room when the push has ended, until the node serves the app.
     ///
     /// # Errors

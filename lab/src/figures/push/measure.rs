@@ -5,7 +5,7 @@ use crate::components::{filled, marked, with_code};
 use crate::figures::Target::{self, Took};
 use crate::figures::table::{Row, crowded, row, time};
 use crate::lan::Lan;
-use crate::push::{Fleet, Pushed, Rollout, Share, first_answers};
+use crate::push::{Fleet, Pushed, Rollout, SMALL_DISK, Share, first_answers};
 use crate::targets;
 use anyhow::{Context, Result};
 use std::time::Duration;
@@ -270,7 +270,7 @@ fn disk_is_full(plan: &PushPlan) -> Result<Measured> {
     for round in 0..plan.rounds.max(1) {
         // What earlier rounds leave on the small disk would be in the way.
         let lan = Lan::new(plan.programs.clone(), 3)?;
-        let fleet = Fleet::start_with_small_disk(&lan, VICTIM)?;
+        let fleet = Fleet::start_with_small_disk(&lan, VICTIM, SMALL_DISK)?;
         let file = fleet.app_file(&filled(&guest, WIDE, round))?;
         let full = fleet.fill_disk_and_push(2, VICTIM, &file, BOUND)?;
         values[0].push(full.mended.as_secs_f64());
