@@ -1,17 +1,20 @@
 //! Following the file of `--app`: whenever there is a new app in it, that is
-//! loaded and checked, and if it works, it is released.
+//! loaded and checked, and if it works, it is released. Where it cannot be kept,
+//! for lack of room, that is tried again, until another release comes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use cluster::release::{App, AppFile, PathId};
+use cluster::Digest;
+use cluster::release::{App, AppFile, PathId, ReleaseKey};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep_until;
 
-use super::{Candidate, Reporter, Step};
+use super::{AGAIN, AGAIN_MOST, Candidate, Reporter, Step};
 use crate::app::{AppBytes, Loader, Seen, WatchedFile};
 use crate::cluster_view::short;
 use crate::membership::{Releases, Stopping};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What following a file takes.
 pub(crate) struct Followed {
@@ -25,28 +28,121 @@ pub(crate) struct Followed {
     pub(crate) report: Reporter,
 }
 
+/// Why an app file was not taken up.
+enum NotTaken {
+    /// The fault is the file's.
+    Refused(String),
+    /// There is no room to keep it, or the disk fails: later it may be taken up.
+    NotKept(String),
+    /// The node stops.
+    Stopping,
+}
+
+impl From<Stopping> for NotTaken {
+    fn from(_: Stopping) -> NotTaken {
+        NotTaken::Stopping
+    }
+}
+
+/// A file that is taken up again.
+struct Later {
+    app: AppBytes,
+    at: Instant,
+    /// How long it was waited for.
+    wait: Duration,
+    /// What was in force when it changed: what came after that is newer than it.
+    in_force: Option<(ReleaseKey, Digest)>,
+}
+
 /// Follows a file until the node stops.
 pub(crate) async fn follow(mut followed: Followed) {
+    let mut later: Option<Later> = None;
     loop {
-        let Seen { app, at } = followed.file.next().await;
-        let taken = match app {
-            Ok(app) => followed.take_up(app, at).await,
-            Err(error) => Ok(Err(error.to_string())),
+        let (app, seen, again) = tokio::select! {
+            Seen { app, at } = followed.file.next() => (app, at, None),
+            again = due(&mut later) => (Ok(again.app.clone()), Instant::now(), Some(again)),
         };
-        match taken {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => {
-                tracing::error!("{reason}; the app before goes on serving");
-                followed.report.failed(None, reason, false);
+        later = None;
+        let in_force = followed.in_force();
+        if let Some(again) = again.as_ref().filter(|again| again.in_force != in_force) {
+            match in_force {
+                // Somebody else has released the same.
+                Some((_, digest)) if digest == again.app.digest => followed.report.idle(),
+                _ => followed.give_up(&again.app),
             }
-            Err(Stopping) => return,
+            continue;
+        }
+        let app = match app {
+            Ok(app) => app,
+            Err(error) => {
+                followed.refuse(error.to_string());
+                continue;
+            }
+        };
+        match followed.take_up(app.clone(), seen).await {
+            Ok(()) => {}
+            Err(NotTaken::Refused(reason)) => followed.refuse(reason),
+            Err(NotTaken::NotKept(reason)) => {
+                let wait = again.map_or(AGAIN, |again| AGAIN_MOST.min(again.wait * 2));
+                followed.put_off(&app, &reason, wait);
+                let at = Instant::now() + wait;
+                later = Some(Later {
+                    app,
+                    at,
+                    wait,
+                    in_force,
+                });
+            }
+            Err(NotTaken::Stopping) => return,
         }
     }
 }
 
+/// The file that is to be taken up again, when it is time. May be dropped before.
+async fn due(later: &mut Option<Later>) -> Later {
+    if let Some(it) = later {
+        sleep_until(it.at.into()).await;
+    }
+    match later.take() {
+        Some(it) => it,
+        None => std::future::pending().await,
+    }
+}
+
 impl Followed {
+    fn in_force(&self) -> Option<(ReleaseKey, Digest)> {
+        let in_force = self.releases.in_force();
+        let in_force = in_force.borrow();
+        in_force.as_ref().map(|force| (force.key, force.digest))
+    }
+
+    fn refuse(&self, reason: String) {
+        tracing::error!("{reason}; the app before goes on serving");
+        self.report.failed(None, reason, false);
+    }
+
+    /// Tells that a file is taken up later, after so long.
+    fn put_off(&self, app: &AppBytes, reason: &str, wait: Duration) {
+        tracing::warn!(
+            digest = short(&app.digest.to_string()),
+            again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "cannot take up the app file yet: {reason}",
+        );
+        self.report.failed(None, reason.to_owned(), false);
+        self.report.doing_file(app.digest, Step::Waiting);
+    }
+
+    /// Tells that a file is not taken up any more, since it is not the newest.
+    fn give_up(&self, app: &AppBytes) {
+        let reason = "the app file is not taken up any more, since another release has come \
+                      meanwhile; to serve the file, change it again or push it";
+        tracing::warn!(digest = short(&app.digest.to_string()), "{reason}");
+        self.report.failed(None, reason.to_owned(), false);
+        self.report.idle();
+    }
+
     /// One change of the file.
-    async fn take_up(&self, app: AppBytes, seen: Instant) -> Result<Result<(), String>, Stopping> {
+    async fn take_up(&self, app: AppBytes, seen: Instant) -> Result<(), NotTaken> {
         let digest = app.digest;
         let file = AppFile {
             path: self.path,
@@ -55,9 +151,7 @@ impl Followed {
         let read = seen.elapsed();
         self.report.file(&app, Some(read));
         if self.loader.serves() != Some(digest) {
-            if let Err(reason) = self.offer(app).await {
-                return Ok(Err(reason));
-            }
+            self.offer(app).await?;
             tracing::debug!(
                 digest = short(&digest.to_string()),
                 read_ms = u64::try_from(read.as_millis()).unwrap_or(u64::MAX),
@@ -85,12 +179,12 @@ impl Followed {
                 false,
             );
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Loads and checks an app, and keeps its bytes, so that others can have
     /// them as soon as they hear of it.
-    async fn offer(&self, app: AppBytes) -> Result<(), String> {
+    async fn offer(&self, app: AppBytes) -> Result<(), NotTaken> {
         let digest = app.digest;
         self.report.doing_file(digest, Step::Compiling);
         let (store, bytes) = (self.store.clone(), app.bytes.clone());
@@ -99,11 +193,14 @@ impl Followed {
         self.candidate.clear();
         let ready = self.loader.prepare(app).await;
         let kept = kept.await;
-        let ready = ready.map_err(|refusal| refusal.to_string())?;
+        let ready = ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))?;
         match kept {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("the node is stopping".to_owned()),
+            Ok(Err(error @ StoreError::TooLarge { .. })) => {
+                return Err(NotTaken::Refused(error.to_string()));
+            }
+            Ok(Err(error)) => return Err(NotTaken::NotKept(error.to_string())),
+            Err(_) => return Err(NotTaken::Stopping),
         }
         self.candidate.offer(ready);
         Ok(())

@@ -290,3 +290,43 @@ fn a_push_to_a_node_whose_quota_is_used_up_is_refused_and_leaves_nothing() -> Re
     ];
     refused_for_lack_of_room(name, Small::Quota(LITTLE), why)
 }
+
+#[test]
+fn a_changed_file_that_there_is_no_room_for_is_released_when_there_is_unless_another_release_came()
+-> Result<()> {
+    let test = "a_changed_file_that_there_is_no_room_for_is_released_when_there_is_unless_another_release_came";
+    let Some(disk) = small_disk::inner() else {
+        small_disk::run_again(&format!("trouble::{test}"), Small::Disk(LITTLE));
+        return Ok(());
+    };
+    let place = Place::new()?;
+    std::fs::create_dir(disk.join("data"))?;
+    std::os::unix::fs::symlink(disk.join("data"), place.data(LOWEST))?;
+    let nodes = place.three()?;
+    let filling = small_disk::fill(&disk, LEFT)?;
+    let yet = [
+        "cannot take up the app file yet",
+        "there is no room for the app of",
+    ];
+    place.write(LOWEST, &filled(&counter(3), LARGE, 1))?;
+    nodes[0].says(&yet)?;
+    let status = place.run(LOWEST, &["status"])?;
+    ensure!(status.text.contains("it tries again"), "{status:?}");
+    nothing_changed(&nodes)?;
+    // What is pushed elsewhere meanwhile is newer, and there is room for it.
+    let two = place.app("two.wasm", &counter(2))?;
+    ensure!(place.run(3, &["push", &two])?.code == Some(0));
+    nodes[0].says(&["the app file is not taken up any more", "push it"])?;
+    all_serve(&nodes, "v2")?;
+    let since = Instant::now();
+    place.write(LOWEST, &filled(&counter(3), LARGE, 2))?;
+    nodes[0].process.wait_for_line_after(since, &yet, BOUND)?;
+    all_serve(&nodes, "v2")?;
+    std::fs::remove_file(&filling)?;
+    for node in &nodes {
+        node.comes_to_serve("v3")?;
+    }
+    let status = place.run(LOWEST, &["status"])?;
+    ensure!(!status.text.contains("it tries again"), "{status:?}");
+    Ok(())
+}
