@@ -7,6 +7,7 @@
 //!           -> when what was seen on which node
 //! ```
 
+mod apps;
 mod killed;
 mod left;
 mod seen;
@@ -22,6 +23,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use apps::LONG;
 pub use killed::{KilledCanary, KilledFetch, KilledUpload};
 pub use left::{Apart, KeptOff, Overtaken, Reverted};
 

@@ -1,15 +1,13 @@
 //! How each row of the table of rollouts that go wrong is measured.
 
 use super::{Measured, Part, RolloutPlan};
-use crate::components::{filled, marked};
 use crate::figures::Target::{Count, Took};
 use crate::figures::table::{crowded, row, time};
 use crate::lan::Lan;
 use crate::push::Pushed;
-use crate::rollout::Nodes;
+use crate::rollout::{LONG, Nodes};
 use crate::targets;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A figure that is worse than this is not a figure but a fault.
@@ -25,8 +23,6 @@ const AWAY: [u8; 2] = [2, 3];
 const ASKED: u8 = 4;
 /// The node that is killed while it fetches.
 const VICTIM: u8 = 3;
-/// So large is what is being uploaded or fetched when somebody is killed, in bytes.
-const LONG: usize = 40_000_000;
 /// How long a canary bears a release here before the others follow.
 const BAKE: Duration = Duration::from_secs(5);
 /// The nodes drain for longer than anything here takes.
@@ -125,7 +121,7 @@ fn trap_after_push(plan: &RolloutPlan) -> Result<Measured> {
     let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
         let at = THREE[round as usize % THREE.len()];
-        let it = nodes.trap_after_push(ASKED, at, &bad(&lan, round)?)?;
+        let it = nodes.trap_after_push(ASKED, at, &nodes.bad(&format!("bad {round}"))?)?;
         let values = [it.everywhere, it.judged].map(seconds);
         Ok((values, String::new()))
     })
@@ -135,7 +131,7 @@ fn canary_traps(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 3)?;
     let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let it = nodes.canary_traps(ASKED, &bad(&lan, round)?)?;
+        let it = nodes.canary_traps(ASKED, &nodes.bad(&format!("bad {round}"))?)?;
         let [all, judged] = [it.reverted.everywhere, it.reverted.judged].map(seconds);
         Ok(([all, judged, it.strays as f64], ended(&it.pushed)))
     })
@@ -145,7 +141,7 @@ fn canary_traps_apart(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 4)?;
     let nodes = Nodes::start(&lan, &FOUR, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let it = nodes.canary_traps_apart(ASKED, &AWAY, &bad(&lan, round)?)?;
+        let it = nodes.canary_traps_apart(ASKED, &AWAY, &nodes.bad(&format!("bad {round}"))?)?;
         let note = format!(
             "4 nodes, of which the canary and another are cut off; {}",
             ended(&it.pushed)
@@ -171,7 +167,8 @@ fn canary_killed(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 3)?;
     let mut nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let (app, newer) = (good(&lan, round, b"tried")?, good(&lan, round, b"newer")?);
+        let app = nodes.good(&format!("tried {round}"))?;
+        let newer = nodes.good(&format!("newer {round}"))?;
         let it = nodes.canary_killed(ASKED, &app, &newer)?;
         let note = format!(
             "`host push` said meanwhile: {}; and ended with {}",
@@ -187,7 +184,7 @@ fn pusher_killed_while_uploading(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 4)?;
     let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let (app, next) = (long(&lan, round)?, good(&lan, round, b"next")?);
+        let (app, next) = (nodes.long(round)?, nodes.good(&format!("next {round}"))?);
         let it = nodes.pusher_killed_while_uploading(ELSEWHERE, ASKED, &app, &next)?;
         let note = format!(
             "from another machine; the last round: {:.1} of {:.1} MB had come",
@@ -203,7 +200,7 @@ fn pusher_killed_after_release(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 3)?;
     let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let it = nodes.pusher_killed_after_release(ASKED, &long(&lan, round)?)?;
+        let it = nodes.pusher_killed_after_release(ASKED, &nodes.long(round)?)?;
         let note = format!("{:.1} MB, which the others fetch then", LONG as f64 / 1e6);
         Ok(([seconds(it)], note))
     })
@@ -213,7 +210,7 @@ fn pusher_killed_in_the_bake(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 3)?;
     let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let app = good(&lan, round, b"alone")?;
+        let app = nodes.good(&format!("alone {round}"))?;
         let it = nodes.pusher_killed_in_the_bake(ASKED, &app, BAKE)?;
         let note = format!("it bakes for {BAKE:?}");
         Ok(([seconds(it)], note))
@@ -224,7 +221,8 @@ fn killed_while_fetching(plan: &RolloutPlan) -> Result<Measured> {
     let lan = Lan::new(plan.programs.clone(), 3)?;
     let mut nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
     each_round(plan, |round| {
-        let it = nodes.killed_while_fetching(ASKED, VICTIM, &long(&lan, round)?)?;
+        let app = nodes.long(round)?;
+        let it = nodes.killed_while_fetching(ASKED, VICTIM, &app)?;
         let note = format!(
             "the last round: it had {:.1} of {:.1} MB; {}",
             it.have as f64 / 1e6,
@@ -250,31 +248,6 @@ fn each_round<const ROWS: usize>(
         }
     }
     Ok(Measured { values, note })
-}
-
-/// An app that traps at `/panic`; in each round another one.
-fn bad(lan: &Lan, round: u32) -> Result<PathBuf> {
-    let fixture = std::fs::read(lan.programs().component("fixture-misbehave"))?;
-    file(lan, "bad", &marked(&fixture, &round.to_le_bytes()))
-}
-
-/// The guest under another digest.
-fn good(lan: &Lan, round: u32, name: &[u8]) -> Result<PathBuf> {
-    let guest = std::fs::read(lan.programs().app())?;
-    let mark = [name, &round.to_le_bytes()].concat();
-    file(lan, &String::from_utf8_lossy(name), &marked(&guest, &mark))
-}
-
-/// The guest in so many bytes that it is long on its way.
-fn long(lan: &Lan, round: u32) -> Result<PathBuf> {
-    let guest = std::fs::read(lan.programs().app())?;
-    file(lan, "long", &filled(&guest, LONG, round))
-}
-
-fn file(lan: &Lan, name: &str, content: &[u8]) -> Result<PathBuf> {
-    let path = lan.scratch().join(format!("{name}.wasm"));
-    std::fs::write(&path, content)?;
-    Ok(path)
 }
 
 fn seconds(time: Duration) -> f64 {
