@@ -254,16 +254,20 @@ fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }
 
-/// How the push of the last round ended.
+/// How a push ended, and what it said of nodes that do not serve the app. Of one
+/// that was away when it failed, only the vote is known.
 fn ended(pushed: &Pushed) -> String {
     let mut text = format!("`host push` ended with {}", code(pushed.code));
     for (node, reason) in pushed.failed() {
-        text += &format!("; {node}: {reason}");
+        text += &match reason {
+            "" => format!("; {node} has voted against it"),
+            reason => format!("; {node}: {reason}"),
+        };
     }
-    for node in pushed.gone() {
-        text += &format!("; {node} is gone");
+    match pushed.gone()[..] {
+        [] => text,
+        ref gone => format!("{text}; meanwhile gone: {}", gone.join(", ")),
     }
-    text
 }
 
 fn code(code: Option<i32>) -> String {
