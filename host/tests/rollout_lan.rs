@@ -255,7 +255,7 @@ fn a_push_that_is_killed_while_it_uploads_leaves_nothing_and_the_next_one_is_ser
 {
     let Some(lan) = lan(4)? else { return Ok(()) };
     let nodes = three(&lan)?;
-    let (app, next) = (nodes.long(1)?, nodes.good("next")?);
+    let (app, next) = (nodes.long()?, nodes.good("next")?);
     let it = nodes.pusher_killed_while_uploading(ELSEWHERE, 2, &app, &next)?;
     println!("{it:?}");
     ensure!(it.received < it.of, "{it:?}");
@@ -267,7 +267,7 @@ fn a_push_that_is_killed_while_it_uploads_leaves_nothing_and_the_next_one_is_ser
 fn a_release_is_served_by_all_if_its_push_is_killed_while_they_fetch_it() -> Result<()> {
     let Some(lan) = lan(3)? else { return Ok(()) };
     let nodes = three(&lan)?;
-    let served = nodes.pusher_killed_after_release(2, &nodes.long(1)?)?;
+    let served = nodes.pusher_killed_after_release(2, &nodes.long()?)?;
     println!("killed -> all serve it: {served:?}");
     Ok(())
 }
@@ -286,7 +286,7 @@ fn a_release_is_served_by_all_after_its_bake_if_its_push_is_killed_meanwhile() -
 fn a_node_that_is_killed_while_it_fetches_serves_the_release_when_it_is_back() -> Result<()> {
     let Some(lan) = lan(3)? else { return Ok(()) };
     let mut nodes = three(&lan)?;
-    let app = nodes.long(1)?;
+    let app = nodes.long()?;
     let it = nodes.killed_while_fetching(2, 4, &app)?;
     println!("{it:?}");
     // Those who are left serve it, and who is not is said.

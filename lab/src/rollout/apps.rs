@@ -29,14 +29,14 @@ impl Nodes<'_> {
         self.app_file(mark, &marked(&std::fs::read(fixture)?, mark.as_bytes()))
     }
 
-    /// The guest in [`LONG`] bytes; each mark makes another app.
+    /// The guest in [`LONG`] bytes.
     ///
     /// # Errors
     ///
     /// As [`Nodes::good`].
-    pub fn long(&self, mark: u32) -> Result<PathBuf> {
+    pub fn long(&self) -> Result<PathBuf> {
         let guest = std::fs::read(self.lan.programs().app())?;
-        self.app_file("long", &filled(&guest, LONG, mark))
+        self.app_file("long", &filled(&guest, LONG, 1))
     }
 
     fn app_file(&self, name: &str, content: &[u8]) -> Result<PathBuf> {

@@ -126,7 +126,7 @@ impl Nodes<'_> {
             ensure!(self.standing(*number)? == "baking", "{}", self.output());
         }
         let said = push.command();
-        ensure!(said.is_running(), "{}", said.output());
+        ensure!(said.is_running(), "it does not wait:\n{}", said.output());
         let joined = Instant::now();
         self.lan.reunite(away)?;
         let all = self.others(&[]);

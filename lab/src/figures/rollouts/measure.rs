@@ -7,15 +7,18 @@ use crate::lan::Lan;
 use crate::push::Pushed;
 use crate::rollout::{LONG, Nodes};
 use crate::targets;
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
+use std::path::Path;
 use std::time::Duration;
 
 /// A figure that is worse than this is not a figure but a fault.
 const BOUND: Duration = Duration::from_secs(120);
-/// The nodes, and a machine without one.
+/// The machines of the LAN.
+const MACHINES: u8 = 4;
+/// The nodes, and the machine without one.
 const THREE: [u8; 3] = [2, 3, 4];
 const ELSEWHERE: u8 = 5;
-/// Where a LAN is cut: the side of the canary, of all four.
+/// Where the LAN is cut: all nodes, and those on the side of the canary.
 const FOUR: [u8; 4] = [2, 3, 4, 5];
 const AWAY: [u8; 2] = [2, 3];
 /// The node that is asked, unless the rounds take turns. A single canary is
@@ -117,31 +120,25 @@ pub(super) const PARTS: &[Part] = &[
 ];
 
 fn trap_after_push(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
+    each_round(plan, &THREE, |nodes, round| {
         let at = THREE[round as usize % THREE.len()];
-        let it = nodes.trap_after_push(ASKED, at, &nodes.bad(&format!("bad {round}"))?)?;
+        let it = nodes.trap_after_push(ASKED, at, &nodes.bad("bad")?)?;
         let values = [it.everywhere, it.judged].map(seconds);
         Ok((values, String::new()))
     })
 }
 
 fn canary_traps(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let it = nodes.canary_traps(ASKED, &nodes.bad(&format!("bad {round}"))?)?;
+    each_round(plan, &THREE, |nodes, _| {
+        let it = nodes.canary_traps(ASKED, &nodes.bad("bad")?)?;
         let [all, judged] = [it.reverted.everywhere, it.reverted.judged].map(seconds);
         Ok(([all, judged, it.strays as f64], ended(&it.pushed)))
     })
 }
 
 fn canary_traps_apart(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 4)?;
-    let nodes = Nodes::start(&lan, &FOUR, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let it = nodes.canary_traps_apart(ASKED, &AWAY, &nodes.bad(&format!("bad {round}"))?)?;
+    each_round(plan, &FOUR, |nodes, _| {
+        let it = nodes.canary_traps_apart(ASKED, &AWAY, &nodes.bad("bad")?)?;
         let note = format!(
             "4 nodes, of which the canary and another are cut off; {}",
             ended(&it.pushed)
@@ -151,24 +148,20 @@ fn canary_traps_apart(plan: &RolloutPlan) -> Result<Measured> {
 }
 
 fn push_during_revert(plan: &RolloutPlan) -> Result<Measured> {
-    let old = plan.programs.component("fixture-misbehave");
-    let bad = plan.programs.component("fixture-plain");
-    each_round(plan, |_| {
-        // Each round ends with another app than it begins with.
-        let lan = Lan::new(plan.programs.clone(), 3)?;
-        let nodes = Nodes::start(&lan, &THREE, &old, &DRAIN, BOUND)?;
-        let it = nodes.push_during_revert(ASKED, &bad, plan.programs.app())?;
+    let programs = &plan.programs;
+    let old = programs.component("fixture-misbehave");
+    let bad = programs.component("fixture-plain");
+    each_round_of(plan, &THREE, &old, &DRAIN, |nodes, _| {
+        let it = nodes.push_during_revert(ASKED, &bad, programs.app())?;
         let note = "open streams keep two of three from going back until the newer one is there";
         Ok(([it.back as f64, seconds(it.served)], note.to_owned()))
     })
 }
 
 fn canary_killed(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let mut nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let app = nodes.good(&format!("tried {round}"))?;
-        let newer = nodes.good(&format!("newer {round}"))?;
+    each_round(plan, &THREE, |nodes, _| {
+        let app = nodes.good("tried")?;
+        let newer = nodes.good("newer")?;
         let it = nodes.canary_killed(ASKED, &app, &newer)?;
         let note = format!(
             "`host push` said meanwhile: {}; and ended with {}",
@@ -181,10 +174,8 @@ fn canary_killed(plan: &RolloutPlan) -> Result<Measured> {
 }
 
 fn pusher_killed_while_uploading(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 4)?;
-    let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let (app, next) = (nodes.long(round)?, nodes.good(&format!("next {round}"))?);
+    each_round(plan, &THREE, |nodes, _| {
+        let (app, next) = (nodes.long()?, nodes.good("next")?);
         let it = nodes.pusher_killed_while_uploading(ELSEWHERE, ASKED, &app, &next)?;
         let note = format!(
             "from another machine; the last round: {:.1} of {:.1} MB had come",
@@ -197,20 +188,16 @@ fn pusher_killed_while_uploading(plan: &RolloutPlan) -> Result<Measured> {
 }
 
 fn pusher_killed_after_release(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let it = nodes.pusher_killed_after_release(ASKED, &nodes.long(round)?)?;
+    each_round(plan, &THREE, |nodes, _| {
+        let it = nodes.pusher_killed_after_release(ASKED, &nodes.long()?)?;
         let note = format!("{:.1} MB, which the others fetch then", LONG as f64 / 1e6);
         Ok(([seconds(it)], note))
     })
 }
 
 fn pusher_killed_in_the_bake(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let app = nodes.good(&format!("alone {round}"))?;
+    each_round(plan, &THREE, |nodes, _| {
+        let app = nodes.good("alone")?;
         let it = nodes.pusher_killed_in_the_bake(ASKED, &app, BAKE)?;
         let note = format!("it bakes for {BAKE:?}");
         Ok(([seconds(it)], note))
@@ -218,10 +205,8 @@ fn pusher_killed_in_the_bake(plan: &RolloutPlan) -> Result<Measured> {
 }
 
 fn killed_while_fetching(plan: &RolloutPlan) -> Result<Measured> {
-    let lan = Lan::new(plan.programs.clone(), 3)?;
-    let mut nodes = Nodes::start(&lan, &THREE, plan.programs.app(), &[], BOUND)?;
-    each_round(plan, |round| {
-        let app = nodes.long(round)?;
+    each_round(plan, &THREE, |nodes, _| {
+        let app = nodes.long()?;
         let it = nodes.killed_while_fetching(ASKED, VICTIM, &app)?;
         let note = format!(
             "the last round: it had {:.1} of {:.1} MB; {}",
@@ -233,15 +218,33 @@ fn killed_while_fetching(plan: &RolloutPlan) -> Result<Measured> {
     })
 }
 
-/// Measure once in each round. The note is that of the last one.
+/// Measure once in each round, on new nodes that serve the guest.
 fn each_round<const ROWS: usize>(
     plan: &RolloutPlan,
-    mut measure: impl FnMut(u32) -> Result<([f64; ROWS], String)>,
+    numbers: &[u8],
+    measure: impl FnMut(&mut Nodes<'_>, u32) -> Result<([f64; ROWS], String)>,
+) -> Result<Measured> {
+    each_round_of(plan, numbers, plan.programs.app(), &[], measure)
+}
+
+/// The same on nodes that serve this app, with these flags. They are new in each
+/// round: of more releases that fail in a row than votes are kept for, the first
+/// would be in force again. The note is that of the last round.
+fn each_round_of<const ROWS: usize>(
+    plan: &RolloutPlan,
+    numbers: &[u8],
+    app: &Path,
+    flags: &[&str],
+    mut measure: impl FnMut(&mut Nodes<'_>, u32) -> Result<([f64; ROWS], String)>,
 ) -> Result<Measured> {
     let mut values = vec![Vec::new(); ROWS];
     let mut note = String::new();
     for round in 0..plan.rounds.max(1) {
-        let (figures, told) = measure(round).with_context(|| format!("in round {}", round + 1))?;
+        let lan = Lan::new(plan.programs.clone(), MACHINES)?;
+        let mut nodes = Nodes::start(&lan, numbers, app, flags, BOUND)?;
+        let measured = measure(&mut nodes, round);
+        let (figures, told) = measured
+            .map_err(|error| anyhow!("in round {}: {error:#}\n{}", round + 1, nodes.output()))?;
         note = told;
         for (row, figure) in values.iter_mut().zip(figures) {
             row.push(figure);
