@@ -15,7 +15,7 @@ mod seen;
 use crate::cluster::{ANSWER, START};
 use crate::lan::Lan;
 use crate::process::{Launch, Process};
-use crate::push::Push;
+use crate::push::{Push, Pushed};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -164,13 +164,13 @@ impl<'lan> Nodes<'lan> {
 
     /// Push an app at node N to all, and wait until the command has ended and said
     /// that all serve it.
-    fn push(&self, number: u8, app: &Path) -> Result<crate::push::Pushed> {
+    fn push(&self, number: u8, app: &Path) -> Result<Pushed> {
         let push = Push::start(self.lan, number, Some(app), self.bound)?;
         self.ends_well(&push)
     }
 
     /// Wait until a push has ended and said that all serve it.
-    fn ends_well(&self, push: &Push) -> Result<crate::push::Pushed> {
+    fn ends_well(&self, push: &Push) -> Result<Pushed> {
         let pushed = push.end(self.bound)?;
         ensure!(pushed.code == Some(0), "{pushed:#?}\n{}", self.output());
         Ok(pushed)

@@ -21,8 +21,7 @@ const ELSEWHERE: u8 = 5;
 /// Where the LAN is cut: all nodes, and those on the side of the canary.
 const FOUR: [u8; 4] = [2, 3, 4, 5];
 const AWAY: [u8; 2] = [2, 3];
-/// The node that is asked, unless the rounds take turns. A single canary is
-/// another one.
+/// The node that is asked. A single canary is another one.
 const ASKED: u8 = 4;
 /// The node that is killed while it fetches.
 const VICTIM: u8 = 3;
