@@ -1,18 +1,16 @@
-//! Rollouts on a LAN of network namespaces that falls apart meanwhile: two
-//! decisions at once on two sides of it, a canary that is cut off while it is
-//! tried out, and a push that comes while nodes go back.
+//! Rollouts on a LAN of network namespaces, where something goes wrong: two
+//! decisions at once on two sides of a cut, releases that trap, and nodes and
+//! commands that are cut off or killed while a release is on its way.
 //!
-//! `cargo xtask lab schedules` does the first at length.
+//! `cargo xtask lab schedules` does the first at length, `cargo xtask lab rollouts`
+//! measures the others.
 
 use anyhow::{Context, Result, ensure};
-use lab::cluster::{ANSWER, START};
+use lab::rollout::Nodes;
 use lab::schedules::{Schedule, Session};
-use lab::{Lan, Launch, Process, Programs, client};
-use serde_json::Value;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use lab::targets::{REVERTED, SLACK};
+use lab::{Lan, Process, Programs};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What must come, comes within this.
@@ -20,10 +18,12 @@ const BOUND: Duration = Duration::from_secs(30);
 /// How long a canary is tried out here: long enough that two commands follow it
 /// and it is cut off meanwhile, however busy the machine is.
 const BAKE: Duration = Duration::from_secs(15);
-/// How long between two looks at what nothing tells of.
-const LOOK: Duration = Duration::from_millis(20);
-/// So many requests that trap are enough to be judged by.
-const REQUESTS: usize = 30;
+/// The nodes, where there are three; a single canary is the first.
+const THREE: [u8; 3] = [2, 3, 4];
+/// The nodes, where the LAN is cut.
+const FOUR: [u8; 4] = [2, 3, 4, 5];
+/// A machine without a node.
+const ELSEWHERE: u8 = 5;
 
 /// A LAN of so many machines, or none where there can be none.
 fn lan(machines: u8) -> Result<Option<Lan>> {
@@ -31,132 +31,9 @@ fn lan(machines: u8) -> Result<Option<Lan>> {
     Ok(Lan::or_skip(programs, machines))
 }
 
-/// Some nodes that serve this app, each on its machine.
-struct Nodes<'lan> {
-    lan: &'lan Lan,
-    hosts: Vec<(u8, Process)>,
-}
-
-impl<'lan> Nodes<'lan> {
-    fn start(lan: &'lan Lan, app: &Path, flags: &[&str]) -> Result<Self> {
-        let mut nodes = Self {
-            lan,
-            hosts: Vec::new(),
-        };
-        for machine in lan.machines() {
-            let number = machine.number();
-            let launch = lan.host(number).flag("--app", app);
-            let host = launch.args(flags.iter().copied()).spawn()?;
-            nodes.hosts.push((number, host));
-        }
-        for (number, _) in &nodes.hosts {
-            nodes.host(*number)?.wait_until_ready(START)?;
-            for other in nodes.others(&[*number]) {
-                let name = lan.machine(other).node_name();
-                nodes.says(*number, &["member up", &name])?;
-            }
-            nodes.says(*number, &["release in force"])?;
-        }
-        Ok(nodes)
-    }
-
-    fn host(&self, number: u8) -> Result<&Process> {
-        let host = self.hosts.iter().find(|(it, _)| *it == number);
-        host.map(|(_, host)| host).context("no such node")
-    }
-
-    /// All but these.
-    fn others(&self, but: &[u8]) -> Vec<u8> {
-        let numbers = self.hosts.iter().map(|(number, _)| *number);
-        numbers.filter(|number| !but.contains(number)).collect()
-    }
-
-    fn says(&self, number: u8, words: &[&str]) -> Result<Instant> {
-        let line = self.host(number)?.wait_for_line(words, BOUND)?;
-        Ok(line.at)
-    }
-
-    /// `host COMMAND …` on machine N.
-    fn command(&self, number: u8, command: &[&str]) -> Launch {
-        self.lan.tool(number, command)
-    }
-
-    /// Ask for what traps, until that is enough to be judged by.
-    fn let_trap(&self, number: u8) -> Result<()> {
-        let machine = self.lan.machine(number);
-        for _ in 0..REQUESTS {
-            // From the verdict on, the app before may answer.
-            machine.get(&format!("{}/panic", machine.url()), ANSWER)?;
-        }
-        self.says(number, &["requests trapped", "votes against the release"])
-            .map(drop)
-    }
-
-    /// What the node changed to, by its log: the beginnings of the digests.
-    fn changes(&self, number: u8) -> Result<Vec<String>> {
-        let lines = self.host(number)?.lines();
-        let changes = lines
-            .iter()
-            .filter(|line| line.text.contains("the app changed"));
-        let digest = |text: &str| {
-            let (_, rest) = text.split_once("digest=\"")?;
-            rest.split('"').next().map(str::to_owned)
-        };
-        Ok(changes.filter_map(|line| digest(&line.text)).collect())
-    }
-
-    /// How the newest release stands on a node, which can be asked wherever its
-    /// cable is.
-    fn standing(&self, number: u8) -> Result<Value> {
-        let socket = self.lan.machine(number).data_dir().join("host.sock");
-        let answer = client::get_over(&socket, "/v1/releases", ANSWER)?;
-        let mut releases: Value = serde_json::from_slice(&answer.body)?;
-        Ok(releases["releases"][0]["standing"].take())
-    }
-
-    /// Wait until the newest release stands like this on a node.
-    fn stands(&self, number: u8, standing: &str) -> Result<()> {
-        let deadline = Instant::now() + BOUND;
-        loop {
-            let stands = self.standing(number)?;
-            if stands == standing {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "on .{number} it is {stands}");
-            sleep(LOOK);
-        }
-    }
-
-    /// Wait until a node serves this app.
-    fn serves(&self, number: u8, digest: &str) -> Result<()> {
-        let deadline = Instant::now() + BOUND;
-        loop {
-            let serving = self.lan.machine(number).status(ANSWER)?["serving"].take();
-            if serving["digest"] == digest {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, ".{number} serves {serving:#}");
-            sleep(LOOK);
-        }
-    }
-
-    /// A request on machine N that goes on until the code that it began with is
-    /// cut off.
-    fn hold(&self, number: u8) -> Result<TcpStream> {
-        let machine = self.lan.machine(number);
-        machine.netns().run(|| {
-            let mut stream = TcpStream::connect((machine.ip(), 8080))?;
-            stream.set_read_timeout(Some(ANSWER))?;
-            stream.write_all(b"GET /hold HTTP/1.1\r\nhost: lab\r\n\r\n")?;
-            let mut said = Vec::new();
-            while !said.ends_with(b"holding\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte)?;
-                said.extend(byte);
-            }
-            Ok(stream)
-        })
-    }
+/// Three nodes that serve the guest.
+fn three(lan: &Lan) -> Result<Nodes<'_>> {
+    Nodes::start(lan, &THREE, lan.programs().app(), &[], BOUND)
 }
 
 /// How a command ended, and its last line.
@@ -208,7 +85,7 @@ fn a_canary_that_is_cut_off_keeps_its_vote_until_it_is_back_and_nobody_else_serv
     let Some(lan) = lan(4)? else { return Ok(()) };
     let (old, _) = built(&lan, "fixture-counter-v1")?;
     let (new, digest) = built(&lan, "fixture-counter-v2")?;
-    let nodes = Nodes::start(&lan, &old, &[])?;
+    let nodes = Nodes::start(&lan, &FOUR, &old, &[], BOUND)?;
     let bake = humantime::format_duration(BAKE).to_string();
     let staged = ["push", text(&new)?, "--canary", "1", "--bake", &bake];
     let push = nodes.command(3, &staged).spawn()?;
@@ -249,7 +126,7 @@ fn a_canary_that_is_cut_off_keeps_its_vote_until_it_is_back_and_nobody_else_serv
     ensure!(push.is_running(), "{}", push.output());
     for other in [3, 4, 5] {
         ensure!(nodes.standing(other)? == "baking");
-        ensure!(nodes.changes(other)?.is_empty(), ".{other} serves it");
+        ensure!(nodes.changes(other).is_empty(), ".{other} serves it");
     }
     lan.mend(2)?;
     let (code, last) = end(&push)?;
@@ -260,7 +137,7 @@ fn a_canary_that_is_cut_off_keeps_its_vote_until_it_is_back_and_nobody_else_serv
     for number in nodes.others(&[]) {
         nodes.serves(number, &digest)?;
         ensure!(nodes.standing(number)? == "in-force");
-        ensure!(nodes.changes(number)?.len() == 1, "{number}");
+        ensure!(nodes.changes(number).len() == 1, "{number}");
     }
     Ok(())
 }
@@ -270,7 +147,7 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
     let Some(lan) = lan(4)? else { return Ok(()) };
     let (old, before) = built(&lan, "fixture-counter-v1")?;
     let (bad, _) = built(&lan, "fixture-misbehave")?;
-    let nodes = Nodes::start(&lan, &old, &[])?;
+    let nodes = Nodes::start(&lan, &FOUR, &old, &[], BOUND)?;
     let staged = ["push", text(&bad)?, "--canary", "1", "--bake", "60s"];
     let push = nodes.command(3, &staged).spawn()?;
     nodes.says(2, &["the app changed"])?;
@@ -298,7 +175,7 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
     for number in nodes.others(&[]) {
         nodes.stands(number, "voted-down")?;
         nodes.serves(number, &before)?;
-        let served = nodes.changes(number)?.len();
+        let served = nodes.changes(number).len();
         ensure!(served == if number == 2 { 2 } else { 0 }, ".{number}");
     }
     Ok(())
@@ -307,44 +184,113 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
 #[test]
 fn a_push_that_comes_while_nodes_go_back_wins_and_none_of_them_goes_back() -> Result<()> {
     let Some(lan) = lan(3)? else { return Ok(()) };
-    let (old, before) = built(&lan, "fixture-misbehave")?;
+    let (old, _) = built(&lan, "fixture-misbehave")?;
     let (bad, _) = built(&lan, "fixture-plain")?;
-    let (new, digest) = built(&lan, "fixture-counter-v1")?;
-    let nodes = Nodes::start(&lan, &old, &["--drain", "10m"])?;
-    // What the bad release does not take over holds the old code on two nodes,
-    // so that there is no room to go back to it before it has drained.
-    let held = [nodes.hold(3)?, nodes.hold(4)?];
-    let push = nodes.command(2, &["push", text(&bad)?]).spawn()?;
-    ensure!(end(&push)?.0 == Some(0));
-    nodes.let_trap(3)?;
-    nodes.serves(2, &before)?;
-    for number in [3, 4] {
-        nodes.stands(number, "voted-down")?;
-        ensure!(
-            nodes.changes(number)?.len() == 1,
-            ".{number} is back already"
-        );
-    }
-    let push = nodes.command(2, &["push", text(&new)?]).spawn()?;
-    push.wait_for_line(&["released "], BOUND)?;
-    for number in [3, 4] {
-        nodes.stands(number, "in-force")?;
-    }
-    // Now there may be room, for the newer one.
-    drop(held);
-    let (code, last) = end(&push)?;
+    let nodes = Nodes::start(&lan, &THREE, &old, &["--drain", "10m"], BOUND)?;
+    let it = nodes.push_during_revert(2, &bad, lan.programs().app())?;
+    println!("newer push -> all serve it: {:?}", it.served);
+    ensure!(it.back == 0, "{it:?}");
+    Ok(())
+}
+
+#[test]
+fn a_release_that_traps_is_left_on_all_nodes_at_once() -> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let nodes = three(&lan)?;
+    let it = nodes.trap_after_push(2, 3, &nodes.bad("bad")?)?;
+    println!("{it:?}");
+    ensure!(it.everywhere <= REVERTED * SLACK, "{it:?}");
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_traps_keeps_the_release_from_all_others_and_the_push_says_why() -> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let nodes = three(&lan)?;
+    let it = nodes.canary_traps(4, &nodes.bad("bad")?)?;
+    println!("{it:?}");
+    ensure!(it.reverted.everywhere <= REVERTED * SLACK, "{it:?}");
+    ensure!(it.strays == 0, "{it:?}");
+    ensure!(it.pushed.code == Some(3), "{it:?}");
+    let canary = lan.machine(THREE[0]).node_name();
+    let [(node, why)] = it.pushed.failed()[..] else {
+        anyhow::bail!("one has failed: {it:?}");
+    };
     ensure!(
-        code == Some(0) && last == "done: 3 nodes serve it",
-        "{last}"
+        node == canary && why.contains("20 of 20 requests trapped"),
+        "{it:?}"
     );
-    for number in nodes.others(&[]) {
-        ensure!(nodes.standing(number)? == "in-force");
-        nodes.serves(number, &digest)?;
-    }
-    for number in [3, 4] {
-        let changes = nodes.changes(number)?;
-        let back = changes.iter().any(|it| before.starts_with(it.as_str()));
-        ensure!(!back && changes.len() == 2, ".{number}: {changes:?}");
-    }
+    Ok(())
+}
+
+#[test]
+fn a_node_that_is_cut_off_with_a_canary_that_traps_has_not_served_the_release_either() -> Result<()>
+{
+    let Some(lan) = lan(4)? else { return Ok(()) };
+    let nodes = Nodes::start(&lan, &FOUR, lan.programs().app(), &[], BOUND)?;
+    let it = nodes.canary_traps_apart(4, &FOUR[..2], &nodes.bad("bad")?)?;
+    println!("{it:?}");
+    ensure!(it.strays == 0, "{it:?}");
+    ensure!(it.pushed.code == Some(3), "{it:?}");
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_is_killed_is_waited_for_until_a_newer_push_which_it_serves_when_it_is_back()
+-> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let mut nodes = three(&lan)?;
+    let (app, newer) = (nodes.good("tried")?, nodes.good("newer")?);
+    let it = nodes.canary_killed(4, &app, &newer)?;
+    println!("{it:?}");
+    ensure!(it.strays == 0, "{it:?}");
+    ensure!(it.waits.contains("0 of 2 serve it"), "{it:?}");
+    // Superseded.
+    ensure!(it.code == Some(4), "{it:?}");
+    Ok(())
+}
+
+#[test]
+fn a_push_that_is_killed_while_it_uploads_leaves_nothing_and_the_next_one_is_served() -> Result<()>
+{
+    let Some(lan) = lan(4)? else { return Ok(()) };
+    let nodes = three(&lan)?;
+    let (app, next) = (nodes.long()?, nodes.good("next")?);
+    let it = nodes.pusher_killed_while_uploading(ELSEWHERE, 2, &app, &next)?;
+    println!("{it:?}");
+    ensure!(it.received < it.of, "{it:?}");
+    ensure!(it.changed == 0 && it.left == 0, "{it:?}");
+    Ok(())
+}
+
+#[test]
+fn a_release_is_served_by_all_if_its_push_is_killed_while_they_fetch_it() -> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let nodes = three(&lan)?;
+    let served = nodes.pusher_killed_after_release(2, &nodes.long()?)?;
+    println!("killed -> all serve it: {served:?}");
+    Ok(())
+}
+
+#[test]
+fn a_release_is_served_by_all_after_its_bake_if_its_push_is_killed_meanwhile() -> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let nodes = three(&lan)?;
+    let bake = Duration::from_secs(5);
+    let served = nodes.pusher_killed_in_the_bake(4, &nodes.good("alone")?, bake)?;
+    println!("bake over -> all serve it: {served:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_that_is_killed_while_it_fetches_serves_the_release_when_it_is_back() -> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let mut nodes = three(&lan)?;
+    let app = nodes.long()?;
+    let it = nodes.killed_while_fetching(2, 4, &app)?;
+    println!("{it:?}");
+    // Those who are left serve it, and who is not is said.
+    ensure!(it.pushed.code == Some(0), "{it:?}");
+    ensure!(it.pushed.gone() == [lan.machine(4).node_name()], "{it:?}");
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! The tables that `cargo xtask lab` prints. On three nodes: what the seed took
 //! for each event, what this project has set itself, and what it takes. On a
-//! crowd: [`faults`]. What becomes of a push: [`push`]. On four in two halves:
-//! [`schedules`].
+//! crowd: [`faults`]. What becomes of a push: [`push`]; and of one that goes wrong:
+//! [`rollouts`]. On four in two halves: [`schedules`].
 
 pub mod faults;
 mod measure;
 pub mod push;
+pub mod rollouts;
 pub mod schedules;
 mod table;
 

@@ -18,6 +18,7 @@
 //! | [`faults`] | what can happen to a crowd of them, and what must not |
 //! | [`schedules`] | two decisions on two sides of a LAN that falls apart and heals, by a seed |
 //! | [`push`] | a push to nodes that are up, and what becomes of it |
+//! | [`rollout`] | releases that are left by themselves, and who is killed while one is on its way |
 //! | [`components`] | what is pushed |
 //! | [`load`] | many streams, many requests |
 //! | [`targets`] | how fast they have to be |
@@ -44,6 +45,7 @@ pub mod programs;
 pub mod push;
 pub mod quality;
 pub mod readme;
+pub mod rollout;
 pub mod schedules;
 pub mod skip;
 pub mod small_disk;

@@ -7,6 +7,7 @@ use clap::Parser;
 use lab::figures::Plan;
 use lab::figures::faults::{self, FaultPlan};
 use lab::figures::push::{self, PushPlan};
+use lab::figures::rollouts::{self, RolloutPlan};
 use lab::figures::schedules::{self, SchedulePlan};
 use lab::{Programs, figures, readme, skip};
 use std::path::PathBuf;
@@ -37,6 +38,21 @@ enum Command {
     Faults(Faults),
     /// Push to three nodes and to many, and print the table.
     Push(Push),
+    /// Let releases fail, and those who have a part in them die, and print the table.
+    Rollouts {
+        /// The host program.
+        #[arg(long)]
+        host: PathBuf,
+        /// The component to serve, and to make others of.
+        #[arg(long)]
+        app: PathBuf,
+        /// How often each is measured.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Only rows whose name contains this.
+        #[arg(default_value = "")]
+        only: String,
+    },
     /// Let two decisions be made at once on two sides of a LAN that falls apart
     /// and heals, again and again, and print the table.
     Schedules {
@@ -175,6 +191,16 @@ fn run(command: Command) -> Result<()> {
             programs: Programs::new(&host, &app)?,
             count,
             seed,
+        }),
+        Command::Rollouts {
+            host,
+            app,
+            rounds,
+            only,
+        } => rollouts::print(&RolloutPlan {
+            programs: Programs::new(&host, &app)?,
+            rounds,
+            only,
         }),
         Command::Push(args) => push::print(&PushPlan {
             programs: Programs::new(&args.host, &args.app)?,

@@ -7,46 +7,28 @@
 //! ```
 
 mod asked;
+mod command;
 mod trouble;
 
 use crate::cluster::{ANSWER, Cluster, START};
 use crate::lan::Lan;
-use crate::process::{Launch, Process, Source};
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use crate::process::{Launch, Process};
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub(crate) use asked::digest_in;
 pub use asked::{Asked, first_answers};
+pub(crate) use command::short;
+pub use command::{Push, Pushed, Released};
+pub(crate) use trouble::wait_until_status;
 pub use trouble::{CutFetch, FullDisk, SMALL_DISK, SMALL_QUOTA};
-
-/// So many digits of a digest are in the log.
-const SHORT: usize = 12;
 
 /// Nodes on all machines of a LAN, which list each other and serve the guest.
 #[derive(Debug)]
 pub struct Fleet<'lan> {
     cluster: Cluster<'lan>,
     numbers: Vec<u8>,
-}
-
-/// A push or a rollback that goes on.
-#[derive(Debug)]
-pub struct Push {
-    command: Process,
-}
-
-/// One that has ended.
-#[derive(Clone, Debug)]
-pub struct Pushed {
-    /// When the command was started.
-    pub started: Instant,
-    /// When it had ended.
-    pub ended: Instant,
-    /// Its exit status; none if a signal ended it.
-    pub code: Option<i32>,
-    /// What it told, one JSON value for each line, and when.
-    pub events: Vec<(Instant, Value)>,
 }
 
 /// A release that has come to serve on every node.
@@ -141,7 +123,7 @@ impl<'lan> Fleet<'lan> {
     pub fn serves(&self, number: u8) -> Result<String> {
         let machine = self.lan().machine(number);
         let page = machine.get(&machine.url(), ANSWER)?.text();
-        let digest = asked::digest_in(&page).with_context(|| page.clone())?;
+        let digest = digest_in(&page).with_context(|| page.clone())?;
         Ok(digest.to_owned())
     }
 
@@ -171,7 +153,7 @@ impl<'lan> Fleet<'lan> {
 
     fn rollout_of(&self, pushed: &Pushed, bound: Duration) -> Result<Rollout> {
         let digest = pushed.digest().context("nothing was released")?.to_owned();
-        let short = digest.get(..SHORT).context("a short digest")?;
+        let short = short(&digest)?;
         let started = pushed.started;
         let share = |number: &u8| {
             let host = self.host(*number);
@@ -215,83 +197,6 @@ impl<'lan> Fleet<'lan> {
     /// What all nodes have printed, for a failure to show.
     pub fn output(&self) -> String {
         self.cluster.output()
-    }
-}
-
-impl Push {
-    /// Push an app at machine N, or go back there if there is none; give up after
-    /// so long.
-    ///
-    /// # Errors
-    ///
-    /// If the command cannot be started.
-    pub fn start(lan: &Lan, number: u8, app: Option<&Path>, patience: Duration) -> Result<Self> {
-        let command = match app {
-            Some(app) => lan.tool(number, &["push"]).arg(app),
-            None => lan.tool(number, &["rollback"]),
-        };
-        let patience = format!("{}s", patience.as_secs().max(1));
-        let command = command.arg("--json").flag("--timeout", patience).spawn()?;
-        Ok(Self { command })
-    }
-
-    /// Wait until it has ended.
-    ///
-    /// # Errors
-    ///
-    /// If it has not within the bound, or says what is no JSON.
-    pub fn end(&self, bound: Duration) -> Result<Pushed> {
-        // It has a little more time than it gives itself.
-        let (status, ended) = self.command.wait_for_end(bound + ANSWER)?;
-        let mut events = Vec::new();
-        for line in self.command.lines() {
-            match line.source {
-                Source::Stdout => {
-                    let event = serde_json::from_str(&line.text);
-                    events.push((line.at, event.with_context(|| line.text.clone())?));
-                }
-                // Why it ended as it did is in what it said before.
-                Source::Stderr if status.success() => bail!("it complains: {}", line.text),
-                Source::Stderr => {}
-            }
-        }
-        Ok(Pushed {
-            started: self.command.started(),
-            ended,
-            code: status.code(),
-            events,
-        })
-    }
-}
-
-impl Pushed {
-    /// When the release was made.
-    pub fn released(&self) -> Option<Instant> {
-        self.event("released").map(|(at, _)| *at)
-    }
-
-    /// The SHA-256 of the app that was released.
-    pub fn digest(&self) -> Option<&str> {
-        let (_, released) = self.event("released")?;
-        released["release"]["digest"].as_str()
-    }
-
-    /// The nodes that it says are gone.
-    pub fn gone(&self) -> Vec<&str> {
-        let gone = self.events.iter().filter(|(_, it)| it["event"] == "gone");
-        gone.filter_map(|(_, it)| it["node"].as_str()).collect()
-    }
-
-    /// The nodes that could not take it, each with the reason.
-    pub fn failed(&self) -> Vec<(&str, &str)> {
-        let done = self.event("done").map(|(_, done)| &done["failed"]);
-        let failed = done.and_then(Value::as_array).into_iter().flatten();
-        let named = failed.filter_map(|it| Some((it[0].as_str()?, it[1].as_str().unwrap_or(""))));
-        named.collect()
-    }
-
-    fn event(&self, name: &str) -> Option<&(Instant, Value)> {
-        self.events.iter().find(|(_, it)| it["event"] == name)
     }
 }
 

@@ -35,6 +35,22 @@ enum What {
     /// what that time goes into, requests lost under load, a cable that is pulled
     /// while a node fetches, a full disk.
     Push(Push),
+    /// Let releases fail and those who have a part in them be killed, and print the
+    /// table: a release that traps, on all nodes or on a canary, with the LAN whole
+    /// or cut; a newer push while nodes go back; kill -9 of a canary, of the command
+    /// that pushes, and of a node that fetches.
+    Rollouts(Rollouts),
+}
+
+/// What `cargo xtask lab rollouts` takes.
+#[derive(clap::Args)]
+struct Rollouts {
+    /// How often each is measured.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: u32,
+    /// Measure only the rows whose name contains this.
+    #[arg(value_name = "ROW")]
+    only: Option<String>,
 }
 
 /// What `cargo xtask lab schedules` takes.
@@ -117,6 +133,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             guests::for_tests()?;
             run_command(&mut faults(args, &app))
         }
+        Some(What::Rollouts(args)) => {
+            guests::for_tests()?;
+            run_command(&mut rollouts(args, &app))
+        }
         Some(What::Schedules(args)) => run_command(&mut schedules(args, &app)),
     }
 }
@@ -158,6 +178,13 @@ fn push(args: &Push, app: &Path) -> Command {
         .args(["--size", &args.size.to_string()])
         .args(["--rounds", &args.rounds.to_string()])
         .args(["--pushes", &args.pushes.to_string()])
+        .args(&args.only);
+    lab
+}
+
+fn rollouts(args: &Rollouts, app: &Path) -> Command {
+    let mut lab = lab("rollouts", app);
+    lab.args(["--rounds", &args.rounds.to_string()])
         .args(&args.only);
     lab
 }

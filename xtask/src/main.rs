@@ -40,7 +40,8 @@ enum Command {
     Test(test::Args),
     /// Run three nodes in network namespaces, measure what the cluster takes
     /// for each event, and print the table; `lab faults`: on ten or more, with
-    /// a soak of ten minutes.
+    /// a soak of ten minutes; `lab push`, `lab rollouts`, `lab schedules`: what
+    /// becomes of a push.
     Lab(lab::Args),
     /// Measure what a change of code takes, and print the table.
     Bench(bench::Args),

@@ -3,7 +3,7 @@
 
 mod measure;
 
-use super::table::{Measured, Row, Table};
+use super::table::{IN_TURN, Measured, Row, Table};
 use crate::faults::Crowd;
 use crate::lan::Lan;
 use crate::programs::Programs;
@@ -101,7 +101,7 @@ pub fn print(plan: &FaultPlan) -> Result<()> {
         plan.nodes
     );
     let how = format!("{} rounds, seed {}", plan.rounds.max(1), plan.seed);
-    let mut table = Table::begin(&on, &how, &plan.only);
+    let mut table = Table::begin(&on, &how, IN_TURN, &plan.only);
     for part in measure::PARTS {
         if !table.wants(part.rows) {
             continue;

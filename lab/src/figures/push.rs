@@ -4,7 +4,7 @@
 
 mod measure;
 
-use super::table::{Measured, Row, Table};
+use super::table::{IN_TURN, Measured, Row, Table};
 use crate::programs::Programs;
 use anyhow::{Result, ensure};
 
@@ -48,7 +48,7 @@ pub fn print(plan: &PushPlan) -> Result<()> {
         plan.nodes
     );
     let how = format!("{} rounds", plan.rounds.max(1));
-    let mut table = Table::begin(&on, &how, &plan.only);
+    let mut table = Table::begin(&on, &how, IN_TURN, &plan.only);
     for part in measure::PARTS {
         if table.wants(part.rows) {
             table.fill(part.rows, (part.measure)(plan));

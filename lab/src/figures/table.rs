@@ -45,6 +45,10 @@ pub(super) const fn time(target: Duration) -> Target {
     Target::Seconds(target.as_secs_f64())
 }
 
+/// How nodes are started that come one after the other.
+pub(super) const IN_TURN: &str =
+    "nodes start one after the other, each with an empty cache of compiled code";
+
 /// The rows that are wanted, and how many of them came to nothing.
 pub(super) struct Table<'plan> {
     only: &'plan str,
@@ -53,11 +57,11 @@ pub(super) struct Table<'plan> {
 }
 
 impl<'plan> Table<'plan> {
-    /// Print the head. `on`: what is measured on; `how`: how often; `only`: a
-    /// part of the names of the rows that are wanted.
-    pub(super) fn begin(on: &str, how: &str, only: &'plan str) -> Self {
+    /// Print the head. `on`: what is measured on; `how`: how often; `started`: how
+    /// the nodes come to be; `only`: a part of the names of the rows that are wanted.
+    pub(super) fn begin(on: &str, how: &str, started: &str, only: &'plan str) -> Self {
         println!("{on}; {}; {how}", machine());
-        println!("nodes start one after the other, each with an empty cache of compiled code");
+        println!("{started}");
         println!(
             "{:<58} {:>11} {:>11} {:>11}  met",
             "event", "target", "p50", "worst"

@@ -166,7 +166,7 @@ impl Asked {
 
 /// The digest of the release that has made a page of the guest: the first
 /// `title` after `id="release"`.
-pub(super) fn digest_in(page: &str) -> Option<&str> {
+pub(crate) fn digest_in(page: &str) -> Option<&str> {
     let (_, release) = page.split_once("id=\"release\"")?;
     let (_, digest) = release.split_once("title=\"")?;
     digest.split_once('"').map(|(digest, _)| digest)

@@ -167,20 +167,8 @@ impl<'lan> Fleet<'lan> {
         bound: Duration,
         look: impl Fn(&Value) -> Option<T>,
     ) -> Result<T> {
-        let began = Instant::now();
-        let folder = self.folder(number);
-        loop {
-            let status = status_of(&folder, ANSWER)?;
-            if let Some(found) = look(&status) {
-                return Ok(found);
-            }
-            ensure!(
-                began.elapsed() < bound,
-                "node {number}: not within {bound:?}: {status:#}\n{}",
-                self.output()
-            );
-            std::thread::sleep(LOOK);
-        }
+        wait_until_status(&self.folder(number), bound, look)
+            .with_context(|| format!("node {number}:\n{}", self.output()))
     }
 
     /// Wait until node N serves what was pushed. Returns how long that took since
@@ -197,5 +185,23 @@ impl<'lan> Fleet<'lan> {
         let line = host.wait_for_line_after(since, &["the app changed"], bound)?;
         ensure!(self.serves(number)? == digest, "it serves something else");
         Ok(line.at - since)
+    }
+}
+
+/// Wait until the status of the node with this data folder has what is looked
+/// for.
+pub(crate) fn wait_until_status<T>(
+    folder: &Path,
+    bound: Duration,
+    look: impl Fn(&Value) -> Option<T>,
+) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        let status = status_of(folder, ANSWER)?;
+        if let Some(found) = look(&status) {
+            return Ok(found);
+        }
+        ensure!(began.elapsed() < bound, "not within {bound:?}: {status:#}");
+        std::thread::sleep(LOOK);
     }
 }

@@ -1,0 +1,234 @@
+//! A release on its way to some nodes, each on its machine, that may serve any
+//! app: what each of them does about it, by its log, its status and its page.
+//!
+//! ```text
+//! app files -> trap_after_push, canary_traps, …      (left):   a release that is left
+//!              canary_killed, pusher_killed, …       (killed): somebody dies on the way
+//!           -> when what was seen on which node
+//! ```
+
+mod apps;
+mod killed;
+mod left;
+mod seen;
+
+use crate::cluster::{ANSWER, START};
+use crate::lan::Lan;
+use crate::process::{Launch, Process};
+use crate::push::{Push, Pushed};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub use apps::LONG;
+pub use killed::{KilledCanary, KilledFetch, KilledUpload};
+pub use left::{Apart, KeptOff, Overtaken, Reverted};
+
+/// So many requests that trap are enough to be judged by, and one less is not:
+/// so it is where `--revert-on-errors` is not given.
+const ENOUGH: usize = 20;
+/// Longer than anything here takes: a canary is on trial until it is decided in
+/// another way.
+const LONG_BAKE: Duration = Duration::from_secs(600);
+/// How long between two looks at what nothing tells of.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Some nodes that serve this app, each on its machine.
+#[derive(Debug)]
+pub struct Nodes<'lan> {
+    lan: &'lan Lan,
+    nodes: BTreeMap<u8, Node>,
+    bound: Duration,
+}
+
+#[derive(Debug)]
+struct Node {
+    launch: Launch,
+    process: Process,
+}
+
+impl<'lan> Nodes<'lan> {
+    /// Start a node that serves this app on each of these machines, with these
+    /// flags besides the usual ones, and wait until they are of one mind. What
+    /// must come later comes within the bound, or is an error.
+    ///
+    /// # Errors
+    ///
+    /// If they are not within [`START`].
+    pub fn start(
+        lan: &'lan Lan,
+        numbers: &[u8],
+        app: &Path,
+        flags: &[&str],
+        bound: Duration,
+    ) -> Result<Self> {
+        let mut nodes = BTreeMap::new();
+        for number in numbers {
+            let launch = lan.host(*number).flag("--app", app);
+            let launch = launch.args(flags.iter().copied());
+            let process = launch.spawn()?;
+            nodes.insert(*number, Node { launch, process });
+        }
+        let nodes = Self { lan, nodes, bound };
+        for node in nodes.nodes.values() {
+            node.process.wait_until_ready(START)?;
+        }
+        nodes.list_each_other()?;
+        for node in nodes.nodes.values() {
+            node.process.wait_for_line(&["release in force"], START)?;
+        }
+        Ok(nodes)
+    }
+
+    /// Start node N again, as it was started before; kill it first if it runs.
+    /// Returns when it was started, once it is ready.
+    ///
+    /// # Errors
+    ///
+    /// If it is not ready within [`START`].
+    pub fn restart(&mut self, number: u8) -> Result<Instant> {
+        let node = self.nodes.get_mut(&number).context("no such node")?;
+        if node.process.is_running() {
+            node.process.kill()?;
+        }
+        // Its ports are free once it is gone.
+        node.process.wait_for_end(self.bound)?;
+        node.process = node.launch.spawn()?;
+        node.process.wait_until_ready(START)?;
+        Ok(node.process.started())
+    }
+
+    /// The LAN they are on.
+    pub fn lan(&self) -> &'lan Lan {
+        self.lan
+    }
+
+    /// The machines of all but these.
+    pub fn others(&self, but: &[u8]) -> Vec<u8> {
+        let numbers = self.nodes.keys().copied();
+        numbers.filter(|number| !but.contains(number)).collect()
+    }
+
+    /// The host on machine N.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: the test is wrong.
+    pub fn host(&self, number: u8) -> &Process {
+        let node = self.nodes.get(&number);
+        let node = node.unwrap_or_else(|| panic!("no node on machine {number}"));
+        &node.process
+    }
+
+    /// `host COMMAND …` on machine N, about the node there.
+    pub fn command(&self, number: u8, command: &[&str]) -> Launch {
+        self.lan.tool(number, command)
+    }
+
+    /// Wait until node N has logged a line with all of these words. Returns when.
+    ///
+    /// # Errors
+    ///
+    /// If it has not within the bound.
+    pub fn says(&self, number: u8, words: &[&str]) -> Result<Instant> {
+        self.says_after(self.host(number).started(), number, words)
+    }
+
+    /// The same, after this moment.
+    fn says_after(&self, after: Instant, number: u8, words: &[&str]) -> Result<Instant> {
+        let host = self.host(number);
+        let line = host.wait_for_line_after(after, words, self.bound);
+        Ok(line.with_context(|| format!("node {number}"))?.at)
+    }
+
+    /// Wait until all list all.
+    fn list_each_other(&self) -> Result<()> {
+        for number in self.others(&[]) {
+            let all = self.nodes.len() as u64;
+            let whole = |status: &serde_json::Value| status["members"].as_u64() == Some(all);
+            self.wait_until_status(number, |status| whole(status).then_some(()))?;
+        }
+        Ok(())
+    }
+
+    /// The command that pushes an app at node N, at first to the canary alone, for
+    /// so long.
+    fn staged(&self, number: u8, app: &Path, bake: Duration) -> Launch {
+        let bake = humantime::format_duration(bake).to_string();
+        let push = ["push", "--canary", "1", "--bake", &bake];
+        self.command(number, &push).arg(app)
+    }
+
+    /// Push an app at node N to all, and wait until the command has ended and said
+    /// that all serve it.
+    fn push(&self, number: u8, app: &Path) -> Result<Pushed> {
+        let push = Push::start(self.lan, number, Some(app), self.bound)?;
+        self.ends_well(&push)
+    }
+
+    /// Wait until a push has ended and said that all serve it.
+    fn ends_well(&self, push: &Push) -> Result<Pushed> {
+        let pushed = push.end(self.bound)?;
+        ensure!(pushed.code == Some(0), "{pushed:#?}\n{}", self.output());
+        Ok(pushed)
+    }
+
+    /// The node that a single canary is: the one with the lowest address.
+    fn canary(&self) -> Result<u8> {
+        let lowest = self.nodes.keys().next();
+        lowest.copied().context("there are no nodes")
+    }
+
+    /// Ask node N for what traps, as often as is enough to be judged by, and wait
+    /// until it has judged. Returns when the last of these requests was answered,
+    /// and when the node had logged its judgement.
+    ///
+    /// # Errors
+    ///
+    /// If a request does anything else than trap; if the node does not judge
+    /// within the bound.
+    pub fn let_trap(&self, number: u8) -> Result<(Instant, Instant)> {
+        let began = Instant::now();
+        let machine = self.lan.machine(number);
+        for _ in 0..ENOUGH {
+            let answer = machine.get(&format!("{}/panic", machine.url()), ANSWER)?;
+            ensure!(answer.status == 500, "{}: {}", answer.status, answer.text());
+        }
+        let crossed = Instant::now();
+        let words = ["requests trapped", "votes against the release"];
+        Ok((crossed, self.says_after(began, number, &words)?))
+    }
+
+    /// A request on machine N that goes on until the code that it began with is
+    /// cut off: the app is the fixture `misbehave`.
+    ///
+    /// # Errors
+    ///
+    /// If the app does not begin to answer.
+    pub fn hold(&self, number: u8) -> Result<TcpStream> {
+        let machine = self.lan.machine(number);
+        machine.netns().run(|| {
+            let mut stream = TcpStream::connect((machine.ip(), 8080))?;
+            stream.set_read_timeout(Some(ANSWER))?;
+            stream.write_all(b"GET /hold HTTP/1.1\r\nhost: lab\r\n\r\n")?;
+            let mut said = Vec::new();
+            while !said.ends_with(b"holding\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte)?;
+                said.extend(byte);
+            }
+            Ok(stream)
+        })
+    }
+
+    /// What all nodes have printed, for a failure to show.
+    pub fn output(&self) -> String {
+        let printed = |(number, node): (&u8, &Node)| {
+            format!("node {number} printed:\n{}", node.process.output())
+        };
+        self.nodes.iter().map(printed).collect()
+    }
+}

@@ -1,0 +1,198 @@
+//! Releases that are left by themselves, each as one function: all serve it, or
+//! one canary does, and it traps; with the LAN whole or cut, and with a newer push
+//! on its heels.
+
+use super::seen::CHANGED;
+use super::{LONG_BAKE, Nodes};
+use crate::push::{Push, Pushed};
+use anyhow::{Result, ensure};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long it took until a release was left, from the answer to the last of the
+/// requests that it was judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Reverted {
+    /// Until the node that they went to had judged.
+    pub judged: Duration,
+    /// Until the release before was in force on every node, and every node
+    /// answered with it.
+    pub everywhere: Duration,
+}
+
+/// A release that trapped on its canary.
+#[derive(Clone, Debug)]
+pub struct KeptOff {
+    /// How long it took to leave it.
+    pub reverted: Reverted,
+    /// How many nodes that are no canaries ever served it.
+    pub strays: usize,
+    /// How the push ended.
+    pub pushed: Pushed,
+}
+
+/// A release that trapped on its canary while that was cut off.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// From when the LAN was whole again until the release was voted down on every
+    /// node, and every node answered with the one before.
+    pub healed: Duration,
+    /// How many nodes that are no canaries ever served it.
+    pub strays: usize,
+    /// How the push ended.
+    pub pushed: Pushed,
+}
+
+/// A push that came while nodes went back.
+#[derive(Clone, Debug)]
+pub struct Overtaken {
+    /// From the start of the newer push until every node served it.
+    pub served: Duration,
+    /// How many nodes went back after it.
+    pub back: usize,
+}
+
+impl Nodes<'_> {
+    /// Push an app to all at node `from`, and let it trap on node `at` until it is
+    /// left.
+    ///
+    /// # Errors
+    ///
+    /// If it is not pushed, or not left within the bound.
+    pub fn trap_after_push(&self, from: u8, at: u8, bad: &Path) -> Result<Reverted> {
+        let before = self.digest(at)?;
+        let pushed = self.push(from, bad)?;
+        let release = pushed.release()?;
+        for number in self.others(&[]) {
+            self.serves(number, &release.digest)?;
+        }
+        let (crossed, judged) = self.let_trap(at)?;
+        let all = self.others(&[]);
+        let everywhere = self.have_left(&all, &release, pushed.started, &before)?;
+        Ok(Reverted {
+            judged: judged.saturating_duration_since(crossed),
+            everywhere: everywhere.saturating_duration_since(crossed),
+        })
+    }
+
+    /// Push an app with one canary at node `from`, and let it trap there until it
+    /// is left.
+    ///
+    /// # Errors
+    ///
+    /// If it is not left within the bound.
+    pub fn canary_traps(&self, from: u8, bad: &Path) -> Result<KeptOff> {
+        let (canary, all) = (self.canary()?, self.others(&[]));
+        let before = self.digest(canary)?;
+        let generations = self.generations(&self.others(&[canary]))?;
+        let push = Push::of(&self.staged(from, bad, LONG_BAKE), self.bound)?;
+        let (release, started) = (push.released(self.bound)?, push.command().started());
+        self.says_after(started, canary, &[CHANGED, release.short()?])?;
+        let (crossed, judged) = self.let_trap(canary)?;
+        let everywhere = self.have_left(&all, &release, started, &before)?;
+        let pushed = push.end(self.bound)?;
+        Ok(KeptOff {
+            reverted: Reverted {
+                judged: judged.saturating_duration_since(crossed),
+                everywhere: everywhere.saturating_duration_since(crossed),
+            },
+            strays: self.strays(&generations, &release, 0)?,
+            pushed,
+        })
+    }
+
+    /// Push an app with one canary at node `from`; cut the LAN, with these nodes on
+    /// the side of the canary, and let the app trap there until that side has left
+    /// it; make the LAN whole again.
+    ///
+    /// # Errors
+    ///
+    /// If it is not left within the bound; that the other side did not wait.
+    pub fn canary_traps_apart(&self, from: u8, away: &[u8], bad: &Path) -> Result<Apart> {
+        let (canary, stay) = (self.canary()?, self.others(away));
+        ensure!(away.contains(&canary) && stay.contains(&from), "{away:?}");
+        let before = self.digest(canary)?;
+        let generations = self.generations(&self.others(&[canary]))?;
+        let push = Push::of(&self.staged(from, bad, LONG_BAKE), self.bound)?;
+        let (release, started) = (push.released(self.bound)?, push.command().started());
+        self.says_after(started, canary, &[CHANGED, release.short()?])?;
+        self.lan.split_off(away)?;
+        self.do_not_see(&stay, away, started)?;
+        self.do_not_see(away, &stay, started)?;
+        self.let_trap(canary)?;
+        self.have_left(away, &release, started, &before)?;
+        // Nobody else can know.
+        for number in &stay {
+            ensure!(self.standing(*number)? == "baking", "{}", self.output());
+        }
+        let said = push.command();
+        ensure!(said.is_running(), "it does not wait:\n{}", said.output());
+        let joined = Instant::now();
+        self.lan.reunite(away)?;
+        let all = self.others(&[]);
+        let healed = self.have_left(&all, &release, started, &before)?;
+        let pushed = push.end(self.bound)?;
+        let strays = self.strays(&generations, &release, 0)?;
+        self.list_each_other()?;
+        Ok(Apart {
+            healed: healed.saturating_duration_since(joined),
+            strays,
+            pushed,
+        })
+    }
+
+    /// Wait until each of `these` has noticed that none of `those` is there.
+    fn do_not_see(&self, these: &[u8], those: &[u8], since: Instant) -> Result<()> {
+        for number in these {
+            for gone in those {
+                let name = self.lan.machine(*gone).node_name();
+                self.says_after(since, *number, &["member down", &name])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Push at node `from` an app that does not take over what the one before is
+    /// busy with on all other nodes, so that these have no room to go back at once;
+    /// let it trap on one of them, and push a newer app while they go back.
+    ///
+    /// The app before is the fixture `misbehave`, and the nodes drain for long.
+    ///
+    /// # Errors
+    ///
+    /// If the newer one is not served within the bound; that others went back
+    /// before it came.
+    pub fn push_during_revert(&self, from: u8, bad: &Path, newer: &Path) -> Result<Overtaken> {
+        let (before, others) = (self.digest(from)?, self.others(&[from]));
+        let held = others.iter().map(|number| self.hold(*number));
+        let held = held.collect::<Result<Vec<_>>>()?;
+        let bad = self.push(from, bad)?.release()?;
+        if let Some(first) = others.first() {
+            self.let_trap(*first)?;
+        }
+        self.serves(from, &before)?;
+        for number in &others {
+            self.stands(*number, "voted-down")?;
+            let changes = self.changes(*number);
+            ensure!(changes.len() == 1, ".{number} is back already: {changes:?}");
+        }
+        let push = Push::start(self.lan, from, Some(newer), self.bound)?;
+        let release = push.released(self.bound)?;
+        for number in &others {
+            self.stands(*number, "in-force")?;
+        }
+        // Now there may be room, for the newer one.
+        drop(held);
+        let pushed = self.ends_well(&push)?;
+        let all = self.others(&[]);
+        let served = self.have_changed(&all, pushed.started, &release.digest)?;
+        let forth = [bad.short()?, release.short()?];
+        let back = others
+            .iter()
+            .filter(|number| self.changes(**number) != forth);
+        Ok(Overtaken {
+            served: served - pushed.started,
+            back: back.count(),
+        })
+    }
+}
