@@ -314,9 +314,12 @@ fn consequence(force: &Force) -> &'static str {
     }
 }
 
-/// Says what became of the exchanges of old code, once it is freed.
+/// Says what became of the exchanges of old code, once it is freed; nothing if it
+/// comes to serve again before that.
 async fn tell_end(draining: Draining, report: Reporter) {
-    draining.life.freed().await;
+    if !draining.life.drained().await {
+        return;
+    }
     let life = &draining.life;
     report.drained(draining.since.elapsed());
     tracing::info!(

@@ -162,7 +162,7 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
     ensure!(push.is_running(), "{}", push.output());
     let mended = Instant::now();
     lan.mend(2)?;
-    let (code, last) = end(&push)?;
+    let (code, last) = end(&push).with_context(|| nodes.output())?;
     println!("cable plugged in -> told: {:?}", mended.elapsed());
     ensure!(code == Some(3), "{code:?}");
     // By its name and with its reason, if it was heard of before its vote.
@@ -182,14 +182,26 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
 }
 
 #[test]
-fn a_push_that_comes_while_nodes_go_back_wins_and_none_of_them_goes_back() -> Result<()> {
+fn a_push_that_comes_while_nodes_go_back_wins_and_none_of_them_goes_back_after_it() -> Result<()> {
+    let Some(lan) = lan(3)? else { return Ok(()) };
+    let nodes = three(&lan)?;
+    let it = nodes.push_during_revert(2, &nodes.bad("bad")?, &nodes.good("newer")?)?;
+    println!("newer push -> all serve it: {:?}", it.served);
+    ensure!(it.back == 0, "{it:?}");
+    Ok(())
+}
+
+#[test]
+fn a_release_that_traps_is_left_at_once_although_requests_are_open_on_the_one_before_and_they_go_on()
+-> Result<()> {
     let Some(lan) = lan(3)? else { return Ok(()) };
     let (old, _) = built(&lan, "fixture-misbehave")?;
     let (bad, _) = built(&lan, "fixture-plain")?;
     let nodes = Nodes::start(&lan, &THREE, &old, &["--drain", "10m"], BOUND)?;
-    let it = nodes.push_during_revert(2, &bad, lan.programs().app())?;
-    println!("newer push -> all serve it: {:?}", it.served);
-    ensure!(it.back == 0, "{it:?}");
+    let it = nodes.trap_with_open_requests(2, 3, &bad)?;
+    println!("{it:?}");
+    ensure!(it.reverted.everywhere <= REVERTED * SLACK, "{it:?}");
+    ensure!(it.cut == 0, "{it:?}");
     Ok(())
 }
 

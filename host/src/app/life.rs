@@ -38,6 +38,8 @@ pub struct Life {
     cut: AtomicU64,
     /// Wakes its exchanges to go over to newer code, those first that wait longest.
     leave: Notify,
+    /// Told when it does not drain any more, but is current again.
+    back: Notify,
     /// True once what is left on it is to end.
     over: watch::Sender<bool>,
     /// True once its code is freed.
@@ -126,6 +128,20 @@ impl Life {
     pub(crate) async fn over(&self) {
         // The sender is this, so it does not go meanwhile.
         let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// Tells that it is current again.
+    pub(super) fn come_back(&self) {
+        self.back.notify_waiters();
+    }
+
+    /// Waits until its code is freed; or, and then this is false, until it is
+    /// current again.
+    pub async fn drained(&self) -> bool {
+        tokio::select! {
+            () = self.freed() => true,
+            () = self.back.notified() => false,
+        }
     }
 
     /// Waits until its code is freed: nothing refers to it any more.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
-//! returned, and nothing else has changed.
+//! returned, and nothing else has changed. The app that served before, and drains
+//! still, has passed all of it, and is ready at once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Ready {
     room: Room,
     /// How long it waited for room.
     waited: Duration,
+    /// How long the compiler took.
+    compiled: Duration,
     /// How long compiling and checking took together.
     prepared: Duration,
 }
@@ -118,8 +121,8 @@ impl Loader {
         tell: impl Fn(Preparing),
     ) -> Result<Ready, Refusal> {
         let began = Instant::now();
-        let mut room = pin!(self.slot.room());
-        let room = tokio::select! {
+        let mut room = pin!(self.slot.room_or_back(app.digest));
+        let (room, back) = tokio::select! {
             biased;
             room = &mut room => room,
             () = std::future::ready(()) => {
@@ -128,6 +131,15 @@ impl Loader {
             }
         };
         let waited = began.elapsed();
+        if let Some(generation) = back {
+            return Ok(Ready {
+                generation,
+                room,
+                waited,
+                compiled: Duration::ZERO,
+                prepared: Duration::ZERO,
+            });
+        }
         tell(Preparing::Compiling);
         fault::point("loader: room made");
         let began = Instant::now();
@@ -144,6 +156,7 @@ impl Loader {
         }
         fault::point("loader: ready");
         Ok(Ready {
+            compiled: generation.compiled_in,
             generation,
             room,
             waited,
@@ -164,9 +177,10 @@ impl Ready {
             generation,
             room,
             waited,
+            compiled,
             prepared,
         } = self;
-        let (digest, compiled) = (generation.digest, generation.compiled_in);
+        let digest = generation.digest;
         let began = Instant::now();
         let draining = room.put(generation);
         let swapped = began.elapsed();

@@ -3,9 +3,10 @@
 //!
 //! There are at most two generations. Who wants to put in a next one asks for
 //! [`Slot::room`] before it loads it: that waits until the one that drains is
-//! gone, and at the end of the drain ends what is left on it.
+//! gone, and at the end of the drain ends what is left on it. Who wants the one
+//! that drains itself need not wait: [`Slot::room_or_back`] gives it as it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -40,6 +41,8 @@ pub struct Draining {
     pub since: Instant,
     /// What is on it still, and what became of the rest.
     pub life: Arc<Life>,
+    /// The generation itself, as long as anything is on it.
+    generation: Weak<Generation>,
 }
 
 /// The right to load a next generation, and room for it. Nobody else has it
@@ -86,6 +89,24 @@ impl Slot {
     /// Waits for room for a next generation.
     pub async fn room(self: &Arc<Self>) -> Room {
         let turn = self.turn.clone().lock_owned().await;
+        self.room_in(turn).await
+    }
+
+    /// The same for a generation of this app; or, if that is the one which drains
+    /// and is still used, gives it at once, to be put in again as it is.
+    pub(super) async fn room_or_back(
+        self: &Arc<Self>,
+        app: Digest,
+    ) -> (Room, Option<Arc<Generation>>) {
+        let turn = self.turn.clone().lock_owned().await;
+        let draining = self.draining().filter(|draining| draining.digest == app);
+        match draining.and_then(|draining| draining.generation.upgrade()) {
+            Some(back) => (Room::new(self, turn), Some(back)),
+            None => (self.room_in(turn).await, None),
+        }
+    }
+
+    async fn room_in(self: &Arc<Self>, turn: OwnedMutexGuard<()>) -> Room {
         if let Some(draining) = self.draining() {
             let due = draining.since + self.drain;
             if timeout_at(due, draining.life.freed()).await.is_err() {
@@ -93,10 +114,7 @@ impl Slot {
             }
             *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        Room {
-            slot: self.clone(),
-            _turn: turn,
-        }
+        Room::new(self, turn)
     }
 
     async fn end(&self, draining: &Draining) {
@@ -117,22 +135,36 @@ impl Slot {
 }
 
 impl Room {
+    fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> Room {
+        Room {
+            slot: slot.clone(),
+            _turn: turn,
+        }
+    }
+
     /// Puts a generation in, in one atomic store, and says what drains now: its
     /// exchanges are woken, and go over. Must be called within a tokio runtime.
     pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
         let slot = &self.slot;
+        let life = generation.life.life();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
             let draining = Draining {
                 digest: old.digest,
                 since: Instant::now(),
                 life: old.life.life(),
+                generation: Arc::downgrade(&old),
             };
             // If nothing is on it, this frees it, which takes its time.
             drop(tokio::task::spawn_blocking(move || drop(old)));
             draining
         });
-        *slot.draining.lock().unwrap_or_else(PoisonError::into_inner) = draining.clone();
+        let mut drains = slot.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        let drained = std::mem::replace(&mut *drains, draining.clone());
+        drop(drains);
+        if drained.is_some_and(|drained| Arc::ptr_eq(&drained.life, &life)) {
+            life.come_back();
+        }
         if let Some(draining) = &draining {
             let life = draining.life.clone();
             tokio::spawn(async move { life.wake().await });

@@ -38,6 +38,8 @@ pub struct Health {
     judgement: watch::Receiver<Option<Judgement>>,
     requests: Arc<Mutex<Recent>>,
     life: Arc<Life>,
+    /// What was counted before: a generation may be put in for the second time.
+    from: Sample,
 }
 
 impl Health {
@@ -56,8 +58,10 @@ impl Health {
         let (told, judgement) = watch::channel(None);
         let window = rule.map_or(Rule::default().window, |rule| rule.window);
         let requests = Arc::new(Mutex::new(Recent::new(window)));
+        let from = Sample::of(&life);
         let task = tokio::spawn(look(
             life.clone(),
+            from,
             Trial::new(rule, before, bake),
             requests.clone(),
             told,
@@ -67,6 +71,7 @@ impl Health {
             judgement,
             requests,
             life,
+            from,
         }
     }
 
@@ -86,11 +91,29 @@ impl Health {
     /// were if those are too few to say anything. It is what its successor is
     /// compared with.
     pub fn recent(&self) -> Tally {
-        let all = self.life.requests();
+        let all = Sample::of(&self.life).since(&self.from).requests;
         let recent = lock(&self.requests).over(&all);
         match recent.requests >= ENOUGH {
             true => recent,
             false => all,
+        }
+    }
+}
+
+impl Sample {
+    /// What was counted up to now.
+    fn of(life: &Life) -> Sample {
+        Sample {
+            requests: life.requests(),
+            changes: life.changes(),
+        }
+    }
+
+    /// What was counted since an earlier look.
+    fn since(&self, earlier: &Sample) -> Sample {
+        Sample {
+            requests: self.requests.since(&earlier.requests),
+            changes: self.changes.since(&earlier.changes),
         }
     }
 }
@@ -107,6 +130,7 @@ fn lock(recent: &Mutex<Recent>) -> std::sync::MutexGuard<'_, Recent> {
 
 async fn look(
     life: Arc<Life>,
+    from: Sample,
     mut trial: Trial,
     requests: Arc<Mutex<Recent>>,
     told: watch::Sender<Option<Judgement>>,
@@ -117,10 +141,7 @@ async fn look(
     loop {
         looks.tick().await;
         let since = began.elapsed();
-        let sample = Sample {
-            requests: life.requests(),
-            changes: life.changes(),
-        };
+        let sample = Sample::of(&life).since(&from);
         let spacing = {
             let mut requests = lock(&requests);
             requests.see(since, sample.requests);
@@ -163,6 +184,16 @@ mod tests {
         let text = reason.to_string();
         assert!(text.starts_with("25 of 25 open streams"), "{text}");
         assert_eq!(health.judgement().await, Judgement::Failed(reason));
+    }
+
+    #[tokio::test]
+    async fn what_code_did_before_it_was_put_in_again_is_not_held_against_it() {
+        let life = Arc::new(Life::default());
+        for _ in 0..25 {
+            life.count_change(CallEnd::Trapped);
+        }
+        let mut health = Health::begin(life, Tally::default(), Some(rule()), None);
+        assert_eq!(health.judgement().await, Judgement::Sound);
     }
 
     #[tokio::test]

@@ -4,8 +4,10 @@
 
 use super::seen::CHANGED;
 use super::{LONG_BAKE, Nodes};
-use crate::push::{Push, Pushed};
-use anyhow::{Result, ensure};
+use crate::push::{Push, Pushed, short};
+use anyhow::{Context, Result, ensure};
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,15 @@ pub struct Apart {
     pub strays: usize,
     /// How the push ended.
     pub pushed: Pushed,
+}
+
+/// A release that was left while requests were open on the one before.
+#[derive(Clone, Copy, Debug)]
+pub struct StillOpen {
+    /// How long it took to leave it.
+    pub reverted: Reverted,
+    /// How many of the requests were ended.
+    pub cut: usize,
 }
 
 /// A push that came while nodes went back.
@@ -152,47 +163,83 @@ impl Nodes<'_> {
         Ok(())
     }
 
-    /// Push at node `from` an app that does not take over what the one before is
-    /// busy with on all other nodes, so that these have no room to go back at once;
-    /// let it trap on one of them, and push a newer app while they go back.
-    ///
-    /// The app before is the fixture `misbehave`, and the nodes drain for long.
+    /// Push an app to all at node `from` while a request is open on every node that
+    /// the app does not take over, and let it trap on node `at` until it is left. The
+    /// app before is the fixture `misbehave`.
     ///
     /// # Errors
     ///
-    /// If the newer one is not served within the bound; that others went back
-    /// before it came.
-    pub fn push_during_revert(&self, from: u8, bad: &Path, newer: &Path) -> Result<Overtaken> {
-        let (before, others) = (self.digest(from)?, self.others(&[from]));
-        let held = others.iter().map(|number| self.hold(*number));
+    /// If it is not pushed, or not left within the bound.
+    pub fn trap_with_open_requests(&self, from: u8, at: u8, bad: &Path) -> Result<StillOpen> {
+        let (before, all) = (self.digest(from)?, self.others(&[]));
+        let held = all.iter().map(|number| self.hold(*number));
         let held = held.collect::<Result<Vec<_>>>()?;
-        let bad = self.push(from, bad)?.release()?;
-        if let Some(first) = others.first() {
-            self.let_trap(*first)?;
+        let release = self.push(from, bad)?.release()?;
+        let (crossed, judged) = self.let_trap(at)?;
+        let mut everywhere = crossed;
+        for number in &all {
+            let back = self.says_after(crossed, *number, &[CHANGED, short(&before)?])?;
+            self.serves(*number, &before)?;
+            everywhere = everywhere.max(back);
         }
-        self.serves(from, &before)?;
-        for number in &others {
+        let mut cut = 0;
+        for request in &held {
+            cut += usize::from(!is_open(request)?);
+        }
+        for number in &all {
             self.stands(*number, "voted-down")?;
+            let forth_and_back = [release.short()?, short(&before)?];
             let changes = self.changes(*number);
-            ensure!(changes.len() == 1, ".{number} is back already: {changes:?}");
+            ensure!(changes == forth_and_back, ".{number}: {changes:?}");
         }
-        let push = Push::start(self.lan, from, Some(newer), self.bound)?;
-        let release = push.released(self.bound)?;
-        for number in &others {
-            self.stands(*number, "in-force")?;
-        }
-        // Now there may be room, for the newer one.
-        drop(held);
-        let pushed = self.ends_well(&push)?;
-        let all = self.others(&[]);
+        Ok(StillOpen {
+            reverted: Reverted {
+                judged: judged.saturating_duration_since(crossed),
+                everywhere: everywhere.saturating_duration_since(crossed),
+            },
+            cut,
+        })
+    }
+
+    /// Push an app to all at node `from`, let it trap on another node, and push a
+    /// newer one as soon as that has voted, while all go back.
+    ///
+    /// # Errors
+    ///
+    /// If the newer one is not served within the bound.
+    pub fn push_during_revert(&self, from: u8, bad: &Path, newer: &Path) -> Result<Overtaken> {
+        let (before, all) = (self.digest(from)?, self.others(&[]));
+        let others = self.others(&[from]);
+        self.push(from, bad)?;
+        self.let_trap(*others.first().context("there is one node only")?)?;
+        let pushed = self.ends_well(&Push::start(self.lan, from, Some(newer), self.bound)?)?;
+        let release = pushed.release()?;
         let served = self.have_changed(&all, pushed.started, &release.digest)?;
-        let forth = [bad.short()?, release.short()?];
-        let back = others
-            .iter()
-            .filter(|number| self.changes(**number) != forth);
+        let (mut back, short) = (0, short(&before)?);
+        for number in &all {
+            let words = ["release in force", release.short()?];
+            let heard = self.says_after(pushed.started, *number, &words)?;
+            let lines = self.host(*number).lines().into_iter();
+            let mut later = lines.filter(|line| line.at > heard && line.text.contains(CHANGED));
+            back += usize::from(later.any(|line| line.text.contains(short)));
+        }
         Ok(Overtaken {
             served: served - pushed.started,
-            back: back.count(),
+            back,
         })
+    }
+}
+
+/// Whether the other side has not ended it.
+fn is_open(request: &TcpStream) -> Result<bool> {
+    request.set_nonblocking(true)?;
+    match request.peek(&mut [0]) {
+        Ok(0) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock => Ok(true),
+            ErrorKind::ConnectionReset => Ok(false),
+            _ => Err(error.into()),
+        },
     }
 }

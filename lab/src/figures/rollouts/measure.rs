@@ -45,6 +45,16 @@ pub(super) const PARTS: &[Part] = &[
     Part {
         rows: &[
             row(
+                "the same, requests open on the one before",
+                time(targets::REVERTED),
+            ),
+            row("  open requests that were cut", Count(0.0)),
+        ],
+        measure: trap_with_open_requests,
+    },
+    Part {
+        rows: &[
+            row(
                 "canary traps: crossed -> the one before on all",
                 time(targets::REVERTED),
             ),
@@ -146,13 +156,23 @@ fn canary_traps_apart(plan: &RolloutPlan) -> Result<Measured> {
     })
 }
 
-fn push_during_revert(plan: &RolloutPlan) -> Result<Measured> {
+fn trap_with_open_requests(plan: &RolloutPlan) -> Result<Measured> {
     let programs = &plan.programs;
     let old = programs.component("fixture-misbehave");
     let bad = programs.component("fixture-plain");
-    each_round_of(plan, &THREE, &old, &DRAIN, |nodes, _| {
-        let it = nodes.push_during_revert(ASKED, &bad, programs.app())?;
-        let note = "open streams keep two of three from going back until the newer one is there";
+    each_round_of(plan, &THREE, &old, &DRAIN, |nodes, round| {
+        let at = THREE[round as usize % THREE.len()];
+        let it = nodes.trap_with_open_requests(ASKED, at, &bad)?;
+        let note = "one on each node, which the release that traps does not take over; --drain 10m";
+        let values = [seconds(it.reverted.everywhere), it.cut as f64];
+        Ok((values, note.to_owned()))
+    })
+}
+
+fn push_during_revert(plan: &RolloutPlan) -> Result<Measured> {
+    each_round(plan, &THREE, |nodes, _| {
+        let it = nodes.push_during_revert(ASKED, &nodes.bad("bad")?, &nodes.good("newer")?)?;
+        let note = "the newer one is pushed as soon as the first node has voted";
         Ok(([it.back as f64, seconds(it.served)], note.to_owned()))
     })
 }
