@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use bytes::Bytes;
 use cluster::Digest;
 use cluster::release::{App, CHUNK};
-use host::control::{Answer, Body, Peer, Refuse, Service};
+use host::control::{Answer, Body, Peer, Refuse, Service, refusal};
 use host::data_dir::DataDir;
 use host::membership::Membership;
 use host::spread::{Fetcher, Holder, SpreadError};
@@ -50,6 +50,8 @@ enum Manner {
     WrongManifest,
     /// Gives so many chunks, and never answers after that.
     StopsAfter(usize),
+    /// Refuses the first question, since it is just starting.
+    Starting,
 }
 
 /// A node that has the app, or answers as if it had.
@@ -74,6 +76,10 @@ impl Service for Giver {
             {
                 std::future::pending::<()>().await;
             }
+            if manner == Manner::Starting && given.fetch_add(1, SeqCst) == 0 {
+                let why = "this node is starting; try again in a moment";
+                return refusal(StatusCode::SERVICE_UNAVAILABLE, why);
+            }
             let answer = holder.answer(&path, request.into_body()).await;
             if is_chunk && answer.status() == StatusCode::OK {
                 given.fetch_add(1, SeqCst);
@@ -81,7 +87,7 @@ impl Service for Giver {
             let wrong = match manner {
                 Manner::WrongChunks => is_chunk,
                 Manner::WrongManifest => !is_chunk,
-                Manner::Honest | Manner::StopsAfter(_) => false,
+                Manner::Honest | Manner::StopsAfter(_) | Manner::Starting => false,
             };
             if wrong {
                 tampered(answer).await
@@ -234,6 +240,18 @@ async fn a_tampered_chunk_is_dropped_counted_and_logged_and_comes_from_another_m
 #[tokio::test]
 async fn a_tampered_manifest_is_dropped_counted_and_logged_and_comes_from_another_member() {
     wrong_bytes_are_dropped(Manner::WrongManifest).await;
+}
+
+#[tokio::test]
+async fn a_member_whose_refusal_is_longer_than_its_answer_would_be_is_no_liar_and_asked_again() {
+    // The manifest of one chunk has 32 bytes.
+    let (lan, app) = (Lan::new(), app().slice(..1000));
+    let folder = tempfile::tempdir().expect("a folder");
+    let _starting = Node::giving(&lan, 2, &app, Manner::Starting);
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[2, 3]).await;
+    assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
+    assert_eq!(getter.fetcher.wrong(), 0);
 }
 
 #[tokio::test]

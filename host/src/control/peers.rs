@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dial::{Connection, DialError, Dialler};
-use super::protocol::{self, Body, ReadError};
+use super::protocol::{self, Body, REFUSAL_MAX, ReadError};
 
 /// How long a connection waits for another use.
 const POOL_IDLE: Duration = Duration::from_secs(10);
@@ -152,6 +152,10 @@ impl Peers {
                     Ok(response) => {
                         let status = response.status();
                         let left = until.saturating_duration_since(Instant::now());
+                        let max = match response.status().is_success() {
+                            true => max,
+                            false => max.max(REFUSAL_MAX),
+                        };
                         let body = protocol::read(response.into_body(), max, left).await;
                         return Ok((status, body.map_err(CallError::Answer)?));
                     }
