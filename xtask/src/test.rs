@@ -34,7 +34,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     guests::for_tests()?;
     let mut tally = Tally::default();
     let mut passed = true;
-    for packages in [&NATIVE[..], &GUESTS[..]] {
+    // All test programs that have a name are of the native packages.
+    let guests = (!args.names_a_program()).then_some(&GUESTS[..]);
+    for packages in [Some(&NATIVE[..]), guests].into_iter().flatten() {
         // Built first and by itself, for cargo's own progress bar.
         run_command(
             cargo(&["test", "--release", "--no-run"])
@@ -58,6 +60,12 @@ impl Args {
     /// What `cargo test --no-run` takes of the arguments: all before a `--`.
     fn build(&self) -> impl Iterator<Item = &String> {
         self.rest.iter().take_while(|arg| *arg != "--")
+    }
+
+    /// Whether only a test program of some name is to run.
+    fn names_a_program(&self) -> bool {
+        self.build()
+            .any(|arg| arg == "--test" || arg.starts_with("--test="))
     }
 }
 
