@@ -18,11 +18,13 @@ mod show;
 mod tables;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::{Ask, Command};
+use crate::cookies::rotate;
 use crate::tools::api;
 use client::Client;
 pub use error::CommandError;
@@ -72,6 +74,20 @@ pub fn run(command: Command) -> Result<Exit, CommandError> {
     // A lookup or an upload that nobody waits for any more.
     runtime.shutdown_background();
     ended
+}
+
+/// Makes a file that was not there and that only its owner can read, of these
+/// parts. Half a file is not left.
+fn make_secret(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = rotate::create(path)?;
+    let mut write = || {
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.sync_all()
+    };
+    write().inspect_err(|_| {
+        // If this fails too, it says that it is there already the next time.
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 /// Asks for one thing and shows it.

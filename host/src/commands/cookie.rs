@@ -16,10 +16,11 @@ use cluster::Cookie;
 use rand::TryRng as _;
 use rustix::process::test_kill_process;
 
+use super::make_secret;
 use crate::cli::{CookieCommand, RotateStep};
 use crate::cookies::STRONG;
 use crate::cookies::files;
-use crate::cookies::rotate::{self, At};
+use crate::cookies::rotate::At;
 pub(super) use error::CookieError;
 use node::Node;
 
@@ -62,13 +63,8 @@ fn say(text: &str) -> Result<(), CookieError> {
 }
 
 fn make(path: &Path, cookie: &Cookie) -> Result<(), CookieError> {
-    let write = || {
-        let mut file = rotate::create(path)?;
-        file.write_all(cookie.reveal())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    };
-    write().map_err(|cause| match cause.kind() {
+    let made = make_secret(path, &[cookie.reveal(), b"\n"]);
+    made.map_err(|cause| match cause.kind() {
         io::ErrorKind::AlreadyExists => CookieError::Exists(path.to_owned()),
         _ => CookieError::Make {
             path: path.to_owned(),

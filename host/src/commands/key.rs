@@ -1,8 +1,8 @@
 //! Deploy keys: made, kept in a file, signed with.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
-use super::{CommandError, Exit, print};
+use super::{CommandError, Exit, make_secret, print};
 use crate::cli::KeyCommand;
 use crate::tools::hex;
 
@@ -54,16 +54,7 @@ impl SigningKey {
             "{BEGINS}{}\n",
             &*Zeroizing::new(hex::encode(&*seed))
         ));
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(|cause| match cause.kind() {
+        make_secret(path, &[text.as_bytes()]).map_err(|cause| match cause.kind() {
             io::ErrorKind::AlreadyExists => CommandError::Exists(path.to_owned()),
             _ => CommandError::Make {
                 path: path.to_owned(),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use cluster::Digest;
 use cluster::release::{App, AppFile, PathId, ReleaseKey};
 use tokio::task::spawn_blocking;
@@ -79,7 +80,17 @@ pub(crate) async fn follow(mut followed: Followed) {
                 continue;
             }
         };
-        match followed.take_up(app.clone(), seen).await {
+        // What could not be kept is not loaded again for nothing: that takes the only
+        // room, and may end what drains.
+        let kept = match again {
+            Some(_) => followed.keep(app.bytes.clone()).await,
+            None => Ok(()),
+        };
+        let taken = match kept {
+            Ok(()) => followed.take_up(app.clone(), seen).await,
+            Err(not_kept) => Err(not_kept),
+        };
+        match taken {
             Ok(()) => {}
             Err(NotTaken::Refused(reason)) => followed.refuse(reason),
             Err(NotTaken::NotKept(reason)) => {
@@ -187,22 +198,26 @@ impl Followed {
     async fn offer(&self, app: AppBytes) -> Result<(), NotTaken> {
         let digest = app.digest;
         self.report.doing_file(digest, Step::Compiling);
-        let (store, bytes) = (self.store.clone(), app.bytes.clone());
-        let kept = spawn_blocking(move || store.put(&bytes));
         // What was uploaded and not released yet has no claim to the room.
         self.candidate.clear();
-        let ready = self.loader.prepare(app).await;
-        let kept = kept.await;
+        let keep = self.keep(app.bytes.clone());
+        let (kept, ready) = tokio::join!(keep, self.loader.prepare(app));
         let ready = ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))?;
-        match kept {
-            Ok(Ok(_)) => {}
-            Ok(Err(error @ StoreError::TooLarge { .. })) => {
-                return Err(NotTaken::Refused(error.to_string()));
-            }
-            Ok(Err(error)) => return Err(NotTaken::NotKept(error.to_string())),
-            Err(_) => return Err(NotTaken::Stopping),
-        }
+        kept?;
         self.candidate.offer(ready);
         Ok(())
+    }
+
+    /// Puts an app into the store.
+    async fn keep(&self, bytes: Bytes) -> Result<(), NotTaken> {
+        let store = self.store.clone();
+        match spawn_blocking(move || store.put(&bytes)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error @ StoreError::TooLarge { .. })) => {
+                Err(NotTaken::Refused(error.to_string()))
+            }
+            Ok(Err(error)) => Err(NotTaken::NotKept(error.to_string())),
+            Err(_) => Err(NotTaken::Refused("the node is stopping".to_owned())),
+        }
     }
 }
