@@ -273,16 +273,17 @@ impl Door {
     }
 
     /// The nodes of which a second run waits although the first has not been
-    /// heard for longer than a beacon takes.
+    /// heard for longer than a beacon takes. If neither was, silence says
+    /// nothing about which of the two is there.
     pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
-        let waits = |contact: &&Contact| {
-            let silent = |admitted: &Admitted| now.since(admitted.heard) >= HOLD;
-            contact.rival.is_some() && contact.admitted.as_ref().is_none_or(silent)
+        let waits = |contact: &Contact| {
+            let rival = contact.rival.as_ref()?;
+            let first = contact.admitted.as_ref();
+            (now.since(rival.heard) < HOLD
+                && first.is_none_or(|first| now.since(first.heard) >= HOLD))
+            .then_some(rival.head.source)
         };
-        let rivals = self.contacts.values().filter(waits);
-        rivals
-            .filter_map(|contact| contact.rival.as_ref().map(|r| r.head.source))
-            .collect()
+        self.contacts.values().filter_map(waits).collect()
     }
 
     /// What is known of the nodes that have proven themselves live.
@@ -301,8 +302,9 @@ impl Door {
         self.contacts.len()
     }
 
-    /// Takes out the second run of this node.
-    pub(crate) fn take_rival(&mut self, ip: Ipv4Addr) -> Option<Rival> {
+    /// Takes out the second run of this node, if one waits.
+    pub(crate) fn take_rival(&mut self, now: Time, ip: Ipv4Addr) -> Option<Rival> {
+        self.rival_mut(now, ip)?;
         self.contacts.get_mut(&ip)?.rival.take().map(|rival| *rival)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::upkeep::SECOND;
-use super::vet::{HEARSAY, may_be_there};
+use super::vet::doubtful;
 use crate::check::Hint;
 use crate::door::{CONTACTS_MAX, Pass, Uptime};
 use crate::message::{Beacon, Cause, Content, Down, Hello, Message};
@@ -151,7 +151,7 @@ impl Node {
             if boot == self.me.peer.boot && self.protests.take(now, 1, SECOND) {
                 self.announce(now);
             }
-        } else if why != Cause::Left && may_be_there(&self.door, now, ip, boot, HEARSAY) {
+        } else if why != Cause::Left && doubtful(&self.door, &self.roster, now, ip, boot) {
             self.doubt(now, ip, Some(boot), Hint::Hearsay);
         } else {
             self.declare(now, ip, boot, why.into(), false);

@@ -107,7 +107,8 @@ impl Node {
         let Some(rival) = self.door.rival_mut(now, ip) else {
             return;
         };
-        if now.since(rival.contested) < CONTEST {
+        // One that went away meanwhile is no reason for the other to go.
+        if now.since(rival.contested) < CONTEST || now.since(rival.heard) >= HOLD {
             return;
         }
         rival.contested = now;
@@ -129,7 +130,7 @@ impl Node {
 
     /// The first run of a node is gone: let the second one in, if one waits.
     pub(super) fn promote(&mut self, now: Time, ip: Ipv4Addr) {
-        let Some(Rival { about, head, .. }) = self.door.take_rival(ip) else {
+        let Some(Rival { about, head, .. }) = self.door.take_rival(now, ip) else {
             return;
         };
         let (from, nonce) = (about.peer.address(), about.nonce);

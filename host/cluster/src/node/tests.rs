@@ -1,6 +1,8 @@
 //! One node, told by hand what a peer with the right cookie sends.
 
+mod joining;
 mod records;
+mod rivals;
 mod verdicts;
 mod versions;
 

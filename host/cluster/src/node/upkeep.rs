@@ -36,6 +36,11 @@ const ASK_UNHEARD: usize = 8;
 const JOIN_FIRST: Duration = Duration::from_millis(250);
 const JOIN_MOST: Duration = Duration::from_secs(8);
 
+/// How many beacons a try is, one [`UPKEEP`](super::beacon::UPKEEP) after the
+/// other while they are not answered: a lost datagram is not to cost as much as
+/// the wait for the next try.
+const JOIN_BEACONS: u8 = 3;
+
 /// How far each wait is off that at random, so that nodes which lost their
 /// seed at the same moment do not all ask it at the same moment.
 const JOIN_JITTER_PER_CENT: u32 = 25;
@@ -67,6 +72,8 @@ pub(super) struct Seed {
     name: Option<u16>,
     next: Time,
     wait: Duration,
+    /// How many beacons are left of this try.
+    left: u8,
 }
 
 impl Seed {
@@ -76,6 +83,7 @@ impl Seed {
             name: None,
             next: now,
             wait: JOIN_FIRST,
+            left: 0,
         }
     }
 }
@@ -169,11 +177,17 @@ impl Node {
         let mut seeds = std::mem::take(&mut self.seeds);
         for seed in &mut seeds {
             if self.roster.up(*seed.address.ip()).is_some() {
-                (seed.next, seed.wait) = (now, JOIN_FIRST);
-            } else if seed.next <= now {
-                to.push(seed.address);
+                (seed.next, seed.wait, seed.left) = (now, JOIN_FIRST, 0);
+                continue;
+            }
+            if seed.next <= now {
                 seed.next = now + self.jitter(seed.wait, JOIN_JITTER_PER_CENT);
                 seed.wait = JOIN_MOST.min(seed.wait * 2);
+                seed.left = JOIN_BEACONS;
+            }
+            if let Some(left) = seed.left.checked_sub(1) {
+                seed.left = left;
+                to.push(seed.address);
             }
         }
         self.seeds = seeds;

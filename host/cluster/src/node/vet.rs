@@ -32,6 +32,16 @@ pub(super) fn may_be_there(
     admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < within)
 }
 
+/// Whether this node makes sure itself when another one says that this run is
+/// gone: it may be there for all that it can tell, or is up and was not heard
+/// yet. Who speaks of that one may come from the other side of a cut.
+pub(super) fn doubtful(door: &Door, roster: &Roster, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
+    let heard = door
+        .admitted(ip)
+        .is_some_and(|admitted| admitted.boot == boot);
+    may_be_there(door, now, ip, boot, HEARSAY) || !heard && roster.is_up(ip, boot)
+}
+
 /// Vets the updates of one datagram.
 pub(super) struct Vet<'a> {
     now: Time,
@@ -88,11 +98,11 @@ impl<'a> Vet<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = update.peer.boot;
-                let there = may_be_there(self.door, self.now, ip, boot, HEARSAY);
-                if there && self.roster.is_up(ip, boot) {
+                let doubtful = doubtful(self.door, self.roster, self.now, ip, boot);
+                if doubtful && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));
                 }
-                !there
+                !doubtful
             }
         }
     }

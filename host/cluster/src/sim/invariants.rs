@@ -5,6 +5,7 @@
 //! | invariant | checked |
 //! |---|---|
 //! | views converge to the truth: name, run and release | at the end, [`diverged`] |
+//! | they do so in time | at the end, [`CONVERGE`] |
 //! | nobody is declared down without a fault that explains it | at every entry of the log, [`unexplained`] |
 //! | nobody gives up its name who has it alone | at every entry of the log, [`unexplained`] |
 //! | nothing changes any more once views have converged | at the end, [`unexplained`] |
@@ -56,6 +57,11 @@ pub enum Violation {
         lists: BTreeSet<Listed>,
         /// What it should list.
         truth: BTreeSet<Listed>,
+    },
+    /// Views converged, but it took too long.
+    Late {
+        /// How long they had.
+        within: Duration,
     },
     /// Nodes do not agree on releases, or serve what they should not.
     Disagreed {
@@ -274,6 +280,10 @@ impl fmt::Display for Violation {
                 }
                 Ok(())
             }
+            Violation::Late { within } => write!(
+                f,
+                "views had not converged {within:?} after the last fault"
+            ),
             Violation::FalseDown { at, by, of, reason } => write!(
                 f,
                 "{at}: machine {by} declares {of} down ({reason}), and nothing explains it"

@@ -187,8 +187,12 @@ impl Runner {
         });
         self.pass(secs(1));
         self.judge();
-        self.violations
-            .extend(invariants::diverged(&self.lan, nodes));
+        let late = Violation::Late {
+            within: invariants::CONVERGE,
+        };
+        let diverged = invariants::diverged(&self.lan, nodes);
+        let late = converged.is_none().then_some(late);
+        self.violations.extend(diverged.or(late));
         self.agreed = true;
         let before: Vec<u64> = self.sent().collect();
         self.pass(REST);

@@ -44,6 +44,7 @@ fn kinds(result: Result<Report, Box<Failure>>) -> BTreeSet<&'static str> {
         Violation::Changed { .. } => "changed",
         Violation::Noisy { .. } => "noisy",
         Violation::Grown { .. } => "grown",
+        Violation::Late { .. } => "late",
     };
     violations.unwrap_or_default().iter().map(kind).collect()
 }

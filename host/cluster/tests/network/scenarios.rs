@@ -13,7 +13,7 @@ use proptest::test_runner::Config;
 const SEEDS: u64 = 10_000;
 
 /// What the sweep found before it was mended, and what is rare in it.
-const ONCE_BROKEN: [&str; 12] = [
+const ONCE_BROKEN: [&str; 16] = [
     // A refuted suspicion ran out all the same.
     "seed 978; nodes 6; far 3; wait 6550; restart 5 32",
     "seed 2750; nodes 6; far 0; freeze 2 780; wait 2070; restart 4 2247",
@@ -29,6 +29,16 @@ const ONCE_BROKEN: [&str; 12] = [
     "seed 2489; nodes 4; far 0; twin 1 1730 true; wait 6160; replay 2 101",
     // What takes longest to come together again: all join through one.
     "seed 1612; nodes 7; far 6; leave 0; wait 9000; start 0",
+    // A beacon to the only node to join was lost, and cost another eight seconds.
+    "seed 9211024555075937447; nodes 4; far 3; lossy; part 198 1250; lose 498 9110; wait 9110",
+    // A second machine that was gone took the first with it, or its place.
+    "seed 3749509547808850038; nodes 7; far 2; lossy; restart 4 605; part 107 9760; \
+     twin 2 6990 false; wait 710",
+    "seed 12172895749132553450; nodes 7; far 5; wait 12120; no-hints 2980; twin 2 2240 true; \
+     restart 5 732; double 57 8590; wait 760",
+    // One that had just started believed one from the other side of a cut.
+    "seed 10412440910298564423; nodes 5; far 1; lossy; wait 7100; kill 0; liar 1290; cut 3 9400; \
+     wait 9400",
     // Clocks far off, and what is stored lost.
     "seed 1; nodes 4; far 1; clock 1 -86400000; restart 1 500; clock 0 86400000; wait 3000; \
      kill 2; wipe 2; clock 2 -1000000000; wait 2000; start 2; wait 2000; restart 0 100",

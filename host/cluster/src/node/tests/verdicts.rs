@@ -92,6 +92,27 @@ fn a_verdict_about_who_sends_no_broadcasts_is_only_a_hint() {
 }
 
 #[test]
+fn a_verdict_about_who_is_up_and_was_not_heard_yet_is_only_a_hint() {
+    let mut bench = Bench::new();
+    let (accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
+    judge.join(&mut bench);
+    let update = vec![Update::alive(accused.peer.clone())];
+    let gossip = postcard::to_allocvec(&update).expect("it can be written");
+    judge.say(&mut bench, &Message::Swim(&gossip));
+    assert!(bench.lists(&accused));
+    bench.effects();
+    let verdict = Down {
+        ip: accused.ip(),
+        boot: accused.peer.boot,
+        why: Cause::Failed,
+    };
+    judge.say(&mut bench, &Message::Down(verdict));
+    assert_eq!(downs(&bench.effects()), []);
+    bench.pass(Duration::from_millis(300));
+    assert_eq!(downs(&bench.effects()), [DownReason::Failed]);
+}
+
+#[test]
 fn a_node_that_hears_that_it_is_down_still_answers_at_once() {
     let mut bench = Bench::new();
     let (mut judge, mut asker) = (Puppet::new(3, 5), Puppet::new(4, 5));
