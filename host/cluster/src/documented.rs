@@ -239,6 +239,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         by: "somebody".to_owned(),
         note: "a note".to_owned(),
         plan: Plan::default(),
+        base: None,
     })
     .expect("a release");
     let (master, mac_key) = by_hand(b"ace");

@@ -242,10 +242,8 @@ impl Node {
                 self.send(to, &Message::Release(release.bytes()));
             }
         }
-        let history = self.book.history();
-        let head = history.head().and_then(|head| head.parent());
-        if let Some(parent) = head.filter(|_| history.lacks_parent_of_head()) {
-            self.want(now, from, parent.key);
+        if let Some(key) = self.book.history().lacked_by_head() {
+            self.want(now, from, key);
         }
     }
 

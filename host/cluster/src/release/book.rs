@@ -198,6 +198,7 @@ impl Book {
             by: String::new(),
             note: String::new(),
             plan: Plan::default(),
+            base: None,
         })?)
     }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::book::Book;
-use super::force::{Force, Standing, in_force, standing};
+use super::force::{Force, Standing, in_force, serves_now, standing};
 use super::record::{App, Parts, Plan, Release, ReleaseError};
 use super::{KeyPrefix, Kind, ReleaseKey};
 use crate::Digest;
@@ -160,6 +160,11 @@ impl Book {
                 _ => DraftError::Same(release),
             });
         }
+        // What the nodes serve that are no canaries, for what bakes may fail. A
+        // rollback that goes just there does not leave it.
+        let base = serves_now(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED)
+            .filter(|base| head.is_some_and(|head| head.key() != base.key))
+            .filter(|base| kind != Kind::Rollback || base.digest != app.digest);
         Ok(Release::new(&Parts {
             kind,
             at: self.clock.tick(wall_ms),
@@ -169,6 +174,7 @@ impl Book {
             by: request.by,
             note: request.note,
             plan,
+            base,
         })?)
     }
 
@@ -202,22 +208,24 @@ impl Book {
                 let mut at = Some(head);
                 // What is served, and what was left for it by rollbacks.
                 let mut left: BTreeSet<Digest> = serves.into_iter().collect();
-                // Each step goes to a parent, so it ends; where votes are
-                // forgotten, nobody knows what was good.
-                while let Some(release) = at {
-                    if Some(release.id()) < self.history.oldest_voted() {
-                        break;
-                    }
-                    let parent = release.parent();
+                // Each step goes to an earlier one, so it ends. Of those whose
+                // votes are forgotten only one is good for certain: what was in
+                // force when the one after it was decided.
+                let mut is_last = false;
+                while let Some(release) = at.filter(|_| !is_last) {
+                    is_last = Some(release.id()) < self.history.oldest_voted();
                     if release.kind() == Kind::Rollback {
+                        let parent = release.parent();
                         left.extend(parent.map(|parent| parent.digest));
+                        left.extend(release.base().map(|base| base.digest));
                     }
                     let good = standing(&release, &self.votes) != Standing::VotedDown
                         && self.history.undone_by(&release.key()).is_none();
                     if good && !left.contains(&release.app().digest) {
                         return Ok(release.app());
                     }
-                    at = parent.and_then(|parent| self.history.get(&parent.key).cloned());
+                    let base = release.base();
+                    at = base.and_then(|base| self.history.get(&base.key).cloned());
                 }
                 Err(DraftError::NothingBefore)
             }

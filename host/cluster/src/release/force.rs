@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::history::History;
+use super::record::Parent;
 use super::votes::Votes;
 use super::{Kind, Release, ReleaseKey, Verdict};
 use crate::Digest;
@@ -67,11 +68,31 @@ pub(crate) fn standing(release: &Release, votes: &Votes) -> Standing {
 /// What this node is to serve; none while no release is known.
 pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Force> {
     let head = history.head()?;
-    let head_standing = standing(head, votes);
+    let (serves, release) = walk(history, votes, node)?;
+    Some(Force {
+        key: serves.key,
+        digest: serves.digest,
+        release: release.cloned(),
+        head: head.clone(),
+        head_standing: standing(head, votes),
+    })
+}
+
+/// The same, as a release that follows the head names it.
+pub(crate) fn serves_now(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Parent> {
+    walk(history, votes, node).map(|(serves, _)| serves)
+}
+
+/// From the head to what is in force, and its record if that is known.
+fn walk<'a>(
+    history: &'a History,
+    votes: &Votes,
+    node: Ipv4Addr,
+) -> Option<(Parent, Option<&'a Arc<Release>>)> {
+    let mut at = history.head()?;
     let oldest_voted = history.oldest_voted();
-    let mut at = head;
-    // Each step goes to a parent, or from a release that was rolled back up to
-    // the rollback, where it ends; so there are at most twice as many.
+    // Each step goes to an earlier release, or from one that was rolled back up
+    // to the rollback, where it ends; so there are at most twice as many.
     for _ in 0..=2 * history.len() {
         if let Some(rollback) = history.undone_by(&at.key()) {
             // Somebody decided to leave this release: no vote brings it back.
@@ -79,32 +100,21 @@ pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Opti
             continue;
         }
         let serves = match standing(at, votes) {
-            // Votes on earlier ones are forgotten, so nothing speaks against them.
+            // Votes on earlier ones are forgotten. What follows them names what
+            // was in force then, so none is met here that was voted down.
             _ if oldest_voted.is_some_and(|oldest| at.id() < oldest) => true,
             Standing::Accepted => true,
             Standing::Baking => at.plan().has_canary(node),
             Standing::VotedDown => false,
         };
-        let parent = at.parent().filter(|_| !serves);
-        let Some(parent) = parent else { break };
-        let known = history.get(&parent.key);
-        let Some(known) = known.or_else(|| history.undone_by(&parent.key)) else {
+        let base = at.base().filter(|_| !serves);
+        let Some(base) = base else { break };
+        let known = history.get(&base.key);
+        let Some(known) = known.or_else(|| history.undone_by(&base.key)) else {
             // Its record is on its way, or forgotten. Its digest is known.
-            return Some(Force {
-                key: parent.key,
-                digest: parent.digest,
-                release: None,
-                head: head.clone(),
-                head_standing,
-            });
+            return Some((base, None));
         };
         at = known;
     }
-    Some(Force {
-        key: at.key(),
-        digest: at.id().digest,
-        release: Some(at.clone()),
-        head: head.clone(),
-        head_standing,
-    })
+    Some((at.as_parent(), Some(at)))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::votes::VOTED;
-use super::{Kind, Release, ReleaseId, ReleaseKey};
+use super::{Release, ReleaseId, ReleaseKey};
 use crate::Digest;
 
 /// How many releases are remembered.
@@ -72,10 +72,7 @@ impl History {
 
     /// The latest rollback that went back from this release.
     pub(crate) fn undone_by(&self, key: &ReleaseKey) -> Option<&Arc<Release>> {
-        self.newest().find(|release| {
-            let parent = release.parent().map(|parent| parent.key);
-            release.kind() == Kind::Rollback && parent == Some(*key)
-        })
+        self.newest().find(|release| release.leaves(key))
     }
 
     /// The lowest of the releases whose votes are kept, or the lowest of all.
@@ -117,9 +114,13 @@ impl History {
             .collect()
     }
 
-    /// Whether what the head follows is known too, as far as it matters.
-    pub(crate) fn lacks_parent_of_head(&self) -> bool {
-        let parent = self.head().and_then(|head| head.parent());
-        parent.is_some_and(|parent| self.get(&parent.key).is_none()) && self.len() < HISTORY_MAX
+    /// What the head follows or goes back to, if that is not known and not
+    /// forgotten either.
+    pub(crate) fn lacked_by_head(&self) -> Option<ReleaseKey> {
+        let head = self.head().filter(|_| !self.is_full())?;
+        let named = [head.parent(), head.base()].into_iter().flatten();
+        named
+            .map(|named| named.key)
+            .find(|key| self.get(key).is_none())
     }
 }

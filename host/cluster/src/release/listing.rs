@@ -44,7 +44,9 @@ pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -
     let undone: BTreeSet<ReleaseKey> = history
         .newest()
         .filter(|it| it.kind() == Kind::Rollback)
-        .filter_map(|it| it.parent().map(|parent| parent.key))
+        .flat_map(|it| [it.parent(), it.base()])
+        .flatten()
+        .map(|left| left.key)
         .collect();
     let head = history.head().map(|head| head.key());
     let status = |release: &Release| {

@@ -121,6 +121,8 @@ pub(crate) struct Parts {
     pub(crate) by: String,
     pub(crate) note: String,
     pub(crate) plan: Plan,
+    /// What was in force where it was decided, if that is not its parent.
+    pub(crate) base: Option<Parent>,
 }
 
 /// The two parts of a record's bytes.
@@ -290,6 +292,18 @@ impl Release {
         self.body.parent
     }
 
+    /// What was in force where it was decided, and is again if it is voted down:
+    /// its parent, unless that was left or still baked.
+    pub fn base(&self) -> Option<Parent> {
+        self.body.base.or(self.body.parent)
+    }
+
+    /// Whether it is a rollback from that release.
+    pub(crate) fn leaves(&self, key: &ReleaseKey) -> bool {
+        let left = [self.body.parent, self.body.base];
+        self.kind() == Kind::Rollback && left.iter().flatten().any(|left| left.key == *key)
+    }
+
     /// The app.
     pub fn app(&self) -> App {
         self.body.app
@@ -366,6 +380,7 @@ impl Parts {
             by,
             note,
             plan,
+            base,
             ..
         } = self;
         if note.len() > NOTE_MAX {
@@ -389,6 +404,18 @@ impl Parts {
             return Err(ReleaseError::Contradiction(
                 "it is not later than what it follows",
             ));
+        }
+        if let Some(base) = base {
+            if parent.is_none_or(|parent| parent.key == base.key) {
+                return Err(ReleaseError::Contradiction(
+                    "what was in force before it is what it follows, or it follows nothing",
+                ));
+            }
+            if base.at >= *at {
+                return Err(ReleaseError::Contradiction(
+                    "it is not later than what was in force before it",
+                ));
+            }
         }
         match (kind, parent) {
             (Kind::Bootstrap, Some(_)) => Err(ReleaseError::Contradiction(

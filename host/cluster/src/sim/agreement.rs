@@ -222,7 +222,9 @@ fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
         return Some(Disagreement::NoCanary(force.key));
     }
     let undoes = |it: &&Arc<Release>| {
-        it.kind() == Kind::Rollback && it.parent().is_some_and(|parent| parent.key == force.key)
+        let left = [it.parent(), it.base()];
+        let was_left = left.iter().flatten().any(|left| left.key == force.key);
+        it.kind() == Kind::Rollback && was_left
     };
     if node.releases().any(|it| undoes(&it)) {
         return Some(Disagreement::RolledBack(force.key));

@@ -280,10 +280,9 @@ impl fmt::Display for Violation {
                 }
                 Ok(())
             }
-            Violation::Late { within } => write!(
-                f,
-                "views had not converged {within:?} after the last fault"
-            ),
+            Violation::Late { within } => {
+                write!(f, "views had not converged {within:?} after the last fault")
+            }
             Violation::FalseDown { at, by, of, reason } => write!(
                 f,
                 "{at}: machine {by} declares {of} down ({reason}), and nothing explains it"

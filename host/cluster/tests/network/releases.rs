@@ -107,6 +107,59 @@ fn a_release_is_known_by_all_in_a_moment_where_nothing_is_lost() {
 }
 
 #[test]
+fn forty_pushes_that_all_fail_lead_back_to_the_good_release_on_every_node() {
+    with_seeds(5, |lan| {
+        let all = settled(lan, 5);
+        lan.loss = 0.05;
+        // One misses all but the first of them.
+        let away = all[4];
+        for round in 0..40u8 {
+            let bad = push(lan, all[usize::from(round % 3)], &format!("bad {round}"));
+            lan.wait(secs(5), "it is tried", |lan| {
+                all_serve(lan, &all[..4], &format!("bad {round}"))
+            });
+            for voter in [all[1], all[3]] {
+                lan.give(voter, Input::Vote(bad.key(), Verdict::Failed));
+            }
+            lan.wait(secs(5), "it is left", |lan| {
+                all_serve(lan, &all[..4], "base")
+            });
+            match round {
+                0 => lan.kill(away),
+                // It starts again from what it stored.
+                20 => {
+                    lan.kill(all[3]);
+                    lan.run(ms(500));
+                    lan.start(all[3]);
+                    lan.wait(secs(5), "it is back", |lan| {
+                        all_serve(lan, &all[3..4], "base")
+                    });
+                }
+                _ => {}
+            }
+        }
+        lan.start(away);
+        let fresh = lan.machine("10.10.10.99");
+        lan.start(fresh);
+        let everyone: Vec<usize> = all.iter().copied().chain([fresh]).collect();
+        lan.wait(secs(15), "all agree", |lan| {
+            lan.agree(&everyone) && all_serve(lan, &everyone, "base")
+        });
+        lan.run(secs(20));
+        assert!(all_serve(lan, &everyone, "base"));
+        // And one more that fails, decided by the one that was away.
+        let bad = push(lan, away, "one more");
+        lan.wait(secs(5), "it is tried", |lan| {
+            all_serve(lan, &everyone, "one more")
+        });
+        lan.give(all[0], Input::Vote(bad.key(), Verdict::Failed));
+        lan.wait(secs(5), "it is left", |lan| {
+            lan.node(fresh).votes(&bad.key()).count() == 1 && all_serve(lan, &everyone, "base")
+        });
+    });
+}
+
+#[test]
 fn a_release_is_known_by_all_of_254_within_half_a_second_at_5_per_cent_of_loss() {
     let worst = std::cell::Cell::new(Duration::ZERO);
     with_seeds(10, |lan| {

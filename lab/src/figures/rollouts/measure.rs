@@ -247,8 +247,8 @@ fn each_round<const ROWS: usize>(
 }
 
 /// The same on nodes that serve this app, with these flags. They are new in each
-/// round: of more releases that fail in a row than votes are kept for, the first
-/// would be in force again. The note is that of the last round.
+/// round, so that none goes by what another round has left. The note is that of
+/// the last round.
 fn each_round_of<const ROWS: usize>(
     plan: &RolloutPlan,
     numbers: &[u8],

@@ -209,6 +209,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
         by: String::new(),
         note: String::new(),
         plan: Plan::default(),
+        base: None,
     })
     .expect("a release");
     // The length of the body comes first, in two bytes; then its version.

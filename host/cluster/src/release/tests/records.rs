@@ -12,10 +12,13 @@ fn full() -> Arc<Release> {
         None,
     );
     pushed(&mut book, "base", WALL);
+    let failed = pushed(&mut book, "failed", WALL + 1);
+    book.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
     let canaries: Vec<u8> = (2..2 + CANARIES_MAX as u8).collect();
     let mut wanted = push(app("new"), staged(&canaries));
     (wanted.by, wanted.note) = ("b".repeat(BY_MAX), "n".repeat(NOTE_MAX));
-    let release = release(&mut book, wanted, WALL + 1);
+    let release = release(&mut book, wanted, WALL + 2);
+    assert_ne!(release.base(), release.parent());
     release
         .with_signature(&[7; SIGNATURE_LEN])
         .expect("it fits")
@@ -73,6 +76,35 @@ fn what_cannot_be_is_refused_by_name() {
         };
     });
     assert!(empty.contains("0 bytes"), "{empty}");
+}
+
+#[test]
+fn what_was_in_force_before_is_another_one_and_earlier() {
+    let mut book = book(2);
+    let first = pushed(&mut book, "first", WALL);
+    let second = pushed(&mut book, "second", WALL + 1);
+    let with = |parent: Option<&Arc<Release>>, base: &Arc<Release>, at: u64| {
+        Release::new(&Parts {
+            kind: Kind::Push,
+            at: Hlc::from_ms(at),
+            node: node(2),
+            parent: parent.map(|it| it.as_parent()),
+            app: app("third"),
+            by: String::new(),
+            note: String::new(),
+            plan: Plan::default(),
+            base: Some(base.as_parent()),
+        })
+    };
+    assert!(with(Some(&second), &first, WALL + 2).is_ok());
+    for refused in [
+        with(None, &first, WALL + 2),
+        with(Some(&second), &second, WALL + 2),
+        with(Some(&first), &second, WALL + 1),
+    ] {
+        let contradicts = matches!(refused, Err(ReleaseError::Contradiction(_)));
+        assert!(contradicts, "{refused:?}");
+    }
 }
 
 #[test]

@@ -94,6 +94,47 @@ fn votes_do_not_bring_back_what_was_rolled_back() {
 }
 
 #[test]
+fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
+    let (mut one, mut other) = (book(2), book(3));
+    let oldest = pushed(&mut one, "oldest", WALL);
+    pushed(&mut one, "old", WALL + 1);
+    let failed = pushed(&mut one, "failed", WALL + 2);
+    one.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
+    tell(&one, &mut other);
+    assert_eq!(serves(&one), Some(app("old").digest));
+    // The head was voted down, so what this leaves is the one before.
+    let key = oldest.key().to_string().parse().expect("hex");
+    let to_oldest = request(What::Rollback(RollbackTo::Release(key)));
+    release(&mut one, to_oldest, WALL + 3);
+    // On the other side of a cut somebody tries something else, which fails.
+    let tried = pushed(&mut other, "tried", WALL + 4);
+    other.learn(vec![], vec![vote(&tried, 3, Verdict::Failed)]);
+    assert_eq!(
+        serves(&other),
+        Some(app("old").digest),
+        "it knows no better"
+    );
+    tell(&one, &mut other);
+    tell(&other, &mut one);
+    for book in [&one, &other] {
+        assert_eq!(serves(book), Some(app("oldest").digest));
+    }
+}
+
+#[test]
+fn going_back_to_what_is_in_force_does_not_leave_it() {
+    let mut book = book(2);
+    pushed(&mut book, "oldest", WALL);
+    let old = pushed(&mut book, "old", WALL + 1);
+    release(&mut book, push(app("baking"), staged(&[3])), WALL + 2);
+    let back = rolled_back(&mut book, WALL + 3);
+    assert_eq!(serves(&book), Some(app("old").digest));
+    assert!(!back.leaves(&old.key()));
+    rolled_back(&mut book, WALL + 4);
+    assert_eq!(serves(&book), Some(app("oldest").digest));
+}
+
+#[test]
 fn what_was_rolled_back_is_not_served_while_its_record_is_missing() {
     let (mut one, mut other) = (book(2), book(3));
     pushed(&mut one, "good", WALL);

@@ -137,3 +137,47 @@ fn a_staged_release_that_was_accepted_stays_so_when_its_votes_are_forgotten() {
     // Each of them was left, so it goes all the way back.
     assert_eq!(everywhere(&book), digests(["staged"; 4]));
 }
+
+/// Pushes so many that are all voted down, a while later each.
+fn failures(book: &mut Book, count: u64) {
+    for round in 1..=count {
+        let bad = pushed(book, &format!("bad {round}"), WALL + round);
+        book.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
+        assert_eq!(everywhere(book), digests(["good"; 4]), "round {round}");
+    }
+}
+
+#[test]
+fn forty_releases_in_a_row_that_are_voted_down_all_lead_back_to_the_good_one() {
+    let mut book = book(2);
+    pushed(&mut book, "good", WALL);
+    failures(&mut book, 40);
+    // One that joins now, and one that starts again.
+    let mut joins = super::book(6);
+    tell(&book, &mut joins);
+    assert_eq!(serves(&joins), Some(app("good").digest));
+    let stored = book.store().expect("it can be written");
+    let loaded = Book::load(node(2), None, &stored).expect("it can be read");
+    assert_eq!(everywhere(&loaded), digests(["good"; 4]));
+}
+
+#[test]
+fn a_rollback_finds_the_good_release_behind_forty_that_were_voted_down() {
+    let mut book = book(2);
+    pushed(&mut book, "good", WALL);
+    failures(&mut book, 40);
+    pushed(&mut book, "new", WALL + 100);
+    rolled_back(&mut book, WALL + 101);
+    assert_eq!(everywhere(&book), digests(["good"; 4]));
+}
+
+#[test]
+fn what_is_pushed_while_another_bakes_leads_back_to_what_all_nodes_serve() {
+    // Decided on a canary, which serves what bakes.
+    let mut book = book(3);
+    pushed(&mut book, "old", WALL);
+    release(&mut book, push(app("baking"), staged(&[3])), WALL + 1);
+    let newer = pushed(&mut book, "newer", WALL + 2);
+    book.learn(vec![], vec![vote(&newer, 4, Verdict::Failed)]);
+    assert_eq!(everywhere(&book), digests(["old"; 4]));
+}
