@@ -157,7 +157,13 @@ impl Peers {
                             false => max.max(REFUSAL_MAX),
                         };
                         let body = protocol::read(response.into_body(), max, left).await;
-                        return Ok((status, body.map_err(CallError::Answer)?));
+                        return match body {
+                            // What it was refused for is known by its status.
+                            Err(ReadError::TooLong) if !status.is_success() => {
+                                Ok((status, Bytes::new()))
+                            }
+                            body => Ok((status, body.map_err(CallError::Answer)?)),
+                        };
                     }
                     // It was closed just now, and nothing was sent.
                     Err(mut error) => match error.take_message() {

@@ -84,11 +84,12 @@ pub fn answer(message: impl Into<Bytes>) -> Response<Body> {
     Response::new(whole(message))
 }
 
-/// What is read of a refusal at least, in bytes, however short the answer is that was
-/// asked for: why something is refused has nothing to do with its length.
+/// How long a refusal may be to be read, in bytes, however short the answer is that was
+/// asked for: why something is refused has nothing to do with its length. Of a longer
+/// one the status is known.
 pub(super) const REFUSAL_MAX: usize = 256;
 
-/// An answer that says what was wrong, in at most [`REFUSAL_MAX`] bytes.
+/// An answer that says what was wrong: at best in [`REFUSAL_MAX`] bytes.
 pub fn refusal(status: StatusCode, why: impl Into<Bytes>) -> Response<Body> {
     let mut response = answer(why);
     *response.status_mut() = status;

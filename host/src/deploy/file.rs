@@ -51,8 +51,8 @@ struct Later {
     at: Instant,
     /// How long it was waited for.
     wait: Duration,
-    /// What was in force when it changed: what came after that is newer than it.
-    in_force: Option<(ReleaseKey, Digest)>,
+    /// The greatest release when it changed: a greater one is newer than the file.
+    head: Option<(ReleaseKey, Digest)>,
 }
 
 /// Follows a file until the node stops.
@@ -64,9 +64,9 @@ pub(crate) async fn follow(mut followed: Followed) {
             again = due(&mut later) => (Ok(again.app.clone()), Instant::now(), Some(again)),
         };
         later = None;
-        let in_force = followed.in_force();
-        if let Some(again) = again.as_ref().filter(|again| again.in_force != in_force) {
-            match in_force {
+        let head = followed.head();
+        if let Some(again) = again.as_ref().filter(|again| again.head != head) {
+            match head {
                 // Somebody else has released the same.
                 Some((_, digest)) if digest == again.app.digest => followed.report.idle(),
                 _ => followed.give_up(&again.app),
@@ -101,7 +101,7 @@ pub(crate) async fn follow(mut followed: Followed) {
                     app,
                     at,
                     wait,
-                    in_force,
+                    head,
                 });
             }
             Err(NotTaken::Stopping) => return,
@@ -121,10 +121,13 @@ async fn due(later: &mut Option<Later>) -> Later {
 }
 
 impl Followed {
-    fn in_force(&self) -> Option<(ReleaseKey, Digest)> {
+    /// The greatest release and its app, whatever is in force: that changes by
+    /// votes too, and then nobody has decided anything anew.
+    fn head(&self) -> Option<(ReleaseKey, Digest)> {
         let in_force = self.releases.in_force();
         let in_force = in_force.borrow();
-        in_force.as_ref().map(|force| (force.key, force.digest))
+        let head = in_force.as_ref().map(|force| &force.head);
+        head.map(|head| (head.key(), head.app().digest))
     }
 
     fn refuse(&self, reason: String) {
@@ -201,9 +204,12 @@ impl Followed {
         // What was uploaded and not released yet has no claim to the room.
         self.candidate.clear();
         let keep = self.keep(app.bytes.clone());
-        let (kept, ready) = tokio::join!(keep, self.loader.prepare(app));
-        let ready = ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))?;
-        kept?;
+        let prepare = async {
+            let ready = self.loader.prepare(app).await;
+            ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))
+        };
+        // What cannot be kept is not loaded to the end: that may end what drains.
+        let ((), ready) = tokio::try_join!(keep, prepare)?;
         self.candidate.offer(ready);
         Ok(())
     }
@@ -217,7 +223,12 @@ impl Followed {
                 Err(NotTaken::Refused(error.to_string()))
             }
             Ok(Err(error)) => Err(NotTaken::NotKept(error.to_string())),
-            Err(_) => Err(NotTaken::Refused("the node is stopping".to_owned())),
+            Err(ended) if ended.is_panic() => {
+                let reason = "the app file cannot be kept: the store failed in a way that it must not; \
+                              the log has more of it";
+                Err(NotTaken::NotKept(reason.to_owned()))
+            }
+            Err(_) => Err(NotTaken::Stopping),
         }
     }
 }

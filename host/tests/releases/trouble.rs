@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use lab::client;
 use lab::components::{filled, wanting_memory};
 use lab::small_disk::{self, Small};
 use serde_json::Value;
@@ -328,5 +329,37 @@ fn a_changed_file_that_there_is_no_room_for_is_released_when_there_is_unless_ano
     }
     let status = place.run(LOWEST, &["status"])?;
     ensure!(!status.text.contains("it tries again"), "{status:?}");
+    Ok(())
+}
+
+#[test]
+fn a_changed_file_that_waits_for_room_is_released_although_what_it_follows_was_voted_down()
+-> Result<()> {
+    let test =
+        "a_changed_file_that_waits_for_room_is_released_although_what_it_follows_was_voted_down";
+    let Some(disk) = small_disk::inner() else {
+        small_disk::run_again(&format!("trouble::{test}"), Small::Disk(LITTLE));
+        return Ok(());
+    };
+    let place = Place::new()?;
+    std::fs::create_dir(disk.join("data"))?;
+    std::os::unix::fs::symlink(disk.join("data"), place.data(LOWEST))?;
+    let nodes = place.three()?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    ensure!(place.run(3, &["push", &bad])?.code == Some(0));
+    let filling = small_disk::fill(&disk, LEFT)?;
+    place.write(LOWEST, &filled(&counter(3), LARGE, 1))?;
+    nodes[0].says(&["cannot take up the app file yet"])?;
+    for _ in 0..30 {
+        let answer = client::get(&nodes[1].url("/panic"), BOUND)?;
+        ensure!(answer.status == 500, "{}", answer.status);
+    }
+    for node in &nodes {
+        node.comes_to_serve("v1")?;
+    }
+    std::fs::remove_file(&filling)?;
+    for node in &nodes {
+        node.comes_to_serve("v3")?;
+    }
     Ok(())
 }

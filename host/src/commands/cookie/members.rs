@@ -1,14 +1,18 @@
 //! Asks the members of a cluster whether they accept a cookie, by connecting to
 //! each with it, as a tool does.
 
+use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::{Cookie, Keys, NodeName};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::CookieError;
+use super::node::HEARD;
 use crate::commands::client::Client;
 use crate::control::DialError;
 use crate::control::tool::{self, ToolError};
@@ -26,10 +30,10 @@ pub(super) async fn that_refuse(
     cookie: &Cookie,
 ) -> Result<Vec<String>, CookieError> {
     let keys = Keys::derive(cookie).map_err(|_| CookieError::Keys)?;
-    let listed: api::Nodes = node.get("/v1/nodes").await.map_err(Box::new)?;
+    let listed = listed(node).await?;
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut asked = JoinSet::new();
-    for member in listed.nodes.into_iter().filter(|member| !member.me) {
+    for member in listed.into_iter().filter(|member| !member.me) {
         let (keys, places) = (keys.clone(), places.clone());
         asked.spawn(async move {
             // Nobody closes it.
@@ -41,6 +45,29 @@ pub(super) async fn that_refuse(
     let mut refusing: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
     refusing.sort();
     Ok(refusing.into_iter().map(|(_, said)| said).collect())
+}
+
+/// Those that the node lists, once it has run for long enough to have heard of
+/// them.
+async fn listed(node: &Client) -> Result<Vec<api::Member>, CookieError> {
+    let look = async || -> Result<api::Nodes, CookieError> {
+        Ok(node.get("/v1/nodes").await.map_err(Box::new)?)
+    };
+    let listed = look().await?;
+    let me = listed.nodes.iter().find(|member| member.me);
+    let runs = me.map_or(0, |me| listed.now_ms.saturating_sub(me.since_ms));
+    let Some(wait) = HEARD.checked_sub(Duration::from_millis(runs)) else {
+        return Ok(listed.nodes);
+    };
+    sleep(wait).await;
+    let mut members = look().await?.nodes;
+    // Who was there is asked too: that it is gone says nothing of its cookie.
+    for before in listed.nodes {
+        if members.iter().all(|member| member.node != before.node) {
+            members.push(before);
+        }
+    }
+    Ok(members)
 }
 
 /// Why a member does not accept the cookie, by its address.
@@ -61,7 +88,8 @@ async fn refuses(keys: &Keys, port: u16, member: &str) -> Option<(Option<SocketA
     }
 }
 
-/// Whether a node that runs and has another cookie ends a connection so.
+/// Whether that is how a connection fails to a node that runs and has another
+/// cookie: it shows another key. One that closes it before may have other reasons.
 fn is_of_cookie(error: &DialError) -> bool {
-    matches!(error, DialError::Tls(_))
+    matches!(error, DialError::Tls(cause) if cause.kind() == io::ErrorKind::InvalidData)
 }

@@ -21,9 +21,10 @@ use crate::data_dir::{DataDir, DataDirError};
 /// How long a node may take to read its cookies again; it takes 0.3 s.
 pub(super) const TAKEN: Duration = Duration::from_secs(20);
 
-/// How long the last step waits for members that were not heard yet: a beacon
-/// of each comes within a second or two.
-const HEARD: Duration = Duration::from_secs(5);
+/// How long the last step waits for members that were not heard yet, and how long a
+/// node must run before it is taken to know its members: a beacon of each comes
+/// within a second or two.
+pub(super) const HEARD: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the node has answered.
 const LOOK: Duration = Duration::from_millis(50);

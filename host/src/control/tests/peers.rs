@@ -9,6 +9,9 @@ impl Service for Back {
     fn call(&self, _: Peer, request: Request<Incoming>) -> Answer {
         Box::pin(async move {
             match read(request.into_body(), 1 << 20, EXCHANGE).await {
+                Ok(message) if message == "refuse" => {
+                    refusal(StatusCode::CONFLICT, "w".repeat(4 * protocol::REFUSAL_MAX))
+                }
                 Ok(message) => answer(message),
                 Err(error) => error.refusal(),
             }
@@ -97,6 +100,14 @@ async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() 
         answered,
         Err(CallError::Answer(ReadError::TooLong))
     ));
+
+    // Of a refusal the status says enough.
+    let refuse = Bytes::from_static(b"refuse");
+    let answered = peers
+        .request(&node(CALLED), called.at, "/publish", refuse, 10, SOON)
+        .await;
+    let (status, _) = answered.expect("answered");
+    assert_eq!(status, StatusCode::CONFLICT);
 
     // A listener that never accepts.
     let silent = net::tcp_listener(SocketAddrV4::new(CALLED, 0), 1, "--cluster-port");
