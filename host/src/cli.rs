@@ -219,6 +219,17 @@ pub struct Cli {
     )]
     pub max_app: ByteSize,
 
+    /// How many apps are kept in the data folder, to go back to; the one that
+    /// serves and the one before it always are
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u8).range(2..=100),
+        help_heading = "Limits"
+    )]
+    pub keep_apps: u8,
+
     /// Time that open exchanges have to finish when the node stops, or the code
     /// changes and does not take them over
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration,
@@ -323,6 +334,14 @@ mod tests {
         let error = parse("20").unwrap_err().to_string();
         assert!(error.contains("20%/60s, or off"), "{error}");
         assert_eq!(parse("off").unwrap().revert_on_errors.0, None);
+    }
+
+    #[test]
+    fn fewer_apps_than_the_one_that_serves_and_the_one_before_it_are_never_kept() {
+        let parse = |apps| Cli::try_parse_from(["host", "--keep-apps", apps]);
+        let error = parse("1").unwrap_err().to_string();
+        assert!(error.contains("2..=100"), "{error}");
+        assert_eq!(parse("2").unwrap().keep_apps, 2);
     }
 
     #[test]

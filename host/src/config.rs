@@ -116,6 +116,8 @@ pub struct Config {
     pub smoke: Option<PathAndQuery>,
     /// The largest app, in bytes.
     pub max_app: u64,
+    /// How many apps are kept.
+    pub keep_apps: usize,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
@@ -207,6 +209,7 @@ impl Config {
             name,
             app: cli.app,
             smoke: cli.smoke.map(|given| smoke(&given)).transpose()?,
+            keep_apps: cli.keep_apps.into(),
             max_app: limit("--max-app", cli.max_app, MIN_APP..=LARGEST_APP)? as u64,
             watch: match cli.watch {
                 Watch::Notify => Some(WatchMode::Notify),

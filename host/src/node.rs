@@ -106,6 +106,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let socket = ToolSocket::listen(identity.data.path())?;
     let limits = StoreLimits {
         app: config.max_app,
+        blobs: config.keep_apps,
         ..StoreLimits::default()
     };
     let store = Store::open(identity.data.clone(), limits)?;

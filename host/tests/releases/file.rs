@@ -1,9 +1,11 @@
 //! One node and its app file: what is taken up and released, what is refused.
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use lab::client::{self, Sse};
+use serde_json::Value;
 
 use crate::place::{BOUND, Node, Place, counter};
 use crate::support::components::{starts_with, wants_memory, written};
@@ -191,4 +193,28 @@ fn a_release_build_after_a_debug_build_is_the_same_app_file_changed() -> Result<
     ensure!(listed.text.matches(" push ").count() == 2, "{listed:?}");
     ensure!(listed.text.matches("bootstrap").count() == 1, "{listed:?}");
     Ok(())
+}
+
+#[test]
+fn a_node_keeps_as_many_apps_as_it_was_told_to() -> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = Node::start(&place.with_file(2).flag("--keep-apps", "2"))?;
+    node.comes_to_serve("v1")?;
+    for version in [2, 3] {
+        place.write(2, &counter(version))?;
+        node.comes_to_serve(&format!("v{version}"))?;
+    }
+    let began = Instant::now();
+    loop {
+        let status = place.run(2, &["status", "--json"])?;
+        let status: Value = serde_json::from_str(&status.text)?;
+        let kept = &status["store"]["apps"];
+        if *kept == 2 {
+            break;
+        }
+        ensure!(began.elapsed() < BOUND, "{kept}");
+    }
+    ensure!(place.run(2, &["rollback"])?.code == Some(0));
+    node.comes_to_serve("v2").map(drop)
 }
