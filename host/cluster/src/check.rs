@@ -12,7 +12,8 @@ use crate::{Boot, DownReason, Time};
 pub(crate) enum Hint {
     /// Its port was reported closed, or its control connection ended.
     Unreachable,
-    /// Another node says that it is down, but it was heard just now.
+    /// Another node says that it is down, but it was heard just now, or not at
+    /// all yet.
     Hearsay,
     /// It was not heard for longer than its beacons take.
     Silence,

@@ -30,9 +30,6 @@ pub(crate) const HOLD: Duration = Duration::from_millis(2300);
 /// can prove themselves while a nonce is accepted, unless the node is mad.
 const OTHERS_MAX: usize = 8;
 
-/// A new run that is not heard of any more is forgotten.
-const RIVAL_LIFE: Duration = Duration::from_secs(5);
-
 /// What a run sent before the datagram that let it in may come after that one
 /// for so long: a broadcast and an answer take two ways through the system.
 const OVERTAKEN: Duration = Duration::from_secs(1);
@@ -249,7 +246,7 @@ impl Door {
             return;
         };
         match &mut contact.rival {
-            Some(rival) if rival.about.peer == about.peer => {
+            Some(rival) if rival.about.peer == about.peer && now.since(rival.heard) < HOLD => {
                 (rival.about, rival.head, rival.heard) = (about, head, now);
             }
             rival => {
@@ -263,12 +260,12 @@ impl Door {
         }
     }
 
-    /// The second run of this node, if there is one.
+    /// The second run of this node, if there is one and it is still heard.
     pub(crate) fn rival_mut(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Rival> {
         let contact = self.contacts.get_mut(&ip)?;
         contact
             .rival
-            .take_if(|rival| now.since(rival.heard) >= RIVAL_LIFE);
+            .take_if(|rival| now.since(rival.heard) >= HOLD);
         contact.rival.as_deref_mut()
     }
 

@@ -124,9 +124,9 @@ impl Followed {
     /// The greatest release and its app, whatever is in force: that changes by
     /// votes too, and then nobody has decided anything anew.
     fn head(&self) -> Option<(ReleaseKey, Digest)> {
-        let in_force = self.releases.in_force();
-        let in_force = in_force.borrow();
-        let head = in_force.as_ref().map(|force| &force.head);
+        let overview = self.releases.overview();
+        let overview = overview.borrow();
+        let head = overview.releases.first().map(|listed| &listed.release);
         head.map(|head| (head.key(), head.app().digest))
     }
 

@@ -333,6 +333,49 @@ fn a_changed_file_that_there_is_no_room_for_is_released_when_there_is_unless_ano
 }
 
 #[test]
+fn a_changed_file_that_waits_for_room_is_given_up_for_what_bakes_elsewhere_and_not_when_that_is_over()
+-> Result<()> {
+    let test = "a_changed_file_that_waits_for_room_is_given_up_for_what_bakes_elsewhere_and_not_when_that_is_over";
+    /// The node without room. Canaries have the lowest addresses, so it is none.
+    const FULL: u8 = 4;
+    let Some(disk) = small_disk::inner() else {
+        small_disk::run_again(&format!("trouble::{test}"), Small::Disk(LITTLE));
+        return Ok(());
+    };
+    let place = Place::new()?;
+    std::fs::create_dir(disk.join("data"))?;
+    std::os::unix::fs::symlink(disk.join("data"), place.data(FULL))?;
+    let nodes = place.three()?;
+    let full = &nodes[2].process;
+    let filling = small_disk::fill(&disk, LEFT)?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let push = ["push", &two, "--canary", "1", "--bake", "10s"];
+    let yet = ["cannot take up the app file yet"];
+    let given_up = ["the app file is not taken up any more", "push it"];
+
+    // It changed before.
+    place.write(FULL, &filled(&counter(3), LARGE, 1))?;
+    full.wait_for_line(&yet, BOUND)?;
+    let mut push = place.command(3, &push).stdout(Stdio::null()).spawn()?;
+    full.wait_for_line(&given_up, BOUND)?;
+    nodes[0].comes_to_serve("v2")?;
+    ensure!(nodes[2].serves()? == "v1", "it bakes");
+
+    // And once more while that bakes, which is over before there is room.
+    let since = Instant::now();
+    place.write(FULL, &filled(&counter(3), LARGE, 2))?;
+    full.wait_for_line_after(since, &yet, BOUND)?;
+    nodes[2].comes_to_serve("v2")?;
+    ensure!(push.wait()?.success());
+    full.wait_for_line_after(Instant::now(), &yet, BOUND)?;
+    std::fs::remove_file(&filling)?;
+    for node in &nodes {
+        node.comes_to_serve("v3")?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_changed_file_that_waits_for_room_is_released_although_what_it_follows_was_voted_down()
 -> Result<()> {
     let test =

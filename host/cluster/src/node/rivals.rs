@@ -107,8 +107,7 @@ impl Node {
         let Some(rival) = self.door.rival_mut(now, ip) else {
             return;
         };
-        // One that went away meanwhile is no reason for the other to go.
-        if now.since(rival.contested) < CONTEST || now.since(rival.heard) >= HOLD {
+        if now.since(rival.contested) < CONTEST {
             return;
         }
         rival.contested = now;

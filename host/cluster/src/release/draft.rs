@@ -49,7 +49,8 @@ pub enum What {
 /// What to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollbackTo {
-    /// To what was in force before, and was neither voted down nor rolled back.
+    /// To what was in force before, and was neither voted down nor rolled back, as
+    /// far as that is still known.
     Previous,
     /// To this release.
     Release(KeyPrefix),
@@ -209,18 +210,23 @@ impl Book {
                 // What is served, and what was left for it by rollbacks.
                 let mut left: BTreeSet<Digest> = serves.into_iter().collect();
                 // Each step goes to an earlier one, so it ends. Of those whose
-                // votes are forgotten only one is good for certain: what was in
-                // force when the one after it was decided.
+                // votes are forgotten it takes none but what was in force when
+                // the one after it was decided.
+                let hindsight = self.history.hindsight();
                 let mut is_last = false;
                 while let Some(release) = at.filter(|_| !is_last) {
-                    is_last = Some(release.id()) < self.history.oldest_voted();
+                    let key = release.key();
+                    let passed = Some(release.id()) < self.history.oldest_voted()
+                        && hindsight.was_passed_over(&key);
+                    is_last = Some(release.id()) < self.history.oldest_voted() && !passed;
                     if release.kind() == Kind::Rollback {
                         let parent = release.parent();
                         left.extend(parent.map(|parent| parent.digest));
                         left.extend(release.base().map(|base| base.digest));
                     }
                     let good = standing(&release, &self.votes) != Standing::VotedDown
-                        && self.history.undone_by(&release.key()).is_none();
+                        && !passed
+                        && hindsight.undone_by(&key).is_none();
                     if good && !left.contains(&release.app().digest) {
                         return Ok(release.app());
                     }

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::history::History;
+use super::history::{Hindsight, History};
 use super::record::Parent;
 use super::votes::Votes;
 use super::{Kind, Release, ReleaseKey, Verdict};
@@ -90,31 +90,56 @@ fn walk<'a>(
     node: Ipv4Addr,
 ) -> Option<(Parent, Option<&'a Arc<Release>>)> {
     let mut at = history.head()?;
-    let oldest_voted = history.oldest_voted();
+    let (hindsight, oldest_voted) = (history.hindsight(), history.oldest_voted());
     // Each step goes to an earlier release, or from one that was rolled back up
-    // to the rollback, where it ends; so there are at most twice as many.
+    // to the rollback, where it ends; so there are hardly ever as many.
     for _ in 0..=2 * history.len() {
-        if let Some(rollback) = history.undone_by(&at.key()) {
+        if let Some(rollback) = hindsight.undone_by(&at.key()) {
             // Somebody decided to leave this release: no vote brings it back.
             at = rollback;
             continue;
         }
         let serves = match standing(at, votes) {
-            // Votes on earlier ones are forgotten. What follows them names what
-            // was in force then, so none is met here that was voted down.
-            _ if oldest_voted.is_some_and(|oldest| at.id() < oldest) => true,
+            // Votes on earlier ones are forgotten, but not what was made of them.
+            _ if oldest_voted.is_some_and(|oldest| at.id() < oldest) => {
+                !hindsight.was_passed_over(&at.key())
+            }
             Standing::Accepted => true,
             Standing::Baking => at.plan().has_canary(node),
             Standing::VotedDown => false,
         };
         let base = at.base().filter(|_| !serves);
         let Some(base) = base else { break };
-        let known = history.get(&base.key);
-        let Some(known) = known.or_else(|| history.undone_by(&base.key)) else {
+        if let Some(rollback) = left_on_the_way(history, &hindsight, at, &base) {
+            at = rollback;
+            continue;
+        }
+        let Some(known) = history.get(&base.key) else {
             // Its record is on its way, or forgotten. Its digest is known.
             return Some((base, None));
         };
         at = known;
     }
     Some((at.as_parent(), Some(at)))
+}
+
+/// The latest rollback from a release that this one followed since its base, or
+/// from that: somebody on the other side of a cut may have gone back further.
+fn left_on_the_way<'a>(
+    history: &History,
+    hindsight: &Hindsight<'a>,
+    from: &Release,
+    base: &Parent,
+) -> Option<&'a Arc<Release>> {
+    let mut latest = hindsight.undone_by(&base.key);
+    let mut parent = from.parent();
+    for _ in 0..history.len() {
+        let Some(at) = parent.filter(|parent| parent.at > base.at) else {
+            break;
+        };
+        let undone = hindsight.undone_by(&at.key);
+        latest = latest.into_iter().chain(undone).max_by_key(|it| it.id());
+        parent = history.get(&at.key).and_then(|release| release.parent());
+    }
+    latest
 }

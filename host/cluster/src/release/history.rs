@@ -18,6 +18,26 @@ pub(crate) struct History {
     order: BTreeSet<(ReleaseId, ReleaseKey)>,
 }
 
+/// What later releases say of earlier ones.
+pub(crate) struct Hindsight<'a> {
+    undone: BTreeMap<ReleaseKey, &'a Arc<Release>>,
+    passed: BTreeSet<ReleaseKey>,
+}
+
+impl<'a> Hindsight<'a> {
+    /// The latest rollback that went back from this release.
+    pub(crate) fn undone_by(&self, key: &ReleaseKey) -> Option<&'a Arc<Release>> {
+        self.undone.get(key).copied()
+    }
+
+    /// Whether another release was in force when this one was followed, and it
+    /// was in force itself for none that followed something else. So it had been
+    /// voted down, as far as anybody knows.
+    pub(crate) fn was_passed_over(&self, key: &ReleaseKey) -> bool {
+        self.passed.contains(key)
+    }
+}
+
 impl History {
     /// Takes in a record. False if it changes nothing.
     pub(crate) fn add(&mut self, release: Arc<Release>) -> bool {
@@ -70,9 +90,27 @@ impl History {
         self.by_key.len()
     }
 
-    /// The latest rollback that went back from this release.
-    pub(crate) fn undone_by(&self, key: &ReleaseKey) -> Option<&Arc<Release>> {
-        self.newest().find(|release| release.leaves(key))
+    /// What later releases say of earlier ones.
+    pub(crate) fn hindsight(&self) -> Hindsight<'_> {
+        let (mut undone, mut passed) = (BTreeMap::new(), BTreeSet::new());
+        for release in self.newest() {
+            if let Some(base) = release.other_base() {
+                passed.extend(release.parent().map(|parent| (parent.key, base.key)));
+            }
+            for left in release.leaves() {
+                // The latest comes first.
+                undone.entry(left.key).or_insert(release);
+            }
+        }
+        let bases: BTreeSet<ReleaseKey> = passed.iter().map(|(_, base)| *base).collect();
+        Hindsight {
+            undone,
+            passed: passed
+                .into_iter()
+                .map(|(parent, _)| parent)
+                .filter(|parent| !bases.contains(parent))
+                .collect(),
+        }
     }
 
     /// The lowest of the releases whose votes are kept, or the lowest of all.

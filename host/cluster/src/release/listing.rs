@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::force::{Force, Standing, standing};
 use super::history::History;
 use super::votes::Votes;
-use super::{Kind, Release, ReleaseKey, Verdict};
+use super::{Release, ReleaseKey, Verdict};
 
 /// What has become of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,7 @@ pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -
     // One pass, since asking for each release who undid it would be one each.
     let undone: BTreeSet<ReleaseKey> = history
         .newest()
-        .filter(|it| it.kind() == Kind::Rollback)
-        .flat_map(|it| [it.parent(), it.base()])
-        .flatten()
+        .flat_map(|it| it.leaves())
         .map(|left| left.key)
         .collect();
     let head = history.head().map(|head| head.key());

@@ -241,6 +241,12 @@ impl Release {
             return Err(ReleaseError::Unreadable);
         }
         body.check()?;
+        let key = ReleaseKey::new(body.parent.map(|parent| parent.key), &body.app.digest);
+        if body.base.is_some_and(|base| base.key == key) {
+            return Err(ReleaseError::Contradiction(
+                "what was in force before it is itself",
+            ));
+        }
         Ok(Arc::new(Self {
             id: ReleaseId {
                 kind: body.kind,
@@ -248,7 +254,7 @@ impl Release {
                 node: body.node.clone(),
                 digest: body.app.digest,
             },
-            key: ReleaseKey::new(body.parent.map(|parent| parent.key), &body.app.digest),
+            key,
             bytes: Bytes::copy_from_slice(bytes),
             signed: Bytes::copy_from_slice(sealed.body),
             signature: signature.map(Bytes::copy_from_slice),
@@ -298,10 +304,16 @@ impl Release {
         self.body.base.or(self.body.parent)
     }
 
-    /// Whether it is a rollback from that release.
-    pub(crate) fn leaves(&self, key: &ReleaseKey) -> bool {
+    /// What was in force where it was decided, if that is not its parent.
+    pub(crate) fn other_base(&self) -> Option<Parent> {
+        self.body.base
+    }
+
+    /// The releases that it goes back from, if it is a rollback.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = Parent> {
         let left = [self.body.parent, self.body.base];
-        self.kind() == Kind::Rollback && left.iter().flatten().any(|left| left.key == *key)
+        let is_rollback = self.kind() == Kind::Rollback;
+        left.into_iter().flatten().filter(move |_| is_rollback)
     }
 
     /// The app.

@@ -221,11 +221,7 @@ fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
     if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&ip) {
         return Some(Disagreement::NoCanary(force.key));
     }
-    let undoes = |it: &&Arc<Release>| {
-        let left = [it.parent(), it.base()];
-        let was_left = left.iter().flatten().any(|left| left.key == force.key);
-        it.kind() == Kind::Rollback && was_left
-    };
+    let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.key == force.key);
     if node.releases().any(|it| undoes(&it)) {
         return Some(Disagreement::RolledBack(force.key));
     }

@@ -331,7 +331,7 @@ proptest! {
     fn what_was_left_is_never_in_force(acts in acts()) {
         for book in play(&acts) {
             let Some(force) = book.in_force() else { continue };
-            let undone = book.history().undone_by(&force.key);
+            let undone = book.history().hindsight().undone_by(&force.key);
             prop_assert!(undone.is_none(), "{} was rolled back", force.key);
             if let Some(release) = &force.release {
                 let standing = crate::release::force::standing(release, book.votes());

@@ -96,8 +96,9 @@ fn what_was_in_force_before_is_another_one_and_earlier() {
             base: Some(base.as_parent()),
         })
     };
-    assert!(with(Some(&second), &first, WALL + 2).is_ok());
+    let third = with(Some(&second), &first, WALL + 2).expect("a release");
     for refused in [
+        with(Some(&second), &third, WALL + 3),
         with(None, &first, WALL + 2),
         with(Some(&second), &second, WALL + 2),
         with(Some(&first), &second, WALL + 1),

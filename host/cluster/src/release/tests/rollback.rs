@@ -103,9 +103,7 @@ fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
     tell(&one, &mut other);
     assert_eq!(serves(&one), Some(app("old").digest));
     // The head was voted down, so what this leaves is the one before.
-    let key = oldest.key().to_string().parse().expect("hex");
-    let to_oldest = request(What::Rollback(RollbackTo::Release(key)));
-    release(&mut one, to_oldest, WALL + 3);
+    back_to(&mut one, &oldest, WALL + 3);
     // On the other side of a cut somebody tries something else, which fails.
     let tried = pushed(&mut other, "tried", WALL + 4);
     other.learn(vec![], vec![vote(&tried, 3, Verdict::Failed)]);
@@ -121,6 +119,108 @@ fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
     }
 }
 
+fn back_to(book: &mut Book, release: &Release, wall_ms: u64) -> Arc<Release> {
+    let key = release.key().to_string().parse().expect("hex");
+    let wanted = request(What::Rollback(RollbackTo::Release(key)));
+    super::release(book, wanted, wall_ms)
+}
+
+/// What happens on one side of a cut while on the other something is tried that
+/// fails: the first of these releases is the oldest, the last one has failed.
+type Side = fn(&mut Book, &[Arc<Release>; 3]);
+
+#[test]
+fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other() {
+    let sides: [(&str, Side, &str); 4] = [
+        (
+            "back twice",
+            |book, _| {
+                rolled_back(book, WALL + 10);
+                rolled_back(book, WALL + 11);
+            },
+            "oldest",
+        ),
+        (
+            "back to the one before, and to the oldest by name",
+            |book, [oldest, old, _]| {
+                back_to(book, old, WALL + 10);
+                back_to(book, oldest, WALL + 11);
+            },
+            "oldest",
+        ),
+        (
+            "to the oldest by name",
+            |book, [oldest, ..]| drop(back_to(book, oldest, WALL + 10)),
+            "oldest",
+        ),
+        (
+            "to the oldest, and to the one before after all",
+            |book, [oldest, old, _]| {
+                back_to(book, oldest, WALL + 10);
+                back_to(book, old, WALL + 11);
+            },
+            "old",
+        ),
+    ];
+    // What the side that goes back knows: that the last one has failed, or not,
+    // or that it bakes.
+    for (plan, knows) in [
+        (Plan::default(), true),
+        (Plan::default(), false),
+        (staged(&[3]), false),
+    ] {
+        for (what, side, ends) in sides {
+            let (mut one, mut other) = (book(2), book(3));
+            let oldest = pushed(&mut one, "oldest", WALL);
+            let old = pushed(&mut one, "old", WALL + 1);
+            let failed = release(&mut one, push(app("failed"), plan.clone()), WALL + 2);
+            let against = vec![vote(&failed, 3, Verdict::Failed)];
+            if knows {
+                one.learn(vec![], against.clone());
+            }
+            tell(&one, &mut other);
+            other.learn(vec![], against);
+            side(&mut one, &[oldest, old, failed]);
+            let tried = pushed(&mut other, "tried", WALL + 20);
+            other.learn(vec![], vec![vote(&tried, 3, Verdict::Failed)]);
+            tell(&one, &mut other);
+            tell(&other, &mut one);
+            for book in [&one, &other] {
+                assert_eq!(
+                    serves(book),
+                    Some(app(ends).digest),
+                    "{what}, {plan:?}, {knows}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_built_on_one_that_failed_long_ago_on_the_other_side_does_not_bring_it_back() {
+    for holds in [false, true] {
+        let (mut one, mut other) = (book(2), book(3));
+        pushed(&mut one, "good", WALL);
+        let bad = pushed(&mut one, "bad", WALL + 1);
+        tell(&one, &mut other);
+        one.learn(vec![], vec![vote(&bad, 2, Verdict::Failed)]);
+        for round in 0..VOTED as u64 {
+            let next = pushed(&mut one, &format!("{round}"), WALL + 2 + round);
+            one.learn(vec![], vec![vote(&next, 2, Verdict::Failed)]);
+        }
+        let built_on = pushed(&mut other, "built on bad", WALL + 100);
+        let verdict = if holds { Verdict::Ok } else { Verdict::Failed };
+        other.learn(vec![], vec![vote(&built_on, 3, verdict)]);
+        tell(&other, &mut one);
+        assert_eq!(one.votes().of(&bad.key()).count(), 0, "forgotten");
+        if holds {
+            assert_eq!(serves(&one), Some(app("built on bad").digest));
+            rolled_back(&mut one, WALL + 200);
+        }
+        assert_eq!(serves(&one), Some(app("good").digest));
+    }
+}
+
 #[test]
 fn going_back_to_what_is_in_force_does_not_leave_it() {
     let mut book = book(2);
@@ -129,7 +229,7 @@ fn going_back_to_what_is_in_force_does_not_leave_it() {
     release(&mut book, push(app("baking"), staged(&[3])), WALL + 2);
     let back = rolled_back(&mut book, WALL + 3);
     assert_eq!(serves(&book), Some(app("old").digest));
-    assert!(!back.leaves(&old.key()));
+    assert!(back.leaves().all(|left| left.key != old.key()));
     rolled_back(&mut book, WALL + 4);
     assert_eq!(serves(&book), Some(app("oldest").digest));
 }
