@@ -147,6 +147,7 @@ impl Room {
     pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
         let slot = &self.slot;
         let life = generation.life.life();
+        life.begin();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
             let draining = Draining {

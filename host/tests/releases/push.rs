@@ -124,6 +124,24 @@ fn a_release_that_traps_is_left_by_itself() -> Result<()> {
 }
 
 #[test]
+fn a_release_that_traps_on_the_streams_that_are_open_is_left_although_all_go_over_at_once()
+-> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    node.says(&["release in force"])?;
+    // Just as many as it is judged by: not one may be missed.
+    let streams = (0..20).map(|_| Sse::open(&node.url("/count/tea"), BOUND));
+    let _streams = streams.collect::<Result<Vec<_>>>()?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    place.run(2, &["push", &bad])?;
+    let why = "20 of 20 open streams that came over to it trapped";
+    node.says(&[why, "votes against the release"])?;
+    node.comes_to_serve("v1")?;
+    Ok(())
+}
+
+#[test]
 fn a_canary_that_traps_keeps_the_release_from_the_others() -> Result<()> {
     let place = Place::new()?;
     let nodes = place.three()?;

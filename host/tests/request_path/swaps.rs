@@ -1,13 +1,15 @@
 //! Code that changes while it runs: requests, open streams, what refuses to
 //! change, and what becomes of old code.
 
+use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use host::app::{Draining, Generation};
+use host::app::{Draining, Generation, Loader, Ready, Tally};
+use host::health::{Health, Judgement, Rule};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
-use crate::support::components::{Limits, fresh};
+use crate::support::components::{Limits, bytes, fresh, read_built, runtime};
 use crate::support::log::Log;
 use crate::support::node::{NAMES, Node, Setup};
 use crate::support::{soon, until};
@@ -52,6 +54,14 @@ async fn echo(node: &Node) -> (Client, Upload, Reader) {
     let mut reader = Reader::new(response.expect("a response"));
     reader.to("first").await;
     (client, upload, reader)
+}
+
+/// Makes the component of a package ready, as a node does: the generation that
+/// drains, if it is that one.
+fn prepare(node: &Node, package: &str) -> impl Future<Output = Ready> + use<> {
+    let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
+    let app = bytes(read_built(package));
+    async move { loader.prepare(app).await.expect("it is an app") }
 }
 
 #[tokio::test]
@@ -223,6 +233,27 @@ async fn a_download_goes_on_over_a_swap_and_its_order_of_parts_is_still_checked(
     node.swap(load("fixture-misbehave").await.0).await;
     assert!(reader.rest().await.1.is_err(), "it is cut");
     log.tells_once(&["the app failed", "sent a second head"]);
+}
+
+#[tokio::test]
+async fn a_change_that_trapped_on_all_streams_before_anybody_looked_is_held_against_the_new_code() {
+    let (node, _) = start("fixture-counter-v1", Setup::default()).await;
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(client.open("/count/tea").await);
+    }
+    let swapped = prepare(&node, "fixture-misbehave").await.activate();
+    let left = swapped.draining.expect("there was one before");
+    until("all streams to be left", || left.life.refused() == 20).await;
+    let serves = node.slot.current().expect("it was put in").life.life();
+    let health = Health::begin(serves, Tally::default(), Some(Rule::default()), None);
+    let judgement = soon("the judgement", health.judgement()).await;
+    let Judgement::Failed(reason) = judgement else {
+        panic!("{judgement:?}");
+    };
+    let reason = reason.to_string();
+    assert!(reason.starts_with("20 of 20 open streams"), "{reason}");
 }
 
 #[tokio::test]
