@@ -139,6 +139,11 @@ impl Life {
         self.over.send_replace(true);
     }
 
+    /// Whether what is left on it was told to end.
+    pub(super) fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+
     /// Waits until what is left on it is to end.
     pub(crate) async fn over(&self) {
         // The sender is this, so it does not go meanwhile.

@@ -1,8 +1,10 @@
 //! Code that changes while it runs: requests, open streams, what refuses to
 //! change, and what becomes of old code.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use host::app::{Draining, Generation, Loader, Ready, Tally};
@@ -62,6 +64,16 @@ fn prepare(node: &Node, package: &str) -> impl Future<Output = Ready> + use<> {
     let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
     let app = bytes(read_built(package));
     async move { loader.prepare(app).await.expect("it is an app") }
+}
+
+/// Lets something begin that is not done at once.
+async fn begun<T>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    let mut future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
+    let is_done = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await;
+    assert!(!is_done, "it waits for nothing");
+    future
 }
 
 #[tokio::test]
@@ -299,4 +311,63 @@ async fn the_view_that_a_stream_follows_is_told_by_the_new_code() {
     freed(&draining, &old).await;
     node.see(crate::support::node::view(2, &NAMES));
     reader.to(NAMES[2]).await;
+}
+
+#[tokio::test]
+async fn going_back_does_not_wait_for_one_who_waits_for_room_and_who_then_has_it() {
+    let setup = Setup {
+        drain: Duration::from_secs(600),
+        ..Setup::default()
+    };
+    let (node, first) = start("fixture-plain", setup).await;
+    let (_client, upload, mut reader) = echo(&node).await;
+    prepare(&node, "fixture-counter-v1").await.activate();
+    let third = begun(prepare(&node, "fixture-counter-v2")).await;
+    let third = tokio::spawn(third);
+
+    let back = soon("the one before", prepare(&node, "fixture-plain")).await;
+    let first = first.upgrade().expect("its request is open");
+    assert!(Arc::ptr_eq(back.generation(), &first), "it is as it was");
+    assert!(!third.is_finished(), "two generations are loaded already");
+    let swapped = back.activate();
+    assert!(upload.data("second").await);
+    assert_eq!(reader.to("second").await, "second");
+
+    // Nothing is open on the one that was left.
+    let third = soon("the third", third).await.expect("it does not panic");
+    let left = swapped.draining.expect("there was one before");
+    soon("the one that was left to be freed", left.life.freed()).await;
+    drop(first);
+    let draining = third.activate().draining.expect("there was one before");
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    assert_eq!(client.get("/").await.text(), "v2");
+    assert!(upload.data("third").await);
+    assert_eq!(reader.to("third").await, "third");
+    assert_eq!(draining.life.cut(), 0);
+}
+
+#[tokio::test]
+async fn a_draining_app_whose_requests_were_told_to_end_is_not_put_in_again() {
+    let setup = Setup {
+        drain: Duration::ZERO,
+        ..Setup::default()
+    };
+    let first = fresh(Limits::Usual, "fixture-plain").await;
+    let node = Node::with_generation(first.clone(), setup).await;
+    let (_client, _upload, reader) = echo(&node).await;
+    prepare(&node, "fixture-counter-v1").await.activate();
+    // It is given up when it has ended what is left, and before that has gone.
+    let third = begun(prepare(&node, "fixture-counter-v2")).await;
+    tokio::select! {
+        _ = third => panic!("the first one is in use"),
+        (_, end) = reader.rest() => assert!(end.is_err(), "it is cut"),
+    }
+    let again = begun(prepare(&node, "fixture-plain")).await;
+    drop(first);
+    soon("its room", again).await.activate();
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    assert_eq!(client.get("/long-gone").await.status, 404);
+    let (_client, upload, mut reader) = echo(&node).await;
+    assert!(upload.data("second").await);
+    assert_eq!(reader.to("second").await, "second");
 }
