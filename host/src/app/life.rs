@@ -155,12 +155,17 @@ impl Life {
         self.back.notify_waiters();
     }
 
+    /// Told once it is current again.
+    pub(crate) fn back(&self) -> Notified<'_> {
+        self.back.notified()
+    }
+
     /// Waits until its code is freed; or, and then this is false, until it is
     /// current again.
     pub async fn drained(&self) -> bool {
         tokio::select! {
             () = self.freed() => true,
-            () = self.back.notified() => false,
+            () = self.back() => false,
         }
     }
 

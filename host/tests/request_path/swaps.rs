@@ -371,3 +371,40 @@ async fn a_draining_app_whose_requests_were_told_to_end_is_not_put_in_again() {
     assert!(upload.data("second").await);
     assert_eq!(reader.to("second").await, "second");
 }
+
+#[tokio::test]
+async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_goes_over_later() {
+    let drain = Duration::from_secs(2);
+    let setup = Setup {
+        drain,
+        ..Setup::default()
+    };
+    let (node, old) = start("fixture-misbehave", setup).await;
+    let (_client, mut reader) = open(&node, Protocol::H1, "/hold/tea").await;
+    reader.to(": subscribed\n\n").await;
+    let swapped = prepare(&node, "fixture-plain").await.activate();
+    let first = swapped.draining.expect("there was one before");
+    until("the stream to be refused", || first.life.refused() == 1).await;
+    prepare(&node, "fixture-misbehave").await.activate();
+    assert!(
+        first.since.elapsed() < drain,
+        "the machine is too slow for this test"
+    );
+
+    // It says nothing, and is not cut either.
+    let cut = tokio::time::timeout(drain * 2, reader.piece()).await;
+    assert!(cut.is_err(), "{cut:?}");
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    let mut publish = async |reader: &mut Reader| {
+        assert_eq!(client.get("/publish/tea").await.text(), "published");
+        reader.to("event: tea").await;
+        reader.to("\n\n").await;
+    };
+    publish(&mut reader).await;
+    assert_eq!(first.life.cut(), 0);
+
+    let draining = node.swap(load("fixture-misbehave").await.0).await;
+    freed(&draining, &old).await;
+    assert_eq!((draining.life.carried(), draining.life.refused()), (1, 1));
+    publish(&mut reader).await;
+}
