@@ -79,6 +79,15 @@ impl From<SpreadError> for Trouble {
     }
 }
 
+/// How a release comes to serve here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brought {
+    /// Its app served already.
+    Already,
+    /// Its app was put in.
+    Changed,
+}
+
 /// Makes what is in force serve.
 pub(crate) struct Deploy {
     /// The IP of this node, by which canaries are named.
@@ -114,21 +123,32 @@ impl Deploy {
         if let Some(force) = force {
             self.candidate.keep_only(force.digest);
             self.report.wanted(&force);
-            if self.bring_at_last(&force).await {
-                self.judge(&force).await;
+            if let Some(brought) = self.bring_at_last(&force).await {
+                // On trial from its first moment: the disk may take its time.
+                let judgement = self.try_out(&force);
+                tokio::join!(self.judge(&force, judgement), self.tidy(brought));
             }
         }
         std::future::pending().await
     }
 
-    /// Looks at how it does, and votes on its release.
-    async fn judge(&mut self, force: &Force) {
-        let Some(generation) = self.loader.current() else {
-            return;
-        };
-        let (key, life) = (force.key, generation.life.life());
-        drop(generation);
-        let verdict = match self.trials.of(force, life).judgement().await {
+    /// Begins to look at how what serves does.
+    fn try_out(&mut self, force: &Force) -> impl Future<Output = Judgement> + use<> {
+        let life = self.loader.current().map(|serves| serves.life.life());
+        let judgement = life.map(|life| self.trials.of(force, life).judgement());
+        async move {
+            match judgement {
+                Some(judgement) => judgement.await,
+                // Nothing serves, and nothing can be said of it.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Votes on its release once it is known how it does.
+    async fn judge(&self, force: &Force, judgement: impl Future<Output = Judgement>) {
+        let key = force.key;
+        let verdict = match judgement.await {
             Judgement::Sound => Verdict::Ok,
             Judgement::Failed(reason) => {
                 tracing::error!(
@@ -145,20 +165,19 @@ impl Deploy {
         let _ = self.releases.vote(key, verdict).await;
     }
 
-    /// Brings it to serve, if it takes several attempts. False if it cannot be,
+    /// Brings it to serve, if it takes several attempts. None if it cannot be,
     /// however often it is tried.
-    async fn bring_at_last(&self, force: &Force) -> bool {
+    async fn bring_at_last(&self, force: &Force) -> Option<Brought> {
         let mut wait = AGAIN;
         loop {
             if self.loader.serves() == Some(force.digest) {
                 self.report.serves(force.key, force.digest);
-                return true;
+                return Some(Brought::Already);
             }
             let trouble = match self.bring(force).await {
                 Ok(swapped) => {
                     self.swapped(force, &swapped);
-                    self.tidy().await;
-                    return true;
+                    return Some(Brought::Changed);
                 }
                 Err(trouble) => trouble,
             };
@@ -192,7 +211,7 @@ impl Deploy {
                 // It fails only if the node stops.
                 let _ = self.releases.vote(force.key, Verdict::Failed).await;
             }
-            return false;
+            return None;
         }
     }
 
@@ -215,6 +234,10 @@ impl Deploy {
     /// Gets the app, and loads it. Says how long it took to get it, if it came
     /// from members.
     async fn load(&self, force: &Force) -> Result<(Ready, Option<Duration>), Trouble> {
+        // What drains is here, whatever has become of its file.
+        if let Some(ready) = self.loader.back(force.digest).await {
+            return Ok((ready, None));
+        }
         let (bytes, fetched) = self.obtain(force).await?;
         let app = AppBytes {
             path: PathBuf::from(format!("release {}", force.key)),
@@ -275,7 +298,10 @@ impl Deploy {
 
     /// Lets go of apps that nobody goes back to any more: what runs stays, what
     /// drains, and the last two that were released.
-    async fn tidy(&self) {
+    async fn tidy(&self, brought: Brought) {
+        if brought == Brought::Already {
+            return;
+        }
         let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
         keep.extend(self.loader.draining());
         let overview = self.releases.overview().borrow().clone();

@@ -6,7 +6,7 @@
 //! measures the others.
 
 use anyhow::{Context, Result, ensure};
-use lab::rollout::Nodes;
+use lab::rollout::{DRAIN, Nodes};
 use lab::schedules::{Schedule, Session};
 use lab::targets::{REVERTED, SLACK};
 use lab::{Lan, Process, Programs};
@@ -182,11 +182,14 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
 }
 
 #[test]
-fn a_push_that_comes_while_nodes_go_back_wins_and_none_of_them_goes_back_after_it() -> Result<()> {
+fn a_push_that_is_prepared_while_nodes_go_back_wins_and_none_of_them_goes_back_after_it()
+-> Result<()> {
     let Some(lan) = lan(3)? else { return Ok(()) };
-    let nodes = three(&lan)?;
-    let it = nodes.push_during_revert(2, &nodes.bad("bad")?, &nodes.good("newer")?)?;
-    println!("newer push -> all serve it: {:?}", it.served);
+    let (old, _) = built(&lan, "fixture-misbehave")?;
+    let (bad, _) = built(&lan, "fixture-plain")?;
+    let nodes = Nodes::start(&lan, &THREE, &old, &["--drain", "10m"], BOUND)?;
+    let it = nodes.push_during_revert(2, &bad, &nodes.good("newer")?)?;
+    println!("newer one released -> all serve it: {:?}", it.served);
     ensure!(it.back == 0, "{it:?}");
     Ok(())
 }
@@ -197,8 +200,9 @@ fn a_release_that_traps_is_left_at_once_although_requests_are_open_on_the_one_be
     let Some(lan) = lan(3)? else { return Ok(()) };
     let (old, _) = built(&lan, "fixture-misbehave")?;
     let (bad, _) = built(&lan, "fixture-plain")?;
-    let nodes = Nodes::start(&lan, &THREE, &old, &["--drain", "10m"], BOUND)?;
-    let it = nodes.trap_with_open_requests(2, 3, &bad)?;
+    let drain = humantime::format_duration(DRAIN).to_string();
+    let nodes = Nodes::start(&lan, &THREE, &old, &["--drain", &drain], BOUND)?;
+    let it = nodes.trap_with_open_requests(2, 3, &bad, DRAIN)?;
     println!("{it:?}");
     ensure!(it.reverted.everywhere <= REVERTED * SLACK, "{it:?}");
     ensure!(it.cut == 0, "{it:?}");

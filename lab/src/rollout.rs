@@ -12,20 +12,19 @@ mod killed;
 mod left;
 mod seen;
 
+use crate::client::Sse;
 use crate::cluster::{ANSWER, START};
 use crate::lan::Lan;
 use crate::process::{Launch, Process};
 use crate::push::{Push, Pushed};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use apps::LONG;
 pub use killed::{KilledCanary, KilledFetch, KilledUpload};
-pub use left::{Apart, KeptOff, Overtaken, Reverted};
+pub use left::{Apart, KeptOff, Overtaken, Reverted, StillOpen};
 
 /// So many requests that trap are enough to be judged by, and one less is not:
 /// so it is where `--revert-on-errors` is not given.
@@ -33,6 +32,9 @@ const ENOUGH: usize = 20;
 /// Longer than anything here takes: a canary is on trial until it is decided in
 /// another way.
 const LONG_BAKE: Duration = Duration::from_secs(600);
+/// How long nodes drain whose open requests are to outlive it: so long that a release
+/// is left within it however busy the machine is.
+pub const DRAIN: Duration = Duration::from_secs(5);
 /// How long between two looks at what nothing tells of.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -202,26 +204,38 @@ impl<'lan> Nodes<'lan> {
         Ok((crossed, self.says_after(began, number, &words)?))
     }
 
-    /// A request on machine N that goes on until the code that it began with is
-    /// cut off: the app is the fixture `misbehave`.
+    /// A request on each machine that goes on, and says something when
+    /// [`Nodes::let_speak`] wants it, until the code that it is on is cut off: the app
+    /// is the fixture `misbehave`.
     ///
     /// # Errors
     ///
     /// If the app does not begin to answer.
-    pub fn hold(&self, number: u8) -> Result<TcpStream> {
+    pub fn hold(&self) -> Result<BTreeMap<u8, Sse>> {
+        let hold = |number: u8| {
+            let machine = self.lan.machine(number);
+            let url = format!("{}/hold/{}", machine.url(), topic(number));
+            let held = machine.netns().run(|| Sse::open(&url, ANSWER))?;
+            Ok((number, held))
+        };
+        self.others(&[]).into_iter().map(hold).collect()
+    }
+
+    /// Let the request that is held on machine N say something, which goes on or has
+    /// been ended. Its app must serve there. Returns whether it did.
+    ///
+    /// # Errors
+    ///
+    /// If the app does not serve.
+    pub fn let_speak(&self, number: u8, held: &Sse) -> Result<bool> {
         let machine = self.lan.machine(number);
-        machine.netns().run(|| {
-            let mut stream = TcpStream::connect((machine.ip(), 8080))?;
-            stream.set_read_timeout(Some(ANSWER))?;
-            stream.write_all(b"GET /hold HTTP/1.1\r\nhost: lab\r\n\r\n")?;
-            let mut said = Vec::new();
-            while !said.ends_with(b"holding\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte)?;
-                said.extend(byte);
-            }
-            Ok(stream)
-        })
+        let answer = machine.get(
+            &format!("{}/publish/{}", machine.url(), topic(number)),
+            ANSWER,
+        )?;
+        ensure!(answer.text() == "published", "{}", answer.text());
+        let said = held.next(self.bound);
+        Ok(said.is_some_and(|said| said.event == topic(number)))
     }
 
     /// What all nodes have printed, for a failure to show.
@@ -231,4 +245,10 @@ impl<'lan> Nodes<'lan> {
         };
         self.nodes.iter().map(printed).collect()
     }
+}
+
+/// What a request that is held on machine N listens to. Others do not: what is
+/// published is told on every node.
+fn topic(number: u8) -> String {
+    format!("held-{number}")
 }

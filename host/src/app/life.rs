@@ -4,8 +4,8 @@
 //! It outlives its generation, so that what it counted can still be told.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::futures::Notified;
@@ -36,6 +36,8 @@ pub struct Life {
     carried: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
+    /// How its requests and its changes had ended when it was put in last.
+    before: Mutex<[Tally; 2]>,
     /// Wakes its exchanges to go over to newer code, those first that wait longest.
     leave: Notify,
     /// Told when it does not drain any more, but is current again.
@@ -61,6 +63,19 @@ impl Life {
     /// a change that it refused is one that returned.
     pub fn changes(&self) -> Tally {
         self.changes.tally()
+    }
+
+    /// How its requests and its changes of states had ended when it was put in last:
+    /// nothing counted, unless it came back.
+    pub(crate) fn before(&self) -> [Tally; 2] {
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes down what is counted now: it is about to be put in. Called before the
+    /// first request can reach it, so that all it does from then on is its own.
+    pub(crate) fn begin(&self) {
+        let counted = [self.requests(), self.changes()];
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     /// Counts a change of a state.
@@ -124,6 +139,11 @@ impl Life {
         self.over.send_replace(true);
     }
 
+    /// Whether what is left on it was told to end.
+    pub(super) fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+
     /// Waits until what is left on it is to end.
     pub(crate) async fn over(&self) {
         // The sender is this, so it does not go meanwhile.
@@ -135,12 +155,17 @@ impl Life {
         self.back.notify_waiters();
     }
 
+    /// Told once it is current again.
+    pub(crate) fn back(&self) -> Notified<'_> {
+        self.back.notified()
+    }
+
     /// Waits until its code is freed; or, and then this is false, until it is
     /// current again.
     pub async fn drained(&self) -> bool {
         tokio::select! {
             () = self.freed() => true,
-            () = self.back.notified() => false,
+            () = self.back() => false,
         }
     }
 

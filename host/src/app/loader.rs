@@ -102,6 +102,14 @@ impl Loader {
         &self.runtime
     }
 
+    /// The app that served before, if it is this one and drains still: it is ready as
+    /// it is, and its bytes are not needed.
+    pub async fn back(&self, app: Digest) -> Option<Ready> {
+        let began = Instant::now();
+        let (room, generation) = self.slot.back(app).await?;
+        Some(Ready::again(generation, room, began.elapsed()))
+    }
+
     /// Makes a generation of an app, ready to be put in. Waits for room first:
     /// no more than two generations are loaded at any time.
     ///
@@ -132,13 +140,7 @@ impl Loader {
         };
         let waited = began.elapsed();
         if let Some(generation) = back {
-            return Ok(Ready {
-                generation,
-                room,
-                waited,
-                compiled: Duration::ZERO,
-                prepared: Duration::ZERO,
-            });
+            return Ok(Ready::again(generation, room, waited));
         }
         tell(Preparing::Compiling);
         fault::point("loader: room made");
@@ -166,6 +168,17 @@ impl Loader {
 }
 
 impl Ready {
+    /// A generation that served before: there is nothing to compile or to check.
+    fn again(generation: Arc<Generation>, room: Room, waited: Duration) -> Ready {
+        Ready {
+            generation,
+            room,
+            waited,
+            compiled: Duration::ZERO,
+            prepared: Duration::ZERO,
+        }
+    }
+
     /// What it is.
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation

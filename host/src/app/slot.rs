@@ -4,15 +4,16 @@
 //! There are at most two generations. Who wants to put in a next one asks for
 //! [`Slot::room`] before it loads it: that waits until the one that drains is
 //! gone, and at the end of the drain ends what is left on it. Who wants the one
-//! that drains itself need not wait: [`Slot::room_or_back`] gives it as it is.
+//! that drains itself need not wait: [`Slot::room_or_back`] gives it as it is, and
+//! who waits for its end lets it go first, and waits again.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use cluster::Digest;
-use tokio::sync::OwnedMutexGuard;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Generation;
 use super::life::{Life, Seat};
@@ -29,6 +30,8 @@ pub struct Slot {
     draining: Mutex<Option<Draining>>,
     /// One at a time loads and puts in.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// How many wait for their turn to put in again the one that drains.
+    going_back: watch::Sender<usize>,
     drain: Duration,
 }
 
@@ -60,6 +63,7 @@ impl Slot {
             current: ArcSwapOption::empty(),
             draining: Mutex::new(None),
             turn: Arc::default(),
+            going_back: watch::Sender::new(0),
             drain,
         })
     }
@@ -88,33 +92,76 @@ impl Slot {
 
     /// Waits for room for a next generation.
     pub async fn room(self: &Arc<Self>) -> Room {
-        let turn = self.turn.clone().lock_owned().await;
-        self.room_in(turn).await
+        self.claim(None).await.0
     }
 
     /// The same for a generation of this app; or, if that is the one which drains
-    /// and is still used, gives it at once, to be put in again as it is.
+    /// and is still used, gives it as soon as nobody loads another one, to be put in
+    /// again as it is.
     pub(super) async fn room_or_back(
         self: &Arc<Self>,
         app: Digest,
     ) -> (Room, Option<Arc<Generation>>) {
-        let turn = self.turn.clone().lock_owned().await;
-        let draining = self.draining().filter(|draining| draining.digest == app);
-        match draining.and_then(|draining| draining.generation.upgrade()) {
-            Some(back) => (Room::new(self, turn), Some(back)),
-            None => (self.room_in(turn).await, None),
+        self.claim(Some(app)).await
+    }
+
+    /// The generation of this app, if it is the one which drains and is still used.
+    pub(super) async fn back(self: &Arc<Self>, app: Digest) -> Option<(Room, Arc<Generation>)> {
+        if !self.is_back(app) {
+            return None;
+        }
+        let turn = self.turn_of(app).await;
+        let back = self.draining()?.back(app)?;
+        Some((Room::new(self, turn), back))
+    }
+
+    async fn claim(self: &Arc<Self>, app: Option<Digest>) -> (Room, Option<Arc<Generation>>) {
+        loop {
+            let turn = match app {
+                Some(app) => self.turn_of(app).await,
+                None => self.turn.clone().lock_owned().await,
+            };
+            let Some(draining) = self.draining() else {
+                return (Room::new(self, turn), None);
+            };
+            if let Some(back) = app.and_then(|app| draining.back(app)) {
+                return (Room::new(self, turn), Some(back));
+            }
+            tokio::select! {
+                biased;
+                () = draining.life.freed() => {}
+                () = self.goes_back(true) => {
+                    // Nothing is loaded yet, so nothing is lost, while the one that
+                    // is wanted would be ended here.
+                    drop(turn);
+                    self.goes_back(false).await;
+                    continue;
+                }
+                () = sleep_until(draining.since + self.drain) => self.end(&draining).await,
+            }
+            *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            return (Room::new(self, turn), None);
         }
     }
 
-    async fn room_in(self: &Arc<Self>, turn: OwnedMutexGuard<()>) -> Room {
-        if let Some(draining) = self.draining() {
-            let due = draining.since + self.drain;
-            if timeout_at(due, draining.life.freed()).await.is_err() {
-                self.end(&draining).await;
-            }
-            *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        Room::new(self, turn)
+    /// Waits for the turn of one who wants this app. If that is the one which
+    /// drains, whoever waits for its end lets this one go first.
+    async fn turn_of(&self, app: Digest) -> OwnedMutexGuard<()> {
+        let _first = self.is_back(app).then(|| First::new(&self.going_back));
+        self.turn.clone().lock_owned().await
+    }
+
+    /// Whether this app can be had back.
+    fn is_back(&self, app: Digest) -> bool {
+        self.draining()
+            .is_some_and(|draining| draining.is_back(app))
+    }
+
+    /// Waits until somebody waits for the turn to go back, or nobody does any more.
+    async fn goes_back(&self, whether: bool) {
+        let mut going_back = self.going_back.subscribe();
+        // The sender is this, so it does not go meanwhile.
+        let _ = going_back.wait_for(|them| (*them > 0) == whether).await;
     }
 
     async fn end(&self, draining: &Draining) {
@@ -134,6 +181,34 @@ impl Slot {
     }
 }
 
+impl Draining {
+    /// Whether it is of this app and is still used. What was told to end does not
+    /// come back: it would refuse every request that is open, or comes.
+    fn is_back(&self, app: Digest) -> bool {
+        self.digest == app && !self.life.is_over() && self.generation.strong_count() > 0
+    }
+
+    fn back(&self, app: Digest) -> Option<Arc<Generation>> {
+        self.generation.upgrade().filter(|_| self.is_back(app))
+    }
+}
+
+/// Held by one who waits for the turn to go back.
+struct First<'slot>(&'slot watch::Sender<usize>);
+
+impl First<'_> {
+    fn new(going_back: &watch::Sender<usize>) -> First<'_> {
+        going_back.send_modify(|them| *them += 1);
+        First(going_back)
+    }
+}
+
+impl Drop for First<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|them| *them -= 1);
+    }
+}
+
 impl Room {
     fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> Room {
         Room {
@@ -147,6 +222,7 @@ impl Room {
     pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
         let slot = &self.slot;
         let life = generation.life.life();
+        life.begin();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
             let draining = Draining {

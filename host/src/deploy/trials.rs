@@ -25,16 +25,16 @@ impl Trials {
 
     /// The trial of this generation, which serves a release. One generation
     /// has one trial, whatever it is called meanwhile.
-    pub(super) fn of(&mut self, force: &Force, life: Arc<Life>) -> &mut Health {
+    pub(super) fn of(&mut self, force: &Force, life: Arc<Life>) -> &Health {
         let before = match self.now.take() {
             Some((same, health)) if Arc::ptr_eq(&same, &life) => {
-                return &mut self.now.insert((same, health)).1;
+                return &self.now.insert((same, health)).1;
             }
             Some((_, health)) => health.recent(),
             None => Tally::default(),
         };
         let health = Health::begin(life.clone(), before, self.rule, bake(force));
-        &mut self.now.insert((life, health)).1
+        &self.now.insert((life, health)).1
     }
 }
 

@@ -9,12 +9,12 @@ use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::answer::Answer;
 use super::mailbox::Mailbox;
 use super::outlet::Outlet;
-use crate::app::{Life, Seat, Slot};
+use crate::app::{Seat, Slot};
 use crate::contract::mailbox::Message;
 use crate::http::request::BodyRefusal;
 
@@ -76,22 +76,31 @@ pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
 }
 
 /// Waits until an exchange that was left on old code must have ended: at its
-/// time, or sooner if a next app waits for the room. One that was not left
-/// there is woken by the change of code instead.
-pub(super) async fn drained(due: Option<Instant>, life: &Life) {
-    match due {
-        Some(due) => {
-            // Either way its time is over.
-            let _ = timeout_at(due, life.over()).await;
-        }
-        None => never().await,
+/// time, or sooner if a next app waits for the room. Or, and then this is false,
+/// until that code is current again. One that was not left there is woken by the
+/// change of code instead.
+pub(super) async fn drained(due: Option<Instant>, seat: &Seat, slot: &Slot) -> bool {
+    let Some(due) = due else {
+        return never().await;
+    };
+    // In line before the look, so that no change falls between the two.
+    let mut back = pin!(seat.life.back());
+    back.as_mut().enable();
+    if slot.is_current(seat) {
+        return false;
+    }
+    tokio::select! {
+        biased;
+        () = back => false,
+        () = seat.life.over() => true,
+        () = sleep_until(due) => true,
     }
 }
 
 pub(super) async fn due(timer: Option<(usize, Instant)>) -> usize {
     match timer {
         Some((number, at)) => {
-            tokio::time::sleep_until(at).await;
+            sleep_until(at).await;
             number
         }
         None => never().await,

@@ -59,6 +59,15 @@ enum Instead {
     End(Ended),
 }
 
+/// What becomes of one that was left on old code: its time is over, or that code
+/// is current again.
+fn left(is_over: bool) -> Instead {
+    match is_over {
+        true => Instead::End(Ended::Drained),
+        false => Instead::CodeChange,
+    }
+}
+
 /// A part that may be sent.
 enum Checked {
     Head((http::Response<Body>, ResponseBody)),
@@ -72,7 +81,7 @@ pub(super) struct Exchange {
     /// The code that it runs, and that wrote its state.
     seat: Seat,
     /// Whether it goes over to newer code: not in the first callback, nor once
-    /// newer code has not taken it over.
+    /// newer code has not taken it over, until its own is current again.
     follows: bool,
     /// Until when it must have ended, if newer code has not taken it over.
     drain_due: Option<Instant>,
@@ -231,6 +240,7 @@ impl Exchange {
             return true;
         };
         if self.seat.is_on(&new) {
+            self.is_not_left();
             return true;
         }
         let carried = tokio::select! {
@@ -245,16 +255,30 @@ impl Exchange {
                 self.seat.life.count_carried();
                 self.state = state;
                 self.seat = Seat::take(new);
+                self.is_not_left();
             }
             Err(cause) => {
-                self.seat.life.count_refused();
                 self.shared.complaints.not_carried(&new, &self.path, &cause);
+                // While it was asked, its own code may have come back.
+                if self.shared.slot.is_current(&self.seat) {
+                    self.is_not_left();
+                    return true;
+                }
+                self.seat.life.count_refused();
                 self.follows = false;
                 self.drain_due = Some(Instant::now() + self.shared.slot.drain());
                 self.closing = Some(ClosingReason::CodeChange);
             }
         }
         true
+    }
+
+    /// The code that it is on is current, whatever has refused it before: it has no
+    /// end to meet, and goes over to what comes next.
+    fn is_not_left(&mut self) {
+        self.follows = true;
+        self.drain_due = None;
+        self.closing = None;
     }
 
     /// Waits for what comes next.
@@ -271,10 +295,13 @@ impl Exchange {
                 }
                 // No callback is needed for it, so it need not wait.
                 () = code_changed(self.follows, &self.seat, &self.shared.slot) => Err(Instead::CodeChange),
-                () = drained(self.drain_due, &self.seat.life) => Err(Instead::End(Ended::Drained)),
+                is_over = drained(self.drain_due, &self.seat, &self.shared.slot) => Err(left(is_over)),
                 // A client that reads nothing for so long is as good as gone.
                 () = tokio::time::sleep_until(stalled) => Err(Instead::Gone),
             };
+        }
+        if self.drain_due.is_some() && self.shared.slot.is_current(&self.seat) {
+            return Err(Instead::CodeChange);
         }
         if let Some(reason) = self.closing.take() {
             return Ok(Call::Info(Message::Closing(reason)));
@@ -296,7 +323,7 @@ impl Exchange {
         let call = tokio::select! {
             () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
             () = code_changed(self.follows, &self.seat, &self.shared.slot) => return Err(Instead::CodeChange),
-            () = drained(self.drain_due, &self.seat.life) => return Err(Instead::End(Ended::Drained)),
+            is_over = drained(self.drain_due, &self.seat, &self.shared.slot) => return Err(left(is_over)),
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
                 Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))

@@ -38,7 +38,7 @@ pub struct Health {
     judgement: watch::Receiver<Option<Judgement>>,
     requests: Arc<Mutex<Recent>>,
     life: Arc<Life>,
-    /// What was counted before: a generation may be put in for the second time.
+    /// What was counted before it was put in: it may be for the second time.
     from: Sample,
 }
 
@@ -58,7 +58,7 @@ impl Health {
         let (told, judgement) = watch::channel(None);
         let window = rule.map_or(Rule::default().window, |rule| rule.window);
         let requests = Arc::new(Mutex::new(Recent::new(window)));
-        let from = Sample::of(&life);
+        let from = Sample::before(&life);
         let task = tokio::spawn(look(
             life.clone(),
             from,
@@ -77,13 +77,16 @@ impl Health {
 
     /// What was found, as soon as it is; the same again if asked again. May be
     /// dropped at any time.
-    pub async fn judgement(&mut self) -> Judgement {
-        let found = self.judgement.wait_for(Option::is_some).await;
-        let found = found.ok().and_then(|found| found.clone());
-        match found {
-            Some(found) => found,
-            // The task is gone only if the runtime is going.
-            None => std::future::pending().await,
+    pub fn judgement(&self) -> impl Future<Output = Judgement> + use<> {
+        let mut judgement = self.judgement.clone();
+        async move {
+            let found = judgement.wait_for(Option::is_some).await;
+            let found = found.ok().and_then(|found| found.clone());
+            match found {
+                Some(found) => found,
+                // The task is gone only if the runtime is going.
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -107,6 +110,13 @@ impl Sample {
             requests: life.requests(),
             changes: life.changes(),
         }
+    }
+
+    /// What was counted before it was put in. Of what it did in its first moments
+    /// nothing is among it, however late this is asked.
+    fn before(life: &Life) -> Sample {
+        let [requests, changes] = life.before();
+        Sample { requests, changes }
     }
 
     /// What was counted since an earlier look.
@@ -174,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn code_that_traps_is_judged_at_once_and_says_why() {
         let life = Arc::new(Life::default());
-        let mut health = Health::begin(life.clone(), Tally::default(), Some(rule()), None);
+        let health = Health::begin(life.clone(), Tally::default(), Some(rule()), None);
         for _ in 0..25 {
             life.count_change(CallEnd::Trapped);
         }
@@ -187,12 +197,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_code_does_before_it_is_looked_at_is_held_against_it() {
+        let life = Arc::new(Life::default());
+        life.begin();
+        for _ in 0..25 {
+            life.count_change(CallEnd::Trapped);
+        }
+        let health = Health::begin(life, Tally::default(), Some(rule()), None);
+        let judgement = health.judgement().await;
+        assert!(matches!(judgement, Judgement::Failed(_)), "{judgement:?}");
+    }
+
+    #[tokio::test]
     async fn what_code_did_before_it_was_put_in_again_is_not_held_against_it() {
         let life = Arc::new(Life::default());
         for _ in 0..25 {
             life.count_change(CallEnd::Trapped);
         }
-        let mut health = Health::begin(life, Tally::default(), Some(rule()), None);
+        life.begin();
+        let health = Health::begin(life, Tally::default(), Some(rule()), None);
         assert_eq!(health.judgement().await, Judgement::Sound);
     }
 
@@ -201,7 +224,7 @@ mod tests {
         let began = Instant::now();
         let life = Arc::new(Life::default());
         let bake = Duration::from_millis(300);
-        let mut health = Health::begin(life.clone(), Tally::default(), Some(rule()), Some(bake));
+        let health = Health::begin(life.clone(), Tally::default(), Some(rule()), Some(bake));
         for _ in 0..100 {
             life.count_change(CallEnd::Returned);
         }

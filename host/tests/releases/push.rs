@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use cluster::Digest;
 use lab::client::{self, Sse};
 use lab::components::custom_section;
 use lab::targets::{REVERTED, SLACK};
@@ -121,6 +122,113 @@ fn a_release_that_traps_is_left_by_itself() -> Result<()> {
         ensure!(node.serves()? == "v2");
     }
     Ok(())
+}
+
+#[test]
+fn a_release_that_traps_on_the_streams_that_are_open_is_left_although_all_go_over_at_once()
+-> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    node.says(&["release in force"])?;
+    // Just as many as it is judged by: not one may be missed.
+    let streams = (0..20).map(|_| Sse::open(&node.url("/count/tea"), BOUND));
+    let _streams = streams.collect::<Result<Vec<_>>>()?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    place.run(2, &["push", &bad])?;
+    let why = "20 of 20 open streams that came over to it trapped";
+    node.says(&[why, "votes against the release"])?;
+    node.comes_to_serve("v1")?;
+    Ok(())
+}
+
+/// What a node logs when it comes to serve this app.
+fn changes_to(app: &[u8]) -> [String; 2] {
+    let digest = Digest::of(app).to_string();
+    ["the app changed".to_owned(), digest[..12].to_owned()]
+}
+
+/// A node that serves the first app, with a stream open which the second one does
+/// not take over, and which is then pushed.
+struct Left {
+    node: Node,
+    stream: Sse,
+    first: Vec<u8>,
+}
+
+impl Left {
+    fn start(place: &Place) -> Result<Left> {
+        let first = read_built("fixture-misbehave");
+        place.write(2, &first)?;
+        let node = Node::start(&place.with_file(2).flag("--drain", "10m"))?;
+        node.says(&["release in force"])?;
+        let stream = Sse::open(&node.url("/hold/tea"), BOUND)?;
+        let second = place.app("second.wasm", &read_built("fixture-plain"))?;
+        ensure!(place.run(2, &["push", &second])?.code == Some(0));
+        Ok(Left {
+            node,
+            stream,
+            first,
+        })
+    }
+
+    /// Lets the second app trap until the node votes against it, and waits until the
+    /// first one serves again.
+    fn goes_back(&self) -> Result<()> {
+        let since = Instant::now();
+        for _ in 0..20 {
+            let answer = client::get(&self.node.url("/panic"), BOUND)?;
+            ensure!(answer.status == 500, "{}", answer.status);
+        }
+        let [changed, first] = &changes_to(&self.first);
+        let words = [changed.as_str(), first.as_str()];
+        self.node
+            .process
+            .wait_for_line_after(since, &words, BOUND)?;
+        Ok(())
+    }
+
+    /// That the stream is open, where the first app serves.
+    fn speaks(&self) -> Result<()> {
+        let answer = client::get(&self.node.url("/publish/tea"), BOUND)?;
+        ensure!(answer.text() == "published", "{}", answer.text());
+        let event = self.stream.next(BOUND).context("the stream has ended")?;
+        ensure!(event.event == "tea", "{event:?}");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_node_goes_back_at_once_while_a_changed_file_waits_for_room_and_then_takes_that_up()
+-> Result<()> {
+    let place = Place::new()?;
+    let left = Left::start(&place)?;
+    let third = marked(&read_built("fixture-plain"), 1);
+    place.write(2, &third)?;
+    let digest = Digest::of(&third).to_string();
+    let began = Instant::now();
+    while !place.run(2, &["status", "--json"])?.text.contains(&digest) {
+        ensure!(began.elapsed() < BOUND, "it does not see the file");
+    }
+    left.goes_back()?;
+    let [changed, third] = &changes_to(&third);
+    left.node.says(&[changed, third])?;
+    // The third does not take the stream over either.
+    let first = place.app("first.wasm", &left.first)?;
+    ensure!(place.run(2, &["push", &first])?.code == Some(0));
+    left.speaks()?;
+    let output = left.node.process.output();
+    ensure!(!output.contains("is ended"), "{output}");
+    Ok(())
+}
+
+#[test]
+fn a_node_goes_back_to_what_drains_although_its_store_has_lost_it() -> Result<()> {
+    let place = Place::new()?;
+    let left = Left::start(&place)?;
+    std::fs::remove_dir_all(place.data(2).join("apps"))?;
+    left.goes_back()?;
+    left.speaks()
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Code that changes while it runs: requests, open streams, what refuses to
 //! change, and what becomes of old code.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use host::app::{Draining, Generation};
+use host::app::{Draining, Generation, Loader, Ready, Tally};
+use host::health::{Health, Judgement, Rule};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
-use crate::support::components::{Limits, fresh};
+use crate::support::components::{Limits, bytes, fresh, read_built, runtime};
 use crate::support::log::Log;
 use crate::support::node::{NAMES, Node, Setup};
 use crate::support::{soon, until};
@@ -52,6 +56,24 @@ async fn echo(node: &Node) -> (Client, Upload, Reader) {
     let mut reader = Reader::new(response.expect("a response"));
     reader.to("first").await;
     (client, upload, reader)
+}
+
+/// Makes the component of a package ready, as a node does: the generation that
+/// drains, if it is that one.
+fn prepare(node: &Node, package: &str) -> impl Future<Output = Ready> + use<> {
+    let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
+    let app = bytes(read_built(package));
+    async move { loader.prepare(app).await.expect("it is an app") }
+}
+
+/// Lets something begin that is not done at once.
+async fn begun<T>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    let mut future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
+    let is_done = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await;
+    assert!(!is_done, "it waits for nothing");
+    future
 }
 
 #[tokio::test]
@@ -226,6 +248,27 @@ async fn a_download_goes_on_over_a_swap_and_its_order_of_parts_is_still_checked(
 }
 
 #[tokio::test]
+async fn a_change_that_trapped_on_all_streams_before_anybody_looked_is_held_against_the_new_code() {
+    let (node, _) = start("fixture-counter-v1", Setup::default()).await;
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(client.open("/count/tea").await);
+    }
+    let swapped = prepare(&node, "fixture-misbehave").await.activate();
+    let left = swapped.draining.expect("there was one before");
+    until("all streams to be left", || left.life.refused() == 20).await;
+    let serves = node.slot.current().expect("it was put in").life.life();
+    let health = Health::begin(serves, Tally::default(), Some(Rule::default()), None);
+    let judgement = soon("the judgement", health.judgement()).await;
+    let Judgement::Failed(reason) = judgement else {
+        panic!("{judgement:?}");
+    };
+    let reason = reason.to_string();
+    assert!(reason.starts_with("20 of 20 open streams"), "{reason}");
+}
+
+#[tokio::test]
 async fn five_hundred_idle_streams_go_over_while_requests_are_answered() {
     let (node, old) = start("fixture-counter-v1", Setup::default()).await;
     let mut streams = Vec::new();
@@ -268,4 +311,100 @@ async fn the_view_that_a_stream_follows_is_told_by_the_new_code() {
     freed(&draining, &old).await;
     node.see(crate::support::node::view(2, &NAMES));
     reader.to(NAMES[2]).await;
+}
+
+#[tokio::test]
+async fn going_back_does_not_wait_for_one_who_waits_for_room_and_who_then_has_it() {
+    let setup = Setup {
+        drain: Duration::from_secs(600),
+        ..Setup::default()
+    };
+    let (node, first) = start("fixture-plain", setup).await;
+    let (_client, upload, mut reader) = echo(&node).await;
+    prepare(&node, "fixture-counter-v1").await.activate();
+    let third = begun(prepare(&node, "fixture-counter-v2")).await;
+    let third = tokio::spawn(third);
+
+    let back = soon("the one before", prepare(&node, "fixture-plain")).await;
+    let first = first.upgrade().expect("its request is open");
+    assert!(Arc::ptr_eq(back.generation(), &first), "it is as it was");
+    assert!(!third.is_finished(), "two generations are loaded already");
+    let swapped = back.activate();
+    assert!(upload.data("second").await);
+    assert_eq!(reader.to("second").await, "second");
+
+    // Nothing is open on the one that was left.
+    let third = soon("the third", third).await.expect("it does not panic");
+    let left = swapped.draining.expect("there was one before");
+    soon("the one that was left to be freed", left.life.freed()).await;
+    drop(first);
+    let draining = third.activate().draining.expect("there was one before");
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    assert_eq!(client.get("/").await.text(), "v2");
+    assert!(upload.data("third").await);
+    assert_eq!(reader.to("third").await, "third");
+    assert_eq!(draining.life.cut(), 0);
+}
+
+#[tokio::test]
+async fn a_draining_app_whose_requests_were_told_to_end_is_not_put_in_again() {
+    let setup = Setup {
+        drain: Duration::ZERO,
+        ..Setup::default()
+    };
+    let first = fresh(Limits::Usual, "fixture-plain").await;
+    let node = Node::with_generation(first.clone(), setup).await;
+    let (_client, _upload, reader) = echo(&node).await;
+    prepare(&node, "fixture-counter-v1").await.activate();
+    // It is given up when it has ended what is left, and before that has gone.
+    let third = begun(prepare(&node, "fixture-counter-v2")).await;
+    tokio::select! {
+        _ = third => panic!("the first one is in use"),
+        (_, end) = reader.rest() => assert!(end.is_err(), "it is cut"),
+    }
+    let again = begun(prepare(&node, "fixture-plain")).await;
+    drop(first);
+    soon("its room", again).await.activate();
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    assert_eq!(client.get("/long-gone").await.status, 404);
+    let (_client, upload, mut reader) = echo(&node).await;
+    assert!(upload.data("second").await);
+    assert_eq!(reader.to("second").await, "second");
+}
+
+#[tokio::test]
+async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_goes_over_later() {
+    let drain = Duration::from_secs(2);
+    let setup = Setup {
+        drain,
+        ..Setup::default()
+    };
+    let (node, old) = start("fixture-misbehave", setup).await;
+    let (_client, mut reader) = open(&node, Protocol::H1, "/hold/tea").await;
+    reader.to(": subscribed\n\n").await;
+    let swapped = prepare(&node, "fixture-plain").await.activate();
+    let first = swapped.draining.expect("there was one before");
+    until("the stream to be refused", || first.life.refused() == 1).await;
+    prepare(&node, "fixture-misbehave").await.activate();
+    assert!(
+        first.since.elapsed() < drain,
+        "the machine is too slow for this test"
+    );
+
+    // It says nothing, and is not cut either.
+    let cut = tokio::time::timeout(drain * 2, reader.piece()).await;
+    assert!(cut.is_err(), "{cut:?}");
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    let mut publish = async |reader: &mut Reader| {
+        assert_eq!(client.get("/publish/tea").await.text(), "published");
+        reader.to("event: tea").await;
+        reader.to("\n\n").await;
+    };
+    publish(&mut reader).await;
+    assert_eq!(first.life.cut(), 0);
+
+    let draining = node.swap(load("fixture-misbehave").await.0).await;
+    freed(&draining, &old).await;
+    assert_eq!((draining.life.carried(), draining.life.refused()), (1, 1));
+    publish(&mut reader).await;
 }

@@ -3,13 +3,16 @@
 //! on its heels.
 
 use super::seen::CHANGED;
-use super::{LONG_BAKE, Nodes};
+use super::{LONG_BAKE, LOOK, Nodes};
 use crate::push::{Push, Pushed, short};
 use anyhow::{Context, Result, ensure};
-use std::io::ErrorKind;
-use std::net::TcpStream;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// So many letters has the name of a whole app in a store.
+const DIGEST: usize = 64;
 
 /// How long it took until a release was left, from the answer to the last of the
 /// requests that it was judged by.
@@ -50,14 +53,14 @@ pub struct Apart {
 pub struct StillOpen {
     /// How long it took to leave it.
     pub reverted: Reverted,
-    /// How many of the requests were ended.
+    /// How many of the requests were ended, also when the drain they had was over.
     pub cut: usize,
 }
 
-/// A push that came while nodes went back.
+/// A push that came before nodes went back, and was prepared while they did.
 #[derive(Clone, Debug)]
 pub struct Overtaken {
-    /// From the start of the newer push until every node served it.
+    /// From the release of the newer one until every node served it.
     pub served: Duration,
     /// How many nodes went back after it.
     pub back: usize,
@@ -164,16 +167,24 @@ impl Nodes<'_> {
     }
 
     /// Push an app to all at node `from` while a request is open on every node that
-    /// the app does not take over, and let it trap on node `at` until it is left. The
-    /// app before is the fixture `misbehave`.
+    /// the app does not take over, and let it trap on node `at` until it is left; then
+    /// wait until the drain is over that those requests had. The app before is the
+    /// fixture `misbehave`, and all drain for `drain`.
     ///
     /// # Errors
     ///
-    /// If it is not pushed, or not left within the bound.
-    pub fn trap_with_open_requests(&self, from: u8, at: u8, bad: &Path) -> Result<StillOpen> {
+    /// If it is not pushed, or not left within the bound; that the drain was over
+    /// before.
+    pub fn trap_with_open_requests(
+        &self,
+        from: u8,
+        at: u8,
+        bad: &Path,
+        drain: Duration,
+    ) -> Result<StillOpen> {
         let (before, all) = (self.digest(from)?, self.others(&[]));
-        let held = all.iter().map(|number| self.hold(*number));
-        let held = held.collect::<Result<Vec<_>>>()?;
+        let held = self.hold()?;
+        let began = Instant::now();
         let release = self.push(from, bad)?.release()?;
         let (crossed, judged) = self.let_trap(at)?;
         let mut everywhere = crossed;
@@ -182,9 +193,14 @@ impl Nodes<'_> {
             self.serves(*number, &before)?;
             everywhere = everywhere.max(back);
         }
-        let mut cut = 0;
-        for request in &held {
-            cut += usize::from(!is_open(request)?);
+        // Else they were ended before, and rightly.
+        ensure!(everywhere < began + drain, "{}", self.output());
+        let (over, mut cut) = (Instant::now() + drain, 0);
+        for (number, request) in &held {
+            // Its end would come, and nothing else.
+            let said = request.next(over.saturating_duration_since(Instant::now()));
+            ensure!(said.is_none(), ".{number}: {said:?}");
+            cut += usize::from(!self.let_speak(*number, request)?);
         }
         for number in &all {
             self.stands(*number, "voted-down")?;
@@ -201,45 +217,56 @@ impl Nodes<'_> {
         })
     }
 
-    /// Push an app to all at node `from`, let it trap on another node, and push a
-    /// newer one as soon as that has voted, while all go back.
+    /// Push an app to all at node `from` while a request is open on every node that
+    /// the app does not take over, and push a newer one there, which waits for room;
+    /// meanwhile let the app trap on another node, so that all go back. The app before
+    /// is the fixture `misbehave`, and all drain for longer than this takes.
     ///
     /// # Errors
     ///
-    /// If the newer one is not served within the bound.
+    /// If the newer one is not served within the bound; that it was released before
+    /// the node had gone back which was asked.
     pub fn push_during_revert(&self, from: u8, bad: &Path, newer: &Path) -> Result<Overtaken> {
         let (before, all) = (self.digest(from)?, self.others(&[]));
         let others = self.others(&[from]);
+        let _held = self.hold()?;
         self.push(from, bad)?;
+        let stored = self.stored(from)?;
+        let push = Push::start(self.lan, from, Some(newer), self.bound)?;
+        let started = push.command().started();
+        self.stores_another(from, &stored)?;
         self.let_trap(*others.first().context("there is one node only")?)?;
-        let pushed = self.ends_well(&Push::start(self.lan, from, Some(newer), self.bound)?)?;
+        let pushed = self.ends_well(&push)?;
         let release = pushed.release()?;
-        let served = self.have_changed(&all, pushed.started, &release.digest)?;
-        let (mut back, short) = (0, short(&before)?);
+        let short = short(&before)?;
+        let went_back = self.says_after(started, from, &[CHANGED, short])?;
+        ensure!(went_back < release.at, "{}", self.output());
+        let served = self.have_changed(&all, started, &release.digest)?;
+        let mut back = 0;
         for number in &all {
             let words = ["release in force", release.short()?];
-            let heard = self.says_after(pushed.started, *number, &words)?;
+            let heard = self.says_after(started, *number, &words)?;
             let lines = self.host(*number).lines().into_iter();
             let mut later = lines.filter(|line| line.at > heard && line.text.contains(CHANGED));
             back += usize::from(later.any(|line| line.text.contains(short)));
         }
         Ok(Overtaken {
-            served: served - pushed.started,
+            served: served - release.at,
             back,
         })
     }
-}
 
-/// Whether the other side has not ended it.
-fn is_open(request: &TcpStream) -> Result<bool> {
-    request.set_nonblocking(true)?;
-    match request.peek(&mut [0]) {
-        Ok(0) => Ok(false),
-        Ok(_) => Ok(true),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock => Ok(true),
-            ErrorKind::ConnectionReset => Ok(false),
-            _ => Err(error.into()),
-        },
+    /// Wait until node N has an app that it did not have before.
+    fn stores_another(&self, number: u8, before: &BTreeSet<PathBuf>) -> Result<()> {
+        let deadline = Instant::now() + self.bound;
+        let is_app = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.len() == DIGEST && !before.contains(path)
+        };
+        while !self.stored(number)?.iter().any(is_app) {
+            ensure!(Instant::now() < deadline, "nothing comes to .{number}");
+            sleep(LOOK);
+        }
+        Ok(())
     }
 }

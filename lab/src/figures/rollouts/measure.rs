@@ -5,7 +5,7 @@ use crate::figures::Target::{Count, Took};
 use crate::figures::table::{crowded, row, time};
 use crate::lan::Lan;
 use crate::push::Pushed;
-use crate::rollout::{LONG, Nodes};
+use crate::rollout::{DRAIN, LONG, Nodes};
 use crate::targets;
 use anyhow::{Result, anyhow};
 use std::path::Path;
@@ -28,7 +28,7 @@ const VICTIM: u8 = 3;
 /// How long a canary bears a release here before the others follow.
 const BAKE: Duration = Duration::from_secs(5);
 /// The nodes drain for longer than anything here takes.
-const DRAIN: [&str; 2] = ["--drain", "10m"];
+const LONG_DRAIN: [&str; 2] = ["--drain", "10m"];
 
 /// The whole table.
 pub(super) const PARTS: &[Part] = &[
@@ -76,7 +76,7 @@ pub(super) const PARTS: &[Part] = &[
                 "push during a revert: nodes that go back after it",
                 Count(0.0),
             ),
-            crowded("  newer push -> all serve it", Took),
+            crowded("  newer one released -> all serve it", Took),
         ],
         measure: push_during_revert,
     },
@@ -160,19 +160,26 @@ fn trap_with_open_requests(plan: &RolloutPlan) -> Result<Measured> {
     let programs = &plan.programs;
     let old = programs.component("fixture-misbehave");
     let bad = programs.component("fixture-plain");
-    each_round_of(plan, &THREE, &old, &DRAIN, |nodes, round| {
+    let drain = humantime::format_duration(DRAIN).to_string();
+    each_round_of(plan, &THREE, &old, &["--drain", &drain], |nodes, round| {
         let at = THREE[round as usize % THREE.len()];
-        let it = nodes.trap_with_open_requests(ASKED, at, &bad)?;
-        let note = "one on each node, which the release that traps does not take over; --drain 10m";
+        let it = nodes.trap_with_open_requests(ASKED, at, &bad, DRAIN)?;
+        let note = format!(
+            "one on each node, which the release that traps does not take over; --drain {drain}, \
+             and looked at when that is over"
+        );
         let values = [seconds(it.reverted.everywhere), it.cut as f64];
-        Ok((values, note.to_owned()))
+        Ok((values, note))
     })
 }
 
 fn push_during_revert(plan: &RolloutPlan) -> Result<Measured> {
-    each_round(plan, &THREE, |nodes, _| {
-        let it = nodes.push_during_revert(ASKED, &nodes.bad("bad")?, &nodes.good("newer")?)?;
-        let note = "the newer one is pushed as soon as the first node has voted";
+    let programs = &plan.programs;
+    let old = programs.component("fixture-misbehave");
+    let bad = programs.component("fixture-plain");
+    each_round_of(plan, &THREE, &old, &LONG_DRAIN, |nodes, _| {
+        let it = nodes.push_during_revert(ASKED, &bad, &nodes.good("newer")?)?;
+        let note = "the newer one waits for room on the node that was asked when the first votes";
         Ok(([it.back as f64, seconds(it.served)], note.to_owned()))
     })
 }
