@@ -42,6 +42,18 @@ impl Machine {
         &self.data
     }
 
+    /// Remove all that its nodes have kept. None may be running.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be removed.
+    pub fn forget(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.data) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.with_context(|| format!("cannot empty {}", self.data.display())),
+        }
+    }
+
     /// The namespace.
     pub fn netns(&self) -> &Netns {
         &self.netns

@@ -245,8 +245,12 @@ fn soak(session: &mut Session<'_>) -> Result<Measured> {
 
 fn burn(session: &mut Session<'_>) -> Result<Measured> {
     let (lan, plan) = (session.lan, session.plan);
-    // It serves another app: this needs a crowd of its own.
+    // It serves another app: this needs a crowd of its own, which has not agreed on
+    // the first one.
     session.crowd = None;
+    for machine in lan.machines() {
+        machine.forget()?;
+    }
     let (mut crowd, _) = Crowd::start(lan, &plan.misbehave, BOUND)?;
     let on: Vec<u8> = crowd.numbers().iter().copied().step_by(BURNING).collect();
     let burn = crowd.burn(&on, plan.burn, BOUND)?;
