@@ -246,6 +246,13 @@ fn a_push_from_elsewhere_killed_while_it_uploads_leaves_nothing_and_the_next_one
     all_serve(&nodes, "v2")
 }
 
+/// Three nodes; what this one keeps is on that disk.
+fn three_on(place: &Place, node: u8, disk: &Path) -> Result<[Node; 3]> {
+    std::fs::create_dir(disk.join("data"))?;
+    std::os::unix::fs::symlink(disk.join("data"), place.data(node))?;
+    place.three()
+}
+
 /// Runs the test of this name again, with a disk that comes to be full; a push to
 /// the node that is on it is refused for this reason.
 fn refused_for_lack_of_room(test: &str, small: Small, why: [&str; 2]) -> Result<()> {
@@ -254,9 +261,7 @@ fn refused_for_lack_of_room(test: &str, small: Small, why: [&str; 2]) -> Result<
         return Ok(());
     };
     let place = Place::new()?;
-    std::fs::create_dir(disk.join("data"))?;
-    std::os::unix::fs::symlink(disk.join("data"), place.data(LOWEST))?;
-    let nodes = place.three()?;
+    let nodes = three_on(&place, LOWEST, &disk)?;
     let before = (releases(&place, LOWEST)?, stored(&place, LOWEST)?);
     let filling = small_disk::fill(&disk, LEFT)?;
     let two = place.app("two.wasm", &filled(&counter(2), LARGE, 1))?;
@@ -301,9 +306,7 @@ fn a_changed_file_that_there_is_no_room_for_is_released_when_there_is_unless_ano
         return Ok(());
     };
     let place = Place::new()?;
-    std::fs::create_dir(disk.join("data"))?;
-    std::os::unix::fs::symlink(disk.join("data"), place.data(LOWEST))?;
-    let nodes = place.three()?;
+    let nodes = three_on(&place, LOWEST, &disk)?;
     let filling = small_disk::fill(&disk, LEFT)?;
     let yet = [
         "cannot take up the app file yet",
@@ -343,9 +346,7 @@ fn a_changed_file_that_waits_for_room_is_given_up_for_what_bakes_elsewhere_and_n
         return Ok(());
     };
     let place = Place::new()?;
-    std::fs::create_dir(disk.join("data"))?;
-    std::os::unix::fs::symlink(disk.join("data"), place.data(FULL))?;
-    let nodes = place.three()?;
+    let nodes = three_on(&place, FULL, &disk)?;
     let full = &nodes[2].process;
     let filling = small_disk::fill(&disk, LEFT)?;
     let two = place.app("two.wasm", &counter(2))?;
@@ -385,9 +386,7 @@ fn a_changed_file_that_waits_for_room_is_released_although_what_it_follows_was_v
         return Ok(());
     };
     let place = Place::new()?;
-    std::fs::create_dir(disk.join("data"))?;
-    std::os::unix::fs::symlink(disk.join("data"), place.data(LOWEST))?;
-    let nodes = place.three()?;
+    let nodes = three_on(&place, LOWEST, &disk)?;
     let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
     ensure!(place.run(3, &["push", &bad])?.code == Some(0));
     let filling = small_disk::fill(&disk, LEFT)?;

@@ -213,12 +213,13 @@ impl Book {
                 // votes are forgotten it takes none but what was in force when
                 // the one after it was decided.
                 let hindsight = self.history.hindsight();
+                let oldest_voted = self.history.oldest_voted();
                 let mut is_last = false;
                 while let Some(release) = at.filter(|_| !is_last) {
                     let key = release.key();
-                    let passed = Some(release.id()) < self.history.oldest_voted()
-                        && hindsight.was_passed_over(&key);
-                    is_last = Some(release.id()) < self.history.oldest_voted() && !passed;
+                    let is_old = Some(release.id()) < oldest_voted;
+                    let passed = is_old && hindsight.was_passed_over(&key);
+                    is_last = is_old && !passed;
                     if release.kind() == Kind::Rollback {
                         let parent = release.parent();
                         left.extend(parent.map(|parent| parent.digest));

@@ -40,12 +40,7 @@ pub struct Listed {
 /// All releases that are known, the greatest first.
 pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -> Vec<Listed> {
     let superseded: BTreeSet<ReleaseKey> = history.superseded().iter().map(|it| it.key()).collect();
-    // One pass, since asking for each release who undid it would be one each.
-    let undone: BTreeSet<ReleaseKey> = history
-        .newest()
-        .flat_map(|it| it.leaves())
-        .map(|left| left.key)
-        .collect();
+    let hindsight = history.hindsight();
     let head = history.head().map(|head| head.key());
     let status = |release: &Release| {
         let key = release.key();
@@ -54,7 +49,7 @@ pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -
             Status::Baking
         } else if force.is_some_and(|force| force.key == key) {
             Status::InForce
-        } else if undone.contains(&key) {
+        } else if hindsight.undone_by(&key).is_some() {
             Status::RolledBack
         } else if superseded.contains(&key) {
             Status::Superseded

@@ -25,8 +25,8 @@ const LOSS_OF_NO_FAULT: u16 = 10;
 const STARVED: Duration = ms(900);
 const FED: Duration = ms(2);
 
-/// How long a second machine is remembered, in milliseconds: `door::HOLD`.
-const RIVAL_LIFE: u32 = 2300;
+/// How long a second machine is remembered, in milliseconds.
+const RIVAL_LIFE: u32 = crate::door::HOLD.as_millis() as u32;
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug)]

@@ -11,3 +11,4 @@ mod releases;
 mod rotation;
 mod scale;
 mod scenarios;
+mod votes;

@@ -3,17 +3,21 @@
 
 use super::*;
 
+fn about(accused: &Puppet, why: Cause) -> Down {
+    Down {
+        ip: accused.ip(),
+        boot: accused.peer.boot,
+        why,
+    }
+}
+
 #[test]
 fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    let verdict = Down {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Failed,
-    };
+    let verdict = about(&accused, Cause::Failed);
     let update = vec![Update::down(accused.peer.clone(), DownReason::Failed)];
     let gossip = postcard::to_allocvec(&update).expect("it can be written");
     for message in [Message::Down(verdict), Message::Swim(&gossip)] {
@@ -41,11 +45,7 @@ fn a_verdict_about_who_was_not_heard_lately_is_believed() {
     judge.join(&mut bench);
     bench.pass(vet::HEARSAY + Duration::from_millis(1));
     bench.effects();
-    let verdict = Down {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Refused,
-    };
+    let verdict = about(&accused, Cause::Refused);
     judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), [DownReason::Refused]);
 }
@@ -59,11 +59,7 @@ fn a_verdict_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
     // Longer than the longest pause between two beacons.
     bench.pass(Duration::from_millis(1150));
     bench.effects();
-    let verdict = Down {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Failed,
-    };
+    let verdict = about(&accused, Cause::Failed);
     judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), []);
     accused.say(&mut bench, &Message::Ack);
@@ -80,11 +76,7 @@ fn a_verdict_about_who_sends_no_broadcasts_is_only_a_hint() {
     judge.join(&mut bench);
     bench.pass(Duration::from_secs(20));
     bench.effects();
-    let verdict = Down {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Failed,
-    };
+    let verdict = about(&accused, Cause::Failed);
     judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), []);
     bench.pass(Duration::from_millis(300));
@@ -101,11 +93,7 @@ fn a_verdict_about_who_is_up_and_was_not_heard_yet_is_only_a_hint() {
     judge.say(&mut bench, &Message::Swim(&gossip));
     assert!(bench.lists(&accused));
     bench.effects();
-    let verdict = Down {
-        ip: accused.ip(),
-        boot: accused.peer.boot,
-        why: Cause::Failed,
-    };
+    let verdict = about(&accused, Cause::Failed);
     judge.say(&mut bench, &Message::Down(verdict));
     assert_eq!(downs(&bench.effects()), []);
     bench.pass(Duration::from_millis(300));
