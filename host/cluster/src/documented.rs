@@ -141,9 +141,9 @@ fn every_constant_of_the_document_is_as_in_the_code() {
             "keys.rs",
             "const SALT: &[u8] = b\"ace raxx cluster cookie v1\";",
         ),
-        ("node/beacon.rs", "Duration::from_millis(250),\n];"),
+        ("presence.rs", "Duration::from_millis(250),\n];"),
         (
-            "node/releases.rs",
+            "agreement/rumours.rs",
             "const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];",
         ),
     ] {

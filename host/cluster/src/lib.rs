@@ -7,7 +7,9 @@
 //! `wire -> admission -> membership -> view`.
 
 mod admission;
+mod agreement;
 mod boot;
+mod chance;
 mod cidr;
 mod config;
 mod cookie;
@@ -20,11 +22,15 @@ pub mod fuzz;
 mod hash;
 mod io;
 mod keys;
+mod me;
 mod membership;
 mod message;
 mod name;
 mod node;
+mod outbox;
+mod presence;
 pub mod release;
+mod replication;
 mod run;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -113,6 +113,11 @@ impl Counters {
         self.refused[why as usize]
     }
 
+    /// Counts one that is refused.
+    pub(crate) fn refuse(&mut self, why: Refusal) {
+        self.refused[why as usize] += 1;
+    }
+
     /// How many were refused at all.
     pub fn refused_total(&self) -> u64 {
         self.refused.iter().sum()
@@ -146,14 +151,9 @@ impl Refusals {
         self.sources.len()
     }
 
-    /// Counts a refused datagram of which nothing is told.
-    pub(crate) fn count(&mut self, why: Refusal) {
-        self.counters.refused[why as usize] += 1;
-    }
-
     /// Counts a refused datagram. Says what to report, if it is time to.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
-        self.count(why);
+        self.counters.refuse(why);
         let mut shown = from;
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(from.ip()) {
             self.sources

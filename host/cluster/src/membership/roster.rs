@@ -139,6 +139,12 @@ impl Roster {
         self.entries.values()
     }
 
+    /// The runs that are up, but for this node's own.
+    pub(crate) fn others(&self, me: Ipv4Addr) -> impl Iterator<Item = &Run> {
+        let up = self.entries().filter(|entry| entry.is_up());
+        up.map(|entry| &entry.run).filter(move |run| run.ip() != me)
+    }
+
     /// Forgets who has been down for long.
     pub(crate) fn forget(&mut self, now: Time) {
         self.entries

@@ -9,13 +9,14 @@ mod versions;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::membership::hearsay;
-use crate::membership::{TableSwim, Update};
+use crate::membership::{HEARSAY, TableSwim, Update, VIEWS_APART};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
-use crate::{Cidr, DownReason, NodeName, TakenEvidence};
+use crate::wire::{self, Head, Version};
+use crate::{Cidr, DownReason, NodeName, Refusal, TakenEvidence};
 
 /// A node, and what the test knows of it.
 struct Bench {
@@ -192,7 +193,7 @@ impl Puppet {
 
     /// Proves itself, and is let in.
     fn join(&mut self, bench: &mut Bench) {
-        let nonce = bench.node.nonces.current();
+        let nonce = bench.node.admission.nonce();
         self.hello(bench, nonce, None);
         assert!(bench.lists(self));
         let beacon = Message::Beacon(self.about());
@@ -225,7 +226,7 @@ fn the_boot_number_is_stored_before_anything_is_sent_under_it() {
     let mut puppet = Puppet::new(3, 5);
     bench.pass(Duration::from_millis(10));
     puppet.join(&mut bench);
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     let known = KnownRun {
         boot: Boot::from_number(9_000),
         down: false,
@@ -260,7 +261,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
         boot: known.run.boot,
         why: Cause::Failed,
     };
-    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
+    bench.pass(HEARSAY + Duration::from_millis(1));
     let before = bench.node.counters().probation;
     let about = stranger.about();
     stranger.say(&mut bench, &Message::Beacon(about));
@@ -301,7 +302,7 @@ fn a_higher_boot_number_counts_only_under_a_nonce_of_ours() {
         boot: Boot::from_number(9_000),
         down: false,
     };
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     puppet.hello(&mut bench, nonce ^ 1, Some(known));
     assert_eq!(bench.node.boot(), mine);
     puppet.hello(
@@ -331,7 +332,7 @@ fn a_node_that_is_overtaken_three_times_in_a_minute_ends() {
         let mut puppet = Puppet::new(3, 5);
         puppet.join(&mut bench);
         for _ in 0..3 {
-            let nonce = bench.node.nonces.current();
+            let nonce = bench.node.admission.nonce();
             let known = KnownRun {
                 boot: bench.node.boot().next(),
                 down: false,
@@ -357,7 +358,7 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     let mut bench = Bench::new();
     let mut puppet = Puppet::new(3, 5);
     puppet.join(&mut bench);
-    let (boot, echo) = (bench.node.boot(), bench.node.nonces.current());
+    let (boot, echo) = (bench.node.boot(), bench.node.admission.nonce());
     puppet.say(
         &mut bench,
         &Message::Taken {
@@ -419,8 +420,8 @@ proptest! {
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..30),
     ) {
         let mut bench = Bench::new();
-        bench.node.swim =
-            Box::new(FocaSwim::new(bench.node.me.run.clone(), StdRng::seed_from_u64(1)));
+        let swim = FocaSwim::new(bench.node.me.run.clone(), StdRng::seed_from_u64(1));
+        bench.node.membership.set_engine(Box::new(swim));
         let mut puppet = Puppet::new(3, 5);
         puppet.join(&mut bench);
         for payload in payloads {

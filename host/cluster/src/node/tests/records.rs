@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::super::releases::{SETTLED, WANT_MOST};
 use super::*;
+use crate::agreement::{SETTLED, WANT_MOST};
 use crate::release::{App, Plan, Release, Request, What};
 
 /// Released by this node itself, one after the other.
@@ -78,7 +78,10 @@ fn a_release_that_this_node_has_asked_for_is_never_old() {
     push(&mut bench, "two");
     bench.pass(SETTLED);
     let (now, from) = (bench.now, puppet.run.address());
-    bench.node.want(now, from, first.key());
+    let node = &mut bench.node;
+    node.clock.enter(now, 0, None);
+    let at = node.clock.at(&node.me);
+    node.agreement.want(at, from, first.key(), &mut node.outbox);
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));
     bench.pass(WANT_MOST);

@@ -3,10 +3,10 @@
 //! one report a minute.
 
 use super::*;
+use crate::Digest;
 use crate::release::{App, Hlc, Kind, Parts, Plan, Release};
 use crate::sync::{self, State};
-use crate::wire::{Version, seal_bytes};
-use crate::{Digest, Refusal};
+use crate::wire::seal_bytes;
 
 const NEWER: Version = Version::from_byte(Version::OURS.byte() + 1);
 const MAJOR: Version = Version::from_byte(Version::OURS.byte() + 16);
@@ -41,7 +41,7 @@ impl Puppet {
     fn proof(&self, bench: &Bench) -> Message<'static> {
         Message::Hello(Hello {
             about: self.about(),
-            echo: bench.node.nonces.current(),
+            echo: bench.node.admission.nonce(),
             want_echo: false,
             known: None,
         })

@@ -1,0 +1,435 @@
+//! Release agreement among nodes: what is released here, what others tell, and what is in force. A
+//! record or vote that is new goes out as a rumour; who the members are flows in.
+
+mod rumours;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+
+use self::rumours::{Rumour, Rumours};
+use crate::me::Me;
+use crate::membership::Roster;
+use crate::message::{Beacon, Message};
+use crate::outbox::Outbox;
+use crate::release::{
+    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseKey, ReleaseSet, Request, Skew,
+    Standing, Verdict, Vote, ahead_of_members, beyond, listing,
+};
+use crate::stall::Moment;
+use crate::{Boot, Effect, Refusal, Time};
+
+#[cfg(test)]
+pub(crate) use self::rumours::WANT_MOST;
+
+/// For how long a release must have been the head before one that it has
+/// followed is no news any more, whoever tells of it: until then two pushes
+/// in a row may still be on their way.
+pub(crate) const SETTLED: Duration = Duration::from_secs(2);
+
+/// How long votes of others may wait to be stored.
+const STORE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a node that has just started listens before it says what its app
+/// file means, for it may have missed what was decided about that file: in any
+/// case, alone, and while members know other releases than it does.
+const LISTEN_LEAST: Duration = Duration::from_millis(500);
+const LISTEN: Duration = Duration::from_secs(2);
+const LISTEN_MOST: Duration = Duration::from_secs(10);
+
+/// When what has changed is to be stored.
+#[derive(Clone, Copy, Debug)]
+enum Store {
+    /// Before anybody hears of it: it is this node's own.
+    First,
+    /// It is a record of another node.
+    Soon,
+    /// It is votes of other nodes, of which many come together.
+    Later,
+}
+
+/// What is released, and what is in force.
+pub(crate) struct Agreement {
+    releases: ReleaseSet,
+    rumours: Rumours,
+    /// When votes of others are to be stored.
+    store: Option<Time>,
+    /// The head, and since when it is.
+    head: Option<(ReleaseKey, Time)>,
+    /// The app file of which it is to be said what it means.
+    file: Option<AppFile>,
+    /// What the members said of themselves.
+    members: BTreeMap<Ipv4Addr, Told>,
+}
+
+/// What a member said in its beacons.
+#[derive(Debug)]
+struct Told {
+    boot: Boot,
+    /// What its wall clock shows.
+    skew: Skew,
+    /// Of all releases and votes that it knows.
+    releases_hash: u64,
+}
+
+impl Agreement {
+    /// That of a node that starts with what it has stored.
+    pub(crate) fn new(me: &Me, now: Time, rng: StdRng, out: &mut Outbox) -> Self {
+        let config = &me.config;
+        let stored = config.releases_stored.as_deref();
+        let mut releases = ReleaseSet::begin(&config.name, config.deploy_key, stored);
+        while let Some(news) = releases.poll() {
+            out.push(Effect::Release(news));
+        }
+        Self {
+            head: releases.history().head().map(|head| (head.key(), now)),
+            releases,
+            rumours: Rumours::new(rng),
+            store: None,
+            file: None,
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// Records and votes, and what follows from them.
+    pub(crate) fn releases(&self) -> &ReleaseSet {
+        &self.releases
+    }
+
+    /// When to call [`Agreement::timer`] next.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.rumours.due().into_iter().chain(self.store).min()
+    }
+
+    /// Says again what was not said often enough, and stores what waits.
+    pub(crate) fn timer(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
+        self.rumours.timer(at, roster, out);
+        if self.store.is_some_and(|store| store <= at.now) {
+            self.store(false, out);
+        }
+    }
+
+    /// Makes a release of what somebody wants.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) fn draft(
+        &self,
+        clock: Time,
+        wall_ms: u64,
+        roster: &Roster,
+        request: Request,
+    ) -> Result<Arc<Release>, DraftError> {
+        let ahead_ms = self.ahead_ms(clock, wall_ms, roster);
+        self.releases.draft(request, wall_ms, ahead_ms)
+    }
+
+    /// The releases that are known and what has become of each, the greatest
+    /// first.
+    pub(crate) fn listing(&self) -> Vec<Listed> {
+        let force = self.releases.in_force();
+        listing(
+            self.releases.history(),
+            self.releases.votes(),
+            force.as_ref(),
+        )
+    }
+
+    /// How many milliseconds the wall clock is ahead of the members' median.
+    fn ahead_ms(&self, clock: Time, wall_ms: u64, roster: &Roster) -> Option<i64> {
+        let up = self
+            .members
+            .iter()
+            .filter(|(ip, _)| roster.up(**ip).is_some());
+        let mut theirs: Vec<i64> = up.filter_map(|(_, told)| told.skew.beyond()).collect();
+        ahead_of_members(beyond(clock.as_ms(), wall_ms), &mut theirs)
+    }
+
+    /// Notes what a member says of itself, and asks for what is missing here.
+    pub(crate) fn note_beacon(
+        &mut self,
+        at: Moment<'_>,
+        from: SocketAddrV4,
+        about: &Beacon,
+        out: &mut Outbox,
+    ) {
+        let boot = about.run.boot;
+        let mut told = match self.members.remove(&about.run.ip()) {
+            Some(told) if told.boot == boot => told,
+            _ => Told {
+                boot,
+                skew: Skew::default(),
+                releases_hash: 0,
+            },
+        };
+        told.skew.note(at.clock.as_ms(), about.wall_ms);
+        told.releases_hash = about.releases_hash;
+        self.members.insert(about.run.ip(), told);
+        if let Some(key) = about.head
+            && self.releases.history().get(&key).is_none()
+        {
+            self.rumours.want(at, from, key, out);
+        }
+    }
+
+    /// Forgets what was said by nodes that are no members any more.
+    pub(crate) fn forget(&mut self, roster: &Roster) {
+        self.members.retain(|ip, _| roster.up(*ip).is_some());
+    }
+
+    /// Takes in a release that was decided here.
+    pub(crate) fn publish(
+        &mut self,
+        at: Moment<'_>,
+        roster: &Roster,
+        release: Arc<Release>,
+        out: &mut Outbox,
+    ) {
+        self.releases.publish(release.clone());
+        self.apply_releases(at.now, Store::First, out);
+        if self.releases.history().get(&release.key()) == Some(&release) {
+            self.rumours.tell(at, roster, Rumour::Record(release), out);
+        }
+    }
+
+    /// An app file is there or has changed. What that means depends on what
+    /// was decided, so a node that has just started first hears that.
+    pub(crate) fn see_file(
+        &mut self,
+        at: Moment<'_>,
+        roster: &Roster,
+        file: AppFile,
+        out: &mut Outbox,
+    ) {
+        self.releases.see(&file);
+        self.apply_releases(at.now, Store::First, out);
+        self.file = Some(file);
+        self.look_at_file(at, roster, out);
+    }
+
+    /// Says what the file means that waits, if there is one, as soon as may be.
+    pub(crate) fn look_at_file(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
+        if self.listens(at, roster) {
+            return;
+        }
+        let Some(file) = self.file.take() else {
+            return;
+        };
+        let ahead_ms = self.ahead_ms(at.clock, at.wall_ms, roster);
+        let made = self.releases.file(file, at.wall_ms, ahead_ms);
+        self.apply_releases(at.now, Store::First, out);
+        if let Some(release) = made {
+            self.rumours.tell(at, roster, Rumour::Record(release), out);
+        }
+    }
+
+    /// Whether this node may not know yet what was decided before its start: it
+    /// has heard nobody, or a member that knows other releases.
+    fn listens(&self, at: Moment<'_>, roster: &Roster) -> bool {
+        let age = at.me.uptime(at.clock);
+        let mut hashes = roster.others(at.me.ip()).map(|run| {
+            let told = self.members.get(&run.ip());
+            told.map(|told| told.releases_hash)
+        });
+        match hashes.next() {
+            _ if age < LISTEN_LEAST => true,
+            None => age < LISTEN,
+            Some(first) => {
+                let differs = |hash| hash != Some(self.releases.hash());
+                age < LISTEN_MOST && (differs(first) || hashes.any(differs))
+            }
+        }
+    }
+
+    /// This node has found out how a release does.
+    pub(crate) fn vote(
+        &mut self,
+        at: Moment<'_>,
+        roster: &Roster,
+        (release, verdict): (ReleaseKey, Verdict),
+        out: &mut Outbox,
+    ) {
+        let vote = self.releases.vote(release, verdict);
+        self.apply_releases(at.now, Store::First, out);
+        if let Some(vote) = vote {
+            self.rumours.tell(at, roster, Rumour::Vote(vote), out);
+        }
+    }
+
+    /// A member sent a record.
+    pub(crate) fn record(
+        &mut self,
+        at: Moment<'_>,
+        roster: &Roster,
+        from: SocketAddrV4,
+        record: &[u8],
+        out: &mut Outbox,
+    ) {
+        let release = match Release::read(record) {
+            Ok(release) => release,
+            Err(error) => {
+                out.count().records.unreadable += 1;
+                return out.refuse(at.now, from, error.refusal());
+            }
+        };
+        let learnt = self.learn(at, from, vec![release.clone()], Vec::new(), out);
+        if learnt.releases.is_empty() {
+            let refused = learnt.unsigned + learnt.forged > 0;
+            if !refused && self.is_old(at.now, &release.key()) {
+                out.count().records.old += 1;
+                out.refuse(at.now, from, Refusal::Old);
+            }
+            return;
+        }
+        // Of what has been followed already, whoever lacks it will ask.
+        let history = self.releases.history();
+        if history.head().map(|head| head.key()) == Some(release.key()) {
+            let message = Message::Release(release.bytes());
+            self.rumours.relay(at, roster, *from.ip(), &message, out);
+        }
+        if let Some(key) = history.lacked_by_head() {
+            self.rumours.want(at, from, key, out);
+        }
+    }
+
+    /// Whether nobody has a reason to tell this node of a release that it knows
+    /// or has forgotten: another one has followed long ago, and this node has
+    /// not asked.
+    fn is_old(&self, now: Time, key: &ReleaseKey) -> bool {
+        let settled = |since: Time| now.since(since) >= SETTLED;
+        let followed = self
+            .head
+            .is_some_and(|(head, since)| head != *key && settled(since));
+        followed && !self.rumours.has_asked(now, key)
+    }
+
+    /// A member asks for a record.
+    pub(crate) fn wanted(
+        &self,
+        at: Moment<'_>,
+        to: SocketAddrV4,
+        key: ReleaseKey,
+        out: &mut Outbox,
+    ) {
+        if let Some(release) = self.releases.history().get(&key) {
+            out.send(at.me, to, &Message::Release(release.bytes()));
+        }
+    }
+
+    /// A member sent votes. One that turns the standing of a release is passed
+    /// on, the others need no haste.
+    pub(crate) fn voted(
+        &mut self,
+        at: Moment<'_>,
+        roster: &Roster,
+        from: SocketAddrV4,
+        votes: Vec<Vote>,
+        out: &mut Outbox,
+    ) {
+        let before = self.head_standing();
+        self.learn(at, from, Vec::new(), votes.clone(), out);
+        if self.head_standing() != before {
+            let message = Message::Votes(votes);
+            self.rumours.relay(at, roster, *from.ip(), &message, out);
+        }
+    }
+
+    fn head_standing(&self) -> Option<Standing> {
+        self.releases.in_force().map(|force| force.head_standing)
+    }
+
+    /// Takes in records and votes.
+    pub(crate) fn learn(
+        &mut self,
+        at: Moment<'_>,
+        from: SocketAddrV4,
+        releases: Vec<Arc<Release>>,
+        votes: Vec<Vote>,
+        out: &mut Outbox,
+    ) -> Learnt {
+        // There can be no other nodes than these.
+        let may_vote = |ip| ip == at.me.ip() || at.me.config.allows(ip);
+        let votes = votes.into_iter().filter(|vote| may_vote(vote.node));
+        let learnt = self.releases.learn(releases, votes.collect());
+        out.count().records.unsigned += learnt.unsigned;
+        out.count().records.forged += learnt.forged;
+        if learnt.unsigned > 0 {
+            out.refuse(at.now, from, Refusal::Unsigned);
+        }
+        if learnt.forged > 0 {
+            out.refuse(at.now, from, Refusal::Forged);
+        }
+        let news = !learnt.releases.is_empty();
+        let store = if news { Store::Soon } else { Store::Later };
+        self.apply_releases(at.now, store, out);
+        learnt
+    }
+
+    /// Says what is in force, stores what has changed, and says what else is new,
+    /// in this order. So what a node serves does not wait for its disk, while
+    /// whatever it has told others, or called released, it knows after a crash.
+    fn apply_releases(&mut self, now: Time, store: Store, out: &mut Outbox) {
+        let is_changed = self.releases.take_dirty();
+        let head = self.releases.history().head().map(|head| head.key());
+        if head != self.head.map(|(key, _)| key) {
+            self.head = head.map(|key| (key, now));
+        }
+        let mut rest = Vec::new();
+        while let Some(news) = self.releases.poll() {
+            match news {
+                News::InForce(_) => out.push(Effect::Release(news)),
+                _ => rest.push(Effect::Release(news)),
+            }
+        }
+        match store {
+            _ if !is_changed => {}
+            Store::First => self.store(true, out),
+            Store::Soon => self.store(false, out),
+            Store::Later if self.store.is_none() => self.store = Some(now + STORE_WAIT),
+            Store::Later => {}
+        }
+        rest.into_iter().for_each(|effect| out.push(effect));
+    }
+
+    fn store(&mut self, first: bool, out: &mut Outbox) {
+        self.store = None;
+        if let Some(bytes) = self.releases.store() {
+            out.push(Effect::StoreReleases { bytes, first });
+        }
+    }
+
+    /// What a refused datagram must not change.
+    #[cfg(feature = "sim")]
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self {
+            releases,
+            rumours,
+            store,
+            head,
+            file,
+            members,
+        } = self;
+        let rumours = rumours.fingerprint();
+        format!(
+            "releases {releases:?}\n{rumours}store {store:?}\nhead {head:?}\nfile {file:?}\n\
+             told {members:?}\n"
+        )
+    }
+}
+
+#[cfg(test)]
+impl Agreement {
+    /// Asks for a record, as if a beacon had named it.
+    pub(crate) fn want(
+        &mut self,
+        at: Moment<'_>,
+        of: SocketAddrV4,
+        key: ReleaseKey,
+        out: &mut Outbox,
+    ) {
+        self.rumours.want(at, of, key, out);
+    }
+}
