@@ -24,6 +24,7 @@ mod keys;
 mod message;
 mod name;
 mod node;
+mod node_id;
 mod pace;
 mod peer;
 pub mod release;
@@ -49,6 +50,7 @@ pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
 #[cfg(feature = "sim")]
 pub use node::Sizes;
+pub use node_id::{NodeId, NodeIdError};
 pub use strange::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use sync::STATE_MAX;
 pub use time::Time;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::NodeId;
+
 /// The name of a node: what comes before the `@`, and the IP behind it. Sorted
 /// by IP, then by name. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,6 +72,11 @@ impl NodeName {
     /// The IP behind the `@`.
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
+    }
+
+    /// The id of the node.
+    pub fn id(&self) -> NodeId {
+        NodeId::of(self.ip)
     }
 }
 
