@@ -6,6 +6,7 @@
 //! [`Effect`] all that it wants done. A datagram goes
 //! `wire -> door -> node -> swim -> view`.
 
+mod app_name;
 mod boot;
 mod check;
 mod cidr;
@@ -19,6 +20,7 @@ pub mod fetch;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 mod hash;
+mod http_url;
 mod io;
 mod keys;
 mod message;
@@ -39,11 +41,13 @@ mod time;
 mod view;
 mod wire;
 
+pub use app_name::{APP_NAME_MAX, AppName, AppNameError};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use config::{Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
 pub use digest::{Digest, DigestError};
+pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{Keys, KeysError};
 pub use name::{NAME_MAX, NameError, NodeName};
