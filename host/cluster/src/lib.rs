@@ -49,7 +49,7 @@ pub use cookie::{COOKIE_MAX, Cookie, CookieError};
 pub use digest::{Digest, DigestError};
 pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
-pub use keys::{Keys, KeysError};
+pub use keys::{KeyId, KeyIds, Keys, KeysError};
 pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
 #[cfg(feature = "sim")]
@@ -58,7 +58,7 @@ pub use node_id::{NodeId, NodeIdError};
 pub use strange::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use sync::STATE_MAX;
 pub use time::Time;
-pub use view::{Member, View};
+pub use view::{Member, Serving, View};
 pub use wire::Version;
 
 /// The largest datagram that is sent or accepted, in bytes. It fits an

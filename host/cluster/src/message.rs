@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::peer::Peer;
+use crate::peer::{Advertised, Peer};
 use crate::release::{ReleaseKey, Vote};
 use crate::wire::Version;
-use crate::{Boot, Digest, DownReason};
+use crate::{Boot, DownReason};
 
 /// The content of a datagram.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,9 +56,7 @@ pub(crate) struct Beacon {
     pub(crate) peer: Peer,
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
-    pub(crate) release: Option<Digest>,
-    /// Counts its changes of release.
-    pub(crate) revision: u32,
+    pub(crate) advertised: Advertised,
     /// Of its view: equal hashes mean that there is nothing to exchange.
     pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.

@@ -1,7 +1,7 @@
 //! The name of a node, `NAME@IP`: text in, checked name out.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -121,15 +121,17 @@ impl PartialOrd for NodeName {
 
 impl Serialize for NodeName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&*self.name, self.ip.octets()).serialize(serializer)
+        (&*self.name, IpAddr::V4(self.ip)).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for NodeName {
     /// What comes from the network is checked like what comes from a person.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (name, ip) = <(&str, [u8; 4])>::deserialize(deserializer)?;
-        NodeName::new(name, Ipv4Addr::from(ip)).map_err(serde::de::Error::custom)
+        match <(&str, IpAddr)>::deserialize(deserializer)? {
+            (name, IpAddr::V4(ip)) => Self::new(name, ip).map_err(serde::de::Error::custom),
+            (_, IpAddr::V6(ip)) => Err(serde::de::Error::custom(ip)),
+        }
     }
 }
 

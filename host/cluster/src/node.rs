@@ -36,10 +36,10 @@ use crate::check::{Checks, Hint};
 use crate::door::Door;
 use crate::message::Message;
 use crate::pace::Pace;
-use crate::peer::Peer;
+use crate::peer::{Advertised, Peer};
 use crate::release::Book;
 use crate::replay::{Bucket, Nonces};
-use crate::roster::{Entry, Roster, Serves};
+use crate::roster::{Entry, Roster};
 use crate::strange::Strangers;
 use crate::swim::{FocaSwim, Swim};
 use crate::wire::{self, Head, Version};
@@ -88,7 +88,7 @@ struct Me {
     peer: Peer,
     started: Time,
     sequence: u64,
-    serves: Serves,
+    advertised: Advertised,
     /// The boot numbers of this process, the newest ones.
     boots: BTreeSet<Boot>,
     /// When another run was found to be ahead of this one, lately.
@@ -118,7 +118,7 @@ impl Node {
         let peer = Peer {
             name: config.name.clone(),
             port: config.cluster_port,
-            http: config.http,
+            url: config.url.clone(),
             boot,
             run: rng.random(),
         };
@@ -127,9 +127,14 @@ impl Node {
             config.deploy_key,
             config.releases_stored.as_deref(),
         );
+        let advertised = Advertised {
+            revision: 0,
+            serving: None,
+            keys: keys.ids(),
+        };
         let entry = Entry {
             peer: peer.clone(),
-            serves: Serves::default(),
+            advertised: Some(advertised.clone()),
             since_ms: config.wall_ms,
             gone: None,
         };
@@ -162,7 +167,7 @@ impl Node {
                 peer,
                 started: now,
                 sequence: 0,
-                serves: Serves::default(),
+                advertised,
                 boots: BTreeSet::from([boot]),
                 overtaken: VecDeque::new(),
             },
@@ -200,13 +205,13 @@ impl Node {
             Input::Datagram { from, bytes } => self.datagram(now, from, bytes),
             Input::Timer => self.timer(now),
             Input::Unreachable { ip } => self.doubt(now, ip, None, Hint::Unreachable),
-            Input::Serving(digest) => self.serving(now, digest),
+            Input::Serving(serving) => self.serving(now, serving),
             Input::AppFile(file) => self.app_file(now, file),
             Input::Publish(release) => self.publish_release(now, release),
             Input::Vote(release, verdict) => self.vote(now, release, verdict),
             Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
             Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
-            Input::Keys(keys) => self.change_keys(*keys),
+            Input::Keys(keys) => self.change_keys(now, *keys),
             Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
         }

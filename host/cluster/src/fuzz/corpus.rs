@@ -11,7 +11,7 @@ use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
 use crate::swim::{FocaSwim, Swim, SwimEvent, Update};
 use crate::sync::State;
-use crate::{Boot, DownReason, Input, Time};
+use crate::{Boot, DownReason, Input, Serving, Time};
 
 /// The inputs of each target: its name, theirs, and their bytes. Always the
 /// same, so that a change of the format shows.
@@ -100,7 +100,8 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
     beacon.head = Some(key);
-    beacon.release = Some(App::of(b"an app").digest);
+    beacon.advertised.revision = 1;
+    beacon.advertised.serving = Some(Serving::the_only(App::of(b"an app").digest));
     let (other, boot) = (peer(2), Boot::from_number(5));
     let echo = hello.echo;
     let known = Some(KnownRun {

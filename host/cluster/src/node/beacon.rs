@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use super::Node;
 use crate::message::{Beacon, Message};
-use crate::{Digest, Time};
+use crate::{Serving, Time};
 
 /// How long a node waits between its first beacons: one may be lost, and at a
 /// start people are watching.
@@ -116,8 +116,7 @@ impl Node {
         Beacon {
             peer: self.me.peer.clone(),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            release: self.me.serves.release,
-            revision: self.me.serves.revision,
+            advertised: self.me.advertised.clone(),
             state_hash: self.roster.hash(),
             nonce: self.nonces.current(),
             wall_ms: self.wall_ms,
@@ -126,15 +125,20 @@ impl Node {
         }
     }
 
-    /// This node serves something else from now on: say so at once.
-    pub(super) fn serving(&mut self, now: Time, digest: Digest) {
-        if self.me.serves.release == Some(digest) {
-            return;
+    /// This node serves this from now on.
+    pub(super) fn serving(&mut self, now: Time, serving: Serving) {
+        if self.me.advertised.serving.as_ref() != Some(&serving) {
+            self.me.advertised.serving = Some(serving);
+            self.advertise(now);
         }
-        self.me.serves.release = Some(digest);
-        self.me.serves.revision += 1;
-        self.roster
-            .serve(self.me.peer.ip(), self.me.peer.run, self.me.serves);
+    }
+
+    /// What this node says of itself has changed: say so at once.
+    pub(super) fn advertise(&mut self, now: Time) {
+        let me = &mut self.me;
+        me.advertised.revision += 1;
+        let advertised = me.advertised.clone();
+        self.roster.advertise(me.peer.ip(), me.peer.run, advertised);
         if self.schedule.burst > 0 {
             self.announce(now);
         }

@@ -66,11 +66,11 @@ impl Node {
             peer,
             started: _,
             sequence: _,
-            serves,
+            advertised,
             boots,
             overtaken,
         } = me;
-        let mut text = format!("me {peer:?} {serves:?} {boots:?} {overtaken:?}\n");
+        let mut text = format!("me {peer:?} {advertised:?} {boots:?} {overtaken:?}\n");
         let mut line = |what: &str, how: &dyn std::fmt::Debug| {
             let _infallible = writeln!(text, "{what} {how:?}");
         };

@@ -8,8 +8,8 @@ use super::Node;
 use super::vet::{HEARD, Vet, may_be_there};
 use crate::check::{CheckStep, Hint};
 use crate::message::{Down, Message};
-use crate::peer::Peer;
-use crate::roster::{Entry, Serves};
+use crate::peer::{Advertised, Peer};
+use crate::roster::Entry;
 use crate::swim::{SwimEvent, Update};
 use crate::{Boot, DownReason, Effect, Time, UpReason};
 
@@ -111,8 +111,8 @@ impl Node {
             UpReason::Joined
         };
         let same_process = before.filter(|entry| entry.peer.run == peer.run);
-        let serves = same_process.map_or(Serves::default(), |entry| entry.serves);
-        self.enter(peer, serves, reason);
+        let advertised = same_process.and_then(|entry| entry.advertised.clone());
+        self.enter(peer, advertised, reason);
         if self
             .door
             .admitted(ip)
@@ -132,20 +132,20 @@ impl Node {
             // come up next, or is the same process under a new number.
             self.roster.update(new.ip(), |entry| {
                 if entry.peer.run != new.run {
-                    entry.serves = Serves::default();
+                    entry.advertised = None;
                 }
                 entry.peer = new.clone();
             });
             return;
         }
-        self.enter(new, Serves::default(), UpReason::Restarted);
+        self.enter(new, None, UpReason::Restarted);
         self.promote(now, new.ip());
     }
 
-    fn enter(&mut self, peer: &Peer, serves: Serves, reason: UpReason) {
+    fn enter(&mut self, peer: &Peer, advertised: Option<Advertised>, reason: UpReason) {
         let entry = Entry {
             peer: peer.clone(),
-            serves,
+            advertised,
             since_ms: self.wall_ms,
             gone: None,
         };

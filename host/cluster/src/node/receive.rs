@@ -10,7 +10,6 @@ use crate::check::Hint;
 use crate::door::{CONTACTS_MAX, Pass, Uptime};
 use crate::message::{Beacon, Cause, Content, Down, Hello, Message};
 use crate::release::Release;
-use crate::roster::Serves;
 use crate::swim::Update;
 use crate::wire::{self, Head};
 use crate::{Boot, DownReason, Refusal, TakenEvidence, Time};
@@ -110,10 +109,6 @@ impl Node {
             admitted.skew.note(self.clock.as_ms(), about.wall_ms);
             admitted.releases_hash = about.releases_hash;
         }
-        let serves = Serves {
-            release: about.release,
-            revision: about.revision,
-        };
         if !self.roster.is_up(ip, boot) {
             let other_run = self.roster.get(ip).map(|entry| entry.peer.boot != boot);
             if other_run.unwrap_or(self.swim.len() < CONTACTS_MAX) {
@@ -125,7 +120,7 @@ impl Node {
                 self.hello(now, from, boot, about.nonce, false);
             }
         }
-        self.roster.serve(ip, run, serves);
+        self.roster.advertise(ip, run, about.advertised);
         self.catch_up(now, from, about.head);
         self.compare(now, ip, (about.state_hash, about.releases_hash));
     }

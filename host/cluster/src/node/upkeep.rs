@@ -9,7 +9,6 @@ use crate::check::Hint;
 use crate::hash::mix;
 use crate::message::Message;
 use crate::release::{Ballot, Release};
-use crate::roster::Serves;
 use crate::swim::Update;
 use crate::sync::{KnownNode, Releases, State};
 use crate::{Effect, NodeName, Time};
@@ -286,25 +285,16 @@ impl Node {
         if state.boot != boot {
             return None;
         }
-        let mut serves = Vec::with_capacity(state.nodes.len());
+        let mut told = Vec::with_capacity(state.nodes.len());
         let mut updates = Vec::with_capacity(state.nodes.len());
-        for KnownNode {
-            update,
-            release,
-            revision,
-        } in state.nodes
-        {
-            serves.push((
-                update.peer.ip(),
-                update.peer.run,
-                Serves { release, revision },
-            ));
+        for KnownNode { update, advertised } in state.nodes {
+            told.extend(advertised.map(|it| (update.peer.ip(), update.peer.run, it)));
             updates.push(update);
         }
         self.learn(now, updates);
-        for (ip, run, serves) in serves {
+        for (ip, run, advertised) in told {
             if ip != self.me.peer.ip() {
-                self.roster.serve(ip, run, serves);
+                self.roster.advertise(ip, run, advertised);
             }
         }
         if let Some(Releases { records, votes }) = state.releases {
@@ -335,14 +325,10 @@ impl Node {
         updates.push(Update::alive(self.me.peer.clone()));
         let known = |update: Update| {
             let entry = self.roster.get(update.peer.ip());
-            let serves = entry
+            let advertised = entry
                 .filter(|entry| entry.peer.run == update.peer.run)
-                .map_or(Serves::default(), |entry| entry.serves);
-            KnownNode {
-                update,
-                release: serves.release,
-                revision: serves.revision,
-            }
+                .and_then(|entry| entry.advertised.clone());
+            KnownNode { update, advertised }
         };
         State {
             boot: self.me.peer.boot,

@@ -322,8 +322,6 @@ fn member(update: Update) -> Member<Peer> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV4;
-
     use rand::SeedableRng;
 
     use super::*;
@@ -333,7 +331,7 @@ mod tests {
         Peer {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
-            http: SocketAddrV4::new(ip, 8080),
+            url: crate::HttpUrl::plain((ip, 8080)),
             boot: Boot::from_number(1),
             run: u64::from(last),
         }
