@@ -84,6 +84,8 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
 
     for (name, text) in [
         ("name", "example@10.10.10.2"),
+        ("url", "https://node-2.example:443"),
+        ("url-ip", "http://[fd00::2]:8080"),
         ("range", "10.20.0.0/16"),
         ("key", "0011aaff"),
         ("cookie", "correct horse battery\n"),
