@@ -4,18 +4,17 @@
 //!
 //! [`Node`] is the state machine, [`Input`] all that can happen to it,
 //! [`Effect`] all that it wants done. A datagram goes
-//! `wire -> door -> node -> swim -> view`.
+//! `wire -> admission -> membership -> view`.
 
+mod admission;
 mod app_name;
 mod boot;
-mod check;
 mod cidr;
 mod config;
 mod cookie;
 mod digest;
 #[cfg(test)]
 mod documented;
-mod door;
 pub mod fetch;
 #[cfg(feature = "sim")]
 pub mod fuzz;
@@ -23,24 +22,22 @@ mod hash;
 mod http_url;
 mod io;
 mod keys;
+mod membership;
 mod message;
 mod name;
 mod node;
 mod node_id;
-mod pace;
-mod peer;
 pub mod release;
-mod replay;
-mod roster;
+mod run;
 #[cfg(feature = "sim")]
 pub mod sim;
-mod strange;
-mod swim;
+mod stall;
 mod sync;
 mod time;
 mod view;
 mod wire;
 
+pub use admission::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use app_name::{APP_NAME_MAX, AppName, AppNameError};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
@@ -55,7 +52,6 @@ pub use node::Node;
 #[cfg(feature = "sim")]
 pub use node::Sizes;
 pub use node_id::{NodeId, NodeIdError};
-pub use strange::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use sync::STATE_MAX;
 pub use time::Time;
 pub use view::{Member, Serving, View};

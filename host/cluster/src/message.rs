@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::peer::{Advertised, Peer};
 use crate::release::{ReleaseKey, Vote};
+use crate::run::{Advertised, Run};
 use crate::wire::Version;
 use crate::{Boot, DownReason};
 
@@ -53,7 +53,7 @@ pub(crate) enum Content<'a> {
 /// What a node says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Beacon {
-    pub(crate) peer: Peer,
+    pub(crate) run: Run,
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
     pub(crate) advertised: Advertised,

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::door::CONTACTS_MAX;
-use crate::peer::Advertised;
+use crate::admission::CONTACTS_MAX;
+use crate::membership::Update;
 use crate::release::{Ballot, HISTORY_MAX};
-use crate::swim::Update;
+use crate::run::Advertised;
 use crate::wire::Version;
 use crate::{Boot, Refusal};
 
@@ -49,7 +49,7 @@ impl State {
         postcard::to_extend(self, start).ok().map(Bytes::from)
     }
 
-    /// Reads the state of a peer.
+    /// Reads the state of a member.
     ///
     /// # Errors
     /// Why it is refused: too large, of another major version, or no state.

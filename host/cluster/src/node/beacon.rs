@@ -71,7 +71,7 @@ impl Node {
         }
         self.run_swim(now);
         self.run_checks(now);
-        self.run_spread(now);
+        self.run_rumours(now);
     }
 
     /// Says that this node is here, and what it knows.
@@ -88,7 +88,7 @@ impl Node {
     fn deaf_members(&mut self, now: Time) -> Vec<SocketAddrV4> {
         let deaf = |ip| {
             let heard = self
-                .door
+                .contacts
                 .admitted(ip)
                 .and_then(|admitted| admitted.broadcast);
             heard.is_none_or(|at| now.since(at) > NO_BROADCAST)
@@ -97,10 +97,10 @@ impl Node {
         let others = self
             .roster
             .entries()
-            .filter(|entry| entry.peer.ip() != self.me.peer.ip());
+            .filter(|entry| entry.run.ip() != self.me.run.ip());
         let mut to: Vec<SocketAddrV4> = others
-            .filter(|entry| deaf(entry.peer.ip()) && (entry.is_up() || !lan(entry.peer.ip())))
-            .map(|entry| entry.peer.address())
+            .filter(|entry| deaf(entry.run.ip()) && (entry.is_up() || !lan(entry.run.ip())))
+            .map(|entry| entry.run.address())
             .collect();
         for chosen in 0..to.len().min(UNICAST) {
             let other = self.rng.random_range(chosen..to.len());
@@ -114,14 +114,14 @@ impl Node {
     pub(super) fn about(&self) -> Beacon {
         let uptime = self.clock.since(self.me.started).as_millis();
         Beacon {
-            peer: self.me.peer.clone(),
+            run: self.me.run.clone(),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
             advertised: self.me.advertised.clone(),
             state_hash: self.roster.hash(),
             nonce: self.nonces.current(),
             wall_ms: self.wall_ms,
-            head: self.book.history().head().map(|head| head.key()),
-            releases_hash: self.book.hash(),
+            head: self.releases.history().head().map(|head| head.key()),
+            releases_hash: self.releases.hash(),
         }
     }
 
@@ -138,7 +138,8 @@ impl Node {
         let me = &mut self.me;
         me.advertised.revision += 1;
         let advertised = me.advertised.clone();
-        self.roster.advertise(me.peer.ip(), me.peer.run, advertised);
+        self.roster
+            .advertise(me.run.ip(), me.run.process, advertised);
         if self.schedule.burst > 0 {
             self.announce(now);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hash::mix;
-use crate::peer::{Advertised, Peer};
+use crate::run::{Advertised, Run};
 use crate::{Boot, Member, Time, View};
 
 /// How long a run that is down is remembered here: as long as by SWIM.
@@ -15,8 +15,8 @@ const REMEMBER: Duration = Duration::from_secs(60 * 60);
 
 /// What is known of a node that is or was a member.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) peer: Peer,
+pub(crate) struct RosterEntry {
+    pub(crate) run: Run,
     /// None until it was heard or told of.
     pub(crate) advertised: Option<Advertised>,
     pub(crate) since_ms: u64,
@@ -24,16 +24,16 @@ pub(crate) struct Entry {
     pub(crate) gone: Option<Time>,
 }
 
-impl Entry {
+impl RosterEntry {
     pub(crate) fn is_up(&self) -> bool {
         self.gone.is_none()
     }
 
     pub(crate) fn member(&self) -> Member {
         Member {
-            name: self.peer.name.clone(),
-            boot: self.peer.boot,
-            url: self.peer.url.clone(),
+            name: self.run.name.clone(),
+            boot: self.run.boot,
+            url: self.run.url.clone(),
             since_ms: self.since_ms,
             serving: self.advertised.as_ref().and_then(|it| it.serving.clone()),
             keys: self.advertised.as_ref().map(|it| it.keys),
@@ -51,10 +51,10 @@ impl Entry {
             .advertised
             .as_ref()
             .map_or(0, |it| u64::from(it.revision) + 1);
-        [self.peer.boot.number(), self.peer.run, revision]
+        [self.run.boot.number(), self.run.process, revision]
             .into_iter()
             .fold(
-                u64::from_le_bytes(*self.peer.name.id().as_bytes()),
+                u64::from_le_bytes(*self.run.name.id().as_bytes()),
                 |hash, word| mix(hash ^ word),
             )
     }
@@ -63,7 +63,7 @@ impl Entry {
 /// The members, this node included.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    entries: BTreeMap<Ipv4Addr, Entry>,
+    entries: BTreeMap<Ipv4Addr, RosterEntry>,
     hash: u64,
     view: Arc<View>,
     changed: bool,
@@ -71,7 +71,7 @@ pub(crate) struct Roster {
 
 impl Roster {
     /// A roster of this node alone.
-    pub(crate) fn new(me: Entry) -> Self {
+    pub(crate) fn new(me: RosterEntry) -> Self {
         let mut roster = Self {
             entries: BTreeMap::new(),
             hash: 0,
@@ -83,9 +83,9 @@ impl Roster {
     }
 
     /// Enters a node, in place of what was known of it.
-    pub(crate) fn put(&mut self, entry: Entry) {
+    pub(crate) fn put(&mut self, entry: RosterEntry) {
         self.hash = self.hash.wrapping_add(entry.hash());
-        if let Some(old) = self.entries.insert(entry.peer.ip(), entry) {
+        if let Some(old) = self.entries.insert(entry.run.ip(), entry) {
             self.hash = self.hash.wrapping_sub(old.hash());
         }
         self.changed = true;
@@ -95,7 +95,7 @@ impl Roster {
     pub(crate) fn update<T>(
         &mut self,
         ip: Ipv4Addr,
-        change: impl FnOnce(&mut Entry) -> T,
+        change: impl FnOnce(&mut RosterEntry) -> T,
     ) -> Option<T> {
         let entry = self.entries.get_mut(&ip)?;
         let before = entry.hash();
@@ -106,10 +106,10 @@ impl Roster {
     }
 
     /// Notes what a run says of itself, if that is news.
-    pub(crate) fn advertise(&mut self, ip: Ipv4Addr, run: u64, advertised: Advertised) {
+    pub(crate) fn advertise(&mut self, ip: Ipv4Addr, process: u64, advertised: Advertised) {
         let is_older = |old: &Advertised| old.revision < advertised.revision;
-        let news = |entry: &&Entry| {
-            entry.peer.run == run && entry.advertised.as_ref().is_none_or(is_older)
+        let news = |entry: &&RosterEntry| {
+            entry.run.process == process && entry.advertised.as_ref().is_none_or(is_older)
         };
         if self.get(ip).filter(news).is_some() {
             self.update(ip, |entry| entry.advertised = Some(advertised));
@@ -117,22 +117,22 @@ impl Roster {
     }
 
     /// What is known of a node.
-    pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&Entry> {
+    pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&RosterEntry> {
         self.entries.get(&ip)
     }
 
     /// What is known of a node that is up.
-    pub(crate) fn up(&self, ip: Ipv4Addr) -> Option<&Entry> {
+    pub(crate) fn up(&self, ip: Ipv4Addr) -> Option<&RosterEntry> {
         self.get(ip).filter(|entry| entry.is_up())
     }
 
     /// Whether this very run is up.
     pub(crate) fn is_up(&self, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.up(ip).is_some_and(|entry| entry.peer.boot == boot)
+        self.up(ip).is_some_and(|entry| entry.run.boot == boot)
     }
 
     /// All that are or were members.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &RosterEntry> {
         self.entries.values()
     }
 
@@ -162,7 +162,7 @@ impl Roster {
             .entries
             .values()
             .filter(|entry| entry.is_up())
-            .map(Entry::member)
+            .map(RosterEntry::member)
             .collect();
         if members == self.view.members {
             return None;
@@ -185,17 +185,17 @@ mod tests {
     use super::*;
     use crate::{Digest, Keys, Serving};
 
-    fn entry(last: u8, boot: u64) -> Entry {
+    fn entry(last: u8, boot: u64) -> RosterEntry {
         let ip = Ipv4Addr::new(10, 10, 10, last);
-        let peer = Peer {
+        let run = Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
             url: crate::HttpUrl::plain((ip, 8080)),
             boot: Boot::from_number(boot),
-            run: boot,
+            process: boot,
         };
-        Entry {
-            peer,
+        RosterEntry {
+            run,
             advertised: None,
             since_ms: 0,
             gone: None,
