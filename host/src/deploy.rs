@@ -147,12 +147,12 @@ impl Deploy {
 
     /// Votes on its release once it is known how it does.
     async fn judge(&self, force: &Force, judgement: impl Future<Output = Judgement>) {
-        let key = force.key;
+        let id = force.id;
         let verdict = match judgement.await {
             Judgement::Sound => Verdict::Ok,
             Judgement::Failed(reason) => {
                 tracing::error!(
-                    release = %key,
+                    release = %id,
                     digest = short(&force.digest.to_string()),
                     "{reason}; {}",
                     consequence(force),
@@ -162,7 +162,7 @@ impl Deploy {
             }
         };
         // It fails only if the node stops.
-        let _ = self.releases.vote(key, verdict).await;
+        let _ = self.releases.vote(id, verdict).await;
     }
 
     /// Brings it to serve, if it takes several attempts. None if it cannot be,
@@ -171,7 +171,7 @@ impl Deploy {
         let mut wait = AGAIN;
         loop {
             if self.loader.serves() == Some(force.digest) {
-                self.report.serves(force.key, force.digest);
+                self.report.serves(force.id, force.digest);
                 return Some(Brought::Already);
             }
             let trouble = match self.bring(force).await {
@@ -186,7 +186,7 @@ impl Deploy {
             self.report.failed(Some(force), trouble.to_string(), again);
             if again {
                 tracing::warn!(
-                    release = %force.key,
+                    release = %force.id,
                     digest,
                     again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                     "cannot serve the release yet: {trouble}",
@@ -203,13 +203,13 @@ impl Deploy {
                 false => "the other nodes go on without this one",
             };
             tracing::error!(
-                release = %force.key,
+                release = %force.id,
                 digest,
                 "{trouble}; what serves goes on serving, and {follows}",
             );
             if speaks_against {
                 // It fails only if the node stops.
-                let _ = self.releases.vote(force.key, Verdict::Failed).await;
+                let _ = self.releases.vote(force.id, Verdict::Failed).await;
             }
             return None;
         }
@@ -240,7 +240,7 @@ impl Deploy {
         }
         let (bytes, fetched) = self.obtain(force).await?;
         let app = AppBytes {
-            path: PathBuf::from(format!("release {}", force.key)),
+            path: PathBuf::from(format!("release {}", force.id)),
             bytes,
             digest: force.digest,
         };
@@ -266,7 +266,7 @@ impl Deploy {
         let Some(release) = &force.release else {
             return Err(Trouble::NoRecord);
         };
-        let app = release.app();
+        let app = release.component();
         let (progress, mut told) = watch::channel((0, app.size));
         let mut fetch = pin!(self.fetcher.fetch(&app, &progress));
         loop {
@@ -283,7 +283,7 @@ impl Deploy {
     fn swapped(&self, force: &Force, swapped: &Swapped) {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            release = %force.key,
+            release = %force.id,
             digest = short(&swapped.digest.to_string()),
             waited_ms = ms(swapped.waited),
             compiled_ms = ms(swapped.compiled),
@@ -305,7 +305,10 @@ impl Deploy {
         let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
         keep.extend(self.loader.draining());
         let overview = self.releases.overview().borrow().clone();
-        let released = overview.releases.iter().map(|it| it.release.app().digest);
+        let released = overview
+            .releases
+            .iter()
+            .map(|it| it.release.component().digest);
         let mut last: Vec<Digest> = Vec::new();
         for digest in released {
             if last.len() < 2 && !last.contains(&digest) {

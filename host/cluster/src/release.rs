@@ -28,12 +28,12 @@ mod votes;
 pub use at_start::{AtStart, at_start};
 pub use clock::Hlc;
 pub use force::{Force, Standing};
-pub use id::{KeyPrefix, KeyPrefixError, Kind, ReleaseId, ReleaseKey};
+pub use id::{IdPrefix, IdPrefixError, Kind, ReleaseId, ReleaseStamp};
 pub use key::{DeployKey, DeployKeyError, SIGNATURE_LEN};
 pub use listing::{Listed, Status};
 pub use mark::{AppFile, PathId};
 pub use record::{
-    App, BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, NOTE_MAX, Parent, Plan, Release, ReleaseError,
+    BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, Component, NOTE_MAX, Parent, Plan, Release, ReleaseError,
 };
 pub use votes::Verdict;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::show::{self, BAD, BUSY, GOOD, count, key, size, styled};
+use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
 use super::tables::standing;
 use crate::tools::api::{NodeState, Outcome, Problem, Progress, Release, Standing};
 
@@ -192,7 +192,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
             "" => String::new(),
             note => format!(", {note}"),
         };
-        format!(" release {} ({by}{note})", key(&release.key))
+        format!(" release {} ({by}{note})", id(&release.id))
     });
     let failed: Vec<String> = failed
         .iter()
@@ -243,7 +243,7 @@ fn released(release: &Release) -> String {
     let mut text = format!(
         "released {} as {}",
         show::digest(&release.digest),
-        key(&release.key)
+        id(&release.id)
     );
     if !release.canaries.is_empty() {
         let canaries: Vec<String> = release.canaries.iter().map(ToString::to_string).collect();
@@ -253,7 +253,7 @@ fn released(release: &Release) -> String {
 }
 
 fn already(release: &str) -> String {
-    format!("this app is release {} already", key(release))
+    format!("this app is release {} already", id(release))
 }
 
 fn stands(now: Standing, waits_for: &[Ipv4Addr]) -> String {

@@ -5,7 +5,7 @@ mod counts;
 use std::fmt::Write as _;
 
 use super::show::{
-    BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, key, lasted, size, styled, table, took,
+    BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::tools::api::{
     Doing, Failed, Kind, Member, Nodes, Release, Releases, Standing, Status, Step, Steps,
@@ -82,9 +82,9 @@ pub(super) fn status(it: &Status) -> String {
     }
     match &it.in_force {
         Some(force) => {
-            let mut what = format!("release {}, {}", key(&force.release), digest(&force.digest));
+            let mut what = format!("release {}, {}", id(&force.release), digest(&force.digest));
             if force.head != force.release {
-                let head = (key(&force.head), standing(force.head_standing));
+                let head = (id(&force.head), standing(force.head_standing));
                 let _ = write!(what, "; the newest one {} is {}", head.0, head.1);
             }
             line("in force", what);
@@ -139,7 +139,7 @@ fn steps(steps: &Steps) -> String {
 
 fn of_release(release: Option<&str>) -> String {
     match release {
-        Some(release) => format!("of release {}", key(release)),
+        Some(release) => format!("of release {}", id(release)),
         None => "of no release".to_owned(),
     }
 }
@@ -179,7 +179,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
             member.url.clone(),
             ago(it.now_ms, member.since_ms),
             or_none(member.digest.as_deref().map(digest)),
-            or_none(member.release.as_deref().map(key)),
+            or_none(member.release.as_deref().map(id)),
             state,
             member.boot.to_string(),
         ];
@@ -212,13 +212,13 @@ pub(super) fn releases(it: &Releases, most: usize) -> String {
             by => format!("{by} on {}", release.node),
         };
         let cells = vec![
-            key(&release.key).to_owned(),
+            id(&release.id).to_owned(),
             standing(release.standing).to_owned(),
             kind(release.kind).to_owned(),
             digest(&release.digest).to_owned(),
             size(release.size),
             ago(it.now_ms, release.at_ms),
-            or_none(release.parent.as_deref().map(key)),
+            or_none(release.parent.as_deref().map(id)),
             votes(release),
             who,
             release.note.clone(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{App, AppFile, PathId, ReleaseKey};
+use cluster::release::{AppFile, Component, PathId, ReleaseId};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 
@@ -52,7 +52,7 @@ struct Later {
     /// How long it was waited for.
     wait: Duration,
     /// The greatest release when it changed: a greater one is newer than the file.
-    head: Option<(ReleaseKey, Digest)>,
+    head: Option<(ReleaseId, Digest)>,
 }
 
 /// Follows a file until the node stops.
@@ -123,11 +123,11 @@ async fn due(later: &mut Option<Later>) -> Later {
 impl Followed {
     /// The greatest release and its app, whatever is in force: that changes by
     /// votes too, and then nobody has decided anything anew.
-    fn head(&self) -> Option<(ReleaseKey, Digest)> {
+    fn head(&self) -> Option<(ReleaseId, Digest)> {
         let overview = self.releases.overview();
         let overview = overview.borrow();
         let head = overview.releases.first().map(|listed| &listed.release);
-        head.map(|head| (head.key(), head.app().digest))
+        head.map(|head| (head.id(), head.component().digest))
     }
 
     fn refuse(&self, reason: String) {
@@ -160,7 +160,7 @@ impl Followed {
         let digest = app.digest;
         let file = AppFile {
             path: self.path,
-            app: App::of(&app.bytes),
+            component: Component::of(&app.bytes),
         };
         let read = seen.elapsed();
         self.report.file(&app, Some(read));

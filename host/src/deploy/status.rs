@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
-use cluster::release::{Force, ReleaseKey};
+use cluster::release::{Force, ReleaseId};
 use tokio::sync::watch;
 
 use crate::app::{AppBytes, Generation, Swapped};
@@ -39,7 +39,7 @@ pub struct Serving {
     /// The app.
     pub digest: Digest,
     /// The release; none if it was served before one was known.
-    pub release: Option<ReleaseKey>,
+    pub release: Option<ReleaseId>,
     /// Since when.
     pub since: SystemTime,
     /// What the app exports for requests.
@@ -76,7 +76,7 @@ pub struct Doing {
     /// The app.
     pub digest: Digest,
     /// The release; none if it is an app file that may become one.
-    pub release: Option<ReleaseKey>,
+    pub release: Option<ReleaseId>,
     /// How far it is.
     pub step: Step,
 }
@@ -105,7 +105,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Failed {
     /// The app and release; none if it was an app file.
-    pub release: Option<(ReleaseKey, Digest)>,
+    pub release: Option<(ReleaseId, Digest)>,
     /// Why, in a sentence.
     pub reason: String,
     /// When.
@@ -139,8 +139,8 @@ impl Reporter {
         self.change(|now| {
             // What failed is shown until something newer is in force. What
             // serves instead of a release that failed is not.
-            if force.key == force.head.key() {
-                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != force.key);
+            if force.id == force.head.id() {
+                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != force.id);
                 drop(now.failed.take_if(other));
             }
             now.doing = None;
@@ -151,7 +151,7 @@ impl Reporter {
         self.change(|now| {
             now.doing = Some(Doing {
                 digest: force.digest,
-                release: Some(force.key),
+                release: Some(force.id),
                 step,
             });
         });
@@ -172,13 +172,13 @@ impl Reporter {
     pub(super) fn failed(&self, force: Option<&Force>, reason: String, again: bool) {
         self.change(|now| {
             now.failed = Some(Failed {
-                release: force.map(|force| (force.key, force.digest)),
+                release: force.map(|force| (force.id, force.digest)),
                 reason,
                 at: SystemTime::now(),
             });
             now.doing = force.filter(|_| again).map(|force| Doing {
                 digest: force.digest,
-                release: Some(force.key),
+                release: Some(force.id),
                 step: Step::Waiting,
             });
         });
@@ -202,11 +202,11 @@ impl Reporter {
     }
 
     /// What serves already is in force as this release.
-    pub(super) fn serves(&self, key: ReleaseKey, digest: Digest) {
+    pub(super) fn serves(&self, id: ReleaseId, digest: Digest) {
         self.change(|now| {
             now.doing = None;
             if let Some(serving) = now.serving.as_mut().filter(|it| it.digest == digest) {
-                serving.release = Some(key);
+                serving.release = Some(id);
             }
         });
     }
@@ -224,7 +224,7 @@ impl Reporter {
         swapped: &Swapped,
         fetched: Option<Duration>,
     ) {
-        self.change(|now| now.activate(Some(force.key), generation, swapped, fetched));
+        self.change(|now| now.activate(Some(force.id), generation, swapped, fetched));
     }
 
     /// The generation before is freed.
@@ -240,7 +240,7 @@ impl Reporter {
 impl Deployment {
     fn activate(
         &mut self,
-        release: Option<ReleaseKey>,
+        release: Option<ReleaseId>,
         generation: &Generation,
         it: &Swapped,
         fetched: Option<Duration>,

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use cluster::Digest;
-use cluster::release::{AppFile, DraftError, Force, Listed, Release, ReleaseKey, Request, Verdict};
+use cluster::release::{AppFile, DraftError, Force, Listed, Release, ReleaseId, Request, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How much that is wanted may wait; who wants more is held back.
@@ -23,13 +23,13 @@ pub struct Overview {
 
 impl Overview {
     /// A release, with what has become of it.
-    pub fn get(&self, key: &ReleaseKey) -> Option<&Listed> {
-        self.releases.iter().find(|it| it.release.key() == *key)
+    pub fn get(&self, id: &ReleaseId) -> Option<&Listed> {
+        self.releases.iter().find(|it| it.release.id() == *id)
     }
 
     /// Who has voted on a release, and how.
-    pub fn votes(&self, key: &ReleaseKey) -> &[(Ipv4Addr, Verdict)] {
-        self.get(key).map_or(&[], |listed| &listed.votes)
+    pub fn votes(&self, id: &ReleaseId) -> &[(Ipv4Addr, Verdict)] {
+        self.get(id).map_or(&[], |listed| &listed.votes)
     }
 }
 
@@ -44,7 +44,7 @@ pub struct Stopping;
 pub(super) enum Want {
     Draft(Request, oneshot::Sender<Result<Arc<Release>, DraftError>>),
     Publish(Arc<Release>, oneshot::Sender<()>),
-    Vote(ReleaseKey, Verdict),
+    Vote(ReleaseId, Verdict),
     File(AppFile, oneshot::Sender<FileOutcome>),
 }
 
@@ -105,7 +105,7 @@ impl Releases {
     ///
     /// # Errors
     /// [`Stopping`].
-    pub async fn vote(&self, release: ReleaseKey, verdict: Verdict) -> Result<(), Stopping> {
+    pub async fn vote(&self, release: ReleaseId, verdict: Verdict) -> Result<(), Stopping> {
         let vote = Want::Vote(release, verdict);
         self.wanted.send(vote).await.map_err(|_| Stopping)
     }

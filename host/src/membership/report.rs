@@ -35,12 +35,12 @@ pub(super) fn release(news: &News) {
     match news {
         News::InForce(force) => in_force(force),
         News::Superseded { release, by } => tracing::warn!(
-            release = %release.key(),
-            digest = short(release.app().digest),
-            node = %release.id().node,
+            release = %release.id(),
+            digest = short(release.component().digest),
+            node = %release.stamp().node,
             "superseded: release {} of {} was decided without knowing this one, and is ahead of it",
-            by.key(),
-            by.id().node,
+            by.id(),
+            by.stamp().node,
         ),
         News::Standing {
             release,
@@ -50,10 +50,10 @@ pub(super) fn release(news: &News) {
             ok,
         } => standing_of(release, *standing, (*failed, *ok), against),
         News::OtherPlan { holds, lost } => tracing::warn!(
-            release = %holds.key(),
+            release = %holds.id(),
             "this release goes to {}, as {} decided: the plan given here, {}, does not hold",
             holds.plan(),
-            holds.id().node,
+            holds.stamp().node,
             lost.plan(),
         ),
         News::Forgotten { unsigned, kept } => tracing::warn!(
@@ -64,8 +64,8 @@ pub(super) fn release(news: &News) {
         ),
         News::File { outcome, .. } => match outcome {
             Ok(Some(release)) => tracing::info!(
-                release = %release.key(),
-                digest = short(release.app().digest),
+                release = %release.id(),
+                digest = short(release.component().digest),
                 "released the app file{}",
                 match release.kind() {
                     Kind::Bootstrap => ", as the first of this node",
@@ -80,7 +80,7 @@ pub(super) fn release(news: &News) {
 
 /// What is in force.
 fn in_force(force: &Force) {
-    let release = force.key;
+    let release = force.id;
     let digest = short(force.digest);
     let by = force.release.as_deref().map_or_else(String::new, by);
     tracing::info!(%release, digest, "release in force{by}");
@@ -90,7 +90,7 @@ fn in_force(force: &Force) {
 pub(super) fn file_differs(file: Digest, force: &Force) {
     tracing::warn!(
         file = short(file),
-        release = %force.key,
+        release = %force.id,
         digest = short(force.digest),
         "the app file is not what the cluster has agreed on, and it is not newer: this node serves the release; to serve the file, change it or push it",
     );
@@ -101,7 +101,7 @@ fn short(digest: Digest) -> String {
 }
 
 fn by(release: &Release) -> String {
-    let (kind, node) = (release.kind(), &release.id().node);
+    let (kind, node) = (release.kind(), &release.stamp().node);
     match (release.by(), release.note()) {
         ("", "") => format!(": {kind} on {node}"),
         (by, "") => format!(": {kind} by {by} on {node}"),
@@ -116,18 +116,18 @@ fn standing_of(
     (failed, ok): (usize, usize),
     against: &[std::net::Ipv4Addr],
 ) {
-    let key = release.key();
+    let id = release.id();
     match standing {
         Standing::Baking => tracing::info!(
-            release = %key,
+            release = %id,
             canaries = ?release.plan().canaries,
             "release bakes: only its canaries serve it until all of them have voted for it",
         ),
         Standing::Accepted => {
-            tracing::info!(release = %key, ok, failed, "release accepted by vote");
+            tracing::info!(release = %id, ok, failed, "release accepted by vote");
         }
         Standing::VotedDown => tracing::warn!(
-            release = %key,
+            release = %id,
             ok,
             failed,
             ?against,

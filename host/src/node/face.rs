@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::{App, DeployKey, DraftError, Listed, Release, Request, Status};
+use cluster::release::{Component, DeployKey, DraftError, Listed, Release, Request, Status};
 use cluster::{Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl Face {
         let live = self.slot.current().map_or(0, |it| it.life.live());
         Some(api::Serving {
             digest: serving.digest.to_string(),
-            release: serving.release.as_ref().map(describe::key),
+            release: serving.release.as_ref().map(describe::id),
             size: serving.size as u64,
             since_ms: since_1970(serving.since),
             handler: serving.handler.to_owned(),
@@ -147,7 +147,7 @@ impl Face {
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
         let digest = own_word.or(member.component());
-        let of_app = |listed: &&Listed| Some(listed.release.app().digest) == digest;
+        let of_app = |listed: &&Listed| Some(listed.release.component().digest) == digest;
         let release = overview.releases.iter().find(of_app);
         let in_force = overview.in_force.as_ref().map(|force| force.digest);
         api::Member {
@@ -156,7 +156,7 @@ impl Face {
             url: member.url.to_string(),
             boot: member.boot.number(),
             since_ms: member.since_ms,
-            release: release.map(|listed| describe::key(&listed.release.key())),
+            release: release.map(|listed| describe::id(&listed.release.id())),
             in_force: digest.is_some() && in_force == digest,
             digest: digest.map(|digest| digest.to_string()),
             answered,
@@ -203,10 +203,10 @@ impl Face {
         }
     }
 
-    async fn store_app(&self, app: Bytes) -> Result<App, Refused> {
+    async fn store_app(&self, app: Bytes) -> Result<Component, Refused> {
         let store = self.store.clone();
         let made = spawn_blocking(move || {
-            let made = App::of(&app);
+            let made = Component::of(&app);
             store.put(&app)?;
             Ok::<_, StoreError>((made, app))
         });
@@ -251,11 +251,11 @@ impl Node for Face {
                 .as_ref()
                 .map(|it| failed(it, now.doing.is_some())),
             in_force: overview.in_force.as_ref().map(|force| api::InForce {
-                release: describe::key(&force.key),
+                release: describe::id(&force.id),
                 digest: force.digest.to_string(),
-                head: describe::key(&force.head.key()),
+                head: describe::id(&force.head.id()),
                 head_standing: overview
-                    .get(&force.head.key())
+                    .get(&force.head.id())
                     .map_or(Standing::InForce, |listed| standing(listed.status)),
             }),
             file: self.app_file(&now),
@@ -288,10 +288,10 @@ impl Node for Face {
             let settled = |member: &Member, overview: &Overview| {
                 let Some(about) = &about else { return true };
                 let mut releases = overview.releases.iter();
-                let about = releases.find(|it| describe::key(&it.release.key()) == *about);
+                let about = releases.find(|it| describe::id(&it.release.id()) == *about);
                 about.is_some_and(|about| {
                     about.status == Status::InForce
-                        && member.component() == Some(about.release.app().digest)
+                        && member.component() == Some(about.release.component().digest)
                 })
             };
             let (view, overview) = (self.members.borrow().clone(), self.overview());
@@ -338,16 +338,16 @@ impl Node for Face {
         })
     }
 
-    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>> {
+    fn keep(&self, app: Bytes) -> Later<'_, Result<Component, Refused>> {
         Box::pin(self.store_app(app))
     }
 
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
         let store = self.store.clone();
         Box::pin(async move {
             let read = spawn_blocking(move || store.get(&digest)).await;
             let bytes = read.map_err(|_| stopping())?.map_err(storage)?;
-            Ok(bytes.map(|bytes| App::of(&bytes)))
+            Ok(bytes.map(|bytes| Component::of(&bytes)))
         })
     }
 
@@ -401,7 +401,7 @@ fn doing(doing: &deploy::Doing) -> api::Doing {
     api::Doing {
         step,
         digest: doing.digest.to_string(),
-        release: doing.release.as_ref().map(describe::key),
+        release: doing.release.as_ref().map(describe::id),
         have,
         of,
     }
@@ -412,7 +412,7 @@ fn failed(failed: &deploy::Failed, again: bool) -> api::Failed {
         at_ms: since_1970(failed.at),
         reason: failed.reason.clone(),
         digest: failed.release.map(|(_, digest)| digest.to_string()),
-        release: failed.release.map(|(key, _)| describe::key(&key)),
+        release: failed.release.map(|(key, _)| describe::id(&key)),
         again,
     }
 }

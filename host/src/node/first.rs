@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use cluster::release::{self, App, AppFile, DeployKey, PathId, ReleaseKey};
+use cluster::release::{self, AppFile, Component, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
 use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Places, Refusal};
@@ -22,7 +22,7 @@ pub(super) struct Start {
     /// Whether it is to be released, as far as this node knows.
     pub(super) news: bool,
     /// What was in force when the node last ran.
-    pub(super) in_force: Option<(ReleaseKey, Digest)>,
+    pub(super) in_force: Option<(ReleaseId, Digest)>,
 }
 
 impl Start {
@@ -40,7 +40,7 @@ impl Start {
     ) -> Result<Start, IntakeError> {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let in_force = at_start(None).in_force;
-        let in_force = in_force.map(|force| (force.key, force.digest));
+        let in_force = in_force.map(|force| (force.id, force.digest));
         let mut places = given.map(Places::of);
         let read = given.zip(places.as_mut()).map(|(given, places)| {
             let found = app::locate_in(places, given)?;
@@ -86,9 +86,9 @@ impl Start {
 
     /// What can be served, best first.
     fn choices(&self, store: &Store) -> Vec<AppBytes> {
-        let of_release = self.in_force.and_then(|(key, digest)| match &self.file {
+        let of_release = self.in_force.and_then(|(id, digest)| match &self.file {
             Some(file) if file.digest == digest => Some(file.clone()),
-            _ => kept(store, key, digest),
+            _ => kept(store, id, digest),
         });
         match (&self.file, of_release) {
             (Some(file), Some(other)) if self.news => vec![file.clone(), other],
@@ -140,7 +140,7 @@ impl Start {
         let (file, path) = (self.file.as_ref()?, self.path?);
         Some(AppFile {
             path,
-            app: App::of(&file.bytes),
+            component: Component::of(&file.bytes),
         })
     }
 }
@@ -156,16 +156,16 @@ pub(super) fn path_id(given: &Path) -> PathId {
     PathId::of(absolute.as_os_str().as_bytes())
 }
 
-fn kept(store: &Store, key: ReleaseKey, digest: Digest) -> Option<AppBytes> {
+fn kept(store: &Store, id: ReleaseId, digest: Digest) -> Option<AppBytes> {
     match store.get(&digest) {
         Ok(Some(bytes)) => Some(AppBytes {
-            path: format!("the app of release {key}").into(),
+            path: format!("the app of release {id}").into(),
             bytes,
             digest,
         }),
         Ok(None) => {
             tracing::warn!(
-                release = %key,
+                release = %id,
                 digest = short(&digest.to_string()),
                 "the app of the release in force is not kept here; a member has to give it",
             );

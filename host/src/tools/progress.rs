@@ -62,34 +62,34 @@ struct Done {
 /// Answers with lines until the release is decided, or the caller goes.
 pub(super) async fn answer(
     node: Arc<dyn Node>,
-    key: &str,
+    id: &str,
     limits: Limits,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Body>, Refused> {
     let changed = node.changed();
-    if listed(&*node, key, changed).await.is_none() {
-        let why = format!("there is no release {key}; give all 32 digits of its key");
+    if listed(&*node, id, changed).await.is_none() {
+        let why = format!("there is no release {id}; give all 32 digits of its id");
         return Err(Refused::new(Code::UnknownRelease, why));
     }
     let (lines, answer) = lines();
-    let key = key.to_owned();
+    let id = id.to_owned();
     tokio::spawn(async move {
         // An error means that the caller has gone.
-        let _ = write(lines, &*node, &key, limits).await;
+        let _ = write(lines, &*node, &id, limits).await;
         drop(turn);
     });
     Ok(answer)
 }
 
-async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Result<(), Hung> {
+async fn write(mut to: Lines, node: &dyn Node, id: &str, limits: Limits) -> Result<(), Hung> {
     let mut before: Option<Look> = None;
     let mut said = Instant::now();
     let mut stuck_since = None;
     loop {
         let began = Instant::now();
         let changed = node.changed();
-        let members = node.nodes(Some(key)).await;
-        let mut look = Look::at(key, &node.releases(), &members, before.as_ref());
+        let members = node.nodes(Some(id)).await;
+        let mut look = Look::at(id, &node.releases(), &members, before.as_ref());
         stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
         // A restart or a cable may be all that it takes; a full disk stays full.
         if stuck_since.is_some_and(|since| since.elapsed() >= limits.again) {
@@ -132,16 +132,16 @@ impl Look {
     /// `before`: the look before this one, of which is kept what a member did that
     /// has not answered now.
     fn at(
-        key: &str,
+        id: &str,
         releases: &[api::Release],
         members: &[api::Member],
         before: Option<&Look>,
     ) -> Look {
-        let release = releases.iter().find(|release| release.key == key);
+        let release = releases.iter().find(|release| release.id == id);
         // One that is forgotten was followed by a thousand others.
         let standing = release.map_or(Standing::Earlier, |release| release.standing);
         let doing = |member: &api::Member| {
-            let does = does(member, key, release, standing);
+            let does = does(member, id, release, standing);
             let before = before.and_then(|before| before.members.get(&member.node));
             match before.filter(|_| does.state == NodeState::Waiting && !member.answered) {
                 Some(before) if !is_over(before.state) => before.clone(),
@@ -171,7 +171,7 @@ impl Look {
                 .find(|other| {
                     let bakes = other.standing == Standing::Baking;
                     let is_ahead = bakes && outcome == Outcome::Superseded;
-                    (is_ahead || other.standing == Standing::InForce) && other.key != key
+                    (is_ahead || other.standing == Standing::InForce) && other.id != id
                 })
                 .filter(|_| standing != Standing::InForce)
                 .cloned(),
@@ -225,12 +225,12 @@ impl Look {
 
 fn does(
     member: &api::Member,
-    key: &str,
+    id: &str,
     release: Option<&api::Release>,
     standing: Standing,
 ) -> Member {
     let ip = member.node.parse().ok().map(|name: NodeName| name.ip());
-    let about = |of: &Option<String>| of.as_deref() == Some(key);
+    let about = |of: &Option<String>| of.as_deref() == Some(id);
     let failed = member.failed.as_ref().filter(|it| about(&it.release));
     let doing = member.doing.as_ref().filter(|it| about(&it.release));
     let is = |ips: &[Ipv4Addr]| ip.is_some_and(|ip| ips.contains(&ip));

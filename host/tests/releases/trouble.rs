@@ -31,14 +31,14 @@ const LITTLE: u32 = 48;
 /// What is left on a full disk, in bytes: room for what is small.
 const LEFT: u64 = 1 << 20;
 
-/// The releases that a node lists: the key of each, and how it stands.
+/// The releases that a node lists: the id of each, and how it stands.
 fn releases(place: &Place, node: u8) -> Result<Vec<(String, String)>> {
     let output = place.command(node, &["releases", "--json"]).output()?;
     let listed: Value = serde_json::from_slice(&output.stdout)?;
     let listed = listed["releases"].as_array().context("no list")?.iter();
     let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
     listed
-        .map(|it| Ok((text(&it["key"])?, text(&it["standing"])?)))
+        .map(|it| Ok((text(&it["id"])?, text(&it["standing"])?)))
         .collect()
 }
 

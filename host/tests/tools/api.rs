@@ -151,7 +151,7 @@ async fn the_same_app_again_is_told_which_release_it_is() {
     assert_eq!(status, 409);
     let problem: host::tools::api::Problem = serde_json::from_slice(&answer).unwrap();
     assert_eq!(problem.code, Code::Same);
-    assert_eq!(problem.release, Some(released.release.key));
+    assert_eq!(problem.release, Some(released.release.id));
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn progress_says_what_each_member_does_until_it_is_decided() {
     bench.node.behaves(Behaviour::OtherRefuses("it traps"));
     let digest = upload(&bench, b"an app").await;
     let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
-    let path = format!("/v1/releases/{}/progress", released.release.key);
+    let path = format!("/v1/releases/{}/progress", released.release.id);
     let (_, lines) = bench.ask("GET", &path, "").await;
     let lines: Vec<Progress> = serde_json::Deserializer::from_slice(&lines)
         .into_iter()

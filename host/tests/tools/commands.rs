@@ -164,7 +164,7 @@ async fn a_rollback_goes_to_the_app_before_or_to_the_one_that_is_named() {
     let releases = bench.run(&["releases", "--json"]).await;
     let releases: Value = serde_json::from_str(&releases.out).unwrap();
     assert_eq!(releases["releases"][0]["note"], "it was bad");
-    let first = releases["releases"][3]["key"].as_str().unwrap();
+    let first = releases["releases"][3]["id"].as_str().unwrap();
     let back = bench.run(&["rollback", &first[..10]]).await;
     assert_eq!(back.exit, Some(0), "{back:?}");
     assert_eq!(in_force().await, Digest::of(b"one").to_string());

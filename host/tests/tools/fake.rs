@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::{App, DeployKey, DraftError, Release, Request, Status as Known};
+use cluster::release::{Component, DeployKey, DraftError, Release, Request, Status as Known};
 use cluster::{Config, Digest, Input, Keys, NodeName, Time};
 use host::membership::Stopping;
 use host::tools::api::{self, Code, Standing};
@@ -37,7 +37,7 @@ pub(crate) enum Behaviour {
 
 pub(crate) struct Fake {
     core: Mutex<cluster::Node>,
-    apps: Mutex<BTreeMap<Digest, App>>,
+    apps: Mutex<BTreeMap<Digest, Component>>,
     members: Mutex<Vec<api::Member>>,
     behaviour: Mutex<Behaviour>,
     changes: watch::Sender<()>,
@@ -129,7 +129,7 @@ impl Fake {
     }
 
     fn react(&self, release: &Release) {
-        let digest = release.app().digest;
+        let digest = release.component().digest;
         let behaviour = held(&self.behaviour).clone();
         match behaviour {
             Behaviour::Sleep | Behaviour::Leave => {}
@@ -141,7 +141,7 @@ impl Fake {
                     at_ms: wall_ms(),
                     reason: why.to_owned(),
                     digest: Some(digest.to_string()),
-                    release: Some(describe::key(&release.key())),
+                    release: Some(describe::id(&release.id())),
                     again: matches!(behaviour, Behaviour::OtherTriesAgain(_)),
                 });
             }
@@ -149,7 +149,7 @@ impl Fake {
                 self.behaves(Behaviour::Serve);
                 let request = Request {
                     what: cluster::release::What::Push {
-                        app: App::of(app),
+                        component: Component::of(app),
                         plan: cluster::release::Plan::default(),
                     },
                     by: "somebody@else".to_owned(),
@@ -182,9 +182,9 @@ impl Node for Fake {
             doing: None,
             failed: None,
             in_force: force.map(|force| api::InForce {
-                release: describe::key(&force.key),
+                release: describe::id(&force.id),
                 digest: force.digest.to_string(),
-                head: describe::key(&force.head.key()),
+                head: describe::id(&force.head.id()),
                 head_standing: Standing::InForce,
             }),
             file: None,
@@ -226,8 +226,8 @@ impl Node for Fake {
         })
     }
 
-    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>> {
-        let kept = App::of(&app);
+    fn keep(&self, app: Bytes) -> Later<'_, Result<Component, Refused>> {
+        let kept = Component::of(&app);
         let answer = if app.starts_with(b"bad") {
             Err(Refused::new(Code::BadApp, "it is no component"))
         } else {
@@ -237,7 +237,7 @@ impl Node for Fake {
         Box::pin(async move { answer })
     }
 
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
         let kept = held(&self.apps).get(&digest).copied();
         Box::pin(async move { Ok(kept) })
     }

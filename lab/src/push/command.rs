@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// So many digits of a digest are in the log.
 const DIGEST_DIGITS: usize = 12;
-/// So many of a release's key.
+/// So many of a release's id.
 const KEY_DIGITS: usize = 10;
 
 /// What is in the line of a push that has made its release.
@@ -137,7 +137,7 @@ impl Released {
     fn of(at: Instant, event: &Value) -> Result<Self> {
         let release = &event["release"];
         let text = |name: &str| release[name].as_str().with_context(|| event.to_string());
-        let (digest, key) = (text("digest")?.to_owned(), text("key")?);
+        let (digest, key) = (text("digest")?.to_owned(), text("id")?);
         let key = key.get(..KEY_DIGITS).context("a short key")?.to_owned();
         Ok(Self { at, digest, key })
     }

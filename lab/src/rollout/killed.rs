@@ -253,7 +253,7 @@ impl Nodes<'_> {
             let has = |text: &str| words.iter().all(|word| text.contains(word));
             lines.iter().position(|line| has(&line.text))
         };
-        let accepted = first(["release accepted by vote", &release.key]);
+        let accepted = first(["release accepted by vote", &release.id]);
         Ok(accepted.is_some() && accepted < first([CHANGED, short]))
     }
 

@@ -176,7 +176,7 @@ impl Nodes<'_> {
     ) -> Result<Instant> {
         let mut last = since;
         for number in numbers {
-            let words = ["release voted down", &release.key];
+            let words = ["release voted down", &release.id];
             last = last.max(self.says_after(since, *number, &words)?);
             let in_force = |status: &Value| (status["in_force"]["digest"] == before).then_some(());
             self.wait_until_status(*number, in_force)?;

@@ -22,7 +22,7 @@ pub(super) struct Facts {
 pub(super) struct Log {
     /// The beginning of the digest of the app that it serves.
     served: Since<String>,
-    /// The beginning of the key of the release in force.
+    /// The beginning of the id of the release in force.
     in_force: Since<String>,
     /// Members that came up or went down.
     members: Since<(u8, bool)>,
@@ -111,8 +111,8 @@ impl Facts {
     /// The release in force on a node at a moment, and since when; none if it is
     /// still that of before.
     pub(super) fn in_force(&self, node: u8, at: Instant) -> Option<(Instant, &str)> {
-        let (since, key) = last(&self.log(node).in_force, at)?;
-        Some((*since, key))
+        let (since, id) = last(&self.log(node).in_force, at)?;
+        Some((*since, id))
     }
 
     /// Whether a node had the other one as a member all the time. Before the
@@ -149,11 +149,11 @@ impl Facts {
     /// other.
     pub(super) fn superseded(&self, node: u8, loser: &str, winner: &str) -> Option<&str> {
         let mut lines = self.log(node).superseded.iter();
-        let of = |key: &str, line: &str| {
-            begins(loser, key) && winner.get(..10).is_some_and(|by| line.contains(by))
+        let of = |id: &str, line: &str| {
+            begins(loser, id) && winner.get(..10).is_some_and(|by| line.contains(by))
         };
         lines
-            .find(|(key, line)| of(key, line))
+            .find(|(id, line)| of(id, line))
             .map(|(_, line)| line.as_str())
     }
 }

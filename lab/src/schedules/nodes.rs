@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Release {
     /// 32 hex digits.
-    pub(super) key: String,
+    pub(super) id: String,
     /// `bootstrap`, `push` or `rollback`.
     pub(super) kind: String,
     /// `in-force`, `superseded` and the like.
@@ -35,7 +35,7 @@ pub(super) struct Release {
     pub(super) by: String,
     /// What they say about it.
     pub(super) note: String,
-    /// The key of the release that it follows.
+    /// The id of the release that it follows.
     pub(super) parent: Option<String>,
 }
 
@@ -165,7 +165,7 @@ impl Nodes {
     /// among them. Returns when, and what they list.
     pub(super) fn wait_until_agreed(
         &self,
-        keys: [&str; 2],
+        ids: [&str; 2],
         bound: Duration,
     ) -> Result<(Instant, Vec<Release>)> {
         let deadline = Instant::now() + bound;
@@ -175,8 +175,8 @@ impl Nodes {
             let at = self.wait_for("all to serve one release", left, serve_one)?;
             let listed: Vec<_> = self.0.iter().map(Node::releases).collect::<Result<_>>()?;
             let (first, others) = listed.split_first().context("there are no nodes")?;
-            let has = |key: &&str| first.iter().any(|it| it.key.starts_with(*key));
-            if keys.iter().all(has) && others.iter().all(|other| other == first) {
+            let has = |id: &&str| first.iter().any(|it| it.id.starts_with(*id));
+            if ids.iter().all(has) && others.iter().all(|other| other == first) {
                 return Ok((at, first.clone()));
             }
             if Instant::now() > deadline {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::history::{Hindsight, History};
 use super::record::Parent;
 use super::votes::Votes;
-use super::{Kind, Release, ReleaseKey, Verdict};
+use super::{Kind, Release, ReleaseId, Verdict};
 use crate::Digest;
 
 /// What the votes say of a release.
@@ -25,7 +25,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Force {
     /// The release.
-    pub key: ReleaseKey,
+    pub id: ReleaseId,
     /// Its app.
     pub digest: Digest,
     /// Its record, if this node has it.
@@ -45,7 +45,7 @@ pub(crate) fn standing(release: &Release, votes: &Votes) -> Standing {
     }
     let plan = release.plan();
     let (mut ok, mut failed, mut canaries_ok) = (0, 0, 0);
-    for (node, verdict) in votes.of(&release.key()) {
+    for (node, verdict) in votes.of(&release.id()) {
         let canary = plan.has_canary(node);
         match verdict {
             Verdict::Failed if canary => return Standing::VotedDown,
@@ -70,7 +70,7 @@ pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Opti
     let head = history.head()?;
     let (serves, release) = walk(history, votes, node)?;
     Some(Force {
-        key: serves.key,
+        id: serves.id,
         digest: serves.digest,
         release: release.cloned(),
         head: head.clone(),
@@ -94,15 +94,15 @@ fn walk<'a>(
     // Each step goes to an earlier release, or from one that was rolled back up
     // to the rollback, where it ends; so there are hardly ever as many.
     for _ in 0..=2 * history.len() {
-        if let Some(rollback) = hindsight.undone_by(&at.key()) {
+        if let Some(rollback) = hindsight.undone_by(&at.id()) {
             // Somebody decided to leave this release: no vote brings it back.
             at = rollback;
             continue;
         }
         let serves = match standing(at, votes) {
             // Votes on earlier ones are forgotten, but not what was made of them.
-            _ if oldest_voted.is_some_and(|oldest| at.id() < oldest) => {
-                !hindsight.was_passed_over(&at.key())
+            _ if oldest_voted.is_some_and(|oldest| at.stamp() < oldest) => {
+                !hindsight.was_passed_over(&at.id())
             }
             Standing::Accepted => true,
             Standing::Baking => at.plan().has_canary(node),
@@ -114,7 +114,7 @@ fn walk<'a>(
             at = rollback;
             continue;
         }
-        let Some(known) = history.get(&base.key) else {
+        let Some(known) = history.get(&base.id) else {
             // Its record is on its way, or forgotten. Its digest is known.
             return Some((base, None));
         };
@@ -131,15 +131,15 @@ fn left_on_the_way<'a>(
     from: &Release,
     base: &Parent,
 ) -> Option<&'a Arc<Release>> {
-    let mut latest = hindsight.undone_by(&base.key);
+    let mut latest = hindsight.undone_by(&base.id);
     let mut parent = from.parent();
     for _ in 0..history.len() {
         let Some(at) = parent.filter(|parent| parent.at > base.at) else {
             break;
         };
-        let undone = hindsight.undone_by(&at.key);
-        latest = latest.into_iter().chain(undone).max_by_key(|it| it.id());
-        parent = history.get(&at.key).and_then(|release| release.parent());
+        let undone = hindsight.undone_by(&at.id);
+        latest = latest.into_iter().chain(undone).max_by_key(|it| it.stamp());
+        parent = history.get(&at.id).and_then(|release| release.parent());
     }
     latest
 }

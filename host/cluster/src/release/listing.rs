@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::force::{Force, Standing, standing};
 use super::history::History;
 use super::votes::Votes;
-use super::{Release, ReleaseKey, Verdict};
+use super::{Release, ReleaseId, Verdict};
 
 /// What has become of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +39,19 @@ pub struct Listed {
 
 /// All releases that are known, the greatest first.
 pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -> Vec<Listed> {
-    let superseded: BTreeSet<ReleaseKey> = history.superseded().iter().map(|it| it.key()).collect();
+    let superseded: BTreeSet<ReleaseId> = history.superseded().iter().map(|it| it.id()).collect();
     let hindsight = history.hindsight();
-    let head = history.head().map(|head| head.key());
+    let head = history.head().map(|head| head.id());
     let status = |release: &Release| {
-        let key = release.key();
+        let id = release.id();
         let said = standing(release, votes);
-        if said == Standing::Baking && head == Some(key) {
+        if said == Standing::Baking && head == Some(id) {
             Status::Baking
-        } else if force.is_some_and(|force| force.key == key) {
+        } else if force.is_some_and(|force| force.id == id) {
             Status::InForce
-        } else if hindsight.undone_by(&key).is_some() {
+        } else if hindsight.undone_by(&id).is_some() {
             Status::RolledBack
-        } else if superseded.contains(&key) {
+        } else if superseded.contains(&id) {
             Status::Superseded
         } else if said == Standing::VotedDown {
             Status::VotedDown
@@ -61,7 +61,7 @@ pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -
     };
     let listed = |release: &Arc<Release>| Listed {
         status: status(release),
-        votes: votes.of(&release.key()).collect(),
+        votes: votes.of(&release.id()).collect(),
         release: release.clone(),
     };
     history.newest().map(listed).collect()

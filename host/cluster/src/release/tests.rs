@@ -31,14 +31,14 @@ fn set(last: u8) -> ReleaseSet {
     ReleaseSet::new(node(last), None)
 }
 
-fn app(name: &str) -> App {
-    App::of(name.as_bytes())
+fn component(name: &str) -> Component {
+    Component::of(name.as_bytes())
 }
 
 fn file(name: &str) -> AppFile {
     AppFile {
         path: PathId::of(b"guest.wasm"),
-        app: app(name),
+        component: component(name),
     }
 }
 
@@ -71,8 +71,8 @@ fn request(what: What) -> Request {
     }
 }
 
-fn push(app: App, plan: Plan) -> Request {
-    request(What::Push { app, plan })
+fn push(component: Component, plan: Plan) -> Request {
+    request(What::Push { component, plan })
 }
 
 /// Releases what was asked for, at this time.
@@ -84,7 +84,7 @@ fn release(set: &mut ReleaseSet, request: Request, wall_ms: u64) -> Arc<Release>
 
 /// Pushes an app to all nodes at once.
 fn pushed(set: &mut ReleaseSet, name: &str, wall_ms: u64) -> Arc<Release> {
-    release(set, push(app(name), Plan::default()), wall_ms)
+    release(set, push(component(name), Plan::default()), wall_ms)
 }
 
 /// Goes back to what was in force before.
@@ -94,7 +94,7 @@ fn rolled_back(set: &mut ReleaseSet, wall_ms: u64) -> Arc<Release> {
 
 fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
     Vote {
-        release: release.key(),
+        release: release.id(),
         node: ip(last),
         verdict,
     }

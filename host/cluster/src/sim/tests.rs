@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 use crate::Input;
-use crate::release::{App, DeployKey, Plan, Request, What};
+use crate::release::{Component, DeployKey, Plan, Request, What};
 
 use super::agreement::{self, Disagreement};
 use super::attack::other_keys;
@@ -116,10 +116,10 @@ fn a_release_that_nobody_made_is_found() {
     assert!(kinds(invented).contains("disagreed"));
 }
 
-fn request(app: u8) -> Request {
+fn request(component: u8) -> Request {
     Request {
         what: What::Push {
-            app: App::of(&[app]),
+            component: Component::of(&[component]),
             plan: Plan::default(),
         },
         by: String::new(),

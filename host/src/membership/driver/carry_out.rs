@@ -88,9 +88,11 @@ impl Driver {
                     }
                     Ok(None) => {
                         let force = self.outside.in_force.borrow();
-                        let other = force.as_ref().filter(|it| it.digest != file.app.digest);
+                        let other = force
+                            .as_ref()
+                            .filter(|it| it.digest != file.component.digest);
                         if let Some(force) = other {
-                            report::file_differs(file.app.digest, force);
+                            report::file_differs(file.component.digest, force);
                         }
                     }
                     Ok(Some(_)) | Err(_) => {}

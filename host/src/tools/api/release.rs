@@ -19,7 +19,7 @@ pub struct Releases {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// What it is called: 32 hex digits, of which people see the first ten.
-    pub key: String,
+    pub id: String,
     /// How it came about.
     pub kind: Kind,
     /// What has become of it.
@@ -109,7 +109,7 @@ pub struct Wanted {
 pub enum Rollback {
     /// What was in force before, and was neither voted down nor rolled back.
     Previous,
-    /// The release whose key begins so.
+    /// The release whose id begins so.
     To(String),
 }
 

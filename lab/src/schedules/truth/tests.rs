@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 const OWN: &str = "aaaaaaaaaa00";
 const WINNER: &str = "bbbbbbbbbb00";
 
-fn release(key: &str, digest: &str, at_ms: u64) -> Release {
+fn release(id: &str, digest: &str, at_ms: u64) -> Release {
     Release {
-        key: key.to_owned(),
+        id: id.to_owned(),
         kind: "push".to_owned(),
         standing: "in-force".to_owned(),
         digest: digest.to_owned(),
@@ -70,7 +70,7 @@ impl World {
             exit: Some(exit),
             ended: self.began + Duration::from_millis(ended_ms),
             released: self.began + Duration::from_millis(1_900),
-            key: "aaaaaaaaaa".to_owned(),
+            id: "aaaaaaaaaa".to_owned(),
             nodes: nodes
                 .iter()
                 .map(|(node, state)| (*node, (*state).to_owned()))
@@ -131,7 +131,7 @@ fn a_push_is_superseded_by_what_is_in_force_and_by_nothing_else() {
     assert!(!world.is_true(&world.said((4, 9_200), &HALF, who)));
     // The winner is superseded by nobody.
     let mut winner = world.said((4, 9_200), &HALF, by);
-    winner.key = "bbbbbbbbbb".to_owned();
+    winner.id = "bbbbbbbbbb".to_owned();
     let two = Two {
         own: &world.winner,
         winner: &world.winner,
@@ -193,24 +193,24 @@ fn a_push_that_is_late_says_how_late_and_who_is_missing() {
 fn the_later_decision_is_in_force_and_the_other_one_superseded() {
     let mut own = release(OWN, "own000", 1);
     let winner = release(WINNER, "win000", 2);
-    let keys = ["aaaaaaaaaa", "bbbbbbbbbb"];
+    let ids = ["aaaaaaaaaa", "bbbbbbbbbb"];
     own.standing = "superseded".to_owned();
     let list = [winner.clone(), own.clone()];
-    let found = check_order(&list, keys).map(|two| two.map(|it| it.key.as_str()));
+    let found = check_order(&list, ids).map(|two| two.map(|it| it.id.as_str()));
     assert_eq!(found.ok(), Some([WINNER, OWN]));
     // It is only earlier, or came before, or is not there.
     own.standing = "earlier".to_owned();
-    assert!(check_order(&[winner.clone(), own.clone()], keys).is_err());
+    assert!(check_order(&[winner.clone(), own.clone()], ids).is_err());
     own.standing = "superseded".to_owned();
-    assert!(check_order(&[own.clone(), winner.clone()], keys).is_err());
-    assert!(check_order(std::slice::from_ref(&winner), keys).is_err());
+    assert!(check_order(&[own.clone(), winner.clone()], ids).is_err());
+    assert!(check_order(std::slice::from_ref(&winner), ids).is_err());
     // The one that follows it has not superseded it.
     let mut next = winner;
-    next.parent = Some(own.key.clone());
-    assert!(check_order(&[next.clone(), own.clone()], keys).is_err());
+    next.parent = Some(own.id.clone());
+    assert!(check_order(&[next.clone(), own.clone()], ids).is_err());
     own.standing = "earlier".to_owned();
-    assert!(check_order(&[next.clone(), own.clone()], keys).is_ok());
+    assert!(check_order(&[next.clone(), own.clone()], ids).is_ok());
     next.kind = "rollback".to_owned();
     own.standing = "rolled-back".to_owned();
-    assert!(check_order(&[next, own], keys).is_ok());
+    assert!(check_order(&[next, own], ids).is_ok());
 }

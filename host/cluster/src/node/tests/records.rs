@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::super::releases::{SETTLED, WANT_MOST};
 use super::*;
-use crate::release::{App, Plan, Release, Request, What};
+use crate::release::{Component, Plan, Release, Request, What};
 
 /// Released by this node itself, one after the other.
 fn push(bench: &mut Bench, name: &str) -> Arc<Release> {
     let request = Request {
         what: What::Push {
-            app: App::of(name.as_bytes()),
+            component: Component::of(name.as_bytes()),
             plan: Plan::default(),
         },
         by: String::new(),
@@ -78,7 +78,7 @@ fn a_release_that_this_node_has_asked_for_is_never_old() {
     push(&mut bench, "two");
     bench.pass(SETTLED);
     let (now, from) = (bench.now, puppet.run.address());
-    bench.node.want(now, from, first.key());
+    bench.node.want(now, from, first.id());
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));
     bench.pass(WANT_MOST);

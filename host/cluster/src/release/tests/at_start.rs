@@ -14,8 +14,11 @@ fn what_was_in_force_at_the_end_is_in_force_at_the_start() {
     assert_eq!(start(&set, None).in_force, set.in_force());
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     let known = start(&set, None).in_force.expect("a release");
-    assert_eq!(known.digest, app("old").digest);
-    assert_eq!(known.release.expect("its record").app(), app("old"));
+    assert_eq!(known.digest, component("old").digest);
+    assert_eq!(
+        known.release.expect("its record").component(),
+        component("old")
+    );
 }
 
 #[test]
@@ -63,11 +66,11 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let (key, sign) = deploy_key(1);
     let mut set = set(2);
     pushed(&mut set, "unsigned", WALL);
-    let draft = set.draft(push(app("signed"), Plan::default()), WALL + 1, None);
+    let draft = set.draft(push(component("signed"), Plan::default()), WALL + 1, None);
     set.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
     let stored = set.store().expect("bytes");
     let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
-    assert_eq!(serves(&set), Some(app("signed").digest));
+    assert_eq!(serves(&set), Some(component("signed").digest));
     let forgotten = News::Forgotten {
         unsigned: 1,
         kept: 1,

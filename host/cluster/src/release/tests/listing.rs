@@ -6,12 +6,12 @@ fn shown(set: &ReleaseSet) -> Vec<(Digest, Status)> {
     let force = set.in_force();
     listing(set.history(), set.votes(), force.as_ref())
         .into_iter()
-        .map(|listed| (listed.release.app().digest, listed.status))
+        .map(|listed| (listed.release.component().digest, listed.status))
         .collect()
 }
 
 fn digest(name: &str) -> Digest {
-    app(name).digest
+    component(name).digest
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn each_release_is_listed_with_what_has_become_of_it() {
 fn a_staged_release_bakes_on_its_canaries_and_elsewhere() {
     let mut canary = set(2);
     pushed(&mut canary, "base", WALL);
-    release(&mut canary, push(app("next"), staged(&[2])), WALL + 1);
+    release(&mut canary, push(component("next"), staged(&[2])), WALL + 1);
     let mut other = set(3);
     tell(&canary, &mut other);
     for set in [&canary, &other] {
