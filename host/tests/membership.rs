@@ -334,10 +334,10 @@ fn app_file(content: &str) -> AppFile {
 /// Waits until the cluster has agreed that a node is to serve this.
 async fn is_to_serve(node: &Membership, content: &str) {
     let digest = Component::of(content.as_bytes()).digest;
-    let mut in_force = node.releases().in_force();
-    let agreed = in_force.wait_for(|force| force.as_ref().is_some_and(|it| it.digest == digest));
+    let mut target = node.releases().target();
+    let agreed = target.wait_for(|target| target.as_ref().is_some_and(|it| it.digest == digest));
     if timeout(JOIN, agreed).await.is_err() {
-        panic!("after {JOIN:?}: {:?}", node.releases().in_force().borrow());
+        panic!("after {JOIN:?}: {:?}", node.releases().target().borrow());
     }
 }
 
@@ -371,13 +371,13 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     // Nobody is there who could tell it.
     drop((a, b));
     let a = start(2, &a_folder, "one");
-    let force = a
+    let target = a
         .releases()
-        .in_force()
+        .target()
         .borrow()
         .clone()
         .expect("it remembers");
-    assert_eq!(force.digest, app_file("two").component.digest);
+    assert_eq!(target.digest, app_file("two").component.digest);
 }
 
 #[tokio::test]

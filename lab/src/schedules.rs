@@ -171,7 +171,7 @@ impl<'lan> Session<'lan> {
         let facts = self.facts(&served, since, apart);
         let [winner, loser] = truth::check_order(&listed, ids)?;
         self.shown_alike(&listed)?;
-        let relation = match loser.standing.as_str() {
+        let relation = match loser.status.as_str() {
             _ if winner.id == loser.id => Relation::Same,
             "superseded" => Relation::Conflict,
             _ => Relation::Sequence,
@@ -239,7 +239,7 @@ impl<'lan> Session<'lan> {
         Ok(path)
     }
 
-    /// The two commands. `before`: the release before the one in force.
+    /// The two commands. `before`: the release before the target.
     fn launches(&self, schedule: &Schedule, before: Option<&str>) -> Result<[Launch; 2]> {
         let push = |which: &str| -> Result<Vec<String>> {
             let path = self.app(schedule, which)?.into_os_string().into_string();

@@ -227,12 +227,12 @@ async fn wanted(
     })
 }
 
-/// The whole digest that begins so, if it is in force; the node looks again.
+/// The whole digest that begins so, if it is the target; the node looks again.
 async fn expected(client: &Client, begins: &str) -> Result<String, CommandError> {
     let status: api::Status = client.get("/v1/status").await?;
-    match status.in_force {
-        Some(force) if force.digest.starts_with(begins) => Ok(force.digest),
-        Some(force) => Err(unexpected(&force.digest)),
+    match status.target {
+        Some(target) if target.digest.starts_with(begins) => Ok(target.digest),
+        Some(target) => Err(unexpected(&target.digest)),
         None => Err(unexpected("none yet, since nothing was released")),
     }
 }
@@ -242,7 +242,7 @@ fn unexpected(serves: &str) -> CommandError {
     CommandError::Refused(Box::new(Problem {
         api: API,
         code: Code::Unexpected,
-        reason: format!("the app in force is not the expected one: it is {serves}"),
+        reason: format!("the target is not the expected component: it is {serves}"),
         release: None,
     }))
 }

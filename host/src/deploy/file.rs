@@ -121,7 +121,7 @@ async fn due(later: &mut Option<Later>) -> Later {
 }
 
 impl Followed {
-    /// The greatest release and its app, whatever is in force: that changes by
+    /// The greatest release and its app, whatever the target is: that changes by
     /// votes too, and then nobody has decided anything anew.
     fn head(&self) -> Option<(ReleaseId, Digest)> {
         let overview = self.releases.overview();
@@ -175,13 +175,13 @@ impl Followed {
         }
         // Why it was refused is logged by membership.
         let outcome = self.releases.file(file).await?;
-        let in_force = self.releases.in_force();
-        let wanted = in_force
+        let target = self.releases.target();
+        let wanted = target
             .borrow()
             .as_ref()
             .is_some_and(|it| it.digest == digest);
         if !wanted || self.loader.serves() == Some(digest) {
-            // What is in force is another app, whatever this file says; or the
+            // The target is another component, whatever this file says; or the
             // same came from elsewhere and serves already.
             drop(self.candidate.take(digest));
             self.report.idle();

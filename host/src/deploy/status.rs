@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
-use cluster::release::{Force, ReleaseId};
+use cluster::release::{ReleaseId, Target};
 use tokio::sync::watch;
 
 use crate::app::{AppBytes, Generation, Swapped};
@@ -20,7 +20,7 @@ pub struct Deployment {
     pub serving: Option<Serving>,
     /// What the node is about to serve; none while it is not busy with that.
     pub doing: Option<Doing>,
-    /// What failed last, unless something newer is in force since.
+    /// What failed last, unless something newer is the target since.
     pub failed: Option<Failed>,
     /// How many generations were activated since the start.
     pub generations: u64,
@@ -134,24 +134,24 @@ impl Reporter {
         });
     }
 
-    /// What is in force changed.
-    pub(super) fn wanted(&self, force: &Force) {
+    /// The target changed.
+    pub(super) fn wanted(&self, target: &Target) {
         self.change(|now| {
-            // What failed is shown until something newer is in force. What
+            // What failed is shown until something newer is the target. What
             // serves instead of a release that failed is not.
-            if force.id == force.head.id() {
-                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != force.id);
+            if target.id == target.head.id() {
+                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != target.id);
                 drop(now.failed.take_if(other));
             }
             now.doing = None;
         });
     }
 
-    pub(super) fn doing(&self, force: &Force, step: Step) {
+    pub(super) fn doing(&self, target: &Target, step: Step) {
         self.change(|now| {
             now.doing = Some(Doing {
-                digest: force.digest,
-                release: Some(force.id),
+                digest: target.digest,
+                release: Some(target.id),
                 step,
             });
         });
@@ -169,16 +169,16 @@ impl Reporter {
 
     /// `force`: what failed; none for the app file. `again`: whether it is tried
     /// again.
-    pub(super) fn failed(&self, force: Option<&Force>, reason: String, again: bool) {
+    pub(super) fn failed(&self, target: Option<&Target>, reason: String, again: bool) {
         self.change(|now| {
             now.failed = Some(Failed {
-                release: force.map(|force| (force.id, force.digest)),
+                release: target.map(|target| (target.id, target.digest)),
                 reason,
                 at: SystemTime::now(),
             });
-            now.doing = force.filter(|_| again).map(|force| Doing {
-                digest: force.digest,
-                release: Some(force.id),
+            now.doing = target.filter(|_| again).map(|target| Doing {
+                digest: target.digest,
+                release: Some(target.id),
                 step: Step::Waiting,
             });
         });
@@ -201,7 +201,7 @@ impl Reporter {
         });
     }
 
-    /// What serves already is in force as this release.
+    /// What serves already is the target as this release.
     pub(super) fn serves(&self, id: ReleaseId, digest: Digest) {
         self.change(|now| {
             now.doing = None;
@@ -219,12 +219,12 @@ impl Reporter {
     /// `fetched`: how long it took to get the app, if it came from members.
     pub(super) fn activated(
         &self,
-        force: &Force,
+        target: &Target,
         generation: &Generation,
         swapped: &Swapped,
         fetched: Option<Duration>,
     ) {
-        self.change(|now| now.activate(Some(force.id), generation, swapped, fetched));
+        self.change(|now| now.activate(Some(target.id), generation, swapped, fetched));
     }
 
     /// The generation before is freed.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use cluster::Digest;
-use cluster::release::{AppFile, DraftError, Force, Listed, Release, ReleaseId, Request, Verdict};
+use cluster::release::{AppFile, DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How much that is wanted may wait; who wants more is held back.
@@ -16,7 +16,7 @@ pub(super) const WANTED: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
     /// What this node is to serve; none while nothing was released.
-    pub in_force: Option<Force>,
+    pub target: Option<Target>,
     /// The releases, the greatest first.
     pub releases: Vec<Listed>,
 }
@@ -57,15 +57,15 @@ pub type FileOutcome = Result<Option<Arc<Release>>, DraftError>;
 pub struct Releases {
     pub(super) wanted: mpsc::Sender<Want>,
     pub(super) serving: watch::Sender<Option<Digest>>,
-    pub(super) in_force: watch::Receiver<Option<Force>>,
+    pub(super) target: watch::Receiver<Option<Target>>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
 }
 
 impl Releases {
     /// What the cluster has agreed that this node is to serve; none while
     /// nothing was released.
-    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
-        self.in_force.clone()
+    pub fn target(&self) -> watch::Receiver<Option<Target>> {
+        self.target.clone()
     }
 
     /// All that is known, always the newest.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::{Component, DeployKey, DraftError, Listed, Release, Request, Status};
+use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
 use cluster::{Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::membership::{Counting, Overview, Releases, Stopping};
 use crate::publish;
 use crate::spread::Fetcher;
 use crate::store::{Store, StoreError};
-use crate::tools::api::{self, Code, Standing};
+use crate::tools::api::{self, Code};
 use crate::tools::{Later, Node, Refused, describe};
 
 /// Where a member is asked what it does about releases.
@@ -149,7 +149,7 @@ impl Face {
         let digest = own_word.or(member.component());
         let of_app = |listed: &&Listed| Some(listed.release.component().digest) == digest;
         let release = overview.releases.iter().find(of_app);
-        let in_force = overview.in_force.as_ref().map(|force| force.digest);
+        let target = overview.target.as_ref().map(|target| target.digest);
         api::Member {
             node: member.name.to_string(),
             me: member.name == self.name,
@@ -157,7 +157,7 @@ impl Face {
             boot: member.boot.number(),
             since_ms: member.since_ms,
             release: release.map(|listed| describe::id(&listed.release.id())),
-            in_force: digest.is_some() && in_force == digest,
+            on_target: digest.is_some() && target == digest,
             digest: digest.map(|digest| digest.to_string()),
             answered,
             doing: said.doing,
@@ -250,13 +250,13 @@ impl Node for Face {
                 .failed
                 .as_ref()
                 .map(|it| failed(it, now.doing.is_some())),
-            in_force: overview.in_force.as_ref().map(|force| api::InForce {
-                release: describe::id(&force.id),
-                digest: force.digest.to_string(),
-                head: describe::id(&force.head.id()),
-                head_standing: overview
-                    .get(&force.head.id())
-                    .map_or(Standing::InForce, |listed| standing(listed.status)),
+            target: overview.target.as_ref().map(|target| api::Target {
+                release: describe::id(&target.id),
+                digest: target.digest.to_string(),
+                head: describe::id(&target.head.id()),
+                head_status: overview
+                    .get(&target.head.id())
+                    .map_or(ReleaseStatus::Target, |listed| listed.status),
             }),
             file: self.app_file(&now),
             store: api::Stored {
@@ -290,7 +290,7 @@ impl Node for Face {
                 let mut releases = overview.releases.iter();
                 let about = releases.find(|it| describe::id(&it.release.id()) == *about);
                 about.is_some_and(|about| {
-                    about.status == Status::InForce
+                    about.status == ReleaseStatus::Target
                         && member.component() == Some(about.release.component().digest)
                 })
             };
@@ -319,7 +319,7 @@ impl Node for Face {
         let overview = self.overview();
         let releases = overview.releases.iter();
         releases
-            .map(|it| describe::release(&it.release, standing(it.status), &it.votes))
+            .map(|it| describe::release(&it.release, it.status, &it.votes))
             .collect()
     }
 
@@ -377,17 +377,6 @@ fn storage(error: StoreError) -> Refused {
         _ => Code::Storage,
     };
     Refused::new(code, error)
-}
-
-fn standing(status: Status) -> Standing {
-    match status {
-        Status::Baking => Standing::Baking,
-        Status::InForce => Standing::InForce,
-        Status::VotedDown => Standing::VotedDown,
-        Status::RolledBack => Standing::RolledBack,
-        Status::Superseded => Standing::Superseded,
-        Status::Earlier => Standing::Earlier,
-    }
 }
 
 fn doing(doing: &deploy::Doing) -> api::Doing {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use cluster::release::{Kind, Release, ReleaseId, Verdict};
 use cluster::{Counters, Refusal};
 
-use super::api::{self, Standing};
+use super::api::{self, ReleaseStatus};
 use crate::control::ControlCounters;
 use crate::publish::PublishCounters;
 
@@ -74,7 +74,7 @@ pub fn id(id: &ReleaseId) -> String {
 /// A release, what has become of it, and who has voted on it.
 pub fn release(
     release: &Release,
-    standing: Standing,
+    status: ReleaseStatus,
     votes: &[(Ipv4Addr, Verdict)],
 ) -> api::Release {
     let voted = |wanted| {
@@ -88,7 +88,7 @@ pub fn release(
             Kind::Push => api::Kind::Push,
             Kind::Rollback => api::Kind::Rollback,
         },
-        standing,
+        status,
         digest: release.component().digest.to_string(),
         size: release.component().size,
         at_ms: release.stamp().at.ms(),

@@ -262,7 +262,7 @@ mod tests {
             since_ms: 1,
             digest: None,
             release: None,
-            in_force: false,
+            on_target: false,
             answered: false,
             doing: None,
             failed: None,

@@ -73,7 +73,7 @@ fn an_unsigned_record_is_refused_and_changes_nothing() -> Result<()> {
         expect: None,
     };
     scene.refuse("unsigned", "not signed with the deploy key", |liar| {
-        // It follows the one in force, as it should.
+        // It follows the target, as it should.
         liar.knows(SECOND)?;
         let releases = liar.membership.releases();
         Ok(liar.runtime.block_on(releases.draft(request))??)
@@ -81,10 +81,10 @@ fn an_unsigned_record_is_refused_and_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_record_that_was_in_force_before_and_is_told_as_new_changes_nothing() -> Result<()> {
+fn a_record_that_was_the_target_before_and_is_told_as_new_changes_nothing() -> Result<()> {
     let Some(lan) = lan()? else { return Ok(()) };
     let scene = Scene::with_two_releases(&lan)?;
-    scene.refuse("old", "from before the one in force", |liar| {
+    scene.refuse("old", "from before the target", |liar| {
         liar.knows(SECOND)?;
         let first = liar.knows(FIRST)?;
         ensure!(first.signature().is_some());
@@ -170,7 +170,7 @@ fn what_spread_an_earlier_release_sent_again_is_refused_and_changes_nothing() ->
     for node in &scene.nodes {
         let since = node.lines().into_iter().filter(|line| line.at > began);
         for line in since {
-            for event in ["release in force", "the app changed", "member "] {
+            for event in ["new target", "the app changed", "member "] {
                 ensure!(!line.text.contains(event), "{}", node.output());
             }
         }

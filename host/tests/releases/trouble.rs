@@ -38,16 +38,16 @@ fn releases(place: &Place, node: u8) -> Result<Vec<(String, String)>> {
     let listed = listed["releases"].as_array().context("no list")?.iter();
     let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
     listed
-        .map(|it| Ok((text(&it["id"])?, text(&it["standing"])?)))
+        .map(|it| Ok((text(&it["id"])?, text(&it["status"])?)))
         .collect()
 }
 
 /// Waits until a node lists releases that stand so, the greatest first.
-fn comes_to_list(place: &Place, node: u8, standings: &[&str]) -> Result<()> {
+fn comes_to_list(place: &Place, node: u8, status: &[&str]) -> Result<()> {
     let began = Instant::now();
     loop {
         let listed = releases(place, node)?;
-        if listed.iter().map(|(_, it)| it).eq(standings) {
+        if listed.iter().map(|(_, it)| it).eq(status) {
             return Ok(());
         }
         ensure!(began.elapsed() < BOUND, "node {node}: {listed:?}");
@@ -105,7 +105,7 @@ fn refused_by_the_canary(place: &Place, nodes: &[Node; 3], app: &[u8], why: &str
     nothing_changed(nodes)?;
     // All come to know how that ended.
     for node in 2..=4 {
-        comes_to_list(place, node, &["voted-down", "in-force"])?;
+        comes_to_list(place, node, &["voted-down", "target"])?;
     }
     nothing_changed(nodes)?;
     let two = place.app("two.wasm", &counter(2))?;

@@ -3,8 +3,8 @@
 use cluster::Digest;
 use host::tools::Limits;
 use host::tools::api::{
-    API, App, Code, Draft, Kind, Level, LogLine, Nodes, Progress, Released, Releases, Standing,
-    Status,
+    API, App, Code, Draft, Kind, Level, LogLine, Nodes, Progress, ReleaseStatus, Released,
+    Releases, Status,
 };
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -34,9 +34,9 @@ async fn an_app_is_uploaded_released_and_listed() {
     let release = released.release;
     assert_eq!((release.digest, release.kind), (digest.clone(), Kind::Push));
     assert_eq!((&*release.by, &*release.note), ("tester", "a note"));
-    assert_eq!(release.standing, Standing::InForce);
+    assert_eq!(release.status, ReleaseStatus::Target);
     let status: Status = bench.does("GET", "/v1/status", "").await;
-    assert_eq!(status.in_force.unwrap().digest, digest);
+    assert_eq!(status.target.unwrap().digest, digest);
     let nodes: Nodes = bench.does("GET", "/v1/nodes", "").await;
     assert_eq!(nodes.nodes.len(), 2);
 }

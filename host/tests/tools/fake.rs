@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::{Component, DeployKey, DraftError, Release, Request, Status as Known};
+use cluster::release::{Component, DeployKey, DraftError, Release, Request};
 use cluster::{Config, Digest, Input, Keys, NodeName, Time};
 use host::membership::Stopping;
-use host::tools::api::{self, Code, Standing};
+use host::tools::api::{self, Code, ReleaseStatus};
 use host::tools::{Later, Node, Refused, describe};
 use tokio::sync::watch;
 
@@ -66,7 +66,7 @@ fn member(node: &str) -> api::Member {
         since_ms: wall_ms(),
         digest: None,
         release: None,
-        in_force: false,
+        on_target: false,
         answered: true,
         doing: None,
         failed: None,
@@ -167,7 +167,7 @@ impl Fake {
 impl Node for Fake {
     fn status(&self) -> api::Status {
         let core = held(&self.core);
-        let force = core.in_force();
+        let target = core.target();
         api::Status {
             api: api::API,
             now_ms: wall_ms(),
@@ -181,11 +181,11 @@ impl Node for Fake {
             draining: None,
             doing: None,
             failed: None,
-            in_force: force.map(|force| api::InForce {
-                release: describe::id(&force.id),
-                digest: force.digest.to_string(),
-                head: describe::id(&force.head.id()),
-                head_standing: Standing::InForce,
+            target: target.map(|target| api::Target {
+                release: describe::id(&target.id),
+                digest: target.digest.to_string(),
+                head: describe::id(&target.head.id()),
+                head_status: ReleaseStatus::Target,
             }),
             file: None,
             store: api::Stored::default(),
@@ -204,17 +204,9 @@ impl Node for Fake {
 
     fn releases(&self) -> Vec<api::Release> {
         let listed = held(&self.core).listing();
-        let told = listed.iter().map(|it| {
-            let standing = match it.status {
-                Known::Baking => Standing::Baking,
-                Known::InForce => Standing::InForce,
-                Known::VotedDown => Standing::VotedDown,
-                Known::RolledBack => Standing::RolledBack,
-                Known::Superseded => Standing::Superseded,
-                Known::Earlier => Standing::Earlier,
-            };
-            describe::release(&it.release, standing, &it.votes)
-        });
+        let told = listed
+            .iter()
+            .map(|it| describe::release(&it.release, it.status, &it.votes));
         told.collect()
     }
 

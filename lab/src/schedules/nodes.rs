@@ -23,8 +23,8 @@ pub(super) struct Release {
     pub(super) id: String,
     /// `bootstrap`, `push` or `rollback`.
     pub(super) kind: String,
-    /// `in-force`, `superseded` and the like.
-    pub(super) standing: String,
+    /// `target`, `superseded` and the like.
+    pub(super) status: String,
     /// The app.
     pub(super) digest: String,
     /// When it was decided, in milliseconds since 1970-01-01 UTC.
@@ -59,7 +59,7 @@ pub(super) struct Releases {
 pub(super) struct Status {
     members: usize,
     serving: Option<Serving>,
-    in_force: Option<InForce>,
+    target: Option<Target>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,16 +68,16 @@ struct Serving {
 }
 
 #[derive(Debug, Deserialize)]
-struct InForce {
+struct Target {
     release: String,
     digest: String,
 }
 
 impl Status {
-    /// The release in force, if the node serves its app.
+    /// The target, if the node serves its app.
     fn settled(&self) -> Option<&str> {
-        let (serving, in_force) = (self.serving.as_ref()?, self.in_force.as_ref()?);
-        (serving.digest == in_force.digest).then_some(in_force.release.as_str())
+        let (serving, target) = (self.serving.as_ref()?, self.target.as_ref()?);
+        (serving.digest == target.digest).then_some(target.release.as_str())
     }
 
     /// The app that it serves.

@@ -40,7 +40,7 @@ pub(super) enum End {
         /// Those that went away before they served it.
         gone: Vec<u8>,
     },
-    /// Another release is in force instead: its id, and who and why.
+    /// Another release is the target instead: its id, and who and why.
     Superseded {
         /// The beginning of its key.
         id: String,
@@ -159,7 +159,7 @@ fn end(last: &str) -> Result<End> {
         let count = count.parse()?;
         return Ok(End::Done { count, gone });
     }
-    if let Some(rest) = last.strip_prefix("superseded: in force is release ") {
+    if let Some(rest) = last.strip_prefix("superseded: the target is release ") {
         let (id, who) = rest.split_once(" (").context("nobody")?;
         let who = who.strip_suffix(')').context("nobody")?;
         let (by, note) = who.split_once(", ").unwrap_or((who, ""));
@@ -209,7 +209,7 @@ mod tests {
              a node that comes back gets it",
         );
         assert_eq!(gone.unwrap(), done(2, &[4, 5]));
-        let superseded = end("superseded: in force is release b2c0d4e5f6 (ann, a, b)").unwrap();
+        let superseded = end("superseded: the target is release b2c0d4e5f6 (ann, a, b)").unwrap();
         let expected = End::Superseded {
             id: "b2c0d4e5f6".to_owned(),
             by: "ann".to_owned(),
@@ -232,7 +232,7 @@ mod tests {
             "done: all",
             "done: 2 nodes serve it; gone before that: example@10.10.10.4",
             "done: 2 nodes serve it; gone before that: ; a node that comes back gets it",
-            "superseded: in force is",
+            "superseded: the target is",
             "not done within 1s",
         ] {
             assert!(end(none).is_err(), "{none}");

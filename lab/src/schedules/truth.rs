@@ -4,7 +4,7 @@
 //! | exit | it says | true if |
 //! |---|---|---|
 //! | 0 | `done: N nodes serve it; gone before that: …` | each of the N did, as far as could be heard, and whoever is gone or left out was no member |
-//! | 4 | `superseded: in force is release X` | X is the greater one, and in force where it was asked |
+//! | 4 | `superseded: the target is release X` | X is the greater one, and the target where it was asked |
 //! | 5 | `not done within T: N of M serve it; it waits for …` | T has passed, the N served it, and who is named had not said so |
 
 use super::draw::HALVES;
@@ -70,17 +70,17 @@ fn is_true(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Resu
         (Some(4), End::Superseded { id, by, note }) => {
             ensure!(
                 two.own.id != two.winner.id,
-                "it is in force everywhere, and not superseded"
+                "it is the target everywhere, and not superseded"
             );
             let release = two.winner;
             ensure!(
                 begins(&release.id, id) && *by == release.by && *note == release.note,
                 "the one ahead of it is {release:?}"
             );
-            let in_force = facts.in_force(said.on, said.ended + leeway.read);
+            let target = facts.target(said.on, said.ended + leeway.read);
             ensure!(
-                in_force.is_some_and(|(_, in_force)| begins(&release.id, in_force)),
-                "in force there was {in_force:?}"
+                target.is_some_and(|(_, target)| begins(&release.id, target)),
+                "the target there was {target:?}"
             );
             Ok(())
         }
@@ -200,7 +200,7 @@ fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_
     }
     let at = earlier(said.ended, leeway.stale);
     let lost = facts
-        .in_force(said.on, at)
+        .target(said.on, at)
         .is_some_and(|(_, id)| begins(&two.winner.id, id));
     ensure!(
         !lost,
@@ -232,7 +232,7 @@ pub(super) fn check_order<'a>(releases: &'a [Release], ids: [&str; 2]) -> Result
         false => (other, one),
     };
     ensure!(
-        releases.first().map(|it| &it.id) == Some(&winner.id) && winner.standing == "in-force",
+        releases.first().map(|it| &it.id) == Some(&winner.id) && winner.status == "target",
         "the greatest is {winner:#?}, and the list begins with {:#?}",
         releases.first()
     );
@@ -243,7 +243,7 @@ pub(super) fn check_order<'a>(releases: &'a [Release], ids: [&str; 2]) -> Result
             _ => "superseded",
         };
         ensure!(
-            loser.standing == stands,
+            loser.status == stands,
             "the other one is not {stands}: {loser:#?}"
         );
     }

@@ -21,7 +21,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     subject.pass(Duration::from_millis(2500));
     let release = subject.node.releases().next().cloned();
     let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
-    let id = subject.node.in_force().map(|force| force.id);
+    let id = subject.node.target().map(|target| target.id);
     let id = id.unwrap_or(ReleaseId::new(None, &Component::of(b"").digest));
     let sent = subject.sent.take().unwrap_or_default();
 

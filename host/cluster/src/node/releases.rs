@@ -12,8 +12,8 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, DraftError, Force, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request,
-    Standing, Verdict, Vote, ahead_of_members, beyond, listing,
+    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Target,
+    Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
 
@@ -128,8 +128,8 @@ impl Node {
 
     /// What this node is to serve, by all that it knows; none while nothing
     /// was released.
-    pub fn in_force(&self) -> Option<Force> {
-        self.releases.in_force()
+    pub fn target(&self) -> Option<Target> {
+        self.releases.target()
     }
 
     /// Equal on two nodes that know the same releases and votes, and hardly ever
@@ -141,11 +141,11 @@ impl Node {
     /// The releases that are known and what has become of each, the greatest
     /// first.
     pub fn listing(&self) -> Vec<Listed> {
-        let force = self.releases.in_force();
+        let target = self.releases.target();
         listing(
             self.releases.history(),
             self.releases.votes(),
-            force.as_ref(),
+            target.as_ref(),
         )
     }
 
@@ -273,17 +273,17 @@ impl Node {
     /// A member sent votes. One that turns the standing of a release is passed
     /// on, the others need no haste.
     pub(super) fn voted(&mut self, now: Time, from: SocketAddrV4, votes: Vec<Vote>) {
-        let before = self.head_standing();
+        let before = self.head_state();
         self.learn_releases(now, from, Vec::new(), votes.clone());
-        if self.head_standing() != before {
+        if self.head_state() != before {
             for to in self.some_members(*from.ip(), RELAY) {
                 self.send(to, &Message::Votes(votes.clone()));
             }
         }
     }
 
-    fn head_standing(&self) -> Option<Standing> {
-        self.releases.in_force().map(|force| force.head_standing)
+    fn head_state(&self) -> Option<VoteState> {
+        self.releases.target().map(|target| target.head_state)
     }
 
     /// A member's beacon shows what it knows: ask for what is missing here.
@@ -347,7 +347,7 @@ impl Node {
         ip == self.me.run.ip() || self.config.allows(ip)
     }
 
-    /// Says what is in force, stores what has changed, and says what else is new,
+    /// Says the target, stores what has changed, and says what else is new,
     /// in this order. So what a node serves does not wait for its disk, while
     /// whatever it has told others, or called released, it knows after a crash.
     fn apply_releases(&mut self, now: Time, store: Store) {
@@ -359,7 +359,7 @@ impl Node {
         let mut rest = Vec::new();
         while let Some(news) = self.releases.poll() {
             match news {
-                News::InForce(_) => self.effects.push_back(Effect::Release(news)),
+                News::Target(_) => self.effects.push_back(Effect::Release(news)),
                 _ => rest.push(Effect::Release(news)),
             }
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::force::{Force, Standing, in_force, serves_now, standing};
 use super::record::{Component, Parts, Plan, Release, ReleaseError};
 use super::set::ReleaseSet;
+use super::target::{Target, VoteState, serves_now, target, vote_state};
 use super::{IdPrefix, Kind, ReleaseId};
 use crate::Digest;
 
@@ -28,7 +28,7 @@ pub struct Request {
     pub by: String,
     /// What they say about it.
     pub note: String,
-    /// Refuse unless this app is in force.
+    /// Refuse unless this component is the target.
     pub expect: Option<Digest>,
 }
 
@@ -49,7 +49,7 @@ pub enum What {
 /// What to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollbackTo {
-    /// To what was in force before, and was neither voted down nor rolled back, as
+    /// To what was the target before, and was neither voted down nor rolled back, as
     /// far as that is still known.
     Previous,
     /// To this release.
@@ -81,8 +81,8 @@ pub enum DraftError {
         /// How it is rolled out.
         plan: Plan,
     },
-    /// Another app is in force than the caller takes for given.
-    #[error("the app in force is not the expected one: it is {}", short(.0))]
+    /// Another component is the target than the caller takes for given.
+    #[error("the target is not the expected component: it is {}", short(.0))]
     Unexpected(Option<Digest>),
     /// There is no release that begins so.
     #[error("no release in the history begins with {0}")]
@@ -138,18 +138,18 @@ impl ReleaseSet {
         if let Some(ahead) = ahead_ms.filter(|ahead| *ahead > AHEAD_MAX_MS) {
             return Err(DraftError::ClockAhead(ahead));
         }
-        let in_force = self.in_force();
-        let serves = in_force.as_ref().map(|force| force.digest);
+        let target = self.target();
+        let serves = target.as_ref().map(|target| target.digest);
         if request.expect.is_some() && request.expect != serves {
             return Err(DraftError::Unexpected(serves));
         }
         let head = self.history.head();
         let (kind, component, plan) = match request.what {
             What::Push { component, plan } => (Kind::Push, component, plan),
-            What::Rollback(to) => (Kind::Rollback, self.target(&to)?, Plan::default()),
+            What::Rollback(to) => (Kind::Rollback, self.component_of(&to)?, Plan::default()),
         };
         // A head that was voted down may be tried again.
-        let stands = in_force.is_some_and(|force| force.head_standing != Standing::VotedDown);
+        let stands = target.is_some_and(|target| target.head_state != VoteState::VotedDown);
         if let Some(head) =
             head.filter(|head| stands && head.component().digest == component.digest)
         {
@@ -157,7 +157,7 @@ impl ReleaseSet {
             let replanned = kind == Kind::Push && *head.plan() != plan;
             // Once all canaries are for it, it goes to all nodes either way.
             let moot =
-                plan.canaries.is_empty() && standing(head, &self.votes) == Standing::Accepted;
+                plan.canaries.is_empty() && vote_state(head, &self.votes) == VoteState::Accepted;
             return Err(match head.plan().clone() {
                 plan if replanned && !moot => DraftError::OtherPlan { release, plan },
                 _ => DraftError::Same(release),
@@ -181,7 +181,7 @@ impl ReleaseSet {
         })?)
     }
 
-    fn target(&self, to: &RollbackTo) -> Result<Component, DraftError> {
+    fn component_of(&self, to: &RollbackTo) -> Result<Component, DraftError> {
         match to {
             RollbackTo::Release(prefix) => {
                 let found = self.history.newest().filter(|r| prefix.matches(&r.id()));
@@ -200,8 +200,8 @@ impl ReleaseSet {
                 // The same on every node, so it does not go by what this one
                 // serves: a head that bakes or was voted down is left for what
                 // the nodes serve that are no canaries.
-                let everyone = in_force(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
-                let Some(Force { release, head, .. }) = everyone else {
+                let everyone = target(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
+                let Some(Target { release, head, .. }) = everyone else {
                     return Err(DraftError::NothingBefore);
                 };
                 if let Some(release) = release.filter(|release| release.id() != head.id()) {
@@ -212,7 +212,7 @@ impl ReleaseSet {
                 // What is served, and what was left for it by rollbacks.
                 let mut left: BTreeSet<Digest> = serves.into_iter().collect();
                 // Each step goes to an earlier one, so it ends. Of those whose
-                // votes are forgotten it takes none but what was in force when
+                // votes are forgotten it takes none but what was the target when
                 // the one after it was decided.
                 let hindsight = self.history.hindsight();
                 let oldest_voted = self.history.oldest_voted();
@@ -227,7 +227,7 @@ impl ReleaseSet {
                         left.extend(parent.map(|parent| parent.digest));
                         left.extend(release.base().map(|base| base.digest));
                     }
-                    let good = standing(&release, &self.votes) != Standing::VotedDown
+                    let good = vote_state(&release, &self.votes) != VoteState::VotedDown
                         && !passed
                         && hindsight.undone_by(&id).is_none();
                     if good && !left.contains(&release.component().digest) {

@@ -30,8 +30,8 @@ impl<'a> Hindsight<'a> {
         self.undone.get(id).copied()
     }
 
-    /// Whether another release was in force when this one was followed, and it
-    /// was in force itself for none that followed something else. So it had been
+    /// Whether another release was the target when this one was followed, and it
+    /// was the target itself for none that followed something else. So it had been
     /// voted down, as far as anybody knows.
     pub(crate) fn was_passed_over(&self, id: &ReleaseId) -> bool {
         self.passed.contains(id)

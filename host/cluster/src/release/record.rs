@@ -121,7 +121,7 @@ pub(crate) struct Parts {
     pub(crate) by: String,
     pub(crate) note: String,
     pub(crate) plan: Plan,
-    /// What was in force where it was decided, if that is not its parent.
+    /// What was the target where it was decided, if that is not its parent.
     pub(crate) base: Option<Parent>,
 }
 
@@ -244,7 +244,7 @@ impl Release {
         let id = ReleaseId::new(body.parent.map(|parent| parent.id), &body.component.digest);
         if body.base.is_some_and(|base| base.id == id) {
             return Err(ReleaseError::Contradiction(
-                "what was in force before it is itself",
+                "what was the target before it is itself",
             ));
         }
         Ok(Arc::new(Self {
@@ -298,13 +298,13 @@ impl Release {
         self.body.parent
     }
 
-    /// What was in force where it was decided, and is again if it is voted down:
+    /// What was the target where it was decided, and is again if it is voted down:
     /// its parent, unless that was left or still baked.
     pub fn base(&self) -> Option<Parent> {
         self.body.base.or(self.body.parent)
     }
 
-    /// What was in force where it was decided, if that is not its parent.
+    /// What was the target where it was decided, if that is not its parent.
     pub(crate) fn other_base(&self) -> Option<Parent> {
         self.body.base
     }
@@ -420,12 +420,12 @@ impl Parts {
         if let Some(base) = base {
             if parent.is_none_or(|parent| parent.id == base.id) {
                 return Err(ReleaseError::Contradiction(
-                    "what was in force before it is what it follows, or it follows nothing",
+                    "what was the target before it is what it follows, or it follows nothing",
                 ));
             }
             if base.at >= *at {
                 return Err(ReleaseError::Contradiction(
-                    "it is not later than what was in force before it",
+                    "it is not later than what was the target before it",
                 ));
             }
         }

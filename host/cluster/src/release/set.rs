@@ -7,10 +7,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::clock::Hlc;
-use super::force::{Force, Standing, in_force, standing};
 use super::history::History;
 use super::mark::{AppFile, Marks, Meaning};
 use super::record::{Component, Parts, Plan, Release};
+use super::target::{Target, VoteState, target, vote_state};
 use super::votes::{VOTED, Verdict, Vote, Votes};
 use super::{DeployKey, DraftError, Kind, ReleaseId, Request, What};
 use crate::NodeName;
@@ -22,7 +22,7 @@ const AGAINST: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// This node is to serve something else.
-    InForce(Force),
+    Target(Target),
     /// A release lost against one that was decided without knowing it, as
     /// happens when two people push at once, or on two sides of a cut.
     Superseded {
@@ -33,11 +33,11 @@ pub enum News {
     },
     /// The votes on the greatest release say something else now: it bakes, was
     /// accepted after that, or was voted down.
-    Standing {
+    VoteState {
         /// The release.
         release: Arc<Release>,
         /// What they say.
-        standing: Standing,
+        state: VoteState,
         /// Nodes that voted against it, the first few.
         against: Vec<Ipv4Addr>,
         /// How many voted against it, and for it.
@@ -91,12 +91,12 @@ pub(crate) struct ReleaseSet {
     pub(super) votes: Votes,
     marks: Marks,
     hash: u64,
-    /// What is in force here, as it was last told.
-    force: Option<Force>,
+    /// The target here, as it was last told.
+    target: Option<Target>,
     /// The superseded ones that were told.
     told: BTreeSet<ReleaseId>,
     /// The head and its standing, as they were last told.
-    judged: Option<(ReleaseId, Standing)>,
+    judged: Option<(ReleaseId, VoteState)>,
     news: VecDeque<News>,
     dirty: bool,
 }
@@ -111,7 +111,7 @@ impl ReleaseSet {
             votes: Votes::default(),
             marks: Marks::default(),
             hash: 0,
-            force: None,
+            target: None,
             told: BTreeSet::new(),
             judged: None,
             news: VecDeque::new(),
@@ -125,7 +125,7 @@ impl ReleaseSet {
         self.clock = self.clock.max(clock);
         self.marks = marks;
         // What was superseded before is no news.
-        self.news.retain(|news| matches!(news, News::InForce(_)));
+        self.news.retain(|news| matches!(news, News::Target(_)));
         if unsigned > 0 {
             let kept = self.history.len();
             self.news.push_front(News::Forgotten { unsigned, kept });
@@ -271,15 +271,15 @@ impl ReleaseSet {
         self.dirty = true;
         self.hash = self.hash_now();
         self.tell_superseded();
-        self.tell_standing();
-        let force = in_force(&self.history, &self.votes, self.me.ip());
-        let serves = |force: &Option<Force>| force.as_ref().map(|f| (f.id, f.digest));
-        if serves(&force) != serves(&self.force)
-            && let Some(force) = &force
+        self.tell_vote_state();
+        let target = target(&self.history, &self.votes, self.me.ip());
+        let serves = |target: &Option<Target>| target.as_ref().map(|f| (f.id, f.digest));
+        if serves(&target) != serves(&self.target)
+            && let Some(target) = &target
         {
-            self.news.push_back(News::InForce(force.clone()));
+            self.news.push_back(News::Target(target.clone()));
         }
-        self.force = force;
+        self.target = target;
     }
 
     fn tell_superseded(&mut self) {
@@ -296,23 +296,23 @@ impl ReleaseSet {
         self.told.retain(|id| history.get(id).is_some());
     }
 
-    fn tell_standing(&mut self) {
+    fn tell_vote_state(&mut self) {
         let Some(head) = self.history.head().cloned() else {
             return;
         };
-        let judged = (head.id(), standing(&head, &self.votes));
+        let judged = (head.id(), vote_state(&head, &self.votes));
         let before = self.judged.replace(judged);
-        // That a new release is accepted shows in its being in force.
+        // A new release that is accepted becomes the target, which says it.
         let new = before.is_none_or(|(id, _)| id != head.id());
-        if before == Some(judged) || new && judged.1 == Standing::Accepted {
+        if before == Some(judged) || new && judged.1 == VoteState::Accepted {
             return;
         }
         let votes: Vec<_> = self.votes.of(&head.id()).collect();
         let failed = votes.iter().filter(|(_, v)| *v == Verdict::Failed);
         let against: Vec<Ipv4Addr> = failed.map(|(ip, _)| *ip).collect();
-        self.news.push_back(News::Standing {
+        self.news.push_back(News::VoteState {
             release: head,
-            standing: judged.1,
+            state: judged.1,
             failed: against.len(),
             ok: votes.len() - against.len(),
             against: against.into_iter().take(AGAINST).collect(),
@@ -330,9 +330,9 @@ impl ReleaseSet {
         self.hash
     }
 
-    /// What is in force on this node.
-    pub(crate) fn in_force(&self) -> Option<Force> {
-        in_force(&self.history, &self.votes, self.me.ip())
+    /// The target on this node.
+    pub(crate) fn target(&self) -> Option<Target> {
+        target(&self.history, &self.votes, self.me.ip())
     }
 
     pub(crate) fn history(&self) -> &History {

@@ -87,7 +87,7 @@ fn pushed(set: &mut ReleaseSet, name: &str, wall_ms: u64) -> Arc<Release> {
     release(set, push(component(name), Plan::default()), wall_ms)
 }
 
-/// Goes back to what was in force before.
+/// Goes back to what was the target before.
 fn rolled_back(set: &mut ReleaseSet, wall_ms: u64) -> Arc<Release> {
     release(set, request(What::Rollback(RollbackTo::Previous)), wall_ms)
 }
@@ -100,9 +100,9 @@ fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
     }
 }
 
-/// The digest that is in force.
+/// The digest that is the target.
 fn serves(set: &ReleaseSet) -> Option<crate::Digest> {
-    set.in_force().map(|force| force.digest)
+    set.target().map(|target| target.digest)
 }
 
 /// All that the first set knows, the second learns too.

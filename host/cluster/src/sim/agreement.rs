@@ -1,12 +1,12 @@
 //! What nodes do with releases in a scenario, and what must hold of it in the
-//! end: all know the same, and what is in force follows from it.
+//! end: all know the same, and the target follows from it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::release::{
     AppFile, Component, History, Kind, PathId, Plan, Release, ReleaseId, Request, RollbackTo,
-    Standing, Verdict, What,
+    Verdict, VoteState, What,
 };
 use crate::{Input, Node};
 
@@ -19,7 +19,7 @@ pub enum Disagreement {
     Known,
     /// Two serve other releases, and it is not that one is a canary of what it
     /// serves and the other is not.
-    InForce {
+    Target {
         /// What the one serves.
         one: ReleaseId,
         /// What the other one serves.
@@ -31,9 +31,9 @@ pub enum Disagreement {
     Invented(ReleaseId),
     /// A node serves nothing, or what it has no record of.
     Nothing,
-    /// What is in force was rolled back.
+    /// The target was rolled back.
     RolledBack(ReleaseId),
-    /// What is in force was voted down.
+    /// The target was voted down.
     VotedDown(ReleaseId),
     /// The head is not the greatest release that was ever made.
     Head(ReleaseId),
@@ -105,7 +105,7 @@ impl Lan {
         self.release(machine, What::Push { component, plan });
     }
 
-    /// Goes back to what was in force before.
+    /// Goes back to what was the target before.
     pub(super) fn roll_back(&mut self, machine: usize) {
         self.release(machine, What::Rollback(RollbackTo::Previous));
     }
@@ -162,7 +162,7 @@ fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement>
     if known(one) != known(other) {
         return Some(Disagreement::Known);
     }
-    let serves = [one.in_force()?, other.in_force()?];
+    let serves = [one.target()?, other.target()?];
     if serves[0].id == serves[1].id {
         return None;
     }
@@ -174,8 +174,8 @@ fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement>
             bakes(one, release) && is_canary[which] && !is_canary[1 - which]
         })
     };
-    let [one, other] = [&serves[0], &serves[1]].map(|force| force.id);
-    (!for_canary(0) && !for_canary(1)).then_some(Disagreement::InForce { one, other })
+    let [one, other] = [&serves[0], &serves[1]].map(|target| target.id);
+    (!for_canary(0) && !for_canary(1)).then_some(Disagreement::Target { one, other })
 }
 
 /// Whether canaries of a release have not voted for it yet.
@@ -208,25 +208,25 @@ fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagree
 /// What is wrong with what a node serves, by all that it knows.
 fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
     let greatest = node.releases().map(|release| release.stamp()).max()?;
-    let Some(force) = node.in_force() else {
+    let Some(target) = node.target() else {
         return Some(Disagreement::Nothing);
     };
-    if force.head.stamp() != greatest {
-        return Some(Disagreement::Head(force.head.id()));
+    if target.head.stamp() != greatest {
+        return Some(Disagreement::Head(target.head.id()));
     }
-    let Some(release) = &force.release else {
+    let Some(release) = &target.release else {
         return Some(Disagreement::Nothing);
     };
     let canaries = &release.plan().canaries;
     if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&ip) {
-        return Some(Disagreement::NoCanary(force.id));
+        return Some(Disagreement::NoCanary(target.id));
     }
-    let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.id == force.id);
+    let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.id == target.id);
     if node.releases().any(|it| undoes(&it)) {
-        return Some(Disagreement::RolledBack(force.id));
+        return Some(Disagreement::RolledBack(target.id));
     }
     // Counted here by itself, not by what it is to check.
-    let votes: Vec<_> = node.votes(&force.id).collect();
+    let votes: Vec<_> = node.votes(&target.id).collect();
     let failed = votes
         .iter()
         .filter(|(_, verdict)| *verdict == Verdict::Failed);
@@ -234,6 +234,6 @@ fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
     let by_most = canaries.is_empty() && 2 * failed.count() > votes.len();
     let votable = release.kind() != Kind::Rollback && release.parent().is_some();
     let down = votable && (by_canary || by_most);
-    (down || force.id == force.head.id() && force.head_standing == Standing::VotedDown)
-        .then_some(Disagreement::VotedDown(force.id))
+    (down || target.id == target.head.id() && target.head_state == VoteState::VotedDown)
+        .then_some(Disagreement::VotedDown(target.id))
 }

@@ -12,7 +12,7 @@ use rand::RngExt;
 use super::control::{AGAIN, BYTE, ROUND_TRIPS, SEGMENT, TLS};
 use super::{Event, Lan};
 use crate::fetch::{ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, Holding, Step, UPLOADS, Want};
-use crate::release::{CHUNK, Force};
+use crate::release::{CHUNK, Target};
 use crate::{Digest, NodeName, Time};
 
 /// The segments at the end of a chunk whose loss only a timer tells of.
@@ -111,16 +111,16 @@ impl Lan {
         self.machines[machine].depot.given
     }
 
-    /// Another release is in force on a machine.
-    pub(super) fn serve_other(&mut self, machine: usize, force: &Force) {
-        let Some(release) = force.release.as_ref().filter(|_| self.fetches) else {
+    /// A machine has another target.
+    pub(super) fn serve_other(&mut self, machine: usize, target: &Target) {
+        let Some(release) = target.release.as_ref().filter(|_| self.fetches) else {
             return;
         };
         let (now, seed) = (self.now, self.rng.random());
         let depot = &mut self.machines[machine].depot;
-        let of_this = depot.held.take().filter(|it| it.digest == force.digest);
+        let of_this = depot.held.take().filter(|it| it.digest == target.digest);
         let mut held = of_this.unwrap_or_else(|| Held {
-            digest: force.digest,
+            digest: target.digest,
             have: Chunks::none_of(&release.component()),
             manifest: false,
             whole_at: None,

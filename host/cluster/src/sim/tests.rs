@@ -146,7 +146,7 @@ fn who_serves_what_bakes_must_be_a_canary_of_it_and_all_of_these_must() {
     // One of two canaries does not serve it.
     lan.machines[2].name = names[1].clone();
     lan.machines[1].name = names[1].clone();
-    assert!(matches!(how(&lan), Some(Disagreement::InForce { .. })));
+    assert!(matches!(how(&lan), Some(Disagreement::Target { .. })));
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn a_newer_release_is_fetched_instead_of_the_one_before() {
 }
 
 #[test]
-fn a_node_that_joins_later_fetches_what_is_in_force() {
+fn a_node_that_joins_later_fetches_the_target() {
     with_seeds(5, |lan| {
         let all = cluster(lan, 5);
         let component = component("new");

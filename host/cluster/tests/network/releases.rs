@@ -53,7 +53,7 @@ fn rollback(lan: &mut Lan, machine: usize) -> Result<Arc<Release>, DraftError> {
 }
 
 pub(crate) fn serves(lan: &Lan, machine: usize) -> Option<Digest> {
-    lan.node(machine).in_force().map(|force| force.digest)
+    lan.node(machine).target().map(|target| target.digest)
 }
 
 pub(crate) fn all_serve(lan: &Lan, machines: &[usize], name: &str) -> bool {
@@ -63,7 +63,7 @@ pub(crate) fn all_serve(lan: &Lan, machines: &[usize], name: &str) -> bool {
         .all(|&machine| serves(lan, machine) == digest)
 }
 
-/// A cluster that has been at rest for a while, where one app is in force.
+/// A cluster that has been at rest for a while, where one release is the target.
 pub(crate) fn settled(lan: &mut Lan, count: usize) -> Vec<usize> {
     let all = lan.cluster(count);
     lan.wait(secs(10), "found", |lan| lan.agree(&all));

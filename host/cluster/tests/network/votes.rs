@@ -1,8 +1,8 @@
 //! Votes on a network that loses, parts and restarts: who tries a release out, and
-//! what is in force once it has failed.
+//! the target once it has failed.
 
 use cluster::Input;
-use cluster::release::{Plan, Standing, Verdict, What};
+use cluster::release::{Plan, Verdict, VoteState, What};
 use cluster::sim::{Lan, ms, secs, with_seeds};
 
 use crate::releases::{all_serve, component, part, push, release, serves, settled};
@@ -86,8 +86,8 @@ fn canaries_bake_and_their_votes_decide_everywhere() {
                     serves(lan, machine) == Some(component(expected).digest)
                         && lan
                             .node(machine)
-                            .in_force()
-                            .is_some_and(|force| force.head_standing == Standing::Baking)
+                            .target()
+                            .is_some_and(|target| target.head_state == VoteState::Baking)
                 })
             };
             lan.wait(secs(2), "baking", baking);

@@ -315,7 +315,7 @@ proptest! {
             shuffled.learn(Vec::new(), vec![*vote]);
         }
         prop_assert_eq!(straight.hash(), shuffled.hash());
-        prop_assert_eq!(straight.in_force(), shuffled.in_force());
+        prop_assert_eq!(straight.target(), shuffled.target());
         // Nodes that tell each other end alike too, each by its own part in the plan.
         let mut books = books;
         for _ in 0..2 {
@@ -334,14 +334,14 @@ proptest! {
     }
 
     #[test]
-    fn what_was_left_is_never_in_force(acts in acts()) {
+    fn what_was_left_is_never_the_target(acts in acts()) {
         for set in play(&acts) {
-            let Some(force) = set.in_force() else { continue };
-            let undone = set.history().hindsight().undone_by(&force.id);
-            prop_assert!(undone.is_none(), "{} was rolled back", force.id);
-            if let Some(release) = &force.release {
-                let standing = crate::release::force::standing(release, set.votes());
-                prop_assert_ne!(standing, Standing::VotedDown);
+            let Some(target) = set.target() else { continue };
+            let undone = set.history().hindsight().undone_by(&target.id);
+            prop_assert!(undone.is_none(), "{} was rolled back", target.id);
+            if let Some(release) = &target.release {
+                let state = crate::release::target::vote_state(release, set.votes());
+                prop_assert_ne!(state, VoteState::VotedDown);
             }
         }
     }
@@ -352,11 +352,11 @@ proptest! {
             let stored = set.store().expect("it can be written");
             let mut loaded = ReleaseSet::load(node(at), None, &stored).expect("it can be read");
             prop_assert_eq!(loaded.hash(), set.hash());
-            prop_assert_eq!(loaded.in_force(), set.in_force());
+            prop_assert_eq!(loaded.target(), set.target());
             prop_assert_eq!(loaded.marks(), set.marks());
             prop_assert_eq!(loaded.clock(), set.clock());
             prop_assert!(!loaded.take_dirty());
-            prop_assert!(news(&mut loaded).iter().all(|it| matches!(it, News::InForce(_))));
+            prop_assert!(news(&mut loaded).iter().all(|it| matches!(it, News::Target(_))));
         }
     }
 

@@ -59,7 +59,7 @@ fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes(
     }
     for set in &books {
         assert_eq!(set.history().len(), 3);
-        assert_eq!(set.in_force().map(|force| force.id), ids.last().copied());
+        assert_eq!(set.target().map(|target| target.id), ids.last().copied());
     }
 }
 

@@ -79,7 +79,7 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 #[test]
-fn what_was_in_force_before_is_another_one_and_earlier() {
+fn the_target_before_is_another_release_and_earlier() {
     let mut set = set(2);
     let first = pushed(&mut set, "first", WALL);
     let second = pushed(&mut set, "second", WALL + 1);

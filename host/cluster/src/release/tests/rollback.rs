@@ -94,7 +94,7 @@ fn votes_do_not_bring_back_what_was_rolled_back() {
 }
 
 #[test]
-fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
+fn votes_do_not_bring_back_the_target_of_before_a_rollback() {
     let (mut one, mut other) = (set(2), set(3));
     let oldest = pushed(&mut one, "oldest", WALL);
     pushed(&mut one, "old", WALL + 1);
@@ -222,7 +222,7 @@ fn what_is_built_on_one_that_failed_long_ago_on_the_other_side_does_not_bring_it
 }
 
 #[test]
-fn going_back_to_what_is_in_force_does_not_leave_it() {
+fn going_back_to_the_target_does_not_leave_it() {
     let mut set = set(2);
     pushed(&mut set, "oldest", WALL);
     let old = pushed(&mut set, "old", WALL + 1);

@@ -5,9 +5,9 @@ use crate::release::votes::VOTED;
 
 /// What the nodes 2 to 5 serve, by what this set knows.
 fn everywhere(set: &ReleaseSet) -> Vec<crate::Digest> {
-    let serves = |last| super::super::force::in_force(set.history(), set.votes(), ip(last));
+    let serves = |last| super::super::target::target(set.history(), set.votes(), ip(last));
     (2..6)
-        .filter_map(|last| serves(last).map(|force| force.digest))
+        .filter_map(|last| serves(last).map(|target| target.digest))
         .collect()
 }
 
@@ -25,9 +25,9 @@ fn a_release_is_left_while_more_nodes_vote_against_it_than_for_it() {
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     assert_eq!(everywhere(&set), digests(["old"; 4]));
     let told = news(&mut set);
-    let down = News::Standing {
+    let down = News::VoteState {
         release: new.clone(),
-        standing: Standing::VotedDown,
+        state: VoteState::VotedDown,
         against: vec![ip(3)],
         failed: 1,
         ok: 0,
