@@ -33,7 +33,7 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
 /// Something is new about releases.
 pub(super) fn release(news: &News) {
     match news {
-        News::Target(target) => target(target),
+        News::Target(target) => new_target(target),
         News::Superseded { release, by } => tracing::warn!(
             release = %release.id(),
             digest = short(release.component().digest),
@@ -78,8 +78,8 @@ pub(super) fn release(news: &News) {
     }
 }
 
-/// The target.
-fn target(target: &Target) {
+/// Another target.
+fn new_target(target: &Target) {
     let release = target.id;
     let digest = short(target.digest);
     let by = target.release.as_deref().map_or_else(String::new, by);
