@@ -16,8 +16,8 @@ use crate::membership::Roster;
 use crate::message::{Beacon, Message};
 use crate::outbox::Outbox;
 use crate::release::{
-    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseKey, ReleaseSet, Request, Skew,
-    Standing, Verdict, Vote, ahead_of_members, beyond, listing,
+    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Skew,
+    Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::stall::Moment;
 use crate::{Boot, Effect, Refusal, Time};
@@ -58,7 +58,7 @@ pub(crate) struct Agreement {
     /// When votes of others are to be stored.
     store: Option<Time>,
     /// The head, and since when it is.
-    head: Option<(ReleaseKey, Time)>,
+    head: Option<(ReleaseId, Time)>,
     /// The app file of which it is to be said what it means.
     file: Option<AppFile>,
     /// What the members said of themselves.
@@ -85,7 +85,7 @@ impl Agreement {
             out.push(Effect::Release(news));
         }
         Self {
-            head: releases.history().head().map(|head| (head.key(), now)),
+            head: releases.history().head().map(|head| (head.id(), now)),
             releases,
             rumours: Rumours::new(rng),
             store: None,
@@ -130,11 +130,11 @@ impl Agreement {
     /// The releases that are known and what has become of each, the greatest
     /// first.
     pub(crate) fn listing(&self) -> Vec<Listed> {
-        let force = self.releases.in_force();
+        let target = self.releases.target();
         listing(
             self.releases.history(),
             self.releases.votes(),
-            force.as_ref(),
+            target.as_ref(),
         )
     }
 
@@ -168,10 +168,10 @@ impl Agreement {
         told.skew.note(at.clock.as_ms(), about.wall_ms);
         told.releases_hash = about.releases_hash;
         self.members.insert(about.run.ip(), told);
-        if let Some(key) = about.head
-            && self.releases.history().get(&key).is_none()
+        if let Some(id) = about.head
+            && self.releases.history().get(&id).is_none()
         {
-            self.rumours.want(at, from, key, out);
+            self.rumours.want(at, from, id, out);
         }
     }
 
@@ -190,7 +190,7 @@ impl Agreement {
     ) {
         self.releases.publish(release.clone());
         self.apply_releases(at.now, Store::First, out);
-        if self.releases.history().get(&release.key()) == Some(&release) {
+        if self.releases.history().get(&release.id()) == Some(&release) {
             self.rumours.tell(at, roster, Rumour::Record(release), out);
         }
     }
@@ -249,7 +249,7 @@ impl Agreement {
         &mut self,
         at: Moment<'_>,
         roster: &Roster,
-        (release, verdict): (ReleaseKey, Verdict),
+        (release, verdict): (ReleaseId, Verdict),
         out: &mut Outbox,
     ) {
         let vote = self.releases.vote(release, verdict);
@@ -278,7 +278,7 @@ impl Agreement {
         let learnt = self.learn(at, from, vec![release.clone()], Vec::new(), out);
         if learnt.releases.is_empty() {
             let refused = learnt.unsigned + learnt.forged > 0;
-            if !refused && self.is_old(at.now, &release.key()) {
+            if !refused && self.is_old(at.now, &release.id()) {
                 out.count().records.old += 1;
                 out.refuse(at.now, from, Refusal::Old);
             }
@@ -286,35 +286,29 @@ impl Agreement {
         }
         // Of what has been followed already, whoever lacks it will ask.
         let history = self.releases.history();
-        if history.head().map(|head| head.key()) == Some(release.key()) {
+        if history.head().map(|head| head.id()) == Some(release.id()) {
             let message = Message::Release(release.bytes());
             self.rumours.relay(at, roster, *from.ip(), &message, out);
         }
-        if let Some(key) = history.lacked_by_head() {
-            self.rumours.want(at, from, key, out);
+        if let Some(id) = history.lacked_by_head() {
+            self.rumours.want(at, from, id, out);
         }
     }
 
     /// Whether nobody has a reason to tell this node of a release that it knows
     /// or has forgotten: another one has followed long ago, and this node has
     /// not asked.
-    fn is_old(&self, now: Time, key: &ReleaseKey) -> bool {
+    fn is_old(&self, now: Time, id: &ReleaseId) -> bool {
         let settled = |since: Time| now.since(since) >= SETTLED;
         let followed = self
             .head
-            .is_some_and(|(head, since)| head != *key && settled(since));
-        followed && !self.rumours.has_asked(now, key)
+            .is_some_and(|(head, since)| head != *id && settled(since));
+        followed && !self.rumours.has_asked(now, id)
     }
 
     /// A member asks for a record.
-    pub(crate) fn wanted(
-        &self,
-        at: Moment<'_>,
-        to: SocketAddrV4,
-        key: ReleaseKey,
-        out: &mut Outbox,
-    ) {
-        if let Some(release) = self.releases.history().get(&key) {
+    pub(crate) fn wanted(&self, at: Moment<'_>, to: SocketAddrV4, id: ReleaseId, out: &mut Outbox) {
+        if let Some(release) = self.releases.history().get(&id) {
             out.send(at.me, to, &Message::Release(release.bytes()));
         }
     }
@@ -329,16 +323,16 @@ impl Agreement {
         votes: Vec<Vote>,
         out: &mut Outbox,
     ) {
-        let before = self.head_standing();
+        let before = self.head_state();
         self.learn(at, from, Vec::new(), votes.clone(), out);
-        if self.head_standing() != before {
+        if self.head_state() != before {
             let message = Message::Votes(votes);
             self.rumours.relay(at, roster, *from.ip(), &message, out);
         }
     }
 
-    fn head_standing(&self) -> Option<Standing> {
-        self.releases.in_force().map(|force| force.head_standing)
+    fn head_state(&self) -> Option<VoteState> {
+        self.releases.target().map(|target| target.head_state)
     }
 
     /// Takes in records and votes.
@@ -368,19 +362,19 @@ impl Agreement {
         learnt
     }
 
-    /// Says what is in force, stores what has changed, and says what else is new,
+    /// Says the target, stores what has changed, and says what else is new,
     /// in this order. So what a node serves does not wait for its disk, while
     /// whatever it has told others, or called released, it knows after a crash.
     fn apply_releases(&mut self, now: Time, store: Store, out: &mut Outbox) {
         let is_changed = self.releases.take_dirty();
-        let head = self.releases.history().head().map(|head| head.key());
-        if head != self.head.map(|(key, _)| key) {
-            self.head = head.map(|key| (key, now));
+        let head = self.releases.history().head().map(|head| head.id());
+        if head != self.head.map(|(id, _)| id) {
+            self.head = head.map(|id| (id, now));
         }
         let mut rest = Vec::new();
         while let Some(news) = self.releases.poll() {
             match news {
-                News::InForce(_) => out.push(Effect::Release(news)),
+                News::Target(_) => out.push(Effect::Release(news)),
                 _ => rest.push(Effect::Release(news)),
             }
         }
@@ -427,9 +421,9 @@ impl Agreement {
         &mut self,
         at: Moment<'_>,
         of: SocketAddrV4,
-        key: ReleaseKey,
+        id: ReleaseId,
         out: &mut Outbox,
     ) {
-        self.rumours.want(at, of, key, out);
+        self.rumours.want(at, of, id, out);
     }
 }

@@ -4,8 +4,10 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -25,10 +27,25 @@ const ARGON2_PASSES: u32 = 3;
 /// the cookie. The salt only keeps these keys apart from other programs'.
 const SALT: &[u8] = b"ace raxx cluster cookie v1";
 
+/// Says which key a datagram is sent under, and so which cookie. It goes over the network in
+/// clear, and can be shown to a person: whoever wants to learn the cookie from it has to guess the
+/// cookie, as from any datagram. Shown as 8 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyId([u8; 4]);
+
+/// The keys that a node uses, as the other nodes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyIds {
+    /// The key that it sends with. It accepts this one too.
+    pub sends: KeyId,
+    /// The key that it accepts besides, while the cluster changes its cookie.
+    pub accepts: Option<KeyId>,
+}
+
 /// What is derived from one cookie.
 #[derive(Clone)]
 struct KeySet {
-    id: u8,
+    id: KeyId,
     mac: Hmac<Sha256>,
     tls_seed: Zeroizing<[u8; 32]>,
 }
@@ -94,10 +111,17 @@ impl Keys {
         })
     }
 
-    /// The byte by which datagrams say under which key they were sent. It goes
-    /// over the network in clear, so it can be shown to a person too.
-    pub fn key_id(&self) -> u8 {
+    /// By what datagrams say under which key they were sent.
+    pub fn key_id(&self) -> KeyId {
         self.current.id
+    }
+
+    /// Which keys these are.
+    pub fn ids(&self) -> KeyIds {
+        KeyIds {
+            sends: self.current.id,
+            accepts: self.other.as_ref().map(|other| other.id),
+        }
     }
 
     /// The seed of the Ed25519 key by which the nodes of a cluster know each
@@ -124,8 +148,8 @@ impl Keys {
 
     /// Whether the tag over these bytes is right, in constant time. None if no
     /// key of ours has this id.
-    pub(crate) fn verify(&self, id: u8, bytes: &[u8], tag: &[u8]) -> Option<bool> {
-        // Two keys may have the same one-byte id, so every one that has it is tried.
+    pub(crate) fn verify(&self, id: KeyId, bytes: &[u8], tag: &[u8]) -> Option<bool> {
+        // Two keys may have the same id by chance, so every one that has it is tried.
         let keys = std::iter::once(&self.current).chain(&self.other);
         keys.filter(|key| key.id == id)
             .map(|key| bool::from(key.tag(bytes)[..].ct_eq(tag)))
@@ -137,7 +161,7 @@ impl KeySet {
     fn expand(master: &[u8; 32]) -> Self {
         let mac_key = label::<32>(master, b"datagram mac v1");
         Self {
-            id: label::<1>(master, b"datagram key id v1")[0],
+            id: KeyId(*label(master, b"datagram key id v2")),
             mac: keyed(&mac_key),
             tls_seed: label(master, b"tls ed25519 seed v1"),
         }
@@ -167,6 +191,30 @@ fn label<const N: usize>(master: &[u8; 32], info: &[u8]) -> Zeroizing<[u8; N]> {
         .expand(info, out.as_mut())
         .expect("HKDF-SHA256 gives up to 8160 bytes");
     out
+}
+
+impl KeyId {
+    /// Its 4 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
+
+    /// An id that was read, rather than derived from a cookie.
+    pub const fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        HEXLOWER.encode_display(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -205,6 +253,11 @@ mod tests {
         assert!(!both.is_current(&frame(&old)));
         assert_eq!(both.other().map(|keys| keys.tag(b"x")), Some(old.tag(b"x")));
         assert_ne!(new.verify(old.key_id(), b"x", &old.tag(b"x")), Some(true));
+        let ids = KeyIds {
+            sends: new.key_id(),
+            accepts: Some(old.key_id()),
+        };
+        assert_eq!(both.ids(), ids);
     }
 
     #[test]
@@ -216,10 +269,7 @@ mod tests {
             keys.verify(keys.key_id(), b"datagram", &tag[..15]),
             Some(false)
         );
-        assert_eq!(
-            keys.verify(keys.key_id().wrapping_add(1), b"datagram", &tag),
-            None
-        );
+        assert_eq!(keys.verify(KeyId([0; 4]), b"datagram", &tag), None);
     }
 
     #[test]

@@ -4,9 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::membership::Serving;
-use crate::run::Run;
-use crate::{Boot, Config, Digest, Keys, Time};
+use crate::run::{Advertised, Run};
+use crate::{Boot, Config, Keys, Serving, Time};
 
 /// Another run may be ahead of this one so often within so long, until it is clear that another
 /// machine has the same name.
@@ -21,7 +20,7 @@ pub(crate) struct Me {
     pub(crate) config: Config,
     pub(crate) keys: Keys,
     pub(crate) run: Run,
-    pub(crate) serving: Serving,
+    pub(crate) advertised: Advertised,
     started: Time,
     /// The boot numbers of this process, the newest ones.
     boots: BTreeSet<Boot>,
@@ -37,13 +36,17 @@ impl Me {
             run: Run {
                 name: config.name.clone(),
                 port: config.cluster_port,
-                http: config.http,
+                url: config.url.clone(),
                 boot,
                 process,
             },
+            advertised: Advertised {
+                revision: 0,
+                serving: None,
+                keys: keys.ids(),
+            },
             config,
             keys,
-            serving: Serving::default(),
             started: now,
             boots: BTreeSet::from([boot]),
             overtaken: VecDeque::new(),
@@ -81,13 +84,25 @@ impl Me {
     }
 
     /// Serves this from now on. False if it did already.
-    pub(crate) fn serve(&mut self, digest: Digest) -> bool {
-        if self.serving.digest == Some(digest) {
-            return false;
+    pub(crate) fn serve(&mut self, serving: Serving) -> bool {
+        let is_new = self.advertised.serving.as_ref() != Some(&serving);
+        if is_new {
+            self.advertised.serving = Some(serving);
+            self.advertised.revision += 1;
         }
-        self.serving.digest = Some(digest);
-        self.serving.revision += 1;
-        true
+        is_new
+    }
+
+    /// Sends and accepts with these keys from now on. False if they have the ids of the old ones.
+    pub(crate) fn change_keys(&mut self, keys: Keys) -> bool {
+        let ids = keys.ids();
+        self.keys = keys;
+        let is_new = self.advertised.keys != ids;
+        if is_new {
+            self.advertised.keys = ids;
+            self.advertised.revision += 1;
+        }
+        is_new
     }
 
     /// Another run of this node is ahead of this one. Whether that was so too often lately, so that
@@ -112,11 +127,11 @@ impl Me {
             config: _,
             keys: _,
             run,
-            serving,
+            advertised,
             started: _,
             boots,
             overtaken,
         } = self;
-        format!("me {run:?} {serving:?} {boots:?} {overtaken:?}\n")
+        format!("me {run:?} {advertised:?} {boots:?} {overtaken:?}\n")
     }
 }

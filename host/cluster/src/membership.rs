@@ -21,7 +21,7 @@ use self::decide::DownDecision;
 #[cfg(test)]
 pub(crate) use self::hearsay::HEARSAY;
 use self::hearsay::{HEARD, HearsayFilter, doubtful, may_be_there};
-pub(crate) use self::roster::{Roster, RosterEntry, Serving};
+pub(crate) use self::roster::{Roster, RosterEntry};
 #[cfg(test)]
 pub(crate) use self::swim::TableSwim;
 pub(crate) use self::swim::{FocaSwim, Swim, SwimEvent, Unreadable, Update};
@@ -63,7 +63,7 @@ impl Membership {
     pub(crate) fn new(me: &Me, now: Time, swim: Box<dyn Swim>) -> Self {
         let entry = RosterEntry {
             run: me.run.clone(),
-            serving: Serving::default(),
+            advertised: Some(me.advertised.clone()),
             since_ms: me.config.wall_ms,
             gone: None,
         };
@@ -159,11 +159,8 @@ impl Membership {
                 self.apply_swim(at, false, out);
             }
         }
-        let serving = Serving {
-            digest: about.serving,
-            revision: about.revision,
-        };
-        self.roster.serve(ip, about.run.process, serving);
+        let advertised = about.advertised.clone();
+        self.roster.advertise(ip, about.run.process, advertised);
         self.roster.is_up(ip, boot)
     }
 
@@ -236,9 +233,10 @@ impl Membership {
         self.apply_swim(at, false, out);
     }
 
-    /// This node serves something else.
-    pub(crate) fn serve(&mut self, me: &Me) {
-        self.roster.serve(me.ip(), me.run.process, me.serving);
+    /// What this node says of itself has changed.
+    pub(crate) fn advertise(&mut self, me: &Me) {
+        let advertised = me.advertised.clone();
+        self.roster.advertise(me.ip(), me.run.process, advertised);
     }
 
     /// Asks a member for the members that it knows.

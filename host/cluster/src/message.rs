@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::{ReleaseKey, Vote};
-use crate::run::Run;
+use crate::release::{ReleaseId, Vote};
+use crate::run::{Advertised, Run};
 use crate::wire::Version;
-use crate::{Boot, Digest, DownReason};
+use crate::{Boot, DownReason};
 
 /// The content of a datagram.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub(crate) enum Message<'a> {
     /// The record of a release.
     Release(#[serde(borrow)] &'a [u8]),
     /// "Send me the record of this release."
-    Want(ReleaseKey),
+    Want(ReleaseId),
     /// Votes about releases.
     Votes(Vec<Vote>),
 }
@@ -56,9 +56,7 @@ pub(crate) struct Beacon {
     pub(crate) run: Run,
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
-    pub(crate) serving: Option<Digest>,
-    /// Counts its changes of release.
-    pub(crate) revision: u32,
+    pub(crate) advertised: Advertised,
     /// Of its view: equal hashes mean that there is nothing to exchange.
     pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.
@@ -66,7 +64,7 @@ pub(crate) struct Beacon {
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
     /// The greatest release that it knows.
-    pub(crate) head: Option<ReleaseKey>,
+    pub(crate) head: Option<ReleaseId>,
     /// Of all releases and votes that it knows.
     pub(crate) releases_hash: u64,
 }

@@ -25,7 +25,7 @@ use crate::presence::{Presence, Stage};
 use crate::replication::Replication;
 use crate::run::Run;
 use crate::stall::{Moment, StallAdjustedClock};
-use crate::{Boot, Config, Digest, Effect, Input, Keys, TakenEvidence, Time};
+use crate::{Boot, Config, Effect, Input, Keys, TakenEvidence, Time};
 
 /// One node of a cluster, without its sockets, clock and files.
 pub struct Node {
@@ -106,7 +106,10 @@ impl Node {
                 let (doubted, hint) = ((ip, None), Hint::Unreachable);
                 self.membership.doubt(at, heard, doubted, hint, out);
             }
-            Input::Serving(digest) => self.serve(digest),
+            Input::Serving(serving) => {
+                let is_new = self.me.serve(serving);
+                self.advertise(is_new);
+            }
             Input::AppFile(file) => self.agreement.see_file(at, roster, file, out),
             Input::Publish(release) => self.agreement.publish(at, roster, release, out),
             Input::Vote(release, verdict) => {
@@ -115,8 +118,9 @@ impl Node {
             Input::SyncRequest { member, bytes } => self.sync_request(member, bytes),
             Input::SyncReply { member, bytes } => self.sync_reply(&member, bytes),
             Input::Keys(keys) => {
-                self.me.keys = *keys;
+                let is_new = self.me.change_keys(*keys);
                 self.admission.forget_keys();
+                self.advertise(is_new);
             }
             Input::Seeds { name, addresses } => {
                 self.presence.seed(at.now, &self.me.config, name, addresses);
@@ -200,10 +204,10 @@ impl Node {
         }
     }
 
-    /// This node serves something else from now on: says so at once.
-    fn serve(&mut self, digest: Digest) {
-        if self.me.serve(digest) {
-            self.membership.serve(&self.me);
+    /// If what this node says of itself is new, says it at once.
+    fn advertise(&mut self, is_new: bool) {
+        if is_new {
+            self.membership.advertise(&self.me);
             if self.presence.is_announced() {
                 self.announce();
             }

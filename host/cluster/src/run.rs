@@ -1,10 +1,10 @@
-//! One run of one node, as datagrams and gossip name it.
+//! One run of one node, as datagrams and gossip name it, and what it says of itself.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Boot, NodeName};
+use crate::{Boot, HttpUrl, KeyIds, NodeName, Serving};
 
 /// One run of one node: who it is, and where it is reached. It travels whole,
 /// so that whoever hears of a member can link to it and talk to it at once.
@@ -13,7 +13,7 @@ pub(crate) struct Run {
     pub(crate) name: NodeName,
     /// The UDP and TCP port of membership.
     pub(crate) port: u16,
-    pub(crate) http: SocketAddrV4,
+    pub(crate) url: HttpUrl,
     pub(crate) boot: Boot,
     /// Drawn at the start of the process. It stays when the boot number is
     /// raised, so a node that came back is told from one that was started anew.
@@ -38,3 +38,12 @@ impl PartialEq for Run {
 }
 
 impl Eq for Run {}
+
+/// What a run says of itself, in what may change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Advertised {
+    /// Counts its changes: equal or lower ones are no news.
+    pub(crate) revision: u32,
+    pub(crate) serving: Option<Serving>,
+    pub(crate) keys: KeyIds,
+}

@@ -257,11 +257,11 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
             .put_chunk(index, chunks(&bytes)[index])
             .expect("right");
     }
-    let held = store.held(download.app()).expect("readable");
+    let held = store.held(download.component()).expect("readable");
     assert!(matches!(held, Held::Begun(full) if full.missing().is_empty()));
     assert_eq!(download.finish().expect("whole"), bytes);
     assert_eq!(store.get(&digest).expect("readable"), Some(bytes.clone()));
-    let held = store.held(download.app()).expect("readable");
+    let held = store.held(download.component()).expect("readable");
     assert!(matches!(held, Held::Whole(whole) if whole == bytes));
     assert_eq!(place.files(), [digest.to_string()]);
     // Who has been putting it together has it too.

@@ -13,7 +13,7 @@ use crate::Time;
 use crate::membership::Roster;
 use crate::message::Message;
 use crate::outbox::Outbox;
-use crate::release::{Release, ReleaseKey, Vote};
+use crate::release::{Release, ReleaseId, Vote};
 use crate::stall::Moment;
 
 /// How long between two tellings of what is new: one may be lost.
@@ -55,7 +55,7 @@ pub(super) enum Rumour {
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    key: ReleaseKey,
+    id: ReleaseId,
     /// When it was asked for last.
     at: Time,
     next: Time,
@@ -133,11 +133,11 @@ impl Rumours {
         &mut self,
         at: Moment<'_>,
         of: SocketAddrV4,
-        key: ReleaseKey,
+        id: ReleaseId,
         out: &mut Outbox,
     ) {
         let now = at.now;
-        let asked = self.wants.iter().position(|want| want.key == key);
+        let asked = self.wants.iter().position(|want| want.id == id);
         let wait = match asked.and_then(|number| self.wants.remove(number)) {
             Some(want) if want.next > now => {
                 self.wants.push_back(want);
@@ -147,7 +147,7 @@ impl Rumours {
             None => WANT_FIRST,
         };
         self.wants.push_back(Asked {
-            key,
+            id,
             at: now,
             next: now + wait,
             wait,
@@ -155,12 +155,12 @@ impl Rumours {
         if self.wants.len() > WANTS_MAX {
             self.wants.pop_front();
         }
-        out.send(at.me, of, &Message::Want(key));
+        out.send(at.me, of, &Message::Want(id));
     }
 
     /// Whether this record was asked for lately.
-    pub(super) fn has_asked(&self, now: Time, key: &ReleaseKey) -> bool {
-        let lately = |want: &Asked| want.key == *key && now.since(want.at) < WANT_MOST;
+    pub(super) fn has_asked(&self, now: Time, id: &ReleaseId) -> bool {
+        let lately = |want: &Asked| want.id == *id && now.since(want.at) < WANT_MOST;
         self.wants.iter().any(lately)
     }
 

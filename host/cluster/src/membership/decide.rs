@@ -3,10 +3,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Change, CheckStep, Membership, RosterEntry, Serving, SwimEvent, Update};
+use super::{Change, CheckStep, Membership, RosterEntry, SwimEvent, Update};
 use crate::message::{Down, Message};
 use crate::outbox::Outbox;
-use crate::run::Run;
+use crate::run::{Advertised, Run};
 use crate::stall::Moment;
 use crate::{Boot, DownReason, Effect, UpReason};
 
@@ -72,8 +72,8 @@ impl Membership {
             UpReason::Joined
         };
         let same_process = before.filter(|entry| entry.run.process == run.process);
-        let serving = same_process.map_or(Serving::default(), |entry| entry.serving);
-        self.enter(at, run, serving, reason, out);
+        let advertised = same_process.and_then(|entry| entry.advertised.clone());
+        self.enter(at, run, advertised, reason, out);
         self.changes.push_back(Change::Up(run.clone()));
     }
 
@@ -94,13 +94,13 @@ impl Membership {
             // come up next, or is the same process under a new number.
             self.roster.update(new.ip(), |entry| {
                 if entry.run.process != new.process {
-                    entry.serving = Serving::default();
+                    entry.advertised = None;
                 }
                 entry.run = new.clone();
             });
             return;
         }
-        self.enter(at, new, Serving::default(), UpReason::Restarted, out);
+        self.enter(at, new, None, UpReason::Restarted, out);
         self.changes.push_back(Change::Gone(new.ip()));
     }
 
@@ -108,13 +108,13 @@ impl Membership {
         &mut self,
         at: Moment<'_>,
         run: &Run,
-        serving: Serving,
+        advertised: Option<Advertised>,
         reason: UpReason,
         out: &mut Outbox,
     ) {
         let entry = RosterEntry {
             run: run.clone(),
-            serving,
+            advertised,
             since_ms: at.wall_ms,
             gone: None,
         };

@@ -1,6 +1,6 @@
 //! What a node knows of members, as two members exchange it.
 
-use super::{Membership, Serving, Update};
+use super::{Membership, Update};
 use crate::admission::Contacts;
 use crate::me::Me;
 use crate::outbox::Outbox;
@@ -14,14 +14,10 @@ impl Membership {
         updates.push(Update::alive(me.run.clone()));
         let known = |update: Update| {
             let entry = self.roster.get(update.run.ip());
-            let serving = entry
+            let advertised = entry
                 .filter(|entry| entry.run.process == update.run.process)
-                .map_or(Serving::default(), |entry| entry.serving);
-            KnownNode {
-                update,
-                serving: serving.digest,
-                revision: serving.revision,
-            }
+                .and_then(|entry| entry.advertised.clone());
+            KnownNode { update, advertised }
         };
         updates.into_iter().map(known).collect()
     }
@@ -34,19 +30,16 @@ impl Membership {
         nodes: Vec<KnownNode>,
         out: &mut Outbox,
     ) {
-        let serving = nodes.iter().map(|it| {
-            let serving = Serving {
-                digest: it.serving,
-                revision: it.revision,
-            };
-            (it.update.run.ip(), it.update.run.process, serving)
-        });
-        let serving: Vec<_> = serving.collect();
-        let updates = nodes.into_iter().map(|it| it.update).collect();
+        let mut told = Vec::with_capacity(nodes.len());
+        let mut updates = Vec::with_capacity(nodes.len());
+        for KnownNode { update, advertised } in nodes {
+            told.extend(advertised.map(|it| (update.run.ip(), update.run.process, it)));
+            updates.push(update);
+        }
         self.learn(at, heard, updates, out);
-        for (ip, process, serving) in serving {
+        for (ip, process, advertised) in told {
             if ip != at.me.ip() {
-                self.roster.serve(ip, process, serving);
+                self.roster.advertise(ip, process, advertised);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::presence::Stage;
-use crate::release::{DraftError, Force, Listed, Release, ReleaseKey, Request, Verdict};
+use crate::release::{DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
 use crate::{Boot, Counters, NodeName, Time, View};
 
 impl Node {
@@ -58,8 +58,8 @@ impl Node {
 
     /// What this node is to serve, by all that it knows; none while nothing
     /// was released.
-    pub fn in_force(&self) -> Option<Force> {
-        self.agreement.releases().in_force()
+    pub fn target(&self) -> Option<Target> {
+        self.agreement.releases().target()
     }
 
     /// Equal on two nodes that know the same releases and votes, and hardly ever
@@ -80,7 +80,7 @@ impl Node {
     }
 
     /// The votes about a release, by the IP of the node that voted.
-    pub fn votes(&self, release: &ReleaseKey) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
         self.agreement.releases().votes().of(release)
     }
 }

@@ -61,7 +61,7 @@ impl Node {
                 let roster = self.membership.roster();
                 self.agreement.record(at, roster, from, record, out);
             }
-            Message::Want(key) => self.agreement.wanted(at, from, key, out),
+            Message::Want(id) => self.agreement.wanted(at, from, id, out),
             Message::Votes(votes) => {
                 let roster = self.membership.roster();
                 self.agreement.voted(at, roster, from, votes, out);
@@ -207,12 +207,11 @@ impl Node {
         Beacon {
             run: at.me.run.clone(),
             uptime_ms: at.me.uptime_ms(at.clock),
-            serving: at.me.serving.digest,
-            revision: at.me.serving.revision,
+            advertised: at.me.advertised.clone(),
             state_hash: self.membership.roster().hash(),
             nonce: self.admission.nonce(),
             wall_ms: at.wall_ms,
-            head: releases.history().head().map(|head| head.key()),
+            head: releases.history().head().map(|head| head.id()),
             releases_hash: releases.hash(),
         }
     }

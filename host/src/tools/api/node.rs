@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Callers, Datagrams, Fetches, Publications, RefusedRecords, Standing};
+use super::{Callers, Datagrams, Fetches, Publications, RefusedRecords, ReleaseStatus};
 
 /// `GET /v1/status`: what a node is and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,8 @@ pub struct Status {
     pub pid: u32,
     /// When it was started.
     pub started_ms: u64,
-    /// Where it serves the app, as `ADDR:PORT`.
-    pub http: String,
+    /// Where it serves the app, for example `http://10.10.10.2:8080`.
+    pub url: String,
     /// How many members it sees, itself included.
     pub members: usize,
     /// What serves; none while nothing does.
@@ -32,7 +32,7 @@ pub struct Status {
     /// What failed last, unless something was activated since.
     pub failed: Option<Failed>,
     /// What the node is to serve; none while nothing was released.
-    pub in_force: Option<InForce>,
+    pub target: Option<Target>,
     /// The file of `--app`, if there is one.
     pub file: Option<AppFile>,
     /// Apps that are stored.
@@ -163,7 +163,7 @@ pub struct Failed {
 
 /// What a node is to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InForce {
+pub struct Target {
     /// The release.
     pub release: String,
     /// Its app.
@@ -172,7 +172,7 @@ pub struct InForce {
     /// voted down.
     pub head: String,
     /// What has become of the head.
-    pub head_standing: Standing,
+    pub head_status: ReleaseStatus,
 }
 
 /// The file of `--app`.
@@ -215,8 +215,8 @@ pub struct Member {
     pub node: String,
     /// Whether it is the node that answers.
     pub me: bool,
-    /// Where it serves the app, as `ADDR:PORT`.
-    pub http: String,
+    /// Where it serves the app, for example `http://10.10.10.2:8080`.
+    pub url: String,
     /// The number of its run.
     pub boot: u64,
     /// Since when it is seen up without a break.
@@ -226,7 +226,7 @@ pub struct Member {
     /// The newest release of that app, if one is known.
     pub release: Option<String>,
     /// Whether that is the app which the node that answers is to serve.
-    pub in_force: bool,
+    pub on_target: bool,
     /// Whether it was asked what it does, and has answered; only then the two
     /// that follow are known.
     #[serde(default)]
