@@ -1,6 +1,7 @@
 //! Release agreement among nodes: what is released here, what others tell, and what is in force. A
 //! record or vote that is new goes out as a rumour; who the members are flows in.
 
+mod replicated;
 mod rumours;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 
+use self::replicated::Knows;
+pub(crate) use self::replicated::{FromMember, RecordData, VoteData};
 use self::rumours::{Rumour, Rumours};
 use crate::me::Me;
 use crate::membership::Roster;
@@ -42,7 +45,7 @@ const LISTEN_MOST: Duration = Duration::from_secs(10);
 
 /// When what has changed is to be stored.
 #[derive(Clone, Copy, Debug)]
-enum Store {
+enum StoreWhen {
     /// Before anybody hears of it: it is this node's own.
     First,
     /// It is a record of another node.
@@ -72,7 +75,7 @@ struct Told {
     /// What its wall clock shows.
     skew: Skew,
     /// Of all releases and votes that it knows.
-    releases_hash: u64,
+    hash: Option<u64>,
 }
 
 impl Agreement {
@@ -162,13 +165,14 @@ impl Agreement {
             _ => Told {
                 boot,
                 skew: Skew::default(),
-                releases_hash: 0,
+                hash: None,
             },
         };
         told.skew.note(at.clock.as_ms(), about.wall_ms);
-        told.releases_hash = about.releases_hash;
+        let knows = Knows::read(&about.summaries);
+        told.hash = knows.as_ref().map(|knows| knows.hash);
         self.members.insert(about.run.ip(), told);
-        if let Some(id) = about.head
+        if let Some(id) = knows.and_then(|knows| knows.head)
             && self.releases.history().get(&id).is_none()
         {
             self.rumours.want(at, from, id, out);
@@ -189,7 +193,7 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         self.releases.publish(release.clone());
-        self.apply_releases(at.now, Store::First, out);
+        self.apply_releases(at.now, StoreWhen::First, out);
         if self.releases.history().get(&release.id()) == Some(&release) {
             self.rumours.tell(at, roster, Rumour::Record(release), out);
         }
@@ -205,7 +209,7 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         self.releases.see(&file);
-        self.apply_releases(at.now, Store::First, out);
+        self.apply_releases(at.now, StoreWhen::First, out);
         self.file = Some(file);
         self.look_at_file(at, roster, out);
     }
@@ -220,7 +224,7 @@ impl Agreement {
         };
         let ahead_ms = self.ahead_ms(at.clock, at.wall_ms, roster);
         let made = self.releases.file(file, at.wall_ms, ahead_ms);
-        self.apply_releases(at.now, Store::First, out);
+        self.apply_releases(at.now, StoreWhen::First, out);
         if let Some(release) = made {
             self.rumours.tell(at, roster, Rumour::Record(release), out);
         }
@@ -232,7 +236,7 @@ impl Agreement {
         let age = at.me.uptime(at.clock);
         let mut hashes = roster.others(at.me.ip()).map(|run| {
             let told = self.members.get(&run.ip());
-            told.map(|told| told.releases_hash)
+            told.and_then(|told| told.hash)
         });
         match hashes.next() {
             _ if age < LISTEN_LEAST => true,
@@ -253,7 +257,7 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         let vote = self.releases.vote(release, verdict);
-        self.apply_releases(at.now, Store::First, out);
+        self.apply_releases(at.now, StoreWhen::First, out);
         if let Some(vote) = vote {
             self.rumours.tell(at, roster, Rumour::Vote(vote), out);
         }
@@ -357,7 +361,11 @@ impl Agreement {
             out.refuse(at.now, from, Refusal::Forged);
         }
         let news = !learnt.releases.is_empty();
-        let store = if news { Store::Soon } else { Store::Later };
+        let store = if news {
+            StoreWhen::Soon
+        } else {
+            StoreWhen::Later
+        };
         self.apply_releases(at.now, store, out);
         learnt
     }
@@ -365,7 +373,7 @@ impl Agreement {
     /// Says the target, stores what has changed, and says what else is new,
     /// in this order. So what a node serves does not wait for its disk, while
     /// whatever it has told others, or called released, it knows after a crash.
-    fn apply_releases(&mut self, now: Time, store: Store, out: &mut Outbox) {
+    fn apply_releases(&mut self, now: Time, store: StoreWhen, out: &mut Outbox) {
         let is_changed = self.releases.take_dirty();
         let head = self.releases.history().head().map(|head| head.id());
         if head != self.head.map(|(id, _)| id) {
@@ -380,10 +388,10 @@ impl Agreement {
         }
         match store {
             _ if !is_changed => {}
-            Store::First => self.store(true, out),
-            Store::Soon => self.store(false, out),
-            Store::Later if self.store.is_none() => self.store = Some(now + STORE_WAIT),
-            Store::Later => {}
+            StoreWhen::First => self.store(true, out),
+            StoreWhen::Soon => self.store(false, out),
+            StoreWhen::Later if self.store.is_none() => self.store = Some(now + STORE_WAIT),
+            StoreWhen::Later => {}
         }
         rest.into_iter().for_each(|effect| out.push(effect));
     }

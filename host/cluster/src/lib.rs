@@ -33,6 +33,7 @@ mod node_id;
 mod outbox;
 mod presence;
 pub mod release;
+mod replicate;
 mod replication;
 mod run;
 #[cfg(feature = "sim")]

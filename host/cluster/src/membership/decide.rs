@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Change, CheckStep, Membership, RosterEntry, SwimEvent, Update};
+use super::{CheckStep, MemberChange, Members, RosterEntry, SwimEvent, Update};
 use crate::message::{Down, Message};
 use crate::outbox::Outbox;
 use crate::run::{Advertised, Run};
@@ -26,7 +26,7 @@ impl DownDecision {
     }
 }
 
-impl Membership {
+impl Members {
     /// Carries out what SWIM wants, and takes in what it has found out.
     /// `ours`: whether it was found out here, so that others are to be told.
     pub(super) fn apply_swim(&mut self, at: Moment<'_>, ours: bool, out: &mut Outbox) {
@@ -60,7 +60,8 @@ impl Membership {
             }
         }
         if defunct {
-            self.changes.push_back(Change::Defunct(at.me.run.boot));
+            self.changes
+                .push_back(MemberChange::Defunct(at.me.run.boot));
         }
     }
 
@@ -74,7 +75,7 @@ impl Membership {
         let same_process = before.filter(|entry| entry.run.process == run.process);
         let advertised = same_process.and_then(|entry| entry.advertised.clone());
         self.enter(at, run, advertised, reason, out);
-        self.changes.push_back(Change::Up(run.clone()));
+        self.changes.push_back(MemberChange::Up(run.clone()));
     }
 
     /// Another run of a node has taken the place of one.
@@ -101,7 +102,7 @@ impl Membership {
             return;
         }
         self.enter(at, new, None, UpReason::Restarted, out);
-        self.changes.push_back(Change::Gone(new.ip()));
+        self.changes.push_back(MemberChange::Gone(new.ip()));
     }
 
     fn enter(
@@ -136,7 +137,7 @@ impl Membership {
             let why = decision.reason.into();
             out.broadcast(at.me, &Message::Down(Down { ip, boot, why }));
         }
-        self.changes.push_back(Change::Gone(ip));
+        self.changes.push_back(MemberChange::Gone(ip));
     }
 
     /// Takes a run for down.
