@@ -43,6 +43,10 @@ pub(crate) const KINDS: u32 = 11;
 
 /// What a payload is.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked into at once, and not kept"
+)]
 pub(crate) enum Content<'a> {
     Message(Message<'a>),
     /// A kind of message that a later minor version has added.
