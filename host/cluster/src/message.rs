@@ -62,14 +62,17 @@ pub(crate) struct Beacon {
     pub(crate) uptime_ms: u64,
     pub(crate) advertised: Advertised,
     /// Of its view: equal hashes mean that there is nothing to exchange.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) nonce: u64,
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
     /// The greatest release that it knows.
     pub(crate) head: Option<ReleaseKey>,
     /// Of all releases and votes that it knows.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) releases_hash: u64,
 }
 
@@ -77,6 +80,7 @@ pub(crate) struct Beacon {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// The receiver's nonce.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) echo: u64,
     /// The receiver is on probation with the sender: it is to echo the nonce.
     pub(crate) want_echo: bool,
