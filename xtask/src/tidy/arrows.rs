@@ -127,10 +127,8 @@ fn rooms_used(tokens: &[Token], mut module: Vec<String>) -> Vec<(String, usize)>
                 brackets.push(name.is_some());
                 module.extend(name);
             }
-            _ if ")}]".chars().any(|close| token.is(close)) => {
-                if brackets.pop() == Some(true) {
-                    module.pop();
-                }
+            _ if ")}]".chars().any(|close| token.is(close)) && brackets.pop() == Some(true) => {
+                module.pop();
             }
             _ => {}
         }
