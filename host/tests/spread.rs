@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use host::control::{Answer, Body, Peer, Refuse, Service, refusal};
 use host::data_dir::DataDir;
 use host::membership::Membership;
@@ -171,7 +171,7 @@ impl Getter {
     }
 
     async fn fetch(&self, app: &Bytes) -> Result<Bytes, SpreadError> {
-        let what = App::of(app);
+        let what = Component::of(app);
         soon("the app", self.fetcher.fetch(&what, &self.progress)).await
     }
 
@@ -309,7 +309,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     let store = Store::open(Arc::new(data), limits).expect("a store");
     let fetcher = Fetcher::new(membership.views(), membership.peers(), store);
     lists(&membership, &[2, 3]).await;
-    let (what, progress) = (App::of(&app), watch::Sender::default());
+    let (what, progress) = (Component::of(&app), watch::Sender::default());
     let refused = soon("a refusal", fetcher.fetch(&what, &progress)).await;
     assert!(matches!(
         refused,

@@ -14,7 +14,7 @@ use sha2::Sha256;
 
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Beacon, Cause, Down, Hello, Message};
-use crate::release::{App, Hlc, Kind, Parts, Plan, Release, ReleaseKey};
+use crate::release::{Component, Hlc, Kind, Parts, Plan, Release, ReleaseId};
 use crate::run::Run;
 use crate::sync::{KnownNode, State};
 use crate::wire::{self, Head, Version};
@@ -75,7 +75,7 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         known: None,
         about: beacon(),
     };
-    let key = ReleaseKey::new(None, &App::of(b"an app").digest);
+    let id = ReleaseId::new(None, &Component::of(b"an app").digest);
     let messages = [
         Message::Beacon(beacon()),
         Message::Hello(hello),
@@ -86,7 +86,7 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         Message::Ack,
         Message::Taken { ip, boot, echo: 0 },
         Message::Release(b""),
-        Message::Want(key),
+        Message::Want(id),
         Message::Votes(Vec::new()),
     ];
     assert_eq!(messages.len(), crate::message::KINDS as usize);
@@ -237,7 +237,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         at: Hlc::from_ms(START_MS),
         node: me.name,
         parent: None,
-        app: App::of(b"an app"),
+        component: Component::of(b"an app"),
         by: "somebody".to_owned(),
         note: "a note".to_owned(),
         plan: Plan::default(),
@@ -260,7 +260,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("swim-announce", announce()),
         ("state", state.write().expect("it can be written").to_vec()),
         ("record", release.bytes().to_vec()),
-        ("record-key", release.key().as_bytes().to_vec()),
+        ("record-id", release.id().as_bytes().to_vec()),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::{ReleaseKey, Vote};
+use crate::release::{ReleaseId, Vote};
 use crate::run::Run;
 use crate::wire::Version;
 use crate::{Boot, Digest, DownReason};
@@ -32,7 +32,7 @@ pub(crate) enum Message<'a> {
     /// The record of a release.
     Release(#[serde(borrow)] &'a [u8]),
     /// "Send me the record of this release."
-    Want(ReleaseKey),
+    Want(ReleaseId),
     /// Votes about releases.
     Votes(Vec<Vote>),
 }
@@ -66,7 +66,7 @@ pub(crate) struct Beacon {
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
     /// The greatest release that it knows.
-    pub(crate) head: Option<ReleaseKey>,
+    pub(crate) head: Option<ReleaseId>,
     /// Of all releases and votes that it knows.
     pub(crate) releases_hash: u64,
 }

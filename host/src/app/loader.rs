@@ -184,7 +184,7 @@ impl Ready {
         &self.generation
     }
 
-    /// Puts it into force.
+    /// Puts it in.
     pub fn activate(self) -> Swapped {
         let Ready {
             generation,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::release::Force;
+use cluster::release::Target;
 
 use crate::app::{Life, Tally};
 use crate::health::{Health, Rule};
@@ -25,7 +25,7 @@ impl Trials {
 
     /// The trial of this generation, which serves a release. One generation
     /// has one trial, whatever it is called meanwhile.
-    pub(super) fn of(&mut self, force: &Force, life: Arc<Life>) -> &Health {
+    pub(super) fn of(&mut self, target: &Target, life: Arc<Life>) -> &Health {
         let before = match self.now.take() {
             Some((same, health)) if Arc::ptr_eq(&same, &life) => {
                 return &self.now.insert((same, health)).1;
@@ -33,14 +33,14 @@ impl Trials {
             Some((_, health)) => health.recent(),
             None => Tally::default(),
         };
-        let health = Health::begin(life.clone(), before, self.rule, bake(force));
+        let health = Health::begin(life.clone(), before, self.rule, bake(target));
         &self.now.insert((life, health)).1
     }
 }
 
 /// How long a staged release is tried out; the rule says it for others.
-fn bake(force: &Force) -> Option<Duration> {
-    let plan = force.release.as_ref()?.plan();
+fn bake(target: &Target) -> Option<Duration> {
+    let plan = target.release.as_ref()?.plan();
     plan.is_staged()
         .then(|| Duration::from_millis(plan.bake_ms.into()))
 }

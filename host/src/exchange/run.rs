@@ -1,6 +1,6 @@
 //! The run of one exchange: it waits for the next thing that happens, calls
 //! the component with it, checks and sends what comes back, and puts into
-//! force what was asked for. When newer code comes, it goes over to that
+//! effect what was asked for. When newer code comes, it goes over to that
 //! between two callbacks.
 
 mod change;
@@ -310,8 +310,7 @@ impl Exchange {
         call.ok_or(Instead::Gone)
     }
 
-    /// Checks and sends what a callback returned, keeps its state, and puts
-    /// its effects into force.
+    /// Checks and sends what a callback returned, keeps its state, and puts    /// them into effect.
     fn take(&mut self, returned: Returned) -> Result<(), Ended> {
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.

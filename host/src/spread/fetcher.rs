@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cluster::fetch::{
     ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split,
 };
-use cluster::release::{App, CHUNK as CHUNK_LEN};
+use cluster::release::{CHUNK as CHUNK_LEN, Component};
 use cluster::{NodeName, Time, View};
 use http::StatusCode;
 use rand::TryRng as _;
@@ -70,7 +70,7 @@ impl Fetcher {
     /// [`SpreadError`].
     pub async fn fetch(
         &self,
-        app: &App,
+        app: &Component,
         progress: &watch::Sender<(u64, u64)>,
     ) -> Result<Bytes, SpreadError> {
         progress.send_replace((0, app.size));
@@ -104,7 +104,7 @@ impl Fetcher {
     /// Gets all the chunks that are missing.
     async fn gather(
         &self,
-        app: &App,
+        app: &Component,
         mut partial: Option<Partial>,
         progress: &watch::Sender<(u64, u64)>,
     ) -> Result<Partial, SpreadError> {
@@ -183,7 +183,7 @@ impl Fetcher {
         fetch: &mut Fetch,
         view: &View,
         before: &[NodeName],
-        app: &App,
+        app: &Component,
     ) -> Vec<NodeName> {
         let others = || view.members.iter().filter(|it| it.name != *self.peers.me());
         for gone in before {
@@ -217,7 +217,7 @@ type Given = Result<(Answer, Option<Partial>), SpreadError>;
 /// One question to one member.
 struct Ask {
     question: u64,
-    app: App,
+    app: Component,
     member: NodeName,
     want: Want,
     partial: Option<Partial>,

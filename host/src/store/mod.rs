@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 
 pub use error::StoreError;
 pub use partial::Partial;
@@ -207,14 +207,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
     /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
-    pub fn partial(&self, app: &App, manifest: &Bytes) -> Result<Partial, StoreError> {
+    pub fn partial(&self, app: &Component, manifest: &Bytes) -> Result<Partial, StoreError> {
         self.begin(&self.change(), app, manifest)
     }
 
     fn begin(
         &self,
         changing: &MutexGuard<'_, ()>,
-        app: &App,
+        app: &Component,
         manifest: &Bytes,
     ) -> Result<Partial, StoreError> {
         self.check_size(app.size)?;
@@ -255,7 +255,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::get`] and [`Store::partial`].
-    pub fn held(&self, app: &App) -> Result<Held, StoreError> {
+    pub fn held(&self, app: &Component) -> Result<Held, StoreError> {
         let digest = &app.digest;
         if let Some(content) = self.get(digest)? {
             return Ok(Held::Whole(content));
@@ -333,7 +333,7 @@ impl Store {
                 let Some(content) = self.get(digest)? else {
                     return Ok(None);
                 };
-                let manifest = Bytes::from(App::manifest(&content));
+                let manifest = Bytes::from(Component::manifest(&content));
                 let mut known = self.known();
                 if let Some(app) = known.whole.iter_mut().find(|app| app.digest == *digest) {
                     app.manifest = Some(manifest.clone());

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::retry_on_intr;
 
@@ -30,7 +30,7 @@ pub struct Partial {
 
 #[derive(Debug)]
 pub(super) struct Download {
-    app: App,
+    app: Component,
     manifest: Bytes,
     path: PathBuf,
     file: File,
@@ -50,7 +50,7 @@ impl Partial {
     }
 
     /// What is fetched.
-    pub fn app(&self) -> &App {
+    pub fn app(&self) -> &Component {
         &self.download.app
     }
 
@@ -180,7 +180,11 @@ impl Partial {
 
 impl Download {
     /// A new one, that has all the room it will need.
-    pub(super) fn begin(files: &Files, app: &App, manifest: &Bytes) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        files: &Files,
+        app: &Component,
+        manifest: &Bytes,
+    ) -> Result<Self, StoreError> {
         let path = files.partial(&app.digest);
         let begin = || {
             let file = files::create(&path)?;
@@ -202,7 +206,7 @@ impl Download {
     }
 
     /// The one that is in the files; none if they are of no use.
-    pub(super) fn resume(files: &Files, app: &App, manifest: &Bytes) -> Option<Self> {
+    pub(super) fn resume(files: &Files, app: &Component, manifest: &Bytes) -> Option<Self> {
         if files.read_manifest(&app.digest).ok()? != *manifest {
             return None;
         }
@@ -221,7 +225,7 @@ impl Download {
         Some(download)
     }
 
-    fn of(app: &App, manifest: &Bytes, path: PathBuf, file: File) -> Self {
+    fn of(app: &Component, manifest: &Bytes, path: PathBuf, file: File) -> Self {
         Self {
             app: *app,
             manifest: manifest.clone(),
@@ -235,7 +239,7 @@ impl Download {
     }
 
     /// Whether it is a download of this app, size and manifest included.
-    pub(super) fn is(&self, app: &App) -> bool {
+    pub(super) fn is(&self, app: &Component) -> bool {
         self.app == *app
     }
 

@@ -72,7 +72,7 @@ fn chunks(app: &Bytes) -> Vec<&[u8]> {
 }
 
 fn partial(store: &Store, app: &Bytes) -> Result<Partial, StoreError> {
-    store.partial(&App::of(app), &App::manifest(app).into())
+    store.partial(&Component::of(app), &Component::manifest(app).into())
 }
 
 /// Gets an app as members give it, and gives its name.
@@ -97,7 +97,7 @@ fn an_app_reads_back_also_after_a_restart_and_is_for_this_user_only() {
     assert!(store.holds(&digest));
     assert_eq!(store.get(&digest).expect("readable"), Some(bytes.clone()));
     let manifest = store.manifest(&digest).expect("readable");
-    assert_eq!(manifest, Some(App::manifest(&bytes).into()));
+    assert_eq!(manifest, Some(Component::manifest(&bytes).into()));
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
         let read = store.chunk(&digest, index).expect("readable");
         assert_eq!(read.as_deref(), Some(chunk), "chunk {index}");
@@ -251,7 +251,7 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     assert_eq!(given.as_deref(), Some(chunks(&bytes)[2]));
     assert_eq!(store.chunk(&digest, 1).expect("readable"), None);
     let manifest = store.manifest(&digest).expect("readable");
-    assert_eq!(manifest, Some(App::manifest(&bytes).into()));
+    assert_eq!(manifest, Some(Component::manifest(&bytes).into()));
     for index in [3, 1] {
         download
             .put_chunk(index, chunks(&bytes)[index])
@@ -293,13 +293,13 @@ fn a_chunk_that_is_not_what_the_manifest_says_is_refused() {
 fn a_manifest_that_is_not_the_apps_is_refused() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, CHUNK + 7));
-    let whole = App::of(&bytes);
-    let other = Bytes::from(App::manifest(&app(4, CHUNK + 7)));
-    let longer = App {
+    let whole = Component::of(&bytes);
+    let other = Bytes::from(Component::manifest(&app(4, CHUNK + 7)));
+    let longer = Component {
         size: whole.size + CHUNK as u64,
         ..whole
     };
-    for (app, manifest) in [(whole, other), (longer, App::manifest(&bytes).into())] {
+    for (app, manifest) in [(whole, other), (longer, Component::manifest(&bytes).into())] {
         let refused = store
             .partial(&app, &manifest)
             .expect_err("not its manifest");
@@ -312,11 +312,11 @@ fn a_manifest_that_is_not_the_apps_is_refused() {
 fn a_download_whose_whole_is_another_app_ends() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, CHUNK + 7));
-    let lie = App {
+    let lie = Component {
         digest: Digest::of(b"another"),
-        ..App::of(&bytes)
+        ..Component::of(&bytes)
     };
-    let download = store.partial(&lie, &App::manifest(&bytes).into());
+    let download = store.partial(&lie, &Component::manifest(&bytes).into());
     let download = download.expect("nobody can know yet");
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
         download
@@ -352,7 +352,9 @@ fn a_download_goes_on_after_a_restart_with_what_is_right_of_it() {
         "not checked"
     );
     let manifest = store.manifest(&digest).expect("readable").expect("kept");
-    let download = store.partial(&App::of(&bytes), &manifest).expect("resumed");
+    let download = store
+        .partial(&Component::of(&bytes), &manifest)
+        .expect("resumed");
     assert_eq!(download.missing(), [1, 2]);
     for index in [1, 2] {
         download
@@ -459,10 +461,10 @@ fn an_app_that_is_asked_for_while_it_becomes_whole_is_there_at_any_moment() {
         let place = Place::new();
         let store = place.open();
         let bytes = app(1, 3 * CHUNK + 77);
-        let it = App::of(&bytes);
+        let it = Component::of(&bytes);
         let held = store.held(&it).expect("readable");
         assert!(matches!(held, Held::Nothing));
-        let download = store.partial(&it, &App::manifest(&bytes).into());
+        let download = store.partial(&it, &Component::manifest(&bytes).into());
         let download = download.expect("begun");
         for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
             download.put_chunk(index, chunk).expect("right");

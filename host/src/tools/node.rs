@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{App, DraftError, Release, Request};
+use cluster::release::{Component, DraftError, Release, Request};
 
 use super::api::{self, Code};
 
@@ -40,7 +40,7 @@ pub trait Node: Send + Sync + 'static {
     /// What it is and does.
     fn status(&self) -> api::Status;
 
-    /// The members that it sees. What they do about the release with this key
+    /// The members that it sees. What they do about the release with this id
     /// may be asked of them; that takes some milliseconds.
     fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>>;
 
@@ -52,10 +52,10 @@ pub trait Node: Send + Sync + 'static {
 
     /// Stores an app, and makes sure that it could serve here. Nothing serves
     /// it before it is released.
-    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>>;
+    fn keep(&self, app: Bytes) -> Later<'_, Result<Component, Refused>>;
 
     /// An app that is stored.
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>>;
+    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>>;
 
     /// Makes a release. Nothing changes before it is published.
     fn draft(

@@ -95,13 +95,13 @@ pub(super) async fn record(
         let bad = |error| Refused::new(Code::BadRelease, error);
         let release = Release::read(&bytes).map_err(bad)?;
         // What nobody has cannot be served by anybody.
-        kept(node, release.app().digest).await?;
+        kept(node, release.component().digest).await?;
         publish(node, from, release).await
     };
     published.await.unwrap_or_else(Unreleased::answer)
 }
 
-async fn kept(node: &dyn Node, digest: Digest) -> Result<cluster::release::App, Refused> {
+async fn kept(node: &dyn Node, digest: Digest) -> Result<cluster::release::Component, Refused> {
     node.kept(digest).await?.ok_or_else(|| {
         let why = format!("the node does not have the app {digest}; upload it first");
         Refused::new(Code::NoApp, why)
@@ -122,7 +122,7 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
     }
     let what = match (&wanted.app, &wanted.rollback) {
         (Some(digest), None) => What::Push {
-            app: kept(node, upload::parse(digest)?).await?,
+            component: kept(node, upload::parse(digest)?).await?,
             plan: Plan {
                 canaries: chosen(wanted.canaries, &members)?,
                 bake_ms: wanted.bake_ms,
@@ -132,10 +132,10 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
             return Err(bad("a rollback goes to all nodes at once: it has no canaries").into());
         }
         (None, Some(Rollback::Previous)) => What::Rollback(RollbackTo::Previous),
-        (None, Some(Rollback::To(key))) => {
-            let key = key.parse();
-            let key = key.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
-            What::Rollback(RollbackTo::Release(key))
+        (None, Some(Rollback::To(id))) => {
+            let id = id.parse();
+            let id = id.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
+            What::Rollback(RollbackTo::Release(id))
         }
         _ => return Err(bad("give either `app` or `rollback`").into()),
     };
@@ -191,9 +191,7 @@ fn refused(error: DraftError) -> Unreleased {
         DraftError::Release(_) => Code::BadRelease,
     };
     let about = match &error {
-        DraftError::Same(key) | DraftError::OtherPlan { release: key, .. } => {
-            Some(describe::key(key))
-        }
+        DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
         _ => None,
     };
     Unreleased(Refused::new(code, error), about)
@@ -207,7 +205,7 @@ async fn publish(
     let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
     if deploy_key.is_some_and(|key: DeployKey| !key.signed(&release)) {
         tracing::warn!(
-            release = %release.key(),
+            release = %release.id(),
             by = release.by(),
             "a release from {from} is refused: it is not signed with the deploy key",
         );
@@ -216,15 +214,15 @@ async fn publish(
     let changed = node.changed();
     node.publish(release.clone()).await?;
     tracing::info!(
-        release = %release.key(),
-        digest = crate::cluster_view::short(&release.app().digest.to_string()),
+        release = %release.id(),
+        digest = crate::cluster_view::short(&release.component().digest.to_string()),
         by = release.by(),
         note = release.note(),
         "{} published from {from}",
         release.kind(),
     );
-    let key = describe::key(&release.key());
-    let release = listed(node, &key, changed).await.ok_or_else(|| {
+    let id = describe::id(&release.id());
+    let release = listed(node, &id, changed).await.ok_or_else(|| {
         let why = "the release was published, and the node does not list it; its log may say why";
         Refused::new(Code::Other, why)
     })?;
@@ -235,13 +233,13 @@ async fn publish(
 /// Waits a little for a release to be known.
 pub(super) async fn listed(
     node: &dyn Node,
-    key: &str,
+    id: &str,
     mut changed: super::Later<'static, ()>,
 ) -> Option<api::Release> {
     let wait = async {
         loop {
             let mut releases = node.releases().into_iter();
-            if let Some(release) = releases.find(|release| release.key == key) {
+            if let Some(release) = releases.find(|release| release.id == id) {
                 return release;
             }
             changed.await;
@@ -264,7 +262,7 @@ mod tests {
             since_ms: 1,
             digest: None,
             release: None,
-            in_force: false,
+            on_target: false,
             answered: false,
             doing: None,
             failed: None,

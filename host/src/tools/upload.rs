@@ -46,7 +46,7 @@ pub(super) async fn stored(node: &dyn Node, digest: &str) -> Result<Response<Bod
     }
 }
 
-fn told(app: &cluster::release::App) -> App {
+fn told(app: &cluster::release::Component) -> App {
     App {
         api: API,
         digest: app.digest.to_string(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use host::data_dir::DataDir;
 use host::fault::POINTS;
 use host::store::{Store, StoreLimits};
@@ -161,8 +161,10 @@ fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
 
 fn fetch(store: &Store, number: u64, bytes: &Bytes, steps: &mut StdRng) {
     say("fetches", &[number]);
-    let manifest = App::manifest(bytes).into();
-    let download = store.partial(&App::of(bytes), &manifest).expect("room");
+    let manifest = Component::manifest(bytes).into();
+    let download = store
+        .partial(&Component::of(bytes), &manifest)
+        .expect("room");
     let mut missing = download.missing();
     missing.shuffle(steps);
     for index in missing {
@@ -201,8 +203,10 @@ fn look(folder: &Path, said: &Said) {
     }
     if let Some((number, chunks)) = &said.chunks {
         let bytes = app(*number);
-        let manifest = App::manifest(&bytes).into();
-        let download = store.partial(&App::of(&bytes), &manifest).expect("room");
+        let manifest = Component::manifest(&bytes).into();
+        let download = store
+            .partial(&Component::of(&bytes), &manifest)
+            .expect("room");
         for chunk in chunks {
             assert!(download.has(*chunk), "chunk {chunk} of app {number}");
         }

@@ -71,7 +71,7 @@ impl fmt::Display for Refusal {
             Refusal::Forged => {
                 "a release that another key has signed, or that was changed after it was signed"
             }
-            Refusal::Old => "a release from before the one in force, told as if it were new",
+            Refusal::Old => "a release from before the target, told as if it were new",
         })
     }
 }

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use super::subject::{Subject, run};
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
-use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
+use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
 use crate::sync::State;
 use crate::{Boot, DownReason, Input, Time};
 
@@ -21,8 +21,8 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     subject.pass(Duration::from_millis(2500));
     let release = subject.node.releases().next().cloned();
     let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
-    let key = subject.node.in_force().map(|force| force.key);
-    let key = key.unwrap_or(ReleaseKey::new(None, &App::of(b"").digest));
+    let id = subject.node.target().map(|target| target.id);
+    let id = id.unwrap_or(ReleaseId::new(None, &Component::of(b"").digest));
     let sent = subject.sent.take().unwrap_or_default();
 
     let mut inputs = Vec::new();
@@ -30,7 +30,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
         inputs.push((target, name.to_owned(), bytes.to_vec()));
     };
     add("datagram", "misdirected", sent.first().map_or(&[], |it| it));
-    let messages = messages(&subject, key, &record);
+    let messages = messages(&subject, id, &record);
     let mut all = Vec::new();
     for (name, message) in &messages {
         if let Some(datagram) = subject.seal(1, message).filter(|_| name.len() > 5) {
@@ -67,12 +67,12 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut other = Subject::new(Some(stored));
     let file = AppFile {
         path: PathId::of(b"/srv/app.wasm"),
-        app: App::of(b"another app"),
+        component: Component::of(b"another app"),
     };
     other.input(Input::AppFile(file));
     // Alone, it looks at its file after two seconds.
     other.pass(Duration::from_secs(3));
-    other.input(Input::Vote(key, Found::Ok));
+    other.input(Input::Vote(id, Found::Ok));
     other.settle();
     let mut stored = other.stored.unwrap_or_default().to_vec();
     add("stored", "mark-and-vote", &stored);
@@ -90,17 +90,17 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     ] {
         add("text", name, text.as_bytes());
     }
-    let digest = App::of(b"an app").digest.to_string();
+    let digest = Component::of(b"an app").digest.to_string();
     add("text", "digest", digest.as_bytes());
     inputs
 }
 
 /// One message of each kind, and what SWIM says in three seconds.
-fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec<u8>)> {
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
-    beacon.head = Some(key);
-    beacon.serving = Some(App::of(b"an app").digest);
+    beacon.head = Some(id);
+    beacon.serving = Some(Component::of(b"an app").digest);
     let (other, boot) = (run(2), Boot::from_number(5));
     let echo = hello.echo;
     let known = Some(KnownRun {
@@ -108,7 +108,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
         down: true,
     });
     let vote = |verdict| Vote {
-        release: key,
+        release: id,
         node: other.ip(),
         verdict,
     };
@@ -133,7 +133,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
             },
         ),
         ("release", Message::Release(record)),
-        ("want", Message::Want(key)),
+        ("want", Message::Want(id)),
         (
             "votes",
             Message::Votes(vec![vote(Found::Ok), vote(Found::Failed)]),

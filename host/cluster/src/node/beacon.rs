@@ -121,7 +121,7 @@ impl Node {
             state_hash: self.roster.hash(),
             nonce: self.nonces.current(),
             wall_ms: self.wall_ms,
-            head: self.releases.history().head().map(|head| head.key()),
+            head: self.releases.history().head().map(|head| head.id()),
             releases_hash: self.releases.hash(),
         }
     }

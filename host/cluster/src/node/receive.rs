@@ -95,7 +95,7 @@ impl Node {
                     self.refuse(now, from, error.refusal());
                 }
             },
-            Message::Want(key) => self.wanted(from, key),
+            Message::Want(id) => self.wanted(from, id),
             Message::Votes(votes) => self.voted(now, from, votes),
         }
     }

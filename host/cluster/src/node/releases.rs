@@ -12,8 +12,8 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, DraftError, Force, Learnt, Listed, News, Release, ReleaseKey, ReleaseSet, Request,
-    Standing, Verdict, Vote, ahead_of_members, beyond, listing,
+    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Target,
+    Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
 
@@ -67,7 +67,7 @@ pub(super) struct Rumours {
     wants: VecDeque<Asked>,
     store: Option<Time>,
     /// The head, and since when it is.
-    head: Option<(ReleaseKey, Time)>,
+    head: Option<(ReleaseId, Time)>,
     /// The app file of which it is to be said what it means.
     file: Option<AppFile>,
 }
@@ -87,7 +87,7 @@ enum Rumour {
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    key: ReleaseKey,
+    id: ReleaseId,
     /// When it was asked for last.
     asked: Time,
     next: Time,
@@ -98,7 +98,7 @@ impl Rumours {
     /// That of a node that starts that knows these releases.
     pub(super) fn starting(releases: &ReleaseSet, now: Time) -> Self {
         Self {
-            head: releases.history().head().map(|head| (head.key(), now)),
+            head: releases.history().head().map(|head| (head.id(), now)),
             ..Self::default()
         }
     }
@@ -128,8 +128,8 @@ impl Node {
 
     /// What this node is to serve, by all that it knows; none while nothing
     /// was released.
-    pub fn in_force(&self) -> Option<Force> {
-        self.releases.in_force()
+    pub fn target(&self) -> Option<Target> {
+        self.releases.target()
     }
 
     /// Equal on two nodes that know the same releases and votes, and hardly ever
@@ -141,11 +141,11 @@ impl Node {
     /// The releases that are known and what has become of each, the greatest
     /// first.
     pub fn listing(&self) -> Vec<Listed> {
-        let force = self.releases.in_force();
+        let target = self.releases.target();
         listing(
             self.releases.history(),
             self.releases.votes(),
-            force.as_ref(),
+            target.as_ref(),
         )
     }
 
@@ -155,7 +155,7 @@ impl Node {
     }
 
     /// The votes about a release, by the IP of the node that voted.
-    pub fn votes(&self, release: &ReleaseKey) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
         self.releases.votes().of(release)
     }
 
@@ -170,7 +170,7 @@ impl Node {
     pub(super) fn publish_release(&mut self, now: Time, release: Arc<Release>) {
         self.releases.publish(release.clone());
         self.apply_releases(now, Store::First);
-        if self.releases.history().get(&release.key()) == Some(&release) {
+        if self.releases.history().get(&release.id()) == Some(&release) {
             self.tell(now, Rumour::Record(release));
         }
     }
@@ -221,7 +221,7 @@ impl Node {
         }
     }
 
-    pub(super) fn vote(&mut self, now: Time, release: ReleaseKey, verdict: Verdict) {
+    pub(super) fn vote(&mut self, now: Time, release: ReleaseId, verdict: Verdict) {
         let vote = self.releases.vote(release, verdict);
         self.apply_releases(now, Store::First);
         if let Some(vote) = vote {
@@ -234,38 +234,38 @@ impl Node {
         let learnt = self.learn_releases(now, from, vec![release.clone()], Vec::new());
         if learnt.releases.is_empty() {
             let refused = learnt.unsigned + learnt.forged > 0;
-            if !refused && self.is_old(now, &release.key()) {
+            if !refused && self.is_old(now, &release.id()) {
                 self.refusals.counters.records.old += 1;
                 self.refuse(now, from, Refusal::Old);
             }
             return;
         }
         // Of what has been followed already, whoever lacks it will ask.
-        if self.releases.history().head().map(|head| head.key()) == Some(release.key()) {
+        if self.releases.history().head().map(|head| head.id()) == Some(release.id()) {
             for to in self.some_members(*from.ip(), RELAY) {
                 self.send(to, &Message::Release(release.bytes()));
             }
         }
-        if let Some(key) = self.releases.history().lacked_by_head() {
-            self.want(now, from, key);
+        if let Some(id) = self.releases.history().lacked_by_head() {
+            self.want(now, from, id);
         }
     }
 
     /// Whether nobody has a reason to tell this node of a release that it knows
     /// or has forgotten: another one has followed long ago, and this node has
     /// not asked.
-    fn is_old(&self, now: Time, key: &ReleaseKey) -> bool {
+    fn is_old(&self, now: Time, id: &ReleaseId) -> bool {
         let settled = |since: Time| now.since(since) >= SETTLED;
-        let asked = |want: &Asked| want.key == *key && now.since(want.asked) < WANT_MOST;
+        let asked = |want: &Asked| want.id == *id && now.since(want.asked) < WANT_MOST;
         self.rumours
             .head
-            .is_some_and(|(head, since)| head != *key && settled(since))
+            .is_some_and(|(head, since)| head != *id && settled(since))
             && !self.rumours.wants.iter().any(asked)
     }
 
     /// A member asks for a record.
-    pub(super) fn wanted(&mut self, to: SocketAddrV4, key: ReleaseKey) {
-        if let Some(release) = self.releases.history().get(&key).cloned() {
+    pub(super) fn wanted(&mut self, to: SocketAddrV4, id: ReleaseId) {
+        if let Some(release) = self.releases.history().get(&id).cloned() {
             self.send(to, &Message::Release(release.bytes()));
         }
     }
@@ -273,30 +273,30 @@ impl Node {
     /// A member sent votes. One that turns the standing of a release is passed
     /// on, the others need no haste.
     pub(super) fn voted(&mut self, now: Time, from: SocketAddrV4, votes: Vec<Vote>) {
-        let before = self.head_standing();
+        let before = self.head_state();
         self.learn_releases(now, from, Vec::new(), votes.clone());
-        if self.head_standing() != before {
+        if self.head_state() != before {
             for to in self.some_members(*from.ip(), RELAY) {
                 self.send(to, &Message::Votes(votes.clone()));
             }
         }
     }
 
-    fn head_standing(&self) -> Option<Standing> {
-        self.releases.in_force().map(|force| force.head_standing)
+    fn head_state(&self) -> Option<VoteState> {
+        self.releases.target().map(|target| target.head_state)
     }
 
     /// A member's beacon shows what it knows: ask for what is missing here.
-    pub(super) fn catch_up(&mut self, now: Time, from: SocketAddrV4, head: Option<ReleaseKey>) {
-        if let Some(key) = head
-            && self.releases.history().get(&key).is_none()
+    pub(super) fn catch_up(&mut self, now: Time, from: SocketAddrV4, head: Option<ReleaseId>) {
+        if let Some(id) = head
+            && self.releases.history().get(&id).is_none()
         {
-            self.want(now, from, key);
+            self.want(now, from, id);
         }
     }
 
-    pub(super) fn want(&mut self, now: Time, from: SocketAddrV4, key: ReleaseKey) {
-        let asked = self.rumours.wants.iter().position(|want| want.key == key);
+    pub(super) fn want(&mut self, now: Time, from: SocketAddrV4, id: ReleaseId) {
+        let asked = self.rumours.wants.iter().position(|want| want.id == id);
         let wait = match asked.and_then(|at| self.rumours.wants.remove(at)) {
             Some(want) if want.next > now => {
                 self.rumours.wants.push_back(want);
@@ -308,7 +308,7 @@ impl Node {
         let next = now + wait;
         let asked = now;
         self.rumours.wants.push_back(Asked {
-            key,
+            id,
             asked,
             next,
             wait,
@@ -316,7 +316,7 @@ impl Node {
         if self.rumours.wants.len() > WANTS_MAX {
             self.rumours.wants.pop_front();
         }
-        self.send(from, &Message::Want(key));
+        self.send(from, &Message::Want(id));
     }
 
     /// Takes in records and votes.
@@ -347,19 +347,19 @@ impl Node {
         ip == self.me.run.ip() || self.config.allows(ip)
     }
 
-    /// Says what is in force, stores what has changed, and says what else is new,
+    /// Says the target, stores what has changed, and says what else is new,
     /// in this order. So what a node serves does not wait for its disk, while
     /// whatever it has told others, or called released, it knows after a crash.
     fn apply_releases(&mut self, now: Time, store: Store) {
         let is_changed = self.releases.take_dirty();
-        let head = self.releases.history().head().map(|head| head.key());
-        if head != self.rumours.head.map(|(key, _)| key) {
-            self.rumours.head = head.map(|key| (key, now));
+        let head = self.releases.history().head().map(|head| head.id());
+        if head != self.rumours.head.map(|(id, _)| id) {
+            self.rumours.head = head.map(|id| (id, now));
         }
         let mut rest = Vec::new();
         while let Some(news) = self.releases.poll() {
             match news {
-                News::InForce(_) => self.effects.push_back(Effect::Release(news)),
+                News::Target(_) => self.effects.push_back(Effect::Release(news)),
                 _ => rest.push(Effect::Release(news)),
             }
         }

@@ -45,7 +45,7 @@ pub struct RefusedDatagrams {
     pub unsigned: u64,
     /// With a release whose signature is not that of the deploy key over it.
     pub forged: u64,
-    /// With a release from before the one in force, as if it were new.
+    /// With a release from before the target, as if it were new.
     pub old: u64,
 }
 
@@ -59,7 +59,7 @@ pub struct RefusedRecords {
     pub unsigned: u64,
     /// With a signature that is not that of the deploy key over them.
     pub forged: u64,
-    /// From before the one in force, told as if they were new.
+    /// From before the target, told as if they were new.
     pub old: u64,
 }
 

@@ -3,7 +3,7 @@
 //! one report a minute.
 
 use super::*;
-use crate::release::{App, Hlc, Kind, Parts, Plan, Release};
+use crate::release::{Component, Hlc, Kind, Parts, Plan, Release};
 use crate::sync::{self, State};
 use crate::wire::{Version, seal_bytes};
 use crate::{Digest, Refusal};
@@ -205,7 +205,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
         at: Hlc::from_ms(1),
         node: puppet.run.name.clone(),
         parent: None,
-        app: App::of(b"an app"),
+        component: Component::of(b"an app"),
         by: String::new(),
         note: String::new(),
         plan: Plan::default(),
