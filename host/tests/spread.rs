@@ -274,7 +274,7 @@ async fn a_holder_that_dies_in_the_middle_is_replaced_by_another() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_restarted_goes_on_with_what_it_has() {
+async fn a_node_that_is_restarted_in_the_middle_fetches_all_of_it_again() {
     let (lan, app) = (Lan::new(), app());
     let folder = tempfile::tempdir().expect("a folder");
     let first = Node::giving(&lan, 2, &app, Manner::StopsAfter(7));
@@ -290,6 +290,24 @@ async fn a_node_that_is_restarted_goes_on_with_what_it_has() {
     until("the store to be closed", || DataDir::open(&store).is_ok()).await;
     let second = Node::giving(&lan, 4, &app, Manner::Honest);
     let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[3, 4]).await;
+    assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
+    assert_eq!(second.given.load(SeqCst), CHUNKS);
+}
+
+#[tokio::test]
+async fn who_gives_up_a_fetch_and_begins_it_again_goes_on_with_what_came() {
+    let (lan, app) = (Lan::new(), app());
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Node::giving(&lan, 2, &app, Manner::StopsAfter(7));
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[2, 3]).await;
+    tokio::select! {
+        fetched = getter.fetch(&app) => panic!("it cannot be whole: {fetched:?}"),
+        () = until("seven chunks", || getter.have() == 7) => {}
+    }
+    drop(first);
+    let second = Node::giving(&lan, 4, &app, Manner::Honest);
     lists(&getter.membership, &[3, 4]).await;
     assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
     assert_eq!(second.given.load(SeqCst), CHUNKS - 7);

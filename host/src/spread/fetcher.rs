@@ -1,6 +1,6 @@
 //! How this node gets an app from the members: a loop around [`Fetch`], which
 //! says whom to ask for what. Each chunk is checked before it is kept and the
-//! whole before it is given, and what was kept is there after a restart.
+//! whole before it is given.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -92,7 +92,7 @@ impl Fetcher {
         let whole = partial.clone();
         let content = blocking(move || partial.content()).await?;
         // It can serve already. A disk may take its time, and if the node dies
-        // meanwhile, the chunks are there or can be had again.
+        // meanwhile, it fetches the app again.
         drop(spawn_blocking(move || {
             if let Err(error) = whole.finish() {
                 tracing::warn!("{error}; after a restart this node gets the app from members");

@@ -4,8 +4,7 @@
 //! ```text
 //! apps/DIGEST                    a whole app
 //! apps/.new                      one that is being written
-//! apps/partial/DIGEST            a download, at full length from the start
-//! apps/partial/DIGEST.manifest   what its chunks must be; written after it
+//! apps/partial/DIGEST            a download of this process, at full length from the start
 //! apps/quarantine/DIGEST         what was whole once and is not any more
 //! ```
 
@@ -24,16 +23,12 @@ const APPS: &str = "apps";
 const PARTIAL: &str = "partial";
 const QUARANTINE: &str = "quarantine";
 const NEW: &str = ".new";
-const MANIFEST: &str = ".manifest";
 
 /// The most apps that are kept in quarantine.
 pub(super) const QUARANTINE_MAX: usize = 3;
 
 /// The largest file that is read as an app, in bytes.
 pub(super) const READ_MAX: u64 = crate::app::LARGEST_APP;
-
-/// The largest manifest: that of the largest app.
-const MANIFEST_MAX: u64 = READ_MAX / cluster::release::CHUNK as u64 * 32;
 
 /// The paths of the store's files.
 #[derive(Debug)]
@@ -88,45 +83,21 @@ impl Files {
         self.partials().join(digest.to_string())
     }
 
-    pub(super) fn manifest(&self, digest: &Digest) -> PathBuf {
-        self.partials().join(format!("{digest}{MANIFEST}"))
-    }
-
     pub(super) fn read_whole(&self, digest: &Digest) -> io::Result<Vec<u8>> {
         read(&self.whole(digest), READ_MAX)
     }
 
-    pub(super) fn read_manifest(&self, digest: &Digest) -> io::Result<Vec<u8>> {
-        read(&self.manifest(digest), MANIFEST_MAX)
-    }
-
-    /// Removes what a crash left: files that were being written, and downloads
-    /// that lack one of their two files.
+    /// Removes what an earlier process left: the file that was being written, and
+    /// all downloads.
     pub(super) fn sweep(&self) -> io::Result<()> {
         remove(&self.being_written())?;
         for entry in fs::read_dir(self.partials())? {
             let entry = entry?;
-            let path = entry.path();
-            if !entry.file_type()?.is_file() {
-                continue;
-            }
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let digest = name.strip_suffix(MANIFEST).unwrap_or(&name);
-            let complete = digest.parse().is_ok_and(|digest| {
-                self.partial(&digest).is_file() && self.manifest(&digest).is_file()
-            });
-            if !complete {
-                remove(&path)?;
+            if entry.file_type()?.is_file() {
+                remove(&entry.path())?;
             }
         }
         Ok(())
-    }
-
-    /// Removes both files of a download, the manifest first: without it the
-    /// other one is a leftover, and so it is the other way round.
-    pub(super) fn remove_partial(&self, digest: &Digest) -> io::Result<()> {
-        let manifest = remove(&self.manifest(digest));
-        remove(&self.partial(digest)).and(manifest)
     }
 
     /// Gives a file that is on the disk the name of a whole app. If that cannot be

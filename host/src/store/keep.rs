@@ -19,7 +19,7 @@ pub(super) struct Known {
     /// The one that was put in last is the last.
     pub(super) whole: Vec<Whole>,
     /// The one that was begun last is the last.
-    pub(super) partials: Vec<Begun>,
+    pub(super) partials: Vec<Arc<Download>>,
     /// What [`Store::collect`] was told last; nothing is removed before.
     pub(super) keep: Option<Vec<Digest>>,
 }
@@ -29,13 +29,6 @@ pub(super) struct Whole {
     pub(super) digest: Digest,
     /// Made when it is first asked for.
     pub(super) manifest: Option<Bytes>,
-}
-
-#[derive(Debug)]
-pub(super) struct Begun {
-    pub(super) digest: Digest,
-    /// None if it is of an earlier process, and was not gone on with yet.
-    pub(super) download: Option<Arc<Download>>,
 }
 
 impl Store {
@@ -138,37 +131,31 @@ impl Store {
                 let known = self.known();
                 let over = known.partials.len() > most;
                 let oldest = known.partials.first().filter(|_| over);
-                oldest.map(|oldest| oldest.digest)
+                oldest.map(|oldest| oldest.digest())
             };
             let Some(digest) = oldest else {
                 return Ok(());
             };
-            self.forget_partial(changing, &digest, true)?;
+            self.forget_partial(changing, &digest)?;
         }
     }
 
-    /// Forgets a download, and removes its files too if it is told to.
+    /// Forgets a download, and removes its file.
     pub(super) fn forget_partial(
         &self,
         _changing: &MutexGuard<'_, ()>,
         digest: &Digest,
-        remove: bool,
     ) -> Result<(), StoreError> {
         let forgotten = {
             let mut known = self.known();
-            let at = known.partials.iter().position(|it| it.digest == *digest);
+            let at = known.partials.iter().position(|it| it.digest() == *digest);
             at.map(|at| known.partials.remove(at))
         };
-        let Some(begun) = forgotten else {
+        let Some(download) = forgotten else {
             return Ok(());
         };
-        if let Some(download) = begun.download {
-            download.is_gone();
-        }
-        if remove {
-            let removed = self.0.files.remove_partial(digest);
-            removed.map_err(|error| StoreError::change(&self.0.files.partial(digest), error))?;
-        }
-        Ok(())
+        download.is_gone();
+        let path = self.0.files.partial(digest);
+        files::remove(&path).map_err(|error| StoreError::change(&path, error))
     }
 }

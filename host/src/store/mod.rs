@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A file has its name only once all of it is on the disk, so a crash at any
-//! point leaves an app whole or not there; what was begun is swept up at the
-//! next [`Store::open`], or goes on there. All calls block, for as long as the
-//! disk takes: from async code they go through `spawn_blocking`.
+//! point leaves an app whole or not there; what was begun is removed at the next
+//! [`Store::open`]. All calls block, for as long as the disk takes: from async
+//! code they go through `spawn_blocking`.
 
 mod error;
 mod files;
@@ -35,7 +35,7 @@ pub use partial::Partial;
 use crate::data_dir::DataDir;
 use crate::fault;
 use files::Files;
-use keep::{Begun, Known, Whole};
+use keep::{Known, Whole};
 use partial::Download;
 
 /// What the store takes and keeps.
@@ -92,8 +92,6 @@ impl Store {
             .map_err(|error| StoreError::change(files.apps(), error))?;
         let mut whole = files::named(files.apps()).map_err(unreadable)?;
         whole.sort_by_key(|file| file.modified);
-        let mut partials = files::named(&files.partials()).map_err(unreadable)?;
-        partials.sort_by_key(|file| file.modified);
         let known = Known {
             whole: whole
                 .into_iter()
@@ -102,27 +100,17 @@ impl Store {
                     manifest: None,
                 })
                 .collect(),
-            partials: partials
-                .into_iter()
-                .map(|file| Begun {
-                    digest: file.digest,
-                    download: None,
-                })
-                .collect(),
+            partials: Vec::new(),
             keep: None,
         };
-        let store = Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             _folder: folder,
             files,
             limits,
             change: Mutex::default(),
             known: Mutex::new(known),
             quarantined: AtomicU64::new(0),
-        }));
-        let changing = store.change();
-        store.drop_partials(&changing, limits.partials)?;
-        drop(changing);
-        Ok(store)
+        })))
     }
 
     /// What it takes and keeps.
@@ -208,53 +196,26 @@ impl Store {
     /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
     /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
     pub fn partial(&self, app: &App, manifest: &Bytes) -> Result<Partial, StoreError> {
-        self.begin(&self.change(), app, manifest)
-    }
-
-    fn begin(
-        &self,
-        changing: &MutexGuard<'_, ()>,
-        app: &App,
-        manifest: &Bytes,
-    ) -> Result<Partial, StoreError> {
+        let changing = self.change();
         self.check_size(app.size)?;
         let chunks = app.size.div_ceil(CHUNK as u64);
         if manifest.len() as u64 != chunks * 32 || Digest::of(manifest) != app.manifest {
             return Err(StoreError::Manifest(app.digest));
         }
-        let begun = {
-            let known = self.known();
-            let begun = known.partials.iter().find(|it| it.digest == app.digest);
-            begun.map(|begun| begun.download.clone())
-        };
-        if let Some(Some(download)) = &begun
-            && download.is(app)
-        {
-            return Ok(Partial::new(self.clone(), download.clone()));
+        if let Some(download) = self.download(&app.digest).filter(|it| it.is(app)) {
+            return Ok(Partial::new(self.clone(), download));
         }
-        let resumed = match begun {
-            Some(None) => Download::resume(&self.0.files, app, manifest),
-            _ => None,
-        };
-        self.forget_partial(changing, &app.digest, resumed.is_none())?;
-        self.drop_partials(changing, self.0.limits.partials.saturating_sub(1))?;
-        let download = match resumed {
-            Some(download) => download,
-            None => Download::begin(&self.0.files, app, manifest)?,
-        };
-        let download = Arc::new(download);
-        self.known().partials.push(Begun {
-            digest: app.digest,
-            download: Some(download.clone()),
-        });
+        self.forget_partial(&changing, &app.digest)?;
+        self.drop_partials(&changing, self.0.limits.partials.saturating_sub(1))?;
+        let download = Arc::new(Download::begin(&self.0.files, app, manifest)?);
+        self.known().partials.push(download.clone());
         Ok(Partial::new(self.clone(), download))
     }
 
-    /// What there is of an app: all of it, a download that was begun, by an
-    /// earlier process too, or nothing.
+    /// What there is of an app: all of it, a download that was begun, or nothing.
     ///
     /// # Errors
-    /// As [`Store::get`] and [`Store::partial`].
+    /// As [`Store::get`].
     pub fn held(&self, app: &App) -> Result<Held, StoreError> {
         let digest = &app.digest;
         if let Some(content) = self.get(digest)? {
@@ -266,14 +227,10 @@ impl Store {
         if let Some(content) = self.put_aside(&changing, digest)? {
             return Ok(Held::Whole(content));
         }
-        match self.0.files.read_manifest(digest) {
-            Ok(manifest) if Digest::of(&manifest) == app.manifest => self
-                .begin(&changing, app, &manifest.into())
-                .map(Held::Begun),
-            Ok(_) => Ok(Held::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Nothing),
-            Err(error) => Err(StoreError::read(&self.0.files.manifest(digest), error)),
-        }
+        let begun = self.download(digest).filter(|it| it.is(app));
+        Ok(begun.map_or(Held::Nothing, |download| {
+            Held::Begun(Partial::new(self.clone(), download))
+        }))
     }
 
     /// Gives up a download, if there is one of this app.
@@ -281,7 +238,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`].
     pub fn abandon(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.forget_partial(&self.change(), digest, true)
+        self.forget_partial(&self.change(), digest)
     }
 
     /// One chunk of an app that is there, or of one that is being fetched. It
@@ -316,8 +273,6 @@ impl Store {
     }
 
     /// The SHA-256 of each chunk of an app that is there or is being fetched.
-    /// Of a download that an earlier process began it is what that one was
-    /// told, and [`Store::partial`] checks it.
     ///
     /// # Errors
     /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged app cannot be put aside.
@@ -340,11 +295,7 @@ impl Store {
                 }
                 Ok(Some(manifest))
             }
-            None => match self.0.files.read_manifest(digest) {
-                Ok(manifest) => Ok(Some(manifest.into())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(StoreError::read(&self.0.files.manifest(digest), error)),
-            },
+            None => Ok(self.download(digest).map(|it| it.manifest())),
         }
     }
 
@@ -380,8 +331,8 @@ impl Store {
 
     fn download(&self, digest: &Digest) -> Option<Arc<Download>> {
         let known = self.known();
-        let begun = known.partials.iter().find(|it| it.digest == *digest)?;
-        begun.download.clone()
+        let begun = known.partials.iter().find(|it| it.digest() == *digest);
+        begun.cloned()
     }
 
     /// The content of the file, whatever it is.

@@ -1,10 +1,9 @@
 //! An app that is being fetched: a file of its full length, into which chunks
-//! are written as they come, in any order, each checked before. What is there
-//! already is found out by checking it, so nothing about it is written down
-//! that a crash could make untrue.
+//! are written as they come, in any order, each checked before. Which chunks are
+//! there is known in memory only: after a restart the download begins again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +19,7 @@ use crate::fault;
 use super::files::{self, Files};
 use super::{Store, StoreError, hash_of, read_chunk};
 
-/// A download. A handle; all clones are one download, and it stays on the disk
+/// A download. A handle; all clones are one download, and the store keeps it
 /// when they are dropped.
 #[derive(Clone, Debug)]
 pub struct Partial {
@@ -170,7 +169,7 @@ impl Partial {
             // Another one of the same app may have been begun since.
             return;
         }
-        if let Err(error) = store.forget_partial(changing, digest, true) {
+        if let Err(error) = store.forget_partial(changing, digest) {
             tracing::warn!(
                 "a download that is over stays on the disk until the next start: {error}"
             );
@@ -185,53 +184,36 @@ impl Download {
         let begin = || {
             let file = files::create(&path)?;
             reserve(&file, app.size)?;
-            fault::point("store: download reserved");
-            // If a crash tears it, the download begins anew.
-            files::create(&files.manifest(&app.digest))?.write_all(manifest)?;
             fault::point("store: download begun");
             Ok(file)
         };
         match begin() {
-            Ok(file) => Ok(Self::of(app, manifest, path, file)),
+            Ok(file) => Ok(Self {
+                app: *app,
+                manifest: manifest.clone(),
+                path,
+                file,
+                state: Mutex::new(State {
+                    have: vec![false; manifest.len() / 32],
+                    gone: false,
+                }),
+            }),
             Err(error) => {
                 // If this fails too, the next start does it.
-                let _ = files.remove_partial(&app.digest);
+                let _ = files::remove(&path);
                 Err(StoreError::write(&path, app.size, error))
             }
         }
     }
 
-    /// The one that is in the files; none if they are of no use.
-    pub(super) fn resume(files: &Files, app: &App, manifest: &Bytes) -> Option<Self> {
-        if files.read_manifest(&app.digest).ok()? != *manifest {
-            return None;
-        }
-        let path = files.partial(&app.digest);
-        let file = OpenOptions::new().read(true).write(true).open(&path);
-        let file = file.ok()?;
-        if file.metadata().ok()?.len() != app.size {
-            return None;
-        }
-        let download = Self::of(app, manifest, path, file);
-        for index in 0..manifest.len() / 32 {
-            let chunk = read_chunk(&download.file, index).ok()?;
-            let have = hash_of(manifest, index) == Some(Digest::of(&chunk));
-            download.state().have[index] = have;
-        }
-        Some(download)
+    /// What is fetched.
+    pub(super) fn digest(&self) -> Digest {
+        self.app.digest
     }
 
-    fn of(app: &App, manifest: &Bytes, path: PathBuf, file: File) -> Self {
-        Self {
-            app: *app,
-            manifest: manifest.clone(),
-            path,
-            file,
-            state: Mutex::new(State {
-                have: vec![false; manifest.len() / 32],
-                gone: false,
-            }),
-        }
+    /// The SHA-256 of each chunk.
+    pub(super) fn manifest(&self) -> Bytes {
+        self.manifest.clone()
     }
 
     /// Whether it is a download of this app, size and manifest included.
