@@ -1,5 +1,6 @@
 //! An app on its way from member to member over real control channels on the
-//! loopback interface: what is wrong is dropped, and what breaks off goes on.
+//! loopback interface: what is wrong is dropped, and
+//! a fetch that breaks off goes on.
 
 #[path = "support/mod.rs"]
 mod support;

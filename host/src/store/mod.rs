@@ -233,14 +233,6 @@ impl Store {
         }))
     }
 
-    /// Gives up a download, if there is one of this app.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`].
-    pub fn abandon(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.forget_partial(&self.change(), digest)
-    }
-
     /// One chunk of an app that is there, or of one that is being fetched. It
     /// is what the manifest says, else there is none.
     ///
