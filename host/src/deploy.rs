@@ -33,8 +33,8 @@ use crate::app::{AppBytes, Draining, Loader, Preparing, Ready, Refusal, Swapped}
 use crate::cluster_view::short;
 use crate::health::Judgement;
 use crate::membership::Releases;
-use crate::spread::{Fetcher, SpreadError};
 use crate::store::{Store, StoreError};
+use crate::transfer::{Fetcher, TransferError};
 
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
@@ -58,7 +58,7 @@ enum Trouble {
     Store(#[from] StoreError),
     /// No member gives it.
     #[error(transparent)]
-    Spread(SpreadError),
+    Transfer(TransferError),
     /// It is larger than this node takes, now and whenever it is tried again.
     #[error(transparent)]
     TooLarge(StoreError),
@@ -70,11 +70,11 @@ enum Trouble {
     Stopping,
 }
 
-impl From<SpreadError> for Trouble {
-    fn from(error: SpreadError) -> Trouble {
+impl From<TransferError> for Trouble {
+    fn from(error: TransferError) -> Trouble {
         match error {
-            SpreadError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
-            other => Trouble::Spread(other),
+            TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
+            other => Trouble::Transfer(other),
         }
     }
 }

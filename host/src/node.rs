@@ -34,9 +34,9 @@ use crate::http::{HttpLimits, Server};
 use crate::log;
 use crate::membership::{self, FatalError, Membership};
 use crate::publish::{self, Inbox};
-use crate::spread::{Fetcher, Holder};
 use crate::store::{Store, StoreError, StoreLimits};
 use crate::tools::{self, SocketError, ToolSocket};
+use crate::transfer::{ChunkServer, Fetcher};
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -230,7 +230,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
-        holder: Holder::new(store.clone()),
+        chunk_server: ChunkServer::new(store.clone()),
         inbox: Inbox::new(
             exchanges.topics().clone(),
             membership.views(),

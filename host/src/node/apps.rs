@@ -13,8 +13,8 @@ use super::first::{self, Start};
 use crate::app::{Loader, WatchMode, WatchedFile};
 use crate::deploy::{self, Candidate, Deploy, Followed, Reporter, Trials};
 use crate::membership::Releases;
-use crate::spread::Fetcher;
 use crate::store::Store;
+use crate::transfer::Fetcher;
 
 /// What it takes.
 pub(super) struct Apps {

@@ -20,10 +20,10 @@ use crate::control::Peers;
 use crate::deploy::{self, Candidate, Deployment, Reporter};
 use crate::membership::{Counting, Overview, Releases, Stopping};
 use crate::publish;
-use crate::spread::Fetcher;
 use crate::store::{Store, StoreError};
 use crate::tools::api::{self, Code, Standing};
 use crate::tools::{Later, Node, Refused, describe};
+use crate::transfer::Fetcher;
 
 /// Where a member is asked what it does about releases.
 pub(super) const STATE: &str = "/app/state";

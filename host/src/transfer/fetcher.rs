@@ -25,7 +25,7 @@ use crate::store::{Held, Partial, Store, StoreError};
 
 /// Why an app did not come.
 #[derive(Debug, thiserror::Error)]
-pub enum SpreadError {
+pub enum TransferError {
     /// It cannot be kept here.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,12 +67,12 @@ impl Fetcher {
     /// next call goes on from there.
     ///
     /// # Errors
-    /// [`SpreadError`].
+    /// [`TransferError`].
     pub async fn fetch(
         &self,
         app: &App,
         progress: &watch::Sender<(u64, u64)>,
-    ) -> Result<Bytes, SpreadError> {
+    ) -> Result<Bytes, TransferError> {
         progress.send_replace((0, app.size));
         let most = self.store.limits().app;
         if app.size > most {
@@ -107,7 +107,7 @@ impl Fetcher {
         app: &App,
         mut partial: Option<Partial>,
         progress: &watch::Sender<(u64, u64)>,
-    ) -> Result<Partial, SpreadError> {
+    ) -> Result<Partial, TransferError> {
         let began = Instant::now();
         let now = || Time::from_start(began.elapsed());
         // Without randomness members are asked in an order that others may
@@ -212,7 +212,7 @@ fn chunks_of(partial: &Partial) -> Chunks {
 
 /// What became of a question: what [`Fetch`] is told, and the download if this
 /// was the answer that began it.
-type Given = Result<(Answer, Option<Partial>), SpreadError>;
+type Given = Result<(Answer, Option<Partial>), TransferError>;
 
 /// One question to one member.
 struct Ask {
@@ -281,7 +281,7 @@ impl Ask {
         };
         match kept {
             // It is what the member gave that is wrong, and not this node.
-            Err(SpreadError::Store(StoreError::Manifest(_) | StoreError::Chunk { .. })) => {
+            Err(TransferError::Store(StoreError::Manifest(_) | StoreError::Chunk { .. })) => {
                 Ok((Answer::Wrong, None))
             }
             kept => kept,
@@ -292,10 +292,10 @@ impl Ask {
 /// Runs what waits for the disk.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, SpreadError> {
+) -> Result<T, TransferError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         // It was never begun.
-        Err(_) => Err(SpreadError::Stopping),
+        Err(_) => Err(TransferError::Stopping),
     }
 }

@@ -1,5 +1,5 @@
 //! How an app gets from the members that have it to those that do not, in
-//! chunks over the control channel. [`Holder`] gives what this node has, also
+//! chunks over the control channel. [`ChunkServer`] gives what this node has, also
 //! of an app that it has a part of; [`Fetcher`] gets what it lacks. Whom to ask
 //! when is decided by [`cluster::fetch`], bytes are kept by the store.
 //!
@@ -10,11 +10,11 @@
 //!                                              -> 503, it sends as many as it may
 //! ```
 
+mod chunk_server;
 mod fetcher;
-mod holder;
 
-pub use fetcher::{Fetcher, SpreadError};
-pub use holder::Holder;
+pub use chunk_server::ChunkServer;
+pub use fetcher::{Fetcher, TransferError};
 
 /// Where apps are asked for.
 pub const APPS: &str = "/app/";

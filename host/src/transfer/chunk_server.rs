@@ -28,7 +28,7 @@ const PIECE: usize = 64 * 1024;
 /// Gives chunks to members, so many at a time as there are slots. Cheap to
 /// clone; all clones share the slots.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct ChunkServer {
     store: Store,
     slots: Arc<Semaphore>,
 }
@@ -40,7 +40,7 @@ enum Asked {
     Chunk,
 }
 
-impl Holder {
+impl ChunkServer {
     /// Gives what is in the store.
     pub fn new(store: Store) -> Self {
         Self {
@@ -190,21 +190,21 @@ mod tests {
     use crate::store::StoreLimits;
 
     /// Gives an app of so many bytes, and the app.
-    fn holder(size: usize) -> (Holder, Bytes, tempfile::TempDir) {
+    fn server(size: usize) -> (ChunkServer, Bytes, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
         let store = Store::open(Arc::new(data), StoreLimits::default()).expect("a store");
         let app: Bytes = (0..size).map(|at| (at / 1000) as u8).collect();
         store.put(&app).expect("kept");
-        (Holder::new(store), app, folder)
+        (ChunkServer::new(store), app, folder)
     }
 
     #[tokio::test]
     async fn a_slot_is_taken_until_all_of_a_chunk_was_taken_and_without_one_the_answer_is_busy() {
-        let (holder, app, _folder) = holder(300_000);
+        let (server, app, _folder) = server(300_000);
         let digest = Digest::of(&app);
         let first = Bytes::from_static(&[1]);
-        let give = || holder.give(digest, Asked::Chunk, first.clone());
+        let give = || server.give(digest, Asked::Chunk, first.clone());
         let mut given = Vec::new();
         for _ in 0..UPLOADS {
             let answer = give().await;
@@ -216,7 +216,7 @@ mod tests {
         let mut taken = Vec::new();
         while !body.is_end_stream() {
             let piece = body.frame().await.expect("a piece").expect("no error");
-            assert_eq!(holder.slots.available_permits(), 0);
+            assert_eq!(server.slots.available_permits(), 0);
             taken.extend_from_slice(&piece.into_data().expect("data"));
         }
         drop(body);
@@ -226,11 +226,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_and_what_is_no_bitmap_of_the_app_get_their_status() {
-        let (holder, app, _folder) = holder(300_000);
+        let (server, app, _folder) = server(300_000);
         let give = |digest, bitmap: &'static [u8]| {
-            let holder = holder.clone();
+            let server = server.clone();
             async move {
-                let answer = holder.give(digest, Asked::Chunk, Bytes::from_static(bitmap));
+                let answer = server.give(digest, Asked::Chunk, Bytes::from_static(bitmap));
                 answer.await.status()
             }
         };

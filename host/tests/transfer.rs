@@ -1,6 +1,6 @@
 //! An app on its way from member to member over real control channels on the
-//! loopback interface: what is wrong is dropped, and
-//! a fetch that breaks off goes on.
+//! loopback interface: what is wrong is dropped,
+//! and a fetch that breaks off goes on.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -15,8 +15,8 @@ use cluster::release::{App, CHUNK};
 use host::control::{Answer, Body, Peer, Refuse, Service, refusal};
 use host::data_dir::DataDir;
 use host::membership::Membership;
-use host::spread::{Fetcher, Holder, SpreadError};
 use host::store::{Store, StoreError, StoreLimits};
+use host::transfer::{ChunkServer, Fetcher, TransferError};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -57,7 +57,7 @@ enum Manner {
 
 /// A node that has the app, or answers as if it had.
 struct Giver {
-    holder: Holder,
+    server: ChunkServer,
     manner: Manner,
     /// How many chunks it was asked for and gave.
     given: Arc<AtomicUsize>,
@@ -66,7 +66,7 @@ struct Giver {
 impl Service for Giver {
     fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
         assert!(matches!(from, Peer::Member(_)));
-        let (holder, manner) = (self.holder.clone(), self.manner);
+        let (server, manner) = (self.server.clone(), self.manner);
         let given = self.given.clone();
         Box::pin(async move {
             let path = request.uri().path().to_owned();
@@ -81,7 +81,7 @@ impl Service for Giver {
                 let why = "this node is starting; try again in a moment";
                 return refusal(StatusCode::SERVICE_UNAVAILABLE, why);
             }
-            let answer = holder.answer(&path, request.into_body()).await;
+            let answer = server.answer(&path, request.into_body()).await;
             if is_chunk && answer.status() == StatusCode::OK {
                 given.fetch_add(1, SeqCst);
             }
@@ -125,7 +125,7 @@ impl Node {
         store.put(app).expect("kept");
         let given = Arc::new(AtomicUsize::new(0));
         let giver = Giver {
-            holder: Holder::new(store),
+            server: ChunkServer::new(store),
             manner,
             given: given.clone(),
         };
@@ -156,7 +156,7 @@ impl Getter {
         let store = store(&folder.join("store"));
         let service: Arc<dyn Service> = match gives {
             true => Arc::new(Giver {
-                holder: Holder::new(store.clone()),
+                server: ChunkServer::new(store.clone()),
                 manner: Manner::Honest,
                 given: Arc::default(),
             }),
@@ -171,7 +171,7 @@ impl Getter {
         }
     }
 
-    async fn fetch(&self, app: &Bytes) -> Result<Bytes, SpreadError> {
+    async fn fetch(&self, app: &Bytes) -> Result<Bytes, TransferError> {
         let what = App::of(app);
         soon("the app", self.fetcher.fetch(&what, &self.progress)).await
     }
@@ -332,7 +332,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     let refused = soon("a refusal", fetcher.fetch(&what, &progress)).await;
     assert!(matches!(
         refused,
-        Err(SpreadError::Store(StoreError::TooLarge { .. }))
+        Err(TransferError::Store(StoreError::TooLarge { .. }))
     ));
     assert_eq!(holder.given.load(SeqCst), 0);
 }
@@ -359,7 +359,7 @@ async fn fetch_to(disk: &Path) {
     lists(&getter.membership, &[2, 3]).await;
     let refused = getter.fetch(&app).await;
     assert!(
-        matches!(refused, Err(SpreadError::Store(StoreError::Full { .. }))),
+        matches!(refused, Err(TransferError::Store(StoreError::Full { .. }))),
         "{refused:?}"
     );
     let partial = std::fs::read_dir(disk.join("store/apps/partial")).expect("a folder");
