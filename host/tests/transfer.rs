@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
-use cluster::Digest;
+use cluster::ComponentBytes;
 use cluster::release::{App, CHUNK};
 use host::control::{Answer, Body, Peer, Refuse, Service, refusal};
 use host::data_dir::DataDir;
@@ -122,14 +122,15 @@ impl Node {
     fn giving(lan: &Lan, last: u8, app: &Bytes, manner: Manner) -> Node {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(&folder.path().join("store"));
-        store.put(app).expect("kept");
+        let component = ComponentBytes::of(app.clone());
+        store.store(&component).expect("stored");
         let given = Arc::new(AtomicUsize::new(0));
         let giver = Giver {
             server: ChunkServer::new(store),
             manner,
             given: given.clone(),
         };
-        let release = Some(Digest::of(app));
+        let release = Some(component.digest());
         let membership = lan.start(last, folder.path(), release, Arc::new(giver));
         Node {
             membership,
@@ -173,7 +174,8 @@ impl Getter {
 
     async fn fetch(&self, app: &Bytes) -> Result<Bytes, TransferError> {
         let what = App::of(app);
-        soon("the app", self.fetcher.fetch(&what, &self.progress)).await
+        let fetched = soon("the app", self.fetcher.fetch(&what, &self.progress)).await?;
+        Ok(fetched.bytes().clone())
     }
 
     /// How many chunks are there, as far as was said.
@@ -322,7 +324,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     let membership = lan.start(3, folder.path(), None, Arc::new(Refuse));
     let data = DataDir::open(&folder.path().join("store")).expect("a data folder");
     let limits = StoreLimits {
-        app: app.len() as u64 - 1,
+        component: app.len() as u64 - 1,
         ..StoreLimits::default()
     };
     let store = Store::open(Arc::new(data), limits).expect("a store");

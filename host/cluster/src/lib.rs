@@ -9,6 +9,7 @@
 mod boot;
 mod check;
 mod cidr;
+mod component;
 mod config;
 mod cookie;
 mod digest;
@@ -40,6 +41,7 @@ mod wire;
 
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
+pub use component::{ComponentBuilder, ComponentBytes};
 pub use config::{Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
 pub use digest::{Digest, DigestError};

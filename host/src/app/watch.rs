@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Runtime;
-use super::intake::{AppBytes, IntakeError, MAX_APP, read_up_to};
+use super::intake::{IntakeError, MAX_APP, NamedComponent, read_up_to};
 use super::places::{Modified, Places};
 use super::whole::{Whole, look_at};
 
@@ -56,7 +56,7 @@ type Look = Option<(usize, u64, u64, u64, Modified, i64, i64)>;
 #[derive(Debug)]
 pub struct Seen {
     /// The app, or why there is none.
-    pub app: Result<AppBytes, IntakeError>,
+    pub app: Result<NamedComponent, IntakeError>,
     /// When the change was first seen.
     pub at: std::time::Instant,
 }
@@ -169,7 +169,7 @@ impl WatchedFile {
 
     /// Waits until the file rests, and reads it; none if it has what was taken
     /// last.
-    async fn settled(&mut self) -> Option<Result<AppBytes, IntakeError>> {
+    async fn settled(&mut self) -> Option<Result<NamedComponent, IntakeError>> {
         let mut due = Instant::now() + UNFINISHED;
         let mut before = self.look();
         let mut since = Instant::now();
@@ -198,7 +198,7 @@ impl WatchedFile {
                 continue;
             }
             let unfinished = match &read {
-                Ok(app) => look_at(&app.bytes) != Whole::Component,
+                Ok(app) => look_at(app.component.bytes()) != Whole::Component,
                 Err(IntakeError::Missing { .. }) => true,
                 Err(_) => false,
             };
@@ -215,9 +215,9 @@ impl WatchedFile {
             }
             self.watch_folders();
             return match read {
-                Ok(app) if Some(app.digest) == self.digest => None,
+                Ok(app) if Some(app.component.digest()) == self.digest => None,
                 Ok(app) => {
-                    self.digest = Some(app.digest);
+                    self.digest = Some(app.component.digest());
                     Some(Ok(app))
                 }
                 Err(error) => Some(Err(error)),
@@ -235,15 +235,15 @@ impl WatchedFile {
         // It tells nobody: what there is to say of the file is said later.
         drop(tokio::task::spawn_blocking(move || {
             if let Ok(app) = read_up_to(&path, most)
-                && Some(app.digest) != known
-                && look_at(&app.bytes) == Whole::Component
+                && Some(app.component.digest()) != known
+                && look_at(app.component.bytes()) == Whole::Component
             {
-                runtime.compile_ahead(app);
+                runtime.compile_ahead(&app.component);
             }
         }));
     }
 
-    async fn read(&self) -> Result<AppBytes, IntakeError> {
+    async fn read(&self) -> Result<NamedComponent, IntakeError> {
         let (path, most) = (self.path().to_owned(), self.most);
         let missing = |cause: io::Error| match cause.kind() {
             io::ErrorKind::NotFound => IntakeError::Missing {

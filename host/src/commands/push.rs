@@ -196,8 +196,8 @@ impl File {
         // What the nodes take is for them to say.
         let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
         Ok(File {
-            app: App::of(&read.bytes),
-            bytes: read.bytes,
+            app: read.component.app(),
+            bytes: read.component.bytes().clone(),
         })
     }
 }

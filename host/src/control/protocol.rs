@@ -4,7 +4,7 @@
 //! ```text
 //! POST /v1/hello   name of the caller     -> name of the called
 //! POST /v1/sync    state of the caller    -> state of the called
-//! POST /app/…      of members             -> see `transfer`
+//! POST /component/…  of members           -> see `transfer`
 //! POST /publish    of members             -> see `publish`
 //!      /v1/…       of tools               -> see `tools`
 //! ```

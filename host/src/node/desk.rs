@@ -10,7 +10,7 @@ use super::face::{Face, STATE};
 use crate::control::{self, Answer, Peer};
 use crate::publish::{Inbox, PUBLISH};
 use crate::tools::{Asker, Service as Tools};
-use crate::transfer::{APPS, ChunkServer};
+use crate::transfer::{COMPONENTS, ChunkServer};
 
 /// Answers once it has been given what it takes. Until then a node is only
 /// just starting, and says so.
@@ -48,7 +48,7 @@ impl control::Service for Shared {
             match from {
                 Peer::Tool(ip) => parts.tools.answer(Asker::Remote(ip), request).await,
                 Peer::Member(_) if path == STATE => control::answer(parts.face.state()),
-                Peer::Member(_) if path.starts_with(APPS) => {
+                Peer::Member(_) if path.starts_with(COMPONENTS) => {
                     let path = path.to_owned();
                     parts.chunk_server.answer(&path, request.into_body()).await
                 }

@@ -2,7 +2,7 @@
 //! folder in a state from which the next start goes on.
 //!
 //! ```text
-//! apps/DIGEST                    a whole app
+//! apps/DIGEST                    a whole component
 //! apps/.new                      one that is being written
 //! apps/partial/DIGEST            a download of this process, at full length from the start
 //! apps/quarantine/DIGEST         what was whole once and is not any more
@@ -24,31 +24,32 @@ const PARTIAL: &str = "partial";
 const QUARANTINE: &str = "quarantine";
 const NEW: &str = ".new";
 
-/// The most apps that are kept in quarantine.
+/// The most components that are kept in quarantine.
 pub(super) const QUARANTINE_MAX: usize = 3;
 
-/// The largest file that is read as an app, in bytes.
+/// The largest file that is read as a component, in bytes.
 pub(super) const READ_MAX: u64 = crate::app::LARGEST_APP;
 
 /// The paths of the store's files.
 #[derive(Debug)]
 pub(super) struct Files {
-    apps: PathBuf,
+    folder: PathBuf,
 }
 
 /// A file that has a digest for a name.
 pub(super) struct Named {
     pub(super) digest: Digest,
     pub(super) modified: SystemTime,
+    pub(super) size: u64,
 }
 
 impl Files {
     /// Makes the folders, if they are not there.
     pub(super) fn make(data: &Path) -> Result<Self, (PathBuf, io::Error)> {
         let files = Self {
-            apps: data.join(APPS),
+            folder: data.join(APPS),
         };
-        for folder in [files.apps.clone(), files.partials(), files.quarantine()] {
+        for folder in [files.folder.clone(), files.partials(), files.quarantine()] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -58,25 +59,25 @@ impl Files {
         Ok(files)
     }
 
-    pub(super) fn apps(&self) -> &Path {
-        &self.apps
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn partials(&self) -> PathBuf {
-        self.apps.join(PARTIAL)
+        self.folder.join(PARTIAL)
     }
 
     pub(super) fn quarantine(&self) -> PathBuf {
-        self.apps.join(QUARANTINE)
+        self.folder.join(QUARANTINE)
     }
 
     pub(super) fn whole(&self, digest: &Digest) -> PathBuf {
-        self.apps.join(digest.to_string())
+        self.folder.join(digest.to_string())
     }
 
-    /// Only one app is written at a time, so one name is enough.
+    /// Only one component is written at a time, so one name is enough.
     pub(super) fn being_written(&self) -> PathBuf {
-        self.apps.join(NEW)
+        self.folder.join(NEW)
     }
 
     pub(super) fn partial(&self, digest: &Digest) -> PathBuf {
@@ -100,8 +101,8 @@ impl Files {
         Ok(())
     }
 
-    /// Gives a file that is on the disk the name of a whole app. If that cannot be
-    /// seen onto the disk, the app is not there; `renamed` is the fault point in
+    /// Gives a file that is on the disk the name of a whole component. If the disk does
+    /// not store the name, the component is not there; `renamed` is the fault point in
     /// between.
     pub(super) fn name_whole(
         &self,
@@ -112,13 +113,13 @@ impl Files {
         let whole = self.whole(digest);
         fs::rename(from, &whole)?;
         fault::point(renamed);
-        sync_folder(&self.apps).inspect_err(|_| {
-            // If this fails too, it is one more whole app at the next start.
+        sync_folder(&self.folder).inspect_err(|_| {
+            // If this fails too, it is one more whole component at the next start.
             let _ = remove(&whole);
         })
     }
 
-    /// Puts a whole app aside; the oldest of those there make room for it. Says
+    /// Puts a whole component aside; the oldest of those there make room for it. Says
     /// where it is; nowhere, if there is no room for as much as a name there: it is
     /// removed then.
     pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
@@ -142,7 +143,7 @@ impl Files {
             Err(error) => return Err(error),
         };
         fault::point("store: app put aside");
-        sync_folder(&self.apps)?;
+        sync_folder(&self.folder)?;
         Ok(aside)
     }
 }
@@ -159,6 +160,7 @@ pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
         if metadata.is_file() {
             found.push(Named {
                 digest,
+                size: metadata.len(),
                 modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
             });
         }
