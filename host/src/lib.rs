@@ -33,6 +33,7 @@ pub mod control;
 pub mod cookies;
 pub mod data_dir;
 pub mod deploy;
+mod durable;
 pub mod exchange;
 pub mod fault;
 pub mod health;

@@ -129,7 +129,7 @@ impl Watched {
             Some(bytes) => {
                 std::fs::write(&path, bytes).expect("a file");
                 let app = read(&path).expect("it can be read");
-                let digest = app.digest;
+                let digest = app.component.digest();
                 let first = validate(&runtime, app).await.expect("it is an app");
                 let node = Node::with_generation(Arc::new(first), Setup::default()).await;
                 (node, Some(digest))

@@ -55,7 +55,9 @@ impl Audience {
             HELLO => Some(Self::Hello),
             SYNC => Some(Self::Sync),
             "/publish" => Some(Self::Members),
-            _ if path.starts_with("/app/") => Some(Self::Members),
+            _ if path.starts_with("/component/") || path.starts_with("/app/") => {
+                Some(Self::Members)
+            }
             _ if path.starts_with("/v1/") => Some(Self::Tools),
             _ => None,
         }

@@ -216,7 +216,7 @@ impl Face {
         };
         self.candidate.clear();
         let ready = self.loader.prepare(app).await;
-        let ready = ready.map_err(|refusal| Refused::new(Code::BadApp, refusal))?;
+        let ready = ready.map_err(|refusal| Refused::new(Code::BadComponent, refusal))?;
         self.candidate.offer_for(ready, UNRELEASED);
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Node for Face {
             }),
             file: self.app_file(&now),
             store: api::Stored {
-                apps: stored.len() as u64,
+                components: stored.len() as u64,
                 bytes: self.store.bytes(),
                 quarantined: self.store.quarantined(),
             },

@@ -8,14 +8,15 @@
 //! apps/quarantine/DIGEST         what was whole once and is not any more
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use cluster::Digest;
+use cluster::{ComponentBytes, Digest};
 
+use crate::durable::{self, Points};
 use crate::fault;
 
 /// The folder of the store in the data folder.
@@ -29,6 +30,13 @@ pub(super) const QUARANTINE_MAX: usize = 3;
 
 /// The largest file that is read as a component, in bytes.
 pub(super) const READ_MAX: u64 = crate::app::LARGEST_APP;
+
+/// Where the process may die in [`Files::write_whole`].
+const POINTS: Points = Points {
+    begun: "store: app begun",
+    synced: "store: app synced",
+    renamed: "store: app renamed",
+};
 
 /// The paths of the store's files.
 #[derive(Debug)]
@@ -75,11 +83,6 @@ impl Files {
         self.folder.join(digest.to_string())
     }
 
-    /// Only one component is written at a time, so one name is enough.
-    pub(super) fn being_written(&self) -> PathBuf {
-        self.folder.join(NEW)
-    }
-
     pub(super) fn partial(&self, digest: &Digest) -> PathBuf {
         self.partials().join(digest.to_string())
     }
@@ -91,7 +94,7 @@ impl Files {
     /// Removes what an earlier process left: the file that was being written, and
     /// all downloads.
     pub(super) fn sweep(&self) -> io::Result<()> {
-        remove(&self.being_written())?;
+        remove(&self.folder.join(NEW))?;
         for entry in fs::read_dir(self.partials())? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
@@ -101,22 +104,20 @@ impl Files {
         Ok(())
     }
 
-    /// Gives a file that is on the disk the name of a whole component. If the disk does
-    /// not store the name, the component is not there; `renamed` is the fault point in
-    /// between.
-    pub(super) fn name_whole(
-        &self,
-        from: &Path,
-        digest: &Digest,
-        renamed: &'static str,
-    ) -> io::Result<()> {
+    /// Writes a whole component. If that fails, nothing of it is left.
+    pub(super) fn write_whole(&self, component: &ComponentBytes) -> io::Result<()> {
+        let whole = self.whole(&component.digest());
+        // Only one component is written at a time, so one name is enough.
+        let (new, bytes) = (self.folder.join(NEW), component.bytes());
+        durable::write(&whole, &new, bytes, &POINTS).inspect_err(|_| remove_nameless(&whole))
+    }
+
+    /// Gives a download, which is on the disk, the name of a whole component. If that
+    /// fails, there is no such component.
+    pub(super) fn name_whole(&self, digest: &Digest) -> io::Result<()> {
         let whole = self.whole(digest);
-        fs::rename(from, &whole)?;
-        fault::point(renamed);
-        sync_folder(&self.folder).inspect_err(|_| {
-            // If this fails too, it is one more whole component at the next start.
-            let _ = remove(&whole);
-        })
+        durable::rename(&self.partial(digest), &whole, "store: download renamed")
+            .inspect_err(|_| remove_nameless(&whole))
     }
 
     /// Puts a whole component aside; the oldest of those there make room for it. Says
@@ -143,7 +144,7 @@ impl Files {
             Err(error) => return Err(error),
         };
         fault::point("store: app put aside");
-        sync_folder(&self.folder)?;
+        durable::sync_folder_of(&whole)?;
         Ok(aside)
     }
 }
@@ -168,25 +169,10 @@ pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
     Ok(found)
 }
 
-/// Makes a file for this user only (mode 0600), and empties one that is there.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-}
-
-/// Writes a whole file and sees it onto the disk.
-pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = create(path)?;
-    fault::point("store: app begun");
-    file.write_all(content)?;
-    file.sync_all()?;
-    fault::point("store: app synced");
-    Ok(())
+/// Removes a component whose name may not be on the disk. If this fails too, it is one more
+/// whole component at the next start.
+fn remove_nameless(whole: &Path) {
+    let _ = remove(whole);
 }
 
 /// Reads a file, and no more than `most` bytes of it.
@@ -210,9 +196,4 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// A rename is a change of the folder, and lasts once that is on the disk.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -180,17 +180,9 @@ impl Store {
         };
         if !there {
             let files = &self.0.files;
-            let (new, whole) = (files.being_written(), files.whole(&digest));
-            let write = || {
-                files::write(&new, component.bytes())?;
-                files.name_whole(&new, &digest, "store: app renamed")
-            };
-            if let Err(error) = write() {
-                // It takes the room that others may need. If this fails too,
-                // the next start does it.
-                let _ = files::remove(&new);
-                return Err(StoreError::write(&whole, size, error));
-            }
+            files
+                .write_whole(component)
+                .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
         }
         fault::point("store: app kept");
         self.came(&changing, component);

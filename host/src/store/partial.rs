@@ -14,7 +14,7 @@ use cluster::{ComponentBytes, Digest};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::retry_on_intr;
 
-use crate::fault;
+use crate::{durable, fault};
 
 use super::files::{self, Files};
 use super::{Store, StoreError, hash_of, read_chunk};
@@ -155,8 +155,7 @@ impl Download {
         let changing = store.change();
         drop(partial.check_not_gone()?);
         let digest = &partial.app.digest;
-        let files = &store.0.files;
-        let named = files.name_whole(&partial.path, digest, "store: download renamed");
+        let named = store.0.files.name_whole(digest);
         self.give_up(&changing);
         named.map_err(write)?;
         fault::point("store: download kept");
@@ -184,7 +183,7 @@ impl Partial {
     pub(super) fn begin(files: &Files, app: &App, manifest: &Bytes) -> Result<Self, StoreError> {
         let path = files.partial(&app.digest);
         let begin = || {
-            let file = files::create(&path)?;
+            let file = durable::create(&path)?;
             reserve(&file, app.size)?;
             fault::point("store: download begun");
             Ok(file)

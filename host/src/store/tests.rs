@@ -72,7 +72,7 @@ fn chunks(app: &Bytes) -> Vec<&[u8]> {
 }
 
 /// Stores a component, and gives its name.
-fn put(store: &Store, bytes: &Bytes) -> Result<Digest, StoreError> {
+fn stored(store: &Store, bytes: &Bytes) -> Result<Digest, StoreError> {
     let component = ComponentBytes::of(bytes.clone());
     store.store(&component).map(|()| component.digest())
 }
@@ -108,9 +108,9 @@ fn an_app_reads_back_also_after_a_restart_and_is_for_this_user_only() {
     let place = Place::new();
     let bytes = app(1, 3 * CHUNK + 5);
     let store = place.open();
-    let digest = put(&store, &bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     assert_eq!(digest, Digest::of(&bytes));
-    assert_eq!(put(&store, &bytes).expect("kept already"), digest);
+    assert_eq!(stored(&store, &bytes).expect("kept already"), digest);
     drop(store);
     let store = place.open();
     assert!(store.has(&digest));
@@ -141,13 +141,13 @@ fn an_app_that_is_not_there_is_none() {
 fn a_damaged_app_is_put_aside_counted_and_taken_again() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(1, CHUNK + 1));
-    let digest = put(&store, &bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     place.damage(&digest);
     assert_eq!(read(&store, &digest), None);
     assert!(!store.has(&digest));
     assert_eq!(store.quarantined(), 1);
     assert_eq!(place.files(), [format!("quarantine/{digest}")]);
-    put(&store, &bytes).expect("kept again");
+    stored(&store, &bytes).expect("kept again");
     assert_eq!(read(&store, &digest), Some(bytes));
 }
 
@@ -155,9 +155,9 @@ fn a_damaged_app_is_put_aside_counted_and_taken_again() {
 fn an_app_that_was_damaged_on_the_disk_is_replaced_when_it_is_put_again() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(1, 100));
-    let digest = put(&store, &bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     place.damage(&digest);
-    put(&store, &bytes).expect("kept");
+    stored(&store, &bytes).expect("kept");
     assert_eq!(store.quarantined(), 1);
     assert_eq!(read(&store, &digest), Some(bytes));
 }
@@ -166,7 +166,7 @@ fn an_app_that_was_damaged_on_the_disk_is_replaced_when_it_is_put_again() {
 fn no_chunk_of_a_damaged_app_is_given_on() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(1, 2 * CHUNK));
-    let digest = put(&store, &bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     assert!(store.chunk(&digest, 0).expect("readable").is_some());
     // The manifest is known by now: the chunk alone tells.
     place.damage(&digest);
@@ -182,7 +182,7 @@ fn the_quarantine_keeps_the_newest_three() {
     let store = place.open();
     let mut damaged = Vec::new();
     for seed in 0..5 {
-        let digest = put(&store, &app(seed, 100)).expect("kept");
+        let digest = stored(&store, &app(seed, 100)).expect("kept");
         place.damage(&digest);
         assert_eq!(read(&store, &digest), None);
         damaged.push(digest);
@@ -206,7 +206,7 @@ fn what_is_in_use_is_never_collected_and_else_the_newest_stay() {
     let place = Place::new();
     let store = place.open();
     let put: Vec<Digest> = (0..8)
-        .map(|seed| put(&store, &app(seed, 100)).expect("kept"))
+        .map(|seed| stored(&store, &app(seed, 100)).expect("kept"))
         .collect();
     assert_eq!(
         store.components(),
@@ -217,13 +217,13 @@ fn what_is_in_use_is_never_collected_and_else_the_newest_stay() {
     assert_eq!(store.components(), [put[0], put[1], put[5], put[6], put[7]]);
     // An app that comes makes one go that is not in use; and one that comes
     // again is as good as new.
-    put(&store, &app(5, 100)).expect("there already");
-    let new = put(&store, &app(9, 100)).expect("kept");
+    stored(&store, &app(5, 100)).expect("there already");
+    let new = stored(&store, &app(9, 100)).expect("kept");
     assert_eq!(store.components(), [put[0], put[1], put[7], put[5], new]);
     let all = store.components();
     let more: Vec<Digest> = all.iter().copied().chain([put[2], put[3]]).collect();
     assert_eq!(store.collect(&more).expect("collected"), 0, "all in use");
-    let newest = put(&store, &app(10, 100)).expect("kept");
+    let newest = stored(&store, &app(10, 100)).expect("kept");
     assert_eq!(store.components().len(), 6, "what came just now stays");
     assert!(store.has(&newest));
 }
@@ -233,8 +233,8 @@ fn an_app_over_the_limit_is_refused_and_one_at_it_is_taken() {
     let mut place = Place::new();
     place.limits.component = 1000;
     let store = place.open();
-    put(&store, &app(1, 1000)).expect("kept");
-    let error = put(&store, &app(1, 1001)).expect_err("too large");
+    stored(&store, &app(1, 1000)).expect("kept");
+    let error = stored(&store, &app(1, 1001)).expect_err("too large");
     assert!(matches!(
         error,
         StoreError::TooLarge {
@@ -285,10 +285,10 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     assert_eq!(finish(&download).expect("whole"), bytes);
     assert_eq!(read(&store, &digest), Some(bytes.clone()));
     let held = store.find_any(download.app()).expect("readable");
-    assert!(matches!(held, Found::Whole(whole) if whole == bytes));
+    assert!(matches!(held, Found::Whole(whole) if *whole.bytes() == bytes));
     assert_eq!(place.files(), [digest.to_string()]);
     // Who has been putting it together has it too.
-    assert_eq!(download.component().expect("whole"), bytes);
+    assert_eq!(*download.component().expect("whole").bytes(), bytes);
     assert!(matches!(finish(&download), Err(StoreError::Gone(_))));
     assert!(matches!(
         download.store_chunk(0, chunks(&bytes)[0]),
@@ -323,9 +323,7 @@ fn a_manifest_that_is_not_the_apps_is_refused() {
         ..whole
     };
     for (app, manifest) in [(whole, other), (longer, App::manifest(&bytes).into())] {
-        let refused = store
-            .partial(&app, &manifest)
-            .expect_err("not its manifest");
+        let refused = store.begin(&app, &manifest).expect_err("not its manifest");
         assert!(matches!(refused, StoreError::Manifest(_)));
     }
     assert_eq!(place.files(), [""; 0]);
@@ -414,7 +412,7 @@ fn a_third_download_ends_the_oldest() {
 fn what_a_crash_left_half_written_is_swept_up_at_the_start() {
     let place = Place::new();
     let store = place.open();
-    let kept = put(&store, &app(1, 100)).expect("kept");
+    let kept = stored(&store, &app(1, 100)).expect("kept");
     let download = begun(&store, &app(2, 2 * CHUNK)).expect("begun");
     drop((download, store));
     let apps = place.apps();
@@ -466,10 +464,12 @@ fn an_app_that_is_asked_for_while_it_becomes_whole_is_there_at_any_moment() {
             loop {
                 match store.find_any(&it).expect("readable") {
                     Found::Whole(whole) => {
-                        assert_eq!(whole, bytes);
+                        assert_eq!(*whole.bytes(), bytes);
                         break;
                     }
-                    Found::Begun(full) => assert_eq!(full.component().expect("full"), bytes),
+                    Found::Begun(full) => {
+                        assert_eq!(*full.component().expect("full").bytes(), bytes);
+                    }
                     Found::Nothing => panic!("it is there"),
                 }
             }

@@ -108,7 +108,7 @@ pub(super) async fn record(
 async fn find(node: &dyn Node, digest: Digest) -> Result<cluster::release::App, Refused> {
     node.find(digest).await?.ok_or_else(|| {
         let why = format!("the node does not have the component {digest}; upload it first");
-        Refused::new(Code::NoApp, why)
+        Refused::new(Code::NoComponent, why)
     })
 }
 
@@ -124,7 +124,7 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
         );
         return Err(Refused::new(Code::TooFewNodes, why).into());
     }
-    let what = match (&wanted.app, &wanted.rollback) {
+    let what = match (&wanted.component, &wanted.rollback) {
         (Some(digest), None) => What::Push {
             app: find(node, upload::parse(digest)?).await?,
             plan: Plan {
@@ -141,7 +141,7 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
             let key = key.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
             What::Rollback(RollbackTo::Release(key))
         }
-        _ => return Err(bad("give either `app` or `rollback`").into()),
+        _ => return Err(bad("give either `component` or `rollback`").into()),
     };
     let request = Request {
         what,

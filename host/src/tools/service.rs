@@ -182,8 +182,10 @@ impl<'a> Want<'a> {
             ["v1", "releases", key, "progress"] => (Want::Progress(key), Method::GET),
             ["v1", "drafts"] => (Want::Draft, Method::POST),
             ["v1", "records"] => (Want::Record, Method::POST),
-            ["v1", "apps", digest] if method == Method::PUT => (Want::Upload(digest), Method::PUT),
-            ["v1", "apps", digest] => (Want::Find(digest), Method::GET),
+            ["v1", "components", digest] if method == Method::PUT => {
+                (Want::Upload(digest), Method::PUT)
+            }
+            ["v1", "components", digest] => (Want::Find(digest), Method::GET),
             _ => {
                 let why = "there is nothing at this path; docs/api.md lists what there is";
                 return Err(Refused::new(Code::NotFound, why));

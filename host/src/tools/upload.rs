@@ -4,12 +4,13 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
+use cluster::release::App;
 use cluster::{ComponentBuilder, Digest};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use super::api::{API, App, Code};
+use super::api::{API, Code, Component};
 use super::body::{Body, json};
 use super::service::Limits;
 use super::{Node, Refused};
@@ -48,14 +49,14 @@ pub(super) async fn find(node: &dyn Node, digest: &str) -> Result<Response<Body>
     match node.find(parse(digest)?).await? {
         Some(app) => Ok(json(StatusCode::OK, &told(&app))),
         None => Err(Refused::new(
-            Code::NoApp,
+            Code::NoComponent,
             "the node does not have this component",
         )),
     }
 }
 
-fn told(app: &cluster::release::App) -> App {
-    App {
+fn told(app: &App) -> Component {
+    Component {
         api: API,
         digest: app.digest.to_string(),
         size: app.size,

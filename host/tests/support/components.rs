@@ -85,10 +85,8 @@ pub(crate) fn built(package: &str) -> PathBuf {
 
 /// The bytes of it.
 pub(crate) fn read_built(package: &str) -> Vec<u8> {
-    read(&built(package))
-        .expect("the component can be read")
-        .bytes
-        .into()
+    let read = read(&built(package)).expect("the component can be read");
+    read.component.bytes().to_vec()
 }
 
 /// A component that is kept from an earlier version.

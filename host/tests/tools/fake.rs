@@ -227,7 +227,7 @@ impl Node for Fake {
 
     fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>> {
         let answer = if component.bytes().starts_with(b"bad") {
-            Err(Refused::new(Code::BadApp, "it is no component"))
+            Err(Refused::new(Code::BadComponent, "it is no component"))
         } else {
             held(&self.apps).insert(component.digest(), component.app());
             Ok(())

@@ -32,10 +32,10 @@ fn nothing_half_done_is_left(store: &Store, disk: &Path) {
 fn fill(disk: &Path, is_refusal: fn(&StoreError) -> bool) {
     let store = open(disk, StoreLimits::default());
     let small = app(1, 1 << 20);
-    let digest = put(&store, &small).expect("it has room");
+    let digest = stored(&store, &small).expect("it has room");
     let large = app(2, 8 << 20);
     for attempt in [
-        |store: &Store, app: &Bytes| put(&store, app).map(drop),
+        |store: &Store, app: &Bytes| stored(store, app).map(drop),
         |store: &Store, app: &Bytes| fetched(store, app).map(drop),
     ] {
         let refused = attempt(&store, &large).expect_err("no room");
@@ -84,7 +84,7 @@ fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_
     on(Small::Quota(MIB), name, |disk| {
         let store = open(disk, StoreLimits::default());
         let bytes = app(1, 1 << 20);
-        let digest = put(&store, &bytes).expect("it has room");
+        let digest = stored(&store, &bytes).expect("it has room");
         let path = disk.join("apps").join(digest.to_string());
         std::fs::write(&path, app(2, 1 << 20)).expect("damaged");
         let filling = small_disk::fill(disk, 0).expect("filled");
@@ -96,7 +96,7 @@ fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_
         let aside = std::fs::read_dir(disk.join("apps/quarantine")).expect("a folder");
         assert_eq!(aside.count(), 0, "it takes room");
         std::fs::remove_file(filling).expect("removed");
-        put(&store, &bytes).expect("it has room again");
+        stored(&store, &bytes).expect("it has room again");
         assert_eq!(read(&store, &digest), Some(bytes));
     });
 }

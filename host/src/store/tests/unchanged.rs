@@ -7,14 +7,14 @@ fn an_app_is_kept_although_an_older_one_cannot_be_removed() {
     let place = Place::new();
     let store = place.open();
     let put: Vec<Digest> = (0..5)
-        .map(|seed| put(&store, &app(seed, 100)).expect("kept"))
+        .map(|seed| stored(&store, &app(seed, 100)).expect("kept"))
         .collect();
     store.collect(&[]).expect("collected");
     // A folder is no file that could be removed.
     let oldest = place.apps().join(put[0].to_string());
     std::fs::remove_file(&oldest).expect("removed");
     std::fs::create_dir(&oldest).expect("made");
-    let new = put(&store, &app(9, 100)).expect("kept all the same");
+    let new = stored(&store, &app(9, 100)).expect("kept all the same");
     let newest = fetched(&store, &app(10, 2 * CHUNK)).expect("kept all the same");
     assert!(store.has(&new) && store.has(&newest));
     // The next older one went.
