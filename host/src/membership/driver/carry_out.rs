@@ -9,6 +9,7 @@ use cluster::release::{DraftError, News};
 use tokio::sync::oneshot;
 
 use super::Driver;
+use super::held::Held;
 use crate::membership::{FatalError, broadcast, report};
 
 /// How long an app file waits that was not released because the clock is ahead.
