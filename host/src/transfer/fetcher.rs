@@ -154,15 +154,7 @@ impl Fetcher {
                     let Ok((member, question, given)) = asked else { continue };
                     let (answer, begun) = given?;
                     download = download.or(begun);
-                    let before = fetch.liars();
-                    fetch.answered(now(), &member, question, answer);
-                    if fetch.liars() > before {
-                        self.wrong.fetch_add(1, Relaxed);
-                        tracing::warn!(
-                            %member, component = %app.digest,
-                            "a member gave wrong bytes of a component: they were dropped, and it is not asked again",
-                        );
-                    }
+                    self.answered(&mut fetch, now(), &member, question, answer, app);
                     let have = download.as_ref().map_or(0, Download::have_bytes);
                     progress.send_replace((have, app.size));
                 }
@@ -177,6 +169,27 @@ impl Fetcher {
                 let (store, app) = (self.store.clone(), *app);
                 blocking(move || store.begin(&app, &Bytes::new())).await
             }
+        }
+    }
+
+    /// Hands an answer on. Who gave wrong bytes is counted and named.
+    fn answered(
+        &self,
+        fetch: &mut Fetch,
+        now: Time,
+        member: &NodeName,
+        question: u64,
+        answer: Answer,
+        app: &App,
+    ) {
+        let before = fetch.liars();
+        fetch.answered(now, member, question, answer);
+        if fetch.liars() > before {
+            self.wrong.fetch_add(1, Relaxed);
+            tracing::warn!(
+                %member, component = %app.digest,
+                "a member gave wrong bytes of a component: they were dropped, and it is not asked again",
+            );
         }
     }
 
