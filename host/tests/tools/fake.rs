@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::release::{Component, DeployKey, DraftError, Release, ReleaseStatus, Request};
+use cluster::release::{Component, DeployKey, DraftError, Release, Request};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::membership::Stopping;
 use host::tools::api::{self, Code, ReleaseStatus};
