@@ -21,7 +21,7 @@ pub struct HttpUrl {
 
 /// How a URL is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-enum Scheme {
+pub(crate) enum Scheme {
     Http,
     Https,
 }
@@ -57,6 +57,25 @@ impl HttpUrl {
             host: Host::Ip(address.ip().to_canonical()),
             port: address.port(),
         }
+    }
+
+    /// The URL of what is served at this address.
+    ///
+    /// # Errors
+    /// If the port is 0.
+    pub(crate) fn new(
+        scheme: Scheme,
+        ip: impl Into<IpAddr>,
+        port: u16,
+    ) -> Result<Self, HttpUrlError> {
+        let host = Host::Ip(ip.into().to_canonical());
+        Self { scheme, host, port }.checked()
+    }
+
+    /// Its scheme and port, if its host is this address.
+    pub(crate) fn on_ip(&self, ip: impl Into<IpAddr>) -> Option<(Scheme, u16)> {
+        let here = self.host == Host::Ip(ip.into().to_canonical());
+        here.then_some((self.scheme, self.port))
     }
 
     fn checked(self) -> Result<Self, HttpUrlError> {

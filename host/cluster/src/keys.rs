@@ -27,9 +27,8 @@ const ARGON2_PASSES: u32 = 3;
 /// the cookie. The salt only keeps these keys apart from other programs'.
 const SALT: &[u8] = b"ace raxx cluster cookie v1";
 
-/// Says which key a datagram is sent under, and so which cookie. It goes over the network in
-/// clear, and can be shown to a person: whoever wants to learn the cookie from it has to guess the
-/// cookie, as from any datagram. Shown as 8 lower-case hex digits.
+/// Names a key, and so a cookie. A part of it goes over the network in clear, and it can be shown to
+/// a person: whoever wants to learn the cookie from it has to guess the cookie, as from any datagram. Shown as 8 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyId([u8; 4]);
 
@@ -111,7 +110,7 @@ impl Keys {
         })
     }
 
-    /// By what datagrams say under which key they were sent.
+    /// The key that is sent with. Datagrams begin with a byte of this.
     pub fn key_id(&self) -> KeyId {
         self.current.id
     }
@@ -147,11 +146,11 @@ impl Keys {
     }
 
     /// Whether the tag over these bytes is right, in constant time. None if no
-    /// key of ours has this id.
-    pub(crate) fn verify(&self, id: KeyId, bytes: &[u8], tag: &[u8]) -> Option<bool> {
-        // Two keys may have the same id by chance, so every one that has it is tried.
+    /// key of ours has an id that begins with this.
+    pub(crate) fn verify(&self, id: u8, bytes: &[u8], tag: &[u8]) -> Option<bool> {
+        // Two ids may begin with the same byte, so every key whose id does is tried.
         let keys = std::iter::once(&self.current).chain(&self.other);
-        keys.filter(|key| key.id == id)
+        keys.filter(|key| key.id.first_byte() == id)
             .map(|key| bool::from(key.tag(bytes)[..].ct_eq(tag)))
             .reduce(|one, other| one | other)
     }
@@ -199,9 +198,9 @@ impl KeyId {
         &self.0
     }
 
-    /// An id that was read, rather than derived from a cookie.
-    pub const fn from_bytes(bytes: [u8; 4]) -> Self {
-        Self(bytes)
+    /// As much of it as a datagram has, so that datagrams are short.
+    pub(crate) const fn first_byte(&self) -> u8 {
+        self.0[0]
     }
 }
 
@@ -235,8 +234,14 @@ mod tests {
     fn one_cookie_gives_the_same_keys_everywhere_and_another_gives_others() {
         let (one, same, other) = (derive("ace"), derive("ace\n"), derive("acf"));
         let tag = one.tag(b"datagram");
-        assert_eq!(same.verify(one.key_id(), b"datagram", &tag), Some(true));
-        assert_ne!(other.verify(one.key_id(), b"datagram", &tag), Some(true));
+        assert_eq!(
+            same.verify(one.key_id().first_byte(), b"datagram", &tag),
+            Some(true)
+        );
+        assert_ne!(
+            other.verify(one.key_id().first_byte(), b"datagram", &tag),
+            Some(true)
+        );
         assert_eq!(one.tls_seed(), same.tls_seed());
         assert_ne!(one.tls_seed(), other.tls_seed());
     }
@@ -245,14 +250,23 @@ mod tests {
     fn while_a_cookie_is_changed_both_are_accepted() {
         let (old, new) = (Keys::from_master(&[1; 32]), Keys::from_master(&[2; 32]));
         let both = new.clone().accepting(&old);
-        assert_eq!(both.verify(old.key_id(), b"x", &old.tag(b"x")), Some(true));
-        assert_eq!(both.verify(new.key_id(), b"x", &new.tag(b"x")), Some(true));
+        assert_eq!(
+            both.verify(old.key_id().first_byte(), b"x", &old.tag(b"x")),
+            Some(true)
+        );
+        assert_eq!(
+            both.verify(new.key_id().first_byte(), b"x", &new.tag(b"x")),
+            Some(true)
+        );
         assert_eq!(both.tag(b"x"), new.tag(b"x"));
         let frame = |keys: &Keys| [&b"x"[..], &keys.tag(b"x")[..]].concat();
         assert!(both.is_current(&frame(&new)));
         assert!(!both.is_current(&frame(&old)));
         assert_eq!(both.other().map(|keys| keys.tag(b"x")), Some(old.tag(b"x")));
-        assert_ne!(new.verify(old.key_id(), b"x", &old.tag(b"x")), Some(true));
+        assert_ne!(
+            new.verify(old.key_id().first_byte(), b"x", &old.tag(b"x")),
+            Some(true)
+        );
         let ids = KeyIds {
             sends: new.key_id(),
             accepts: Some(old.key_id()),
@@ -263,13 +277,10 @@ mod tests {
     #[test]
     fn a_changed_byte_or_a_short_tag_is_refused() {
         let keys = Keys::from_master(&[1; 32]);
-        let tag = keys.tag(b"datagram");
-        assert_eq!(keys.verify(keys.key_id(), b"datagraM", &tag), Some(false));
-        assert_eq!(
-            keys.verify(keys.key_id(), b"datagram", &tag[..15]),
-            Some(false)
-        );
-        assert_eq!(keys.verify(KeyId([0; 4]), b"datagram", &tag), None);
+        let (id, tag) = (keys.key_id().first_byte(), keys.tag(b"datagram"));
+        assert_eq!(keys.verify(id, b"datagraM", &tag), Some(false));
+        assert_eq!(keys.verify(id, b"datagram", &tag[..15]), Some(false));
+        assert_eq!(keys.verify(id.wrapping_add(1), b"datagram", &tag), None);
     }
 
     #[test]

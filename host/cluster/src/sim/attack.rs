@@ -74,7 +74,7 @@ impl Lan {
             _ => {
                 let keys = other_keys();
                 let signed = bytes.len() - 16;
-                forged[1..5].copy_from_slice(keys.key_id().as_bytes());
+                forged[1] = keys.key_id().first_byte();
                 let tag = keys.tag(&forged[..signed]);
                 forged[signed..].copy_from_slice(&tag);
             }
@@ -96,7 +96,7 @@ impl Lan {
 
 /// For whom a datagram is; none if for all.
 fn receiver(bytes: &[u8]) -> Option<NodeId> {
-    let id = bytes.get(13..21).and_then(|part| part.first_chunk::<8>());
+    let id = bytes.get(10..18).and_then(|part| part.first_chunk::<8>());
     id.filter(|id| **id != [0; 8])
         .map(|id| NodeId::from_bytes(*id))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::{Boot, Cidr, Input, KeyId, Keys, Node, NodeId};
+use crate::{Boot, Cidr, Input, Keys, Node, NodeId};
 
 use super::Lan;
 use super::invariants::Violation;
@@ -125,13 +125,14 @@ struct Envelope {
 impl Envelope {
     fn read(keys: &Keys, frame: &[u8]) -> Option<Self> {
         let (signed, tag) = frame.split_last_chunk::<16>()?;
-        let (_, rest) = signed.split_first()?;
-        let (key, rest) = rest.split_first_chunk::<4>()?;
+        let [_, key, rest @ ..] = signed else {
+            return None;
+        };
         let (source, rest) = rest.split_first_chunk::<8>()?;
         let (receiver, rest) = rest.split_first_chunk::<8>()?;
         let (boot, rest) = rest.split_first_chunk::<8>()?;
         let (sequence, _) = rest.split_first_chunk::<8>()?;
-        (keys.verify(KeyId::from_bytes(*key), signed, tag) == Some(true)).then(|| Self {
+        (keys.verify(*key, signed, tag) == Some(true)).then(|| Self {
             source: NodeId::from_bytes(*source),
             receiver: *receiver,
             boot: Boot::from_number(u64::from_be_bytes(*boot)),
