@@ -13,7 +13,7 @@ mod replay;
 mod silence;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use rand::rngs::StdRng;
 
@@ -29,7 +29,7 @@ use crate::message::{Beacon, Content, Hello, Message};
 use crate::outbox::Outbox;
 use crate::stall::Moment;
 use crate::wire::{self, Head};
-use crate::{Boot, TakenEvidence, Time};
+use crate::{Boot, NodeId, TakenEvidence, Time};
 
 /// Who is let in.
 pub(crate) struct Admission {
@@ -39,7 +39,7 @@ pub(crate) struct Admission {
     answers: Bucket,
     /// While two cookies are accepted: the nodes whose newest datagram was under the one that is
     /// sent with.
-    confirmed: BTreeSet<Ipv4Addr>,
+    confirmed: BTreeSet<NodeId>,
     rng: StdRng,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Received<'a> {
     /// A run has proven itself by this hello, and was let in.
     Admitted(Hello),
     /// A second run of this node has proven itself, while the first may still be there.
-    Conflict(Ipv4Addr),
+    Conflict(NodeId),
     /// Its sender is to be answered.
     Answer(Answer),
     /// It has the own name and this nonce, and is no datagram of this process: whoever it is has to
@@ -103,8 +103,8 @@ impl Admission {
         out: &mut Outbox,
     ) -> Received<'a> {
         let me = at.me;
-        let allows = |ip| me.config.allows(ip);
-        let (head, payload) = match wire::open(&me.keys, allows, me.ip(), *from.ip(), bytes) {
+        let allows = |id| me.config.allows(id);
+        let (head, payload) = match wire::open(&me.keys, allows, me.id(), *from.ip(), bytes) {
             Ok(opened) => opened,
             Err(why) => {
                 out.refuse(at.now, from, why);
@@ -116,7 +116,7 @@ impl Admission {
             head,
             payload,
         };
-        if head.source == me.ip() {
+        if head.source == me.id() {
             return self.own_name(at, &opened, out);
         }
         match self.contacts.pass(at.now, &head) {
@@ -196,6 +196,6 @@ impl<'a> Opened<'a> {
 
     /// Whether what a node says of itself agrees with its envelope.
     fn is_of(&self, about: &Beacon) -> bool {
-        (about.run.ip(), about.run.boot) == (self.head.source, self.head.boot)
+        (about.run.id(), about.run.boot) == (self.head.source, self.head.boot)
     }
 }

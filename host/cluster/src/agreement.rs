@@ -4,7 +4,7 @@
 mod rumours;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::release::{
     Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::stall::Moment;
-use crate::{Boot, Effect, Refusal, Time};
+use crate::{Boot, Effect, NodeId, Refusal, Time};
 
 #[cfg(test)]
 pub(crate) use self::rumours::WANT_MOST;
@@ -62,7 +62,7 @@ pub(crate) struct Agreement {
     /// The app file of which it is to be said what it means.
     file: Option<AppFile>,
     /// What the members said of themselves.
-    members: BTreeMap<Ipv4Addr, Told>,
+    members: BTreeMap<NodeId, Told>,
 }
 
 /// What a member said in its beacons.
@@ -157,7 +157,7 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         let boot = about.run.boot;
-        let mut told = match self.members.remove(&about.run.ip()) {
+        let mut told = match self.members.remove(&about.run.id()) {
             Some(told) if told.boot == boot => told,
             _ => Told {
                 boot,
@@ -167,7 +167,7 @@ impl Agreement {
         };
         told.skew.note(at.clock.as_ms(), about.wall_ms);
         told.releases_hash = about.releases_hash;
-        self.members.insert(about.run.ip(), told);
+        self.members.insert(about.run.id(), told);
         if let Some(id) = about.head
             && self.releases.history().get(&id).is_none()
         {
@@ -230,8 +230,8 @@ impl Agreement {
     /// has heard nobody, or a member that knows other releases.
     fn listens(&self, at: Moment<'_>, roster: &Roster) -> bool {
         let age = at.me.uptime(at.clock);
-        let mut hashes = roster.others(at.me.ip()).map(|run| {
-            let told = self.members.get(&run.ip());
+        let mut hashes = roster.others(at.me.id()).map(|run| {
+            let told = self.members.get(&run.id());
             told.map(|told| told.releases_hash)
         });
         match hashes.next() {
@@ -288,7 +288,8 @@ impl Agreement {
         let history = self.releases.history();
         if history.head().map(|head| head.id()) == Some(release.id()) {
             let message = Message::Release(release.bytes());
-            self.rumours.relay(at, roster, *from.ip(), &message, out);
+            self.rumours
+                .relay(at, roster, NodeId::of(*from.ip()), &message, out);
         }
         if let Some(id) = history.lacked_by_head() {
             self.rumours.want(at, from, id, out);
@@ -327,7 +328,8 @@ impl Agreement {
         self.learn(at, from, Vec::new(), votes.clone(), out);
         if self.head_state() != before {
             let message = Message::Votes(votes);
-            self.rumours.relay(at, roster, *from.ip(), &message, out);
+            self.rumours
+                .relay(at, roster, NodeId::of(*from.ip()), &message, out);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::release::{Component, Hlc, Kind, Parts, Plan, Release, ReleaseId};
 use crate::run::{Advertised, Run};
 use crate::sync::{KnownNode, State};
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cookie, HttpUrl, Keys, NodeId, NodeName, Time};
+use crate::{Boot, Cookie, HttpUrl, Keys, NodeName, Time};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -75,7 +75,7 @@ fn beacon() -> Beacon {
 
 #[test]
 fn the_document_numbers_the_messages_as_they_are_sent() {
-    let (ip, boot) = (run(2).ip(), run(2).boot);
+    let (node, boot) = (run(2).id(), run(2).boot);
     let why = Cause::Left;
     let hello = Hello {
         echo: 0,
@@ -88,11 +88,15 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         Message::Beacon(beacon()),
         Message::Hello(hello),
         Message::Swim(b""),
-        Message::Down(Down { ip, boot, why }),
+        Message::Down(Down { node, boot, why }),
         Message::Leave,
         Message::Probe { boot },
         Message::Ack,
-        Message::Taken { ip, boot, echo: 0 },
+        Message::Taken {
+            node,
+            boot,
+            echo: 0,
+        },
         Message::Release(b""),
         Message::Want(id),
         Message::Votes(Vec::new()),
@@ -223,7 +227,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let me = run(2);
     let head = Head {
         version: Version::OURS,
-        source: me.ip(),
+        source: me.id(),
         receiver: None,
         boot: me.boot,
         sequence: 1,
@@ -262,7 +266,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("mac-key", mac_key.to_vec()),
         ("key-id", keys.key_id().as_bytes().to_vec()),
         ("tls-seed", keys.tls_seed().to_vec()),
-        ("node-id", NodeId::of(head.source).as_bytes().to_vec()),
+        ("node-id", head.source.as_bytes().to_vec()),
         ("beacon", sealed.to_vec()),
         ("swim-announce", announce()),
         ("state", state.write().expect("it can be written").to_vec()),

@@ -1,8 +1,7 @@
 //! While the cookie changes: which members have followed.
 
-use std::net::Ipv4Addr;
-
 use super::{Admission, CONTACTS_MAX};
+use crate::NodeId;
 use crate::NodeName;
 use crate::me::Me;
 use crate::membership::Roster;
@@ -15,14 +14,14 @@ impl Admission {
 
     /// Notes under which key a node sends. To be called for new datagrams of
     /// runs that were let in only, so that a recording says nothing.
-    pub(super) fn note_key(&mut self, me: &Me, ip: Ipv4Addr, frame: &[u8]) {
+    pub(super) fn note_key(&mut self, me: &Me, id: NodeId, frame: &[u8]) {
         if !me.keys.accepts_two() {
             return;
         }
         if !me.keys.is_current(frame) {
-            self.confirmed.remove(&ip);
+            self.confirmed.remove(&id);
         } else if self.confirmed.len() < CONTACTS_MAX {
-            self.confirmed.insert(ip);
+            self.confirmed.insert(id);
         }
     }
 
@@ -33,9 +32,9 @@ impl Admission {
         if !me.keys.accepts_two() {
             return Vec::new();
         }
-        let others = roster.others(me.ip());
+        let others = roster.others(me.id());
         others
-            .filter(|run| !self.confirmed.contains(&run.ip()))
+            .filter(|run| !self.confirmed.contains(&run.id()))
             .map(|run| run.name.clone())
             .collect()
     }

@@ -116,7 +116,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         verdict,
     };
     let down = Down {
-        ip: other.ip(),
+        node: other.id(),
         boot,
         why: Cause::Refused,
     };
@@ -130,7 +130,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         (
             "taken",
             Message::Taken {
-                ip: other.ip(),
+                node: other.id(),
                 boot,
                 echo,
             },

@@ -13,7 +13,7 @@ impl Membership {
         let mut updates = self.swim.updates();
         updates.push(Update::alive(me.run.clone()));
         let known = |update: Update| {
-            let entry = self.roster.get(update.run.ip());
+            let entry = self.roster.get(update.run.id());
             let advertised = entry
                 .filter(|entry| entry.run.process == update.run.process)
                 .and_then(|entry| entry.advertised.clone());
@@ -33,13 +33,13 @@ impl Membership {
         let mut told = Vec::with_capacity(nodes.len());
         let mut updates = Vec::with_capacity(nodes.len());
         for KnownNode { update, advertised } in nodes {
-            told.extend(advertised.map(|it| (update.run.ip(), update.run.process, it)));
+            told.extend(advertised.map(|it| (update.run.id(), update.run.process, it)));
             updates.push(update);
         }
         self.learn(at, heard, updates, out);
-        for (ip, process, advertised) in told {
-            if ip != at.me.ip() {
-                self.roster.advertise(ip, process, advertised);
+        for (id, process, advertised) in told {
+            if id != at.me.id() {
+                self.roster.advertise(id, process, advertised);
             }
         }
     }

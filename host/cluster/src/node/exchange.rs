@@ -18,7 +18,7 @@ impl Node {
         );
         let same = (about.state_hash, about.releases_hash) == mine;
         let at = self.clock.at(&self.me);
-        let entry = self.membership.roster().up(about.run.ip());
+        let entry = self.membership.roster().up(about.run.id());
         let Some(run) = entry.map(|entry| entry.run.clone()) else {
             return;
         };
@@ -54,8 +54,8 @@ impl Node {
         let at = self.clock.at(&self.me);
         let heard = self.admission.heard();
         let out = &mut self.outbox;
-        let boot = heard.admitted(member.ip())?.boot();
-        let entry = self.membership.roster().get(member.ip());
+        let boot = heard.admitted(member.id())?.boot();
+        let entry = self.membership.roster().get(member.id());
         let unknown = SocketAddrV4::new(member.ip(), 0);
         let from = entry.map_or(unknown, |entry| entry.run.address());
         let state = match State::read(bytes) {

@@ -29,7 +29,7 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version,
-            source: self.run.ip(),
+            source: self.run.id(),
             receiver: None,
             boot: self.run.boot,
             sequence: self.sequence,
