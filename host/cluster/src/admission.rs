@@ -54,7 +54,7 @@ pub(crate) enum Received<'a> {
     /// A second run of this node has proven itself, while the first may still be there.
     Conflict(NodeId),
     /// Its sender is to be answered.
-    Answer(Answer),
+    Greet(Greeting),
     /// It has the own name and this nonce, and is no datagram of this process: whoever it is has to
     /// show that it is live.
     Namesake(u64),
@@ -64,7 +64,7 @@ pub(crate) enum Received<'a> {
 
 /// A hello that is to be sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Greeting {
     pub(crate) to: SocketAddrV4,
     /// The receiver's run.
     pub(crate) boot: Boot,

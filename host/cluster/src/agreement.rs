@@ -1,6 +1,8 @@
 //! Release agreement among nodes: what is released here, what others tell, and what is in force. A
 //! record or vote that is new goes out as a rumour; who the members are flows in.
 
+mod file;
+mod replicated;
 mod rumours;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 
+use self::replicated::Knows;
+pub(crate) use self::replicated::{FromMember, RecordData, VoteData};
 use self::rumours::{Rumour, Rumours};
 use crate::me::Me;
 use crate::membership::Roster;
@@ -33,16 +37,9 @@ pub(crate) const SETTLED: Duration = Duration::from_secs(2);
 /// How long votes of others may wait to be stored.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a node that has just started listens before it says what its app
-/// file means, for it may have missed what was decided about that file: in any
-/// case, alone, and while members know other releases than it does.
-const LISTEN_LEAST: Duration = Duration::from_millis(500);
-const LISTEN: Duration = Duration::from_secs(2);
-const LISTEN_MOST: Duration = Duration::from_secs(10);
-
 /// When what has changed is to be stored.
 #[derive(Clone, Copy, Debug)]
-enum Store {
+enum StoreWhen {
     /// Before anybody hears of it: it is this node's own.
     First,
     /// It is a record of another node.
@@ -72,7 +69,7 @@ struct Told {
     /// What its wall clock shows.
     skew: Skew,
     /// Of all releases and votes that it knows.
-    releases_hash: u64,
+    hash: Option<u64>,
 }
 
 impl Agreement {
@@ -143,7 +140,7 @@ impl Agreement {
         let up = self
             .members
             .iter()
-            .filter(|(ip, _)| roster.up(**ip).is_some());
+            .filter(|(id, _)| roster.up(**id).is_some());
         let mut theirs: Vec<i64> = up.filter_map(|(_, told)| told.skew.beyond()).collect();
         ahead_of_members(beyond(clock.as_ms(), wall_ms), &mut theirs)
     }
@@ -162,13 +159,14 @@ impl Agreement {
             _ => Told {
                 boot,
                 skew: Skew::default(),
-                releases_hash: 0,
+                hash: None,
             },
         };
         told.skew.note(at.clock.as_ms(), about.wall_ms);
-        told.releases_hash = about.releases_hash;
+        let knows = Knows::read(&about.summaries);
+        told.hash = knows.as_ref().map(|knows| knows.hash);
         self.members.insert(about.run.id(), told);
-        if let Some(id) = about.head
+        if let Some(id) = knows.and_then(|knows| knows.head)
             && self.releases.history().get(&id).is_none()
         {
             self.rumours.want(at, from, id, out);
@@ -177,7 +175,7 @@ impl Agreement {
 
     /// Forgets what was said by nodes that are no members any more.
     pub(crate) fn forget(&mut self, roster: &Roster) {
-        self.members.retain(|ip, _| roster.up(*ip).is_some());
+        self.members.retain(|id, _| roster.up(*id).is_some());
     }
 
     /// Takes in a release that was decided here.
@@ -189,58 +187,9 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         self.releases.publish(release.clone());
-        self.apply_releases(at.now, Store::First, out);
+        self.apply_releases(at.now, StoreWhen::First, out);
         if self.releases.history().get(&release.id()) == Some(&release) {
             self.rumours.tell(at, roster, Rumour::Record(release), out);
-        }
-    }
-
-    /// An app file is there or has changed. What that means depends on what
-    /// was decided, so a node that has just started first hears that.
-    pub(crate) fn see_file(
-        &mut self,
-        at: Moment<'_>,
-        roster: &Roster,
-        file: AppFile,
-        out: &mut Outbox,
-    ) {
-        self.releases.see(&file);
-        self.apply_releases(at.now, Store::First, out);
-        self.file = Some(file);
-        self.look_at_file(at, roster, out);
-    }
-
-    /// Says what the file means that waits, if there is one, as soon as may be.
-    pub(crate) fn look_at_file(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
-        if self.listens(at, roster) {
-            return;
-        }
-        let Some(file) = self.file.take() else {
-            return;
-        };
-        let ahead_ms = self.ahead_ms(at.clock, at.wall_ms, roster);
-        let made = self.releases.file(file, at.wall_ms, ahead_ms);
-        self.apply_releases(at.now, Store::First, out);
-        if let Some(release) = made {
-            self.rumours.tell(at, roster, Rumour::Record(release), out);
-        }
-    }
-
-    /// Whether this node may not know yet what was decided before its start: it
-    /// has heard nobody, or a member that knows other releases.
-    fn listens(&self, at: Moment<'_>, roster: &Roster) -> bool {
-        let age = at.me.uptime(at.clock);
-        let mut hashes = roster.others(at.me.id()).map(|run| {
-            let told = self.members.get(&run.id());
-            told.map(|told| told.releases_hash)
-        });
-        match hashes.next() {
-            _ if age < LISTEN_LEAST => true,
-            None => age < LISTEN,
-            Some(first) => {
-                let differs = |hash| hash != Some(self.releases.hash());
-                age < LISTEN_MOST && (differs(first) || hashes.any(differs))
-            }
         }
     }
 
@@ -253,7 +202,7 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         let vote = self.releases.vote(release, verdict);
-        self.apply_releases(at.now, Store::First, out);
+        self.apply_releases(at.now, StoreWhen::First, out);
         if let Some(vote) = vote {
             self.rumours.tell(at, roster, Rumour::Vote(vote), out);
         }
@@ -359,7 +308,11 @@ impl Agreement {
             out.refuse(at.now, from, Refusal::Forged);
         }
         let news = !learnt.releases.is_empty();
-        let store = if news { Store::Soon } else { Store::Later };
+        let store = if news {
+            StoreWhen::Soon
+        } else {
+            StoreWhen::Later
+        };
         self.apply_releases(at.now, store, out);
         learnt
     }
@@ -367,7 +320,7 @@ impl Agreement {
     /// Says the target, stores what has changed, and says what else is new,
     /// in this order. So what a node serves does not wait for its disk, while
     /// whatever it has told others, or called released, it knows after a crash.
-    fn apply_releases(&mut self, now: Time, store: Store, out: &mut Outbox) {
+    fn apply_releases(&mut self, now: Time, store: StoreWhen, out: &mut Outbox) {
         let is_changed = self.releases.take_dirty();
         let head = self.releases.history().head().map(|head| head.id());
         if head != self.head.map(|(id, _)| id) {
@@ -382,10 +335,10 @@ impl Agreement {
         }
         match store {
             _ if !is_changed => {}
-            Store::First => self.store(true, out),
-            Store::Soon => self.store(false, out),
-            Store::Later if self.store.is_none() => self.store = Some(now + STORE_WAIT),
-            Store::Later => {}
+            StoreWhen::First => self.store(true, out),
+            StoreWhen::Soon => self.store(false, out),
+            StoreWhen::Later if self.store.is_none() => self.store = Some(now + STORE_WAIT),
+            StoreWhen::Later => {}
         }
         rest.into_iter().for_each(|effect| out.push(effect));
     }

@@ -12,11 +12,12 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::Sha256;
 
-use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
+use crate::membership::{FocaSwim, KnownNode, Swim, SwimEvent, Update};
 use crate::message::{Beacon, Cause, Down, Hello, Message};
 use crate::release::{Component, Hlc, Kind, Parts, Plan, Release, ReleaseId};
+use crate::replicate::{self, DataKind, KindPart};
 use crate::run::{Advertised, Run};
-use crate::sync::{KnownNode, State};
+use crate::sync::State;
 use crate::wire::{self, Head, Version};
 use crate::{Boot, Cookie, HttpUrl, Keys, NodeName, Time};
 
@@ -65,11 +66,9 @@ fn beacon() -> Beacon {
             serving: None,
             keys: keys().ids(),
         },
-        state_hash: 1,
         nonce: 2,
         wall_ms: START_MS + 1000,
-        head: None,
-        releases_hash: 0,
+        summaries: replicate::of_nothing(1),
     }
 }
 
@@ -233,14 +232,18 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         sequence: 1,
     };
     let sealed = wire::seal(&keys, &head, &Message::Beacon(beacon())).expect("it fits");
+    let node = KnownNode {
+        update: Update::alive(me.clone()),
+        advertised: None,
+    };
+    let delta = replicate::write_all([node].iter(), replicate::DELTA_MAX);
     let state = State {
         boot: me.boot,
-        nodes: vec![KnownNode {
-            update: Update::alive(me.clone()),
-            advertised: None,
+        parts: vec![KindPart {
+            kind: DataKind::MEMBERS,
+            ask: 1u64.to_le_bytes().to_vec().into(),
+            delta: delta.into(),
         }],
-        releases_hash: 0,
-        releases: None,
     };
     let release = Release::new(&Parts {
         kind: Kind::Push,

@@ -1,12 +1,12 @@
 //! Who is a member: what the failure detector says, what others say, and what this node makes sure
 //! of by itself. What admission has heard flows in; what others are to do about a change flows out
-//! of [`Membership::poll`], and its [`Roster`] is there for everyone to read.
+//! of [`Members::poll`], and its [`Roster`] is there for everyone to read.
 
 mod check;
 mod decide;
 mod hearsay;
+mod replicated;
 mod roster;
-mod state;
 mod swim;
 
 use std::cell::RefCell;
@@ -20,6 +20,9 @@ use self::decide::DownDecision;
 #[cfg(test)]
 pub(crate) use self::hearsay::HEARSAY;
 use self::hearsay::{HEARD, HearsayFilter, doubtful, may_be_there};
+#[cfg(test)]
+pub(crate) use self::replicated::KnownNode;
+pub(crate) use self::replicated::MemberData;
 pub(crate) use self::roster::{Roster, RosterEntry};
 #[cfg(test)]
 pub(crate) use self::swim::TableSwim;
@@ -37,18 +40,18 @@ use crate::{Boot, DownReason, Effect, NodeId, Time, View};
 pub(crate) const VIEWS_APART: Duration = Duration::from_millis(4);
 
 /// Who is a member.
-pub(crate) struct Membership {
+pub(crate) struct Members {
     roster: Roster,
     swim: Box<dyn Swim>,
     checks: Checks,
     /// When the next view may come.
     view_next: Time,
-    changes: VecDeque<Change>,
+    changes: VecDeque<MemberChange>,
 }
 
 /// A change that others have to act on.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub(crate) enum MemberChange {
     /// This run is up. If it has not proven itself here, it is to be asked to.
     Up(Run),
     /// The run with this IP has gone, or another one has taken its place.
@@ -57,7 +60,7 @@ pub(crate) enum Change {
     Defunct(Boot),
 }
 
-impl Membership {
+impl Members {
     /// A roster of this node alone.
     pub(crate) fn new(me: &Me, now: Time, swim: Box<dyn Swim>) -> Self {
         let entry = RosterEntry {
@@ -81,11 +84,11 @@ impl Membership {
     }
 
     /// The next change that others have to act on.
-    pub(crate) fn poll(&mut self) -> Option<Change> {
+    pub(crate) fn poll(&mut self) -> Option<MemberChange> {
         self.changes.pop_front()
     }
 
-    /// When to call [`Membership::timer`] next.
+    /// When to call [`Members::timer`] next.
     pub(crate) fn due(&self) -> Option<Time> {
         let view = self.roster.is_changed().then_some(self.view_next);
         let due = [self.swim.due(), self.checks.due(), view];

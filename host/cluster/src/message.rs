@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::release::{ReleaseId, Vote};
+use crate::replicate::KindSummary;
 use crate::run::{Advertised, Run};
 use crate::wire::Version;
 use crate::{Boot, DownReason, NodeId};
@@ -59,19 +60,13 @@ pub(crate) struct Beacon {
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
     pub(crate) advertised: Advertised,
-    /// Of its view: equal hashes mean that there is nothing to exchange.
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) nonce: u64,
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
-    /// The greatest release that it knows.
-    pub(crate) head: Option<ReleaseId>,
-    /// Of all releases and votes that it knows.
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) releases_hash: u64,
+    /// What it holds of each kind of data.
+    pub(crate) summaries: Vec<KindSummary>,
 }
 
 /// A beacon to one node.

@@ -18,7 +18,7 @@ pub use self::inspect::Sizes;
 use crate::admission::Admission;
 use crate::agreement::Agreement;
 use crate::me::Me;
-use crate::membership::{Change, FocaSwim, Hint, Membership, Roster, Swim};
+use crate::membership::{FocaSwim, Hint, MemberChange, Members, Roster, Swim};
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::presence::{Presence, Stage};
@@ -33,7 +33,7 @@ pub struct Node {
     clock: StallAdjustedClock,
     presence: Presence,
     admission: Admission,
-    membership: Membership,
+    membership: Members,
     agreement: Agreement,
     replication: Replication,
     outbox: Outbox,
@@ -68,7 +68,7 @@ impl Node {
             clock: StallAdjustedClock::new(now, me.config.wall_ms),
             presence: Presence::new(&me.config, now, fork()),
             admission: Admission::new(now, fork()),
-            membership: Membership::new(&me, now, swim),
+            membership: Members::new(&me, now, swim),
             agreement: Agreement::new(&me, now, fork(), &mut outbox),
             replication: Replication::new(now, fork()),
             outbox,
@@ -178,8 +178,8 @@ impl Node {
             self.membership
                 .doubt(at, heard, (ip, None), Hint::Silence, out);
         }
-        for answer in self.admission.unheard(at, self.membership.roster()) {
-            self.hello(answer);
+        for greeting in self.admission.unheard(at, self.membership.roster()) {
+            self.hello(greeting);
         }
         let beacon = Message::Beacon(self.about());
         for to in self.presence.joins(now, self.membership.roster()) {
@@ -218,10 +218,10 @@ impl Node {
     fn follow_changes(&mut self) {
         while let Some(change) = self.membership.poll() {
             match change {
-                Change::Up(run) => self.ask_to_prove(&run),
-                Change::Gone(ip) => self.promote(ip),
-                Change::Defunct(boot) if boot == self.me.run.boot => self.raise(boot),
-                Change::Defunct(_) => {}
+                MemberChange::Up(run) => self.ask_to_prove(&run),
+                MemberChange::Gone(ip) => self.promote(ip),
+                MemberChange::Defunct(boot) if boot == self.me.run.boot => self.raise(boot),
+                MemberChange::Defunct(_) => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::contacts::NameConflict;
-use super::{Admission, Answer, Bucket, Opened, Received, Refusal};
+use super::{Admission, Bucket, Greeting, Opened, Received, Refusal};
 use crate::me::Me;
 use crate::message::{Beacon, Content, Message};
 use crate::outbox::Outbox;
@@ -113,9 +113,9 @@ impl Admission {
 
     /// The first run of a node is gone: lets the second one in, if one waits. Gives the hello that
     /// it is to be sent, and what it said of itself if it was let in.
-    pub(crate) fn promote(&mut self, now: Time, id: NodeId) -> Option<(Answer, Option<Beacon>)> {
+    pub(crate) fn promote(&mut self, now: Time, id: NodeId) -> Option<(Greeting, Option<Beacon>)> {
         let NameConflict { about, head, .. } = self.contacts.take_conflict(now, id)?;
-        let answer = Answer {
+        let greeting = Greeting {
             to: about.run.address(),
             boot: head.boot,
             echo: about.nonce,
@@ -123,15 +123,15 @@ impl Admission {
         };
         let first = self.contacts.admitted(id);
         if first.is_some_and(|first| first.boot() >= head.boot) {
-            return Some((answer, None));
+            return Some((greeting, None));
         }
         let patience = self.patience();
-        let answer = Answer {
+        let greeting = Greeting {
             want_echo: true,
-            ..answer
+            ..greeting
         };
         let is_in = self.contacts.admit(now, &head, &about, patience);
-        is_in.then_some((answer, Some(about)))
+        is_in.then_some((greeting, Some(about)))
     }
 }
 

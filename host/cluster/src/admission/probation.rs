@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::contacts::{HELLOS_AT_ONCE, HELLOS_EVERY, HOLD, Pass};
-use super::{Admission, Answer, Opened, Received, Refusal};
+use super::{Admission, Greeting, Opened, Received, Refusal};
 use crate::membership::Roster;
 use crate::message::{Hello, KnownRun, Message};
 use crate::outbox::Outbox;
@@ -51,7 +51,7 @@ impl Admission {
             }
             Message::Taken { node, boot, echo } => self.taken(at.me, opened.from, node, boot, echo),
             _ if pass == Pass::Replay => Received::Nothing,
-            message => Received::Answer(Answer {
+            message => Received::Greet(Greeting {
                 to: from,
                 boot: head.boot,
                 echo: message.about().map_or(0, |about| about.nonce),
@@ -89,7 +89,7 @@ impl Admission {
         }
         if pass != Pass::Probation {
             // An earlier number than one that this node had before.
-            return Received::Answer(Answer {
+            return Received::Greet(Greeting {
                 to: from,
                 boot: head.boot,
                 echo: about.nonce,
@@ -146,12 +146,12 @@ impl Admission {
     }
 
     /// Hellos for members that are only known from others.
-    pub(crate) fn unheard(&self, at: Moment<'_>, roster: &Roster) -> Vec<Answer> {
+    pub(crate) fn unheard(&self, at: Moment<'_>, roster: &Roster) -> Vec<Greeting> {
         let unheard = roster.others(at.me.id()).filter(|run| {
             let admitted = self.contacts.admitted(run.id());
             admitted.is_none_or(|admitted| admitted.boot() != run.boot)
         });
-        let hello = |run: &Run| Answer {
+        let hello = |run: &Run| Greeting {
             to: run.address(),
             boot: run.boot,
             echo: 0,

@@ -37,7 +37,7 @@ pub(crate) const WANT_MOST: Duration = Duration::from_secs(5);
 /// What is being told and asked for.
 pub(super) struct Rumours {
     telling: VecDeque<Telling>,
-    wants: VecDeque<Asked>,
+    wants: VecDeque<Wanted>,
     rng: StdRng,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Rumour {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct Wanted {
     id: ReleaseId,
     /// When it was asked for last.
     at: Time,
@@ -147,7 +147,7 @@ impl Rumours {
             Some(want) => WANT_MOST.min(want.wait * 2),
             None => WANT_FIRST,
         };
-        self.wants.push_back(Asked {
+        self.wants.push_back(Wanted {
             id,
             at: now,
             next: now + wait,
@@ -161,7 +161,7 @@ impl Rumours {
 
     /// Whether this record was asked for lately.
     pub(super) fn has_asked(&self, now: Time, id: &ReleaseId) -> bool {
-        let lately = |want: &Asked| want.id == *id && now.since(want.at) < WANT_MOST;
+        let lately = |want: &Wanted| want.id == *id && now.since(want.at) < WANT_MOST;
         self.wants.iter().any(lately)
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::message::{Beacon, Content, Hello, Message};
 use crate::release::{Release, Request, check_stored};
+use crate::replicate;
 use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
@@ -123,11 +124,9 @@ impl Subject {
                     serving: None,
                     keys: self.keys.ids(),
                 },
-                state_hash: 1,
                 nonce: 77,
                 wall_ms: WALL_MS,
-                head: None,
-                releases_hash: 0,
+                summaries: replicate::of_nothing(1),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! Members coming and going: what SWIM says becomes what everyone hears, and what no probe was
 //! answered to becomes a down decision.
 
-use super::{Change, CheckStep, Membership, RosterEntry, SwimEvent, Update};
+use super::{CheckStep, MemberChange, Members, RosterEntry, SwimEvent, Update};
 use crate::message::{Down, Message};
 use crate::outbox::Outbox;
 use crate::run::{Advertised, Run};
@@ -24,7 +24,7 @@ impl DownDecision {
     }
 }
 
-impl Membership {
+impl Members {
     /// Carries out what SWIM wants, and takes in what it has found out.
     /// `ours`: whether it was found out here, so that others are to be told.
     pub(super) fn apply_swim(&mut self, at: Moment<'_>, ours: bool, out: &mut Outbox) {
@@ -58,7 +58,8 @@ impl Membership {
             }
         }
         if defunct {
-            self.changes.push_back(Change::Defunct(at.me.run.boot));
+            self.changes
+                .push_back(MemberChange::Defunct(at.me.run.boot));
         }
     }
 
@@ -72,7 +73,7 @@ impl Membership {
         let same_process = before.filter(|entry| entry.run.process == run.process);
         let advertised = same_process.and_then(|entry| entry.advertised.clone());
         self.enter(at, run, advertised, reason, out);
-        self.changes.push_back(Change::Up(run.clone()));
+        self.changes.push_back(MemberChange::Up(run.clone()));
     }
 
     /// Another run of a node has taken the place of one.
@@ -99,7 +100,7 @@ impl Membership {
             return;
         }
         self.enter(at, new, None, UpReason::Restarted, out);
-        self.changes.push_back(Change::Gone(new.id()));
+        self.changes.push_back(MemberChange::Gone(new.id()));
     }
 
     fn enter(
@@ -141,7 +142,7 @@ impl Membership {
                 }),
             );
         }
-        self.changes.push_back(Change::Gone(id));
+        self.changes.push_back(MemberChange::Gone(id));
     }
 
     /// Takes a run for down.

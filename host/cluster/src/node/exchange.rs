@@ -1,108 +1,130 @@
-//! The way of a state: two members exchange all that they know.
+//! The way of a state: two members exchange what they do not both hold. `NodeKinds` says which kinds of
+//! data a node holds, and which room holds each.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Node;
+use crate::agreement::{FromMember, RecordData, VoteData};
+use crate::membership::MemberData;
 use crate::message::Beacon;
-use crate::release::{Ballot, Release};
-use crate::sync::{Releases, State};
+use crate::replicate::{self, DataKind, KindPart, KindSummary, Kinds, Replicated};
+use crate::sync::State;
 use crate::{Effect, NodeName};
 
+/// The data that a node holds, while it deals with this member.
+struct NodeKinds<'a> {
+    node: &'a mut Node,
+    from: SocketAddrV4,
+}
+
+impl Kinds for NodeKinds<'_> {
+    fn kinds(&self) -> &'static [DataKind] {
+        &[DataKind::MEMBERS, DataKind::RELEASES, DataKind::VOTES]
+    }
+
+    fn kind(&mut self, kind: DataKind) -> Option<Box<dyn Replicated + '_>> {
+        let node = &mut *self.node;
+        let at = node.clock.at(&node.me);
+        let source = FromMember {
+            agreement: &mut node.agreement,
+            at,
+            from: self.from,
+            out: &mut node.outbox,
+        };
+        match kind {
+            DataKind::MEMBERS => Some(Box::new(MemberData {
+                membership: &mut node.membership,
+                at,
+                heard: node.admission.heard(),
+                out: source.out,
+            })),
+            DataKind::RELEASES => Some(Box::new(RecordData(source))),
+            DataKind::VOTES => Some(Box::new(VoteData(source))),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
-    /// A member told the hash of what it knows. If it goes on differing from
-    /// ours, state is to be exchanged.
+    fn kinds(&mut self, from: SocketAddrV4) -> NodeKinds<'_> {
+        NodeKinds { node: self, from }
+    }
+
+    /// What this node holds, for its beacon.
+    pub(super) fn summaries(&mut self) -> Vec<KindSummary> {
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        replicate::summaries(&mut self.kinds(nobody))
+    }
+
+    /// A member told what it holds. If that goes on differing from what is kinds here, state is to
+    /// be exchanged.
     pub(super) fn compare(&mut self, about: &Beacon) {
-        let mine = (
-            self.membership.roster().hash(),
-            self.agreement.releases().hash(),
-        );
-        let same = (about.state_hash, about.releases_hash) == mine;
-        let at = self.clock.at(&self.me);
+        let mut kinds = self.kinds(about.run.address());
+        let same = replicate::is_same(&mut kinds, &about.summaries);
         let entry = self.membership.roster().up(about.run.id());
         let Some(run) = entry.map(|entry| entry.run.clone()) else {
             return;
         };
+        let at = self.clock.at(&self.me);
         if !self.replication.is_due(at.now, &about.run, same) {
             return;
         }
         if self.replication.begin() {
             self.membership.ask(at, run.clone(), &mut self.outbox);
         }
-        if let Some(bytes) = self.state(about.releases_hash).write() {
+        let parts = replicate::request(&mut self.kinds(run.address()), &about.summaries);
+        if let Some(bytes) = self.state(parts) {
             let (with, name) = (run.address(), run.name);
             self.outbox.push(Effect::Sync { with, name, bytes });
         }
     }
 
+    /// A member says what it lacks, and what is missing here.
     pub(super) fn sync_request(&mut self, member: NodeName, bytes: &[u8]) {
-        if let Some(theirs) = self.merge(&member, bytes)
-            && let Some(bytes) = self.state(theirs).write()
+        if let Some(parts) = self.take_in(&member, bytes)
+            && let Some(bytes) = self.state(parts)
         {
             self.outbox.push(Effect::SyncReply { member, bytes });
         }
     }
 
+    /// A member has answered with what is missing here.
     pub(super) fn sync_reply(&mut self, member: &NodeName, bytes: &[u8]) {
-        if self.merge(member, bytes).is_some() {
+        if self.take_in(member, bytes).is_some() {
             self.replication.answered();
         }
     }
 
-    /// Takes in the state of a member, and gives the hash of its releases. None
+    /// Takes in the state of a member, and gives what it asks for. None
     /// if it is no member that was let in, or sent something else.
-    fn merge(&mut self, member: &NodeName, bytes: &[u8]) -> Option<u64> {
-        let at = self.clock.at(&self.me);
-        let heard = self.admission.heard();
-        let out = &mut self.outbox;
-        let boot = heard.admitted(member.id())?.boot();
+    fn take_in(&mut self, member: &NodeName, bytes: &[u8]) -> Option<Vec<KindPart>> {
+        let boot = self.admission.heard().admitted(member.id())?.boot();
         let entry = self.membership.roster().get(member.id());
         let unknown = SocketAddrV4::new(member.ip(), 0);
         let from = entry.map_or(unknown, |entry| entry.run.address());
+        let now = self.clock.now();
         let state = match State::read(bytes) {
             Ok(state) => state,
             Err(why) => {
-                out.refuse(at.now, from, why);
+                self.outbox.refuse(now, from, why);
                 return None;
             }
         };
         if state.boot != boot {
             return None;
         }
-        self.membership.merge(at, heard, state.nodes, out);
-        if let Some(Releases { records, votes }) = state.releases {
-            let mut read = Vec::with_capacity(records.len());
-            let mut refused = None;
-            for record in &records {
-                match Release::read(record) {
-                    Ok(release) => read.push(release),
-                    Err(error) => {
-                        out.count().records.unreadable += 1;
-                        refused = Some(error.refusal());
-                    }
-                }
-            }
-            if let Some(why) = refused {
-                out.refuse(at.now, from, why);
-            }
-            let votes = votes.iter().flat_map(Ballot::votes).collect();
-            self.agreement.learn(at, from, read, votes, out);
+        let mut refused = Vec::new();
+        let answer = replicate::answer(&mut self.kinds(from), &state.parts, |why| {
+            refused.push(why);
+        });
+        for why in refused {
+            self.outbox.refuse(now, from, why);
         }
-        Some(state.releases_hash)
+        Some(answer)
     }
 
-    /// All that this node knows; of releases only if the receiver, whose hash
-    /// of them this is, knows others.
-    pub(super) fn state(&self, their_releases: u64) -> State {
-        let releases = self.agreement.releases();
-        let records = || releases.history().newest().map(|it| it.bytes().clone());
-        State {
-            boot: self.me.run.boot,
-            nodes: self.membership.state(&self.me),
-            releases_hash: releases.hash(),
-            releases: (their_releases != releases.hash()).then(|| Releases {
-                records: records().collect(),
-                votes: releases.votes().ballots(),
-            }),
-        }
+    fn state(&self, parts: Vec<KindPart>) -> Option<bytes::Bytes> {
+        let boot = self.me.run.boot;
+        State { boot, parts }.write()
     }
 }

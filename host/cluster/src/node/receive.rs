@@ -4,7 +4,7 @@
 use std::net::SocketAddrV4;
 
 use super::Node;
-use crate::admission::{Answer, Received};
+use crate::admission::{Greeting, Received};
 use crate::message::{Beacon, Hello, KnownRun, Message};
 use crate::run::Run;
 use crate::wire::Head;
@@ -24,7 +24,7 @@ impl Node {
             }
             Received::Admitted(hello) => self.greeted(from, hello),
             Received::Conflict(id) => self.membership.heard(id),
-            Received::Answer(answer) => self.hello(answer),
+            Received::Greet(greeting) => self.hello(greeting),
             Received::Namesake(nonce) => self.ask_namesake(nonce),
             Received::NameTaken(evidence) => self.name_taken(evidence),
         }
@@ -81,7 +81,7 @@ impl Node {
         self.agreement.note_beacon(at, from, &about, out);
         if !self.membership.alive(at, &about, out) {
             // It is held for down, or for an earlier run: it has to know.
-            self.hello(Answer {
+            self.hello(Greeting {
                 to: from,
                 boot: about.run.boot,
                 echo: about.nonce,
@@ -93,7 +93,7 @@ impl Node {
 
     /// A node that was let in answered, or asks for an answer.
     fn greeted(&mut self, from: SocketAddrV4, hello: Hello) {
-        let answer = Answer {
+        let greeting = Greeting {
             to: from,
             boot: hello.about.run.boot,
             echo: hello.about.nonce,
@@ -101,7 +101,7 @@ impl Node {
         };
         self.beacon(from, hello.about);
         if hello.want_echo {
-            self.hello(answer);
+            self.hello(greeting);
         }
         if let Some(known) = hello.known
             && self.admission.accepts(hello.echo)
@@ -138,7 +138,7 @@ impl Node {
             // This process had that number until just now, and the sender
             // has not let it in under the new one.
             let admitted = self.admission.heard().admitted(head.source);
-            self.hello(Answer {
+            self.hello(Greeting {
                 to: from,
                 boot: head.boot,
                 echo: admitted.map_or(0, |them| them.nonce()),
@@ -148,8 +148,8 @@ impl Node {
     }
 
     /// Answers a node, or asks it for a proof that it is live.
-    pub(super) fn hello(&mut self, answer: Answer) {
-        let (now, id) = (self.clock.now(), NodeId::of(*answer.to.ip()));
+    pub(super) fn hello(&mut self, greeting: Greeting) {
+        let (now, id) = (self.clock.now(), NodeId::of(*greeting.to.ip()));
         if !self.admission.may_answer(now, id) {
             self.outbox.count().unanswered += 1;
             return;
@@ -157,22 +157,22 @@ impl Node {
         let (roster, known) = (self.membership.roster(), self.membership.known(id));
         let known = self
             .admission
-            .news_for(now, roster, (id, answer.boot), known);
+            .news_for(now, roster, (id, greeting.boot), known);
         let hello = Hello {
-            echo: answer.echo,
-            want_echo: answer.want_echo,
+            echo: greeting.echo,
+            want_echo: greeting.want_echo,
             known,
             about: self.about(),
         };
         self.outbox
-            .send(&self.me, answer.to, &Message::Hello(hello));
+            .send(&self.me, greeting.to, &Message::Hello(hello));
     }
 
     /// Asks a run that is up to prove itself, unless it has.
     pub(super) fn ask_to_prove(&mut self, run: &Run) {
         let admitted = self.admission.heard().admitted(run.id());
         if admitted.is_none_or(|admitted| admitted.boot() != run.boot) {
-            self.hello(Answer {
+            self.hello(Greeting {
                 to: run.address(),
                 boot: run.boot,
                 echo: 0,
@@ -195,28 +195,26 @@ impl Node {
 
     /// The first run of a node is gone: if a second one waits, it is let in.
     pub(super) fn promote(&mut self, id: NodeId) {
-        let Some((answer, about)) = self.admission.promote(self.clock.now(), id) else {
+        let Some((greeting, about)) = self.admission.promote(self.clock.now(), id) else {
             return;
         };
         if let Some(about) = about {
-            self.beacon(answer.to, about);
+            self.beacon(greeting.to, about);
         }
-        self.hello(answer);
+        self.hello(greeting);
     }
 
     /// What this node says of itself.
-    pub(super) fn about(&self) -> Beacon {
+    pub(super) fn about(&mut self) -> Beacon {
+        let summaries = self.summaries();
         let at = self.clock.at(&self.me);
-        let releases = self.agreement.releases();
         Beacon {
             run: at.me.run.clone(),
             uptime_ms: at.me.uptime_ms(at.clock),
             advertised: at.me.advertised.clone(),
-            state_hash: self.membership.roster().hash(),
             nonce: self.admission.nonce(),
             wall_ms: at.wall_ms,
-            head: releases.history().head().map(|head| head.id()),
-            releases_hash: releases.hash(),
+            summaries,
         }
     }
 }

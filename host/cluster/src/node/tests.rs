@@ -4,6 +4,7 @@ mod down_decisions;
 mod joining;
 mod name_conflict;
 mod records;
+mod replicated;
 mod versions;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -15,7 +16,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::membership::{HEARSAY, TableSwim, Update, VIEWS_APART};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
+use crate::replicate;
 use crate::run::Advertised;
+use crate::sync::State;
 use crate::wire::{self, Head, Version};
 use crate::{Cidr, DownReason, HttpUrl, NodeName, Refusal, TakenEvidence};
 
@@ -133,11 +136,9 @@ impl Puppet {
                 serving: None,
                 keys: keys().ids(),
             },
-            state_hash: 0,
             nonce: 77,
             wall_ms: 0,
-            head: None,
-            releases_hash: 0,
+            summaries: replicate::of_nothing(0),
         }
     }
 
@@ -277,7 +278,11 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     stranger.say(&mut bench, &Message::Swim(&gossip));
     stranger.say(&mut bench, &Message::Down(accused));
     let member = stranger.run.name.clone();
-    let bytes = bench.node.state(0).write().expect("it can be written");
+    let state = State {
+        boot: stranger.run.boot,
+        parts: Vec::new(),
+    };
+    let bytes = state.write().expect("it can be written");
     bench.node.handle(
         bench.now,
         0,

@@ -27,12 +27,12 @@ const HEARD_DELAY: Duration = Duration::from_millis(500);
 /// One node's SWIM.
 pub(crate) struct FocaSwim {
     foca: Foca<Run, PostcardCodec, StdRng, NoCustomBroadcast>,
-    out: Outbox,
+    out: Queue,
 }
 
 /// What foca wants, until it is fetched.
 #[derive(Default)]
-struct Outbox {
+struct Queue {
     now: Time,
     events: VecDeque<SwimEvent>,
     timers: BTreeMap<(Time, u64), Timer<Run>>,
@@ -87,7 +87,7 @@ impl FocaSwim {
     pub(crate) fn new(me: Run, rng: StdRng) -> Self {
         Self {
             foca: Foca::new(me, config(0), rng, PostcardCodec),
-            out: Outbox::default(),
+            out: Queue::default(),
         }
     }
 
@@ -269,7 +269,7 @@ impl Swim for FocaSwim {
     }
 }
 
-impl Runtime<Run> for Outbox {
+impl Runtime<Run> for Queue {
     fn notify(&mut self, notification: Notification<'_, Run>) {
         self.events.push_back(match notification {
             Notification::MemberUp(run) => SwimEvent::Up(run.clone()),

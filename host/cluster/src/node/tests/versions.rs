@@ -3,8 +3,9 @@
 //! one report a minute.
 
 use super::*;
+use crate::membership::KnownNode;
 use crate::release::{Component, Hlc, Kind, Parts, Plan, Release};
-use crate::sync::{self, State};
+use crate::replicate::{DataKind, KindPart};
 use crate::wire::seal_bytes;
 use crate::{Digest, Serving};
 
@@ -49,15 +50,18 @@ impl Puppet {
 
     /// The bytes of a state that names this node and another one.
     fn state(&self, other: &Puppet) -> Vec<u8> {
-        let known = |run: &Run| sync::KnownNode {
+        let known = |run: &Run| KnownNode {
             update: Update::alive(run.clone()),
             advertised: None,
         };
+        let nodes = [known(&self.run), known(&other.run)];
         let state = State {
             boot: self.run.boot,
-            nodes: vec![known(&self.run), known(&other.run)],
-            releases_hash: 0,
-            releases: None,
+            parts: vec![KindPart {
+                kind: DataKind::MEMBERS,
+                ask: Bytes::from_static(&[0; 8]),
+                delta: replicate::write_all(nodes.iter(), replicate::DELTA_MAX).into(),
+            }],
         };
         state.write().expect("it can be written").to_vec()
     }
