@@ -89,7 +89,7 @@ fn read_again(
 
 /// Says which cookies hold from now on.
 fn log(keys: &Keys) {
-    let id = |keys: &Keys| format!("{:02x}", keys.key_id());
+    let id = |keys: &Keys| keys.key_id().to_string();
     let sends = id(keys);
     match keys.other() {
         Some(other) => {
