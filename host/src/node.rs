@@ -190,7 +190,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         release: loader.serves(),
         views: members,
     })?;
-    tokio::spawn(cookies.run(membership.keyring(), hangups));
+    tokio::spawn(cookies.run(membership.keyring(), membership.views(), hangups));
     let serving = tokio::spawn(server.clone().run(listener));
     tracing::info!(
         started_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),

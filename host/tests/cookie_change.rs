@@ -60,6 +60,44 @@ impl Place {
         Ok((output.status.success(), String::from_utf8(said)?))
     }
 
+    /// `host nodes` of a node, as it is printed.
+    fn nodes(&self, node: u8) -> Result<String> {
+        let output = Command::new(self.programs.host())
+            .args(["nodes", "--data-dir"])
+            .arg(self.data(node))
+            .output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// For each member that a node shows: the cookie that it sends with, and the second one.
+    fn shown(&self, node: u8) -> Result<Vec<(String, String)>> {
+        let text = self.nodes(node)?;
+        let rows = text.lines().filter(|line| line.starts_with("example@"));
+        Ok(rows
+            .map(|row| {
+                let mut words = row.split_whitespace().rev().map(ToOwned::to_owned);
+                let also = words.next().unwrap_or_default();
+                (words.next().unwrap_or_default(), also)
+            })
+            .collect())
+    }
+
+    /// Waits until every node shows these cookies for every node, and no warning.
+    fn until_all_show(&self, sends: &str, also: &str) -> Result<()> {
+        let wanted = vec![(sends.to_owned(), also.to_owned()); NODES.len()];
+        let until = Instant::now() + BOUND;
+        for node in NODES {
+            while self.shown(node)? != wanted {
+                ensure!(Instant::now() < until, "{}", self.nodes(node)?);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let shown = self.nodes(node)?;
+            ensure!(!shown.contains("warning"), "{shown}");
+        }
+        Ok(())
+    }
+
     /// The cookie file of a node.
     fn file(&self, node: u8) -> PathBuf {
         self.path(&format!("cookie-{node}"))
@@ -151,19 +189,26 @@ fn three_nodes_that_run_change_their_cookie_and_none_is_missed() -> Result<()> {
     let nodes = cluster(&place)?;
     let (well, said) = place.cookie(&["new", "new.cookie"])?;
     ensure!(well && said.contains("host cookie --help"), "{said}");
+    let (old, _) = place.shown(2)?[0].clone();
     for (node, process) in NODES.into_iter().zip(&nodes) {
         place.accept(node)?;
         process.wait_for_line(&["a second cookie is accepted"], BOUND)?;
     }
+    // Each node knows of each other that it has taken the step.
+    let new = place.shown(2)?[0].1.clone();
+    ensure!(new != old && new.len() == 8, "{new}");
+    place.until_all_show(&old, &new)?;
     for (node, process) in NODES.into_iter().zip(&nodes) {
         let since = Instant::now();
         place.swap(node)?;
         process.wait_for_line_after(since, &["a second cookie is accepted"], BOUND)?;
     }
+    place.until_all_show(&new, &old)?;
     for (node, process) in NODES.into_iter().zip(&nodes) {
         place.drop_old(node)?;
         process.wait_for_line(&["no other cookie is accepted"], BOUND)?;
     }
+    place.until_all_show(&new, "-")?;
     undisturbed(&nodes)?;
     let (old, new) = (place.path("old.cookie"), place.path("new.cookie"));
     for node in NODES {
@@ -185,6 +230,33 @@ fn three_nodes_that_run_change_their_cookie_and_none_is_missed() -> Result<()> {
         let output = node.output();
         ensure!(!output.contains("member down"), "{output}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_node_that_has_not_taken_the_first_step_is_warned_of_and_is_back_once_it_has() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = cluster(&place)?;
+    let (well, said) = place.cookie(&["new", "new.cookie"])?;
+    ensure!(well, "{said}");
+    for (node, process) in [2, 3].into_iter().zip(&nodes) {
+        place.accept(node)?;
+        process.wait_for_line(&["a second cookie is accepted"], BOUND)?;
+    }
+    place.swap(2)?;
+    nodes[0].wait_for_line(&["WARN", "do not accept", "example@127.0.0.4"], BOUND)?;
+    let shown = place.nodes(2)?;
+    let told = [
+        "is not accepted by example@127.0.0.4",
+        "by example@127.0.0.2",
+    ];
+    ensure!(told.iter().all(|word| shown.contains(word)), "{shown}");
+    // It is dropped by the one that it does not hear, until it takes the step.
+    let late = &nodes[2];
+    late.wait_for_line(&["member down", "127.0.0.2"], BOUND)?;
+    let since = Instant::now();
+    place.accept(4)?;
+    late.wait_for_line_after(since, &["member up", "127.0.0.2"], BOUND)?;
     Ok(())
 }
 

@@ -66,9 +66,6 @@ pub struct Node {
     checks: Checks,
     schedule: Schedule,
     seeds: Vec<Seed>,
-    /// While two cookies are accepted: the nodes whose newest datagram was
-    /// under the one that is sent with.
-    confirmed: BTreeSet<Ipv4Addr>,
     sync: SyncPace,
     releases: ReleaseSet,
     rumours: Rumours,
@@ -153,7 +150,6 @@ impl Node {
                 .iter()
                 .map(|&address| Seed::new(address, now))
                 .collect(),
-            confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
             rumours: Rumours::starting(&releases, now),
             releases,

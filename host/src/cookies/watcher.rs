@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use cluster::{Cookie, Keys, KeysError};
+use cluster::{Cookie, KeyId, Keys, KeysError, Member, View};
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::{CookieFileError, Cookies, Origins};
@@ -12,6 +13,9 @@ use crate::membership::Keyring;
 
 /// A cookie of fewer bits can be guessed by whoever has recorded traffic.
 const STRONG: f64 = 80.0;
+
+/// How many members a warning names.
+const NAMED: usize = 5;
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,7 @@ pub enum CookieWatcherError {
 pub struct CookieWatcher {
     origins: Arc<Origins>,
     cookies: Arc<Cookies>,
+    sends: KeyId,
 }
 
 impl CookieWatcher {
@@ -46,29 +51,70 @@ impl CookieWatcher {
         let watcher = Self {
             origins: Arc::new(origins),
             cookies: Arc::new(cookies),
+            sends: keys.key_id(),
         };
         Ok((watcher, keys))
     }
 
-    /// Reads the cookies again at every signal, until the node ends.
-    pub async fn run(mut self, mut ring: Keyring, mut hangups: Signal) {
-        while hangups.recv().await.is_some() {
-            let (origins, before) = (self.origins.clone(), self.cookies.clone());
-            let work = spawn_blocking(move || read_again(&origins, &before));
-            match work.await {
-                Ok(Ok(Some((cookies, keys)))) => {
-                    self.cookies = Arc::new(cookies);
-                    ring.change(keys.clone()).await;
-                    log(&keys);
-                }
-                Ok(Ok(None)) => {
-                    tracing::info!("read the cookies again: nothing has changed");
-                }
-                Ok(Err(error)) => tracing::error!(%error, "{KEPT}"),
-                Err(error) => tracing::error!(%error, "{KEPT}"),
+    /// Reads the cookies again at every signal, until the node ends. Warns of members that do not accept
+    /// the cookie that this node sends with.
+    pub async fn run(
+        mut self,
+        ring: Keyring,
+        mut views: watch::Receiver<Arc<View>>,
+        mut hangups: Signal,
+    ) {
+        let mut before = Vec::new();
+        loop {
+            tokio::select! {
+                Some(()) = hangups.recv() => self.read_again(&ring).await,
+                Ok(()) = views.changed() => {}
+                else => return,
             }
+            let refusing = refusing(&views.borrow_and_update(), self.sends);
+            if refusing != before && !refusing.is_empty() {
+                tracing::warn!(
+                    count = refusing.len(),
+                    members = some_of(&refusing),
+                    cookie = %self.sends,
+                    "members do not accept the cookie that this node sends with, and so do not hear it"
+                );
+            }
+            before = refusing;
         }
     }
+
+    async fn read_again(&mut self, ring: &Keyring) {
+        let (origins, before) = (self.origins.clone(), self.cookies.clone());
+        let work = spawn_blocking(move || read_again(&origins, &before));
+        match work.await {
+            Ok(Ok(Some((cookies, keys)))) => {
+                self.cookies = Arc::new(cookies);
+                self.sends = keys.key_id();
+                ring.change(keys.clone());
+                log(&keys);
+            }
+            Ok(Ok(None)) => tracing::info!("read the cookies again: nothing has changed"),
+            Ok(Err(error)) => tracing::error!(%error, "{KEPT}"),
+            Err(error) => tracing::error!(%error, "{KEPT}"),
+        }
+    }
+}
+
+/// The members that do not accept this cookie, as far as is known.
+fn refusing(view: &View, sends: KeyId) -> Vec<String> {
+    let refuses = |member: &&Member| member.keys.is_some_and(|keys| !keys.accept(sends));
+    let members = view.members.iter().filter(refuses);
+    members.map(|member| member.name.to_string()).collect()
+}
+
+/// The first few of these names.
+fn some_of(names: &[String]) -> String {
+    let mut shown = names[..names.len().min(NAMED)].join(", ");
+    if names.len() > NAMED {
+        shown += &format!(" and {} more", names.len() - NAMED);
+    }
+    shown
 }
 
 /// What a node says when it cannot read its cookies again.
@@ -89,14 +135,11 @@ fn read_again(
 
 /// Says which cookies hold from now on.
 fn log(keys: &Keys) {
-    let id = |keys: &Keys| keys.key_id().to_string();
-    let sends = id(keys);
-    match keys.other() {
-        Some(other) => {
-            let also = id(&other);
-            tracing::info!(sends, also, "a second cookie is accepted besides");
-        }
-        None => tracing::info!(sends, "no other cookie is accepted from now on"),
+    let ids = keys.ids();
+    let sends = ids.sends;
+    match ids.accepts {
+        Some(also) => tracing::info!(%sends, %also, "a second cookie is accepted besides"),
+        None => tracing::info!(%sends, "no other cookie is accepted from now on"),
     }
 }
 

@@ -18,7 +18,8 @@ pub use counts::{
     Callers, Datagrams, Fetches, Publications, RefusedCallers, RefusedDatagrams, RefusedRecords,
 };
 pub use node::{
-    AppFile, Doing, Draining, Failed, InForce, Member, Nodes, Serving, Status, Step, Steps, Stored,
+    AppFile, Doing, Draining, Failed, InForce, Member, MemberCookie, Nodes, Serving, Status, Step,
+    Steps, Stored,
 };
 pub use progress::{NodeState, Outcome, Progress};
 pub use release::{

@@ -268,6 +268,7 @@ mod tests {
             answered: false,
             doing: None,
             failed: None,
+            cookie: None,
         }
     }
 

@@ -52,7 +52,6 @@ impl Node {
             checks,
             schedule,
             seeds,
-            confirmed,
             sync,
             releases,
             rumours,
@@ -92,7 +91,6 @@ impl Node {
         line("checks", checks);
         line("schedule", schedule);
         line("seeds", seeds);
-        line("confirmed", confirmed);
         line("sync", sync);
         line("releases", releases);
         line("rumours", rumours);

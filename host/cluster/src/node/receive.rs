@@ -25,10 +25,7 @@ impl Node {
             return self.own_name(now, from, &head, payload);
         }
         match self.contacts.pass(now, &head) {
-            Pass::Accepted => {
-                self.note_key(head.source, bytes);
-                self.accepted(now, from, &head, payload);
-            }
+            Pass::Accepted => self.accepted(now, from, &head, payload),
             pass => self.not_admitted(now, from, &head, payload, pass),
         }
     }
