@@ -5,6 +5,7 @@
 //! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
 //! ```
 
+pub mod cli;
 mod client;
 mod cookie;
 mod error;
@@ -25,8 +26,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cli::{Ask, Command};
-use crate::tools::api;
+use crate::api::types as api;
+use crate::commands::cli::{Ask, Command};
 use client::Client;
 pub use error::CommandError;
 

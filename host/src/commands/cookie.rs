@@ -7,7 +7,7 @@ use cluster::Cookie;
 use rand::TryRng as _;
 
 use super::make_secret;
-use crate::cli::{CookieCommand, NewCookie};
+use crate::commands::cli::{CookieCommand, NewCookie};
 
 /// Why no cookie was made.
 #[derive(Debug, thiserror::Error)]
