@@ -4,7 +4,7 @@
 //! A map of the crate, in the order in which a node is built and a request
 //! travels:
 //!
-//! - [`cli`], [`config`]: what was typed, and what it means
+//! - [`cli`], [`node::flags`], [`config`]: what was typed, and what it means
 //! - [`node`]: a node from its parts; its start and its end
 //! - [`cookies`]: the secrets: read, read again, changed node by node
 //! - [`net`], [`data_dir`]: this machine's addresses and sockets, this node's folder

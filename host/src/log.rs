@@ -11,7 +11,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::cli::LogFormat;
+use crate::node::flags::LogFormat;
 pub use recent::{Follow, Recent, RecentLayer, recent};
 
 /// The environment variable that says how much is logged.

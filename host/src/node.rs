@@ -10,6 +10,7 @@ mod apps;
 mod desk;
 mod face;
 mod first;
+pub mod flags;
 mod start;
 mod stop;
 
@@ -21,10 +22,10 @@ use tokio::sync::watch;
 use apps::Apps;
 use desk::Desk;
 use face::Face;
+use flags::Run;
 pub use start::StartError;
 
 use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, Smoke};
-use crate::cli::Cli;
 use crate::cluster_view::Views;
 use crate::config::{Config, ConfigError, Environment};
 use crate::contract::NodeInfo;
@@ -77,8 +78,8 @@ pub enum NodeError {
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn run(cli: Cli) -> Result<(), NodeError> {
-    let config = Config::check(cli, Environment::of_process())?;
+pub fn run(typed: Run) -> Result<(), NodeError> {
+    let config = Config::check(typed, Environment::of_process())?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -105,8 +106,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let port = start::take_port(http)?;
     let socket = ToolSocket::listen(identity.data.path())?;
     let limits = StoreLimits {
-        app: config.max_app,
-        blobs: config.keep_apps,
+        app: config.max_component,
+        blobs: config.keep_components,
         ..StoreLimits::default()
     };
     let store = Store::open(identity.data.clone(), limits)?;
@@ -114,7 +115,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let followed = config.app.clone().zip(config.watch);
     let mut first = first::Start::read(
         config.app.as_deref(),
-        config.max_app,
+        config.max_component,
         config.deploy_key,
         stored.as_deref(),
         &name,
@@ -182,7 +183,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         name: name.clone(),
         http: link,
         cluster_port: config.cluster_port,
-        allow: config.allow,
+        allow: config.member_nets,
         join: config.join,
         join_names: config.join_names,
         keys,
@@ -223,7 +224,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         deploy_key: config.deploy_key,
     });
     let limits = tools::Limits {
-        app: config.max_app,
+        app: config.max_component,
         ..tools::Limits::default()
     };
     let tools = tools::Service::new(face.clone(), log::recent(), limits);

@@ -113,7 +113,7 @@ fn free_port() -> Result<u16> {
 
 /// Nodes with one cookie, each in its own file, that know each other.
 fn cluster(place: &Place) -> Result<Vec<Process>> {
-    let (well, said) = place.cookie(&["generate", "old.cookie"])?;
+    let (well, said) = place.cookie(&["new", "old.cookie"])?;
     ensure!(well, "{said}");
     let mut nodes = Vec::new();
     for node in NODES {
@@ -146,7 +146,7 @@ fn undisturbed(nodes: &[Process]) -> Result<()> {
 fn three_nodes_that_run_change_their_cookie_and_none_is_missed() -> Result<()> {
     let place = Place::new()?;
     let nodes = cluster(&place)?;
-    let (well, said) = place.cookie(&["generate", "new.cookie"])?;
+    let (well, said) = place.cookie(&["new", "new.cookie"])?;
     ensure!(well && said.contains("rotate accept new.cookie"), "{said}");
     for (node, lack) in [
         (
@@ -211,7 +211,7 @@ fn three_nodes_that_run_change_their_cookie_and_none_is_missed() -> Result<()> {
 fn a_step_that_nobody_can_be_asked_about_is_taken_by_force_only() -> Result<()> {
     let place = Place::new()?;
     let mut nodes = cluster(&place)?;
-    let (well, said) = place.cookie(&["generate", "new.cookie"])?;
+    let (well, said) = place.cookie(&["new", "new.cookie"])?;
     ensure!(well, "{said}");
     place.rotated(2, &["accept", "new.cookie"], &["step 1 of 3"])?;
     place.rotated(3, &["accept", "new.cookie"], &["step 1 of 3"])?;
@@ -251,7 +251,7 @@ fn what_is_wrong_with_a_cookie_file_is_said_and_loses_nothing() -> Result<()> {
     place.refused(
         2,
         &["accept", "old.cookie"],
-        &["in use already", "generate"],
+        &["in use already", "host cookie new"],
     )?;
     place.refused(2, &["switch"], &["step 1 first"])?;
     place.refused(2, &["back"], &["nothing to take back"])?;
@@ -276,7 +276,7 @@ fn what_is_wrong_with_a_cookie_file_is_said_and_loses_nothing() -> Result<()> {
     undisturbed(&nodes[1..])?;
 
     // A file is made once, for its owner, and shows nothing.
-    let (well, said) = place.cookie(&["generate", "old.cookie"])?;
+    let (well, said) = place.cookie(&["new", "old.cookie"])?;
     ensure!(!well && said.contains("left alone"), "{said}");
     let old = std::fs::read_to_string(place.path("old.cookie"))?;
     let mode = std::fs::metadata(place.path("old.cookie"))?.permissions();
@@ -284,7 +284,7 @@ fn what_is_wrong_with_a_cookie_file_is_said_and_loses_nothing() -> Result<()> {
     for node in &nodes {
         ensure!(!node.output().contains(old.trim()), "a cookie is shown");
     }
-    let (well, said) = place.cookie(&["generate", "--print"])?;
+    let (well, said) = place.cookie(&["new", "--print"])?;
     ensure!(well && said.trim().len() == 40, "{said}");
     Ok(())
 }

@@ -40,7 +40,7 @@ mod wire;
 
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
-pub use config::{Config, ConfigError};
+pub use config::{CLUSTER_PORT, Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
 pub use digest::{Digest, DigestError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};

@@ -8,11 +8,11 @@ use cluster::Digest;
 use super::places::Places;
 use crate::fault;
 
-/// The largest component that is taken unless `--max-app` says otherwise, in
+/// The largest component that is taken unless `--max-component` says otherwise, in
 /// bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
-/// The most that `--max-app` can be, in bytes: 1 GiB.
+/// The most that `--max-component` can be, in bytes: 1 GiB.
 pub const LARGEST_APP: u64 = 1 << 30;
 
 /// Why there are no bytes to look at.
@@ -42,7 +42,7 @@ pub enum IntakeError {
     },
     /// It is larger than any app may be.
     #[error(
-        "the app file {path} has {size} bytes, more than the {most} that an app may have; build it in release mode or strip it, or raise --max-app"
+        "the app file {path} has {size} bytes, more than the {most} that an app may have; build it in release mode or strip it, or raise --max-component"
     )]
     TooLarge {
         /// The file.

@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::CommandError;
+use super::cli::Ask;
 use super::remote;
-use crate::cli::Ask;
 use crate::control::tool::Tool;
 use crate::data_dir::DataDir;
 use crate::tools;

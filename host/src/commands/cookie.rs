@@ -16,8 +16,8 @@ use cluster::Cookie;
 use rand::TryRng as _;
 use rustix::process::test_kill_process;
 
+use super::cli::{CookieCommand, RotateStep};
 use super::make_secret;
-use crate::cli::{CookieCommand, RotateStep};
 use crate::cookies::STRONG;
 use crate::cookies::files;
 use crate::cookies::rotate::At;
@@ -27,8 +27,8 @@ use node::Node;
 /// Does it.
 pub(super) async fn run(command: CookieCommand) -> Result<(), CookieError> {
     match command {
-        CookieCommand::Generate { print: true, .. } => print(&generate()?),
-        CookieCommand::Generate { file, .. } => {
+        CookieCommand::New { print: true, .. } => print(&generate()?),
+        CookieCommand::New { file, .. } => {
             make(&file, &generate()?)?;
             say(&format!(
                 "made a strong cookie in {file}, which only its owner can read\n\
@@ -84,7 +84,7 @@ async fn take(step: RotateStep) -> Result<(), CookieError> {
         && bits < STRONG
     {
         eprintln!(
-            "warning: the new cookie is weak: about {bits:.0} bits; `host cookie generate` makes a strong one"
+            "warning: the new cookie is weak: about {bits:.0} bits; `host cookie new` makes a strong one"
         );
     }
     let mut node = Node::find(which)?;

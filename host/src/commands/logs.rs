@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::cli::{LogLevel, Logs};
 use super::client::Client;
 use super::show::{BAD, BUSY, GOOD, PAST, PLAIN, styled};
 use super::{CommandError, Exit, print};
-use crate::cli::{LogLevel, Logs};
 use crate::tools::api::{Level, LogLine};
 
 /// A line of the stream: nothing is in it while nothing happens.

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use cluster::release::{App, BY_MAX, Kind, Release};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::cli::{Push, Rollback, Rollout};
 use super::client::Client;
 use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::app;
-use crate::cli::{Push, Rollback, Rollout};
 use crate::tools::api::{self, API, Code, Draft, Problem, Record, Released, Wanted};
 use crate::tools::hex;
 
@@ -31,7 +31,7 @@ struct File {
 /// `host push`.
 pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
     let client = Client::find(&asked.ask).await?;
-    let file = File::read(&asked.app)?;
+    let file = File::read(&asked.component)?;
     let bake = match (asked.bake, asked.canary) {
         (Some(bake), _) => bake,
         (None, Some(_)) => BAKE,
@@ -73,7 +73,11 @@ async fn carry_out(
 ) -> Result<Exit, CommandError> {
     // From here on none is lost, whatever is waited for.
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
-    let key = rollout.key.as_deref().map(SigningKey::read).transpose()?;
+    let key = rollout
+        .sign_with
+        .as_deref()
+        .map(SigningKey::read)
+        .transpose()?;
     let making = make(client, &wanted, file.as_ref(), key.as_ref(), &mut *show);
     let made = tokio::select! {
         made = making => made,

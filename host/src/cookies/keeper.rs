@@ -260,7 +260,7 @@ fn warn_if_weak(cookies: &Cookies) {
         tracing::warn!(
             "the cookie is weak: about {bits:.0} bits. Who can record this network's traffic can guess it, \
              and then run code on every node. On a network that is not yours alone, make a strong one with \
-             `host cookie generate`, and give it to all nodes with --cookie-file"
+             `host cookie new`, and give it to all nodes with --cookie-file"
         );
     }
 }

@@ -30,7 +30,7 @@ pub enum StepError {
         cause: io::Error,
     },
     /// The new cookie is the one in use.
-    #[error("{} holds the cookie that is in use already; make another one: host cookie generate FILE", .0.display())]
+    #[error("{} holds the cookie that is in use already; make another one: host cookie new FILE", .0.display())]
     InUse(PathBuf),
     /// Another new one waits.
     #[error(

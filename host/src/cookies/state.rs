@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Second;
-use crate::config::CLUSTER_PORT;
+use cluster::CLUSTER_PORT;
 
 /// Its name.
 pub(crate) const FILE: &str = "cookie-state";

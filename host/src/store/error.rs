@@ -37,7 +37,7 @@ pub enum StoreError {
     /// The app is larger than is taken.
     #[error(
         "the app has {size} bytes, more than the {most} that this node takes; \
-         build it in release mode or strip it, or raise --max-app on every node"
+         build it in release mode or strip it, or raise --max-component on every node"
     )]
     TooLarge {
         /// Its size, in bytes.

@@ -219,7 +219,7 @@ fn an_app_over_the_limit_is_refused_and_one_at_it_is_taken() {
             most: 1000
         }
     ));
-    assert!(error.to_string().contains("--max-app"), "{error}");
+    assert!(error.to_string().contains("--max-component"), "{error}");
     let error = partial(&store, &app(1, 1001)).expect_err("too large");
     assert!(matches!(error, StoreError::TooLarge { .. }));
     assert_eq!(place.files().len(), 1);

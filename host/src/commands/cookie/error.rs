@@ -27,7 +27,7 @@ pub enum CookieError {
     #[error(transparent)]
     Data(#[from] DataDirError),
     /// The file is there already.
-    #[error("{} is there already and was left alone; give another name: host cookie generate FILE", .0.display())]
+    #[error("{} is there already and was left alone; give another name: host cookie new FILE", .0.display())]
     Exists(PathBuf),
     /// The file cannot be made.
     #[error("cannot make {}: {cause}", path.display())]

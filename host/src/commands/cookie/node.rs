@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::CookieError;
 use super::members;
-use crate::cli::WhichNode;
+use crate::commands::cli::WhichNode;
 use crate::commands::client::Client;
 use crate::cookies::rotate::{At, Files};
 use crate::cookies::state::{self, State};

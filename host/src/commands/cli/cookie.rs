@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 const STEPS: &str = "\
 To change the cookie of a cluster while it runs:
 
-        host cookie generate new.cookie         once; copy the file to every node
+        host cookie new new.cookie              once; copy the file to every node
   1     host cookie rotate accept new.cookie    on every node, in any order
   2     host cookie rotate switch               on every node, once all are at step 1
   3     host cookie rotate finish               on every node, once all are at step 2
@@ -23,7 +23,7 @@ Cookies are shown by a key id such as 5f, which is no secret.";
 #[derive(Clone, Debug, Subcommand)]
 pub enum CookieCommand {
     /// Makes a strong cookie, in a file that only its owner can read
-    Generate {
+    New {
         /// The file to make; one that is there is left alone
         #[arg(value_name = "FILE", default_value = "new.cookie")]
         file: PathBuf,
@@ -80,13 +80,13 @@ pub enum RotateStep {
 /// Which node of this machine is meant. Without either it is the one that runs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WhichNode {
-    /// The node of this name; without it, the one that runs on this machine
-    #[arg(long, value_name = "NAME@IP")]
-    pub name: Option<String>,
-
     /// The node with this data folder, if it was given --data-dir
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     pub data_dir: Option<PathBuf>,
+
+    /// The node of this name; without it, the one that runs on this machine
+    #[arg(long, value_name = "NAME@IP")]
+    pub name: Option<String>,
 }
 
 /// What `host cookie --help` says besides.

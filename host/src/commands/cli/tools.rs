@@ -18,7 +18,7 @@ pub struct Ask {
     /// A node of another machine, by its address or DNS name
     ///
     /// It is reached over its cluster port, which needs the cookie, and has to
-    /// let this machine in: it is in its subnet, or within its --allow.
+    /// let this machine in: it is in its subnet, or within its --member-net.
     #[arg(long, value_name = "ADDR[:PORT]", conflicts_with_all = ["name", "data_dir"])]
     pub node: Option<String>,
 
@@ -33,7 +33,12 @@ pub struct Ask {
     pub cookie: Option<String>,
 
     /// With --node: a file that holds the cookie
-    #[arg(long, value_name = "FILE", requires = "node")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "cookie",
+        requires = "node"
+    )]
     pub cookie_file: Option<PathBuf>,
 
     /// Print JSON, for programs: docs/api.md describes it
@@ -52,7 +57,8 @@ pub struct Rollout {
     #[arg(long, value_name = "WHO")]
     pub by: Option<String>,
 
-    /// Refuse unless this app is in force; at least 8 digits of its digest
+    /// Refuse unless this component is the target now; at least 8 digits of its
+    /// digest
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub expect: Option<String>,
 
@@ -64,17 +70,17 @@ pub struct Rollout {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
 
-    /// The deploy key to sign it with: a file of `host key generate`
+    /// The deploy key to sign it with: a file of `host key new`
     #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    pub sign_with: Option<PathBuf>,
 }
 
 /// `host push`.
 #[derive(Args, Clone, Debug)]
 pub struct Push {
-    /// The app: a WASI component, found as by `host --app`
-    #[arg(value_name = "APP")]
-    pub app: PathBuf,
+    /// The component, found as by `host --app`
+    #[arg(value_name = "COMPONENT")]
+    pub component: PathBuf,
 
     /// Let so many nodes serve it first, and the rest once all of these have
     /// served it without fault: a number, or a part of the members as in 10%
@@ -100,7 +106,7 @@ pub struct Push {
 pub struct Rollback {
     /// The release to go back to, as `host releases` shows it
     ///
-    /// Without it: what was in force before, and was neither voted down nor
+    /// Without it: the target before this one that was neither voted down nor
     /// rolled back.
     #[arg(value_name = "ID")]
     pub to: Option<String>,
@@ -168,7 +174,7 @@ pub enum LogLevel {
 pub enum KeyCommand {
     /// Makes a deploy key, in a file that only its owner can read, and prints
     /// its public half
-    Generate {
+    New {
         /// The file to make; one that is there is left alone
         #[arg(value_name = "FILE", default_value = "deploy.key")]
         file: PathBuf,
@@ -184,7 +190,7 @@ pub enum KeyCommand {
 
 /// What `host push --help` says besides.
 pub(super) const AFTER_PUSH: &str = "\
-The app is uploaded to the node of this machine, which tells the cluster of the
+The component is uploaded to the node of this machine, which tells the cluster of the
 release; every node fetches it, checks it, and serves it. What goes on can be
 seen on any node: host status, host nodes, host releases.
 
@@ -200,9 +206,9 @@ Exit status:
 pub(super) const AFTER_KEY: &str = "\
 Where nodes have a deploy key, only releases that it has signed are taken:
 
-  host key generate                       once; keep the file where you push from
+  host key new                            once; keep the file where you push from
   host … --deploy-key PUBLIC              on every node
-  host push guest.wasm --key deploy.key
+  host push guest.wasm --sign-with deploy.key
 
 Such nodes do not release their app files when these change, since nothing signs
 them.";

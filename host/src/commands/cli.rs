@@ -1,0 +1,42 @@
+//! What is typed for the commands that are no node. Nothing is checked here
+//! beyond its form.
+
+mod cookie;
+mod tools;
+
+use clap::Subcommand;
+
+pub use cookie::{CookieCommand, RotateStep, WhichNode};
+pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout};
+
+/// What a tool asks of a node, or does by itself.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Tool {
+    /// Says what the node of this machine is and does
+    Status(Ask),
+    /// Lists the members, and what each serves
+    Nodes(Ask),
+    /// Lists the releases, and what has become of each
+    Releases(Releases),
+    /// Releases a component to every node, and follows it
+    #[command(after_help = tools::AFTER_PUSH)]
+    Push(Push),
+    /// Goes back to an earlier release, on every node, and follows it
+    Rollback(Rollback),
+    /// Shows the newest lines of the node's log
+    Logs(Logs),
+    /// Makes a deploy key: where nodes have one, only signed releases are taken
+    #[command(after_help = tools::AFTER_KEY, disable_help_subcommand = true)]
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Makes a cookie, or changes that of a cluster while it runs
+    #[command(after_help = cookie::AFTER, disable_help_subcommand = true)]
+    Cookie {
+        /// What to do.
+        #[command(subcommand)]
+        command: CookieCommand,
+    },
+}
