@@ -163,11 +163,15 @@ fn old_names_work_with_a_hint() {
         1
     );
     assert!(typed("host key new").unwrap().hints.is_empty());
-    for hidden in ["--allow", "--max-app", "generate"] {
-        for command in ["run", "key", "cookie"] {
-            let help = refused(&format!("host {command} --help"));
-            assert!(!help.contains(hidden), "{hidden} in {help}");
-        }
+    for (command, hidden) in [
+        ("run", "--allow"),
+        ("run", "--max-app"),
+        ("push", "--key"),
+        ("key", "generate"),
+        ("cookie", "generate"),
+    ] {
+        let help = refused(&format!("host {command} --help"));
+        assert!(!help.contains(hidden), "{hidden} in {help}");
     }
 }
 
