@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             let ended = node::run(*run).map(|()| 0);
             ended.map_err(|error| (1, error.to_string()))
         }
-        Command::Tool(tool) => commands::run(tool)
+        Command::Tool(tool) => commands::run(*tool)
             .map(|exit| exit.0)
             .map_err(|error| (error.exit().0, error.to_string())),
     };
