@@ -35,9 +35,9 @@ use crate::http::{HttpLimits, Server};
 use crate::log;
 use crate::membership::{self, FatalError, Membership};
 use crate::publish::{self, Inbox};
-use crate::spread::{Fetcher, Holder};
 use crate::store::{Store, StoreError, StoreLimits};
 use crate::tools::{self, SocketError, ToolSocket};
+use crate::transfer::{ChunkServer, Fetcher};
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -106,8 +106,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let port = start::take_port(http)?;
     let socket = ToolSocket::listen(identity.data.path())?;
     let limits = StoreLimits {
-        app: config.max_component,
-        blobs: config.keep_components,
+        component: config.max_component,
+        components: config.keep_components,
         ..StoreLimits::default()
     };
     let store = Store::open(identity.data.clone(), limits)?;
@@ -151,7 +151,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         loaded = first.load(&store, &loader, &report) => loaded?,
         () = signals.next() => return Ok(()),
     }
-    first.keep(&store);
+    first.store(&store);
     let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
@@ -224,14 +224,14 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         deploy_key: config.deploy_key,
     });
     let limits = tools::Limits {
-        app: config.max_component,
+        component: config.max_component,
         ..tools::Limits::default()
     };
     let tools = tools::Service::new(face.clone(), log::recent(), limits);
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
-        holder: Holder::new(store.clone()),
+        chunk_server: ChunkServer::new(store.clone()),
         inbox: Inbox::new(
             exchanges.topics().clone(),
             membership.views(),
