@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use host::cli::{self, Command};
-use host::{commands, log, node};
+use host::commands;
+use host::node::{self, log};
 
 fn main() -> ExitCode {
     let typed = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
