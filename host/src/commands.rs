@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::types as api;
-use crate::commands::cli::{Ask, Command};
+use cli::{Ask, Tool};
 use client::Client;
 pub use error::CommandError;
 
@@ -50,24 +50,24 @@ impl Exit {
 /// # Errors
 /// [`CommandError`]; the exit status is 1 then, or what
 /// [`CommandError::exit`] says.
-pub fn run(command: Command) -> Result<Exit, CommandError> {
+pub fn run(tool: Tool) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(CommandError::Runtime)?;
     let ended = runtime.block_on(async {
-        match command {
-            Command::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
-            Command::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
-            Command::Releases(releases) => {
+        match tool {
+            Tool::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
+            Tool::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
+            Tool::Releases(releases) => {
                 let table = |all: &api::Releases| tables::releases(all, releases.lines);
                 show(&releases.ask, "/v1/releases", table).await
             }
-            Command::Logs(asked) => logs::run(asked).await,
-            Command::Push(asked) => push::push(asked).await,
-            Command::Rollback(asked) => push::rollback(asked).await,
-            Command::Key { command } => key::run(command),
-            Command::Cookie { command } => {
+            Tool::Logs(asked) => logs::run(asked).await,
+            Tool::Push(asked) => push::push(asked).await,
+            Tool::Rollback(asked) => push::rollback(asked).await,
+            Tool::Key { command } => key::run(command),
+            Tool::Cookie { command } => {
                 cookie::run(command)?;
                 Ok(Exit::OK)
             }

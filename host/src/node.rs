@@ -12,6 +12,7 @@ pub mod cookies;
 mod desk;
 mod face;
 mod first;
+pub mod flags;
 pub mod log;
 mod start;
 mod stop;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use apps::Apps;
 use desk::Desk;
 use face::Face;
+use flags::Run;
 pub use start::StartError;
 
 use crate::api;
@@ -32,7 +34,6 @@ use crate::app;
 use crate::app::deploy::{Candidate, Reporter, Trials};
 use crate::app::publish;
 use crate::app::publish::Inbox;
-use crate::commands::cli::Cli;
 use crate::edge::{HttpLimits, Server};
 use crate::node::config::{Config, ConfigError, Environment};
 use mesh::membership;
@@ -85,8 +86,8 @@ pub enum NodeError {
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn run(cli: Cli) -> Result<(), NodeError> {
-    let config = Config::check(cli, Environment::of_process())?;
+pub fn run(typed: Run) -> Result<(), NodeError> {
+    let config = Config::check(typed, Environment::of_process())?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -187,7 +188,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         name: name.clone(),
         url: cluster::HttpUrl::plain(link),
         cluster_port: config.cluster_port,
-        allow: config.allow,
+        allow: config.member_nets,
         join: config.join,
         join_names: config.join_names,
         keys,

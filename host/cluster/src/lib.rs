@@ -50,7 +50,7 @@ pub use app_name::{APP_NAME_MAX, AppName, AppNameError};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use component::{ComponentBuilder, ComponentBytes};
-pub use config::{Config, ConfigError};
+pub use config::{CLUSTER_PORT, Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
 pub use digest::{Digest, DigestError, short};
 pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};

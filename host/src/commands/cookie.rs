@@ -7,7 +7,7 @@ use cluster::Cookie;
 use rand::TryRng as _;
 
 use super::make_secret;
-use crate::commands::cli::{CookieCommand, NewCookie};
+use super::cli::{CookieCommand, NewCookie};
 
 /// Why no cookie was made.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +33,7 @@ pub enum CookieError {
 
 /// Does it.
 pub(super) fn run(command: CookieCommand) -> Result<(), CookieError> {
-    let new = match command {
-        CookieCommand::New(new) => new,
-        CookieCommand::Generate(new) => {
-            eprintln!("hint: `host cookie generate` is called `host cookie new` now");
-            new
-        }
-    };
+    let CookieCommand::New(new) = command;
     let cookie = generate()?;
     let NewCookie { file, print } = new;
     let mut out = io::stdout().lock();

@@ -11,9 +11,9 @@ use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
+use super::cli::KeyCommand;
 use super::{CommandError, Exit, make_secret, print};
 use crate::api::hex;
-use crate::commands::cli::KeyCommand;
 
 /// What a file of a key begins with, so that nobody takes it for the public
 /// half, which has as many digits.
@@ -25,13 +25,13 @@ const FILE_MAX: u64 = 256;
 /// `host key`.
 pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
     match command {
-        KeyCommand::Generate { file } => {
+        KeyCommand::New { file } => {
             let key = SigningKey::generate(&file)?;
             let public = key.public();
             eprintln!(
                 "made a deploy key in {file}, which only its owner can read\n\
                  give every node its public half: --deploy-key {public}\n\
-                 and push with: host push APP --key {file}",
+                 and push with: host push COMPONENT --sign-with {file}",
                 file = file.display()
             );
             print(&format!("{public}\n"))?;

@@ -382,9 +382,9 @@ fn only_what_the_deploy_key_has_signed_is_served() -> Result<()> {
     let two = place.app("two.wasm", &counter(2))?;
     let refused = place.run(2, &["push", &two])?;
     ensure!(refused.code == Some(2), "{refused:?}");
-    ensure!(refused.text.contains("--key"), "{refused:?}");
+    ensure!(refused.text.contains("--sign-with"), "{refused:?}");
     ensure!(client::get(&nodes[0].url("/"), BOUND)?.status == 503);
-    ensure!(place.run(2, &["push", &two, "--key", &key])?.code == Some(0));
+    ensure!(place.run(2, &["push", &two, "--sign-with", &key])?.code == Some(0));
     for node in &nodes {
         ensure!(node.serves()? == "v2");
     }

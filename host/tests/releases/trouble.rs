@@ -153,7 +153,7 @@ fn a_canary_that_the_app_fails_the_smoke_request_of_says_so_and_the_release_befo
 /// and an app that is larger than that.
 fn with_one_for_small_apps(place: &Place) -> Result<([Node; 3], Vec<u8>)> {
     place.write_all(&counter(1))?;
-    let small = place.with_file(LOWEST).flag("--max-app", "1MiB");
+    let small = place.with_file(LOWEST).flag("--max-component", "1MiB");
     let nodes = place.together_as(&small)?;
     Ok((nodes, filled(&counter(3), LARGE, 1)))
 }

@@ -65,7 +65,7 @@ impl fmt::Display for Refusal {
                      update the older one; or from another program"
                 );
             }
-            Refusal::Source => "outside of the own subnet; --allow lets it in",
+            Refusal::Source => "outside of the own subnet; --member-net lets it in",
             Refusal::Cookie => "wrong cookie",
             Refusal::Address => "its name has another IP than it sends from",
             Refusal::Receiver => "meant for another node",

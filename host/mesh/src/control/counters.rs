@@ -32,7 +32,7 @@ pub(super) enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::Source => "outside of the own subnet; --allow lets it in",
+            Refusal::Source => "outside of the own subnet; --member-net lets it in",
             Refusal::Limit => "too many connections",
             Refusal::Handshake => "wrong cookie, or no member of a cluster",
             Refusal::Hello => "it did not say a name with the IP it calls from",

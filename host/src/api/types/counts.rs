@@ -27,7 +27,7 @@ pub struct RefusedDatagrams {
     pub size: u64,
     /// None of a cluster, or of another major version.
     pub version: u64,
-    /// From outside of the subnet and every `--allow`.
+    /// From outside of the subnet and every `--member-net`.
     pub source: u64,
     /// Of another cookie, or forged.
     pub cookie: u64,
@@ -78,7 +78,7 @@ pub struct Callers {
 /// Callers that were refused, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedCallers {
-    /// From outside of the subnet and every `--allow`.
+    /// From outside of the subnet and every `--member-net`.
     pub source: u64,
     /// Too many connections.
     pub limit: u64,

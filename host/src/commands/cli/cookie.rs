@@ -9,9 +9,6 @@ use clap::{Args, Subcommand};
 pub enum CookieCommand {
     /// Makes a strong cookie, in a file that only its owner can read
     New(NewCookie),
-    /// The old spelling of `new`.
-    #[command(hide = true)]
-    Generate(NewCookie),
 }
 
 /// What becomes of a new cookie.
