@@ -76,6 +76,11 @@ fn nibble(digit: u8) -> Result<u8, DigestError> {
     }
 }
 
+/// The first twelve digits of a digest: enough to tell two apart, short enough to read.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

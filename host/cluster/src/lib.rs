@@ -42,7 +42,7 @@ pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use config::{Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, DigestError, short};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{Keys, KeysError};
 pub use name::{NAME_MAX, NameError, NodeName};

@@ -4,16 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use cluster::Digest;
+use mesh::store::MAX_APP;
+use runtime::component::AppBytes;
 
-use super::places::Places;
-use crate::fault;
-
-/// The largest component that is taken unless `--max-app` says otherwise, in
-/// bytes: 64 MiB.
-pub const MAX_APP: u64 = 64 * 1024 * 1024;
-
-/// The most that `--max-app` can be, in bytes: 1 GiB.
-pub const LARGEST_APP: u64 = 1 << 30;
+use crate::app::places::Places;
 
 /// Why there are no bytes to look at.
 #[derive(Debug, thiserror::Error)]
@@ -52,17 +46,6 @@ pub enum IntakeError {
         /// The limit, in bytes.
         most: u64,
     },
-}
-
-/// The bytes of an app, and what they are known by.
-#[derive(Clone, Debug)]
-pub struct AppBytes {
-    /// The file they came from.
-    pub path: PathBuf,
-    /// The bytes.
-    pub bytes: bytes::Bytes,
-    /// Their SHA-256.
-    pub digest: Digest,
 }
 
 /// Finds the file that `--app` means. A bare file name that is not in the

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use host::app::{AppBytes, Generation, Runtime, RuntimeConfig, read, validate};
-use host::cluster_view::Views;
-use host::contract::{CallLimits, NodeInfo};
+use host::app::read;
+use runtime::component::AppBytes;
+use runtime::contract::{CallLimits, NodeInfo};
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::generation::{Generation, validate};
+use runtime::views::Views;
 use tokio::sync::{OnceCell, watch};
 
 use super::node;

@@ -1,0 +1,16 @@
+//! Between machines: the thread that drives the core of the cluster, the control channel, and
+//! how components get from the members that have them to those that do not.
+//!
+//! - [`net`]: addresses and sockets of this machine
+//! - [`data_dir`]: the node's folder, atomic writes
+//! - [`membership`]: the thread that drives `cluster::Node`
+//! - [`control`]: TCP between nodes, and from tools to nodes
+//! - [`store`]: the components that this node has, on disk
+//! - [`spread`]: components in chunks between members
+
+pub mod control;
+pub mod data_dir;
+pub mod membership;
+pub mod net;
+pub mod spread;
+pub mod store;
