@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use cluster::sim::figures::{CASES, Case, Figure, HOUR, Notes, Target, Unit, measure};
+use cluster::sim::figures::{CASES, Case, Figure, Goal, HOUR, Notes, Unit, measure};
 
 /// The figures of the cluster core, on a simulated network.
 #[derive(Parser)]
@@ -179,7 +179,7 @@ fn print_row(markdown: bool, figure: &Figure, nodes: usize, notes: &Notes, at: u
     met
 }
 
-fn wanted(unit: Unit, target: Option<Target>, met: bool) -> String {
+fn wanted(unit: Unit, target: Option<Goal>, met: bool) -> String {
     let Some(target) = target else {
         return String::new();
     };

@@ -12,10 +12,10 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::Sha256;
 
+use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Beacon, Cause, Down, Hello, Message};
-use crate::peer::Peer;
 use crate::release::{App, Hlc, Kind, Parts, Plan, Release, ReleaseKey};
-use crate::swim::{FocaSwim, Swim, SwimEvent, Update};
+use crate::run::Run;
 use crate::sync::{KnownNode, State};
 use crate::wire::{self, Head, Version};
 use crate::{Boot, Cookie, Keys, NodeName, Time};
@@ -40,22 +40,22 @@ fn code(cell: &str) -> Option<&str> {
     cell.strip_prefix('`')?.strip_suffix('`')
 }
 
-fn peer(last: u8) -> Peer {
+fn run(last: u8) -> Run {
     let ip = Ipv4Addr::new(10, 10, 10, last);
-    Peer {
+    Run {
         name: NodeName::new("example", ip).expect("a name"),
         port: 8383,
         http: SocketAddrV4::new(ip, 8080),
         boot: Boot::from_number(START_MS + u64::from(last) - 2),
-        run: u64::from(last) + 5,
+        process: u64::from(last) + 5,
     }
 }
 
 fn beacon() -> Beacon {
     Beacon {
-        peer: peer(2),
+        run: run(2),
         uptime_ms: 1000,
-        release: None,
+        serving: None,
         revision: 0,
         state_hash: 1,
         nonce: 2,
@@ -67,7 +67,7 @@ fn beacon() -> Beacon {
 
 #[test]
 fn the_document_numbers_the_messages_as_they_are_sent() {
-    let (ip, boot) = (peer(2).ip(), peer(2).boot);
+    let (ip, boot) = (run(2).ip(), run(2).boot);
     let why = Cause::Left;
     let hello = Hello {
         echo: 0,
@@ -154,10 +154,12 @@ fn every_constant_of_the_document_is_as_in_the_code() {
 
 #[test]
 fn the_document_says_how_each_hint_is_followed() {
-    let check = std::fs::read_to_string(root().join("host/cluster/src/check.rs"));
+    let check = std::fs::read_to_string(root().join("host/cluster/src/membership/check.rs"));
     let check = check.expect("its source");
     let text = document();
-    let (_, section) = text.split_once("\n## Verdicts\n").expect("its section");
+    let (_, section) = text
+        .split_once("\n## Down decisions\n")
+        .expect("its section");
     let (section, _) = section.split_once("\n## ").expect("another one");
     let mut seen = 0;
     for row in rows(section) {
@@ -211,7 +213,7 @@ fn hex(bytes: &[u8]) -> String {
 fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let cookie = Cookie::parse(b"ace").expect("a cookie");
     let keys = Keys::derive(&cookie).expect("keys");
-    let me = peer(2);
+    let me = run(2);
     let head = Head {
         version: Version::OURS,
         source: me.ip(),
@@ -224,7 +226,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         boot: me.boot,
         nodes: vec![KnownNode {
             update: Update::alive(me.clone()),
-            release: None,
+            serving: None,
             revision: 0,
         }],
         releases_hash: 0,
@@ -282,8 +284,8 @@ fn hmac(key: &[u8], bytes: &[u8]) -> Vec<u8> {
 }
 
 fn announce() -> Vec<u8> {
-    let mut engine = FocaSwim::new(peer(2), StdRng::seed_from_u64(1));
-    engine.announce(Time::ZERO, peer(3));
+    let mut engine = FocaSwim::new(run(2), StdRng::seed_from_u64(1));
+    engine.announce(Time::ZERO, run(3));
     std::iter::from_fn(|| engine.poll())
         .find_map(|event| match event {
             SwimEvent::Send { bytes, .. } => Some(bytes),

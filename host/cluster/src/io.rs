@@ -42,14 +42,14 @@ pub enum Input<'a> {
     /// [`Effect::SyncReply`] that follows at once.
     SyncRequest {
         /// The member, as the control channel made sure of.
-        peer: NodeName,
+        member: NodeName,
         /// What it sent.
         bytes: &'a [u8],
     },
     /// A member answered an [`Effect::Sync`].
     SyncReply {
         /// The member, as the control channel made sure of.
-        peer: NodeName,
+        member: NodeName,
         /// What it answered.
         bytes: &'a [u8],
     },
@@ -114,7 +114,7 @@ pub enum Effect {
     /// The answer to the [`Input::SyncRequest`] just given.
     SyncReply {
         /// Whom to answer.
-        peer: NodeName,
+        member: NodeName,
         /// What to send.
         bytes: Bytes,
     },

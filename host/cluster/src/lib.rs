@@ -4,40 +4,37 @@
 //!
 //! [`Node`] is the state machine, [`Input`] all that can happen to it,
 //! [`Effect`] all that it wants done. A datagram goes
-//! `wire -> door -> node -> swim -> view`.
+//! `wire -> admission -> membership -> view`.
 
+mod admission;
 mod boot;
-mod check;
 mod cidr;
 mod config;
 mod cookie;
 mod digest;
 #[cfg(test)]
 mod documented;
-mod door;
 pub mod fetch;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 mod hash;
 mod io;
 mod keys;
+mod membership;
 mod message;
 mod name;
 mod node;
-mod pace;
-mod peer;
 pub mod release;
-mod replay;
-mod roster;
+mod run;
 #[cfg(feature = "sim")]
 pub mod sim;
-mod strange;
-mod swim;
+mod stall;
 mod sync;
 mod time;
 mod view;
 mod wire;
 
+pub use admission::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use config::{Config, ConfigError};
@@ -49,7 +46,6 @@ pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
 #[cfg(feature = "sim")]
 pub use node::Sizes;
-pub use strange::{Counters, REFUSALS, Refusal, RefusedRecords};
 pub use sync::STATE_MAX;
 pub use time::Time;
 pub use view::{Member, View};

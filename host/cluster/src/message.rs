@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::peer::Peer;
 use crate::release::{ReleaseKey, Vote};
+use crate::run::Run;
 use crate::wire::Version;
 use crate::{Boot, Digest, DownReason};
 
@@ -53,10 +53,10 @@ pub(crate) enum Content<'a> {
 /// What a node says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Beacon {
-    pub(crate) peer: Peer,
+    pub(crate) run: Run,
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
-    pub(crate) release: Option<Digest>,
+    pub(crate) serving: Option<Digest>,
     /// Counts its changes of release.
     pub(crate) revision: u32,
     /// Of its view: equal hashes mean that there is nothing to exchange.

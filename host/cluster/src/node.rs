@@ -8,13 +8,12 @@ mod inspect;
 mod keys;
 mod leave;
 mod members;
+mod name_conflict;
 mod receive;
 mod releases;
-mod rivals;
 #[cfg(test)]
 mod tests;
 mod upkeep;
-mod vet;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -29,19 +28,19 @@ use self::beacon::Schedule;
 #[cfg(feature = "sim")]
 pub use self::inspect::Sizes;
 use self::leave::Stage;
-use self::releases::Spread;
+use self::releases::Rumours;
 pub(crate) use self::upkeep::SYNC_FIRST;
 use self::upkeep::{Seed, SyncPace};
-use crate::check::{Checks, Hint};
-use crate::door::Door;
+use crate::admission::Contacts;
+use crate::admission::Refusals;
+use crate::admission::{Bucket, Nonces};
+use crate::membership::{Checks, Hint};
+use crate::membership::{FocaSwim, Swim};
+use crate::membership::{Roster, RosterEntry, Serving};
 use crate::message::Message;
-use crate::pace::Pace;
-use crate::peer::Peer;
-use crate::release::Book;
-use crate::replay::{Bucket, Nonces};
-use crate::roster::{Entry, Roster, Serves};
-use crate::strange::Strangers;
-use crate::swim::{FocaSwim, Swim};
+use crate::release::ReleaseSet;
+use crate::run::Run;
+use crate::stall::StallAdjustedClock;
 use crate::wire::{self, Head, Version};
 use crate::{Boot, Config, Counters, Effect, Input, Keys, Refusal, Time, View};
 
@@ -56,12 +55,12 @@ pub struct Node {
     me: Me,
     rng: StdRng,
     nonces: Nonces,
-    pace: Pace,
+    stall: StallAdjustedClock,
     /// The caller's time and wall clock at the last call.
     clock: Time,
     wall_ms: u64,
     stage: Stage,
-    door: Door,
+    contacts: Contacts,
     roster: Roster,
     swim: Box<dyn Swim>,
     checks: Checks,
@@ -71,13 +70,13 @@ pub struct Node {
     /// under the one that is sent with.
     confirmed: BTreeSet<Ipv4Addr>,
     sync: SyncPace,
-    book: Book,
-    spread: Spread,
+    releases: ReleaseSet,
+    rumours: Rumours,
     /// Limits the answers to strangers, all together.
     hellos: Bucket,
     /// Limits how often it contradicts that it is down.
     protests: Bucket,
-    strangers: Strangers,
+    refusals: Refusals,
     /// When the next view may come.
     view_next: Time,
     effects: VecDeque<Effect>,
@@ -85,10 +84,10 @@ pub struct Node {
 
 /// What a node knows of itself.
 struct Me {
-    peer: Peer,
+    run: Run,
     started: Time,
     sequence: u64,
-    serves: Serves,
+    serving: Serving,
     /// The boot numbers of this process, the newest ones.
     boots: BTreeSet<Boot>,
     /// When another run was found to be ahead of this one, lately.
@@ -111,36 +110,36 @@ impl Node {
         keys: &Keys,
         now: Time,
         seed: u64,
-        engine: impl FnOnce(Peer, StdRng) -> Box<dyn Swim>,
+        engine: impl FnOnce(Run, StdRng) -> Box<dyn Swim>,
     ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let boot = Boot::at_start(config.boot_stored, config.wall_ms);
-        let peer = Peer {
+        let run = Run {
             name: config.name.clone(),
             port: config.cluster_port,
             http: config.http,
             boot,
-            run: rng.random(),
+            process: rng.random(),
         };
-        let book = Book::begin(
+        let releases = ReleaseSet::begin(
             &config.name,
             config.deploy_key,
             config.releases_stored.as_deref(),
         );
-        let entry = Entry {
-            peer: peer.clone(),
-            serves: Serves::default(),
+        let entry = RosterEntry {
+            run: run.clone(),
+            serving: Serving::default(),
             since_ms: config.wall_ms,
             gone: None,
         };
         let mut node = Self {
-            swim: engine(peer.clone(), StdRng::seed_from_u64(rng.random())),
+            swim: engine(run.clone(), StdRng::seed_from_u64(rng.random())),
             nonces: Nonces::new(now, &mut rng),
-            pace: Pace::new(now),
+            stall: StallAdjustedClock::new(now),
             clock: now,
             wall_ms: config.wall_ms,
             stage: Stage::Running,
-            door: Door::default(),
+            contacts: Contacts::default(),
             roster: Roster::new(entry),
             checks: Checks::default(),
             schedule: Schedule::starting(now),
@@ -151,18 +150,18 @@ impl Node {
                 .collect(),
             confirmed: BTreeSet::new(),
             sync: SyncPace::starting(now),
-            spread: Spread::starting(&book, now),
-            book,
-            hellos: Bucket::full(now, hello::STRANGERS_AT_ONCE),
+            rumours: Rumours::starting(&releases, now),
+            releases,
+            hellos: Bucket::full(now, hello::ANSWERS_AT_ONCE),
             protests: Bucket::full(now, 1),
-            strangers: Strangers::default(),
+            refusals: Refusals::default(),
             view_next: now,
             effects: VecDeque::from([Effect::StoreBoot(boot)]),
             me: Me {
-                peer,
+                run,
                 started: now,
                 sequence: 0,
-                serves: Serves::default(),
+                serving: Serving::default(),
                 boots: BTreeSet::from([boot]),
                 overtaken: VecDeque::new(),
             },
@@ -170,7 +169,7 @@ impl Node {
             keys: keys.clone(),
             rng,
         };
-        while let Some(news) = node.book.poll() {
+        while let Some(news) = node.releases.poll() {
             node.effects.push_back(Effect::Release(news));
         }
         node.publish(now);
@@ -184,7 +183,7 @@ impl Node {
     pub fn handle(&mut self, now: Time, wall_ms: u64, input: Input<'_>) {
         self.clock = now;
         self.wall_ms = wall_ms;
-        let now = self.pace.enter(now, self.due());
+        let now = self.stall.enter(now, self.due());
         match (&self.stage, input) {
             (Stage::Ended, Input::Leave) => self.effects.push_back(Effect::Departed),
             (Stage::Ended, _) => {}
@@ -204,8 +203,8 @@ impl Node {
             Input::AppFile(file) => self.app_file(now, file),
             Input::Publish(release) => self.publish_release(now, release),
             Input::Vote(release, verdict) => self.vote(now, release, verdict),
-            Input::SyncRequest { peer, bytes } => self.sync_request(now, peer, bytes),
-            Input::SyncReply { peer, bytes } => self.sync_reply(now, &peer, bytes),
+            Input::SyncRequest { member, bytes } => self.sync_request(now, member, bytes),
+            Input::SyncReply { member, bytes } => self.sync_reply(now, &member, bytes),
             Input::Keys(keys) => self.change_keys(*keys),
             Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
@@ -214,7 +213,7 @@ impl Node {
 
     /// When to hand in the next [`Input::Timer`]; none once the node has left.
     pub fn next_timer(&self) -> Option<Time> {
-        self.due().map(|due| self.pace.outer(due))
+        self.due().map(|due| self.stall.outer(due))
     }
 
     fn due(&self) -> Option<Time> {
@@ -225,7 +224,7 @@ impl Node {
                 self.schedule.due(),
                 self.swim.due(),
                 self.checks.due(),
-                self.spread.due(),
+                self.rumours.due(),
                 self.roster.is_changed().then_some(self.view_next),
             ]
             .into_iter()
@@ -247,7 +246,7 @@ impl Node {
 
     /// The present boot number of this node.
     pub fn boot(&self) -> Boot {
-        self.me.peer.boot
+        self.me.run.boot
     }
 
     /// Whether this node still takes part: it neither leaves nor has left. One
@@ -259,7 +258,7 @@ impl Node {
 
     /// What came in and was refused, since the start.
     pub fn counters(&self) -> &Counters {
-        &self.strangers.counters
+        &self.refusals.counters
     }
 
     fn publish(&mut self, now: Time) {
@@ -273,7 +272,7 @@ impl Node {
     }
 
     fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) {
-        let report = self.strangers.refuse(now, from, why);
+        let report = self.refusals.refuse(now, from, why);
         self.effects.extend(report);
     }
 
@@ -297,9 +296,9 @@ impl Node {
         self.me.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.me.peer.ip(),
+            source: self.me.run.ip(),
             receiver,
-            boot: self.me.peer.boot,
+            boot: self.me.run.boot,
             sequence: self.me.sequence,
         };
         wire::seal(&self.keys, &head, message)

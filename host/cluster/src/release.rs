@@ -6,11 +6,10 @@
 //! it.
 //!
 //! `clock -> id -> record -> history`, then `votes -> force`; `draft` makes
-//! records, `mark` decides what a changed file means, `book` holds it all,
+//! records, `mark` decides what a changed file means, `set` holds it all,
 //! `stored` is its file, and `at_start` is what that says before anybody is heard.
 
 mod at_start;
-mod book;
 mod clock;
 mod draft;
 mod force;
@@ -20,6 +19,7 @@ mod key;
 mod listing;
 mod mark;
 mod record;
+mod set;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -37,11 +37,10 @@ pub use record::{
 };
 pub use votes::Verdict;
 
-pub use book::News;
 pub use draft::{DraftError, Request, RollbackTo, What};
+pub use set::News;
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
-pub(crate) use book::{Book, Learnt};
 pub(crate) use clock::{Skew, ahead_of_members, beyond};
 pub(crate) use history::HISTORY_MAX;
 #[cfg(feature = "sim")]
@@ -50,4 +49,5 @@ pub(crate) use listing::listing;
 #[cfg(test)]
 pub(crate) use record::Parts;
 pub(crate) use record::SIZE_MAX;
+pub(crate) use set::{Learnt, ReleaseSet};
 pub(crate) use votes::{Ballot, Vote};

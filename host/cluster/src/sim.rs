@@ -83,7 +83,7 @@ pub struct Lan {
     /// The audit of datagrams, if there is one.
     pub audit: Option<Audit>,
     /// What nodes reported, oldest first.
-    pub log: Vec<Entry>,
+    pub log: Vec<LogEntry>,
     /// How many datagrams and bytes were sent.
     pub sent: (u64, u64),
     made: agreement::Made,
@@ -159,7 +159,7 @@ pub struct Taped {
 }
 
 /// Something that a node reported.
-pub struct Entry {
+pub struct LogEntry {
     /// When.
     pub at: Time,
     /// On which machine.

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::door::CONTACTS_MAX;
+use crate::admission::CONTACTS_MAX;
+use crate::membership::Update;
 use crate::release::{Ballot, HISTORY_MAX};
-use crate::swim::Update;
 use crate::wire::Version;
 use crate::{Boot, Digest, Refusal};
 
@@ -37,7 +37,7 @@ pub(crate) struct Releases {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KnownNode {
     pub(crate) update: Update,
-    pub(crate) release: Option<Digest>,
+    pub(crate) serving: Option<Digest>,
     pub(crate) revision: u32,
 }
 
@@ -48,7 +48,7 @@ impl State {
         postcard::to_extend(self, start).ok().map(Bytes::from)
     }
 
-    /// Reads the state of a peer.
+    /// Reads the state of a member.
     ///
     /// # Errors
     /// Why it is refused: too large, of another major version, or no state.

@@ -17,7 +17,7 @@ pub struct Member {
     /// since 1970-01-01 UTC by this node's own clock.
     pub since_ms: u64,
     /// What it serves; none until it has been learnt.
-    pub release: Option<Digest>,
+    pub serving: Option<Digest>,
 }
 
 /// The members at one moment, this node included. Immutable: a change makes a

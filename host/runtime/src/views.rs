@@ -68,7 +68,7 @@ fn node(member: &Member) -> contract::Node {
         address: member.name.ip().to_string(),
         url: format!("http://{}", member.http),
         since: member.since_ms,
-        release: member.release.map(|digest| {
+        release: member.serving.map(|digest| {
             let digest = digest.to_string();
             // Until releases are agreed on, a release is its digest.
             contract::Release {

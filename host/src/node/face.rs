@@ -149,7 +149,7 @@ impl Face {
         let answered = said.is_some();
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
-        let digest = own_word.or(member.release);
+        let digest = own_word.or(member.serving);
         let of_app = |listed: &&Listed| Some(listed.release.app().digest) == digest;
         let release = overview.releases.iter().find(of_app);
         let in_force = overview.in_force.as_ref().map(|force| force.digest);
@@ -294,7 +294,7 @@ impl Node for Face {
                 let about = releases.find(|it| describe::key(&it.release.key()) == *about);
                 about.is_some_and(|about| {
                     about.status == Status::InForce
-                        && member.release == Some(about.release.app().digest)
+                        && member.serving == Some(about.release.app().digest)
                 })
             };
             let (view, overview) = (self.members.borrow().clone(), self.overview());

@@ -41,7 +41,7 @@ pub(crate) fn view(version: u64, names: &[&str]) -> View {
             boot: Boot::from_number(1),
             http: SocketAddrV4::new(ip, 8080),
             since_ms: 1,
-            release: None,
+            serving: None,
         }
     };
     View {

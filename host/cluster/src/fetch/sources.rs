@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 use super::{Answer, Asked};
-use crate::door::CONTACTS_MAX;
+use crate::admission::CONTACTS_MAX;
 use crate::{NodeName, Time};
 
 /// How many members are asked by turns.

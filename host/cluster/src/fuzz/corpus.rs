@@ -6,10 +6,10 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::subject::{Subject, peer};
+use super::subject::{Subject, run};
+use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
-use crate::swim::{FocaSwim, Swim, SwimEvent, Update};
 use crate::sync::State;
 use crate::{Boot, DownReason, Input, Time};
 
@@ -100,8 +100,8 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
     beacon.head = Some(key);
-    beacon.release = Some(App::of(b"an app").digest);
-    let (other, boot) = (peer(2), Boot::from_number(5));
+    beacon.serving = Some(App::of(b"an app").digest);
+    let (other, boot) = (run(2), Boot::from_number(5));
     let echo = hello.echo;
     let known = Some(KnownRun {
         boot: Boot::from_number(9),
@@ -112,7 +112,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
         node: other.ip(),
         verdict,
     };
-    let verdict = Down {
+    let down = Down {
         ip: other.ip(),
         boot,
         why: Cause::Refused,
@@ -120,7 +120,7 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
     let named: [(&str, Message<'_>); 10] = [
         ("beacon", Message::Beacon(beacon)),
         ("hello", Message::Hello(Hello { known, ..hello })),
-        ("verdict", Message::Down(verdict)),
+        ("down-decision", Message::Down(down)),
         ("leave", Message::Leave),
         ("probe", Message::Probe { boot }),
         ("ack", Message::Ack),
@@ -156,9 +156,9 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
 /// The first datagrams of SWIM of each length that the first member sends to
 /// the subject, of which one says that the other member is down.
 fn swim(subject: &Subject) -> Vec<Vec<u8>> {
-    let me = subject.peer();
-    let mut engine = FocaSwim::new(peer(1), StdRng::seed_from_u64(1));
-    let known = vec![Update::alive(me.clone()), Update::alive(peer(2))];
+    let me = subject.run();
+    let mut engine = FocaSwim::new(run(1), StdRng::seed_from_u64(1));
+    let known = vec![Update::alive(me.clone()), Update::alive(run(2))];
     engine.learn(Time::ZERO, known);
     engine.announce(Time::ZERO, me.clone());
     let mut said: Vec<Vec<u8>> = Vec::new();
@@ -175,7 +175,7 @@ fn swim(subject: &Subject) -> Vec<Vec<u8>> {
         now = now + Duration::from_millis(50);
         engine.timer(now, &|_| false);
         if now == Time::from_start(Duration::from_secs(1)) {
-            let gone = Update::down(peer(2), DownReason::Refused);
+            let gone = Update::down(run(2), DownReason::Refused);
             engine.learn(now, vec![gone]);
         }
     }
@@ -193,7 +193,7 @@ fn framed(how: u8, message: &[u8]) -> Vec<u8> {
 /// What the subject answers to a member that knows these releases.
 fn answer(subject: &mut Subject, releases_hash: u64) -> Bytes {
     let nothing = State {
-        boot: peer(1).boot,
+        boot: run(1).boot,
         nodes: Vec::new(),
         releases_hash,
         releases: None,
@@ -207,7 +207,7 @@ fn of_first_member(state: &[u8]) -> Vec<u8> {
     let Ok(mut read) = State::read(state) else {
         return Vec::new();
     };
-    read.boot = peer(1).boot;
+    read.boot = run(1).boot;
     read.write().map_or(Vec::new(), |bytes| bytes.to_vec())
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::{Beacon, Content, Hello, Message};
-use crate::peer::Peer;
 use crate::release::{Release, Request, check_stored};
+use crate::run::Run;
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
 use crate::{Boot, Cidr, Config, DATAGRAM_MAX, Effect, Input, Keys, Node, NodeName, Time};
@@ -50,23 +50,23 @@ pub(super) struct Subject {
 }
 
 /// One of those, as it says it is.
-pub(super) fn peer(number: usize) -> Peer {
+pub(super) fn run(number: usize) -> Run {
     let ip = IPS[number];
-    Peer {
+    Run {
         // An IP of ours makes a name.
         #[allow(clippy::unwrap_used, reason = "both are constants")]
         name: NodeName::new("example", ip).unwrap(),
         port: 8383,
         http: SocketAddrV4::new(ip, 8080),
         boot: Boot::from_number(BOOT),
-        run: BOOT,
+        process: BOOT,
     }
 }
 
 impl Subject {
     pub(super) fn new(releases_stored: Option<Bytes>) -> Self {
         let with_release = releases_stored.is_none();
-        let (me, keys) = (peer(0), Keys::from_master(&[7; 32]));
+        let (me, keys) = (run(0), Keys::from_master(&[7; 32]));
         let config = Config {
             http: me.http,
             cluster_port: me.port,
@@ -114,9 +114,9 @@ impl Subject {
             want_echo: true,
             known: None,
             about: Beacon {
-                peer: peer(number),
+                run: run(number),
                 uptime_ms: 1000,
-                release: None,
+                serving: None,
                 revision: 0,
                 state_hash: 1,
                 nonce: 77,
@@ -128,14 +128,14 @@ impl Subject {
     }
 
     /// The subject, as it says it is.
-    pub(super) fn peer(&self) -> Peer {
+    pub(super) fn run(&self) -> Run {
         let about = self.about.as_ref();
-        about.map_or(peer(0), |about| about.peer.clone())
+        about.map_or(run(0), |about| about.run.clone())
     }
 
     /// A datagram from the first member's address.
     pub(super) fn datagram(&mut self, bytes: &[u8]) {
-        let from = peer(1).address();
+        let from = run(1).address();
         self.input(Input::Datagram { from, bytes });
     }
 
@@ -146,7 +146,7 @@ impl Subject {
     pub(super) fn sealed(&mut self, how: u8, message: &[u8]) {
         self.pass(Duration::from_millis(100) * u32::from(how >> 4));
         if let Some(bytes) = self.seal(how, message) {
-            let from = peer(usize::from(how & 3)).address();
+            let from = run(usize::from(how & 3)).address();
             let bytes = &bytes;
             self.input(Input::Datagram { from, bytes });
         }
@@ -154,7 +154,7 @@ impl Subject {
 
     /// The datagram of that message.
     pub(super) fn seal(&mut self, how: u8, message: &[u8]) -> Option<Bytes> {
-        let sender = peer(usize::from(how & 3));
+        let sender = run(usize::from(how & 3));
         self.sequence += 1;
         let head = Head {
             version: Version::from_byte(Version::OURS.byte() + (how >> 2 & 1)),
@@ -168,11 +168,11 @@ impl Subject {
 
     /// A state of the first member, as an answer if the number is odd.
     pub(super) fn sync(&mut self, how: u8, bytes: &[u8]) {
-        let peer = peer(1).name;
+        let member = run(1).name;
         self.input(if how & 1 == 0 {
-            Input::SyncRequest { peer, bytes }
+            Input::SyncRequest { member, bytes }
         } else {
-            Input::SyncReply { peer, bytes }
+            Input::SyncReply { member, bytes }
         });
     }
 
@@ -241,7 +241,7 @@ impl Subject {
                 Effect::View(view) => {
                     assert!(view.members.len() <= IPS.len(), "{view:?}");
                     assert!(view.members.is_sorted_by(|a, b| a.name < b.name));
-                    assert!(view.members.iter().any(|it| it.name == peer(0).name));
+                    assert!(view.members.iter().any(|it| it.name == run(0).name));
                 }
                 _ => {}
             }

@@ -71,7 +71,7 @@ impl Node {
         }
         self.run_swim(now);
         self.run_checks(now);
-        self.run_spread(now);
+        self.run_rumours(now);
     }
 
     /// Says that this node is here, and what it knows.
@@ -88,7 +88,7 @@ impl Node {
     fn deaf_members(&mut self, now: Time) -> Vec<SocketAddrV4> {
         let deaf = |ip| {
             let heard = self
-                .door
+                .contacts
                 .admitted(ip)
                 .and_then(|admitted| admitted.broadcast);
             heard.is_none_or(|at| now.since(at) > NO_BROADCAST)
@@ -97,10 +97,10 @@ impl Node {
         let others = self
             .roster
             .entries()
-            .filter(|entry| entry.peer.ip() != self.me.peer.ip());
+            .filter(|entry| entry.run.ip() != self.me.run.ip());
         let mut to: Vec<SocketAddrV4> = others
-            .filter(|entry| deaf(entry.peer.ip()) && (entry.is_up() || !lan(entry.peer.ip())))
-            .map(|entry| entry.peer.address())
+            .filter(|entry| deaf(entry.run.ip()) && (entry.is_up() || !lan(entry.run.ip())))
+            .map(|entry| entry.run.address())
             .collect();
         for chosen in 0..to.len().min(UNICAST) {
             let other = self.rng.random_range(chosen..to.len());
@@ -114,27 +114,27 @@ impl Node {
     pub(super) fn about(&self) -> Beacon {
         let uptime = self.clock.since(self.me.started).as_millis();
         Beacon {
-            peer: self.me.peer.clone(),
+            run: self.me.run.clone(),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            release: self.me.serves.release,
-            revision: self.me.serves.revision,
+            serving: self.me.serving.digest,
+            revision: self.me.serving.revision,
             state_hash: self.roster.hash(),
             nonce: self.nonces.current(),
             wall_ms: self.wall_ms,
-            head: self.book.history().head().map(|head| head.key()),
-            releases_hash: self.book.hash(),
+            head: self.releases.history().head().map(|head| head.key()),
+            releases_hash: self.releases.hash(),
         }
     }
 
-    /// This node serves something else from now on: say so at once.
+    /// This node serving something else from now on: say so at once.
     pub(super) fn serving(&mut self, now: Time, digest: Digest) {
-        if self.me.serves.release == Some(digest) {
+        if self.me.serving.digest == Some(digest) {
             return;
         }
-        self.me.serves.release = Some(digest);
-        self.me.serves.revision += 1;
+        self.me.serving.digest = Some(digest);
+        self.me.serving.revision += 1;
         self.roster
-            .serve(self.me.peer.ip(), self.me.peer.run, self.me.serves);
+            .serve(self.me.run.ip(), self.me.run.process, self.me.serving);
         if self.schedule.burst > 0 {
             self.announce(now);
         }

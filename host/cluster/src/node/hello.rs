@@ -5,14 +5,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::Node;
-use crate::door::{HELLOS_AT_ONCE, HELLOS_EVERY, HOLD};
+use crate::admission::{HELLOS_AT_ONCE, HELLOS_EVERY, HOLD};
 use crate::message::{Hello, KnownRun, Message};
 use crate::{Boot, Effect, TakenEvidence, Time};
 
 /// How many strangers are answered at once, and how often one more: enough for
 /// a large cluster that starts together, and a bound for a storm.
-pub(super) const STRANGERS_AT_ONCE: u32 = 1024;
-const STRANGERS_EVERY: Duration = Duration::from_millis(1);
+pub(super) const ANSWERS_AT_ONCE: u32 = 1024;
+const ANSWERS_EVERY: Duration = Duration::from_millis(1);
 
 /// So often within so long may another run be ahead of this one before it is
 /// clear that another machine has the same name.
@@ -32,12 +32,12 @@ impl Node {
         echo: u64,
         want_echo: bool,
     ) {
-        let allowed = match self.door.contact(now, *to.ip()) {
+        let allowed = match self.contacts.contact(now, *to.ip()) {
             Some(contact) => contact.hellos.take(now, HELLOS_AT_ONCE, HELLOS_EVERY),
             None => false,
         };
-        if !allowed || !self.hellos.take(now, STRANGERS_AT_ONCE, STRANGERS_EVERY) {
-            self.strangers.counters.unanswered += 1;
+        if !allowed || !self.hellos.take(now, ANSWERS_AT_ONCE, ANSWERS_EVERY) {
+            self.refusals.counters.unanswered += 1;
             return;
         }
         let known = self.known(now, *to.ip(), boot);
@@ -58,13 +58,13 @@ impl Node {
             return None;
         }
         let member = self.roster.get(ip);
-        let admitted = self.door.admitted(ip).map(|a| KnownRun {
+        let admitted = self.contacts.admitted(ip).map(|a| KnownRun {
             boot: a.boot,
             down: false,
         });
         let known = match member {
             Some(entry) => Some(KnownRun {
-                boot: entry.peer.boot,
+                boot: entry.run.boot,
                 down: !entry.is_up(),
             }),
             // SWIM also knows of runs that were never up here.
@@ -79,14 +79,14 @@ impl Node {
 
     /// Whether another run of this node is up and may still be there.
     pub(super) fn blocked_by_first(&self, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.door.admitted(ip).is_some_and(|first| {
+        self.contacts.admitted(ip).is_some_and(|first| {
             first.boot != boot && now.since(first.heard) < HOLD && self.roster.is_up(ip, first.boot)
         })
     }
 
     /// A node said, under our nonce, what it knows of this one.
-    pub(super) fn told(&mut self, now: Time, known: KnownRun) {
-        let mine = self.me.peer.boot;
+    pub(super) fn on_known_run(&mut self, now: Time, known: KnownRun) {
+        let mine = self.me.run.boot;
         if known.boot > mine {
             self.me
                 .overtaken
@@ -103,17 +103,17 @@ impl Node {
 
     /// Goes on under a boot number above this one.
     pub(super) fn raise(&mut self, now: Time, above: Boot) {
-        self.me.peer.boot = above.max(self.me.peer.boot).next();
-        let boot = self.me.peer.boot;
+        self.me.run.boot = above.max(self.me.run.boot).next();
+        let boot = self.me.run.boot;
         self.me.boots.insert(boot);
         if self.me.boots.len() > BOOTS_MAX {
             self.me.boots.pop_first();
         }
         self.effects.push_back(Effect::StoreBoot(boot));
         self.roster
-            .update(self.me.peer.ip(), |entry| entry.peer.boot = boot);
-        self.swim.rejoin(now, self.me.peer.clone());
-        self.heed_swim(now, false);
+            .update(self.me.run.ip(), |entry| entry.run.boot = boot);
+        self.swim.rejoin(now, self.me.run.clone());
+        self.apply_swim(now, false);
         self.announce(now);
     }
 }

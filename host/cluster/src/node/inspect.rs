@@ -13,7 +13,7 @@ pub struct Sizes {
     /// Nodes that it has heard.
     pub contacts: usize,
     /// Sources whose datagrams were refused.
-    pub strangers: usize,
+    pub sources: usize,
     /// Nodes that are or were members.
     pub roster: usize,
     /// Nodes that the failure detector knows.
@@ -42,11 +42,11 @@ impl Node {
             me,
             rng: _,
             nonces,
-            pace: _,
+            stall: _,
             clock: _,
             wall_ms: _,
             stage,
-            door,
+            contacts,
             roster,
             swim,
             checks,
@@ -54,29 +54,29 @@ impl Node {
             seeds,
             confirmed,
             sync,
-            book,
-            spread,
+            releases,
+            rumours,
             hellos: _,
             protests: _,
-            strangers: _,
+            refusals: _,
             view_next: _,
             effects: _,
         } = self;
         let Me {
-            peer,
+            run,
             started: _,
             sequence: _,
-            serves,
+            serving,
             boots,
             overtaken,
         } = me;
-        let mut text = format!("me {peer:?} {serves:?} {boots:?} {overtaken:?}\n");
+        let mut text = format!("me {run:?} {serving:?} {boots:?} {overtaken:?}\n");
         let mut line = |what: &str, how: &dyn std::fmt::Debug| {
             let _infallible = writeln!(text, "{what} {how:?}");
         };
         line("nonces", nonces);
         line("stage", stage);
-        for contact in door.known() {
+        for contact in contacts.known() {
             line("contact", &contact);
         }
         for entry in roster.entries() {
@@ -84,7 +84,7 @@ impl Node {
         }
         line("hash", &roster.hash());
         let mut updates = swim.updates();
-        updates.sort_by_key(|update| update.peer.ip());
+        updates.sort_by_key(|update| update.run.ip());
         for update in &updates {
             line("update", update);
         }
@@ -94,28 +94,28 @@ impl Node {
         line("seeds", seeds);
         line("confirmed", confirmed);
         line("sync", sync);
-        line("book", book);
-        line("spread", spread);
+        line("releases", releases);
+        line("rumours", rumours);
         text
     }
 
     /// How many entries its tables have.
     pub fn sizes(&self) -> Sizes {
         Sizes {
-            contacts: self.door.len(),
-            strangers: self.strangers.len(),
+            contacts: self.contacts.len(),
+            sources: self.refusals.len(),
             roster: self.roster.entries().count(),
             swim: self.swim.len(),
             checks: self.checks.len(),
             boots: self.me.boots.len(),
-            releases: self.book.history().len(),
-            votes: self.book.votes().iter().count(),
+            releases: self.releases.history().len(),
+            votes: self.releases.votes().iter().count(),
             effects: self.effects.len(),
         }
     }
 
     /// The run of the node with this IP that was let in.
     pub fn admitted(&self, ip: Ipv4Addr) -> Option<Boot> {
-        self.door.admitted(ip).map(|admitted| admitted.boot)
+        self.contacts.admitted(ip).map(|admitted| admitted.boot)
     }
 }

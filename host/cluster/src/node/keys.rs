@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::Node;
-use crate::door::CONTACTS_MAX;
+use crate::admission::CONTACTS_MAX;
 use crate::{Keys, NodeName};
 
 impl Node {
@@ -36,11 +36,11 @@ impl Node {
         if !self.keys.accepts_two() {
             return Vec::new();
         }
-        let waits = |ip| ip != self.me.peer.ip() && !self.confirmed.contains(&ip);
+        let waits = |ip| ip != self.me.run.ip() && !self.confirmed.contains(&ip);
         let members = self.roster.entries().filter(|entry| entry.is_up());
         members
-            .filter(|entry| waits(entry.peer.ip()))
-            .map(|entry| entry.peer.name.clone())
+            .filter(|entry| waits(entry.run.ip()))
+            .map(|entry| entry.run.name.clone())
             .collect()
     }
 }

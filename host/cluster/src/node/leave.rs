@@ -44,14 +44,14 @@ impl Node {
         *next = now + APART;
         let last = *said == TIMES;
         self.broadcast(&Message::Leave);
-        let mine = self.me.peer.ip();
+        let mine = self.me.run.ip();
         let up = self
             .roster
             .entries()
-            .filter(|e| e.is_up() && e.peer.ip() != mine);
+            .filter(|e| e.is_up() && e.run.ip() != mine);
         let to: Vec<_> = up
             .take(ONE_BY_ONE)
-            .map(|entry| entry.peer.address())
+            .map(|entry| entry.run.address())
             .collect();
         for to in to {
             self.send(to, &Message::Leave);

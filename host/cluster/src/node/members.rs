@@ -5,48 +5,48 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
 use super::Node;
-use super::vet::{HEARD, Vet, may_be_there};
-use crate::check::{CheckStep, Hint};
+use crate::membership::hearsay::{HEARD, HearsayFilter, may_be_there};
+use crate::membership::{CheckStep, Hint};
+use crate::membership::{RosterEntry, Serving};
+use crate::membership::{SwimEvent, Update};
 use crate::message::{Down, Message};
-use crate::peer::Peer;
-use crate::roster::{Entry, Serves};
-use crate::swim::{SwimEvent, Update};
+use crate::run::Run;
 use crate::{Boot, DownReason, Effect, Time, UpReason};
 
 impl Node {
     /// Takes in a datagram of SWIM. False if it cannot be read.
     pub(super) fn gossip(&mut self, now: Time, from: (Ipv4Addr, Boot), bytes: &[u8]) -> bool {
-        let mut vet = Vet::new(
+        let mut filter = HearsayFilter::new(
             now,
             &self.config,
-            &self.me.peer,
-            &self.door,
+            &self.me.run,
+            &self.contacts,
             &self.roster,
             self.swim.len(),
         );
         let read = self
             .swim
-            .packet(now, from, bytes, &mut |update| vet.believes(update));
-        let doubts = vet.doubts;
-        self.heed_swim(now, false);
+            .packet(now, from, bytes, &mut |update| filter.believes(update));
+        let doubts = filter.doubts;
+        self.apply_swim(now, false);
         self.doubt_all(now, doubts);
         read.is_ok()
     }
 
     /// Takes in updates that came in another way.
     pub(super) fn learn(&mut self, now: Time, mut updates: Vec<Update>) {
-        let mut vet = Vet::new(
+        let mut filter = HearsayFilter::new(
             now,
             &self.config,
-            &self.me.peer,
-            &self.door,
+            &self.me.run,
+            &self.contacts,
             &self.roster,
             self.swim.len(),
         );
-        updates.retain(|update| vet.believes(update));
-        let doubts = vet.doubts;
+        updates.retain(|update| filter.believes(update));
+        let doubts = filter.doubts;
         self.swim.learn(now, updates);
-        self.heed_swim(now, false);
+        self.apply_swim(now, false);
         self.doubt_all(now, doubts);
     }
 
@@ -60,23 +60,23 @@ impl Node {
     /// who may be there is made sure of first: its beacons may come although
     /// it hears nothing, and where it sends no broadcasts, silence means little.
     pub(super) fn run_swim(&mut self, now: Time) {
-        let door = &self.door;
+        let contacts = &self.contacts;
         let doubts = RefCell::new(Vec::new());
-        self.swim.timer(now, &|peer: &Peer| {
-            let (ip, boot) = (peer.ip(), peer.boot);
-            let may_be_there = may_be_there(door, now, ip, boot, HEARD);
+        self.swim.timer(now, &|run: &Run| {
+            let (ip, boot) = (run.ip(), run.boot);
+            let may_be_there = may_be_there(contacts, now, ip, boot, HEARD);
             if may_be_there {
                 doubts.borrow_mut().push((ip, boot));
             }
             may_be_there
         });
-        self.heed_swim(now, true);
+        self.apply_swim(now, true);
         self.doubt_all(now, doubts.into_inner());
     }
 
     /// Carries out what SWIM wants, and takes in what it has found out.
     /// `decided`: by itself, so others are to be told.
-    pub(super) fn heed_swim(&mut self, now: Time, decided: bool) {
+    pub(super) fn apply_swim(&mut self, now: Time, decided: bool) {
         let events: Vec<SwimEvent> = std::iter::from_fn(|| self.swim.poll()).collect();
         let defunct = events
             .iter()
@@ -86,66 +86,66 @@ impl Node {
                 // Nobody listens to a run that is held for down.
                 SwimEvent::Send { .. } if defunct => {}
                 SwimEvent::Send { to, bytes } => self.send(to.address(), &Message::Swim(bytes)),
-                SwimEvent::Up(peer) => self.up(now, peer),
+                SwimEvent::Up(run) => self.up(now, run),
                 SwimEvent::Replaced { old, new } => {
                     let down =
                         |later: &SwimEvent| matches!(later, SwimEvent::Down(p, _) if p == new);
                     let goes_down = events[at..].iter().any(down);
                     self.replaced(now, old, new, goes_down);
                 }
-                SwimEvent::Down(peer, reason) => self.down(now, peer, *reason, decided),
+                SwimEvent::Down(run, reason) => self.down(now, run, *reason, decided),
                 SwimEvent::Defunct => {}
             }
         }
         if defunct {
-            self.raise(now, self.me.peer.boot);
+            self.raise(now, self.me.run.boot);
         }
     }
 
-    fn up(&mut self, now: Time, peer: &Peer) {
-        let ip = peer.ip();
+    fn up(&mut self, now: Time, run: &Run) {
+        let ip = run.ip();
         let before = self.roster.get(ip);
         let reason = if before.is_some() {
             UpReason::Returned
         } else {
             UpReason::Joined
         };
-        let same_process = before.filter(|entry| entry.peer.run == peer.run);
-        let serves = same_process.map_or(Serves::default(), |entry| entry.serves);
-        self.enter(peer, serves, reason);
+        let same_process = before.filter(|entry| entry.run.process == run.process);
+        let serving = same_process.map_or(Serving::default(), |entry| entry.serving);
+        self.enter(run, serving, reason);
         if self
-            .door
+            .contacts
             .admitted(ip)
-            .is_none_or(|admitted| admitted.boot != peer.boot)
+            .is_none_or(|admitted| admitted.boot != run.boot)
         {
-            self.hello(now, peer.address(), peer.boot, 0, true);
+            self.hello(now, run.address(), run.boot, 0, true);
         }
     }
 
     /// Another run of a node has taken the place of one.
-    fn replaced(&mut self, now: Time, old: &Peer, new: &Peer, goes_down: bool) {
+    fn replaced(&mut self, now: Time, old: &Run, new: &Run, goes_down: bool) {
         let Some(entry) = self.roster.get(new.ip()) else {
             return;
         };
-        if !entry.is_up() || goes_down || old.run == new.run {
+        if !entry.is_up() || goes_down || old.process == new.process {
             // Nothing that anyone outside should hear of: it was down and may
             // come up next, or is the same process under a new number.
             self.roster.update(new.ip(), |entry| {
-                if entry.peer.run != new.run {
-                    entry.serves = Serves::default();
+                if entry.run.process != new.process {
+                    entry.serving = Serving::default();
                 }
-                entry.peer = new.clone();
+                entry.run = new.clone();
             });
             return;
         }
-        self.enter(new, Serves::default(), UpReason::Restarted);
+        self.enter(new, Serving::default(), UpReason::Restarted);
         self.promote(now, new.ip());
     }
 
-    fn enter(&mut self, peer: &Peer, serves: Serves, reason: UpReason) {
-        let entry = Entry {
-            peer: peer.clone(),
-            serves,
+    fn enter(&mut self, run: &Run, serving: Serving, reason: UpReason) {
+        let entry = RosterEntry {
+            run: run.clone(),
+            serving,
             since_ms: self.wall_ms,
             gone: None,
         };
@@ -156,10 +156,10 @@ impl Node {
         self.roster.put(entry);
     }
 
-    fn down(&mut self, now: Time, peer: &Peer, reason: DownReason, decided: bool) {
-        let (ip, boot) = (peer.ip(), peer.boot);
+    fn down(&mut self, now: Time, run: &Run, reason: DownReason, decided: bool) {
+        let (ip, boot) = (run.ip(), run.boot);
         self.checks.clear(ip);
-        if let Some(entry) = self.roster.up(ip).filter(|entry| entry.peer.boot == boot) {
+        if let Some(entry) = self.roster.up(ip).filter(|entry| entry.run.boot == boot) {
             self.effects.push_back(Effect::Down {
                 member: entry.member(),
                 reason,
@@ -185,12 +185,12 @@ impl Node {
         reason: DownReason,
         decided: bool,
     ) {
-        let Some(entry) = self.roster.up(ip).filter(|entry| entry.peer.boot == boot) else {
+        let Some(entry) = self.roster.up(ip).filter(|entry| entry.run.boot == boot) else {
             return;
         };
         self.swim
-            .learn(now, vec![Update::down(entry.peer.clone(), reason)]);
-        self.heed_swim(now, decided);
+            .learn(now, vec![Update::down(entry.run.clone(), reason)]);
+        self.apply_swim(now, decided);
     }
 
     /// Takes in a hint that a node may be gone; the run that is up, if none is
@@ -199,23 +199,23 @@ impl Node {
         let Some(entry) = self.roster.up(ip) else {
             return;
         };
-        let up = entry.peer.boot;
-        let waiting = self.door.rival_mut(now, ip).is_some();
+        let up = entry.run.boot;
+        let waiting = self.contacts.conflict_mut(now, ip).is_some();
         // Where two machines have one IP, a probe may reach the wrong one: who
         // is there then shows in what is heard.
-        if ip != self.me.peer.ip() && boot.is_none_or(|boot| boot == up) && !waiting {
+        if ip != self.me.run.ip() && boot.is_none_or(|boot| boot == up) && !waiting {
             self.checks.doubt(now, ip, up, hint);
             self.run_checks(now);
         }
     }
 
-    /// Sends the probes that are due, and gives the verdicts.
+    /// Sends the probes that are due, and decides who is down.
     pub(super) fn run_checks(&mut self, now: Time) {
         while let Some(step) = self.checks.step(now) {
             match step {
                 CheckStep::Probe { ip, boot } => {
-                    if let Some(entry) = self.roster.up(ip).filter(|e| e.peer.boot == boot) {
-                        self.send(entry.peer.address(), &Message::Probe { boot });
+                    if let Some(entry) = self.roster.up(ip).filter(|e| e.run.boot == boot) {
+                        self.send(entry.run.address(), &Message::Probe { boot });
                     }
                 }
                 CheckStep::Down { ip, boot, reason } => {

@@ -12,8 +12,8 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, Book, DraftError, Force, Learnt, Listed, News, Release, ReleaseKey, Request, Standing,
-    Verdict, Vote, ahead_of_members, beyond, listing,
+    AppFile, DraftError, Force, Learnt, Listed, News, Release, ReleaseKey, ReleaseSet, Request,
+    Standing, Verdict, Vote, ahead_of_members, beyond, listing,
 };
 use crate::{Effect, Refusal, Time};
 
@@ -62,9 +62,9 @@ enum Store {
 
 /// What is being told and asked for.
 #[derive(Debug, Default)]
-pub(super) struct Spread {
+pub(super) struct Rumours {
     telling: VecDeque<Telling>,
-    wants: VecDeque<Want>,
+    wants: VecDeque<Asked>,
     store: Option<Time>,
     /// The head, and since when it is.
     head: Option<(ReleaseKey, Time)>,
@@ -86,7 +86,7 @@ enum Rumour {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Want {
+struct Asked {
     key: ReleaseKey,
     /// When it was asked for last.
     asked: Time,
@@ -94,11 +94,11 @@ struct Want {
     wait: Duration,
 }
 
-impl Spread {
-    /// That of a node that starts with this book.
-    pub(super) fn starting(book: &Book, now: Time) -> Self {
+impl Rumours {
+    /// That of a node that starts that knows these releases.
+    pub(super) fn starting(releases: &ReleaseSet, now: Time) -> Self {
         Self {
-            head: book.history().head().map(|head| (head.key(), now)),
+            head: releases.history().head().map(|head| (head.key(), now)),
             ..Self::default()
         }
     }
@@ -122,51 +122,55 @@ impl Node {
         wall_ms: u64,
         request: Request,
     ) -> Result<Arc<Release>, DraftError> {
-        self.book
+        self.releases
             .draft(request, wall_ms, self.ahead_ms(now, wall_ms))
     }
 
     /// What this node is to serve, by all that it knows; none while nothing
     /// was released.
     pub fn in_force(&self) -> Option<Force> {
-        self.book.in_force()
+        self.releases.in_force()
     }
 
     /// Equal on two nodes that know the same releases and votes, and hardly ever
     /// on others; so it tells whether there is anything new.
     pub fn releases_hash(&self) -> u64 {
-        self.book.hash()
+        self.releases.hash()
     }
 
     /// The releases that are known and what has become of each, the greatest
     /// first.
     pub fn listing(&self) -> Vec<Listed> {
-        let force = self.book.in_force();
-        listing(self.book.history(), self.book.votes(), force.as_ref())
+        let force = self.releases.in_force();
+        listing(
+            self.releases.history(),
+            self.releases.votes(),
+            force.as_ref(),
+        )
     }
 
     /// The releases that are known, the greatest first.
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
-        self.book.history().newest()
+        self.releases.history().newest()
     }
 
     /// The votes about a release, by the IP of the node that voted.
     pub fn votes(&self, release: &ReleaseKey) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
-        self.book.votes().of(release)
+        self.releases.votes().of(release)
     }
 
     /// How many milliseconds the wall clock is ahead of the members' median.
     fn ahead_ms(&self, now: Time, wall_ms: u64) -> Option<i64> {
         let up = self.roster.entries().filter(|entry| entry.is_up());
-        let admitted = up.filter_map(|entry| self.door.admitted(entry.peer.ip()));
+        let admitted = up.filter_map(|entry| self.contacts.admitted(entry.run.ip()));
         let mut theirs: Vec<i64> = admitted.filter_map(|it| it.skew.beyond()).collect();
         ahead_of_members(beyond(now.as_ms(), wall_ms), &mut theirs)
     }
 
     pub(super) fn publish_release(&mut self, now: Time, release: Arc<Release>) {
-        self.book.publish(release.clone());
-        self.heed_book(now, Store::First);
-        if self.book.history().get(&release.key()) == Some(&release) {
+        self.releases.publish(release.clone());
+        self.apply_releases(now, Store::First);
+        if self.releases.history().get(&release.key()) == Some(&release) {
             self.tell(now, Rumour::Record(release));
         }
     }
@@ -174,9 +178,9 @@ impl Node {
     /// An app file is there or has changed. What that means depends on what
     /// was decided, so a node that has just started first hears that.
     pub(super) fn app_file(&mut self, now: Time, file: AppFile) {
-        self.book.see(&file);
-        self.heed_book(now, Store::First);
-        self.spread.file = Some(file);
+        self.releases.see(&file);
+        self.apply_releases(now, Store::First);
+        self.rumours.file = Some(file);
         self.look_at_file(now);
     }
 
@@ -185,12 +189,12 @@ impl Node {
         if self.listens() {
             return;
         }
-        let Some(file) = self.spread.file.take() else {
+        let Some(file) = self.rumours.file.take() else {
             return;
         };
         let ahead_ms = self.ahead_ms(self.clock, self.wall_ms);
-        let made = self.book.file(file, self.wall_ms, ahead_ms);
-        self.heed_book(now, Store::First);
+        let made = self.releases.file(file, self.wall_ms, ahead_ms);
+        self.apply_releases(now, Store::First);
         if let Some(release) = made {
             self.tell(now, Rumour::Record(release));
         }
@@ -200,26 +204,26 @@ impl Node {
     /// has heard nobody, or a member that knows other releases.
     fn listens(&self) -> bool {
         let age = self.clock.since(self.me.started);
-        let me = self.me.peer.ip();
+        let me = self.me.run.ip();
         let up = self.roster.entries().filter(|entry| entry.is_up());
-        let others = up.filter(|entry| entry.peer.ip() != me);
+        let others = up.filter(|entry| entry.run.ip() != me);
         let mut hashes = others.map(|entry| {
-            let admitted = self.door.admitted(entry.peer.ip());
+            let admitted = self.contacts.admitted(entry.run.ip());
             admitted.map(|admitted| admitted.releases_hash)
         });
         match hashes.next() {
             _ if age < LISTEN_LEAST => true,
             None => age < LISTEN,
             Some(first) => {
-                let differs = |hash| hash != Some(self.book.hash());
+                let differs = |hash| hash != Some(self.releases.hash());
                 age < LISTEN_MOST && (differs(first) || hashes.any(differs))
             }
         }
     }
 
     pub(super) fn vote(&mut self, now: Time, release: ReleaseKey, verdict: Verdict) {
-        let vote = self.book.vote(release, verdict);
-        self.heed_book(now, Store::First);
+        let vote = self.releases.vote(release, verdict);
+        self.apply_releases(now, Store::First);
         if let Some(vote) = vote {
             self.tell(now, Rumour::Vote(vote));
         }
@@ -231,18 +235,18 @@ impl Node {
         if learnt.releases.is_empty() {
             let refused = learnt.unsigned + learnt.forged > 0;
             if !refused && self.is_old(now, &release.key()) {
-                self.strangers.counters.records.old += 1;
+                self.refusals.counters.records.old += 1;
                 self.refuse(now, from, Refusal::Old);
             }
             return;
         }
         // Of what has been followed already, whoever lacks it will ask.
-        if self.book.history().head().map(|head| head.key()) == Some(release.key()) {
+        if self.releases.history().head().map(|head| head.key()) == Some(release.key()) {
             for to in self.some_members(*from.ip(), RELAY) {
                 self.send(to, &Message::Release(release.bytes()));
             }
         }
-        if let Some(key) = self.book.history().lacked_by_head() {
+        if let Some(key) = self.releases.history().lacked_by_head() {
             self.want(now, from, key);
         }
     }
@@ -252,16 +256,16 @@ impl Node {
     /// not asked.
     fn is_old(&self, now: Time, key: &ReleaseKey) -> bool {
         let settled = |since: Time| now.since(since) >= SETTLED;
-        let asked = |want: &Want| want.key == *key && now.since(want.asked) < WANT_MOST;
-        self.spread
+        let asked = |want: &Asked| want.key == *key && now.since(want.asked) < WANT_MOST;
+        self.rumours
             .head
             .is_some_and(|(head, since)| head != *key && settled(since))
-            && !self.spread.wants.iter().any(asked)
+            && !self.rumours.wants.iter().any(asked)
     }
 
     /// A member asks for a record.
     pub(super) fn wanted(&mut self, to: SocketAddrV4, key: ReleaseKey) {
-        if let Some(release) = self.book.history().get(&key).cloned() {
+        if let Some(release) = self.releases.history().get(&key).cloned() {
             self.send(to, &Message::Release(release.bytes()));
         }
     }
@@ -279,23 +283,23 @@ impl Node {
     }
 
     fn head_standing(&self) -> Option<Standing> {
-        self.book.in_force().map(|force| force.head_standing)
+        self.releases.in_force().map(|force| force.head_standing)
     }
 
     /// A member's beacon shows what it knows: ask for what is missing here.
     pub(super) fn catch_up(&mut self, now: Time, from: SocketAddrV4, head: Option<ReleaseKey>) {
         if let Some(key) = head
-            && self.book.history().get(&key).is_none()
+            && self.releases.history().get(&key).is_none()
         {
             self.want(now, from, key);
         }
     }
 
     pub(super) fn want(&mut self, now: Time, from: SocketAddrV4, key: ReleaseKey) {
-        let asked = self.spread.wants.iter().position(|want| want.key == key);
-        let wait = match asked.and_then(|at| self.spread.wants.remove(at)) {
+        let asked = self.rumours.wants.iter().position(|want| want.key == key);
+        let wait = match asked.and_then(|at| self.rumours.wants.remove(at)) {
             Some(want) if want.next > now => {
-                self.spread.wants.push_back(want);
+                self.rumours.wants.push_back(want);
                 return;
             }
             Some(want) => WANT_MOST.min(want.wait * 2),
@@ -303,14 +307,14 @@ impl Node {
         };
         let next = now + wait;
         let asked = now;
-        self.spread.wants.push_back(Want {
+        self.rumours.wants.push_back(Asked {
             key,
             asked,
             next,
             wait,
         });
-        if self.spread.wants.len() > WANTS_MAX {
-            self.spread.wants.pop_front();
+        if self.rumours.wants.len() > WANTS_MAX {
+            self.rumours.wants.pop_front();
         }
         self.send(from, &Message::Want(key));
     }
@@ -324,9 +328,9 @@ impl Node {
         votes: Vec<Vote>,
     ) -> Learnt {
         let votes = votes.into_iter().filter(|vote| self.may_vote(vote.node));
-        let learnt = self.book.learn(releases, votes.collect());
-        self.strangers.counters.records.unsigned += learnt.unsigned;
-        self.strangers.counters.records.forged += learnt.forged;
+        let learnt = self.releases.learn(releases, votes.collect());
+        self.refusals.counters.records.unsigned += learnt.unsigned;
+        self.refusals.counters.records.forged += learnt.forged;
         if learnt.unsigned > 0 {
             self.refuse(now, from, Refusal::Unsigned);
         }
@@ -334,26 +338,26 @@ impl Node {
             self.refuse(now, from, Refusal::Forged);
         }
         let news = !learnt.releases.is_empty();
-        self.heed_book(now, if news { Store::Soon } else { Store::Later });
+        self.apply_releases(now, if news { Store::Soon } else { Store::Later });
         learnt
     }
 
     /// Whether there can be a node with this IP.
     fn may_vote(&self, ip: Ipv4Addr) -> bool {
-        ip == self.me.peer.ip() || self.config.allows(ip)
+        ip == self.me.run.ip() || self.config.allows(ip)
     }
 
     /// Says what is in force, stores what has changed, and says what else is new,
     /// in this order. So what a node serves does not wait for its disk, while
     /// whatever it has told others, or called released, it knows after a crash.
-    fn heed_book(&mut self, now: Time, store: Store) {
-        let is_changed = self.book.take_dirty();
-        let head = self.book.history().head().map(|head| head.key());
-        if head != self.spread.head.map(|(key, _)| key) {
-            self.spread.head = head.map(|key| (key, now));
+    fn apply_releases(&mut self, now: Time, store: Store) {
+        let is_changed = self.releases.take_dirty();
+        let head = self.releases.history().head().map(|head| head.key());
+        if head != self.rumours.head.map(|(key, _)| key) {
+            self.rumours.head = head.map(|key| (key, now));
         }
         let mut rest = Vec::new();
-        while let Some(news) = self.book.poll() {
+        while let Some(news) = self.releases.poll() {
             match news {
                 News::InForce(_) => self.effects.push_back(Effect::Release(news)),
                 _ => rest.push(Effect::Release(news)),
@@ -363,8 +367,8 @@ impl Node {
             _ if !is_changed => {}
             Store::First => self.store_releases(true),
             Store::Soon => self.store_releases(false),
-            Store::Later if self.spread.store.is_none() => {
-                self.spread.store = Some(now + STORE_WAIT);
+            Store::Later if self.rumours.store.is_none() => {
+                self.rumours.store = Some(now + STORE_WAIT);
             }
             Store::Later => {}
         }
@@ -372,8 +376,8 @@ impl Node {
     }
 
     fn store_releases(&mut self, first: bool) {
-        self.spread.store = None;
-        if let Some(bytes) = self.book.store() {
+        self.rumours.store = None;
+        if let Some(bytes) = self.releases.store() {
             self.effects
                 .push_back(Effect::StoreReleases { bytes, first });
         }
@@ -382,18 +386,18 @@ impl Node {
     /// Tells everyone what is new, now and twice more.
     fn tell(&mut self, now: Time, what: Rumour) {
         self.say(&what);
-        self.spread.telling.push_back(Telling {
+        self.rumours.telling.push_back(Telling {
             what,
             said: 0,
             next: now + AGAIN[0],
         });
-        if self.spread.telling.len() > TELLING_MAX {
-            self.spread.telling.pop_front();
+        if self.rumours.telling.len() > TELLING_MAX {
+            self.rumours.telling.pop_front();
         }
     }
 
     fn say(&mut self, what: &Rumour) {
-        let to = self.some_members(self.me.peer.ip(), RELAY);
+        let to = self.some_members(self.me.run.ip(), RELAY);
         let message = match what {
             Rumour::Record(release) => Message::Release(release.bytes()),
             Rumour::Vote(vote) => Message::Votes(vec![*vote]),
@@ -405,8 +409,8 @@ impl Node {
     }
 
     /// Says again what was not said often enough, and stores what waits.
-    pub(super) fn run_spread(&mut self, now: Time) {
-        for mut telling in std::mem::take(&mut self.spread.telling) {
+    pub(super) fn run_rumours(&mut self, now: Time) {
+        for mut telling in std::mem::take(&mut self.rumours.telling) {
             if telling.next <= now {
                 self.say(&telling.what);
                 telling.said += 1;
@@ -415,21 +419,21 @@ impl Node {
                     None => continue,
                 }
             }
-            self.spread.telling.push_back(telling);
+            self.rumours.telling.push_back(telling);
         }
-        if self.spread.store.is_some_and(|at| at <= now) {
+        if self.rumours.store.is_some_and(|at| at <= now) {
             self.store_releases(false);
         }
     }
 
     /// Some members, chosen by chance.
     fn some_members(&mut self, but: Ipv4Addr, most: usize) -> Vec<SocketAddrV4> {
-        let me = self.me.peer.ip();
+        let me = self.me.run.ip();
         let others = self
             .roster
             .entries()
-            .filter(|entry| entry.is_up() && entry.peer.ip() != me && entry.peer.ip() != but);
-        let mut to: Vec<SocketAddrV4> = others.map(|entry| entry.peer.address()).collect();
+            .filter(|entry| entry.is_up() && entry.run.ip() != me && entry.run.ip() != but);
+        let mut to: Vec<SocketAddrV4> = others.map(|entry| entry.run.address()).collect();
         for chosen in 0..to.len().min(most) {
             let other = self.rng.random_range(chosen..to.len());
             to.swap(chosen, other);

@@ -1,9 +1,9 @@
-//! One node, told by hand what a peer with the right cookie sends.
+//! One node, told by hand what another node with the right cookie sends.
 
+mod down_decisions;
 mod joining;
+mod name_conflict;
 mod records;
-mod rivals;
-mod verdicts;
 mod versions;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,8 +12,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::membership::hearsay;
+use crate::membership::{TableSwim, Update};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
-use crate::swim::{TableSwim, Update};
 use crate::{Cidr, DownReason, NodeName, TakenEvidence};
 
 /// A node, and what the test knows of it.
@@ -24,7 +25,7 @@ struct Bench {
 
 /// Another node, played by the test.
 struct Puppet {
-    peer: Peer,
+    run: Run,
     sequence: u64,
 }
 
@@ -82,7 +83,7 @@ impl Bench {
 
     fn lists(&mut self, puppet: &Puppet) -> bool {
         self.pass(VIEWS_APART);
-        self.node.view().member(&puppet.peer.name).is_some()
+        self.node.view().member(&puppet.run.name).is_some()
     }
 
     /// The messages sent to this address, or broadcast.
@@ -110,21 +111,21 @@ impl Bench {
 impl Puppet {
     fn new(last: u8, boot: u64) -> Self {
         let ip = Ipv4Addr::new(10, 10, 10, last);
-        let peer = Peer {
+        let run = Run {
             name: NodeName::new("puppet", ip).expect("a name"),
             port: 8383,
             http: SocketAddrV4::new(ip, 8080),
             boot: Boot::from_number(boot),
-            run: boot,
+            process: boot,
         };
-        Self { peer, sequence: 0 }
+        Self { run, sequence: 0 }
     }
 
     fn about(&self) -> Beacon {
         Beacon {
-            peer: self.peer.clone(),
+            run: self.run.clone(),
             uptime_ms: 0,
-            release: None,
+            serving: None,
             revision: 0,
             state_hash: 0,
             nonce: 77,
@@ -138,13 +139,13 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: wire::Version::OURS,
-            source: self.peer.ip(),
+            source: self.run.ip(),
             receiver: Some(ME),
-            boot: self.peer.boot,
+            boot: self.run.boot,
             sequence: self.sequence,
         };
         let bytes = wire::seal(&keys(), &head, message).expect("it fits");
-        bench.hear(self.peer.address(), &bytes);
+        bench.hear(self.run.address(), &bytes);
     }
 
     /// Says it to all.
@@ -152,13 +153,13 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.peer.ip(),
+            source: self.run.ip(),
             receiver: None,
-            boot: self.peer.boot,
+            boot: self.run.boot,
             sequence: self.sequence,
         };
         let bytes = wire::seal(&keys(), &head, message).expect("it fits");
-        bench.hear(self.peer.address(), &bytes);
+        bench.hear(self.run.address(), &bytes);
     }
 
     fn hello(&mut self, bench: &mut Bench, echo: u64, known: Option<KnownRun>) {
@@ -175,9 +176,9 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.peer.ip(),
+            source: self.run.ip(),
             receiver: Some(ME),
-            boot: self.peer.boot,
+            boot: self.run.boot,
             sequence: self.sequence,
         };
         let hello = Hello {
@@ -200,7 +201,7 @@ impl Puppet {
     }
 
     fn ip(&self) -> Ipv4Addr {
-        self.peer.ip()
+        self.run.ip()
     }
 }
 
@@ -252,26 +253,26 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     let (mut known, mut stranger) = (Puppet::new(3, 5), Puppet::new(4, 5));
     known.join(&mut bench);
     let third = Puppet::new(9, 1);
-    let gossip = vec![Update::alive(third.peer.clone())];
+    let gossip = vec![Update::alive(third.run.clone())];
     let gossip = postcard::to_allocvec(&gossip).expect("it can be written");
     let accused = Down {
         ip: known.ip(),
-        boot: known.peer.boot,
+        boot: known.run.boot,
         why: Cause::Failed,
     };
-    bench.pass(vet::HEARSAY + Duration::from_millis(1));
+    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
     let before = bench.node.counters().probation;
     let about = stranger.about();
     stranger.say(&mut bench, &Message::Beacon(about));
     stranger.say(&mut bench, &Message::Swim(&gossip));
     stranger.say(&mut bench, &Message::Down(accused));
-    let peer = stranger.peer.name.clone();
+    let member = stranger.run.name.clone();
     let bytes = bench.node.state(0).write().expect("it can be written");
     bench.node.handle(
         bench.now,
         0,
         Input::SyncRequest {
-            peer,
+            member,
             bytes: &bytes,
         },
     );
@@ -419,27 +420,27 @@ proptest! {
     ) {
         let mut bench = Bench::new();
         bench.node.swim =
-            Box::new(FocaSwim::new(bench.node.me.peer.clone(), StdRng::seed_from_u64(1)));
+            Box::new(FocaSwim::new(bench.node.me.run.clone(), StdRng::seed_from_u64(1)));
         let mut puppet = Puppet::new(3, 5);
         puppet.join(&mut bench);
         for payload in payloads {
             puppet.say(&mut bench, &Message::Swim(&payload));
-            let name = puppet.peer.name.clone();
-            bench.node.handle(bench.now, 0, Input::SyncRequest { peer: name, bytes: &payload });
+            let name = puppet.run.name.clone();
+            bench.node.handle(bench.now, 0, Input::SyncRequest { member: name, bytes: &payload });
             // The same bytes as a message of their own.
             puppet.sequence += 1;
             let head = Head {
                 version: wire::Version::OURS,
                 source: puppet.ip(),
                 receiver: None,
-                boot: puppet.peer.boot,
+                boot: puppet.run.boot,
                 sequence: puppet.sequence,
             };
             let mut frame = wire::seal(&keys(), &head, &Message::Leave).expect("it fits").to_vec();
             frame.truncate(frame.len() - 17);
             frame.extend_from_slice(&payload);
             frame.extend_from_slice(&keys().tag(&frame));
-            bench.hear(puppet.peer.address(), &frame);
+            bench.hear(puppet.run.address(), &frame);
             bench.pass(Duration::from_millis(30));
             bench.effects();
         }

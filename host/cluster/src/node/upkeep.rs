@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::Node;
-use crate::check::Hint;
 use crate::hash::mix;
+use crate::membership::Hint;
+use crate::membership::Serving;
+use crate::membership::Update;
 use crate::message::Message;
 use crate::release::{Ballot, Release};
-use crate::roster::Serves;
-use crate::swim::Update;
 use crate::sync::{KnownNode, Releases, State};
 use crate::{Effect, NodeName, Time};
 
@@ -111,7 +111,7 @@ impl Node {
     /// Called a few times a second.
     pub(super) fn upkeep(&mut self, now: Time) {
         self.nonces.turn(now, &mut self.rng);
-        for ip in self.door.unblocked(now) {
+        for ip in self.contacts.unblocked(now) {
             self.promote(now, ip);
         }
         self.doubt_the_silent(now);
@@ -124,13 +124,13 @@ impl Node {
     /// Asks the members whose beacons are missing whether they are there.
     fn doubt_the_silent(&mut self, now: Time) {
         let mut silent = Vec::new();
-        let (me, members) = (self.me.peer.ip(), self.roster.view().members.len());
+        let (me, members) = (self.me.run.ip(), self.roster.view().members.len());
         for entry in self.roster.entries().filter(|entry| entry.is_up()) {
-            let ip = entry.peer.ip();
-            let Some(admitted) = self.door.admitted_mut(ip) else {
+            let ip = entry.run.ip();
+            let Some(admitted) = self.contacts.admitted_mut(ip) else {
                 continue;
             };
-            if admitted.boot != entry.peer.boot {
+            if admitted.boot != entry.run.boot {
                 continue;
             }
             admitted
@@ -146,7 +146,7 @@ impl Node {
         }
         for ip in silent {
             let patience = self.patience();
-            if let Some(admitted) = self.door.admitted_mut(ip) {
+            if let Some(admitted) = self.contacts.admitted_mut(ip) {
                 admitted.patience = patience;
             }
             self.doubt(now, ip, None, Hint::Silence);
@@ -156,14 +156,14 @@ impl Node {
     /// Says hello to members that are only known from others.
     fn ask_the_unheard(&mut self, now: Time) {
         let unheard = self.roster.entries().filter(|entry| {
-            let admitted = self.door.admitted(entry.peer.ip());
+            let admitted = self.contacts.admitted(entry.run.ip());
             entry.is_up()
-                && entry.peer != self.me.peer
-                && admitted.is_none_or(|admitted| admitted.boot != entry.peer.boot)
+                && entry.run != self.me.run
+                && admitted.is_none_or(|admitted| admitted.boot != entry.run.boot)
         });
         let unheard: Vec<_> = unheard
             .take(ASK_UNHEARD)
-            .map(|e| (e.peer.address(), e.peer.boot))
+            .map(|e| (e.run.address(), e.run.boot))
             .collect();
         for (address, boot) in unheard {
             self.hello(now, address, boot, 0, true);
@@ -217,8 +217,8 @@ impl Node {
     /// ours, state is to be exchanged.
     /// `theirs`: of members, and of releases.
     pub(super) fn compare(&mut self, now: Time, ip: Ipv4Addr, theirs: (u64, u64)) {
-        let same = theirs == (self.roster.hash(), self.book.hash());
-        let Some(admitted) = self.door.admitted_mut(ip) else {
+        let same = theirs == (self.roster.hash(), self.releases.hash());
+        let Some(admitted) = self.contacts.admitted_mut(ip) else {
             return;
         };
         if same {
@@ -237,7 +237,7 @@ impl Node {
         // refuses what the others know would be told of it for ever.
         admitted.sync_next = now + admitted.sync_wait;
         admitted.sync_wait = SYNC_MOST.min(admitted.sync_wait * 2);
-        let Some(peer) = self.roster.up(ip).map(|entry| entry.peer.clone()) else {
+        let Some(run) = self.roster.up(ip).map(|entry| entry.run.clone()) else {
             return;
         };
         self.sync.next = now
@@ -247,35 +247,35 @@ impl Node {
                 self.jitter(SECOND, 25)
             };
         if std::mem::replace(&mut self.sync.unanswered, true) {
-            self.swim.announce(now, peer.clone());
-            self.heed_swim(now, false);
+            self.swim.announce(now, run.clone());
+            self.apply_swim(now, false);
         }
         if let Some(bytes) = self.state(theirs.1).write() {
-            let (with, name) = (peer.address(), peer.name);
+            let (with, name) = (run.address(), run.name);
             self.effects.push_back(Effect::Sync { with, name, bytes });
         }
     }
 
-    pub(super) fn sync_request(&mut self, now: Time, peer: NodeName, bytes: &[u8]) {
-        if let Some(theirs) = self.merge(now, &peer, bytes)
+    pub(super) fn sync_request(&mut self, now: Time, member: NodeName, bytes: &[u8]) {
+        if let Some(theirs) = self.merge(now, &member, bytes)
             && let Some(bytes) = self.state(theirs).write()
         {
-            self.effects.push_back(Effect::SyncReply { peer, bytes });
+            self.effects.push_back(Effect::SyncReply { member, bytes });
         }
     }
 
-    pub(super) fn sync_reply(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) {
-        if self.merge(now, peer, bytes).is_some() {
+    pub(super) fn sync_reply(&mut self, now: Time, member: &NodeName, bytes: &[u8]) {
+        if self.merge(now, member, bytes).is_some() {
             self.sync.unanswered = false;
         }
     }
 
     /// Takes in the state of a member, and gives the hash of its releases. None
     /// if it is no member that was let in, or sent something else.
-    fn merge(&mut self, now: Time, peer: &NodeName, bytes: &[u8]) -> Option<u64> {
-        let boot = self.door.admitted(peer.ip())?.boot;
-        let at = self.roster.get(peer.ip()).map(|it| it.peer.address());
-        let at = at.unwrap_or(SocketAddrV4::new(peer.ip(), 0));
+    fn merge(&mut self, now: Time, member: &NodeName, bytes: &[u8]) -> Option<u64> {
+        let boot = self.contacts.admitted(member.ip())?.boot;
+        let at = self.roster.get(member.ip()).map(|it| it.run.address());
+        let at = at.unwrap_or(SocketAddrV4::new(member.ip(), 0));
         let state = match State::read(bytes) {
             Ok(state) => state,
             Err(why) => {
@@ -286,25 +286,25 @@ impl Node {
         if state.boot != boot {
             return None;
         }
-        let mut serves = Vec::with_capacity(state.nodes.len());
+        let mut serving = Vec::with_capacity(state.nodes.len());
         let mut updates = Vec::with_capacity(state.nodes.len());
         for KnownNode {
             update,
-            release,
+            serving: digest,
             revision,
         } in state.nodes
         {
-            serves.push((
-                update.peer.ip(),
-                update.peer.run,
-                Serves { release, revision },
+            serving.push((
+                update.run.ip(),
+                update.run.process,
+                Serving { digest, revision },
             ));
             updates.push(update);
         }
         self.learn(now, updates);
-        for (ip, run, serves) in serves {
-            if ip != self.me.peer.ip() {
-                self.roster.serve(ip, run, serves);
+        for (ip, process, serving) in serving {
+            if ip != self.me.run.ip() {
+                self.roster.serve(ip, process, serving);
             }
         }
         if let Some(Releases { records, votes }) = state.releases {
@@ -314,7 +314,7 @@ impl Node {
                 match Release::read(record) {
                     Ok(release) => read.push(release),
                     Err(error) => {
-                        self.strangers.counters.records.unreadable += 1;
+                        self.refusals.counters.records.unreadable += 1;
                         refused = Some(error.refusal());
                     }
                 }
@@ -332,30 +332,30 @@ impl Node {
     /// of them this is, knows others.
     pub(super) fn state(&self, their_releases: u64) -> State {
         let mut updates = self.swim.updates();
-        updates.push(Update::alive(self.me.peer.clone()));
+        updates.push(Update::alive(self.me.run.clone()));
         let known = |update: Update| {
-            let entry = self.roster.get(update.peer.ip());
-            let serves = entry
-                .filter(|entry| entry.peer.run == update.peer.run)
-                .map_or(Serves::default(), |entry| entry.serves);
+            let entry = self.roster.get(update.run.ip());
+            let serving = entry
+                .filter(|entry| entry.run.process == update.run.process)
+                .map_or(Serving::default(), |entry| entry.serving);
             KnownNode {
                 update,
-                release: serves.release,
-                revision: serves.revision,
+                serving: serving.digest,
+                revision: serving.revision,
             }
         };
         State {
-            boot: self.me.peer.boot,
+            boot: self.me.run.boot,
             nodes: updates.into_iter().map(known).collect(),
-            releases_hash: self.book.hash(),
-            releases: (their_releases != self.book.hash()).then(|| Releases {
+            releases_hash: self.releases.hash(),
+            releases: (their_releases != self.releases.hash()).then(|| Releases {
                 records: self
-                    .book
+                    .releases
                     .history()
                     .newest()
                     .map(|it| it.bytes().clone())
                     .collect(),
-                votes: self.book.votes().ballots(),
+                votes: self.releases.votes().ballots(),
             }),
         }
     }

@@ -1,7 +1,7 @@
 //! What a node can say of releases when it starts, before it has heard anybody:
 //! what it stored and its app file in, what it is to serve meanwhile out.
 
-use super::{AppFile, Book, DeployKey, Force, Kind};
+use super::{AppFile, DeployKey, Force, Kind, ReleaseSet};
 use crate::NodeName;
 
 /// What a node knows of releases when it starts.
@@ -27,13 +27,13 @@ pub fn at_start(
     stored: Option<&[u8]>,
     file: Option<AppFile>,
 ) -> AtStart {
-    let mut book = Book::begin(me, deploy_key, stored);
-    let in_force = book.in_force();
+    let mut set = ReleaseSet::begin(me, deploy_key, stored);
+    let in_force = set.in_force();
     // A trial on what is thrown away: so this cannot differ from what the
     // running node does. The time of day decides nothing about a file.
     let made = file.and_then(|file| {
-        book.see(&file);
-        book.file(file, 0, None)
+        set.see(&file);
+        set.file(file, 0, None)
     });
     AtStart {
         in_force,

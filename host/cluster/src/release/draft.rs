@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::book::Book;
 use super::force::{Force, Standing, in_force, serves_now, standing};
 use super::record::{App, Parts, Plan, Release, ReleaseError};
+use super::set::ReleaseSet;
 use super::{KeyPrefix, Kind, ReleaseKey};
 use crate::Digest;
 
@@ -126,7 +126,7 @@ fn keys(found: &[ReleaseKey], more: usize) -> String {
     keys.join(", ")
 }
 
-impl Book {
+impl ReleaseSet {
     /// Makes a release of what somebody wants, without taking it in.
     /// `ahead_ms`: how far the own clock is ahead of the members'.
     pub(crate) fn draft(

@@ -10,7 +10,7 @@ use super::history::HISTORY_MAX;
 use super::mark::Marks;
 use super::record::RECORD_MAX;
 use super::votes::{Ballot, VOTED, VOTERS_MAX};
-use super::{Book, DeployKey, Hlc, Release};
+use super::{DeployKey, Hlc, Release, ReleaseSet};
 use crate::NodeName;
 use crate::wire::Version;
 
@@ -70,35 +70,35 @@ fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
     Ok((stored, records.map_err(|_| StoredError::Damaged)?))
 }
 
-impl Book {
-    /// The book of a node that starts: it goes on from what was stored, if that
+impl ReleaseSet {
+    /// The set of a node that starts: it goes on from what was stored, if that
     /// can be used.
     pub(crate) fn begin(
         me: &NodeName,
         deploy_key: Option<DeployKey>,
         stored: Option<&[u8]>,
     ) -> Self {
-        let loaded = stored.map(|stored| Book::load(me.clone(), deploy_key, stored));
+        let loaded = stored.map(|stored| ReleaseSet::load(me.clone(), deploy_key, stored));
         loaded
             .and_then(Result::ok)
-            .unwrap_or_else(|| Book::new(me.clone(), deploy_key))
+            .unwrap_or_else(|| ReleaseSet::new(me.clone(), deploy_key))
     }
 
-    /// Goes on from what [`Book::store`] gave.
+    /// Goes on from what [`ReleaseSet::store`] gave.
     pub(crate) fn load(
         me: NodeName,
         deploy_key: Option<DeployKey>,
         stored: &[u8],
     ) -> Result<Self, StoredError> {
         let (stored, records) = read(stored)?;
-        let mut book = Book::new(me, deploy_key);
-        let learnt = book.learn(
+        let mut set = ReleaseSet::new(me, deploy_key);
+        let learnt = set.learn(
             records,
             stored.votes.iter().flat_map(Ballot::votes).collect(),
         );
         let unsigned = learnt.unsigned + learnt.forged;
-        book.restore(stored.clock, stored.marks, unsigned);
-        Ok(book)
+        set.restore(stored.clock, stored.marks, unsigned);
+        Ok(set)
     }
 
     /// All of it, for the next run.
@@ -146,13 +146,13 @@ mod tests {
         used_up.extend_from_slice(&[0xff; 9]);
         used_up.push(1);
         let me = NodeName::new("example", Ipv4Addr::new(10, 10, 10, 2)).expect("a name");
-        let mut book = Book::load(me, None, &used_up).expect("it can be used");
+        let mut set = ReleaseSet::load(me, None, &used_up).expect("it can be used");
         let file = AppFile {
             path: PathId::of(b"/srv/app.wasm"),
             app: App::of(b"an app"),
         };
-        assert!(book.file(file, 1, None).is_some());
-        let stored = book.store().expect("it can be written");
+        assert!(set.file(file, 1, None).is_some());
+        let stored = set.store().expect("it can be written");
         assert_eq!(stored.last_chunk(), Some(&[0xff, 1]), "it stays at its end");
     }
 }

@@ -12,7 +12,7 @@ mod rollout;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::book::Book;
+use super::set::ReleaseSet;
 use super::*;
 use crate::{Digest, NodeName};
 
@@ -27,8 +27,8 @@ fn node(last: u8) -> NodeName {
     NodeName::new("example", ip(last)).expect("a name")
 }
 
-fn book(last: u8) -> Book {
-    Book::new(node(last), None)
+fn set(last: u8) -> ReleaseSet {
+    ReleaseSet::new(node(last), None)
 }
 
 fn app(name: &str) -> App {
@@ -76,20 +76,20 @@ fn push(app: App, plan: Plan) -> Request {
 }
 
 /// Releases what was asked for, at this time.
-fn release(book: &mut Book, request: Request, wall_ms: u64) -> Arc<Release> {
-    let release = book.draft(request, wall_ms, None).expect("a draft");
-    book.learn(vec![release.clone()], Vec::new());
+fn release(set: &mut ReleaseSet, request: Request, wall_ms: u64) -> Arc<Release> {
+    let release = set.draft(request, wall_ms, None).expect("a draft");
+    set.learn(vec![release.clone()], Vec::new());
     release
 }
 
 /// Pushes an app to all nodes at once.
-fn pushed(book: &mut Book, name: &str, wall_ms: u64) -> Arc<Release> {
-    release(book, push(app(name), Plan::default()), wall_ms)
+fn pushed(set: &mut ReleaseSet, name: &str, wall_ms: u64) -> Arc<Release> {
+    release(set, push(app(name), Plan::default()), wall_ms)
 }
 
 /// Goes back to what was in force before.
-fn rolled_back(book: &mut Book, wall_ms: u64) -> Arc<Release> {
-    release(book, request(What::Rollback(RollbackTo::Previous)), wall_ms)
+fn rolled_back(set: &mut ReleaseSet, wall_ms: u64) -> Arc<Release> {
+    release(set, request(What::Rollback(RollbackTo::Previous)), wall_ms)
 }
 
 fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
@@ -101,16 +101,16 @@ fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
 }
 
 /// The digest that is in force.
-fn serves(book: &Book) -> Option<crate::Digest> {
-    book.in_force().map(|force| force.digest)
+fn serves(set: &ReleaseSet) -> Option<crate::Digest> {
+    set.in_force().map(|force| force.digest)
 }
 
-/// All that the first book knows, the second learns too.
-fn tell(from: &Book, to: &mut Book) {
+/// All that the first set knows, the second learns too.
+fn tell(from: &ReleaseSet, to: &mut ReleaseSet) {
     let records = from.history().newest().cloned().collect();
     to.learn(records, from.votes().iter().collect());
 }
 
-fn news(book: &mut Book) -> Vec<News> {
-    std::iter::from_fn(|| book.poll()).collect()
+fn news(set: &mut ReleaseSet) -> Vec<News> {
+    std::iter::from_fn(|| set.poll()).collect()
 }

@@ -16,7 +16,7 @@ pub(crate) const VOTED: usize = 32;
 
 /// The most votes of one release that are kept: as many as nodes are told
 /// apart.
-pub(crate) const VOTERS_MAX: usize = crate::door::CONTACTS_MAX;
+pub(crate) const VOTERS_MAX: usize = crate::admission::CONTACTS_MAX;
 
 /// What a node has found out. `Failed` is the greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::release::News;
 use crate::{Effect, Input, Node};
 use bytes::Bytes;
 
-use super::{BUFFER, Entry, Event, Lan, PORT, Queued, Taped, WALL_MS};
+use super::{BUFFER, Event, Lan, LogEntry, PORT, Queued, Taped, WALL_MS};
 
 impl Lan {
     pub(super) fn step(&mut self) {
@@ -54,21 +54,21 @@ impl Lan {
             }
             Event::Unreachable { ip } => self.give(machine, Input::Unreachable { ip }),
             Event::SyncRequest { from, bytes } => {
-                let peer = self.machines[from].name.clone();
+                let member = self.machines[from].name.clone();
                 self.give(
                     machine,
                     Input::SyncRequest {
-                        peer,
+                        member,
                         bytes: &bytes,
                     },
                 );
             }
             Event::SyncReply { from, bytes } => {
-                let peer = self.machines[from].name.clone();
+                let member = self.machines[from].name.clone();
                 self.give(
                     machine,
                     Input::SyncReply {
-                        peer,
+                        member,
                         bytes: &bytes,
                     },
                 );
@@ -119,8 +119,8 @@ impl Lan {
                         self.call(machine, to, bytes);
                     }
                 }
-                Effect::SyncReply { peer, bytes } => {
-                    if let Some(to) = self.reach(peer.ip()) {
+                Effect::SyncReply { member, bytes } => {
+                    if let Some(to) = self.reach(member.ip()) {
                         self.answer(machine, to, bytes);
                     }
                 }
@@ -163,7 +163,7 @@ impl Lan {
     }
 
     fn report(&mut self, machine: usize, effect: Effect) {
-        self.log.push(Entry {
+        self.log.push(LogEntry {
             at: self.now,
             machine,
             effect,

@@ -36,7 +36,7 @@ pub struct Figure {
     /// What it is counted in.
     pub unit: Unit,
     /// What is wanted at a size; none where it is only watched.
-    pub target: fn(nodes: usize) -> Option<Target>,
+    pub target: fn(nodes: usize) -> Option<Goal>,
 }
 
 /// What a value is counted in.
@@ -52,14 +52,14 @@ pub enum Unit {
 
 /// The most that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Target {
+pub struct Goal {
     /// Of the median.
     pub p50: f64,
     /// Of the 99th percentile.
     pub p99: f64,
 }
 
-impl Target {
+impl Goal {
     /// Whether a median and a 99th percentile are no more than is wanted. Those
     /// of no values are not.
     pub fn is_met(&self, p50: Option<f64>, p99: Option<f64>) -> bool {

@@ -24,7 +24,7 @@ use crate::{Boot, Digest, DownReason, Effect, NodeName, Sizes, Time};
 
 use super::agreement::Disagreement;
 use super::ledger::Ledger;
-use super::{Entry, Harmless, Lan};
+use super::{Harmless, Lan, LogEntry};
 
 /// How long views may take to converge once all faults have ended: the longest
 /// pause between two attempts to join, and what a probation takes.
@@ -41,7 +41,7 @@ pub const BYTES_AT_REST: u64 = 2 * 1024;
 
 /// How many sources of refused datagrams a node tells apart at most, the one
 /// that stands for all others included.
-pub const STRANGERS: usize = 257;
+pub const SOURCES: usize = 257;
 
 /// How many boot numbers of its own a node keeps at most.
 pub const BOOTS: usize = 64;
@@ -54,9 +54,9 @@ pub enum Violation {
         /// The node that lists them.
         machine: usize,
         /// What it lists.
-        lists: BTreeSet<Listed>,
+        lists: BTreeSet<Shown>,
         /// What it should list.
-        truth: BTreeSet<Listed>,
+        truth: BTreeSet<Shown>,
     },
     /// Views converged, but it took too long.
     Late {
@@ -142,20 +142,20 @@ pub enum Violation {
 }
 
 /// A member, as far as views must agree on it.
-pub type Listed = (NodeName, Boot, Option<Digest>);
+pub type Shown = (NodeName, Boot, Option<Digest>);
 
 /// What the node on this machine lists.
-pub fn lists(lan: &Lan, machine: usize) -> BTreeSet<Listed> {
+pub fn lists(lan: &Lan, machine: usize) -> BTreeSet<Shown> {
     let node = lan.machines[machine].node.as_ref();
     let view = node.map(|node| node.view()).unwrap_or_default();
     let members = view.members.iter();
     members
-        .map(|member| (member.name.clone(), member.boot, member.release))
+        .map(|member| (member.name.clone(), member.boot, member.serving))
         .collect()
 }
 
 /// Who is there, of these machines: each as it sees itself.
-pub fn truth(lan: &Lan, machines: usize) -> BTreeSet<Listed> {
+pub fn truth(lan: &Lan, machines: usize) -> BTreeSet<Shown> {
     let live = (0..machines).filter(|&machine| lan.machines[machine].node.is_some());
     let itself = |machine: usize| {
         let name = &lan.machines[machine].name;
@@ -178,8 +178,8 @@ pub fn diverged(lan: &Lan, machines: usize) -> Option<Violation> {
 }
 
 /// What is wrong with something that a node reported, if anything is.
-pub fn unexplained(lan: &Lan, entry: &Entry, facts: &Facts<'_>) -> Option<Violation> {
-    let Entry { at, machine, .. } = *entry;
+pub fn unexplained(lan: &Lan, entry: &LogEntry, facts: &Facts<'_>) -> Option<Violation> {
+    let LogEntry { at, machine, .. } = *entry;
     match &entry.effect {
         Effect::Down { member, reason } => {
             let named = |one: &usize| lan.machines[*one].name == member.name;
@@ -242,12 +242,12 @@ pub fn noisy(
 
 /// Whether a node keeps more than it may, where there are so many holders of
 /// the cookie: of releases and votes as many as were made.
-pub fn grown(lan: &Lan, machine: usize, holders: usize, strangers: usize) -> Option<Violation> {
+pub fn grown(lan: &Lan, machine: usize, holders: usize, sources: usize) -> Option<Violation> {
     let sizes = lan.machines[machine].node.as_ref()?.sizes();
     let (releases, votes) = lan.made.counts();
     let nodes = [sizes.contacts, sizes.roster, sizes.swim, sizes.checks];
     let grown = nodes.into_iter().any(|size| size > holders)
-        || sizes.strangers > strangers
+        || sizes.sources > sources
         || sizes.boots > BOOTS
         || sizes.releases > releases
         || sizes.votes > votes
@@ -268,7 +268,7 @@ impl fmt::Display for Violation {
                 truth,
             } => {
                 write!(f, "machine {machine} does not list who is there:")?;
-                let show = |(name, boot, release): &Listed| match release {
+                let show = |(name, boot, release): &Shown| match release {
                     Some(release) => format!("{name} {boot} {release}"),
                     None => format!("{name} {boot}"),
                 };

@@ -26,7 +26,7 @@ const STARVED: Duration = ms(900);
 const FED: Duration = ms(2);
 
 /// How long a second machine is remembered, in milliseconds.
-const RIVAL_LIFE: u32 = crate::door::HOLD.as_millis() as u32;
+const RIVAL_LIFE: u32 = crate::admission::HOLD.as_millis() as u32;
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug)]

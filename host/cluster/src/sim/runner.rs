@@ -163,8 +163,8 @@ impl Runner {
         self.violations.extend(broken);
         self.judged = self.lan.log.len();
         for machine in 0..self.nodes {
-            let strangers = invariants::STRANGERS;
-            let grown = invariants::grown(&self.lan, machine, self.holders, strangers);
+            let sources = invariants::SOURCES;
+            let grown = invariants::grown(&self.lan, machine, self.holders, sources);
             self.violations.extend(grown);
         }
         if let Some(audit) = &mut self.lan.audit {

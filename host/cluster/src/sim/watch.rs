@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{Effect, NodeName};
 
-use super::{Entry, Lan};
+use super::{Lan, LogEntry};
 
 impl Lan {
     /// Runs until the condition holds; gives how long it took. It is asked
@@ -81,13 +81,13 @@ impl Lan {
     }
 
     /// What was reported since this length of the log.
-    pub fn since(&self, log_length: usize) -> impl Iterator<Item = &Entry> {
+    pub fn since(&self, log_length: usize) -> impl Iterator<Item = &LogEntry> {
         self.log[log_length..].iter()
     }
 
     /// How many members came up or went down, in all views, since then.
     pub fn changes_since(&self, log_length: usize) -> usize {
-        let change = |entry: &&Entry| {
+        let change = |entry: &&LogEntry| {
             matches!(
                 entry.effect,
                 Effect::Up { .. } | Effect::Down { .. } | Effect::View(_)
@@ -99,8 +99,9 @@ impl Lan {
     /// The last so many reports, as text.
     pub(super) fn log_tail(&self, most: usize) -> Vec<String> {
         let tail = &self.log[self.log.len().saturating_sub(most)..];
-        let line =
-            |entry: &Entry| format!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect);
+        let line = |entry: &LogEntry| {
+            format!("{} machine {}: {:?}", entry.at, entry.machine, entry.effect)
+        };
         tail.iter().map(line).collect()
     }
 

@@ -188,7 +188,7 @@ fn knows_release(lan: &Lan, all: &[usize], of: usize, app: &[u8]) -> bool {
     all.iter().all(|&machine| {
         let view = lan.node(machine).view();
         view.member(name)
-            .is_some_and(|member| member.release == Some(Digest::of(app)))
+            .is_some_and(|member| member.serving == Some(Digest::of(app)))
     })
 }
 

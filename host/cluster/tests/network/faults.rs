@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster::{DownReason, Effect, UpReason};
 
-use cluster::sim::{Entry, Lan, ms, secs, with_seeds};
+use cluster::sim::{Lan, LogEntry, ms, secs, with_seeds};
 
 /// A cluster that has been at rest for a while, of a random length.
 fn settled(lan: &mut Lan, count: usize) -> Vec<usize> {
@@ -16,7 +16,7 @@ fn settled(lan: &mut Lan, count: usize) -> Vec<usize> {
 }
 
 fn downs(lan: &Lan, since: usize) -> Vec<DownReason> {
-    let reason = |entry: &Entry| match entry.effect {
+    let reason = |entry: &LogEntry| match entry.effect {
         Effect::Down { reason, .. } => Some(reason),
         _ => None,
     };
@@ -24,7 +24,7 @@ fn downs(lan: &Lan, since: usize) -> Vec<DownReason> {
 }
 
 fn ups(lan: &Lan, since: usize) -> Vec<UpReason> {
-    let reason = |entry: &Entry| match entry.effect {
+    let reason = |entry: &LogEntry| match entry.effect {
         Effect::Up { reason, .. } => Some(reason),
         _ => None,
     };
@@ -197,8 +197,9 @@ fn a_starved_node_takes_nobody_for_down() {
             lan.thaw(all[0]);
             lan.run(ms(2));
         }
-        let starved =
-            |entry: &&Entry| entry.machine == all[0] && matches!(entry.effect, Effect::Down { .. });
+        let starved = |entry: &&LogEntry| {
+            entry.machine == all[0] && matches!(entry.effect, Effect::Down { .. })
+        };
         assert_eq!(lan.since(before).filter(starved).count(), 0);
     });
 }
@@ -277,8 +278,9 @@ fn a_node_that_restarts_before_its_end_was_noticed_is_replaced_in_place() {
         });
         lan.run(secs(60));
         assert!(lan.agree(&all));
-        let others =
-            |entry: &&Entry| entry.machine != all[2] && matches!(entry.effect, Effect::Up { .. });
+        let others = |entry: &&LogEntry| {
+            entry.machine != all[2] && matches!(entry.effect, Effect::Up { .. })
+        };
         assert_eq!(lan.since(before).filter(others).count(), 2, "once each");
     });
 }
@@ -316,7 +318,7 @@ fn a_deaf_node_does_not_take_down_the_others() {
         let before = lan.log.len();
         lan.machines[all[4]].deaf = true;
         lan.run(secs(30));
-        let among_the_rest = |entry: &&Entry| match &entry.effect {
+        let among_the_rest = |entry: &&LogEntry| match &entry.effect {
             Effect::Down { member, .. } => {
                 entry.machine != all[4] && member.name != lan.machines[all[4]].name
             }

@@ -36,13 +36,13 @@ fn shuffled(lan: &mut Lan, machines: &[usize]) -> Vec<usize> {
 }
 
 fn down(lan: &Lan) -> usize {
-    let down = |entry: &&cluster::sim::Entry| matches!(entry.effect, Effect::Down { .. });
+    let down = |entry: &&cluster::sim::LogEntry| matches!(entry.effect, Effect::Down { .. });
     lan.log.iter().filter(down).count()
 }
 
 /// How often a node reported that a cookie was wrong.
 fn refused(lan: &Lan) -> usize {
-    let refused = |entry: &&cluster::sim::Entry| {
+    let refused = |entry: &&cluster::sim::LogEntry| {
         matches!(
             entry.effect,
             Effect::Refused {

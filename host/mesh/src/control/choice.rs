@@ -51,7 +51,7 @@ mod tests {
                 boot: Boot::from_number(1),
                 http: SocketAddrV4::new(ip, 8080),
                 since_ms: 0,
-                release: None,
+                serving: None,
             }
         };
         View {

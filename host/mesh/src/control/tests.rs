@@ -377,7 +377,7 @@ fn listed(ip: Ipv4Addr) -> cluster::Member {
         boot: cluster::Boot::from_number(1),
         http: SocketAddrV4::new(ip, 8080),
         since_ms: 0,
-        release: None,
+        serving: None,
     }
 }
 

@@ -367,13 +367,13 @@ impl Driver {
             } => {
                 let mut answer = Some(answer);
                 let request = Input::SyncRequest {
-                    peer,
+                    member: peer,
                     bytes: &bytes,
                 };
                 self.handle_for(request, &mut answer);
             }
             Event::Reply { peer, bytes } => self.handle(Input::SyncReply {
-                peer,
+                member: peer,
                 bytes: &bytes,
             }),
             Event::Lost { ip } => self.handle(Input::Unreachable { ip }),

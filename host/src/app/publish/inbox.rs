@@ -121,7 +121,7 @@ mod tests {
                 boot: Boot::from_number(1),
                 http: SocketAddrV4::new(node(2).ip(), 8080),
                 since_ms: 0,
-                release: None,
+                serving: None,
             }],
         };
         // The sender may go: this is what is seen for ever.

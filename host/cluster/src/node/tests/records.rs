@@ -77,7 +77,7 @@ fn a_release_that_this_node_has_asked_for_is_never_old() {
     let first = push(&mut bench, "one");
     push(&mut bench, "two");
     bench.pass(SETTLED);
-    let (now, from) = (bench.now, puppet.peer.address());
+    let (now, from) = (bench.now, puppet.run.address());
     bench.node.want(now, from, first.key());
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));

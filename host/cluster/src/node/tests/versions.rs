@@ -29,13 +29,13 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version,
-            source: self.peer.ip(),
+            source: self.run.ip(),
             receiver: None,
-            boot: self.peer.boot,
+            boot: self.run.boot,
             sequence: self.sequence,
         };
         let bytes = seal_bytes(&keys(), &head, message).expect("it fits");
-        bench.hear(self.peer.address(), &bytes);
+        bench.hear(self.run.address(), &bytes);
     }
 
     fn proof(&self, bench: &Bench) -> Message<'static> {
@@ -49,14 +49,14 @@ impl Puppet {
 
     /// The bytes of a state that names this node and another one.
     fn state(&self, other: &Puppet) -> Vec<u8> {
-        let known = |peer: &Peer| sync::KnownNode {
-            update: Update::alive(peer.clone()),
-            release: None,
+        let known = |run: &Run| sync::KnownNode {
+            update: Update::alive(run.clone()),
+            serving: None,
             revision: 0,
         };
         let state = State {
-            boot: self.peer.boot,
-            nodes: vec![known(&self.peer), known(&other.peer)],
+            boot: self.run.boot,
+            nodes: vec![known(&self.run), known(&other.run)],
             releases_hash: 0,
             releases: None,
         };
@@ -91,12 +91,12 @@ fn a_node_of_a_newer_minor_version_is_let_in_and_its_additions_are_left_out() {
 
     let digest = Digest::of(b"an app");
     let mut about = puppet.about();
-    (about.release, about.revision) = (Some(digest), 1);
+    (about.serving, about.revision) = (Some(digest), 1);
     puppet.say_as(&mut bench, NEWER, &Message::Beacon(about), &[0xff; 40]);
     assert!(bench.lists(&puppet));
     let view = bench.node.view();
-    let member = view.member(&puppet.peer.name).expect("it is listed");
-    assert_eq!(member.release, Some(digest));
+    let member = view.member(&puppet.run.name).expect("it is listed");
+    assert_eq!(member.serving, Some(digest));
     assert_eq!(refused(&bench), 1);
 }
 
@@ -130,9 +130,9 @@ fn the_state_of_a_newer_minor_version_is_understood() {
     let mut bytes = puppet.state(&third);
     bytes[0] = NEWER.byte();
     bytes.extend_from_slice(b"what is new");
-    let peer = puppet.peer.name.clone();
+    let member = puppet.run.name.clone();
     let input = Input::SyncRequest {
-        peer,
+        member,
         bytes: &bytes,
     };
     bench.node.handle(bench.now, 0, input);
@@ -173,21 +173,21 @@ fn the_state_of_another_major_version_is_refused_with_a_report() {
     let mut other = good.clone();
     other[0] = MAJOR.byte();
     let damaged = &good[..good.len() - 1];
-    let name = &puppet.peer.name;
+    let name = &puppet.run.name;
     for (bytes, expected) in [
         (&other[..], &[(Refusal::Version, 1)][..]),
         // Within a minute there is one report of a source, whatever the reason.
         (damaged, &[]),
     ] {
-        let peer = name.clone();
+        let member = name.clone();
         bench
             .node
-            .handle(bench.now, 0, Input::SyncRequest { peer, bytes });
+            .handle(bench.now, 0, Input::SyncRequest { member, bytes });
         assert_eq!(reports(&mut bench), expected);
-        let peer = name.clone();
+        let member = name.clone();
         bench
             .node
-            .handle(bench.now, 0, Input::SyncReply { peer, bytes });
+            .handle(bench.now, 0, Input::SyncReply { member, bytes });
         assert_eq!(reports(&mut bench), []);
     }
     assert_eq!(bench.node.counters().refused(Refusal::Version), 2);
@@ -203,7 +203,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
     let release = Release::new(&Parts {
         kind: Kind::Push,
         at: Hlc::from_ms(1),
-        node: puppet.peer.name.clone(),
+        node: puppet.run.name.clone(),
         parent: None,
         app: App::of(b"an app"),
         by: String::new(),

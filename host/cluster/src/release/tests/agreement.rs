@@ -8,7 +8,7 @@ use super::*;
 
 #[test]
 fn of_two_releases_at_once_one_wins_everywhere_and_the_other_is_told_to_have_lost() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "base", WALL);
     tell(&one, &mut other);
     let early = pushed(&mut one, "early", WALL + 10);
@@ -22,9 +22,9 @@ fn of_two_releases_at_once_one_wins_everywhere_and_the_other_is_told_to_have_los
         release: early.clone(),
         by: late.clone(),
     };
-    for book in [&mut one, &mut other] {
-        assert!(news(book).contains(&lost));
-        assert_eq!(book.history().get(&early.key()), Some(&early), "it stays");
+    for set in [&mut one, &mut other] {
+        assert!(news(set).contains(&lost));
+        assert_eq!(set.history().get(&early.key()), Some(&early), "it stays");
     }
     tell(&one, &mut other);
     assert_eq!(news(&mut other), [], "told once");
@@ -32,7 +32,7 @@ fn of_two_releases_at_once_one_wins_everywhere_and_the_other_is_told_to_have_los
 
 #[test]
 fn of_two_releases_of_the_same_moment_the_higher_node_wins() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "of the lower", WALL);
     pushed(&mut other, "of the higher", WALL);
     tell(&one, &mut other);
@@ -43,7 +43,7 @@ fn of_two_releases_of_the_same_moment_the_higher_node_wins() {
 
 #[test]
 fn a_later_decision_wins_even_by_a_clock_that_is_behind() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     for minute in 0..5 {
         pushed(&mut one, &format!("{minute}"), WALL + minute * 60_000);
     }
@@ -55,7 +55,7 @@ fn a_later_decision_wins_even_by_a_clock_that_is_behind() {
 
 #[test]
 fn a_side_that_pushed_more_often_does_not_win_against_a_later_decision() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "base", WALL);
     tell(&one, &mut other);
     for step in 1..20 {
@@ -70,10 +70,10 @@ fn a_side_that_pushed_more_often_does_not_win_against_a_later_decision() {
 
 #[test]
 fn the_same_app_after_the_same_release_is_one_release_wherever_it_is_pushed() {
-    let mut books: Vec<Book> = (2..5).map(book).collect();
+    let mut books: Vec<ReleaseSet> = (2..5).map(set).collect();
     pushed(&mut books[0], "base", WALL);
     let base = books.remove(0);
-    books.iter_mut().for_each(|book| tell(&base, book));
+    books.iter_mut().for_each(|set| tell(&base, set));
     let first = pushed(&mut books[0], "same", WALL + 5);
     let second = pushed(&mut books[1], "same", WALL + 9);
     assert_eq!(first.key(), second.key());
@@ -88,40 +88,40 @@ fn the_same_app_after_the_same_release_is_one_release_wherever_it_is_pushed() {
 
 #[test]
 fn what_is_released_already_is_not_released_again_unless_it_was_voted_down() {
-    let mut book = book(2);
-    pushed(&mut book, "base", WALL);
-    let release = pushed(&mut book, "new", WALL + 1);
+    let mut set = set(2);
+    pushed(&mut set, "base", WALL);
+    let release = pushed(&mut set, "new", WALL + 1);
     let again = || push(app("new"), Plan::default());
     assert_eq!(
-        book.draft(again(), WALL + 2, None),
+        set.draft(again(), WALL + 2, None),
         Err(DraftError::Same(release.key()))
     );
-    book.learn(vec![], vec![vote(&release, 3, Verdict::Failed)]);
-    assert_eq!(serves(&book), Some(app("base").digest));
-    let retry = super::release(&mut book, again(), WALL + 3);
+    set.learn(vec![], vec![vote(&release, 3, Verdict::Failed)]);
+    assert_eq!(serves(&set), Some(app("base").digest));
+    let retry = super::release(&mut set, again(), WALL + 3);
     assert_ne!(retry.key(), release.key());
-    assert_eq!(serves(&book), Some(app("new").digest));
-    book.learn(vec![], vec![vote(&retry, 3, Verdict::Failed)]);
-    assert_eq!(serves(&book), Some(app("base").digest));
+    assert_eq!(serves(&set), Some(app("new").digest));
+    set.learn(vec![], vec![vote(&retry, 3, Verdict::Failed)]);
+    assert_eq!(serves(&set), Some(app("base").digest));
 }
 
 #[test]
 fn a_push_that_expects_another_app_is_refused() {
-    let mut book = book(2);
-    pushed(&mut book, "theirs", WALL);
+    let mut set = set(2);
+    pushed(&mut set, "theirs", WALL);
     let mut wanted = push(app("mine"), Plan::default());
     wanted.expect = Some(app("base").digest);
-    let refused = book.draft(wanted.clone(), WALL, None);
+    let refused = set.draft(wanted.clone(), WALL, None);
     let theirs = app("theirs").digest;
     assert_eq!(refused, Err(DraftError::Unexpected(Some(theirs))));
     wanted.expect = Some(theirs);
-    assert!(book.draft(wanted, WALL, None).is_ok());
+    assert!(set.draft(wanted, WALL, None).is_ok());
 }
 
 #[test]
 fn a_clock_that_is_far_ahead_releases_nothing() {
-    let book = book(2);
-    let draft = |ahead| book.draft(push(app("new"), Plan::default()), WALL, ahead);
+    let set = set(2);
+    let draft = |ahead| set.draft(push(app("new"), Plan::default()), WALL, ahead);
     assert!(draft(Some(500)).is_ok());
     assert!(draft(Some(-60_000)).is_ok(), "behind does no harm");
     let refused = draft(Some(501)).expect_err("refused");
@@ -131,23 +131,23 @@ fn a_clock_that_is_far_ahead_releases_nothing() {
 
 #[test]
 fn of_more_releases_than_are_remembered_the_lowest_are_forgotten() {
-    let mut book = book(2);
+    let mut set = set(2);
     let mut all = Vec::new();
     for step in 0..=HISTORY_MAX as u64 {
-        all.push(pushed(&mut book, &format!("{step}"), WALL + step));
+        all.push(pushed(&mut set, &format!("{step}"), WALL + step));
     }
-    assert_eq!(book.history().len(), HISTORY_MAX);
-    assert_eq!(book.history().get(&all[0].key()), None);
-    book.learn(vec![all[0].clone()], Vec::new());
-    assert_eq!(book.history().get(&all[0].key()), None, "nor taken again");
+    assert_eq!(set.history().len(), HISTORY_MAX);
+    assert_eq!(set.history().get(&all[0].key()), None);
+    set.learn(vec![all[0].clone()], Vec::new());
+    assert_eq!(set.history().get(&all[0].key()), None, "nor taken again");
 }
 
 #[test]
 fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_either() {
-    let mut base = book(2);
+    let mut base = set(2);
     pushed(&mut base, "base", WALL);
     let after_base = |name: &str, wall_ms| {
-        let mut one = book(3);
+        let mut one = set(3);
         tell(&base, &mut one);
         pushed(&mut one, name, wall_ms)
     };
@@ -167,12 +167,12 @@ fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_eith
     ];
     let mut hashes = BTreeSet::new();
     for order in orders {
-        let mut book = book(7);
+        let mut set = set(7);
         order.into_iter().for_each(|some| {
-            book.learn(some, Vec::new());
+            set.learn(some, Vec::new());
         });
-        assert_eq!(serves(&book), Some(app("same").digest));
-        hashes.insert(book.hash());
+        assert_eq!(serves(&set), Some(app("same").digest));
+        hashes.insert(set.hash());
     }
     assert_eq!(hashes.len(), 1);
 }
@@ -180,7 +180,7 @@ fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_eith
 #[test]
 fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
     for signed_first in [true, false] {
-        let mut one = book(2);
+        let mut one = set(2);
         let draft = one.draft(push(app("new"), Plan::default()), WALL, None);
         let draft = draft.expect("a draft");
         let signed = draft.with_signature(&[9; SIGNATURE_LEN]).expect("it fits");
@@ -196,22 +196,22 @@ fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
 #[test]
 fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
     let ((key, sign), (_, sign_wrongly)) = (deploy_key(1), deploy_key(2));
-    let mut book = Book::new(node(2), Some(key));
-    let draft = book.draft(push(app("new"), Plan::default()), WALL, None);
+    let mut set = ReleaseSet::new(node(2), Some(key));
+    let draft = set.draft(push(app("new"), Plan::default()), WALL, None);
     let draft = draft.expect("a draft");
     let refused = |learnt: Learnt| (learnt.unsigned, learnt.forged);
-    assert_eq!(refused(book.learn(vec![draft.clone()], vec![])), (1, 0));
-    let wrongly = book.learn(vec![sign_wrongly(&draft)], vec![]);
+    assert_eq!(refused(set.learn(vec![draft.clone()], vec![])), (1, 0));
+    let wrongly = set.learn(vec![sign_wrongly(&draft)], vec![]);
     assert_eq!(refused(wrongly), (0, 1));
-    let other = book.draft(push(app("other"), Plan::default()), WALL, None);
+    let other = set.draft(push(app("other"), Plan::default()), WALL, None);
     let signature = sign(&other.expect("a draft"));
     let signature = signature.signature().expect("signed");
     let moved = draft.with_signature(signature.try_into().expect("64 bytes"));
-    let moved = book.learn(vec![moved.expect("it fits")], vec![]);
+    let moved = set.learn(vec![moved.expect("it fits")], vec![]);
     assert_eq!(refused(moved), (0, 1));
-    assert_eq!(serves(&book), None);
-    assert_eq!(refused(book.learn(vec![sign(&draft)], vec![])), (0, 0));
-    assert_eq!(serves(&book), Some(app("new").digest));
+    assert_eq!(serves(&set), None);
+    assert_eq!(refused(set.learn(vec![sign(&draft)], vec![])), (0, 0));
+    assert_eq!(serves(&set), Some(app("new").digest));
 }
 
 /// What somebody does, on one of three nodes.
@@ -236,8 +236,8 @@ fn acts() -> impl Strategy<Value = Vec<(usize, u64, Act)>> {
 }
 
 /// Carries the acts out, on nodes whose clocks differ by up to a second.
-fn play(acts: &[(usize, u64, Act)]) -> Vec<Book> {
-    let mut books: Vec<Book> = (2..5).map(book).collect();
+fn play(acts: &[(usize, u64, Act)]) -> Vec<ReleaseSet> {
+    let mut books: Vec<ReleaseSet> = (2..5).map(set).collect();
     let mut now = WALL;
     for (at, wait, act) in acts {
         now += wait;
@@ -293,10 +293,10 @@ proptest! {
         let books = play(&acts);
         let mut records: Vec<_> = books.iter().flat_map(|b| b.history().newest().cloned()).collect();
         let votes: Vec<_> = books.iter().flat_map(|b| b.votes().iter()).collect();
-        let mut straight = book(9);
+        let mut straight = set(9);
         straight.learn(records.clone(), votes.clone());
         // The same in another order, one by one, some of it twice.
-        let mut shuffled = book(9);
+        let mut shuffled = set(9);
         let place = |n: usize| keys[n % 8].wrapping_mul(n as u64 + 1) >> 7;
         for turn in 0..2 {
             let mut order: Vec<usize> = (0..records.len()).collect();
@@ -329,12 +329,12 @@ proptest! {
 
     #[test]
     fn what_was_left_is_never_in_force(acts in acts()) {
-        for book in play(&acts) {
-            let Some(force) = book.in_force() else { continue };
-            let undone = book.history().hindsight().undone_by(&force.key);
+        for set in play(&acts) {
+            let Some(force) = set.in_force() else { continue };
+            let undone = set.history().hindsight().undone_by(&force.key);
             prop_assert!(undone.is_none(), "{} was rolled back", force.key);
             if let Some(release) = &force.release {
-                let standing = crate::release::force::standing(release, book.votes());
+                let standing = crate::release::force::standing(release, set.votes());
                 prop_assert_ne!(standing, Standing::VotedDown);
             }
         }
@@ -342,13 +342,13 @@ proptest! {
 
     #[test]
     fn what_is_stored_is_what_is_loaded(acts in acts()) {
-        for (at, book) in (2u8..).zip(play(&acts)) {
-            let stored = book.store().expect("it can be written");
-            let mut loaded = Book::load(node(at), None, &stored).expect("it can be read");
-            prop_assert_eq!(loaded.hash(), book.hash());
-            prop_assert_eq!(loaded.in_force(), book.in_force());
-            prop_assert_eq!(loaded.marks(), book.marks());
-            prop_assert_eq!(loaded.clock(), book.clock());
+        for (at, set) in (2u8..).zip(play(&acts)) {
+            let stored = set.store().expect("it can be written");
+            let mut loaded = ReleaseSet::load(node(at), None, &stored).expect("it can be read");
+            prop_assert_eq!(loaded.hash(), set.hash());
+            prop_assert_eq!(loaded.in_force(), set.in_force());
+            prop_assert_eq!(loaded.marks(), set.marks());
+            prop_assert_eq!(loaded.clock(), set.clock());
             prop_assert!(!loaded.take_dirty());
             prop_assert!(news(&mut loaded).iter().all(|it| matches!(it, News::InForce(_))));
         }
@@ -361,13 +361,13 @@ proptest! {
         prop_assert!(check_stored(&garbage).is_err());
         let stored = play(&acts)[0].store().expect("it can be written");
         let shorter = &stored[..stored.len().saturating_sub(cut + 1)];
-        prop_assert!(Book::load(node(2), None, shorter).is_err());
+        prop_assert!(ReleaseSet::load(node(2), None, shorter).is_err());
         let mut changed = stored.to_vec();
         let at = at.index(changed.len());
         changed[at] ^= 0x55;
         // Whatever loads is whole.
-        if let Ok(book) = Book::load(node(2), None, &changed) {
-            prop_assert!(book.history().len() <= HISTORY_MAX);
+        if let Ok(set) = ReleaseSet::load(node(2), None, &changed) {
+            prop_assert!(set.history().len() <= HISTORY_MAX);
         }
     }
 }

@@ -2,47 +2,47 @@
 
 use super::*;
 
-fn start(book: &Book, file: Option<AppFile>) -> AtStart {
-    at_start(&node(2), None, book.store().as_deref(), file)
+fn start(set: &ReleaseSet, file: Option<AppFile>) -> AtStart {
+    at_start(&node(2), None, set.store().as_deref(), file)
 }
 
 #[test]
 fn what_was_in_force_at_the_end_is_in_force_at_the_start() {
-    let mut book = book(2);
-    pushed(&mut book, "old", WALL);
-    let new = pushed(&mut book, "new", WALL + 1);
-    assert_eq!(start(&book, None).in_force, book.in_force());
-    book.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
-    let known = start(&book, None).in_force.expect("a release");
+    let mut set = set(2);
+    pushed(&mut set, "old", WALL);
+    let new = pushed(&mut set, "new", WALL + 1);
+    assert_eq!(start(&set, None).in_force, set.in_force());
+    set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
+    let known = start(&set, None).in_force.expect("a release");
     assert_eq!(known.digest, app("old").digest);
     assert_eq!(known.release.expect("its record").app(), app("old"));
 }
 
 #[test]
 fn a_file_is_news_exactly_if_the_running_node_releases_it() {
-    let mut book = book(2);
-    let look = |book: &mut Book, name: &str| {
-        let said = start(book, Some(file(name))).file;
-        book.see(&file(name));
-        let made = book.file(file(name), WALL, None);
+    let mut set = set(2);
+    let look = |set: &mut ReleaseSet, name: &str| {
+        let said = start(set, Some(file(name))).file;
+        set.see(&file(name));
+        let made = set.file(file(name), WALL, None);
         assert_eq!(said, made.map(|release| release.kind()), "{name}");
         said
     };
-    assert_eq!(look(&mut book, "first"), Some(Kind::Bootstrap));
-    assert_eq!(look(&mut book, "first"), None);
-    assert_eq!(look(&mut book, "changed"), Some(Kind::Push));
-    pushed(&mut book, "of another", WALL + 1);
-    assert_eq!(look(&mut book, "changed"), None, "it is stale");
-    assert_eq!(look(&mut book, "of another"), None, "it was released");
+    assert_eq!(look(&mut set, "first"), Some(Kind::Bootstrap));
+    assert_eq!(look(&mut set, "first"), None);
+    assert_eq!(look(&mut set, "changed"), Some(Kind::Push));
+    pushed(&mut set, "of another", WALL + 1);
+    assert_eq!(look(&mut set, "changed"), None, "it is stale");
+    assert_eq!(look(&mut set, "of another"), None, "it was released");
 }
 
 #[test]
 fn a_file_that_was_never_seen_is_no_news_where_releases_are_known() {
-    let mut book = book(2);
+    let mut set = set(2);
     let first = Some(file("new"));
-    assert_eq!(start(&book, first).file, Some(Kind::Bootstrap));
-    pushed(&mut book, "of another", WALL);
-    assert_eq!(start(&book, first).file, None);
+    assert_eq!(start(&set, first).file, Some(Kind::Bootstrap));
+    pushed(&mut set, "of another", WALL);
+    assert_eq!(start(&set, first).file, None);
 }
 
 #[test]
@@ -61,20 +61,20 @@ fn what_is_damaged_counts_for_nothing() {
 #[test]
 fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let (key, sign) = deploy_key(1);
-    let mut book = book(2);
-    pushed(&mut book, "unsigned", WALL);
-    let draft = book.draft(push(app("signed"), Plan::default()), WALL + 1, None);
-    book.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
-    let stored = book.store().expect("bytes");
-    let mut book = Book::load(node(2), Some(key), &stored).expect("loaded");
-    assert_eq!(serves(&book), Some(app("signed").digest));
+    let mut set = set(2);
+    pushed(&mut set, "unsigned", WALL);
+    let draft = set.draft(push(app("signed"), Plan::default()), WALL + 1, None);
+    set.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
+    let stored = set.store().expect("bytes");
+    let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
+    assert_eq!(serves(&set), Some(app("signed").digest));
     let forgotten = News::Forgotten {
         unsigned: 1,
         kept: 1,
     };
-    assert_eq!(news(&mut book)[0], forgotten);
-    let stored = book.store().expect("bytes");
-    let mut book = Book::load(node(2), Some(key), &stored).expect("loaded");
-    let told = news(&mut book);
+    assert_eq!(news(&mut set)[0], forgotten);
+    let stored = set.store().expect("bytes");
+    let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
+    let told = news(&mut set);
     assert!(!told.iter().any(|it| matches!(it, News::Forgotten { .. })));
 }

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn look(book: &mut Book, name: &str, wall_ms: u64) -> Option<Arc<Release>> {
-    book.file(file(name), wall_ms, None)
+fn look(set: &mut ReleaseSet, name: &str, wall_ms: u64) -> Option<Arc<Release>> {
+    set.file(file(name), wall_ms, None)
 }
 
 #[test]
 fn the_first_start_is_a_bootstrap_and_the_earliest_one_wins() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     let early = look(&mut one, "early", WALL).expect("a release");
     let late = look(&mut other, "late", WALL + 1000).expect("a release");
     assert_eq!(
@@ -23,7 +23,7 @@ fn the_first_start_is_a_bootstrap_and_the_earliest_one_wins() {
 
 #[test]
 fn a_bootstrap_never_wins_against_a_decision() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "decided", WALL);
     look(&mut other, "bootstrap", WALL - 1000);
     tell(&one, &mut other);
@@ -38,7 +38,7 @@ fn a_bootstrap_never_wins_against_a_decision() {
 
 #[test]
 fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes() {
-    let mut books: Vec<Book> = (2..5).map(book).collect();
+    let mut books: Vec<ReleaseSet> = (2..5).map(set).collect();
     let mut keys = Vec::new();
     for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
         let time = WALL + turn as u64 * 1000;
@@ -57,25 +57,25 @@ fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes(
             }
         }
     }
-    for book in &books {
-        assert_eq!(book.history().len(), 3);
-        assert_eq!(book.in_force().map(|force| force.key), keys.last().copied());
+    for set in &books {
+        assert_eq!(set.history().len(), 3);
+        assert_eq!(set.in_force().map(|force| force.key), keys.last().copied());
     }
 }
 
 #[test]
 fn a_file_that_did_not_change_releases_nothing_whatever_was_released_since() {
-    let mut book = book(2);
-    look(&mut book, "mine", WALL);
-    pushed(&mut book, "other", WALL + 1);
-    let mut book = Book::load(node(2), None, &book.store().expect("bytes")).expect("loaded");
-    assert_eq!(look(&mut book, "mine", WALL + 2), None);
-    assert_eq!(serves(&book), Some(app("other").digest));
+    let mut set = set(2);
+    look(&mut set, "mine", WALL);
+    pushed(&mut set, "other", WALL + 1);
+    let mut set = ReleaseSet::load(node(2), None, &set.store().expect("bytes")).expect("loaded");
+    assert_eq!(look(&mut set, "mine", WALL + 2), None);
+    assert_eq!(serves(&set), Some(app("other").digest));
 }
 
 #[test]
 fn a_lagging_watcher_does_not_undo_a_rollback() {
-    let (mut one, mut lagging) = (book(2), book(3));
+    let (mut one, mut lagging) = (set(2), set(3));
     look(&mut one, "old", WALL);
     look(&mut lagging, "old", WALL);
     tell(&one, &mut lagging);
@@ -95,7 +95,7 @@ fn a_lagging_watcher_does_not_undo_a_rollback() {
 
 #[test]
 fn a_watcher_that_was_cut_off_does_not_undo_a_rollback_either() {
-    let (mut one, mut cut_off) = (book(2), book(3));
+    let (mut one, mut cut_off) = (set(2), set(3));
     look(&mut one, "old", WALL);
     look(&mut cut_off, "old", WALL);
     tell(&one, &mut cut_off);
@@ -111,24 +111,24 @@ fn a_watcher_that_was_cut_off_does_not_undo_a_rollback_either() {
 
 #[test]
 fn a_changed_file_waits_while_the_clock_is_ahead() {
-    let mut book = book(2);
-    look(&mut book, "old", WALL);
-    news(&mut book);
-    assert_eq!(book.file(file("new"), WALL + 9000, Some(9000)), None);
+    let mut set = set(2);
+    look(&mut set, "old", WALL);
+    news(&mut set);
+    assert_eq!(set.file(file("new"), WALL + 9000, Some(9000)), None);
     let refused = News::File {
         file: file("new"),
         outcome: Err(DraftError::ClockAhead(9000)),
     };
-    assert_eq!(news(&mut book), [refused]);
-    assert!(book.file(file("new"), WALL, Some(3)).is_some());
+    assert_eq!(news(&mut set), [refused]);
+    assert!(set.file(file("new"), WALL, Some(3)).is_some());
 }
 
 #[test]
 fn marks_are_bounded() {
-    let mut book = book(2);
+    let mut set = set(2);
     for path in 0..100u8 {
         let path = PathId::of(&[path]);
-        book.file(
+        set.file(
             AppFile {
                 path,
                 app: app("x"),
@@ -136,6 +136,6 @@ fn marks_are_bounded() {
             WALL,
             None,
         );
-        assert!(book.marks().is_bounded());
+        assert!(set.marks().is_bounded());
     }
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn shown(book: &Book) -> Vec<(Digest, Status)> {
-    let force = book.in_force();
-    listing(book.history(), book.votes(), force.as_ref())
+fn shown(set: &ReleaseSet) -> Vec<(Digest, Status)> {
+    let force = set.in_force();
+    listing(set.history(), set.votes(), force.as_ref())
         .into_iter()
         .map(|listed| (listed.release.app().digest, listed.status))
         .collect()
@@ -16,7 +16,7 @@ fn digest(name: &str) -> Digest {
 
 #[test]
 fn each_release_is_listed_with_what_has_become_of_it() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "first", WALL);
     tell(&one, &mut other);
     pushed(&mut one, "lost", WALL + 1);
@@ -41,13 +41,13 @@ fn each_release_is_listed_with_what_has_become_of_it() {
 
 #[test]
 fn a_staged_release_bakes_on_its_canaries_and_elsewhere() {
-    let mut canary = book(2);
+    let mut canary = set(2);
     pushed(&mut canary, "base", WALL);
     release(&mut canary, push(app("next"), staged(&[2])), WALL + 1);
-    let mut other = book(3);
+    let mut other = set(3);
     tell(&canary, &mut other);
-    for book in [&canary, &other] {
-        assert_eq!(shown(book)[0], (digest("next"), Status::Baking));
+    for set in [&canary, &other] {
+        assert_eq!(shown(set)[0], (digest("next"), Status::Baking));
     }
     assert_eq!(serves(&canary), Some(digest("next")));
     assert_eq!(shown(&other)[1], (digest("base"), Status::InForce));

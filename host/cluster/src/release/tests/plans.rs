@@ -2,36 +2,36 @@
 
 use super::*;
 
-fn refused(book: &Book, request: Request) -> DraftError {
-    book.draft(request, WALL + 9, None)
+fn refused(set: &ReleaseSet, request: Request) -> DraftError {
+    set.draft(request, WALL + 9, None)
         .expect_err("it is released")
 }
 
 #[test]
 fn a_push_of_a_release_that_bakes_says_which_plan_holds() {
-    let mut book = book(2);
-    pushed(&mut book, "old", WALL);
-    let new = release(&mut book, push(app("new"), staged(&[3, 4])), WALL + 1);
-    let error = refused(&book, push(app("new"), Plan::default()));
+    let mut set = set(2);
+    pushed(&mut set, "old", WALL);
+    let new = release(&mut set, push(app("new"), staged(&[3, 4])), WALL + 1);
+    let error = refused(&set, push(app("new"), Plan::default()));
     let (release, plan) = (new.key(), staged(&[3, 4]));
     assert_eq!(error, DraftError::OtherPlan { release, plan });
     let text = error.to_string();
     let goes = "goes to 10.10.10.3, 10.10.10.4 first, for 1s: that plan holds";
     assert!(text.contains(goes), "{text}");
-    let error = refused(&book, push(app("new"), staged(&[3, 4])));
+    let error = refused(&set, push(app("new"), staged(&[3, 4])));
     assert_eq!(error, DraftError::Same(release), "it is the same plan");
     let votes = [3, 4].map(|last| vote(&new, last, Verdict::Ok));
-    book.learn(vec![], votes.to_vec());
-    let error = refused(&book, push(app("new"), Plan::default()));
+    set.learn(vec![], votes.to_vec());
+    let error = refused(&set, push(app("new"), Plan::default()));
     assert_eq!(error, DraftError::Same(release), "all nodes serve it");
 }
 
 #[test]
 fn a_staged_push_of_what_all_nodes_serve_says_so() {
-    let mut book = book(2);
-    pushed(&mut book, "old", WALL);
-    pushed(&mut book, "new", WALL + 1);
-    let error = refused(&book, push(app("new"), staged(&[3])));
+    let mut set = set(2);
+    pushed(&mut set, "old", WALL);
+    pushed(&mut set, "new", WALL + 1);
+    let error = refused(&set, push(app("new"), staged(&[3])));
     let text = error.to_string();
     assert!(text.contains("goes to all nodes at once"), "{text}");
 }
@@ -39,17 +39,17 @@ fn a_staged_push_of_what_all_nodes_serve_says_so() {
 #[test]
 fn of_two_plans_decided_at_once_the_earlier_holds_and_the_other_node_hears_of_it_once() {
     for (first, second) in [(2u8, 3u8), (3, 2)] {
-        let (mut one, mut other) = (book(2), book(3));
+        let (mut one, mut other) = (set(2), set(3));
         pushed(&mut one, "old", WALL);
         tell(&one, &mut other);
         let mut books = [one, other];
         let mut made = Vec::new();
         for (turn, last) in [first, second].into_iter().enumerate() {
             let plan = [staged(&[5]), Plan::default()][turn].clone();
-            let book = &mut books[usize::from(last) - 2];
-            let draft = book.draft(push(app("new"), plan), WALL + 1 + turn as u64, None);
+            let set = &mut books[usize::from(last) - 2];
+            let draft = set.draft(push(app("new"), plan), WALL + 1 + turn as u64, None);
             made.push(draft.expect("a draft"));
-            book.publish(made[turn].clone());
+            set.publish(made[turn].clone());
         }
         let [holds, lost] = [made[0].clone(), made[1].clone()];
         let [mut one, mut other] = books;
@@ -61,8 +61,8 @@ fn of_two_plans_decided_at_once_the_earlier_holds_and_the_other_node_hears_of_it
             one.learn(vec![lost.clone()], vec![]);
             other.learn(vec![lost.clone()], vec![]);
         }
-        let told = |book: &mut Book| {
-            let all = news(book).into_iter();
+        let told = |set: &mut ReleaseSet| {
+            let all = news(set).into_iter();
             all.filter(|it| matches!(it, News::OtherPlan { .. }))
                 .collect::<Vec<_>>()
         };
@@ -75,26 +75,22 @@ fn of_two_plans_decided_at_once_the_earlier_holds_and_the_other_node_hears_of_it
 
 #[test]
 fn a_plan_that_lost_before_it_was_published_is_told_too() {
-    let mut book = book(2);
-    pushed(&mut book, "old", WALL);
-    let holds = book.draft(push(app("new"), staged(&[5])), WALL + 1, None);
-    let lost = book.draft(push(app("new"), Plan::default()), WALL + 2, None);
+    let mut set = set(2);
+    pushed(&mut set, "old", WALL);
+    let holds = set.draft(push(app("new"), staged(&[5])), WALL + 1, None);
+    let lost = set.draft(push(app("new"), Plan::default()), WALL + 2, None);
     let (holds, lost) = (holds.expect("a draft"), lost.expect("a draft"));
-    book.publish(holds.clone());
-    news(&mut book);
-    book.publish(lost.clone());
-    assert_eq!(news(&mut book), [News::OtherPlan { holds, lost }]);
+    set.publish(holds.clone());
+    news(&mut set);
+    set.publish(lost.clone());
+    assert_eq!(news(&mut set), [News::OtherPlan { holds, lost }]);
 }
 
 #[test]
 fn a_prefix_of_several_releases_names_them() {
-    let mut book = book(2);
+    let mut set = set(2);
     let made: Vec<String> = (0..600)
-        .map(|n| {
-            pushed(&mut book, &n.to_string(), WALL + n)
-                .key()
-                .to_string()
-        })
+        .map(|n| pushed(&mut set, &n.to_string(), WALL + n).key().to_string())
         .collect();
     // Of so many, two begin with the same four digits.
     let start = |key: &String| key.chars().take(4).collect::<String>();
@@ -111,7 +107,7 @@ fn a_prefix_of_several_releases_names_them() {
         .filter(|key| key.starts_with(&prefix.to_string()))
         .collect();
     assert!(named.len() > 1);
-    let error = refused(&book, request(What::Rollback(RollbackTo::Release(prefix))));
+    let error = refused(&set, request(What::Rollback(RollbackTo::Release(prefix))));
     let text = error.to_string();
     for key in named {
         assert!(text.contains(key), "{text}");

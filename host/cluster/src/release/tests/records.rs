@@ -7,17 +7,17 @@ use crate::DATAGRAM_MAX;
 use crate::wire::Version;
 
 fn full() -> Arc<Release> {
-    let mut book = Book::new(
+    let mut set = ReleaseSet::new(
         NodeName::new(&"n".repeat(crate::NAME_MAX), ip(2)).expect("a name"),
         None,
     );
-    pushed(&mut book, "base", WALL);
-    let failed = pushed(&mut book, "failed", WALL + 1);
-    book.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
+    pushed(&mut set, "base", WALL);
+    let failed = pushed(&mut set, "failed", WALL + 1);
+    set.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
     let canaries: Vec<u8> = (2..2 + CANARIES_MAX as u8).collect();
     let mut wanted = push(app("new"), staged(&canaries));
     (wanted.by, wanted.note) = ("b".repeat(BY_MAX), "n".repeat(NOTE_MAX));
-    let release = release(&mut book, wanted, WALL + 2);
+    let release = release(&mut set, wanted, WALL + 2);
     assert_ne!(release.base(), release.parent());
     release
         .with_signature(&[7; SIGNATURE_LEN])
@@ -37,11 +37,11 @@ fn the_largest_record_fits_a_datagram() {
 
 #[test]
 fn what_cannot_be_is_refused_by_name() {
-    let book = book(2);
+    let set = set(2);
     let refused = |change: fn(&mut Request)| {
         let mut wanted = push(app("new"), Plan::default());
         change(&mut wanted);
-        let error = book.draft(wanted, WALL, None).expect_err("refused");
+        let error = set.draft(wanted, WALL, None).expect_err("refused");
         error.to_string()
     };
     let note = refused(|it| it.note = "n".repeat(NOTE_MAX + 1));
@@ -58,7 +58,7 @@ fn what_cannot_be_is_refused_by_name() {
             }
         }
     };
-    let first = book.draft(
+    let first = set.draft(
         {
             let mut wanted = push(app("new"), Plan::default());
             plan(staged(&[3]))(&mut wanted);
@@ -80,9 +80,9 @@ fn what_cannot_be_is_refused_by_name() {
 
 #[test]
 fn what_was_in_force_before_is_another_one_and_earlier() {
-    let mut book = book(2);
-    let first = pushed(&mut book, "first", WALL);
-    let second = pushed(&mut book, "second", WALL + 1);
+    let mut set = set(2);
+    let first = pushed(&mut set, "first", WALL);
+    let second = pushed(&mut set, "second", WALL + 1);
     let with = |parent: Option<&Arc<Release>>, base: &Arc<Release>, at: u64| {
         Release::new(&Parts {
             kind: Kind::Push,
@@ -110,11 +110,11 @@ fn what_was_in_force_before_is_another_one_and_earlier() {
 
 #[test]
 fn canaries_are_in_order_bounded_and_there_once() {
-    let mut book = book(2);
-    pushed(&mut book, "base", WALL);
+    let mut set = set(2);
+    pushed(&mut set, "base", WALL);
     let many: Vec<u8> = (2..3 + CANARIES_MAX as u8).collect();
     for canaries in [&[4, 3][..], &[3, 3], &many] {
-        let refused = book.draft(push(app("new"), staged(canaries)), WALL, None);
+        let refused = set.draft(push(app("new"), staged(canaries)), WALL, None);
         assert!(matches!(
             refused,
             Err(DraftError::Release(ReleaseError::Plan(_)))

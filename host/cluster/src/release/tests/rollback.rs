@@ -5,46 +5,46 @@ use crate::release::votes::VOTED;
 
 #[test]
 fn a_rollback_goes_back_to_the_app_before_and_one_more_goes_further() {
-    let mut book = book(2);
+    let mut set = set(2);
     for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
-        pushed(&mut book, name, WALL + turn as u64);
+        pushed(&mut set, name, WALL + turn as u64);
     }
-    rolled_back(&mut book, WALL + 10);
-    assert_eq!(serves(&book), Some(app("two").digest));
-    rolled_back(&mut book, WALL + 20);
-    assert_eq!(serves(&book), Some(app("one").digest));
+    rolled_back(&mut set, WALL + 10);
+    assert_eq!(serves(&set), Some(app("two").digest));
+    rolled_back(&mut set, WALL + 20);
+    assert_eq!(serves(&set), Some(app("one").digest));
     let wanted = request(What::Rollback(RollbackTo::Previous));
     assert_eq!(
-        book.draft(wanted, WALL + 30, None),
+        set.draft(wanted, WALL + 30, None),
         Err(DraftError::NothingBefore)
     );
 }
 
 #[test]
 fn a_rollback_skips_what_was_voted_down() {
-    let mut book = book(2);
-    pushed(&mut book, "good", WALL);
-    let bad = pushed(&mut book, "bad", WALL + 1);
-    book.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
-    pushed(&mut book, "new", WALL + 2);
-    rolled_back(&mut book, WALL + 3);
-    assert_eq!(serves(&book), Some(app("good").digest));
+    let mut set = set(2);
+    pushed(&mut set, "good", WALL);
+    let bad = pushed(&mut set, "bad", WALL + 1);
+    set.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
+    pushed(&mut set, "new", WALL + 2);
+    rolled_back(&mut set, WALL + 3);
+    assert_eq!(serves(&set), Some(app("good").digest));
 }
 
 #[test]
 fn a_rollback_to_a_named_release_takes_it_whatever_was_said_of_it() {
-    let mut book = book(2);
-    pushed(&mut book, "base", WALL);
-    let named = pushed(&mut book, "named", WALL + 1);
-    rolled_back(&mut book, WALL + 2);
+    let mut set = set(2);
+    pushed(&mut set, "base", WALL);
+    let named = pushed(&mut set, "named", WALL + 1);
+    rolled_back(&mut set, WALL + 2);
     let to = |text: &str| {
         request(What::Rollback(RollbackTo::Release(
             text.parse().expect("hex"),
         )))
     };
-    release(&mut book, to(&named.key().to_string()), WALL + 3);
-    assert_eq!(serves(&book), Some(app("named").digest));
-    let unknown = book.draft(to("00000000"), WALL, None);
+    release(&mut set, to(&named.key().to_string()), WALL + 3);
+    assert_eq!(serves(&set), Some(app("named").digest));
+    let unknown = set.draft(to("00000000"), WALL, None);
     assert!(
         matches!(unknown, Err(DraftError::Unknown(_))),
         "{unknown:?}"
@@ -54,7 +54,7 @@ fn a_rollback_to_a_named_release_takes_it_whatever_was_said_of_it() {
 
 #[test]
 fn two_people_who_go_back_at_once_go_back_once() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
         pushed(&mut one, name, WALL + turn as u64);
     }
@@ -69,7 +69,7 @@ fn two_people_who_go_back_at_once_go_back_once() {
 
 #[test]
 fn votes_do_not_bring_back_what_was_rolled_back() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "good", WALL);
     let bad = pushed(&mut one, "bad", WALL + 1);
     tell(&one, &mut other);
@@ -95,7 +95,7 @@ fn votes_do_not_bring_back_what_was_rolled_back() {
 
 #[test]
 fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     let oldest = pushed(&mut one, "oldest", WALL);
     pushed(&mut one, "old", WALL + 1);
     let failed = pushed(&mut one, "failed", WALL + 2);
@@ -114,50 +114,50 @@ fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
     );
     tell(&one, &mut other);
     tell(&other, &mut one);
-    for book in [&one, &other] {
-        assert_eq!(serves(book), Some(app("oldest").digest));
+    for set in [&one, &other] {
+        assert_eq!(serves(set), Some(app("oldest").digest));
     }
 }
 
-fn back_to(book: &mut Book, release: &Release, wall_ms: u64) -> Arc<Release> {
+fn back_to(set: &mut ReleaseSet, release: &Release, wall_ms: u64) -> Arc<Release> {
     let key = release.key().to_string().parse().expect("hex");
     let wanted = request(What::Rollback(RollbackTo::Release(key)));
-    super::release(book, wanted, wall_ms)
+    super::release(set, wanted, wall_ms)
 }
 
 /// What happens on one side of a cut while on the other something is tried that
 /// fails: the first of these releases is the oldest, the last one has failed.
-type Side = fn(&mut Book, &[Arc<Release>; 3]);
+type Side = fn(&mut ReleaseSet, &[Arc<Release>; 3]);
 
 #[test]
 fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other() {
     let sides: [(&str, Side, &str); 4] = [
         (
             "back twice",
-            |book, _| {
-                rolled_back(book, WALL + 10);
-                rolled_back(book, WALL + 11);
+            |set, _| {
+                rolled_back(set, WALL + 10);
+                rolled_back(set, WALL + 11);
             },
             "oldest",
         ),
         (
             "back to the one before, and to the oldest by name",
-            |book, [oldest, old, _]| {
-                back_to(book, old, WALL + 10);
-                back_to(book, oldest, WALL + 11);
+            |set, [oldest, old, _]| {
+                back_to(set, old, WALL + 10);
+                back_to(set, oldest, WALL + 11);
             },
             "oldest",
         ),
         (
             "to the oldest by name",
-            |book, [oldest, ..]| drop(back_to(book, oldest, WALL + 10)),
+            |set, [oldest, ..]| drop(back_to(set, oldest, WALL + 10)),
             "oldest",
         ),
         (
             "to the oldest, and to the one before after all",
-            |book, [oldest, old, _]| {
-                back_to(book, oldest, WALL + 10);
-                back_to(book, old, WALL + 11);
+            |set, [oldest, old, _]| {
+                back_to(set, oldest, WALL + 10);
+                back_to(set, old, WALL + 11);
             },
             "old",
         ),
@@ -170,7 +170,7 @@ fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other(
         (staged(&[3]), false),
     ] {
         for (what, side, ends) in sides {
-            let (mut one, mut other) = (book(2), book(3));
+            let (mut one, mut other) = (set(2), set(3));
             let oldest = pushed(&mut one, "oldest", WALL);
             let old = pushed(&mut one, "old", WALL + 1);
             let failed = release(&mut one, push(app("failed"), plan.clone()), WALL + 2);
@@ -185,9 +185,9 @@ fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other(
             other.learn(vec![], vec![vote(&tried, 3, Verdict::Failed)]);
             tell(&one, &mut other);
             tell(&other, &mut one);
-            for book in [&one, &other] {
+            for set in [&one, &other] {
                 assert_eq!(
-                    serves(book),
+                    serves(set),
                     Some(app(ends).digest),
                     "{what}, {plan:?}, {knows}"
                 );
@@ -199,7 +199,7 @@ fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other(
 #[test]
 fn what_is_built_on_one_that_failed_long_ago_on_the_other_side_does_not_bring_it_back() {
     for holds in [false, true] {
-        let (mut one, mut other) = (book(2), book(3));
+        let (mut one, mut other) = (set(2), set(3));
         pushed(&mut one, "good", WALL);
         let bad = pushed(&mut one, "bad", WALL + 1);
         tell(&one, &mut other);
@@ -223,27 +223,27 @@ fn what_is_built_on_one_that_failed_long_ago_on_the_other_side_does_not_bring_it
 
 #[test]
 fn going_back_to_what_is_in_force_does_not_leave_it() {
-    let mut book = book(2);
-    pushed(&mut book, "oldest", WALL);
-    let old = pushed(&mut book, "old", WALL + 1);
-    release(&mut book, push(app("baking"), staged(&[3])), WALL + 2);
-    let back = rolled_back(&mut book, WALL + 3);
-    assert_eq!(serves(&book), Some(app("old").digest));
+    let mut set = set(2);
+    pushed(&mut set, "oldest", WALL);
+    let old = pushed(&mut set, "old", WALL + 1);
+    release(&mut set, push(app("baking"), staged(&[3])), WALL + 2);
+    let back = rolled_back(&mut set, WALL + 3);
+    assert_eq!(serves(&set), Some(app("old").digest));
     assert!(back.leaves().all(|left| left.key != old.key()));
-    rolled_back(&mut book, WALL + 4);
-    assert_eq!(serves(&book), Some(app("oldest").digest));
+    rolled_back(&mut set, WALL + 4);
+    assert_eq!(serves(&set), Some(app("oldest").digest));
 }
 
 #[test]
 fn what_was_rolled_back_is_not_served_while_its_record_is_missing() {
-    let (mut one, mut other) = (book(2), book(3));
+    let (mut one, mut other) = (set(2), set(3));
     pushed(&mut one, "good", WALL);
     pushed(&mut one, "bad", WALL + 1);
     tell(&one, &mut other);
     let back = rolled_back(&mut one, WALL + 2);
     let built_on = pushed(&mut other, "built on bad", WALL + 3);
     let failed = vec![vote(&built_on, 3, Verdict::Failed)];
-    let mut fresh = book(4);
+    let mut fresh = set(4);
     fresh.learn(vec![back, built_on], failed);
     assert_eq!(serves(&fresh), Some(app("good").digest));
 }
@@ -251,13 +251,13 @@ fn what_was_rolled_back_is_not_served_while_its_record_is_missing() {
 #[test]
 fn a_rollback_goes_to_the_same_app_whichever_node_it_is_asked_of() {
     for verdict in [None, Some(Verdict::Failed)] {
-        let mut plain = book(2);
+        let mut plain = set(2);
         pushed(&mut plain, "oldest", WALL);
         pushed(&mut plain, "old", WALL + 1);
         let new = release(&mut plain, push(app("new"), staged(&[3])), WALL + 2);
         let votes = verdict.map(|verdict| vote(&new, 3, verdict));
         plain.learn(vec![], votes.into_iter().collect());
-        let mut canary = book(3);
+        let mut canary = set(3);
         tell(&plain, &mut canary);
         rolled_back(&mut plain, WALL + 3);
         rolled_back(&mut canary, WALL + 3);
@@ -268,17 +268,17 @@ fn a_rollback_goes_to_the_same_app_whichever_node_it_is_asked_of() {
 
 #[test]
 fn a_rollback_does_not_go_back_to_where_votes_are_forgotten() {
-    let mut book = book(2);
-    pushed(&mut book, "good", WALL);
-    let bad = pushed(&mut book, "bad", WALL + 1);
-    book.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
+    let mut set = set(2);
+    pushed(&mut set, "good", WALL);
+    let bad = pushed(&mut set, "bad", WALL + 1);
+    set.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
     // The same two by turns, so that only the forgotten ones are others.
     for turn in 0..VOTED as u64 {
         let name = if turn % 2 == 0 { "one" } else { "two" };
-        pushed(&mut book, name, WALL + 2 + turn);
+        pushed(&mut set, name, WALL + 2 + turn);
     }
-    rolled_back(&mut book, WALL + 100);
+    rolled_back(&mut set, WALL + 100);
     let wanted = request(What::Rollback(RollbackTo::Previous));
-    let refused = book.draft(wanted, WALL + 101, None);
+    let refused = set.draft(wanted, WALL + 101, None);
     assert_eq!(refused, Err(DraftError::NothingBefore));
 }

@@ -8,7 +8,7 @@ use crate::sim::{Lan, PORT, ms, secs};
 use crate::{Effect, Input};
 
 use super::fetches;
-use super::{Case, Figure, Notes, Target, Unit};
+use super::{Case, Figure, Goal, Notes, Unit};
 
 /// The share of datagrams that is lost while figures are taken.
 pub(super) const LOSS: f64 = 0.01;
@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
         seeds: |nodes| if nodes > 254 { 4 } else { 100 },
         figures: &[seconds(
             "all start at once, broadcast: all know all",
-            |nodes| (nodes <= 254).then_some(Target { p50: 1.0, p99: 2.0 }),
+            |nodes| (nodes <= 254).then_some(Goal { p50: 1.0, p99: 2.0 }),
         )],
         run: join_all,
     },
@@ -76,10 +76,10 @@ pub const CASES: &[Case] = &[
         seeds: |nodes| if nodes > 254 { 2 } else { 50 },
         figures: &[
             seconds("split into halves: each half knows", |nodes| {
-                (nodes <= 254).then_some(Target { p50: 5.5, p99: 6.0 })
+                (nodes <= 254).then_some(Goal { p50: 5.5, p99: 6.0 })
             }),
             seconds("halves joined after 30 s: all know all", |nodes| {
-                (nodes <= 254).then_some(Target { p50: 2.8, p99: 4.0 })
+                (nodes <= 254).then_some(Goal { p50: 2.8, p99: 4.0 })
             }),
         ],
         run: split,
@@ -113,7 +113,7 @@ pub const CASES: &[Case] = &[
         sizes: &super::SIZES,
         seeds: |nodes| if nodes > 254 { 4 } else { 40 },
         figures: &[seconds("new release, 5 % loss: all know", |nodes| {
-            (nodes <= 254).then_some(Target {
+            (nodes <= 254).then_some(Goal {
                 p50: 0.35,
                 p99: 0.5,
             })
@@ -126,7 +126,7 @@ pub const CASES: &[Case] = &[
         seeds: |nodes| if nodes > 254 { 2 } else { 20 },
         figures: &[seconds(
             "release of 10 MB, 1 Gbit/s, no loss: last byte on the last node",
-            |nodes| (nodes <= 254).then_some(Target { p50: 1.0, p99: 1.0 }),
+            |nodes| (nodes <= 254).then_some(Goal { p50: 1.0, p99: 1.0 }),
         )],
         run: fetches::plain,
     },
@@ -176,10 +176,10 @@ pub const CASES: &[Case] = &[
         seeds: |nodes| if nodes > 254 { 1 } else { 3 },
         figures: &[
             rate("idle: sent by each node", |nodes| {
-                (nodes <= 254).then_some(Target { p50: 0.7, p99: 0.7 })
+                (nodes <= 254).then_some(Goal { p50: 0.7, p99: 0.7 })
             }),
             rate("idle: received by each node", |nodes| {
-                (nodes <= 254).then_some(Target {
+                (nodes <= 254).then_some(Goal {
                     p50: 50.0,
                     p99: 50.0,
                 })
@@ -209,7 +209,7 @@ pub const HOUR: Case = Case {
     run: |lan, nodes, notes| false_downs(lan, nodes, notes, secs(3600)),
 };
 
-const fn seconds(name: &'static str, target: fn(usize) -> Option<Target>) -> Figure {
+const fn seconds(name: &'static str, target: fn(usize) -> Option<Goal>) -> Figure {
     Figure {
         name,
         unit: Unit::Seconds,
@@ -217,7 +217,7 @@ const fn seconds(name: &'static str, target: fn(usize) -> Option<Target>) -> Fig
     }
 }
 
-const fn count(name: &'static str, target: fn(usize) -> Option<Target>) -> Figure {
+const fn count(name: &'static str, target: fn(usize) -> Option<Goal>) -> Figure {
     Figure {
         name,
         unit: Unit::Count,
@@ -225,7 +225,7 @@ const fn count(name: &'static str, target: fn(usize) -> Option<Target>) -> Figur
     }
 }
 
-const fn rate(name: &'static str, target: fn(usize) -> Option<Target>) -> Figure {
+const fn rate(name: &'static str, target: fn(usize) -> Option<Goal>) -> Figure {
     Figure {
         name,
         unit: Unit::KilobytesPerSecond,
@@ -233,11 +233,11 @@ const fn rate(name: &'static str, target: fn(usize) -> Option<Target>) -> Figure
     }
 }
 
-fn at_most(p50: f64, p99: f64) -> Option<Target> {
-    Some(Target { p50, p99 })
+fn at_most(p50: f64, p99: f64) -> Option<Goal> {
+    Some(Goal { p50, p99 })
 }
 
-fn no_target(_nodes: usize) -> Option<Target> {
+fn no_target(_nodes: usize) -> Option<Goal> {
     None
 }
 
@@ -440,7 +440,7 @@ fn rest_counting(lan: &mut Lan, figure: usize, notes: &mut Notes) {
 }
 
 fn downs(lan: &Lan) -> usize {
-    let down = |entry: &&crate::sim::Entry| matches!(entry.effect, Effect::Down { .. });
+    let down = |entry: &&crate::sim::LogEntry| matches!(entry.effect, Effect::Down { .. });
     lan.log.iter().filter(down).count()
 }
 

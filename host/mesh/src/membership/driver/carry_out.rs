@@ -44,7 +44,7 @@ impl Driver {
                     self.counters.syncs_dropped += 1;
                 }
             }
-            Effect::SyncReply { peer: _, bytes } => {
+            Effect::SyncReply { member: _, bytes } => {
                 if let Some(answer) = answer.take() {
                     // A caller that is gone has no use for it.
                     let _ = answer.send(bytes);

@@ -124,7 +124,7 @@ impl Running {
             boot: Boot::from_number(1),
             http: SocketAddrV4::new(node(*last).ip(), 8080),
             since_ms: 0,
-            release: None,
+            serving: None,
         };
         self.views.send_replace(Arc::new(View {
             version: 1,

@@ -9,7 +9,7 @@ use crate::{Boot, NodeName};
 /// One run of one node: who it is, and where it is reached. It travels whole,
 /// so that whoever hears of a member can link to it and talk to it at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Peer {
+pub(crate) struct Run {
     pub(crate) name: NodeName,
     /// The UDP and TCP port of membership.
     pub(crate) port: u16,
@@ -17,10 +17,10 @@ pub(crate) struct Peer {
     pub(crate) boot: Boot,
     /// Drawn at the start of the process. It stays when the boot number is
     /// raised, so a node that came back is told from one that was started anew.
-    pub(crate) run: u64,
+    pub(crate) process: u64,
 }
 
-impl Peer {
+impl Run {
     pub(crate) fn ip(&self) -> Ipv4Addr {
         self.name.ip()
     }
@@ -31,10 +31,10 @@ impl Peer {
 }
 
 /// What it is reached by follows from which run it is.
-impl PartialEq for Peer {
+impl PartialEq for Run {
     fn eq(&self, other: &Self) -> bool {
-        (self.ip(), self.boot, self.run) == (other.ip(), other.boot, other.run)
+        (self.ip(), self.boot, self.process) == (other.ip(), other.boot, other.process)
     }
 }
 
-impl Eq for Peer {}
+impl Eq for Run {}

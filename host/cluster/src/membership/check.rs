@@ -1,5 +1,5 @@
 //! Making sure that a node is gone: a hint leads to a few fast probes, and
-//! only if all go unanswered to a verdict.
+//! only if all go unanswered to the decision that it is down.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -149,7 +149,7 @@ mod tests {
     const IP: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 3);
     const BOOT: Boot = Boot::from_number(5);
 
-    /// Runs a check to its end; gives the times of its probes and the verdict.
+    /// Runs a check to its end; gives the times of its probes and of the decision.
     fn run(hint: Hint, refused_after: Option<Duration>) -> (Vec<Duration>, Duration, DownReason) {
         let mut checks = Checks::default();
         checks.doubt(Time::ZERO, IP, BOOT, hint);
@@ -168,30 +168,30 @@ mod tests {
                 None => panic!("nothing was due at {now}"),
             }
         }
-        panic!("no verdict")
+        panic!("no decision")
     }
 
     #[test]
     fn an_unreachable_node_is_down_after_two_probes() {
         let ms = Duration::from_millis;
-        let (probes, verdict, reason) = run(Hint::Unreachable, None);
-        assert_eq!((probes, verdict), (vec![ms(0), ms(50)], ms(150)));
+        let (probes, decided, reason) = run(Hint::Unreachable, None);
+        assert_eq!((probes, decided), (vec![ms(0), ms(50)], ms(150)));
         assert_eq!(reason, DownReason::Failed);
     }
 
     #[test]
     fn a_node_whose_port_is_closed_is_down_at_once() {
-        let (probes, verdict, reason) = run(Hint::Unreachable, Some(Duration::from_micros(400)));
+        let (probes, decided, reason) = run(Hint::Unreachable, Some(Duration::from_micros(400)));
         assert_eq!(probes.len(), 2);
-        assert!(verdict <= Duration::from_millis(20), "{verdict:?}");
+        assert!(decided <= Duration::from_millis(20), "{decided:?}");
         assert_eq!(reason, DownReason::Refused);
     }
 
     #[test]
     fn a_silent_node_has_more_than_a_second_to_answer() {
-        let (probes, verdict, reason) = run(Hint::Silence, None);
+        let (probes, decided, reason) = run(Hint::Silence, None);
         assert_eq!(probes.len(), 6);
-        assert!(verdict > Duration::from_millis(1050), "{verdict:?}");
+        assert!(decided > Duration::from_millis(1050), "{decided:?}");
         assert_eq!(reason, DownReason::Failed);
     }
 

@@ -6,21 +6,21 @@ use super::*;
 fn about(accused: &Puppet, why: Cause) -> Down {
     Down {
         ip: accused.ip(),
-        boot: accused.peer.boot,
+        boot: accused.run.boot,
         why,
     }
 }
 
 #[test]
-fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
+fn a_down_decision_about_who_was_just_heard_is_only_a_hint() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    let verdict = about(&accused, Cause::Failed);
-    let update = vec![Update::down(accused.peer.clone(), DownReason::Failed)];
+    let down = about(&accused, Cause::Failed);
+    let update = vec![Update::down(accused.run.clone(), DownReason::Failed)];
     let gossip = postcard::to_allocvec(&update).expect("it can be written");
-    for message in [Message::Down(verdict), Message::Swim(&gossip)] {
+    for message in [Message::Down(down), Message::Swim(&gossip)] {
         judge.say(&mut bench, &message);
         let sent = bench.sent(accused.ip());
         assert!(
@@ -32,26 +32,26 @@ fn a_verdict_about_who_was_just_heard_is_only_a_hint() {
     }
     bench.pass(Duration::from_millis(500));
     assert!(bench.lists(&accused), "it answered");
-    judge.say(&mut bench, &Message::Down(verdict));
+    judge.say(&mut bench, &Message::Down(down));
     bench.pass(Duration::from_millis(300));
     assert!(!bench.lists(&accused), "it did not answer");
 }
 
 #[test]
-fn a_verdict_about_who_was_not_heard_lately_is_believed() {
+fn a_down_decision_about_who_was_not_heard_lately_is_believed() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    bench.pass(vet::HEARSAY + Duration::from_millis(1));
+    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
     bench.effects();
-    let verdict = about(&accused, Cause::Refused);
-    judge.say(&mut bench, &Message::Down(verdict));
+    let down = about(&accused, Cause::Refused);
+    judge.say(&mut bench, &Message::Down(down));
     assert_eq!(downs(&bench.effects()), [DownReason::Refused]);
 }
 
 #[test]
-fn a_verdict_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
+fn a_down_decision_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
@@ -59,8 +59,8 @@ fn a_verdict_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
     // Longer than the longest pause between two beacons.
     bench.pass(Duration::from_millis(1150));
     bench.effects();
-    let verdict = about(&accused, Cause::Failed);
-    judge.say(&mut bench, &Message::Down(verdict));
+    let down = about(&accused, Cause::Failed);
+    judge.say(&mut bench, &Message::Down(down));
     assert_eq!(downs(&bench.effects()), []);
     accused.say(&mut bench, &Message::Ack);
     bench.pass(Duration::from_millis(300));
@@ -68,7 +68,7 @@ fn a_verdict_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
 }
 
 #[test]
-fn a_verdict_about_who_sends_no_broadcasts_is_only_a_hint() {
+fn a_down_decision_about_who_sends_no_broadcasts_is_only_a_hint() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     let nonce = bench.node.nonces.current();
@@ -76,25 +76,25 @@ fn a_verdict_about_who_sends_no_broadcasts_is_only_a_hint() {
     judge.join(&mut bench);
     bench.pass(Duration::from_secs(20));
     bench.effects();
-    let verdict = about(&accused, Cause::Failed);
-    judge.say(&mut bench, &Message::Down(verdict));
+    let down = about(&accused, Cause::Failed);
+    judge.say(&mut bench, &Message::Down(down));
     assert_eq!(downs(&bench.effects()), []);
     bench.pass(Duration::from_millis(300));
     assert_eq!(downs(&bench.effects()), [DownReason::Failed]);
 }
 
 #[test]
-fn a_verdict_about_who_is_up_and_was_not_heard_yet_is_only_a_hint() {
+fn a_down_decision_about_who_is_up_and_was_not_heard_yet_is_only_a_hint() {
     let mut bench = Bench::new();
     let (accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     judge.join(&mut bench);
-    let update = vec![Update::alive(accused.peer.clone())];
+    let update = vec![Update::alive(accused.run.clone())];
     let gossip = postcard::to_allocvec(&update).expect("it can be written");
     judge.say(&mut bench, &Message::Swim(&gossip));
     assert!(bench.lists(&accused));
     bench.effects();
-    let verdict = about(&accused, Cause::Failed);
-    judge.say(&mut bench, &Message::Down(verdict));
+    let down = about(&accused, Cause::Failed);
+    judge.say(&mut bench, &Message::Down(down));
     assert_eq!(downs(&bench.effects()), []);
     bench.pass(Duration::from_millis(300));
     assert_eq!(downs(&bench.effects()), [DownReason::Failed]);
@@ -108,12 +108,12 @@ fn a_node_that_hears_that_it_is_down_still_answers_at_once() {
     asker.join(&mut bench);
     // It may protest once a second.
     bench.pass(Duration::from_millis(1100));
-    let verdict = Down {
+    let down = Down {
         ip: ME,
         boot: bench.node.boot(),
         why: Cause::Failed,
     };
-    judge.say(&mut bench, &Message::Down(verdict));
+    judge.say(&mut bench, &Message::Down(down));
     bench.effects();
     let hello = Hello {
         about: asker.about(),
@@ -158,35 +158,35 @@ fn a_recording_of_the_last_seconds_does_not_make_an_earlier_run_seem_live() {
     let mut earlier = Puppet::new(3, 5);
     let nonce = bench.node.nonces.current();
     let recorded = earlier.sealed_hello(nonce);
-    bench.hear(earlier.peer.address(), &recorded);
+    bench.hear(earlier.run.address(), &recorded);
     assert!(bench.lists(&earlier));
     earlier.say(&mut bench, &Message::Leave);
     let mut later = Puppet::new(3, 6);
     later.join(&mut bench);
     assert!(bench.node.nonces.accepts(nonce), "it is as good as new");
-    bench.hear(earlier.peer.address(), &recorded);
+    bench.hear(earlier.run.address(), &recorded);
     let ip = later.ip();
-    assert!(bench.node.door.rival_mut(bench.now, ip).is_none());
+    assert!(bench.node.contacts.conflict_mut(bench.now, ip).is_none());
     // What it sends now does make it seem so.
     earlier.hello(&mut bench, nonce, None);
-    assert!(bench.node.door.rival_mut(bench.now, ip).is_some());
+    assert!(bench.node.contacts.conflict_mut(bench.now, ip).is_some());
 }
 
 #[test]
-fn a_verdict_about_another_run_changes_nothing() {
+fn a_down_decision_about_another_run_changes_nothing() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    bench.pass(vet::HEARSAY + Duration::from_millis(1));
+    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
     for boot in [4, 6] {
         let boot = Boot::from_number(boot);
-        let verdict = Down {
+        let down = Down {
             ip: accused.ip(),
             boot,
             why: Cause::Failed,
         };
-        judge.say(&mut bench, &Message::Down(verdict));
+        judge.say(&mut bench, &Message::Down(down));
     }
     bench.pass(Duration::from_millis(300));
     assert!(bench.lists(&accused));

@@ -1,7 +1,7 @@
 //! Two runs of one node: which of them a third one lets in.
 
 use super::*;
-use crate::door::HOLD;
+use crate::admission::HOLD;
 
 /// A node that was let in, and a later run with its name that has proven itself
 /// since.
@@ -10,13 +10,13 @@ fn two_runs(bench: &mut Bench) -> (Puppet, Puppet) {
     first.join(bench);
     let nonce = bench.node.nonces.current();
     second.hello(bench, nonce, None);
-    assert_eq!(admitted(bench), first.peer.boot);
+    assert_eq!(admitted(bench), first.run.boot);
     bench.effects();
     (first, second)
 }
 
 fn admitted(bench: &Bench) -> Boot {
-    let admitted = bench.node.door.admitted(puppet_ip());
+    let admitted = bench.node.contacts.admitted(puppet_ip());
     admitted.expect("one was let in").boot
 }
 
@@ -39,7 +39,7 @@ fn a_second_run_is_let_in_when_the_first_is_not_heard_any_more() {
     let nonce = bench.node.nonces.current();
     second.hello(&mut bench, nonce, None);
     bench.pass(HOLD);
-    assert_eq!(admitted(&bench), second.peer.boot);
+    assert_eq!(admitted(&bench), second.run.boot);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_second_run_that_is_gone_itself_is_not_let_in_when_the_first_pauses_or_goes(
             first.say(&mut bench, &Message::Leave);
         }
         bench.pass(HOLD + Duration::from_millis(400));
-        assert_eq!(admitted(&bench), first.peer.boot, "{goes}");
+        assert_eq!(admitted(&bench), first.run.boot, "{goes}");
     }
 }
 
@@ -67,6 +67,6 @@ fn of_two_that_are_there_the_later_one_is_told_and_of_one_that_is_alone_nobody()
         let sent = bench.sent(puppet_ip());
         let taken = sent.iter().any(|message| message.starts_with("Taken"));
         assert_eq!(taken, told, "heard {apart} ms after the other: {sent:?}");
-        assert_eq!(admitted(&bench), first.peer.boot);
+        assert_eq!(admitted(&bench), first.run.boot);
     }
 }

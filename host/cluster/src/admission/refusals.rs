@@ -128,7 +128,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// The bounded table of refused datagrams.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers {
+pub(crate) struct Refusals {
     pub(crate) counters: Counters,
     sources: BTreeMap<Ipv4Addr, Source>,
 }
@@ -139,7 +139,7 @@ struct Source {
     since: u64,
 }
 
-impl Strangers {
+impl Refusals {
     /// How many sources are told apart now.
     #[cfg(feature = "sim")]
     pub(crate) fn len(&self) -> usize {
@@ -199,35 +199,35 @@ mod tests {
 
     #[test]
     fn a_source_is_reported_once_a_minute_with_how_many_there_were() {
-        let mut strangers = Strangers::default();
+        let mut refusals = Refusals::default();
         let reports: Vec<u64> = (0..180)
-            .filter_map(|s| strangers.refuse(at(s), source(1), Refusal::Cookie))
+            .filter_map(|s| refusals.refuse(at(s), source(1), Refusal::Cookie))
             .map(|effect| match effect {
                 Effect::Refused { count, .. } => count,
                 other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(reports, [1, 60, 60]);
-        assert_eq!(strangers.counters.refused(Refusal::Cookie), 180);
+        assert_eq!(refusals.counters.refused(Refusal::Cookie), 180);
     }
 
     #[test]
     fn ten_thousand_sources_take_bounded_memory_and_few_reports() {
-        let mut strangers = Strangers::default();
+        let mut refusals = Refusals::default();
         let reports = (0..10_000)
-            .filter_map(|n| strangers.refuse(at(1), source(n), Refusal::Size))
+            .filter_map(|n| refusals.refuse(at(1), source(n), Refusal::Size))
             .count();
         assert_eq!(reports, SOURCES_MAX + 1);
-        assert_eq!(strangers.sources.len(), SOURCES_MAX + 1);
+        assert_eq!(refusals.sources.len(), SOURCES_MAX + 1);
         assert!(
-            strangers
+            refusals
                 .refuse(at(100), source(20_000), Refusal::Size)
                 .is_some()
         );
         assert!(
-            strangers.sources.len() < 3,
+            refusals.sources.len() < 3,
             "sources are forgotten after a minute"
         );
-        assert_eq!(strangers.counters.refused_total(), 10_001);
+        assert_eq!(refusals.counters.refused_total(), 10_001);
     }
 }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::admission::{Bucket, Window};
 use crate::message::Beacon;
 use crate::node::SYNC_FIRST;
 use crate::release::Skew;
-use crate::replay::{Bucket, Window};
 use crate::wire::Head;
 use crate::{Boot, Time};
 
@@ -36,7 +36,7 @@ const OVERTAKEN: Duration = Duration::from_secs(1);
 
 /// The table of nodes that were heard.
 #[derive(Debug, Default)]
-pub(crate) struct Door {
+pub(crate) struct Contacts {
     contacts: BTreeMap<Ipv4Addr, Contact>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Contact {
     /// Another run that has, while the admitted one may still be there.
     /// (Boxed, since there hardly ever is one: the table is walked with every
     /// datagram, and stays in the cache if it is small.)
-    pub(crate) rival: Option<Box<Rival>>,
+    pub(crate) conflict: Option<Box<NameConflict>>,
     /// The runs that have proven themselves and are not the admitted one, each
     /// with the newest number by which it did, or that was accepted of it.
     others: VecDeque<(u64, u64)>,
@@ -61,7 +61,7 @@ pub(crate) struct Contact {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) boot: Boot,
-    pub(crate) run: u64,
+    pub(crate) process: u64,
     window: Window,
     /// When it was let in.
     since: Time,
@@ -101,7 +101,7 @@ impl Uptime {
 
 /// A second run of a node whose first one may still be there.
 #[derive(Debug)]
-pub(crate) struct Rival {
+pub(crate) struct NameConflict {
     pub(crate) about: Beacon,
     pub(crate) head: Head,
     pub(crate) heard: Time,
@@ -123,7 +123,7 @@ pub(crate) enum Pass {
     Probation,
 }
 
-impl Door {
+impl Contacts {
     /// Decides about a datagram whose envelope is right.
     pub(crate) fn pass(&mut self, now: Time, head: &Head) -> Pass {
         let Some(contact) = self.contacts.get_mut(&head.source) else {
@@ -169,16 +169,16 @@ impl Door {
         let Some(contact) = self.contact(now, head.source) else {
             return false;
         };
-        contact.rival = None;
+        contact.conflict = None;
         if let Some(old) = &contact.admitted
-            && old.run != about.peer.run
+            && old.process != about.run.process
         {
-            let (run, newest) = (old.run, old.window.newest());
-            contact.is_news(run, newest);
+            let (process, newest) = (old.process, old.window.newest());
+            contact.is_news(process, newest);
         }
         contact.admitted = Some(Admitted {
             boot: head.boot,
-            run: about.peer.run,
+            process: about.run.process,
             window: Window::starting_at(head.sequence),
             since: now,
             heard: now,
@@ -200,9 +200,9 @@ impl Door {
 
     /// Whether a run that is not the admitted one proves itself with this
     /// datagram. A recording of one that did before does not.
-    pub(crate) fn proves(&mut self, now: Time, head: &Head, run: u64) -> bool {
+    pub(crate) fn proves(&mut self, now: Time, head: &Head, process: u64) -> bool {
         self.contact(now, head.source)
-            .is_some_and(|contact| contact.is_news(run, head.sequence))
+            .is_some_and(|contact| contact.is_news(process, head.sequence))
     }
 
     /// The record of a node, made if there is room for it.
@@ -216,7 +216,7 @@ impl Door {
         }
         let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
             admitted: None,
-            rival: None,
+            conflict: None,
             others: VecDeque::new(),
             hellos: Bucket::full(now, HELLOS_AT_ONCE),
             touched: now,
@@ -241,16 +241,18 @@ impl Door {
     }
 
     /// Notes that a second run of a node has proven itself with this datagram.
-    pub(crate) fn note_rival(&mut self, now: Time, head: Head, about: Beacon) {
+    pub(crate) fn note_conflict(&mut self, now: Time, head: Head, about: Beacon) {
         let Some(contact) = self.contact(now, head.source) else {
             return;
         };
-        match &mut contact.rival {
-            Some(rival) if rival.about.peer == about.peer && now.since(rival.heard) < HOLD => {
-                (rival.about, rival.head, rival.heard) = (about, head, now);
+        match &mut contact.conflict {
+            Some(conflict)
+                if conflict.about.run == about.run && now.since(conflict.heard) < HOLD =>
+            {
+                (conflict.about, conflict.head, conflict.heard) = (about, head, now);
             }
-            rival => {
-                *rival = Some(Box::new(Rival {
+            conflict => {
+                *conflict = Some(Box::new(NameConflict {
                     about,
                     head,
                     heard: now,
@@ -261,12 +263,12 @@ impl Door {
     }
 
     /// The second run of this node, if there is one and it is still heard.
-    pub(crate) fn rival_mut(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Rival> {
+    pub(crate) fn conflict_mut(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut NameConflict> {
         let contact = self.contacts.get_mut(&ip)?;
         contact
-            .rival
-            .take_if(|rival| now.since(rival.heard) >= HOLD);
-        contact.rival.as_deref_mut()
+            .conflict
+            .take_if(|conflict| now.since(conflict.heard) >= HOLD);
+        contact.conflict.as_deref_mut()
     }
 
     /// The nodes of which a second run waits although the first has not been
@@ -274,11 +276,11 @@ impl Door {
     /// nothing about which of the two is there.
     pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
         let waits = |contact: &Contact| {
-            let rival = contact.rival.as_ref()?;
+            let conflict = contact.conflict.as_ref()?;
             let first = contact.admitted.as_ref();
-            (now.since(rival.heard) < HOLD
+            (now.since(conflict.heard) < HOLD
                 && first.is_none_or(|first| now.since(first.heard) >= HOLD))
-            .then_some(rival.head.source)
+            .then_some(conflict.head.source)
         };
         self.contacts.values().filter_map(waits).collect()
     }
@@ -287,10 +289,10 @@ impl Door {
     #[cfg(feature = "sim")]
     pub(crate) fn known(
         &self,
-    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Box<Rival>>)> {
+    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Box<NameConflict>>)> {
         let all = self.contacts.iter();
-        all.map(|(ip, contact)| (ip, &contact.admitted, &contact.rival))
-            .filter(|(_, admitted, rival)| admitted.is_some() || rival.is_some())
+        all.map(|(ip, contact)| (ip, &contact.admitted, &contact.conflict))
+            .filter(|(_, admitted, conflict)| admitted.is_some() || conflict.is_some())
     }
 
     /// How many nodes are in the table.
@@ -300,23 +302,27 @@ impl Door {
     }
 
     /// Takes out the second run of this node, if one waits.
-    pub(crate) fn take_rival(&mut self, now: Time, ip: Ipv4Addr) -> Option<Rival> {
-        self.rival_mut(now, ip)?;
-        self.contacts.get_mut(&ip)?.rival.take().map(|rival| *rival)
+    pub(crate) fn take_conflict(&mut self, now: Time, ip: Ipv4Addr) -> Option<NameConflict> {
+        self.conflict_mut(now, ip)?;
+        self.contacts
+            .get_mut(&ip)?
+            .conflict
+            .take()
+            .map(|conflict| *conflict)
     }
 }
 
 impl Contact {
     /// Whether nothing so new has been heard of this run; notes it.
-    fn is_news(&mut self, run: u64, sequence: u64) -> bool {
-        match self.others.iter_mut().find(|(other, _)| *other == run) {
+    fn is_news(&mut self, process: u64, sequence: u64) -> bool {
+        match self.others.iter_mut().find(|(other, _)| *other == process) {
             Some((_, newest)) if *newest >= sequence => return false,
             Some((_, newest)) => *newest = sequence,
             None => {
                 if self.others.len() >= OTHERS_MAX {
                     self.others.pop_front();
                 }
-                self.others.push_back((run, sequence));
+                self.others.push_back((process, sequence));
             }
         }
         true

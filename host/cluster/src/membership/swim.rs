@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::message::KnownRun;
-use crate::peer::Peer;
+use crate::run::Run;
 use crate::{Boot, DownReason, Time};
 
 pub(crate) use self::foca::FocaSwim;
@@ -21,16 +21,16 @@ pub(crate) use self::table::TableSwim;
 /// What is known of one node, as nodes tell it each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Update {
-    pub(crate) peer: Peer,
+    pub(crate) run: Run,
     /// Counts how often the node has refuted a suspicion. Of a run that is
     /// down it says why.
     incarnation: u16,
-    pub(crate) state: State,
+    pub(crate) state: SwimState,
 }
 
 /// The states of SWIM. Down is final for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum State {
+pub(crate) enum SwimState {
     Alive,
     Suspect,
     Down,
@@ -43,35 +43,35 @@ const REFUSED: u16 = u16::MAX - 1;
 
 impl Update {
     /// A node that was heard of as being up.
-    pub(crate) fn alive(peer: Peer) -> Self {
+    pub(crate) fn alive(run: Run) -> Self {
         Self {
-            peer,
+            run,
             incarnation: 0,
-            state: State::Alive,
+            state: SwimState::Alive,
         }
     }
 
     /// A run that is down.
-    pub(crate) fn down(peer: Peer, reason: DownReason) -> Self {
+    pub(crate) fn down(run: Run, reason: DownReason) -> Self {
         let incarnation = match reason {
             DownReason::Left => LEFT,
             DownReason::Refused => REFUSED,
             DownReason::Failed => 0,
         };
         Self {
-            peer,
+            run,
             incarnation,
-            state: State::Down,
+            state: SwimState::Down,
         }
     }
 
     /// Why the run is down; none if it is not.
     pub(crate) fn down_reason(&self) -> Option<DownReason> {
         match (self.state, self.incarnation) {
-            (State::Alive | State::Suspect, _) => None,
-            (State::Down, LEFT) => Some(DownReason::Left),
-            (State::Down, REFUSED) => Some(DownReason::Refused),
-            (State::Down, _) => Some(DownReason::Failed),
+            (SwimState::Alive | SwimState::Suspect, _) => None,
+            (SwimState::Down, LEFT) => Some(DownReason::Left),
+            (SwimState::Down, REFUSED) => Some(DownReason::Refused),
+            (SwimState::Down, _) => Some(DownReason::Failed),
         }
     }
 }
@@ -80,14 +80,14 @@ impl Update {
 #[derive(Clone, Debug)]
 pub(crate) enum SwimEvent {
     /// Send this to the node.
-    Send { to: Peer, bytes: Vec<u8> },
+    Send { to: Run, bytes: Vec<u8> },
     /// A node that was not up is up.
-    Up(Peer),
+    Up(Run),
     /// Another run has taken the place of one. Whether it is up is as before,
     /// or follows.
-    Replaced { old: Peer, new: Peer },
+    Replaced { old: Run, new: Run },
     /// A node that was up is down.
-    Down(Peer, DownReason),
+    Down(Run, DownReason),
     /// The others hold this run for down, so it needs a new boot number.
     Defunct,
 }
@@ -103,26 +103,26 @@ pub(crate) trait Swim: Send {
     fn due(&self) -> Option<Time>;
 
     /// Does what is due. Who was `heard` just now is not declared down.
-    fn timer(&mut self, now: Time, heard: &dyn Fn(&Peer) -> bool);
+    fn timer(&mut self, now: Time, heard: &dyn Fn(&Run) -> bool);
 
     /// Takes in a datagram of a member. Of the updates in it only those are
-    /// taken that `vet` lets pass.
+    /// taken that `believes` lets pass.
     fn packet(
         &mut self,
         now: Time,
         from: (Ipv4Addr, Boot),
         bytes: &[u8],
-        vet: &mut dyn FnMut(&Update) -> bool,
+        believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable>;
 
     /// Takes in what was learnt in another way, and spreads what of it is new.
     fn learn(&mut self, now: Time, updates: Vec<Update>);
 
     /// Goes on as this run of the own node.
-    fn rejoin(&mut self, now: Time, me: Peer);
+    fn rejoin(&mut self, now: Time, me: Run);
 
     /// Asks a node for the members that it knows.
-    fn announce(&mut self, now: Time, to: Peer);
+    fn announce(&mut self, now: Time, to: Run);
 
     /// All that is known, runs that are down included.
     fn updates(&self) -> Vec<Update>;

@@ -83,7 +83,7 @@ pub(crate) struct Learnt {
 
 /// The state of release agreement on one node.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct ReleaseSet {
     pub(super) me: NodeName,
     deploy_key: Option<DeployKey>,
     pub(super) clock: Hlc,
@@ -101,7 +101,7 @@ pub(crate) struct Book {
     dirty: bool,
 }
 
-impl Book {
+impl ReleaseSet {
     pub(crate) fn new(me: NodeName, deploy_key: Option<DeployKey>) -> Self {
         Self {
             me,

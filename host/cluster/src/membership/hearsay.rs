@@ -3,64 +3,72 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::door::{CONTACTS_MAX, Door, HOLD};
-use crate::peer::Peer;
-use crate::roster::Roster;
-use crate::swim::Update;
+use crate::admission::{CONTACTS_MAX, Contacts, HOLD};
+use crate::membership::Roster;
+use crate::membership::Update;
+use crate::run::Run;
 use crate::{Boot, Config, DownReason, Time};
 
 /// While a suspect is heard so often, a suspicion that has run out waits until
 /// it was asked once more.
-pub(super) const HEARD: Duration = Duration::from_secs(1);
+pub(crate) const HEARD: Duration = Duration::from_secs(1);
 
 /// Whoever was heard within this is not taken for down on another's word, so
 /// one deaf node cannot take down the others. It is longer than the longest
 /// pause between two beacons, or the word of a deaf node would count just
 /// before the next one; and shorter than making sure of a silent member takes.
-pub(super) const HEARSAY: Duration = Duration::from_millis(1500);
+pub(crate) const HEARSAY: Duration = Duration::from_millis(1500);
 
 /// Whether this very run may be there for all that this node can tell: it was
 /// heard within so long, or sends no broadcasts that could be missed.
-pub(super) fn may_be_there(
-    door: &Door,
+pub(crate) fn may_be_there(
+    contacts: &Contacts,
     now: Time,
     ip: Ipv4Addr,
     boot: Boot,
     within: Duration,
 ) -> bool {
-    let admitted = door.admitted(ip).filter(|admitted| admitted.boot == boot);
+    let admitted = contacts
+        .admitted(ip)
+        .filter(|admitted| admitted.boot == boot);
     admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < within)
 }
 
 /// Whether this node makes sure itself when another one says that this run is
 /// gone: it may be there for all that it can tell, or is up and was not heard
 /// yet. Who speaks of that one may come from the other side of a cut.
-pub(super) fn doubtful(door: &Door, roster: &Roster, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
-    let heard = door
+pub(crate) fn doubtful(
+    contacts: &Contacts,
+    roster: &Roster,
+    now: Time,
+    ip: Ipv4Addr,
+    boot: Boot,
+) -> bool {
+    let heard = contacts
         .admitted(ip)
         .is_some_and(|admitted| admitted.boot == boot);
-    may_be_there(door, now, ip, boot, HEARSAY) || !heard && roster.is_up(ip, boot)
+    may_be_there(contacts, now, ip, boot, HEARSAY) || !heard && roster.is_up(ip, boot)
 }
 
-/// Vets the updates of one datagram.
-pub(super) struct Vet<'a> {
+/// Filters the updates of one datagram.
+pub(crate) struct HearsayFilter<'a> {
     now: Time,
     config: &'a Config,
-    me: &'a Peer,
-    door: &'a Door,
+    me: &'a Run,
+    contacts: &'a Contacts,
     roster: &'a Roster,
     /// How many more nodes may become known.
     room: usize,
     /// The runs that were called down but may be there.
-    pub(super) doubts: Vec<(Ipv4Addr, Boot)>,
+    pub(crate) doubts: Vec<(Ipv4Addr, Boot)>,
 }
 
-impl<'a> Vet<'a> {
-    pub(super) fn new(
+impl<'a> HearsayFilter<'a> {
+    pub(crate) fn new(
         now: Time,
         config: &'a Config,
-        me: &'a Peer,
-        door: &'a Door,
+        me: &'a Run,
+        contacts: &'a Contacts,
         roster: &'a Roster,
         known: usize,
     ) -> Self {
@@ -69,7 +77,7 @@ impl<'a> Vet<'a> {
             now,
             config,
             me,
-            door,
+            contacts,
             roster,
             room,
             doubts: Vec::new(),
@@ -77,11 +85,11 @@ impl<'a> Vet<'a> {
     }
 
     /// Whether to take in this update.
-    pub(super) fn believes(&mut self, update: &Update) -> bool {
-        let ip = update.peer.ip();
+    pub(crate) fn believes(&mut self, update: &Update) -> bool {
+        let ip = update.run.ip();
         if ip == self.me.ip() {
             // Of this run, so that SWIM can refute it; not of earlier ones.
-            return update.peer == *self.me;
+            return update.run == *self.me;
         }
         if !self.config.allows(ip) {
             return false;
@@ -93,12 +101,12 @@ impl<'a> Vet<'a> {
             self.room -= 1;
         }
         match update.down_reason() {
-            None => !self.second_run(&update.peer),
+            None => !self.second_run(&update.run),
             // Only the node itself says so, and it says it once.
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
-                let boot = update.peer.boot;
-                let doubtful = doubtful(self.door, self.roster, self.now, ip, boot);
+                let boot = update.run.boot;
+                let doubtful = doubtful(self.contacts, self.roster, self.now, ip, boot);
                 if doubtful && self.roster.is_up(ip, boot) {
                     self.doubts.push((ip, boot));
                 }
@@ -109,12 +117,12 @@ impl<'a> Vet<'a> {
 
     /// Whether another run of this node is there, so that this one has to prove
     /// itself here.
-    fn second_run(&self, peer: &Peer) -> bool {
-        self.door.admitted(peer.ip()).is_some_and(|first| {
-            peer.boot > first.boot
-                && peer.run != first.run
+    fn second_run(&self, run: &Run) -> bool {
+        self.contacts.admitted(run.ip()).is_some_and(|first| {
+            run.boot > first.boot
+                && run.process != first.process
                 && self.now.since(first.heard) < HOLD
-                && self.roster.is_up(peer.ip(), first.boot)
+                && self.roster.is_up(run.ip(), first.boot)
         })
     }
 }

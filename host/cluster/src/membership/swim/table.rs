@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
-use super::{State, Swim, SwimEvent, Unreadable, Update};
+use super::{Swim, SwimEvent, SwimState, Unreadable, Update};
 use crate::message::KnownRun;
-use crate::peer::Peer;
+use crate::run::Run;
 use crate::{Boot, DownReason, Time};
 
 /// What was told, and the events that follow from it.
@@ -18,27 +18,27 @@ pub(crate) struct TableSwim {
 
 impl TableSwim {
     fn learn_one(&mut self, new: Update) {
-        let ip = new.peer.ip();
-        let is_up = new.state != State::Down;
+        let ip = new.run.ip();
+        let is_up = new.state != SwimState::Down;
         let old = self.updates.get(&ip).cloned();
-        let was_up = old.as_ref().is_some_and(|old| old.state != State::Down);
+        let was_up = old.as_ref().is_some_and(|old| old.state != SwimState::Down);
         if let Some(old) = old {
-            if old.peer.boot > new.peer.boot || old.peer == new.peer && !was_up {
+            if old.run.boot > new.run.boot || old.run == new.run && !was_up {
                 return;
             }
-            if old.peer != new.peer {
+            if old.run != new.run {
                 self.events.push_back(SwimEvent::Replaced {
-                    old: old.peer,
-                    new: new.peer.clone(),
+                    old: old.run,
+                    new: new.run.clone(),
                 });
             }
         }
         if is_up && !was_up {
-            self.events.push_back(SwimEvent::Up(new.peer.clone()));
+            self.events.push_back(SwimEvent::Up(new.run.clone()));
         } else if !is_up && was_up {
             let reason = new.down_reason().unwrap_or(DownReason::Failed);
             self.events
-                .push_back(SwimEvent::Down(new.peer.clone(), reason));
+                .push_back(SwimEvent::Down(new.run.clone(), reason));
         }
         self.updates.insert(ip, new);
     }
@@ -49,7 +49,7 @@ impl Swim for TableSwim {
         None
     }
 
-    fn timer(&mut self, _now: Time, _heard: &dyn Fn(&Peer) -> bool) {}
+    fn timer(&mut self, _now: Time, _heard: &dyn Fn(&Run) -> bool) {}
 
     /// A datagram is a list of updates.
     fn packet(
@@ -57,10 +57,10 @@ impl Swim for TableSwim {
         now: Time,
         _from: (Ipv4Addr, Boot),
         bytes: &[u8],
-        vet: &mut dyn FnMut(&Update) -> bool,
+        believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable> {
         let mut updates: Vec<Update> = postcard::from_bytes(bytes).map_err(|_| Unreadable)?;
-        updates.retain(|update| vet(update));
+        updates.retain(|update| believes(update));
         self.learn(now, updates);
         Ok(())
     }
@@ -71,9 +71,9 @@ impl Swim for TableSwim {
             .for_each(|update| self.learn_one(update));
     }
 
-    fn rejoin(&mut self, _now: Time, _me: Peer) {}
+    fn rejoin(&mut self, _now: Time, _me: Run) {}
 
-    fn announce(&mut self, _now: Time, _to: Peer) {}
+    fn announce(&mut self, _now: Time, _to: Run) {}
 
     fn updates(&self) -> Vec<Update> {
         self.updates.values().cloned().collect()
@@ -86,8 +86,8 @@ impl Swim for TableSwim {
     fn known(&self, ip: Ipv4Addr) -> Option<KnownRun> {
         let update = self.updates.get(&ip)?;
         Some(KnownRun {
-            boot: update.peer.boot,
-            down: update.state == State::Down,
+            boot: update.run.boot,
+            down: update.state == SwimState::Down,
         })
     }
 

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::Node;
 use super::upkeep::SECOND;
-use crate::door::{HOLD, Pass, Rival};
+use crate::admission::{HOLD, NameConflict, Pass};
 use crate::message::{Beacon, Content, Hello, Message};
 use crate::wire::Head;
 use crate::{Boot, Refusal, TakenEvidence, Time};
@@ -39,12 +39,12 @@ impl Node {
         };
         match pass {
             // Refused all the same, but it would be no news to anybody.
-            Pass::Replay if self.door.was_overtaken(now, head) => {
-                self.strangers.count(Refusal::Replay);
+            Pass::Replay if self.contacts.was_overtaken(now, head) => {
+                self.refusals.count(Refusal::Replay);
             }
             Pass::Replay => self.refuse(now, from, Refusal::Replay),
             Pass::Stale => self.refuse(now, from, Refusal::Stale),
-            Pass::Probation | Pass::Accepted => self.strangers.counters.probation += 1,
+            Pass::Probation | Pass::Accepted => self.refusals.counters.probation += 1,
         }
         match message {
             Message::Hello(hello) if self.nonces.accepts(hello.echo) => {
@@ -63,20 +63,23 @@ impl Node {
     fn proven(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello, pass: Pass) {
         let ip = head.source;
         let about = &hello.about;
-        let first = self.door.admitted(ip).map(|first| (first.boot, first.run));
-        if first == Some((head.boot, about.peer.run)) {
+        let first = self
+            .contacts
+            .admitted(ip)
+            .map(|first| (first.boot, first.process));
+        if first == Some((head.boot, about.run.process)) {
             return;
         }
         // The same process under a new number is not a second one.
-        let same_process = first.is_some_and(|(_, run)| run == about.peer.run);
+        let same_process = first.is_some_and(|(_, process)| process == about.run.process);
         // The nonce does not tell a recording of the last seconds.
-        if !same_process && !self.door.proves(now, head, about.peer.run) {
+        if !same_process && !self.contacts.proves(now, head, about.run.process) {
             return;
         }
         let first_boot = first.map(|(boot, _)| boot);
         if !same_process && first_boot.is_some_and(|boot| self.may_be_there(now, ip, boot)) {
             self.checks.clear(ip);
-            self.door.note_rival(now, *head, hello.about);
+            self.contacts.note_conflict(now, *head, hello.about);
         } else if pass == Pass::Probation {
             self.admit(now, from, head, hello);
         } else {
@@ -86,12 +89,12 @@ impl Node {
     }
 
     fn may_be_there(&self, now: Time, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.roster.is_up(ip, boot) && self.door.heard(now, ip, boot, HOLD)
+        self.roster.is_up(ip, boot) && self.contacts.heard(now, ip, boot, HOLD)
     }
 
     fn admit(&mut self, now: Time, from: SocketAddrV4, head: &Head, hello: Hello) {
         let patience = self.patience();
-        if self.door.admit(now, head, &hello.about, patience) {
+        if self.contacts.admit(now, head, &hello.about, patience) {
             self.greeted(now, from, hello);
         }
     }
@@ -104,20 +107,20 @@ impl Node {
     /// been there for a while, the one that started later has to go.
     pub(super) fn contest(&mut self, now: Time, from: SocketAddrV4) {
         let ip = *from.ip();
-        let Some(rival) = self.door.rival_mut(now, ip) else {
+        let Some(conflict) = self.contacts.conflict_mut(now, ip) else {
             return;
         };
-        if now.since(rival.contested) < CONTEST {
+        if now.since(conflict.contested) < CONTEST {
             return;
         }
-        rival.contested = now;
-        let second = rival.about.clone();
-        let second_uptime = Duration::from_millis(second.uptime_ms) + now.since(rival.heard);
-        let Some(first) = self.door.admitted(ip) else {
+        conflict.contested = now;
+        let second = conflict.about.clone();
+        let second_uptime = Duration::from_millis(second.uptime_ms) + now.since(conflict.heard);
+        let Some(first) = self.contacts.admitted(ip) else {
             return;
         };
         let (boot, echo) = if second_uptime <= first.uptime.now(now) {
-            (second.peer.boot, second.nonce)
+            (second.run.boot, second.nonce)
         } else {
             (first.boot, first.nonce)
         };
@@ -129,19 +132,19 @@ impl Node {
 
     /// The first run of a node is gone: let the second one in, if one waits.
     pub(super) fn promote(&mut self, now: Time, ip: Ipv4Addr) {
-        let Some(Rival { about, head, .. }) = self.door.take_rival(now, ip) else {
+        let Some(NameConflict { about, head, .. }) = self.contacts.take_conflict(now, ip) else {
             return;
         };
-        let (from, nonce) = (about.peer.address(), about.nonce);
+        let (from, nonce) = (about.run.address(), about.nonce);
         if self
-            .door
+            .contacts
             .admitted(ip)
             .is_some_and(|first| first.boot >= head.boot)
         {
             return self.hello(now, from, head.boot, nonce, false);
         }
         let patience = self.patience();
-        if self.door.admit(now, &head, &about, patience) {
+        if self.contacts.admit(now, &head, &about, patience) {
             self.beacon(now, from, about);
             self.hello(now, from, head.boot, nonce, true);
         }
@@ -160,7 +163,7 @@ impl Node {
             }
             return;
         };
-        if about.peer.run == self.me.peer.run {
+        if about.run.process == self.me.run.process {
             return;
         }
         if let Some(Message::Hello(hello)) = &message
@@ -172,7 +175,7 @@ impl Node {
         // Ask whoever it is to show that it is live. By broadcast: the system
         // would give a datagram to the own IP back to this node.
         self.refuse(now, from, Refusal::Stale);
-        if let Some(contact) = self.door.contact(now, head.source)
+        if let Some(contact) = self.contacts.contact(now, head.source)
             && contact.hellos.take(now, 2, SECOND / 2)
         {
             let hello = Hello {
@@ -187,6 +190,6 @@ impl Node {
 
     fn started_before_me(&self, other: &Beacon) -> bool {
         let mine = self.about();
-        (other.uptime_ms, mine.peer.boot) > (mine.uptime_ms, other.peer.boot)
+        (other.uptime_ms, mine.run.boot) > (mine.uptime_ms, other.run.boot)
     }
 }

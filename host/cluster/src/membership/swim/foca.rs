@@ -1,4 +1,4 @@
-//! SWIM by the crate `foca`: the configuration, its timers, and the vetting of
+//! SWIM by the crate `foca`: the configuration, its timers, and the filtering of
 //! what its datagrams claim.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,9 +13,9 @@ use foca::{
 };
 use rand::rngs::StdRng;
 
-use super::{State, Swim, SwimEvent, Unreadable, Update};
+use super::{Swim, SwimEvent, SwimState, Unreadable, Update};
 use crate::message::KnownRun;
-use crate::peer::Peer;
+use crate::run::Run;
 use crate::wire::SWIM_OVERHEAD;
 use crate::{Boot, DATAGRAM_MAX, DownReason, Time};
 
@@ -27,7 +27,7 @@ const HEARD_DELAY: Duration = Duration::from_millis(500);
 
 /// One node's SWIM.
 pub(crate) struct FocaSwim {
-    foca: Foca<Peer, PostcardCodec, StdRng, NoCustomBroadcast>,
+    foca: Foca<Run, PostcardCodec, StdRng, NoCustomBroadcast>,
     out: Outbox,
 }
 
@@ -36,12 +36,12 @@ pub(crate) struct FocaSwim {
 struct Outbox {
     now: Time,
     events: VecDeque<SwimEvent>,
-    timers: BTreeMap<(Time, u64), Timer<Peer>>,
+    timers: BTreeMap<(Time, u64), Timer<Run>>,
     /// Keeps timers of the same moment in the order in which they were set.
     order: u64,
 }
 
-impl Identity for Peer {
+impl Identity for Run {
     type Addr = Ipv4Addr;
 
     /// foca is not to raise boot numbers by itself: they must be stored first.
@@ -54,7 +54,7 @@ impl Identity for Peer {
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
-        (self.boot, self.run) > (adversary.boot, adversary.run)
+        (self.boot, self.process) > (adversary.boot, adversary.process)
     }
 }
 
@@ -85,7 +85,7 @@ fn config(others: usize) -> Config {
 }
 
 impl FocaSwim {
-    pub(crate) fn new(me: Peer, rng: StdRng) -> Self {
+    pub(crate) fn new(me: Run, rng: StdRng) -> Self {
         Self {
             foca: Foca::new(me, config(0), rng, PostcardCodec),
             out: Outbox::default(),
@@ -95,7 +95,7 @@ impl FocaSwim {
     /// Tells a node that it is suspected, so that it can refute it. foca passes
     /// a suspicion on a number of times only, and all of these may have been
     /// lost while the link to the suspect was cut.
-    fn tell_suspect(&mut self, suspect: &Peer, incarnation: u16) {
+    fn tell_suspect(&mut self, suspect: &Run, incarnation: u16) {
         let header = Header {
             src: self.foca.identity().clone(),
             // The lowest one never replaces what the receiver knows.
@@ -118,7 +118,7 @@ impl FocaSwim {
 
     /// Whether this run is still suspected, by a suspicion that it has not
     /// refuted.
-    fn suspects(&self, suspect: &Peer, incarnation: u16) -> bool {
+    fn suspects(&self, suspect: &Run, incarnation: u16) -> bool {
         self.foca.iter_membership_state().any(|member| {
             member.id() == suspect
                 && member.incarnation() == incarnation
@@ -134,11 +134,11 @@ impl FocaSwim {
         // the right thing to do with it.
         let _ignored = call(self);
         for event in self.out.events.range_mut(seen..) {
-            if let SwimEvent::Down(peer, reason) = event {
+            if let SwimEvent::Down(run, reason) = event {
                 let down = self
                     .foca
                     .iter_membership_state()
-                    .find(|member| member.id() == peer);
+                    .find(|member| member.id() == run);
                 *reason = down
                     .and_then(|m| update(m).down_reason())
                     .unwrap_or(DownReason::Failed);
@@ -156,7 +156,7 @@ impl Swim for FocaSwim {
         self.out.timers.first_key_value().map(|((at, _), _)| *at)
     }
 
-    fn timer(&mut self, now: Time, heard: &dyn Fn(&Peer) -> bool) {
+    fn timer(&mut self, now: Time, heard: &dyn Fn(&Run) -> bool) {
         while let Some(entry) = self.out.timers.first_entry() {
             if entry.key().0 > now {
                 break;
@@ -189,10 +189,10 @@ impl Swim for FocaSwim {
         now: Time,
         from: (Ipv4Addr, Boot),
         bytes: &[u8],
-        vet: &mut dyn FnMut(&Update) -> bool,
+        believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable> {
         let mut rest = bytes;
-        let header: Header<Peer> = PostcardCodec
+        let header: Header<Run> = PostcardCodec
             .decode_header(&mut rest)
             .map_err(|_| Unreadable)?;
         if (header.src.ip(), header.src.boot) != from {
@@ -211,10 +211,10 @@ impl Swim for FocaSwim {
         let mut count = 0;
         for _ in 0..rest.get_u16() {
             let before = rest;
-            let member: Member<Peer> = PostcardCodec
+            let member: Member<Run> = PostcardCodec
                 .decode_member(&mut rest)
                 .map_err(|_| Unreadable)?;
-            if vet(&update(&member)) {
+            if believes(&update(&member)) {
                 kept.extend_from_slice(&before[..before.len() - rest.len()]);
                 count += 1;
             }
@@ -232,7 +232,7 @@ impl Swim for FocaSwim {
         self.run(now, |me| me.foca.apply_many(members, true, &mut me.out));
     }
 
-    fn rejoin(&mut self, now: Time, me: Peer) {
+    fn rejoin(&mut self, now: Time, me: Run) {
         self.run(now, |this| {
             this.foca.change_identity(me, &mut this.out)?;
             // foca stays disconnected after a change of identity until it has
@@ -242,7 +242,7 @@ impl Swim for FocaSwim {
         });
     }
 
-    fn announce(&mut self, now: Time, to: Peer) {
+    fn announce(&mut self, now: Time, to: Run) {
         self.run(now, |me| me.foca.announce(to, &mut me.out));
     }
 
@@ -270,12 +270,12 @@ impl Swim for FocaSwim {
     }
 }
 
-impl Runtime<Peer> for Outbox {
-    fn notify(&mut self, notification: Notification<'_, Peer>) {
+impl Runtime<Run> for Outbox {
+    fn notify(&mut self, notification: Notification<'_, Run>) {
         self.events.push_back(match notification {
-            Notification::MemberUp(peer) => SwimEvent::Up(peer.clone()),
+            Notification::MemberUp(run) => SwimEvent::Up(run.clone()),
             // `run` looks up the reason when the call is over.
-            Notification::MemberDown(peer) => SwimEvent::Down(peer.clone(), DownReason::Failed),
+            Notification::MemberDown(run) => SwimEvent::Down(run.clone(), DownReason::Failed),
             Notification::Rename(old, new) => SwimEvent::Replaced {
                 old: old.clone(),
                 new: new.clone(),
@@ -285,39 +285,39 @@ impl Runtime<Peer> for Outbox {
         });
     }
 
-    fn send_to(&mut self, to: Peer, data: &[u8]) {
+    fn send_to(&mut self, to: Run, data: &[u8]) {
         self.events.push_back(SwimEvent::Send {
             to,
             bytes: data.to_vec(),
         });
     }
 
-    fn submit_after(&mut self, event: Timer<Peer>, after: Duration) {
+    fn submit_after(&mut self, event: Timer<Run>, after: Duration) {
         self.order += 1;
         self.timers.insert((self.now + after, self.order), event);
     }
 }
 
-fn update(member: &Member<Peer>) -> Update {
+fn update(member: &Member<Run>) -> Update {
     let state = match member.state() {
-        foca::State::Alive => State::Alive,
-        foca::State::Suspect => State::Suspect,
-        foca::State::Down => State::Down,
+        foca::State::Alive => SwimState::Alive,
+        foca::State::Suspect => SwimState::Suspect,
+        foca::State::Down => SwimState::Down,
     };
     Update {
-        peer: member.id().clone(),
+        run: member.id().clone(),
         incarnation: member.incarnation(),
         state,
     }
 }
 
-fn member(update: Update) -> Member<Peer> {
+fn member(update: Update) -> Member<Run> {
     let state = match update.state {
-        State::Alive => foca::State::Alive,
-        State::Suspect => foca::State::Suspect,
-        State::Down => foca::State::Down,
+        SwimState::Alive => foca::State::Alive,
+        SwimState::Suspect => foca::State::Suspect,
+        SwimState::Down => foca::State::Down,
     };
-    Member::new(update.peer, update.incarnation, state)
+    Member::new(update.run, update.incarnation, state)
 }
 
 #[cfg(test)]
@@ -328,20 +328,20 @@ mod tests {
 
     use super::*;
 
-    fn peer(last: u8) -> Peer {
+    fn run(last: u8) -> Run {
         let ip = Ipv4Addr::new(10, 10, 10, last);
-        Peer {
+        Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
             http: SocketAddrV4::new(ip, 8080),
             boot: Boot::from_number(1),
-            run: u64::from(last),
+            process: u64::from(last),
         }
     }
 
     #[test]
     fn a_member_that_has_refuted_a_suspicion_is_not_told_that_it_is_down() {
-        let (me, other) = (peer(2), peer(3));
+        let (me, other) = (run(2), run(3));
         let mut swim = FocaSwim::new(me, StdRng::seed_from_u64(1));
         swim.learn(Time::ZERO, vec![Update::alive(other.clone())]);
         let mut now = Time::ZERO;
@@ -369,7 +369,7 @@ mod tests {
             };
             let mut rest = &bytes[..];
             let header = PostcardCodec.decode_header(&mut rest);
-            let header: Header<Peer> = header.expect("a header");
+            let header: Header<Run> = header.expect("a header");
             assert_ne!(header.message, Message::TurnUndead);
         }
     }

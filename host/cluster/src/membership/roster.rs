@@ -7,42 +7,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hash::mix;
-use crate::peer::Peer;
+use crate::run::Run;
 use crate::{Boot, Digest, Member, Time, View};
 
 /// How long a run that is down is remembered here: as long as by SWIM.
 const REMEMBER: Duration = Duration::from_secs(60 * 60);
 
-/// The release that a node serves, by its own word.
+/// The release that a node serving, by its own word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Serves {
-    pub(crate) release: Option<Digest>,
+pub(crate) struct Serving {
+    pub(crate) digest: Option<Digest>,
     /// Counts its changes within a run of the process.
     pub(crate) revision: u32,
 }
 
 /// What is known of a node that is or was a member.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) peer: Peer,
-    pub(crate) serves: Serves,
+pub(crate) struct RosterEntry {
+    pub(crate) run: Run,
+    pub(crate) serving: Serving,
     pub(crate) since_ms: u64,
     /// When it went down; none while it is up.
     pub(crate) gone: Option<Time>,
 }
 
-impl Entry {
+impl RosterEntry {
     pub(crate) fn is_up(&self) -> bool {
         self.gone.is_none()
     }
 
     pub(crate) fn member(&self) -> Member {
         Member {
-            name: self.peer.name.clone(),
-            boot: self.peer.boot,
-            http: self.peer.http,
+            name: self.run.name.clone(),
+            boot: self.run.boot,
+            http: self.run.http,
             since_ms: self.since_ms,
-            release: self.serves.release,
+            serving: self.serving.digest,
         }
     }
 
@@ -53,12 +53,12 @@ impl Entry {
             return 0;
         }
         let release = self
-            .serves
-            .release
+            .serving
+            .digest
             .map_or(0, |digest| digest.first_word() | 1);
-        [self.peer.boot.number(), self.peer.run, release]
+        [self.run.boot.number(), self.run.process, release]
             .into_iter()
-            .fold(u64::from(self.peer.ip().to_bits()), |hash, word| {
+            .fold(u64::from(self.run.ip().to_bits()), |hash, word| {
                 mix(hash ^ word)
             })
     }
@@ -67,7 +67,7 @@ impl Entry {
 /// The members, this node included.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    entries: BTreeMap<Ipv4Addr, Entry>,
+    entries: BTreeMap<Ipv4Addr, RosterEntry>,
     hash: u64,
     view: Arc<View>,
     changed: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Roster {
 
 impl Roster {
     /// A roster of this node alone.
-    pub(crate) fn new(me: Entry) -> Self {
+    pub(crate) fn new(me: RosterEntry) -> Self {
         let mut roster = Self {
             entries: BTreeMap::new(),
             hash: 0,
@@ -87,9 +87,9 @@ impl Roster {
     }
 
     /// Enters a node, in place of what was known of it.
-    pub(crate) fn put(&mut self, entry: Entry) {
+    pub(crate) fn put(&mut self, entry: RosterEntry) {
         self.hash = self.hash.wrapping_add(entry.hash());
-        if let Some(old) = self.entries.insert(entry.peer.ip(), entry) {
+        if let Some(old) = self.entries.insert(entry.run.ip(), entry) {
             self.hash = self.hash.wrapping_sub(old.hash());
         }
         self.changed = true;
@@ -99,7 +99,7 @@ impl Roster {
     pub(crate) fn update<T>(
         &mut self,
         ip: Ipv4Addr,
-        change: impl FnOnce(&mut Entry) -> T,
+        change: impl FnOnce(&mut RosterEntry) -> T,
     ) -> Option<T> {
         let entry = self.entries.get_mut(&ip)?;
         let before = entry.hash();
@@ -109,32 +109,33 @@ impl Roster {
         Some(result)
     }
 
-    /// Notes what a run serves, if that is news.
-    pub(crate) fn serve(&mut self, ip: Ipv4Addr, run: u64, serves: Serves) {
-        let news =
-            |entry: &&Entry| entry.peer.run == run && entry.serves.revision < serves.revision;
+    /// Notes what a run serving, if that is news.
+    pub(crate) fn serve(&mut self, ip: Ipv4Addr, process: u64, serving: Serving) {
+        let news = |entry: &&RosterEntry| {
+            entry.run.process == process && entry.serving.revision < serving.revision
+        };
         if self.get(ip).filter(news).is_some() {
-            self.update(ip, |entry| entry.serves = serves);
+            self.update(ip, |entry| entry.serving = serving);
         }
     }
 
     /// What is known of a node.
-    pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&Entry> {
+    pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&RosterEntry> {
         self.entries.get(&ip)
     }
 
     /// What is known of a node that is up.
-    pub(crate) fn up(&self, ip: Ipv4Addr) -> Option<&Entry> {
+    pub(crate) fn up(&self, ip: Ipv4Addr) -> Option<&RosterEntry> {
         self.get(ip).filter(|entry| entry.is_up())
     }
 
     /// Whether this very run is up.
     pub(crate) fn is_up(&self, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.up(ip).is_some_and(|entry| entry.peer.boot == boot)
+        self.up(ip).is_some_and(|entry| entry.run.boot == boot)
     }
 
     /// All that are or were members.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &RosterEntry> {
         self.entries.values()
     }
 
@@ -164,7 +165,7 @@ impl Roster {
             .entries
             .values()
             .filter(|entry| entry.is_up())
-            .map(Entry::member)
+            .map(RosterEntry::member)
             .collect();
         if members == self.view.members {
             return None;
@@ -186,18 +187,18 @@ impl Roster {
 mod tests {
     use super::*;
 
-    fn entry(last: u8, boot: u64) -> Entry {
+    fn entry(last: u8, boot: u64) -> RosterEntry {
         let ip = Ipv4Addr::new(10, 10, 10, last);
-        let peer = Peer {
+        let run = Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
             http: std::net::SocketAddrV4::new(ip, 8080),
             boot: Boot::from_number(boot),
-            run: boot,
+            process: boot,
         };
-        Entry {
-            peer,
-            serves: Serves::default(),
+        RosterEntry {
+            run,
+            serving: Serving::default(),
             since_ms: 0,
             gone: None,
         }
@@ -227,14 +228,17 @@ mod tests {
     #[test]
     fn an_older_release_does_not_replace_a_newer_one() {
         let mut roster = Roster::new(entry(2, 1));
-        let serves = |revision, text: &str| Serves {
-            release: Some(Digest::of(text.as_bytes())),
+        let serving = |revision, text: &str| Serving {
+            digest: Some(Digest::of(text.as_bytes())),
             revision,
         };
-        roster.serve(ip(2), 1, serves(2, "new"));
-        roster.serve(ip(2), 1, serves(1, "old"));
-        roster.serve(ip(2), 9, serves(5, "of another run"));
-        assert_eq!(roster.get(ip(2)).map(|e| e.serves), Some(serves(2, "new")));
+        roster.serve(ip(2), 1, serving(2, "new"));
+        roster.serve(ip(2), 1, serving(1, "old"));
+        roster.serve(ip(2), 9, serving(5, "of another run"));
+        assert_eq!(
+            roster.get(ip(2)).map(|e| e.serving),
+            Some(serving(2, "new"))
+        );
     }
 
     #[test]

@@ -11,12 +11,12 @@ const LATE: Duration = Duration::from_millis(20);
 
 /// Turns the caller's time into the node's, which leaves out every lag.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct StallAdjustedClock {
     lost: Duration,
     last: Time,
 }
 
-impl Pace {
+impl StallAdjustedClock {
     pub(crate) fn new(now: Time) -> Self {
         Self {
             lost: Duration::ZERO,
@@ -55,12 +55,12 @@ mod tests {
 
     #[test]
     fn time_does_not_pass_while_a_node_is_frozen() {
-        let mut pace = Pace::new(at(0));
-        assert_eq!(pace.enter(at(100), Some(at(100))), at(100));
-        assert_eq!(pace.enter(at(60_000), Some(at(200))), at(200), "thawed");
-        assert_eq!(pace.outer(at(300)), at(60_100));
+        let mut clock = StallAdjustedClock::new(at(0));
+        assert_eq!(clock.enter(at(100), Some(at(100))), at(100));
+        assert_eq!(clock.enter(at(60_000), Some(at(200))), at(200), "thawed");
+        assert_eq!(clock.outer(at(300)), at(60_100));
         assert_eq!(
-            pace.enter(at(60_100), Some(at(300))),
+            clock.enter(at(60_100), Some(at(300))),
             at(300),
             "and on time again"
         );
@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn a_small_delay_is_not_held_back_and_time_never_turns() {
-        let mut pace = Pace::new(at(0));
-        assert_eq!(pace.enter(at(110), Some(at(100))), at(110));
-        assert_eq!(pace.enter(at(5_000), Some(at(100))), at(110));
+        let mut clock = StallAdjustedClock::new(at(0));
+        assert_eq!(clock.enter(at(110), Some(at(100))), at(110));
+        assert_eq!(clock.enter(at(5_000), Some(at(100))), at(110));
     }
 }
