@@ -73,13 +73,13 @@ impl Life {
 
     /// Takes down what is counted now: it is about to be put in. Called before the
     /// first request can reach it, so that all it does from then on is its own.
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         let counted = [self.requests(), self.changes()];
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     /// Counts a change of a state.
-    pub(crate) fn count_change(&self, end: CallEnd) {
+    pub fn count_change(&self, end: CallEnd) {
         self.changes.count(&Once::default(), end);
     }
 
