@@ -8,6 +8,7 @@
 //! else: so whatever serves has been checked. Who loads one has [`Slot::room`]
 //! for it first: so there are at most two.
 
+mod invoke;
 mod life;
 mod loader;
 mod slot;
@@ -18,46 +19,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Digest;
-use wasmtime::Store;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use crate::contract::{CallContext, ReleaseTag};
+use crate::contract::{HostState, ReleaseTag};
 use crate::engine::Runtime;
 
+pub use invoke::Failure;
+pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use life::{Alive, Life, Seat};
 pub use loader::{Loader, Preparing, Ready, Swapped};
 pub use slot::{Draining, Room, Slot};
 pub use tally::{CallEnd, Tally};
 pub use validate::{Refusal, validate};
 
-/// What kind of app a component is, ready to be instantiated.
+/// What kind of app a component is, with the functions that it is called by.
 ///
-/// The callbacks of a kind are looked up one by one when they are called:
-/// loading a whole interface checks the types of each of its functions again,
-/// which a fresh instance for every callback would pay each time. Validation
-/// has loaded, and so checked, them all.
+/// These are looked up one by one when they are called: loading a whole
+/// interface checks the types of each of its functions again, which a fresh
+/// instance for every callback would pay each time. Validation has loaded, and so
+/// checked, them all.
 #[derive(Clone)]
 pub enum Kind {
     /// Exports `ace:raxx/simple-server`.
-    Simple(SimpleApp),
+    Simple {
+        /// Its one function.
+        handle_request: ComponentExportIndex,
+    },
     /// Exports `ace:raxx/server`.
-    Streaming(StreamingApp),
+    Streaming(Streaming),
     /// Exports `wasi:http/incoming-handler`.
-    Plain(ProxyPre<CallContext>),
+    WasiHttp {
+        /// Its one function.
+        handle: ComponentExportIndex,
+    },
 }
 
-/// An app that exports `ace:raxx/simple-server`.
+/// The functions of an app that exports `ace:raxx/server`.
 #[derive(Clone)]
-pub struct SimpleApp {
-    pre: InstancePre<CallContext>,
-    pub(crate) handle_request: ComponentExportIndex,
-}
-
-/// An app that exports `ace:raxx/server`.
-#[derive(Clone)]
-pub struct StreamingApp {
-    pre: InstancePre<CallContext>,
+pub struct Streaming {
     pub(crate) handle_head: ComponentExportIndex,
     pub(crate) handle_data: ComponentExportIndex,
     pub(crate) handle_tail: ComponentExportIndex,
@@ -73,60 +72,51 @@ pub(crate) struct Upgrade {
     pub(crate) code_change_down: ComponentExportIndex,
 }
 
-impl SimpleApp {
-    /// Finds the function of the interface; none if it is not exported.
-    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<SimpleApp> {
-        let handle_request = function(pre.component(), interface, "handle-request")?;
-        Some(SimpleApp {
-            pre,
-            handle_request,
-        })
+impl Kind {
+    /// Finds the function of `ace:raxx/simple-server` under this name; none if it
+    /// is not exported. So do the others.
+    pub(super) fn simple(component: &Component, interface: &str) -> Option<Kind> {
+        let handle_request = function(component, interface, "handle-request")?;
+        Some(Kind::Simple { handle_request })
     }
 
-    pub(crate) async fn instantiate(
-        &self,
-        store: &mut Store<CallContext>,
-    ) -> wasmtime::Result<Instance> {
-        self.pre.instantiate_async(store).await
-    }
-}
-
-impl StreamingApp {
-    /// Finds the functions of the interface, and of `upgrade` if it is
-    /// exported; none if one is not there.
-    pub(super) fn find(
-        pre: InstancePre<CallContext>,
+    /// Finds the functions of `ace:raxx/server`, and of `ace:raxx/upgrade` if it is
+    /// exported.
+    pub(super) fn streaming(
+        component: &Component,
         interface: &str,
         upgrade: Option<&str>,
-    ) -> Option<StreamingApp> {
-        let find = |name| function(pre.component(), interface, name);
-        let (handle_head, handle_data) = (find("handle-head")?, find("handle-data")?);
-        let (handle_tail, handle_info) = (find("handle-tail")?, find("handle-info")?);
+    ) -> Option<Kind> {
+        let find = |name| function(component, interface, name);
         let upgrade = match upgrade {
             None => None,
-            Some(interface) => {
-                let find = |name| function(pre.component(), interface, name);
-                Some(Upgrade {
-                    code_change: find("code-change")?,
-                    code_change_down: find("code-change-down")?,
-                })
-            }
+            Some(interface) => Some(Upgrade {
+                code_change: function(component, interface, "code-change")?,
+                code_change_down: function(component, interface, "code-change-down")?,
+            }),
         };
-        Some(StreamingApp {
-            pre,
-            handle_head,
-            handle_data,
-            handle_tail,
-            handle_info,
+        Some(Kind::Streaming(Streaming {
+            handle_head: find("handle-head")?,
+            handle_data: find("handle-data")?,
+            handle_tail: find("handle-tail")?,
+            handle_info: find("handle-info")?,
             upgrade,
-        })
+        }))
     }
 
-    pub(crate) async fn instantiate(
-        &self,
-        store: &mut Store<CallContext>,
-    ) -> wasmtime::Result<Instance> {
-        self.pre.instantiate_async(store).await
+    /// Finds the function of `wasi:http/incoming-handler`.
+    pub(super) fn wasi_http(component: &Component, interface: &str) -> Option<Kind> {
+        let handle = function(component, interface, "handle")?;
+        Some(Kind::WasiHttp { handle })
+    }
+
+    /// What the kind is called in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Simple { .. } => "ace:raxx/simple-server",
+            Kind::Streaming(_) => "ace:raxx/server",
+            Kind::WasiHttp { .. } => "wasi:http/incoming-handler",
+        }
     }
 }
 
@@ -135,21 +125,12 @@ fn function(component: &Component, interface: &str, name: &str) -> Option<Compon
     component.get_export_index(Some(&interface), name)
 }
 
-impl Kind {
-    /// What the kind is called in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Kind::Simple(_) => "ace:raxx/simple-server",
-            Kind::Streaming(_) => "ace:raxx/server",
-            Kind::Plain(_) => "wasi:http/incoming-handler",
-        }
-    }
-}
-
 /// A component that has been validated and can serve.
 pub struct Generation {
     /// The engine and what callbacks share.
     pub runtime: Arc<Runtime>,
+    /// The component, linked and ready to be instantiated.
+    pub(super) pre: InstancePre<HostState>,
     /// What the component is.
     pub kind: Kind,
     /// The SHA-256 of its bytes.
@@ -171,6 +152,7 @@ impl Generation {
     pub(super) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
+            pre: self.pre.clone(),
             kind: self.kind.clone(),
             digest: self.digest,
             release: self.release.clone(),

@@ -9,8 +9,8 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
-use super::call::{Change, Failure, change};
-use crate::generation::{Generation, Kind};
+use super::call::{Change, change};
+use crate::generation::{Failure, Generation, Kind};
 
 /// Why an exchange cannot be carried over. The text names it for the log.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,6 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
-pub use call::Failure;
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 pub use outlet::{Cut, OutletBody};
 pub use plain::PlainBody;
@@ -154,8 +153,8 @@ impl Exchanges {
     ) -> http::Response<Body> {
         let seat = Seat::take(generation);
         match &seat.kind {
-            Kind::Plain(_) => plain::serve(self, seat, head, body).await,
-            Kind::Simple(_) => self.simple(seat, head, body).await,
+            Kind::WasiHttp { .. } => plain::serve(self, seat, head, body).await,
+            Kind::Simple { .. } => self.simple(seat, head, body).await,
             Kind::Streaming(_) => self.streaming(seat, head, body).await,
         }
     }

@@ -1,7 +1,8 @@
 //! Requests to a plain `wasi:http` 0.2 component: one instance for the whole
 //! request, under the same limits.
 
-use std::pin::{Pin, pin};
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -12,18 +13,16 @@ use http::{HeaderValue, Method, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Sleep;
 use wasmtime_wasi_http::WasiHttpView as _;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use super::call::{self, Failure};
 use super::{Cut, Exchanges, Live, failed, headless, overloaded};
-use crate::contract::{CallContext, Held, Metered};
-use crate::generation::{CallEnd, Kind, Seat};
+use crate::contract::Held;
+use crate::generation::{Failure, Kind, Seat, Span, call_end, call_function, invoke};
 use crate::http::{Body, Head};
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -42,14 +41,19 @@ enum Unanswered {
 /// Answers one request.
 pub(super) async fn serve(
     shared: &Arc<Exchanges>,
-    generation: Seat,
+    seat: Seat,
     head: Head,
     body: Incoming,
 ) -> http::Response<Body> {
-    let path: Arc<str> = head.path().into();
     let to_head = head.method() == Method::HEAD;
-    let generation = Arc::new(generation);
-    match answer(shared, &generation, head, body, path.clone()).await {
+    let running = Arc::new(Running {
+        shared: shared.clone(),
+        seat,
+        path: head.path().into(),
+        failed: Arc::default(),
+        _live: Live::new(shared),
+    });
+    match answer(&running, request(head, body, shared.limits.idle)).await {
         Ok(response) if to_head => {
             let (parts, mut body) = response.into_parts();
             // Its head was the whole answer; the component may finish.
@@ -62,7 +66,7 @@ pub(super) async fn serve(
         Ok(response) => response.map(Body::plain),
         Err(Unanswered::Failure(Failure::Drained)) => overloaded(),
         Err(unanswered) => {
-            shared.complaints.about(&generation, &path, &unanswered);
+            running.complain(&unanswered);
             match unanswered {
                 Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
                 _ => failed(),
@@ -71,56 +75,30 @@ pub(super) async fn serve(
     }
 }
 
+/// Runs the component in a task of its own, and waits for its response.
 async fn answer(
-    shared: &Arc<Exchanges>,
-    generation: &Arc<Seat>,
-    head: Head,
-    body: Incoming,
-    path: Arc<str>,
+    running: &Arc<Running>,
+    request: hyper::Request<Upload>,
 ) -> Result<http::Response<PlainBody>, Unanswered> {
-    let Kind::Plain(pre) = &generation.kind else {
-        return Err(Failure::Trap("not a wasi:http component".to_owned()).into());
-    };
-    let runtime = &generation.runtime;
-    let wall = runtime.limits.wall;
-    let instance = (
-        call::free(&runtime.plain_instances, wall).await?,
-        call::free(&runtime.instances, wall).await?,
-    );
     let (sender, receiver) = oneshot::channel();
-    let failed = Arc::new(AtomicBool::new(false));
-    let running = Running {
-        shared: shared.clone(),
-        generation: generation.clone(),
-        path,
-        failed: failed.clone(),
-        _instance: instance,
-        _live: Live::new(shared),
-    };
-    let mut task =
-        tokio::spawn(running.run(pre.clone(), request(head, body, shared.limits.idle), sender));
+    let mut task = tokio::spawn(running.clone().run(request, sender));
     let guard = AbortOnDrop(task.abort_handle());
-    match tokio::time::timeout(wall, receiver).await {
-        Ok(Ok(Ok(response))) => {
+    match receiver.await {
+        Ok(Ok(response)) => {
             let left = promised(&response);
             Ok(response.map(|body| PlainBody {
                 body,
                 left,
-                failed,
+                failed: running.failed.clone(),
                 task: Some((task, guard)),
             }))
         }
-        Ok(Ok(Err(error))) => Err(Unanswered::Error(error)),
+        Ok(Err(error)) => Err(Unanswered::Error(error)),
         // The store went away with the sender: the task says why.
-        Ok(Err(_)) => match (&mut task).await {
+        Err(_) => match (&mut task).await {
             Ok(Err(failure)) => Err(failure.into()),
             _ => Err(Unanswered::NoResponse),
         },
-        Err(_) => {
-            // The task is ended from outside, and says nothing any more.
-            generation.count(CallEnd::Overran);
-            Err(Failure::Wall(wall).into())
-        }
     }
 }
 
@@ -192,65 +170,71 @@ impl http_body::Body for Upload {
 /// What one running request holds.
 struct Running {
     shared: Arc<Exchanges>,
-    generation: Arc<Seat>,
-    path: Arc<str>,
+    seat: Seat,
+    path: Box<str>,
     /// Tells the body of the response that the component failed.
     failed: Arc<AtomicBool>,
-    _instance: (OwnedSemaphorePermit, OwnedSemaphorePermit),
     _live: Live,
 }
 
 impl Running {
     async fn run(
-        self,
-        pre: ProxyPre<CallContext>,
+        self: Arc<Self>,
         request: hyper::Request<Upload>,
         sender: oneshot::Sender<Answer>,
     ) -> Result<(), Failure> {
-        let generation = &self.generation;
-        let mut store = generation
-            .runtime
-            .store(generation.release.clone(), Held::default());
-        let slices = store.data().slices().clone();
+        let Kind::WasiHttp { handle } = &self.seat.kind else {
+            return Err(Failure::Trap("not a wasi:http component".to_owned()));
+        };
         let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
-        let returned = {
-            let running = pin!(async {
-                let mut http = store.data_mut().http();
-                let request = http.new_incoming_request(Scheme::Http, request)?;
-                let out = http.new_response_outparam_from_callback(move |answer| {
-                    seen.store(true, Ordering::Relaxed);
-                    // The receiver is gone only if the client is.
-                    let _ = sender.send(answer);
-                })?;
-                let proxy = pre.instantiate_async(&mut store).await?;
-                proxy
-                    .wasi_http_incoming_handler()
-                    .call_handle(&mut store, request, out)
-                    .await
-            });
-            // Until the response head, whoever waits for it keeps the time;
-            // after it, a stream may last.
-            call::until_over(generation, Metered::new(running, slices, None)).await
-        };
-        let ended = call::outcome(&store, generation, returned);
-        if let Some(end) = call::end(&ended) {
-            generation.count(end);
+        let held = Held::default();
+        let ended = invoke(&self.seat, Span::Request, held, async |store, instance| {
+            let mut failed = SetOnDrop(Some(&self.failed));
+            let meter = store.data().call.meter().clone();
+            let mut http = store.data_mut().http();
+            let request = http.new_incoming_request(Scheme::Http, request)?;
+            let out = http.new_response_outparam_from_callback(move |answer| {
+                // From the response head on, a stream may last.
+                meter.lift_deadline();
+                seen.store(true, Ordering::Relaxed);
+                // The receiver is gone only if the client is.
+                let _ = sender.send(answer);
+            })?;
+            let () = call_function(store, instance, handle, (request, out)).await?;
+            failed.0 = None;
+            Ok(())
+        })
+        .await;
+        if let Some(end) = call_end(&ended) {
+            self.seat.count(end);
         }
         let Err(failure) = ended else {
             return Ok(());
         };
-        // Before the store goes, and with it the other end of the body.
-        self.failed.store(true, Ordering::Release);
         if matches!(failure, Failure::Drained) {
-            generation.life.count_cut();
+            self.seat.life.count_cut();
         } else if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
-            self.shared
-                .complaints
-                .about(generation, &self.path, &failure);
+            self.complain(&failure);
         }
         Err(failure)
+    }
+
+    fn complain(&self, cause: &dyn fmt::Display) {
+        self.shared.complaints.about(&self.seat, &self.path, cause);
+    }
+}
+
+/// Says that the component has failed, unless that was taken out: before its
+/// store goes, and with it the other end of its body.
+struct SetOnDrop<'a>(Option<&'a AtomicBool>);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(failed) = self.0 {
+            failed.store(true, Ordering::Release);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::call::{self, Call, Failure, Returned};
+use super::call::{self, Call};
 use super::event::{
     Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
 };
@@ -26,7 +26,7 @@ use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
 use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Held, Step};
-use crate::generation::Seat;
+use crate::generation::{Failure, Seat, call_end};
 use crate::http::request::BodyRefusal;
 use crate::http::{Body, Head, IllegalResponse, response};
 
@@ -221,11 +221,11 @@ impl Exchange {
             timers: self.timers.len(),
         };
         let returned = call::call(&self.seat, call, &self.state, held).await;
-        if let Some(end) = call::end(&returned) {
+        if let Some(end) = call_end(&returned) {
             self.seat.count(end);
         }
         let ended = match returned {
-            Ok(returned) => match self.take(returned) {
+            Ok((step, effects)) => match self.take(step, effects) {
                 Ok(()) => return self.sequence != Sequence::Complete,
                 Err(ended) => ended,
             },
@@ -313,15 +313,15 @@ impl Exchange {
 
     /// Checks and sends what a callback returned, keeps its state, and puts
     /// its effects into force.
-    fn take(&mut self, returned: Returned) -> Result<(), Ended> {
+    fn take(&mut self, step: Step, effects: Vec<Effect>) -> Result<(), Ended> {
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.
-            for effect in returned.effects {
+            for effect in effects {
                 self.put_into_force(effect);
             }
             return Ok(());
         }
-        match returned.step {
+        match step {
             Step::Done(response) => {
                 self.sequence.done(&response)?;
                 let head = response::head(response, self.is_head)?;
@@ -352,7 +352,7 @@ impl Exchange {
                 self.state = state.into();
             }
         }
-        for effect in returned.effects {
+        for effect in effects {
             self.put_into_force(effect);
         }
         Ok(())
