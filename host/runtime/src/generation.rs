@@ -26,7 +26,7 @@ use crate::engine::Runtime;
 
 pub use invoke::Failure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
-pub use life::{Alive, Life, Seat};
+pub use life::{Alive, Life, Lease};
 pub use loader::{Loader, Preparing, Ready, Swapped};
 pub use slot::{Draining, Room, Slot};
 pub use tally::{CallEnd, Tally};

@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::mailbox::Mailbox;
 use super::outlet::Outlet;
 use crate::contract::mailbox::Message;
-use crate::generation::{Seat, Slot};
+use crate::generation::{Lease, Slot};
 use crate::http::request::BodyRefusal;
 
 /// Until there is something to wait for, nothing comes.
@@ -61,16 +61,16 @@ pub(super) async fn published(mailbox: Option<&Mailbox>) -> Message {
     }
 }
 
-/// Waits until there is newer code than that of this seat, and its turn to go
+/// Waits until there is newer code than that of this lease, and its turn to go
 /// over has come; at once if it was there before.
-pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
+pub(super) async fn code_changed(follows: bool, lease: &Lease, slot: &Slot) {
     if !follows {
         return never().await;
     }
     // In line before the look, so that no change falls between the two.
-    let mut left = pin!(seat.life.left());
+    let mut left = pin!(lease.life.left());
     left.as_mut().enable();
-    if slot.is_current(seat) {
+    if slot.is_current(lease) {
         left.await;
     }
 }
@@ -79,20 +79,20 @@ pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
 /// time, or sooner if a next app waits for the room. Or, and then this is false,
 /// until that code is current again. One that was not left there is woken by the
 /// change of code instead.
-pub(super) async fn drained(due: Option<Instant>, seat: &Seat, slot: &Slot) -> bool {
+pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) -> bool {
     let Some(due) = due else {
         return never().await;
     };
     // In line before the look, so that no change falls between the two.
-    let mut back = pin!(seat.life.back());
+    let mut back = pin!(lease.life.back());
     back.as_mut().enable();
-    if slot.is_current(seat) {
+    if slot.is_current(lease) {
         return false;
     }
     tokio::select! {
         biased;
         () = back => false,
-        () = seat.life.over() => true,
+        () = lease.life.over() => true,
         () = sleep_until(due) => true,
     }
 }

@@ -28,7 +28,7 @@ pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 pub use outlet::{Cut, OutletBody};
 pub use plain::PlainBody;
 
-use crate::generation::{Generation, Kind, Seat, Slot};
+use crate::generation::{Generation, Kind, Lease, Slot};
 use crate::http::{Body, Head, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
@@ -151,17 +151,17 @@ impl Exchanges {
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
-        let seat = Seat::take(generation);
-        match &seat.kind {
-            Kind::WasiHttp { .. } => plain::serve(self, seat, head, body).await,
-            Kind::Simple { .. } => self.simple(seat, head, body).await,
-            Kind::Streaming(_) => self.streaming(seat, head, body).await,
+        let lease = Lease::take(generation);
+        match &lease.kind {
+            Kind::WasiHttp { .. } => plain::serve(self, lease, head, body).await,
+            Kind::Simple { .. } => self.simple(lease, head, body).await,
+            Kind::Streaming(_) => self.streaming(lease, head, body).await,
         }
     }
 
     async fn simple(
         self: &Arc<Self>,
-        seat: Seat,
+        lease: Lease,
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
@@ -177,8 +177,8 @@ impl Exchanges {
         };
         let read = tokio::select! {
             read = request::whole(body, limit, self.limits.time) => read,
-            () = seat.life.over() => {
-                seat.life.count_cut();
+            () = lease.life.over() => {
+                lease.life.count_cut();
                 return overloaded();
             }
         };
@@ -187,12 +187,12 @@ impl Exchanges {
             Err(refusal) => return refusal.response(limit),
         };
         let request = head.to_contract(whole);
-        self.run(seat, &head, request, None).await
+        self.run(lease, &head, request, None).await
     }
 
     async fn streaming(
         self: &Arc<Self>,
-        seat: Seat,
+        lease: Lease,
         head: Head,
         body: Incoming,
     ) -> http::Response<Body> {
@@ -202,17 +202,17 @@ impl Exchanges {
             false => (crate::contract::http::RequestBody::Streamed, Some(body)),
         };
         let request = head.to_contract(kind);
-        self.run(seat, &head, request, body).await
+        self.run(lease, &head, request, body).await
     }
 
     async fn run(
         self: &Arc<Self>,
-        seat: Seat,
+        lease: Lease,
         head: &Head,
         request: crate::contract::http::Request,
         body: Option<Incoming>,
     ) -> http::Response<Body> {
-        run::Exchange::new(self, seat, head, body)
+        run::Exchange::new(self, lease, head, body)
             .answer(request)
             .await
     }

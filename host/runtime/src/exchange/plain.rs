@@ -22,7 +22,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::{Cut, Exchanges, Live, failed, headless, overloaded};
 use crate::contract::Held;
-use crate::generation::{Failure, Kind, Seat, Span, call_end, call_function, invoke};
+use crate::generation::{Failure, Kind, Lease, Span, call_end, call_function, invoke};
 use crate::http::{Body, Head};
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -41,14 +41,14 @@ enum Unanswered {
 /// Answers one request.
 pub(super) async fn serve(
     shared: &Arc<Exchanges>,
-    seat: Seat,
+    lease: Lease,
     head: Head,
     body: Incoming,
 ) -> http::Response<Body> {
     let to_head = head.method() == Method::HEAD;
     let running = Arc::new(Running {
         shared: shared.clone(),
-        seat,
+        lease,
         path: head.path().into(),
         failed: Arc::default(),
         _live: Live::new(shared),
@@ -170,7 +170,7 @@ impl http_body::Body for Upload {
 /// What one running request holds.
 struct Running {
     shared: Arc<Exchanges>,
-    seat: Seat,
+    lease: Lease,
     path: Box<str>,
     /// Tells the body of the response that the component failed.
     failed: Arc<AtomicBool>,
@@ -183,13 +183,13 @@ impl Running {
         request: hyper::Request<Upload>,
         sender: oneshot::Sender<Answer>,
     ) -> Result<(), Failure> {
-        let Kind::WasiHttp { handle } = &self.seat.kind else {
+        let Kind::WasiHttp { handle } = &self.lease.kind else {
             return Err(Failure::Trap("not a wasi:http component".to_owned()));
         };
         let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
         let held = Held::default();
-        let ended = invoke(&self.seat, Span::Request, held, async |store, instance| {
+        let ended = invoke(&self.lease, Span::Request, held, async |store, instance| {
             let mut failed = SetOnDrop(Some(&self.failed));
             let meter = store.data().call.meter().clone();
             let mut http = store.data_mut().http();
@@ -207,13 +207,13 @@ impl Running {
         })
         .await;
         if let Some(end) = call_end(&ended) {
-            self.seat.count(end);
+            self.lease.count(end);
         }
         let Err(failure) = ended else {
             return Ok(());
         };
         if matches!(failure, Failure::Drained) {
-            self.seat.life.count_cut();
+            self.lease.life.count_cut();
         } else if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
             self.complain(&failure);
@@ -222,7 +222,7 @@ impl Running {
     }
 
     fn complain(&self, cause: &dyn fmt::Display) {
-        self.shared.complaints.about(&self.seat, &self.path, cause);
+        self.shared.complaints.about(&self.lease, &self.path, cause);
     }
 }
 

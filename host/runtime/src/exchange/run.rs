@@ -26,7 +26,7 @@ use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
 use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{Effect, Held, Step};
-use crate::generation::{Failure, Seat, call_end};
+use crate::generation::{Failure, Lease, call_end};
 use crate::http::request::BodyRefusal;
 use crate::http::{Body, Head, IllegalResponse, response};
 
@@ -81,7 +81,7 @@ enum Checked {
 pub(super) struct Exchange {
     shared: Arc<Exchanges>,
     /// The code that it runs, and that wrote its state.
-    seat: Seat,
+    lease: Lease,
     /// Whether it goes over to newer code: not in the first callback, nor once
     /// newer code has not taken it over, until its own is current again.
     follows: bool,
@@ -122,13 +122,13 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(
         shared: &Arc<Exchanges>,
-        seat: Seat,
+        lease: Lease,
         head: &Head,
         body: Option<Incoming>,
     ) -> Exchange {
         Exchange {
             shared: shared.clone(),
-            seat,
+            lease,
             follows: false,
             drain_due: None,
             closing: None,
@@ -220,9 +220,9 @@ impl Exchange {
                 .map_or(&[][..], Subscriptions::names),
             timers: self.timers.len(),
         };
-        let returned = call::call(&self.seat, call, &self.state, held).await;
+        let returned = call::call(&self.lease, call, &self.state, held).await;
         if let Some(end) = call_end(&returned) {
-            self.seat.count(end);
+            self.lease.count(end);
         }
         let ended = match returned {
             Ok((step, effects)) => match self.take(step, effects) {
@@ -248,13 +248,13 @@ impl Exchange {
                     }
                 }
                 // No callback is needed for it, so it need not wait.
-                () = code_changed(self.follows, &self.seat, &self.shared.slot) => Err(Instead::CodeChange),
-                is_over = drained(self.drain_due, &self.seat, &self.shared.slot) => Err(left(is_over)),
+                () = code_changed(self.follows, &self.lease, &self.shared.slot) => Err(Instead::CodeChange),
+                is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => Err(left(is_over)),
                 // A client that reads nothing for so long is as good as gone.
                 () = tokio::time::sleep_until(stalled) => Err(Instead::Gone),
             };
         }
-        if self.drain_due.is_some() && self.shared.slot.is_current(&self.seat) {
+        if self.drain_due.is_some() && self.shared.slot.is_current(&self.lease) {
             return Err(Instead::CodeChange);
         }
         if let Some(reason) = self.closing.take() {
@@ -276,8 +276,8 @@ impl Exchange {
             .map(|(n, (at, _))| (n, *at));
         let call = tokio::select! {
             () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
-            () = code_changed(self.follows, &self.seat, &self.shared.slot) => return Err(Instead::CodeChange),
-            is_over = drained(self.drain_due, &self.seat, &self.shared.slot) => return Err(left(is_over)),
+            () = code_changed(self.follows, &self.lease, &self.shared.slot) => return Err(Instead::CodeChange),
+            is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => return Err(left(is_over)),
             () = stopping(self.stopping.as_mut()) => {
                 self.stopping = None;
                 Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
@@ -328,7 +328,7 @@ impl Exchange {
                 self.send(Checked::Head(head));
             }
             Step::Continue((parts, state)) => {
-                let limit = self.seat.runtime.limits.state;
+                let limit = self.lease.runtime.limits.state;
                 if state.len() > limit {
                     return Err(Ended::State(state.len(), limit));
                 }
@@ -449,8 +449,8 @@ impl Exchange {
     fn end(&mut self, ended: &Ended) {
         match ended {
             // No fault of the app's.
-            Ended::Drained | Ended::Failure(Failure::Drained) => self.seat.life.count_cut(),
-            ended => self.shared.complaints.about(&self.seat, &self.path, ended),
+            Ended::Drained | Ended::Failure(Failure::Drained) => self.lease.life.count_cut(),
+            ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
         self.outlet = None;
         self.answer.give(match ended {

@@ -200,24 +200,24 @@ impl Drop for Alive {
     }
 }
 
-/// The place of one exchange on a generation, counted until it is dropped.
+/// The hold of one exchange on a generation, counted until it is dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub struct Lease {
     generation: Arc<Generation>,
     counted: Once,
 }
 
-impl Seat {
-    /// Takes a place.
-    pub fn take(generation: Arc<Generation>) -> Seat {
+impl Lease {
+    /// Takes hold of a generation.
+    pub fn take(generation: Arc<Generation>) -> Lease {
         generation.life.live.fetch_add(1, Relaxed);
-        Seat {
+        Lease {
             generation,
             counted: Once::default(),
         }
     }
 
-    /// Whether it is a place on this generation.
+    /// Whether it holds this generation.
     pub fn is_on(&self, generation: &Arc<Generation>) -> bool {
         Arc::ptr_eq(&self.generation, generation)
     }
@@ -228,7 +228,7 @@ impl Seat {
     }
 }
 
-impl Deref for Seat {
+impl Deref for Lease {
     type Target = Generation;
 
     fn deref(&self) -> &Generation {
@@ -236,7 +236,7 @@ impl Deref for Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.generation.life.live.fetch_sub(1, Relaxed);
     }

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::generation::Generation;
-use crate::generation::life::{Life, Seat};
+use crate::generation::life::{Life, Lease};
 
 /// How long what is ended may take to notice. A guest that runs is interrupted
 /// every few milliseconds, so far less is needed.
@@ -84,10 +84,10 @@ impl Slot {
         self.drain
     }
 
-    /// Whether nothing newer than the code of this place is there.
-    pub(crate) fn is_current(&self, seat: &Seat) -> bool {
+    /// Whether nothing newer than the code of this lease is there.
+    pub(crate) fn is_current(&self, lease: &Lease) -> bool {
         let current = self.current.load();
-        current.as_ref().is_none_or(|current| seat.is_on(current))
+        current.as_ref().is_none_or(|current| lease.is_on(current))
     }
 
     /// Waits for room for a next generation.
