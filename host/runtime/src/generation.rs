@@ -27,7 +27,7 @@ use crate::engine::Runtime;
 pub use invoke::Failure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use life::{Alive, Life, Lease};
-pub use loader::{Loader, Preparing, Ready, Swapped};
+pub use loader::{Loader, Preparing, Prepared, Swapped};
 pub use slot::{Draining, Room, Slot};
 pub use tally::{CallEnd, Tally};
 pub use validate::{Refusal, validate};

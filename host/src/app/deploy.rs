@@ -35,7 +35,7 @@ use mesh::membership::Releases;
 use mesh::spread::{Fetcher, SpreadError};
 use mesh::store::{Store, StoreError};
 use runtime::component::AppBytes;
-use runtime::generation::{Draining, Loader, Preparing, Ready, Refusal, Swapped};
+use runtime::generation::{Draining, Loader, Preparing, Prepared, Refusal, Swapped};
 
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
@@ -234,7 +234,7 @@ impl Deploy {
 
     /// Gets the app, and loads it. Says how long it took to get it, if it came
     /// from members.
-    async fn load(&self, force: &Force) -> Result<(Ready, Option<Duration>), Trouble> {
+    async fn load(&self, force: &Force) -> Result<(Prepared, Option<Duration>), Trouble> {
         // What drains is here, whatever has become of its file.
         if let Some(ready) = self.loader.back(force.digest).await {
             return Ok((ready, None));

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use host::app::health::{Health, Judgement, Rule};
-use runtime::generation::{Draining, Generation, Loader, Ready, Tally};
+use runtime::generation::{Draining, Generation, Loader, Prepared, Tally};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
 use crate::support::components::{Limits, bytes, fresh, read_built, runtime};
@@ -60,7 +60,7 @@ async fn echo(node: &Node) -> (Client, Upload, Reader) {
 
 /// Makes the component of a package ready, as a node does: the generation that
 /// drains, if it is that one.
-fn prepare(node: &Node, package: &str) -> impl Future<Output = Ready> + use<> {
+fn prepare(node: &Node, package: &str) -> impl Future<Output = Prepared> + use<> {
     let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
     let app = bytes(read_built(package));
     async move { loader.prepare(app).await.expect("it is an app") }

@@ -2,7 +2,7 @@
 //! way to change the app of a node.
 //!
 //! ```text
-//! bytes -> room -> validate -> smoke request -> Ready -> slot
+//! bytes -> room -> validate -> smoke request -> Prepared -> slot
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
@@ -29,7 +29,7 @@ pub struct Loader {
 
 /// A generation that has passed all checks, and the room to put it in. Dropped
 /// unused, it is as if it had never been loaded.
-pub struct Ready {
+pub struct Prepared {
     generation: Arc<Generation>,
     room: Room,
     /// How long it waited for room.
@@ -105,10 +105,10 @@ impl Loader {
 
     /// The app that served before, if it is this one and drains still: it is ready as
     /// it is, and its bytes are not needed.
-    pub async fn back(&self, app: Digest) -> Option<Ready> {
+    pub async fn back(&self, app: Digest) -> Option<Prepared> {
         let began = Instant::now();
         let (room, generation) = self.slot.back(app).await?;
-        Some(Ready::again(generation, room, began.elapsed()))
+        Some(Prepared::again(generation, room, began.elapsed()))
     }
 
     /// Makes a generation of an app, ready to be put in. Waits for room first:
@@ -116,7 +116,7 @@ impl Loader {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn prepare(&self, app: AppBytes) -> Result<Ready, Refusal> {
+    pub async fn prepare(&self, app: AppBytes) -> Result<Prepared, Refusal> {
         self.prepare_telling(app, |_| {}).await
     }
 
@@ -128,7 +128,7 @@ impl Loader {
         &self,
         app: AppBytes,
         tell: impl Fn(Preparing),
-    ) -> Result<Ready, Refusal> {
+    ) -> Result<Prepared, Refusal> {
         let began = Instant::now();
         let mut room = pin!(self.slot.room_or_back(app.digest));
         let (room, back) = tokio::select! {
@@ -141,7 +141,7 @@ impl Loader {
         };
         let waited = began.elapsed();
         if let Some(generation) = back {
-            return Ok(Ready::again(generation, room, waited));
+            return Ok(Prepared::again(generation, room, waited));
         }
         tell(Preparing::Compiling);
         fault::point("loader: room made");
@@ -158,7 +158,7 @@ impl Loader {
             fault::point("loader: smoke passed");
         }
         fault::point("loader: ready");
-        Ok(Ready {
+        Ok(Prepared {
             compiled: generation.compiled_in,
             generation,
             room,
@@ -168,10 +168,10 @@ impl Loader {
     }
 }
 
-impl Ready {
+impl Prepared {
     /// A generation that served before: there is nothing to compile or to check.
-    fn again(generation: Arc<Generation>, room: Room, waited: Duration) -> Ready {
-        Ready {
+    fn again(generation: Arc<Generation>, room: Room, waited: Duration) -> Prepared {
+        Prepared {
             generation,
             room,
             waited,
@@ -187,7 +187,7 @@ impl Ready {
 
     /// Puts it into force.
     pub fn activate(self) -> Swapped {
-        let Ready {
+        let Prepared {
             generation,
             room,
             waited,
