@@ -306,7 +306,7 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let mut ticks = 0;
         let mut memory = Vec::new();
         let mut stores = Vec::new();
-        let mut carrying = Vec::new();
+        let mut migrating = Vec::new();
         for swap in 1..=SETTLE + SWAPS {
             let app = bytes(apps[swap % 2].clone());
             let ready = loader.prepare(app).await.expect("it is an app");
@@ -314,8 +314,8 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
             let draining = swapped.draining.expect("there was one before");
             soon("the old code to be freed", draining.life.freed()).await;
             stores.push(swapped.swapped);
-            carrying.push(draining.since.elapsed());
-            assert_eq!(draining.life.carried(), 1000, "swap {swap}");
+            migrating.push(draining.since.elapsed());
+            assert_eq!(draining.life.migrated(), 1000, "swap {swap}");
             assert_eq!(draining.life.refused() + draining.life.cut(), 0);
             if swap % 5 == 0 {
                 phase.send_replace(Phase::Telling);
@@ -354,9 +354,9 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
             spread(swapping),
         );
         println!(
-            "the store of a swap, p50 and p99: {:?}; 1000 streams carried over: {:?}",
+            "the store of a swap, p50 and p99: {:?}; 1000 streams migrated: {:?}",
             spread(stores),
-            spread(carrying),
+            spread(migrating),
         );
         println!("memory after {SETTLE} swaps and 5, 25, 50, 75, 100: {memory:?} KiB");
         assert!(memory[4] * 10 <= memory[0] * 11, "{memory:?} KiB");
@@ -394,7 +394,7 @@ fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
         let ready = loader.prepare(small()).await.expect("it is an app");
         let draining = ready.activate().draining.expect("the large one");
         soon("the old code to be freed", draining.life.freed()).await;
-        assert_eq!(draining.life.carried(), 1);
+        assert_eq!(draining.life.migrated(), 1);
         until("its memory to be given back", || code_kib() < before + 1024).await;
         println!("code: {before}, {loaded}, then {} KiB", code_kib());
     });

@@ -85,7 +85,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
             let draining = swapped.draining.expect("there was one before");
             soon("the old code to be freed", draining.life.freed()).await;
             let moved = draining.since.elapsed();
-            assert_eq!(draining.life.carried(), count as u64, "swap {swap}");
+            assert_eq!(draining.life.migrated(), count as u64, "swap {swap}");
             rows[0].add(swapped.swapped);
             rows[1].add(moved);
             rows[2].add(moved / count as u32);
@@ -101,7 +101,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
         }
     }
     rows[0].print("the store");
-    rows[1].print("all streams carried over");
+    rows[1].print("all streams migrated");
     rows[2].print("  for each of them");
 
     phase.send_replace(Phase::Told);

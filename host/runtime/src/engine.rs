@@ -82,9 +82,9 @@ pub struct Runtime {
     /// A `wasi:http` component holds its instance for as long as its request
     /// lasts: such requests get half of the instances at most.
     pub(super) long_instances: Arc<Semaphore>,
-    /// So many streams are carried over to newer code at a time: as many as
+    /// So many streams are migrated to newer code at a time: as many as
     /// leave one worker to requests.
-    pub(crate) carriers: Semaphore,
+    pub(crate) migrations: Semaphore,
     /// The threads that compile, behind all others of this machine.
     pub(super) compilers: rayon::ThreadPool,
     ahead: ahead::Ahead,
@@ -110,7 +110,7 @@ impl Runtime {
             lane: SlowLane::beside(config.workers),
             instances: Arc::new(Semaphore::new(instances as usize)),
             long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
-            carriers: Semaphore::new(config.workers.saturating_sub(1).max(1)),
+            migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compilers: build_compilers(config.workers)?,
             ahead: ahead::Ahead::default(),
             guest_lines: Throttle::per_second(GUEST_LINES),

@@ -351,7 +351,7 @@ async fn tell_end(draining: Draining, report: Reporter) {
     report.drained(draining.since.elapsed());
     tracing::info!(
         digest = short(&draining.digest.to_string()),
-        carried = life.carried(),
+        migrated = life.migrated(),
         refused = life.refused(),
         cut = life.cut(),
         drained_ms = u64::try_from(draining.since.elapsed().as_millis()).unwrap_or(u64::MAX),

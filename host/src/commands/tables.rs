@@ -59,11 +59,11 @@ pub(super) fn status(it: &Status) -> String {
         line(
             "draining",
             format!(
-                "{} since {}: {} live, {} carried over, {} refused, {} cut",
+                "{} since {}: {} live, {} migrated, {} refused, {} cut",
                 digest(&draining.digest),
                 ago(now, draining.since_ms),
                 draining.live,
-                draining.carried,
+                draining.migrated,
                 draining.refused,
                 draining.cut,
             ),

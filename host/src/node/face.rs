@@ -127,7 +127,7 @@ impl Face {
             digest: draining.digest.to_string(),
             since_ms: since_1970(SystemTime::now() - draining.since.elapsed()),
             live: life.live() as u64,
-            carried: life.carried(),
+            migrated: life.migrated(),
             refused: life.refused(),
             cut: life.cut(),
         })

@@ -117,7 +117,7 @@ async fn a_stream_goes_over_to_code_whose_state_has_another_shape_twice_and_back
         let draining = node.swap(new).await;
         // Nothing happens on the streams, and they go over all the same.
         freed(&draining, &old).await;
-        assert_eq!(draining.life.carried(), 2);
+        assert_eq!(draining.life.migrated(), 2);
         assert_eq!(draining.life.refused() + draining.life.cut(), 0);
         tick(&node).await;
         for (_, reader) in &mut streams {
@@ -132,21 +132,21 @@ async fn a_stream_goes_over_to_code_whose_state_has_another_shape_twice_and_back
 async fn a_state_that_the_new_code_refuses_ends_its_stream_cleanly_and_is_counted() {
     let log = Log::capture();
     let (node, old) = start("fixture-counter-v3", Setup::default()).await;
-    let (_one, mut carried) = open(&node, Protocol::H1, "/count/tea").await;
+    let (_one, mut migrated) = open(&node, Protocol::H1, "/count/tea").await;
     let (_two, refused) = open(&node, Protocol::H1, "/count/tea+milk").await;
     let draining = node.swap(load("fixture-counter-v2").await.0).await;
     let (_, end) = refused.rest().await;
     end.expect("it ends cleanly");
     freed(&draining, &old).await;
-    assert_eq!((draining.life.carried(), draining.life.refused()), (1, 1));
+    assert_eq!((draining.life.migrated(), draining.life.refused()), (1, 1));
     log.tells_once(&[
-        "not carried over",
+        "not migrated",
         "/count/tea+milk",
         "a stream of two names does not go back",
     ]);
     log.tells_no_failure();
     tick(&node).await;
-    assert_eq!(carried.to("\n\n").await, "data: v2 tea 1\n\n");
+    assert_eq!(migrated.to("\n\n").await, "data: v2 tea 1\n\n");
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_download_goes_on_over_a_swap_and_its_order_of_parts_is_still_checked(
     let first = reader.piece().await.expect("it has begun").expect("data");
     let draining = node.swap(load("fixture-misbehave").await.0).await;
     freed(&draining, &old).await;
-    assert_eq!(draining.life.carried(), 1);
+    assert_eq!(draining.life.migrated(), 1);
     let (rest, end) = reader.rest().await;
     end.expect("it ends cleanly");
     assert_eq!(first.len() + rest.len(), 16 << 20);
@@ -295,7 +295,7 @@ async fn five_hundred_idle_streams_go_over_while_requests_are_answered() {
         "500 streams went over in {:?}; the slowest request took {slowest:?}",
         began.elapsed()
     );
-    assert_eq!(draining.life.carried(), 500);
+    assert_eq!(draining.life.migrated(), 500);
     tick(&node).await;
     for reader in &mut streams {
         assert_eq!(reader.to("\n\n").await, "data: v2 unnamed 1\n\n");
@@ -405,6 +405,6 @@ async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_go
 
     let draining = node.swap(load("fixture-misbehave").await.0).await;
     freed(&draining, &old).await;
-    assert_eq!((draining.life.carried(), draining.life.refused()), (1, 1));
+    assert_eq!((draining.life.migrated(), draining.life.refused()), (1, 1));
     publish(&mut reader).await;
 }

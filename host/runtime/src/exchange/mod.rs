@@ -6,7 +6,7 @@
 
 mod answer;
 mod call;
-mod carry;
+mod migrate;
 mod complain;
 mod event;
 mod mailbox;

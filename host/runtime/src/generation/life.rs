@@ -33,7 +33,7 @@ pub struct Life {
     requests: Ends,
     /// How it turned the states of others into its own, or its own into theirs.
     changes: Ends,
-    carried: AtomicU64,
+    migrated: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
     /// How its requests and its changes had ended when it was put in last.
@@ -84,11 +84,11 @@ impl Life {
     }
 
     /// How many of its exchanges went over to newer code.
-    pub fn carried(&self) -> u64 {
-        self.carried.load(Relaxed)
+    pub fn migrated(&self) -> u64 {
+        self.migrated.load(Relaxed)
     }
 
-    /// How many could not be carried over, and were asked to end.
+    /// How many could not be migrated, and were asked to end.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
@@ -99,8 +99,8 @@ impl Life {
     }
 
     /// Counts an exchange that went over to newer code.
-    pub(crate) fn count_carried(&self) {
-        self.carried.fetch_add(1, Relaxed);
+    pub(crate) fn count_migrated(&self) {
+        self.migrated.fetch_add(1, Relaxed);
     }
 
     /// Counts an exchange that could not.

@@ -79,7 +79,7 @@ impl Slot {
         draining.clone()
     }
 
-    /// How long exchanges that cannot be carried over have to finish.
+    /// How long exchanges that cannot be migrated have to finish.
     pub fn drain(&self) -> Duration {
         self.drain
     }

@@ -106,7 +106,7 @@ pub struct Draining {
     /// How many exchanges are on it still.
     pub live: u64,
     /// How many went over to the new code.
-    pub carried: u64,
+    pub migrated: u64,
     /// How many could not, and were asked to end.
     pub refused: u64,
     /// How many were ended because their time was over.

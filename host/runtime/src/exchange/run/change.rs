@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{Ended, Exchange};
 use crate::contract::mailbox::ClosingReason;
-use crate::exchange::carry::carry;
+use crate::exchange::migrate::migrate;
 use crate::generation::Lease;
 
 impl Exchange {
@@ -18,22 +18,22 @@ impl Exchange {
             self.is_not_left();
             return true;
         }
-        let carried = tokio::select! {
-            carried = carry(&self.lease, &new, &self.state) => carried,
+        let migrated = tokio::select! {
+            migrated = migrate(&self.lease, &new, &self.state) => migrated,
             () = self.lease.life.over() => {
                 self.end(&Ended::Drained);
                 return false;
             }
         };
-        match carried {
+        match migrated {
             Ok(state) => {
-                self.lease.life.count_carried();
+                self.lease.life.count_migrated();
                 self.state = state;
                 self.lease = Lease::take(new);
                 self.is_not_left();
             }
             Err(cause) => {
-                self.shared.complaints.not_carried(&new, &self.path, &cause);
+                self.shared.complaints.not_migrated(&new, &self.path, &cause);
                 // While it was asked, its own code may have come back.
                 if self.shared.slot.is_current(&self.lease) {
                     self.is_not_left();
