@@ -26,7 +26,7 @@ impl Answer {
         *self = match std::mem::replace(self, Answer::Given) {
             Answer::Awaited => Answer::Ready(Box::new(response)),
             Answer::Sent(sender) => {
-                // It is refused only if the client has gone; the outlet will tell.
+                // It is refused only if the client has gone; the output will tell.
                 let _ = sender.send(response);
                 Answer::Given
             }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::answer::Answer;
 use super::mailbox::Mailbox;
-use super::outlet::Outlet;
+use super::output_queue::OutputQueue;
 use crate::contract::mailbox::Message;
 use crate::generation::{Lease, Slot};
 use crate::http::request::BodyRefusal;
@@ -23,9 +23,9 @@ pub(super) async fn never<T>() -> T {
     std::future::pending().await
 }
 
-pub(super) async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
-    match (outlet, answer) {
-        (Some(outlet), _) => outlet.gone().await,
+pub(super) async fn client_gone(output: Option<&OutputQueue>, answer: &mut Answer) {
+    match (output, answer) {
+        (Some(output), _) => output.gone().await,
         (None, Answer::Sent(sender)) => sender.closed().await,
         (None, _) => never().await,
     }

@@ -10,7 +10,7 @@ mod migrate;
 mod complain;
 mod event;
 mod mailbox;
-mod outlet;
+mod output_queue;
 mod plain;
 mod run;
 mod sequence;
@@ -25,7 +25,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
-pub use outlet::{Cut, OutletBody};
+pub use output_queue::{Cut, OutputBody};
 pub use plain::PlainBody;
 
 use crate::generation::{Generation, Kind, Lease, Slot};

@@ -20,7 +20,7 @@ use super::event::{
     Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
 };
 use super::mailbox::Subscriptions;
-use super::outlet::{HIGH_WATER, Outlet, outlet};
+use super::output_queue::{HIGH_WATER, OutputQueue, output_queue};
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
 use crate::contract::http::{Part, Request, ResponseBody};
@@ -97,7 +97,7 @@ pub(super) struct Exchange {
     /// What becomes of the head.
     answer: Answer,
     /// Where data goes; none before the head.
-    outlet: Option<Outlet>,
+    output: Option<OutputQueue>,
     /// Whether the last callback left so much output that no other may run
     /// before it has gone.
     held_back: bool,
@@ -137,7 +137,7 @@ impl Exchange {
             state: shared.config.clone(),
             sequence: Sequence::Empty,
             answer: Answer::Awaited,
-            outlet: None,
+            output: None,
             held_back: false,
             stall_due: Instant::now(),
             body,
@@ -197,7 +197,7 @@ impl Exchange {
                 }
                 Err(Instead::Gone) => {
                     // Whatever it returns is not sent any more.
-                    self.outlet = None;
+                    self.output = None;
                     if let Some(refusal) = self.refusal.take() {
                         self.answer.give(refusal.response(self.shared.limits.whole));
                     }
@@ -237,10 +237,10 @@ impl Exchange {
 
     /// Waits for what comes next.
     async fn next(&mut self) -> Result<Call, Instead> {
-        if let (Some(outlet), true) = (&self.outlet, self.held_back) {
+        if let (Some(output), true) = (&self.output, self.held_back) {
             let stalled = self.stall_due;
             return tokio::select! {
-                is_there = outlet.drained() => {
+                is_there = output.drained() => {
                     self.held_back = false;
                     match is_there {
                         true => Ok(Call::Info(Message::Writable)),
@@ -275,7 +275,7 @@ impl Exchange {
             .min_by_key(|(_, (at, _))| *at)
             .map(|(n, (at, _))| (n, *at));
         let call = tokio::select! {
-            () = client_gone(self.outlet.as_ref(), &mut self.answer) => None,
+            () = client_gone(self.output.as_ref(), &mut self.answer) => None,
             () = code_changed(self.follows, &self.lease, &self.shared.slot) => return Err(Instead::CodeChange),
             is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => return Err(left(is_over)),
             () = stopping(self.stopping.as_mut()) => {
@@ -338,7 +338,7 @@ impl Exchange {
                 let checked = self.check(parts)?;
                 // Counted without what the connection takes meanwhile, so that
                 // an app that fills the queue can rely on `writable`.
-                let mut waiting = self.outlet.as_ref().map_or(0, Outlet::waiting);
+                let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
                 for part in checked {
                     if let Checked::Data(data) = &part {
                         waiting = waiting.saturating_add(data.len());
@@ -381,13 +381,13 @@ impl Exchange {
         match part {
             Checked::Head((head, body)) => self.send_head(head, body),
             Checked::Data(data) => {
-                if let Some(outlet) = &self.outlet {
-                    outlet.data(data);
+                if let Some(output) = &self.output {
+                    output.data(data);
                 }
             }
             Checked::Tail(trailers) => {
-                if let Some(outlet) = self.outlet.take() {
-                    outlet.finish(trailers);
+                if let Some(output) = self.output.take() {
+                    output.finish(trailers);
                 }
             }
         }
@@ -403,8 +403,8 @@ impl Exchange {
                 head
             }
             ResponseBody::Streamed => {
-                let (outlet, body) = outlet();
-                self.outlet = Some(outlet);
+                let (output, body) = output_queue();
+                self.output = Some(output);
                 head.map(|_| Body::stream(body))
             }
             // The sequence has refused a WebSocket.
@@ -445,14 +445,14 @@ impl Exchange {
     }
 
     /// Ends an exchange that failed: 500 if no head was sent, else its stream
-    /// is cut, since the outlet is dropped before its end.
+    /// is cut, since the output is dropped before its end.
     fn end(&mut self, ended: &Ended) {
         match ended {
             // No fault of the app's.
             Ended::Drained | Ended::Failure(Failure::Drained) => self.lease.life.count_cut(),
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
-        self.outlet = None;
+        self.output = None;
         self.answer.give(match ended {
             Ended::Illegal(Illegal::WebSocket) => not_implemented(),
             Ended::Failure(failure) if failure.is_busy() => overloaded(),

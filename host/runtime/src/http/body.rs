@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 
-use crate::exchange::{OutletBody, PlainBody};
+use crate::exchange::{OutputBody, PlainBody};
 
 /// The body of a response.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ enum Source {
     /// All of it; none once it was taken.
     Whole(Option<Bytes>),
     /// The parts of an exchange.
-    Stream(OutletBody),
+    Stream(OutputBody),
     /// What a `wasi:http` component writes.
     Plain(PlainBody),
 }
@@ -29,7 +29,7 @@ impl Body {
         Body(Source::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
-    pub(crate) fn stream(body: OutletBody) -> Body {
+    pub(crate) fn stream(body: OutputBody) -> Body {
         Body(Source::Stream(body))
     }
 

@@ -34,11 +34,11 @@ struct Queue {
 
 /// The exchange's end of the queue.
 #[derive(Debug)]
-pub(super) struct Outlet(Arc<Shared>);
+pub(super) struct OutputQueue(Arc<Shared>);
 
 /// The connection's end of the queue: the body of the response.
 #[derive(Debug)]
-pub struct OutletBody(Arc<Shared>);
+pub struct OutputBody(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -54,12 +54,12 @@ impl Shared {
 }
 
 /// Makes the two ends of a queue.
-pub(super) fn outlet() -> (Outlet, OutletBody) {
+pub(super) fn output_queue() -> (OutputQueue, OutputBody) {
     let shared = Arc::new(Shared::default());
-    (Outlet(shared.clone()), OutletBody(shared))
+    (OutputQueue(shared.clone()), OutputBody(shared))
 }
 
-impl Outlet {
+impl OutputQueue {
     /// Queues data. Empty data is nothing.
     pub(super) fn data(&self, data: Bytes) {
         if data.is_empty() {
@@ -124,7 +124,7 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for OutputQueue {
     /// An exchange that ends without its tail cuts the stream.
     fn drop(&mut self) {
         self.push(|queue| {
@@ -134,7 +134,7 @@ impl Drop for Outlet {
     }
 }
 
-impl http_body::Body for OutletBody {
+impl http_body::Body for OutputBody {
     type Data = Bytes;
     type Error = Cut;
 
@@ -177,7 +177,7 @@ impl http_body::Body for OutletBody {
     }
 }
 
-impl Drop for OutletBody {
+impl Drop for OutputBody {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.gone = true;
@@ -195,47 +195,47 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_queued_comes_out_in_order_and_ends() {
-        let (outlet, body) = outlet();
-        outlet.data(Bytes::from_static(b"a"));
-        outlet.data(Bytes::new());
-        outlet.data(Bytes::from_static(b"b"));
+        let (output, body) = output_queue();
+        output.data(Bytes::from_static(b"a"));
+        output.data(Bytes::new());
+        output.data(Bytes::from_static(b"b"));
         let mut trailers = HeaderMap::new();
         trailers.insert("sum", http::HeaderValue::from_static("2"));
-        outlet.finish(trailers);
+        output.finish(trailers);
         let collected = body.collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["sum"], "2");
         assert_eq!(collected.to_bytes(), "ab");
     }
 
     #[tokio::test]
-    async fn an_outlet_dropped_before_its_end_cuts_the_stream() {
-        let (outlet, body) = outlet();
-        outlet.data(Bytes::from_static(b"a"));
-        drop(outlet);
+    async fn a_queue_dropped_before_its_end_cuts_the_stream() {
+        let (output, body) = output_queue();
+        output.data(Bytes::from_static(b"a"));
+        drop(output);
         assert!(body.collect().await.is_err());
     }
 
     #[tokio::test]
-    async fn a_full_outlet_is_drained_when_the_client_has_read_all() {
-        let (outlet, mut body) = outlet();
-        outlet.data(vec![0; HIGH_WATER].into());
-        assert_eq!(outlet.waiting(), HIGH_WATER);
-        let (_, frame) = tokio::join!(outlet.drained(), body.frame());
+    async fn a_full_queue_is_drained_when_the_client_has_read_all() {
+        let (output, mut body) = output_queue();
+        output.data(vec![0; HIGH_WATER].into());
+        assert_eq!(output.waiting(), HIGH_WATER);
+        let (_, frame) = tokio::join!(output.drained(), body.frame());
         assert_eq!(
             frame.unwrap().unwrap().into_data().unwrap().len(),
             HIGH_WATER
         );
-        assert_eq!(outlet.waiting(), 0);
+        assert_eq!(output.waiting(), 0);
     }
 
     #[tokio::test]
     async fn a_client_that_goes_away_is_noticed_and_nothing_is_kept_for_it() {
-        let (outlet, body) = outlet();
-        outlet.data(vec![0; HIGH_WATER].into());
+        let (output, body) = output_queue();
+        output.data(vec![0; HIGH_WATER].into());
         drop(body);
-        outlet.gone().await;
-        assert!(!outlet.drained().await);
-        outlet.data(vec![0; HIGH_WATER].into());
-        assert_eq!(outlet.waiting(), 0);
+        output.gone().await;
+        assert!(!output.drained().await);
+        output.data(vec![0; HIGH_WATER].into());
+        assert_eq!(output.waiting(), 0);
     }
 }
