@@ -11,7 +11,7 @@ mod complain;
 mod event;
 mod mailbox;
 mod output_queue;
-mod plain;
+mod wasi_http;
 mod run;
 mod sequence;
 
@@ -26,7 +26,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 pub use output_queue::{Cut, OutputBody};
-pub use plain::PlainBody;
+pub use wasi_http::WasiHttpBody;
 
 use crate::generation::{Generation, Kind, Lease, Slot};
 use crate::http::{Body, Head, empty, request, text};
@@ -153,7 +153,7 @@ impl Exchanges {
     ) -> http::Response<Body> {
         let lease = Lease::take(generation);
         match &lease.kind {
-            Kind::WasiHttp { .. } => plain::serve(self, lease, head, body).await,
+            Kind::WasiHttp { .. } => wasi_http::serve(self, lease, head, body).await,
             Kind::Simple { .. } => self.simple(lease, head, body).await,
             Kind::Streaming(_) => self.streaming(lease, head, body).await,
         }

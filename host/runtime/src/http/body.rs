@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 
-use crate::exchange::{OutputBody, PlainBody};
+use crate::exchange::{OutputBody, WasiHttpBody};
 
 /// The body of a response.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ enum Source {
     /// The parts of an exchange.
     Stream(OutputBody),
     /// What a `wasi:http` component writes.
-    Plain(PlainBody),
+    WasiHttp(WasiHttpBody),
 }
 
 impl Body {
@@ -33,8 +33,8 @@ impl Body {
         Body(Source::Stream(body))
     }
 
-    pub(crate) fn plain(body: PlainBody) -> Body {
-        Body(Source::Plain(body))
+    pub(crate) fn wasi_http(body: WasiHttpBody) -> Body {
+        Body(Source::WasiHttp(body))
     }
 }
 
@@ -63,7 +63,7 @@ impl http_body::Body for Body {
         match &mut self.get_mut().0 {
             Source::Whole(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Source::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::WasiHttp(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -71,7 +71,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Source::Whole(whole) => whole.is_none(),
             Source::Stream(body) => body.is_end_stream(),
-            Source::Plain(body) => body.is_end_stream(),
+            Source::WasiHttp(body) => body.is_end_stream(),
         }
     }
 
@@ -81,7 +81,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(whole.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Source::Stream(body) => body.size_hint(),
-            Source::Plain(body) => body.size_hint(),
+            Source::WasiHttp(body) => body.size_hint(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to a plain `wasi:http` 0.2 component: one instance for the whole
+//! Requests to a `wasi:http` 0.2 component: one instance for the whole
 //! request, under the same limits.
 
 use std::fmt;
@@ -61,9 +61,9 @@ pub(super) async fn serve(
             let length = http_body::Body::size_hint(&body).exact();
             let length = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH));
             let length = length.and_then(|length| usize::try_from(length).ok());
-            headless(http::Response::from_parts(parts, Body::plain(body)), length)
+            headless(http::Response::from_parts(parts, Body::wasi_http(body)), length)
         }
-        Ok(response) => response.map(Body::plain),
+        Ok(response) => response.map(Body::wasi_http),
         Err(Unanswered::Failure(Failure::Drained)) => overloaded(),
         Err(unanswered) => {
             running.complain(&unanswered);
@@ -79,14 +79,14 @@ pub(super) async fn serve(
 async fn answer(
     running: &Arc<Running>,
     request: hyper::Request<Upload>,
-) -> Result<http::Response<PlainBody>, Unanswered> {
+) -> Result<http::Response<WasiHttpBody>, Unanswered> {
     let (sender, receiver) = oneshot::channel();
     let mut task = tokio::spawn(running.clone().run(request, sender));
     let guard = AbortOnDrop(task.abort_handle());
     match receiver.await {
         Ok(Ok(response)) => {
             let left = promised(&response);
-            Ok(response.map(|body| PlainBody {
+            Ok(response.map(|body| WasiHttpBody {
                 body,
                 left,
                 failed: running.failed.clone(),
@@ -251,7 +251,7 @@ impl Drop for AbortOnDrop {
 /// The body that a `wasi:http` component writes. When the client goes away
 /// before its end, the component is ended too.
 #[derive(Debug)]
-pub struct PlainBody {
+pub struct WasiHttpBody {
     body: HyperOutgoingBody,
     /// Bytes still to come of those promised.
     left: Option<u64>,
@@ -261,7 +261,7 @@ pub struct PlainBody {
     task: Option<(JoinHandle<Result<(), Failure>>, AbortOnDrop)>,
 }
 
-impl http_body::Body for PlainBody {
+impl http_body::Body for WasiHttpBody {
     type Data = Bytes;
     type Error = Cut;
 
@@ -292,7 +292,7 @@ impl http_body::Body for PlainBody {
     }
 }
 
-impl PlainBody {
+impl WasiHttpBody {
     /// All was sent: what the component still does after its response it may
     /// do, under its limit of processor time and for as long as a callback.
     fn let_finish(&mut self) {
@@ -306,7 +306,7 @@ impl PlainBody {
     }
 }
 
-impl Drop for PlainBody {
+impl Drop for WasiHttpBody {
     /// A connection asks for no more than what was promised, and so never sees
     /// the end of such a body.
     fn drop(&mut self) {
