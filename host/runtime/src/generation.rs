@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Only [`validate()`] builds a [`Generation`], and the [`Slot`] takes nothing
-//! else: so whatever serves has been checked. Who loads one has [`Slot::room`]
+//! else: so whatever serves has been checked. Who loads one has [`Slot::permit`]
 //! for it first: so there are at most two.
 
 mod invoke;
@@ -28,7 +28,7 @@ pub use invoke::Failure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use life::{Alive, Life, Lease};
 pub use loader::{Loader, Preparing, Prepared, Swapped};
-pub use slot::{Draining, Room, Slot};
+pub use slot::{Draining, LoadPermit, Slot};
 pub use tally::{CallEnd, Tally};
 pub use validate::{Refusal, validate};
 

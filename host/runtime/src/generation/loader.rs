@@ -2,7 +2,7 @@
 //! way to change the app of a node.
 //!
 //! ```text
-//! bytes -> room -> validate -> smoke request -> Prepared -> slot
+//! bytes -> load permit -> validate -> smoke request -> Prepared -> slot
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
@@ -17,7 +17,7 @@ use cluster::Digest;
 
 use crate::component::AppBytes;
 use crate::engine::Runtime;
-use crate::generation::{Draining, Generation, Refusal, Room, Slot, validate};
+use crate::generation::{Draining, Generation, Refusal, LoadPermit, Slot, validate};
 use crate::smoke::Smoke;
 
 /// Loads apps into one slot.
@@ -27,11 +27,11 @@ pub struct Loader {
     smoke: Option<Smoke>,
 }
 
-/// A generation that has passed all checks, and the room to put it in. Dropped
+/// A generation that has passed all checks, and the permit to put it in. Dropped
 /// unused, it is as if it had never been loaded.
 pub struct Prepared {
     generation: Arc<Generation>,
-    room: Room,
+    permit: LoadPermit,
     /// How long it waited for room.
     waited: Duration,
     /// How long the compiler took.
@@ -107,11 +107,11 @@ impl Loader {
     /// it is, and its bytes are not needed.
     pub async fn back(&self, app: Digest) -> Option<Prepared> {
         let began = Instant::now();
-        let (room, generation) = self.slot.back(app).await?;
-        Some(Prepared::again(generation, room, began.elapsed()))
+        let (permit, generation) = self.slot.back(app).await?;
+        Some(Prepared::again(generation, permit, began.elapsed()))
     }
 
-    /// Makes a generation of an app, ready to be put in. Waits for room first:
+    /// Makes a generation of an app, ready to be put in. Waits for a load permit first:
     /// no more than two generations are loaded at any time.
     ///
     /// # Errors
@@ -130,18 +130,18 @@ impl Loader {
         tell: impl Fn(Preparing),
     ) -> Result<Prepared, Refusal> {
         let began = Instant::now();
-        let mut room = pin!(self.slot.room_or_back(app.digest));
-        let (room, back) = tokio::select! {
+        let mut permit = pin!(self.slot.permit_or_back(app.digest));
+        let (permit, back) = tokio::select! {
             biased;
-            room = &mut room => room,
+            permit = &mut permit => permit,
             () = std::future::ready(()) => {
                 tell(Preparing::WaitingForRoom);
-                room.await
+                permit.await
             }
         };
         let waited = began.elapsed();
         if let Some(generation) = back {
-            return Ok(Prepared::again(generation, room, waited));
+            return Ok(Prepared::again(generation, permit, waited));
         }
         tell(Preparing::Compiling);
         fault::point("loader: room made");
@@ -161,7 +161,7 @@ impl Loader {
         Ok(Prepared {
             compiled: generation.compiled_in,
             generation,
-            room,
+            permit,
             waited,
             prepared: began.elapsed(),
         })
@@ -170,10 +170,10 @@ impl Loader {
 
 impl Prepared {
     /// A generation that served before: there is nothing to compile or to check.
-    fn again(generation: Arc<Generation>, room: Room, waited: Duration) -> Prepared {
+    fn again(generation: Arc<Generation>, permit: LoadPermit, waited: Duration) -> Prepared {
         Prepared {
             generation,
-            room,
+            permit,
             waited,
             compiled: Duration::ZERO,
             prepared: Duration::ZERO,
@@ -189,14 +189,14 @@ impl Prepared {
     pub fn activate(self) -> Swapped {
         let Prepared {
             generation,
-            room,
+            permit,
             waited,
             compiled,
             prepared,
         } = self;
         let digest = generation.digest;
         let began = Instant::now();
-        let draining = room.put(generation);
+        let draining = permit.put(generation);
         let swapped = began.elapsed();
         fault::point("loader: activated");
         Swapped {

@@ -2,9 +2,9 @@
 //! before it until the last exchange has left it.
 //!
 //! There are at most two generations. Who wants to put in a next one asks for
-//! [`Slot::room`] before it loads it: that waits until the one that drains is
+//! [`Slot::permit`] before it loads it: that waits until the one that drains is
 //! gone, and at the end of the drain ends what is left on it. Who wants the one
-//! that drains itself need not wait: [`Slot::room_or_back`] gives it as it is, and
+//! that drains itself need not wait: [`Slot::permit_or_back`] gives it as it is, and
 //! who waits for its end lets it go first, and waits again.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -48,9 +48,9 @@ pub struct Draining {
     generation: Weak<Generation>,
 }
 
-/// The right to load a next generation, and room for it. Nobody else has it
+/// The right to load a next generation, of which one is given at a time. Nobody else has it
 /// meanwhile; dropped unused, it is given back.
-pub struct Room {
+pub struct LoadPermit {
     slot: Arc<Slot>,
     _turn: OwnedMutexGuard<()>,
 }
@@ -90,42 +90,42 @@ impl Slot {
         current.as_ref().is_none_or(|current| lease.is_on(current))
     }
 
-    /// Waits for room for a next generation.
-    pub async fn room(self: &Arc<Self>) -> Room {
+    /// Waits for the permit to load a next generation.
+    pub async fn permit(self: &Arc<Self>) -> LoadPermit {
         self.claim(None).await.0
     }
 
     /// The same for a generation of this app; or, if that is the one which drains
     /// and is still used, gives it as soon as nobody loads another one, to be put in
     /// again as it is.
-    pub(super) async fn room_or_back(
+    pub(super) async fn permit_or_back(
         self: &Arc<Self>,
         app: Digest,
-    ) -> (Room, Option<Arc<Generation>>) {
+    ) -> (LoadPermit, Option<Arc<Generation>>) {
         self.claim(Some(app)).await
     }
 
     /// The generation of this app, if it is the one which drains and is still used.
-    pub(super) async fn back(self: &Arc<Self>, app: Digest) -> Option<(Room, Arc<Generation>)> {
+    pub(super) async fn back(self: &Arc<Self>, app: Digest) -> Option<(LoadPermit, Arc<Generation>)> {
         if !self.is_back(app) {
             return None;
         }
         let turn = self.turn_of(app).await;
         let back = self.draining()?.back(app)?;
-        Some((Room::new(self, turn), back))
+        Some((LoadPermit::new(self, turn), back))
     }
 
-    async fn claim(self: &Arc<Self>, app: Option<Digest>) -> (Room, Option<Arc<Generation>>) {
+    async fn claim(self: &Arc<Self>, app: Option<Digest>) -> (LoadPermit, Option<Arc<Generation>>) {
         loop {
             let turn = match app {
                 Some(app) => self.turn_of(app).await,
                 None => self.turn.clone().lock_owned().await,
             };
             let Some(draining) = self.draining() else {
-                return (Room::new(self, turn), None);
+                return (LoadPermit::new(self, turn), None);
             };
             if let Some(back) = app.and_then(|app| draining.back(app)) {
-                return (Room::new(self, turn), Some(back));
+                return (LoadPermit::new(self, turn), Some(back));
             }
             tokio::select! {
                 biased;
@@ -140,7 +140,7 @@ impl Slot {
                 () = sleep_until(draining.since + self.drain) => self.end(&draining).await,
             }
             *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            return (Room::new(self, turn), None);
+            return (LoadPermit::new(self, turn), None);
         }
     }
 
@@ -209,9 +209,9 @@ impl Drop for First<'_> {
     }
 }
 
-impl Room {
-    fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> Room {
-        Room {
+impl LoadPermit {
+    fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> LoadPermit {
+        LoadPermit {
             slot: slot.clone(),
             _turn: turn,
         }
