@@ -29,7 +29,7 @@ pub use start::StartError;
 use crate::api;
 use crate::api::{SocketError, ToolSocket};
 use crate::app;
-use crate::app::deploy::{Candidate, Reporter, Trials};
+use crate::app::deploy::{BakeChecks, Candidate, Reporter};
 use crate::app::publish;
 use crate::app::publish::Inbox;
 use crate::commands::cli::Cli;
@@ -42,7 +42,8 @@ use mesh::store::{Store, StoreError, StoreLimits};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig, RuntimeError};
 use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use runtime::generation::{Loader, Refusal, Slot};
+use runtime::generation::{ComponentError, Slot};
+use runtime::loader::Loader;
 use runtime::smoke::Smoke;
 use runtime::views::Views;
 
@@ -63,7 +64,7 @@ pub enum NodeError {
     Intake(#[from] app::IntakeError),
     /// The app cannot be one.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] ComponentError),
     /// The store of apps.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -261,7 +262,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         releases,
         candidate,
         report,
-        trials: Trials::new(config.revert),
+        bake_checks: BakeChecks::new(config.revert),
     }
     .start();
     apps.spawn(socket.serve(tools));

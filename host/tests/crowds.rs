@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use runtime::generation::Loader;
+use runtime::loader::Loader;
 use support::client::{Client, Protocol, get};
 use support::components::{Limits, bytes, fresh, read_built, runtime};
 use support::node::{NAMES, Node, Setup, view};
@@ -312,11 +312,11 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
             let ready = loader.prepare(app).await.expect("it is an app");
             let swapped = ready.activate();
             let draining = swapped.draining.expect("there was one before");
-            soon("the old code to be freed", draining.life.freed()).await;
+            soon("the old code to be freed", draining.signals.freed()).await;
             stores.push(swapped.swapped);
             migrating.push(draining.since.elapsed());
-            assert_eq!(draining.life.migrated(), 1000, "swap {swap}");
-            assert_eq!(draining.life.refused() + draining.life.cut(), 0);
+            assert_eq!(draining.stats.migrated(), 1000, "swap {swap}");
+            assert_eq!(draining.stats.refused() + draining.stats.cut(), 0);
             if swap % 5 == 0 {
                 phase.send_replace(Phase::Telling);
                 assert_eq!(ticker.get("/tick").await.status, 204);
@@ -393,8 +393,8 @@ fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
         assert!(loaded > before + 2048, "{before}, then {loaded} KiB");
         let ready = loader.prepare(small()).await.expect("it is an app");
         let draining = ready.activate().draining.expect("the large one");
-        soon("the old code to be freed", draining.life.freed()).await;
-        assert_eq!(draining.life.migrated(), 1);
+        soon("the old code to be freed", draining.signals.freed()).await;
+        assert_eq!(draining.stats.migrated(), 1);
         until("its memory to be given back", || code_kib() < before + 1024).await;
         println!("code: {before}, {loaded}, then {} KiB", code_kib());
     });

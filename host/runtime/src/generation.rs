@@ -1,17 +1,18 @@
 //! One loaded release: compiled, linked, checked, serving.
 //!
 //! ```text
-//! Loader: validate -> Generation -> Slot
+//! validate -> Generation -> Slot -> Lease -> invoke
 //! ```
 //!
 //! Only [`validate()`] builds a [`Generation`], and the [`Slot`] takes nothing
 //! else: so whatever serves has been checked. Who loads one has [`Slot::permit`]
 //! for it first: so there are at most two.
 
+mod drain;
 mod invoke;
-mod life;
-mod loader;
+mod lease;
 mod slot;
+mod stats;
 mod tally;
 mod validate;
 
@@ -24,13 +25,14 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use crate::contract::{HostState, ReleaseTag};
 use crate::engine::Runtime;
 
+pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::Failure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
-pub use life::{Alive, Life, Lease};
-pub use loader::{Loader, Preparing, Prepared, Swapped};
+pub use lease::Lease;
 pub use slot::{Draining, LoadPermit, Slot};
+pub use stats::GenerationStats;
 pub use tally::{CallEnd, Tally};
-pub use validate::{Refusal, validate};
+pub use validate::{ComponentError, validate};
 
 /// What kind of app a component is, with the functions that it is called by.
 ///
@@ -143,13 +145,16 @@ pub struct Generation {
     pub size: usize,
     /// How long it took to compile, or to load from the cache of compiled code.
     pub compiled_in: Duration,
-    /// Who is on it. Last, so that it is dropped after the code.
-    pub life: Alive,
+    /// What is counted of it.
+    pub stats: Arc<GenerationStats>,
+    /// What its exchanges are told when it is to be left. Last, so that it is
+    /// dropped after the code.
+    pub signals: SignalsOfCode,
 }
 
 impl Generation {
-    /// The same code with a life of its own, in which nothing has happened.
-    pub(super) fn twin(&self) -> Generation {
+    /// The same code, of which nothing is counted yet.
+    pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
             pre: self.pre.clone(),
@@ -159,7 +164,8 @@ impl Generation {
             state_version: self.state_version,
             size: self.size,
             compiled_in: self.compiled_in,
-            life: Alive::default(),
+            stats: Arc::default(),
+            signals: SignalsOfCode::default(),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Smoke {
             config: self.config.clone(),
             bodies: BodyLimits::default(),
         };
-        let exchanges = Exchanges::for_trial(views, stopping, config);
+        let exchanges = Exchanges::apart(views, stopping, config);
 
         let generation = Arc::new(generation);
         let (ours, theirs) = tokio::io::duplex(PIPE);

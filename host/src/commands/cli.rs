@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use cookie::{CookieCommand, RotateStep, WhichNode};
 pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout};
 
-use crate::app::health::{RevertOnErrors, Rule};
+use crate::app::bake::{RevertOnErrors, Rule};
 
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 

@@ -26,7 +26,8 @@ use mesh::membership::{Counting, Overview, Releases, Stopping};
 use mesh::spread::Fetcher;
 use mesh::store::{Store, StoreError};
 use runtime::component::AppBytes;
-use runtime::generation::{Loader, Slot};
+use runtime::generation::Slot;
+use runtime::loader::Loader;
 
 /// Where a member is asked what it does about releases.
 pub(super) const STATE: &str = "/app/state";
@@ -99,7 +100,7 @@ impl Face {
 
     fn serving(&self, now: &Deployment) -> Option<api::Serving> {
         let serving = now.serving.as_ref()?;
-        let live = self.slot.current().map_or(0, |it| it.life.live());
+        let live = self.slot.current().map_or(0, |it| it.stats.live());
         Some(api::Serving {
             digest: serving.digest.to_string(),
             release: serving.release.as_ref().map(describe::key),
@@ -122,14 +123,14 @@ impl Face {
 
     fn draining(&self) -> Option<api::Draining> {
         let draining = self.slot.draining()?;
-        let life = &draining.life;
-        (life.live() > 0).then(|| api::Draining {
+        let stats = &draining.stats;
+        (stats.live() > 0).then(|| api::Draining {
             digest: draining.digest.to_string(),
             since_ms: since_1970(SystemTime::now() - draining.since.elapsed()),
-            live: life.live() as u64,
-            migrated: life.migrated(),
-            refused: life.refused(),
-            cut: life.cut(),
+            live: stats.live() as u64,
+            migrated: stats.migrated(),
+            refused: stats.refused(),
+            cut: stats.cut(),
         })
     }
 

@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::attended::Attended;
 use super::counters::Refusal;
 use super::protocol::{self, Audience, Body, NAME_MAX, TOOL};
 use super::server::{Server, ToolRoom, Tools};
+use super::stall_guard::StallGuard;
 use super::stream::Watched;
 use super::{EXCHANGE, Event, HANDSHAKE, MESSAGE_MAX, PING, PING_ANSWER, Peer, WINDOW};
 
@@ -179,7 +179,7 @@ impl Caller {
         match timeout(within, self.server.ask(from, request)).await {
             Ok(answer) => {
                 let (stall, stalled) = (self.server.waits.stall, self.stalled.clone());
-                answer.map(|body| Attended::new(body, stall, stalled).boxed())
+                answer.map(|body| StallGuard::new(body, stall, stalled).boxed())
             }
             Err(_) => protocol::refusal(StatusCode::SERVICE_UNAVAILABLE, "no answer in time"),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::meter::Meter;
-use super::{cluster, mailbox};
+use super::{cluster, mailbox, members};
 use crate::views::Views;
 
 /// The most topics, and the most timers, that one exchange has at a time; the
@@ -147,7 +147,7 @@ impl CallContext {
 impl cluster::Host for CallContext {
     fn self_(&mut self) -> cluster::Node {
         let view = self.view();
-        let mut node = self.node.views.own(&view);
+        let mut node = members::own(&self.node.views, &view);
         node.release = Some(cluster::Release {
             id: self.release.id.to_string(),
             digest: self.release.digest.to_string(),
@@ -157,7 +157,7 @@ impl cluster::Host for CallContext {
 
     fn nodes(&mut self) -> cluster::View {
         let view = self.view();
-        self.node.views.to_contract(&view)
+        members::view(&view)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod context;
 mod instance;
+pub(crate) mod members;
 mod meter;
 mod outbound;
 mod output;

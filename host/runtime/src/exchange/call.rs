@@ -101,7 +101,7 @@ pub(super) async fn change(
     })
     .await;
     if let Some(end) = call_end(&changed) {
-        generation.life.count_change(end);
+        generation.stats.count_change(end);
     }
     changed.map(|(changed, _)| changed)
 }

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::answer::Answer;
 use super::mailbox::Mailbox;
-use super::output_queue::OutputQueue;
 use crate::contract::mailbox::Message;
 use crate::generation::{Lease, Slot};
+use crate::http::OutputQueue;
 use crate::http::request::BodyRefusal;
 
 /// Until there is something to wait for, nothing comes.
@@ -68,7 +68,7 @@ pub(super) async fn code_changed(follows: bool, lease: &Lease, slot: &Slot) {
         return never().await;
     }
     // In line before the look, so that no change falls between the two.
-    let mut left = pin!(lease.life.left());
+    let mut left = pin!(lease.signals.left());
     left.as_mut().enable();
     if slot.is_current(lease) {
         left.await;
@@ -84,7 +84,7 @@ pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) ->
         return never().await;
     };
     // In line before the look, so that no change falls between the two.
-    let mut back = pin!(lease.life.back());
+    let mut back = pin!(lease.signals.back());
     back.as_mut().enable();
     if slot.is_current(lease) {
         return false;
@@ -92,7 +92,7 @@ pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) ->
     tokio::select! {
         biased;
         () = back => false,
-        () = lease.life.over() => true,
+        () = lease.signals.over() => true,
         () = sleep_until(due) => true,
     }
 }

@@ -6,14 +6,13 @@
 
 mod answer;
 mod call;
-mod migrate;
 mod complain;
 mod event;
 mod mailbox;
-mod output_queue;
-mod wasi_http;
+mod migrate;
 mod run;
 mod sequence;
+mod wasi_http;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -25,16 +24,11 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
-pub use output_queue::{Cut, OutputBody};
-pub use wasi_http::WasiHttpBody;
 
 use crate::generation::{Generation, Kind, Lease, Slot};
 use crate::http::{Body, Head, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
-
-/// How long a `wasi:http` component may go on after its response was sent.
-const AFTER_RESPONSE: Duration = Duration::from_secs(30);
 
 /// All whole bodies together have 256 MiB, or one that may be larger by itself,
 /// counted in units of 64 KiB.
@@ -116,7 +110,7 @@ impl Exchanges {
 
     /// What exchanges share in which new code is tried before it serves: nobody
     /// else hears of what they publish, and the log says nothing of them.
-    pub(crate) fn for_trial(
+    pub(crate) fn apart(
         views: Views,
         stopping: watch::Receiver<bool>,
         config: ExchangesConfig,
@@ -129,7 +123,7 @@ impl Exchanges {
         exchanges
     }
 
-    /// How the app failed last, in a trial.
+    /// How the app failed last, in exchanges apart.
     pub(crate) fn complaint(&self) -> Option<String> {
         self.complaints.last()
     }
@@ -177,8 +171,8 @@ impl Exchanges {
         };
         let read = tokio::select! {
             read = request::whole(body, limit, self.limits.time) => read,
-            () = lease.life.over() => {
-                lease.life.count_cut();
+            () = lease.signals.over() => {
+                lease.stats.count_cut();
                 return overloaded();
             }
         };

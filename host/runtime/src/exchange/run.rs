@@ -20,15 +20,14 @@ use super::event::{
     Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
 };
 use super::mailbox::Subscriptions;
-use super::output_queue::{HIGH_WATER, OutputQueue, output_queue};
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
 use crate::contract::http::{Part, Request, ResponseBody};
 use crate::contract::mailbox::{ClosingReason, Message};
-use crate::contract::{Effect, Held, Step};
+use crate::contract::{Effect, Held, Step, members};
 use crate::generation::{Failure, Lease, call_end};
 use crate::http::request::BodyRefusal;
-use crate::http::{Body, Head, IllegalResponse, response};
+use crate::http::{Body, HIGH_WATER, Head, IllegalResponse, OutputQueue, output_queue, response};
 
 /// How long a client may leave all of its output unread while so much waits
 /// that callbacks are held back.
@@ -283,7 +282,7 @@ impl Exchange {
                 Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
             }
             view = changed(self.views.as_mut()) => {
-                Some(Call::Info(Message::Nodes(self.shared.views.to_contract(&view))))
+                Some(Call::Info(Message::Nodes(members::view(&view))))
             }
             message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
                 Some(Call::Info(message))
@@ -449,7 +448,7 @@ impl Exchange {
     fn end(&mut self, ended: &Ended) {
         match ended {
             // No fault of the app's.
-            Ended::Drained | Ended::Failure(Failure::Drained) => self.lease.life.count_cut(),
+            Ended::Drained | Ended::Failure(Failure::Drained) => self.lease.stats.count_cut(),
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
         self.output = None;

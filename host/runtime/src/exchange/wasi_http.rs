@@ -12,18 +12,16 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Sleep;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use super::{Cut, Exchanges, Live, failed, headless, overloaded};
+use super::{Exchanges, Live, failed, headless, overloaded};
 use crate::contract::Held;
 use crate::generation::{Failure, Kind, Lease, Span, call_end, call_function, invoke};
-use crate::http::{Body, Head};
+use crate::http::{AbortOnDrop, Body, Head, WasiHttpBody};
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
@@ -61,7 +59,10 @@ pub(super) async fn serve(
             let length = http_body::Body::size_hint(&body).exact();
             let length = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH));
             let length = length.and_then(|length| usize::try_from(length).ok());
-            headless(http::Response::from_parts(parts, Body::wasi_http(body)), length)
+            headless(
+                http::Response::from_parts(parts, Body::wasi_http(body)),
+                length,
+            )
         }
         Ok(response) => response.map(Body::wasi_http),
         Err(Unanswered::Failure(Failure::Drained)) => overloaded(),
@@ -84,15 +85,12 @@ async fn answer(
     let mut task = tokio::spawn(running.clone().run(request, sender));
     let guard = AbortOnDrop(task.abort_handle());
     match receiver.await {
-        Ok(Ok(response)) => {
-            let left = promised(&response);
-            Ok(response.map(|body| WasiHttpBody {
-                body,
-                left,
-                failed: running.failed.clone(),
-                task: Some((task, guard)),
-            }))
-        }
+        Ok(Ok(response)) => Ok(WasiHttpBody::of(
+            response,
+            task,
+            guard,
+            running.failed.clone(),
+        )),
         Ok(Err(error)) => Err(Unanswered::Error(error)),
         // The store went away with the sender: the task says why.
         Err(_) => match (&mut task).await {
@@ -120,13 +118,6 @@ fn request(head: Head, body: Incoming, idle: Duration) -> hyper::Request<Upload>
         due: None,
     };
     hyper::Request::from_parts(parts, body)
-}
-
-/// How many bytes a response promises, if it does.
-fn promised(response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
-    let length = response.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    length.or_else(|| http_body::Body::size_hint(response.body()).exact())
 }
 
 /// The body of a request, which may not pause for longer than others may.
@@ -213,7 +204,7 @@ impl Running {
             return Ok(());
         };
         if matches!(failure, Failure::Drained) {
-            self.lease.life.count_cut();
+            self.lease.stats.count_cut();
         } else if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
             self.complain(&failure);
@@ -234,88 +225,6 @@ impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(failed) = self.0 {
             failed.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// Ends a task when nobody waits for it any more.
-#[derive(Debug)]
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// The body that a `wasi:http` component writes. When the client goes away
-/// before its end, the component is ended too.
-#[derive(Debug)]
-pub struct WasiHttpBody {
-    body: HyperOutgoingBody,
-    /// Bytes still to come of those promised.
-    left: Option<u64>,
-    /// Whether the component failed: wasi:http ends its body then as if it
-    /// had been finished.
-    failed: Arc<AtomicBool>,
-    task: Option<(JoinHandle<Result<(), Failure>>, AbortOnDrop)>,
-}
-
-impl http_body::Body for WasiHttpBody {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(|_| Cut);
-        if let Poll::Ready(None) = polled {
-            if self.failed.load(Ordering::Acquire) {
-                return Poll::Ready(Some(Err(Cut)));
-            }
-            self.let_finish();
-        }
-        if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&polled, self.left) {
-            let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.left = Some(left.saturating_sub(sent));
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl WasiHttpBody {
-    /// All was sent: what the component still does after its response it may
-    /// do, under its limit of processor time and for as long as a callback.
-    fn let_finish(&mut self) {
-        // Outside of a runtime nothing runs any more that could finish.
-        if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
-            runtime.spawn(async move {
-                let _guard = guard;
-                let _ = tokio::time::timeout(super::AFTER_RESPONSE, task).await;
-            });
-        }
-    }
-}
-
-impl Drop for WasiHttpBody {
-    /// A connection asks for no more than what was promised, and so never sees
-    /// the end of such a body.
-    fn drop(&mut self) {
-        if self.left == Some(0) {
-            self.let_finish();
-        } else if let Some((task, _)) = &self.task {
-            // Before its stream is closed, at which it may trap: a client that
-            // goes is no fault of the app's.
-            task.abort();
         }
     }
 }

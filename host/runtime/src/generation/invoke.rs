@@ -1,5 +1,5 @@
 //! One call into a component, whatever it is for: a callback, a change of
-//! code, a request of `wasi:http`, the trial of a component that is validated.
+//! code, a request of `wasi:http`, the first instance of one that is validated.
 //!
 //! ```text
 //! place -> store (instance and call) -> instantiate -> metered call -> effects, or a Failure
@@ -119,7 +119,7 @@ pub(crate) async fn invoke<T>(
             returned = Metered::new(running, meter, limits.wall) => {
                 returned.map_err(|WallDeadline| Failure::Wall(limits.wall))
             }
-            () = generation.life.over() => Err(Failure::Drained),
+            () = generation.signals.over() => Err(Failure::Drained),
         }
     };
     log_output(store.data(), generation);

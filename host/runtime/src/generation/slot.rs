@@ -16,7 +16,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::generation::Generation;
-use crate::generation::life::{Life, Lease};
+use crate::generation::{DrainSignals, GenerationStats, Lease};
 
 /// How long what is ended may take to notice. A guest that runs is interrupted
 /// every few milliseconds, so far less is needed.
@@ -43,7 +43,9 @@ pub struct Draining {
     /// Since when.
     pub since: Instant,
     /// What is on it still, and what became of the rest.
-    pub life: Arc<Life>,
+    pub stats: Arc<GenerationStats>,
+    /// What its exchanges are told, and when it is freed.
+    pub signals: Arc<DrainSignals>,
     /// The generation itself, as long as anything is on it.
     generation: Weak<Generation>,
 }
@@ -98,7 +100,7 @@ impl Slot {
     /// The same for a generation of this app; or, if that is the one which drains
     /// and is still used, gives it as soon as nobody loads another one, to be put in
     /// again as it is.
-    pub(super) async fn permit_or_back(
+    pub(crate) async fn permit_or_back(
         self: &Arc<Self>,
         app: Digest,
     ) -> (LoadPermit, Option<Arc<Generation>>) {
@@ -106,7 +108,10 @@ impl Slot {
     }
 
     /// The generation of this app, if it is the one which drains and is still used.
-    pub(super) async fn back(self: &Arc<Self>, app: Digest) -> Option<(LoadPermit, Arc<Generation>)> {
+    pub(crate) async fn back(
+        self: &Arc<Self>,
+        app: Digest,
+    ) -> Option<(LoadPermit, Arc<Generation>)> {
         if !self.is_back(app) {
             return None;
         }
@@ -129,7 +134,7 @@ impl Slot {
             }
             tokio::select! {
                 biased;
-                () = draining.life.freed() => {}
+                () = draining.signals.freed() => {}
                 () = self.goes_back(true) => {
                     // Nothing is loaded yet, so nothing is lost, while the one that
                     // is wanted would be ended here.
@@ -167,14 +172,14 @@ impl Slot {
     async fn end(&self, draining: &Draining) {
         tracing::warn!(
             digest = cluster::short(&draining.digest.to_string()),
-            left = draining.life.live(),
+            left = draining.stats.live(),
             "a next app waits, and the drain of {} s is over: what is left on the old one is ended",
             self.drain.as_secs_f32(),
         );
-        draining.life.end();
-        if timeout(END, draining.life.freed()).await.is_err() {
+        draining.signals.end();
+        if timeout(END, draining.signals.freed()).await.is_err() {
             tracing::error!(
-                left = draining.life.live(),
+                left = draining.stats.live(),
                 "an old app is still in use; going on with three for now"
             );
         }
@@ -185,7 +190,7 @@ impl Draining {
     /// Whether it is of this app and is still used. What was told to end does not
     /// come back: it would refuse every request that is open, or comes.
     fn is_back(&self, app: Digest) -> bool {
-        self.digest == app && !self.life.is_over() && self.generation.strong_count() > 0
+        self.digest == app && !self.signals.is_over() && self.generation.strong_count() > 0
     }
 
     fn back(&self, app: Digest) -> Option<Arc<Generation>> {
@@ -221,14 +226,15 @@ impl LoadPermit {
     /// exchanges are woken, and go over. Must be called within a tokio runtime.
     pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
         let slot = &self.slot;
-        let life = generation.life.life();
-        life.begin();
+        let signals = generation.signals.share();
+        generation.stats.begin();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
             let draining = Draining {
                 digest: old.digest,
                 since: Instant::now(),
-                life: old.life.life(),
+                stats: old.stats.clone(),
+                signals: old.signals.share(),
                 generation: Arc::downgrade(&old),
             };
             // If nothing is on it, this frees it, which takes its time.
@@ -238,12 +244,12 @@ impl LoadPermit {
         let mut drains = slot.draining.lock().unwrap_or_else(PoisonError::into_inner);
         let drained = std::mem::replace(&mut *drains, draining.clone());
         drop(drains);
-        if drained.is_some_and(|drained| Arc::ptr_eq(&drained.life, &life)) {
-            life.come_back();
+        if drained.is_some_and(|drained| Arc::ptr_eq(&drained.signals, &signals)) {
+            signals.come_back();
         }
         if let Some(draining) = &draining {
-            let life = draining.life.clone();
-            tokio::spawn(async move { life.wake().await });
+            let (signals, live) = (draining.signals.clone(), draining.stats.live());
+            tokio::spawn(async move { signals.wake(live).await });
         }
         draining
     }

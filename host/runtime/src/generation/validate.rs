@@ -29,7 +29,7 @@ const WASI_HTTP: &str = "wasi:http/incoming-handler@";
 
 /// Why a component cannot be an app here. Each says what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum ComponentError {
     /// Not WebAssembly of any kind.
     #[error(
         "{app} is not WebAssembly; --app takes a component, as `cargo component build -p guest` makes it"
@@ -109,8 +109,8 @@ pub enum Refusal {
 /// Makes a generation from the bytes of an app.
 ///
 /// # Errors
-/// See [`Refusal`].
-pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generation, Refusal> {
+/// See [`ComponentError`].
+pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generation, ComponentError> {
     let name = app.path.display().to_string();
     check_layer(&name, &app.bytes)?;
 
@@ -123,7 +123,7 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
     let pre = runtime
         .linker
         .instantiate_pre(&component)
-        .map_err(|error| Refusal::Import {
+        .map_err(|error| ComponentError::Import {
             app: name.clone(),
             cause: one_line(&error),
         })?;
@@ -142,7 +142,8 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
         state_version: 0,
         size,
         compiled_in,
-        life: super::Alive::default(),
+        stats: Arc::default(),
+        signals: super::SignalsOfCode::default(),
     };
     generation.state_version = try_out(&generation, &name, &world, &interfaces).await?;
     fault::point("validate: tried out");
@@ -151,13 +152,13 @@ pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generatio
 
 /// A component starts with the magic of WebAssembly and layer 1; a core module
 /// has layer 0 there.
-fn check_layer(app: &str, bytes: &[u8]) -> Result<(), Refusal> {
+fn check_layer(app: &str, bytes: &[u8]) -> Result<(), ComponentError> {
     match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(Refusal::CoreModule {
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(ComponentError::CoreModule {
             app: app.to_owned(),
         }),
-        _ => Err(Refusal::NotWasm {
+        _ => Err(ComponentError::NotWasm {
             app: app.to_owned(),
         }),
     }
@@ -167,9 +168,9 @@ async fn compile(
     runtime: &Arc<Runtime>,
     name: &str,
     app: AppBytes,
-) -> Result<(Component, cluster::Digest), Refusal> {
+) -> Result<(Component, cluster::Digest), ComponentError> {
     let digest = app.digest;
-    let invalid = |cause: String| Refusal::Invalid {
+    let invalid = |cause: String| ComponentError::Invalid {
         app: name.to_owned(),
         cause,
     };
@@ -212,7 +213,11 @@ impl Interfaces {
     }
 
     /// The kind of app that a component with these interfaces is.
-    fn kind(&self, app: &str, pre: &InstancePre<HostState>) -> Result<(Kind, World), Refusal> {
+    fn kind(
+        &self,
+        app: &str,
+        pre: &InstancePre<HostState>,
+    ) -> Result<(Kind, World), ComponentError> {
         let component = pre.component();
         let (kind, world) = if let Some(handler) = self.export(STREAMING) {
             let kind = Kind::streaming(component, handler, self.export(UPGRADE));
@@ -228,14 +233,14 @@ impl Interfaces {
                 [] => "nothing".to_owned(),
                 some => some.join(", "),
             };
-            return Err(Refusal::NoHandler {
+            return Err(ComponentError::NoHandler {
                 app: app.to_owned(),
                 exports,
             });
         };
         let world = world.map_err(|error| contract(app, one_line(&error)))?;
         if self.imports_mailbox && !matches!(world, World::Streaming(_)) {
-            return Err(Refusal::Import {
+            return Err(ComponentError::Import {
                 app: app.to_owned(),
                 cause: "ace:raxx/mailbox is for apps that export ace:raxx/server, since only \
                         their exchanges have a mailbox"
@@ -247,8 +252,8 @@ impl Interfaces {
     }
 }
 
-fn contract(app: &str, cause: String) -> Refusal {
-    Refusal::Contract {
+fn contract(app: &str, cause: String) -> ComponentError {
+    ComponentError::Contract {
         app: app.to_owned(),
         cause,
     }
@@ -270,7 +275,7 @@ async fn try_out(
     app: &str,
     world: &World,
     interfaces: &Interfaces,
-) -> Result<u32, Refusal> {
+) -> Result<u32, ComponentError> {
     let tried = invoke(
         generation,
         Span::Callback,
@@ -291,7 +296,7 @@ async fn try_out(
     );
     match tried.await {
         Ok((tried, _)) => tried,
-        Err(failure) => Err(Refusal::Start {
+        Err(failure) => Err(ComponentError::Start {
             app: app.to_owned(),
             cause: failure.to_string(),
         }),

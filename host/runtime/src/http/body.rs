@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 
-use crate::exchange::{OutputBody, WasiHttpBody};
+use super::{OutputBody, WasiHttpBody};
 
 /// The body of a response.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use cluster::Digest;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use runtime::generation::Prepared;
+use runtime::loader::Prepared;
 
 /// Holds one app at most. While it does, no other can be loaded.
 #[derive(Default)]

@@ -17,7 +17,7 @@ use cluster::short;
 use mesh::membership::{Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use runtime::component::AppBytes;
-use runtime::generation::Loader;
+use runtime::loader::Loader;
 
 /// What following a file takes.
 pub(crate) struct Followed {

@@ -20,26 +20,28 @@ impl Exchange {
         }
         let migrated = tokio::select! {
             migrated = migrate(&self.lease, &new, &self.state) => migrated,
-            () = self.lease.life.over() => {
+            () = self.lease.signals.over() => {
                 self.end(&Ended::Drained);
                 return false;
             }
         };
         match migrated {
             Ok(state) => {
-                self.lease.life.count_migrated();
+                self.lease.stats.count_migrated();
                 self.state = state;
                 self.lease = Lease::take(new);
                 self.is_not_left();
             }
             Err(cause) => {
-                self.shared.complaints.not_migrated(&new, &self.path, &cause);
+                self.shared
+                    .complaints
+                    .not_migrated(&new, &self.path, &cause);
                 // While it was asked, its own code may have come back.
                 if self.shared.slot.is_current(&self.lease) {
                     self.is_not_left();
                     return true;
                 }
-                self.lease.life.count_refused();
+                self.lease.stats.count_refused();
                 self.follows = false;
                 self.drain_due = Some(Instant::now() + self.shared.slot.drain());
                 self.closing = Some(ClosingReason::CodeChange);

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 /// While so many bytes wait, no callback runs for the exchange: 256 KiB.
 /// Named in `server.wit`.
-pub(super) const HIGH_WATER: usize = 256 * 1024;
+pub(crate) const HIGH_WATER: usize = 256 * 1024;
 
 /// The stream ended before its end: the client sees a cut connection, or a
 /// reset HTTP/2 stream.
@@ -34,7 +34,7 @@ struct Queue {
 
 /// The exchange's end of the queue.
 #[derive(Debug)]
-pub(super) struct OutputQueue(Arc<Shared>);
+pub(crate) struct OutputQueue(Arc<Shared>);
 
 /// The connection's end of the queue: the body of the response.
 #[derive(Debug)]
@@ -54,14 +54,14 @@ impl Shared {
 }
 
 /// Makes the two ends of a queue.
-pub(super) fn output_queue() -> (OutputQueue, OutputBody) {
+pub(crate) fn output_queue() -> (OutputQueue, OutputBody) {
     let shared = Arc::new(Shared::default());
     (OutputQueue(shared.clone()), OutputBody(shared))
 }
 
 impl OutputQueue {
     /// Queues data. Empty data is nothing.
-    pub(super) fn data(&self, data: Bytes) {
+    pub(crate) fn data(&self, data: Bytes) {
         if data.is_empty() {
             return;
         }
@@ -73,7 +73,7 @@ impl OutputQueue {
     }
 
     /// Queues the trailers, if there are any, and the end.
-    pub(super) fn finish(&self, trailers: HeaderMap) {
+    pub(crate) fn finish(&self, trailers: HeaderMap) {
         self.push(|queue| {
             if !trailers.is_empty() {
                 queue.frames.push_back(Frame::trailers(trailers));
@@ -96,19 +96,19 @@ impl OutputQueue {
     }
 
     /// How many bytes wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.0.lock().bytes
     }
 
     /// Waits until the queue is empty or the client has gone, and says
     /// whether the client is still there.
-    pub(super) async fn drained(&self) -> bool {
+    pub(crate) async fn drained(&self) -> bool {
         self.until(|queue| queue.bytes == 0 || queue.gone).await;
         !self.0.lock().gone
     }
 
     /// Waits until the client has gone.
-    pub(super) async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         self.until(|queue| queue.gone).await;
     }
 

@@ -17,7 +17,7 @@ use cluster::Digest;
 
 use crate::component::AppBytes;
 use crate::engine::Runtime;
-use crate::generation::{Draining, Generation, Refusal, LoadPermit, Slot, validate};
+use crate::generation::{ComponentError, Draining, Generation, LoadPermit, Slot, validate};
 use crate::smoke::Smoke;
 
 /// Loads apps into one slot.
@@ -115,20 +115,20 @@ impl Loader {
     /// no more than two generations are loaded at any time.
     ///
     /// # Errors
-    /// See [`Refusal`].
-    pub async fn prepare(&self, app: AppBytes) -> Result<Prepared, Refusal> {
+    /// See [`ComponentError`].
+    pub async fn prepare(&self, app: AppBytes) -> Result<Prepared, ComponentError> {
         self.prepare_telling(app, |_| {}).await
     }
 
     /// The same, and says what it is at.
     ///
     /// # Errors
-    /// See [`Refusal`].
+    /// See [`ComponentError`].
     pub async fn prepare_telling(
         &self,
         app: AppBytes,
         tell: impl Fn(Preparing),
-    ) -> Result<Prepared, Refusal> {
+    ) -> Result<Prepared, ComponentError> {
         let began = Instant::now();
         let mut permit = pin!(self.slot.permit_or_back(app.digest));
         let (permit, back) = tokio::select! {
@@ -150,7 +150,7 @@ impl Loader {
         let generation = Arc::new(validate(&self.runtime, app).await?);
         if let Some(smoke) = &self.smoke {
             let asked = smoke.ask(generation.twin()).await;
-            asked.map_err(|cause| Refusal::Smoke {
+            asked.map_err(|cause| ComponentError::Smoke {
                 app: name,
                 target: smoke.target.to_string(),
                 cause,
