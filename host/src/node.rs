@@ -35,6 +35,8 @@ use crate::app::publish::Inbox;
 use crate::commands::cli::Cli;
 use crate::edge::{HttpLimits, Server};
 use crate::node::config::{Config, ConfigError, Environment};
+use cluster::Counted;
+use mesh::counts::Publications;
 use mesh::membership;
 use mesh::membership::{FatalError, Membership};
 use mesh::spread::{Fetcher, Holder};
@@ -212,7 +214,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let releases = membership.releases();
     let candidate = Arc::new(Candidate::default());
     let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
-    let published = Arc::<publish::Counters>::default();
+    let published = Arc::<Counted<Publications>>::default();
     let face = Arc::new(Face {
         name: name.clone(),
         http: link.to_string(),

@@ -315,8 +315,8 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
             soon("the old code to be freed", draining.signals.freed()).await;
             stores.push(swapped.swapped);
             migrating.push(draining.since.elapsed());
-            assert_eq!(draining.stats.migrated(), 1000, "swap {swap}");
-            assert_eq!(draining.stats.refused() + draining.stats.cut(), 0);
+            assert_eq!(draining.stats.left().migrated, 1000, "swap {swap}");
+            assert_eq!(draining.stats.left().refused + draining.stats.left().cut, 0);
             if swap % 5 == 0 {
                 phase.send_replace(Phase::Telling);
                 assert_eq!(ticker.get("/tick").await.status, 204);
@@ -394,7 +394,7 @@ fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
         let ready = loader.prepare(small()).await.expect("it is an app");
         let draining = ready.activate().draining.expect("the large one");
         soon("the old code to be freed", draining.signals.freed()).await;
-        assert_eq!(draining.stats.migrated(), 1);
+        assert_eq!(draining.stats.left().migrated, 1);
         until("its memory to be given back", || code_kib() < before + 1024).await;
         println!("code: {before}, {loaded}, then {} KiB", code_kib());
     });

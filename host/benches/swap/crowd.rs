@@ -85,7 +85,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
             let draining = swapped.draining.expect("there was one before");
             soon("the old code to be freed", draining.signals.freed()).await;
             let moved = draining.since.elapsed();
-            assert_eq!(draining.stats.migrated(), count as u64, "swap {swap}");
+            assert_eq!(draining.stats.left().migrated, count as u64, "swap {swap}");
             rows[0].add(swapped.swapped);
             rows[1].add(moved);
             rows[2].add(moved / count as u32);

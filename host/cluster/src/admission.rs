@@ -7,5 +7,5 @@ mod replay;
 
 pub(crate) use self::contacts::*;
 pub(crate) use self::refusals::Refusals;
-pub use self::refusals::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use self::refusals::{Counters, Refusal, RefusedDatagrams, RefusedRecords};
 pub(crate) use self::replay::{Bucket, Nonces, Window};

@@ -11,6 +11,7 @@ mod boot;
 mod cidr;
 mod config;
 mod cookie;
+mod counts;
 mod digest;
 #[cfg(test)]
 mod documented;
@@ -34,11 +35,12 @@ mod time;
 mod view;
 mod wire;
 
-pub use admission::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use admission::{Counters, Refusal, RefusedDatagrams, RefusedRecords};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use config::{Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
+pub use counts::Counted;
 pub use digest::{Digest, DigestError, short};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{Keys, KeysError};

@@ -37,8 +37,8 @@ use bytes::Bytes;
 use cluster::NodeName;
 use tokio::sync::oneshot;
 
-pub use counters::ControlCounters;
-pub(crate) use counters::Counters;
+pub(crate) use counters::CallerCounts;
+pub use counters::{CallerRefusal, Callers, RefusedCallers};
 pub use dial::DialError;
 pub(crate) use dial::Dialler;
 pub(crate) use links::Links;

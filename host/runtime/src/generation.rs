@@ -30,7 +30,7 @@ pub use invoke::Failure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use lease::Lease;
 pub use slot::{Draining, LoadPermit, Slot};
-pub use stats::GenerationStats;
+pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
 pub use validate::{ComponentError, validate};
 

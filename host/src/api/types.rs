@@ -15,7 +15,8 @@ mod release;
 use serde::{Deserialize, Serialize};
 
 pub use counts::{
-    Callers, Datagrams, Fetches, Publications, RefusedCallers, RefusedDatagrams, RefusedRecords,
+    Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
+    RefusedRecords,
 };
 pub use node::{
     AppFile, Doing, Draining, Failed, InForce, Member, Nodes, Serving, Status, Step, Steps, Stored,

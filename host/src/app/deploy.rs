@@ -352,9 +352,9 @@ async fn tell_end(draining: Draining, report: Reporter) {
     report.drained(draining.since.elapsed());
     tracing::info!(
         digest = short(&draining.digest.to_string()),
-        migrated = stats.migrated(),
-        refused = stats.refused(),
-        cut = stats.cut(),
+        migrated = stats.left().migrated,
+        refused = stats.left().refused,
+        cut = stats.left().cut,
         drained_ms = u64::try_from(draining.since.elapsed().as_millis()).unwrap_or(u64::MAX),
         "the app before is gone",
     );

@@ -59,13 +59,11 @@ pub(super) fn status(it: &Status) -> String {
         line(
             "draining",
             format!(
-                "{} since {}: {} live, {} migrated, {} refused, {} cut",
+                "{} since {}: {} live{}",
                 digest(&draining.digest),
                 ago(now, draining.since_ms),
                 draining.live,
-                draining.migrated,
-                draining.refused,
-                draining.cut,
+                counts::all(draining.left.told()),
             ),
         );
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::{App, DeployKey, DraftError, Listed, Release, Request, Status};
-use cluster::{Digest, Member, NodeName, View};
+use cluster::{Counted, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -20,9 +20,9 @@ use crate::api::types::{Code, Standing};
 use crate::api::{Later, Node, Refused, describe};
 use crate::app::deploy;
 use crate::app::deploy::{Candidate, Deployment, Reporter};
-use crate::app::publish;
 use mesh::control::Peers;
-use mesh::membership::{Counting, Overview, Releases, Stopping};
+use mesh::counts::Publications;
+use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::spread::Fetcher;
 use mesh::store::{Store, StoreError};
 use runtime::component::AppBytes;
@@ -55,10 +55,10 @@ pub(super) struct Face {
     pub(super) loader: Arc<Loader>,
     pub(super) store: Store,
     pub(super) releases: Releases,
-    pub(super) counting: Counting,
+    pub(super) counting: Arc<Counted<MembershipCounts>>,
     pub(super) peers: Peers,
     pub(super) fetcher: Fetcher,
-    pub(super) published: Arc<publish::Counters>,
+    pub(super) published: Arc<Counted<Publications>>,
     pub(super) candidate: Arc<Candidate>,
     pub(super) report: Reporter,
     pub(super) deploy_key: Option<DeployKey>,
@@ -128,9 +128,7 @@ impl Face {
             digest: draining.digest.to_string(),
             since_ms: since_1970(SystemTime::now() - draining.since.elapsed()),
             live: stats.live() as u64,
-            migrated: stats.migrated(),
-            refused: stats.refused(),
-            cut: stats.cut(),
+            left: stats.left(),
         })
     }
 
@@ -271,16 +269,14 @@ impl Node for Face {
             datagrams: api::Datagrams {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,
-                refused: datagrams.refused_total(),
-                refused_by: describe::refused_datagrams(datagrams),
+                refused: datagrams.refused.total(),
+                refused_by: datagrams.refused,
                 unsent: counters.unsent,
             },
-            records: describe::refused_records(&datagrams.records),
-            callers: describe::callers(&counters.control),
-            fetches: api::Fetches {
-                wrong: self.fetcher.wrong(),
-            },
-            publications: describe::publications(&self.published.snapshot()),
+            records: datagrams.records,
+            callers: counters.callers,
+            fetches: self.fetcher.fetches(),
+            publications: self.published.now(),
             deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }

@@ -104,7 +104,7 @@ async fn what_is_cut_at_the_end_of_a_drain_is_no_failure_of_its_code() {
         .await;
     let status = soon("an answer", asking).await.expect("no panic");
     assert_eq!(status, 503);
-    assert_eq!(stats.cut(), 1);
+    assert_eq!(stats.left().cut, 1);
     assert_eq!(stats.requests(), Tally::default());
 }
 

@@ -118,8 +118,8 @@ async fn a_stream_goes_over_to_code_whose_state_has_another_shape_twice_and_back
         let draining = node.swap(new).await;
         // Nothing happens on the streams, and they go over all the same.
         freed(&draining, &old).await;
-        assert_eq!(draining.stats.migrated(), 2);
-        assert_eq!(draining.stats.refused() + draining.stats.cut(), 0);
+        assert_eq!(draining.stats.left().migrated, 2);
+        assert_eq!(draining.stats.left().refused + draining.stats.left().cut, 0);
         tick(&node).await;
         for (_, reader) in &mut streams {
             assert_eq!(reader.to("\n\n").await, event);
@@ -140,7 +140,10 @@ async fn a_state_that_the_new_code_refuses_ends_its_stream_cleanly_and_is_counte
     end.expect("it ends cleanly");
     freed(&draining, &old).await;
     assert_eq!(
-        (draining.stats.migrated(), draining.stats.refused()),
+        (
+            draining.stats.left().migrated,
+            draining.stats.left().refused
+        ),
         (1, 1)
     );
     log.tells_once(&[
@@ -161,7 +164,7 @@ async fn streams_end_cleanly_where_the_new_app_knows_no_versions_or_has_no_strea
         let draining = node.swap(load(package).await.0).await;
         reader.rest().await.1.expect("it ends cleanly");
         freed(&draining, &old).await;
-        assert_eq!(draining.stats.refused(), 1, "{package}");
+        assert_eq!(draining.stats.left().refused, 1, "{package}");
     }
 }
 
@@ -178,7 +181,10 @@ async fn a_stream_that_does_not_end_when_it_is_told_to_is_cut_at_the_end_of_the_
     let draining = node.swap(load("guest").await.0).await;
     assert!(reader.rest().await.1.is_err(), "it is cut");
     freed(&draining, &old).await;
-    assert_eq!((draining.stats.refused(), draining.stats.cut()), (1, 1));
+    assert_eq!(
+        (draining.stats.left().refused, draining.stats.left().cut),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -195,7 +201,7 @@ async fn a_wasi_http_request_finishes_on_the_code_it_began_with() {
     drop(upload);
     assert_eq!(reader.rest().await.0, "");
     freed(&draining, &old).await;
-    assert_eq!(draining.stats.cut(), 0);
+    assert_eq!(draining.stats.left().cut, 0);
 }
 
 #[tokio::test]
@@ -214,7 +220,7 @@ async fn a_third_app_waits_for_the_drain_and_then_ends_and_counts_what_is_left()
     assert!(first.since.elapsed() >= Duration::from_millis(300));
     assert!(reader.rest().await.1.is_err(), "it is cut");
     freed(&first, &old).await;
-    assert_eq!(first.stats.cut(), 1);
+    assert_eq!(first.stats.left().cut, 1);
     log.tells_once(&["a next app waits", "left=1"]);
 }
 
@@ -239,7 +245,7 @@ async fn a_download_goes_on_over_a_swap_and_its_order_of_parts_is_still_checked(
     let first = reader.piece().await.expect("it has begun").expect("data");
     let draining = node.swap(load("fixture-misbehave").await.0).await;
     freed(&draining, &old).await;
-    assert_eq!(draining.stats.migrated(), 1);
+    assert_eq!(draining.stats.left().migrated, 1);
     let (rest, end) = reader.rest().await;
     end.expect("it ends cleanly");
     assert_eq!(first.len() + rest.len(), 16 << 20);
@@ -261,7 +267,7 @@ async fn a_change_that_trapped_on_all_streams_before_anybody_looked_is_held_agai
     }
     let swapped = prepare(&node, "fixture-misbehave").await.activate();
     let left = swapped.draining.expect("there was one before");
-    until("all streams to be left", || left.stats.refused() == 20).await;
+    until("all streams to be left", || left.stats.left().refused == 20).await;
     let serves = node.slot.current().expect("it was put in").stats.clone();
     let task = BakeTask::begin(serves, Tally::default(), Some(Rule::default()), None);
     let outcome = soon("the outcome", task.outcome()).await;
@@ -299,7 +305,7 @@ async fn five_hundred_idle_streams_go_over_while_requests_are_answered() {
         "500 streams went over in {:?}; the slowest request took {slowest:?}",
         began.elapsed()
     );
-    assert_eq!(draining.stats.migrated(), 500);
+    assert_eq!(draining.stats.left().migrated, 500);
     tick(&node).await;
     for reader in &mut streams {
         assert_eq!(reader.to("\n\n").await, "data: v2 unnamed 1\n\n");
@@ -347,7 +353,7 @@ async fn going_back_does_not_wait_for_one_who_waits_for_room_and_who_then_has_it
     assert_eq!(client.get("/").await.text(), "v2");
     assert!(upload.data("third").await);
     assert_eq!(reader.to("third").await, "third");
-    assert_eq!(draining.stats.cut(), 0);
+    assert_eq!(draining.stats.left().cut, 0);
 }
 
 #[tokio::test]
@@ -388,7 +394,10 @@ async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_go
     reader.to(": subscribed\n\n").await;
     let swapped = prepare(&node, "fixture-plain").await.activate();
     let first = swapped.draining.expect("there was one before");
-    until("the stream to be refused", || first.stats.refused() == 1).await;
+    until("the stream to be refused", || {
+        first.stats.left().refused == 1
+    })
+    .await;
     prepare(&node, "fixture-misbehave").await.activate();
     assert!(
         first.since.elapsed() < drain,
@@ -405,12 +414,15 @@ async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_go
         reader.to("\n\n").await;
     };
     publish(&mut reader).await;
-    assert_eq!(first.stats.cut(), 0);
+    assert_eq!(first.stats.left().cut, 0);
 
     let draining = node.swap(load("fixture-misbehave").await.0).await;
     freed(&draining, &old).await;
     assert_eq!(
-        (draining.stats.migrated(), draining.stats.refused()),
+        (
+            draining.stats.left().migrated,
+            draining.stats.left().refused
+        ),
         (1, 1)
     );
     publish(&mut reader).await;

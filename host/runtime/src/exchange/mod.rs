@@ -172,7 +172,7 @@ impl Exchanges {
         let read = tokio::select! {
             read = request::whole(body, limit, self.limits.time) => read,
             () = lease.signals.over() => {
-                lease.stats.count_cut();
+                lease.stats.count_left(|left| left.cut += 1);
                 return overloaded();
             }
         };

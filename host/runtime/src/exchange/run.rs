@@ -448,7 +448,9 @@ impl Exchange {
     fn end(&mut self, ended: &Ended) {
         match ended {
             // No fault of the app's.
-            Ended::Drained | Ended::Failure(Failure::Drained) => self.lease.stats.count_cut(),
+            Ended::Drained | Ended::Failure(Failure::Drained) => {
+                self.lease.stats.count_left(|left| left.cut += 1)
+            }
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
         self.output = None;

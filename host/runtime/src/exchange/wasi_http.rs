@@ -204,7 +204,7 @@ impl Running {
             return Ok(());
         };
         if matches!(failure, Failure::Drained) {
-            self.lease.stats.count_cut();
+            self.lease.stats.count_left(|left| left.cut += 1);
         } else if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.
             self.complain(&failure);

@@ -3,10 +3,24 @@
 //!
 //! It outlives its generation, so that what it counted can still be told.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use cluster::Counted;
+
 use super::tally::{CallEnd, Ends, Once, Tally};
+
+cluster::counts! {
+    /// What became of the exchanges that left a generation when other code came.
+    pub struct Left {
+        /// They went over to the other code.
+        migrated: "migrated",
+        /// They could not, and were asked to end.
+        refused: "refused",
+        /// They were ended because their time was over.
+        cut: "cut",
+    }
+}
 
 /// What is counted of a generation.
 #[derive(Debug, Default)]
@@ -16,9 +30,7 @@ pub struct GenerationStats {
     requests: Ends,
     /// How it turned the states of others into its own, or its own into theirs.
     changes: Ends,
-    migrated: AtomicU64,
-    refused: AtomicU64,
-    cut: AtomicU64,
+    left: Counted<Left>,
     /// How its requests and its changes had ended when it was put in last.
     before: Mutex<[Tally; 2]>,
 }
@@ -73,33 +85,13 @@ impl GenerationStats {
         self.changes.count(&Once::default(), end);
     }
 
-    /// How many of its exchanges went over to newer code.
-    pub fn migrated(&self) -> u64 {
-        self.migrated.load(Relaxed)
+    /// What became of its exchanges that left it.
+    pub fn left(&self) -> Left {
+        self.left.now()
     }
 
-    /// How many could not be migrated, and were asked to end.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
-    }
-
-    /// How many were ended because their time was over.
-    pub fn cut(&self) -> u64 {
-        self.cut.load(Relaxed)
-    }
-
-    /// Counts an exchange that went over to newer code.
-    pub(crate) fn count_migrated(&self) {
-        self.migrated.fetch_add(1, Relaxed);
-    }
-
-    /// Counts an exchange that could not.
-    pub(crate) fn count_refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
-    }
-
-    /// Counts an exchange that was ended.
-    pub(crate) fn count_cut(&self) {
-        self.cut.fetch_add(1, Relaxed);
+    /// Counts an exchange that left it.
+    pub(crate) fn count_left(&self, count: impl FnOnce(&mut Left)) {
+        self.left.count(count);
     }
 }

@@ -27,7 +27,7 @@ impl Exchange {
         };
         match migrated {
             Ok(state) => {
-                self.lease.stats.count_migrated();
+                self.lease.stats.count_left(|left| left.migrated += 1);
                 self.state = state;
                 self.lease = Lease::take(new);
                 self.is_not_left();
@@ -41,7 +41,7 @@ impl Exchange {
                     self.is_not_left();
                     return true;
                 }
-                self.lease.stats.count_refused();
+                self.lease.stats.count_left(|left| left.refused += 1);
                 self.follows = false;
                 self.drain_due = Some(Instant::now() + self.shared.slot.drain());
                 self.closing = Some(ClosingReason::CodeChange);
