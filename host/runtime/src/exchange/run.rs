@@ -4,34 +4,29 @@
 //! between two callbacks.
 
 mod change;
+mod next;
+mod output;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use self::next::Instead;
 use super::answer::Answer;
 use super::call::{self, Call};
-use super::event::{
-    Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
-};
 use super::mailbox::Subscriptions;
 use super::sequence::{Illegal, Sequence};
-use super::{Exchanges, Live, failed, headless, not_implemented, overloaded};
-use crate::contract::http::{Part, Request, ResponseBody};
+use super::{Exchanges, Live, failed, not_implemented, overloaded};
+use crate::contract::Held;
+use crate::contract::http::Request;
 use crate::contract::mailbox::{ClosingReason, Message};
-use crate::contract::{Effect, Held, Step, members};
 use crate::generation::{Failure, Lease, call_end};
 use crate::http::request::BodyRefusal;
-use crate::http::{Body, HIGH_WATER, Head, IllegalResponse, OutputQueue, output_queue, response};
-
-/// How long a client may leave all of its output unread while so much waits
-/// that callbacks are held back.
-const OUTPUT_STALL: Duration = Duration::from_secs(300);
+use crate::http::{Body, Head, IllegalResponse, OutputQueue};
 
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
@@ -48,32 +43,6 @@ enum Ended {
     Stuck,
     #[error("was left on old code, and the drain of it is over")]
     Drained,
-}
-
-/// What happens next in an exchange, if it is no callback.
-enum Instead {
-    /// The client has gone, or its body broke off.
-    Gone,
-    /// Newer code may have come.
-    CodeChange,
-    /// It is ended.
-    End(Ended),
-}
-
-/// What becomes of one that was left on old code: its time is over, or that code
-/// is current again.
-fn left(is_over: bool) -> Instead {
-    match is_over {
-        true => Instead::End(Ended::Drained),
-        false => Instead::CodeChange,
-    }
-}
-
-/// A part that may be sent.
-enum Checked {
-    Head((http::Response<Body>, ResponseBody)),
-    Data(Bytes),
-    Tail(HeaderMap),
 }
 
 /// One exchange; its fields are what is kept between two callbacks.
@@ -232,215 +201,6 @@ impl Exchange {
         };
         self.end(&ended);
         false
-    }
-
-    /// Waits for what comes next.
-    async fn next(&mut self) -> Result<Call, Instead> {
-        if let (Some(output), true) = (&self.output, self.held_back) {
-            let stalled = self.stall_due;
-            return tokio::select! {
-                is_there = output.drained() => {
-                    self.held_back = false;
-                    match is_there {
-                        true => Ok(Call::Info(Message::Writable)),
-                        false => Err(Instead::Gone),
-                    }
-                }
-                // No callback is needed for it, so it need not wait.
-                () = code_changed(self.follows, &self.lease, &self.shared.slot) => Err(Instead::CodeChange),
-                is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => Err(left(is_over)),
-                // A client that reads nothing for so long is as good as gone.
-                () = tokio::time::sleep_until(stalled) => Err(Instead::Gone),
-            };
-        }
-        if self.drain_due.is_some() && self.shared.slot.is_current(&self.lease) {
-            return Err(Instead::CodeChange);
-        }
-        if let Some(reason) = self.closing.take() {
-            return Ok(Call::Info(Message::Closing(reason)));
-        }
-        let can_answer = self.answer.is_given()
-            || self.body.is_some()
-            || self.views.is_some()
-            || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
-            || !self.timers.is_empty();
-        if !can_answer {
-            return Err(Instead::End(Ended::Stuck));
-        }
-        let timer = self
-            .timers
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, (at, _))| *at)
-            .map(|(n, (at, _))| (n, *at));
-        let call = tokio::select! {
-            () = client_gone(self.output.as_ref(), &mut self.answer) => None,
-            () = code_changed(self.follows, &self.lease, &self.shared.slot) => return Err(Instead::CodeChange),
-            is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => return Err(left(is_over)),
-            () = stopping(self.stopping.as_mut()) => {
-                self.stopping = None;
-                Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
-            }
-            view = changed(self.views.as_mut()) => {
-                Some(Call::Info(Message::Nodes(members::view(&view))))
-            }
-            message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
-                Some(Call::Info(message))
-            }
-            number = due(timer) => {
-                let (_, token) = self.timers.swap_remove(number);
-                Some(Call::Info(Message::Timer(token)))
-            }
-            read = read(self.body.as_mut(), self.body_due) => match read {
-                Ok(Read::Data(data)) => {
-                    self.body_due = Instant::now() + self.shared.limits.idle;
-                    Some(Call::Data(data.into()))
-                }
-                Ok(Read::End(trailers)) => {
-                    self.body = None;
-                    Some(Call::Tail(response::fields(&trailers)))
-                }
-                Err(refusal) => {
-                    self.body = None;
-                    self.refusal = Some(refusal);
-                    None
-                }
-            },
-        };
-        call.ok_or(Instead::Gone)
-    }
-
-    /// Checks and sends what a callback returned, keeps its state, and puts
-    /// its effects into force.
-    fn take(&mut self, step: Step, effects: Vec<Effect>) -> Result<(), Ended> {
-        if self.is_over {
-            // The client has gone: parts are dropped, effects are not.
-            for effect in effects {
-                self.put_into_force(effect);
-            }
-            return Ok(());
-        }
-        match step {
-            Step::Done(response) => {
-                self.sequence.done(&response)?;
-                let head = response::head(response, self.is_head)?;
-                self.send(Checked::Head(head));
-            }
-            Step::Continue((parts, state)) => {
-                let limit = self.lease.runtime.limits.state;
-                if state.len() > limit {
-                    return Err(Ended::State(state.len(), limit));
-                }
-                // All are checked before any is sent: of a callback that broke
-                // a rule nothing goes out, so that a client whose head was not
-                // sent yet gets a 500 and not half an answer.
-                let checked = self.check(parts)?;
-                // Counted without what the connection takes meanwhile, so that
-                // an app that fills the queue can rely on `writable`.
-                let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
-                for part in checked {
-                    if let Checked::Data(data) = &part {
-                        waiting = waiting.saturating_add(data.len());
-                    }
-                    self.send(part);
-                }
-                self.held_back = waiting >= HIGH_WATER;
-                if self.held_back {
-                    self.stall_due = Instant::now() + OUTPUT_STALL;
-                }
-                self.state = state.into();
-            }
-        }
-        for effect in effects {
-            self.put_into_force(effect);
-        }
-        Ok(())
-    }
-
-    fn check(&mut self, parts: Vec<Part>) -> Result<Vec<Checked>, Ended> {
-        let mut checked = Vec::with_capacity(parts.len());
-        for part in parts {
-            let promised = match &part {
-                Part::Head(head) => response::content_length(head)?,
-                _ => None,
-            };
-            self.sequence.part(&part, promised)?;
-            checked.push(match part {
-                Part::Head(head) => Checked::Head(response::head(head, self.is_head)?),
-                Part::Data(data) => Checked::Data(data.into()),
-                Part::Tail(fields) => Checked::Tail(response::trailers(&fields)?),
-                // The sequence takes none, as long as no host serves WebSockets.
-                Part::Frame(_) => return Err(Illegal::Frame.into()),
-            });
-        }
-        Ok(checked)
-    }
-
-    fn send(&mut self, part: Checked) {
-        match part {
-            Checked::Head((head, body)) => self.send_head(head, body),
-            Checked::Data(data) => {
-                if let Some(output) = &self.output {
-                    output.data(data);
-                }
-            }
-            Checked::Tail(trailers) => {
-                if let Some(output) = self.output.take() {
-                    output.finish(trailers);
-                }
-            }
-        }
-    }
-
-    fn send_head(&mut self, head: http::Response<Body>, body: ResponseBody) {
-        let response = match body {
-            ResponseBody::Whole(whole) if self.is_head => headless(head, Some(whole.len())),
-            ResponseBody::Whole(whole) => head.map(|_| Body::whole(whole.into())),
-            // To HEAD there is nothing to stream: the head is the whole answer.
-            ResponseBody::Streamed if self.is_head => {
-                self.sequence = Sequence::Complete;
-                head
-            }
-            ResponseBody::Streamed => {
-                let (output, body) = output_queue();
-                self.output = Some(output);
-                head.map(|_| Body::stream(body))
-            }
-            // The sequence has refused a WebSocket.
-            ResponseBody::None | ResponseBody::Websocket => head,
-        };
-        self.answer.give(response);
-    }
-
-    fn put_into_force(&mut self, effect: Effect) {
-        match effect {
-            Effect::SubscribeNodes => {
-                if self.views.is_none() {
-                    self.views = Some(self.shared.views.subscribe());
-                }
-            }
-            Effect::Subscribe(topic) => {
-                let topics = &self.shared.topics;
-                self.subscriptions
-                    .get_or_insert_with(|| Subscriptions::new(topics.clone()))
-                    .add(topic);
-            }
-            Effect::Unsubscribe(topic) => {
-                if let Some(subscriptions) = &mut self.subscriptions {
-                    subscriptions.remove(&topic);
-                }
-            }
-            Effect::Publish { topic, payload } => {
-                self.shared
-                    .topics
-                    .publish(topic, payload, self.shared.own_name.clone());
-            }
-            Effect::SendAfter { delay, token } => {
-                // Farther than any exchange lives; beyond it the clock overflows.
-                let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
-                self.timers.push((Instant::now() + delay, token));
-            }
-        }
     }
 
     /// Ends an exchange that failed: 500 if no head was sent, else its stream
