@@ -13,19 +13,19 @@ use std::sync::{Mutex, PoisonError};
 macro_rules! counts {
     (
         $(#[$about:meta])*
-        pub struct $Counts:ident {
+        $visible:vis struct $Counts:ident {
             $( $(#[$meaning:meta])* $count:ident: $words:literal, )+
         }
     ) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize)]
-        pub struct $Counts {
-            $( $(#[$meaning])* pub $count: u64, )+
+        $visible struct $Counts {
+            $( $(#[$meaning])* $visible $count: u64, )+
         }
 
         impl $Counts {
             /// Each count with its words, in the order in which people read them.
-            pub fn told(&self) -> impl Iterator<Item = (u64, &'static str)> + use<> {
+            $visible fn told(&self) -> impl Iterator<Item = (u64, &'static str)> + use<> {
                 [$( (self.$count, $words) ),+].into_iter()
             }
         }
@@ -38,14 +38,14 @@ macro_rules! counts {
 macro_rules! reasons {
     (
         $(#[$about:meta])*
-        pub enum $Reason:ident;
+        $visible:vis enum $Reason:ident;
         $(#[$counts_about:meta])*
-        pub struct $Counts:ident;
+        $counts_visible:vis struct $Counts:ident;
         $( $(#[$meaning:meta])* $Variant:ident, $count:ident: $words:literal, $line:literal; )+
     ) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $Reason {
+        $visible enum $Reason {
             $( $(#[$meaning])* $Variant, )+
         }
 
@@ -59,28 +59,28 @@ macro_rules! reasons {
 
         $crate::counts! {
             $(#[$counts_about])*
-            pub struct $Counts {
+            $counts_visible struct $Counts {
                 $( $(#[$meaning])* $count: $words, )+
             }
         }
 
         impl $Counts {
             /// Counts one that was refused for this reason.
-            pub fn count(&mut self, why: $Reason) {
+            $visible fn count(&mut self, why: $Reason) {
                 match why {
                     $( $Reason::$Variant => self.$count += 1, )+
                 }
             }
 
             /// How many were refused for this reason.
-            pub fn of(&self, why: $Reason) -> u64 {
+            $visible fn of(&self, why: $Reason) -> u64 {
                 match why {
                     $( $Reason::$Variant => self.$count, )+
                 }
             }
 
             /// How many were refused, for whatever reason.
-            pub fn total(&self) -> u64 {
+            $visible fn total(&self) -> u64 {
                 self.told().map(|(count, _)| count).sum()
             }
         }
@@ -109,9 +109,9 @@ mod tests {
 
     crate::reasons! {
         /// Why a guest was sent away.
-        pub enum Reason;
+        enum Reason;
         /// Guests that were sent away.
-        pub struct SentAway;
+        struct SentAway;
         /// It is late.
         Late, late: "came late", "the kitchen is closed";
         /// No table is free.

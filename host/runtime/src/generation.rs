@@ -26,10 +26,10 @@ use crate::contract::{HostState, ReleaseTag};
 use crate::engine::Runtime;
 
 pub use drain::{DrainSignals, SignalsOfCode};
-pub use invoke::Failure;
+pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use lease::Lease;
-pub use slot::{Draining, LoadPermit, Slot};
+pub use slot::{DrainingGeneration, LoadPermit, Slot};
 pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
 pub use validate::{ComponentError, validate};
@@ -41,7 +41,7 @@ pub use validate::{ComponentError, validate};
 /// instance for every callback would pay each time. Validation has loaded, and so
 /// checked, them all.
 #[derive(Clone)]
-pub enum Kind {
+pub enum ComponentKind {
     /// Exports `ace:raxx/simple-server`.
     Simple {
         /// Its one function.
@@ -74,12 +74,12 @@ pub(crate) struct Upgrade {
     pub(crate) code_change_down: ComponentExportIndex,
 }
 
-impl Kind {
+impl ComponentKind {
     /// Finds the function of `ace:raxx/simple-server` under this name; none if it
     /// is not exported. So do the others.
-    pub(super) fn simple(component: &Component, interface: &str) -> Option<Kind> {
+    pub(super) fn simple(component: &Component, interface: &str) -> Option<ComponentKind> {
         let handle_request = function(component, interface, "handle-request")?;
-        Some(Kind::Simple { handle_request })
+        Some(ComponentKind::Simple { handle_request })
     }
 
     /// Finds the functions of `ace:raxx/server`, and of `ace:raxx/upgrade` if it is
@@ -88,7 +88,7 @@ impl Kind {
         component: &Component,
         interface: &str,
         upgrade: Option<&str>,
-    ) -> Option<Kind> {
+    ) -> Option<ComponentKind> {
         let find = |name| function(component, interface, name);
         let upgrade = match upgrade {
             None => None,
@@ -97,7 +97,7 @@ impl Kind {
                 code_change_down: function(component, interface, "code-change-down")?,
             }),
         };
-        Some(Kind::Streaming(Streaming {
+        Some(ComponentKind::Streaming(Streaming {
             handle_head: find("handle-head")?,
             handle_data: find("handle-data")?,
             handle_tail: find("handle-tail")?,
@@ -107,17 +107,17 @@ impl Kind {
     }
 
     /// Finds the function of `wasi:http/incoming-handler`.
-    pub(super) fn wasi_http(component: &Component, interface: &str) -> Option<Kind> {
+    pub(super) fn wasi_http(component: &Component, interface: &str) -> Option<ComponentKind> {
         let handle = function(component, interface, "handle")?;
-        Some(Kind::WasiHttp { handle })
+        Some(ComponentKind::WasiHttp { handle })
     }
 
     /// What the kind is called in the log.
     pub fn name(&self) -> &'static str {
         match self {
-            Kind::Simple { .. } => "ace:raxx/simple-server",
-            Kind::Streaming(_) => "ace:raxx/server",
-            Kind::WasiHttp { .. } => "wasi:http/incoming-handler",
+            ComponentKind::Simple { .. } => "ace:raxx/simple-server",
+            ComponentKind::Streaming(_) => "ace:raxx/server",
+            ComponentKind::WasiHttp { .. } => "wasi:http/incoming-handler",
         }
     }
 }
@@ -134,7 +134,7 @@ pub struct Generation {
     /// The component, linked and ready to be instantiated.
     pub(super) pre: InstancePre<HostState>,
     /// What the component is.
-    pub kind: Kind,
+    pub kind: ComponentKind,
     /// The SHA-256 of its bytes.
     pub digest: Digest,
     /// How the contract and the log name it.

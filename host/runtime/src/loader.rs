@@ -17,7 +17,9 @@ use cluster::Digest;
 
 use crate::component::AppBytes;
 use crate::engine::Runtime;
-use crate::generation::{ComponentError, Draining, Generation, LoadPermit, Slot, validate};
+use crate::generation::{
+    ComponentError, DrainingGeneration, Generation, LoadPermit, Slot, validate,
+};
 use crate::smoke::Smoke;
 
 /// Loads apps into one slot.
@@ -46,7 +48,7 @@ pub struct Swapped {
     /// What serves now.
     pub digest: Digest,
     /// What served before, and drains now; none at the start.
-    pub draining: Option<Draining>,
+    pub draining: Option<DrainingGeneration>,
     /// How long it waited until there was room for it.
     pub waited: Duration,
     /// How long the compiler took, or the cache of compiled code.

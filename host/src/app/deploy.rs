@@ -35,7 +35,7 @@ use mesh::membership::Releases;
 use mesh::spread::{Fetcher, SpreadError};
 use mesh::store::{Store, StoreError};
 use runtime::component::AppBytes;
-use runtime::generation::{ComponentError, Draining};
+use runtime::generation::{ComponentError, DrainingGeneration};
 use runtime::loader::{Loader, Prepared, Preparing, Swapped};
 
 pub(crate) use bake_checks::BakeChecks;
@@ -344,7 +344,7 @@ fn consequence(force: &Force) -> &'static str {
 
 /// Says what became of the exchanges of old code, once it is freed; nothing if it
 /// comes to serve again before that.
-async fn tell_end(draining: Draining, report: Reporter) {
+async fn tell_end(draining: DrainingGeneration, report: Reporter) {
     if !draining.signals.drained().await {
         return;
     }

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use host::app::bake::{BakeOutcome, BakeTask, Rule};
-use runtime::generation::{Draining, Generation, Tally};
+use runtime::generation::{DrainingGeneration, Generation, Tally};
 use runtime::loader::{Loader, Prepared};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
@@ -29,7 +29,7 @@ async fn start(package: &str, setup: Setup) -> (Node, Weak<Generation>) {
     (Node::with_generation(generation, setup).await, weak)
 }
 
-async fn freed(draining: &Draining, generation: &Weak<Generation>) {
+async fn freed(draining: &DrainingGeneration, generation: &Weak<Generation>) {
     soon("the old code to be freed", draining.signals.freed()).await;
     until("the old code to be dropped", || {
         generation.strong_count() == 0

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cluster::{Boot, Member, NodeName, View};
 use host::edge::{HttpLimits, Server};
 use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use runtime::generation::{Draining, Generation, Slot};
+use runtime::generation::{DrainingGeneration, Generation, Slot};
 use runtime::views::Views;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -144,8 +144,8 @@ impl Node {
     }
 
     /// Puts another app in, and says what drains.
-    pub(crate) async fn swap(&self, generation: Arc<Generation>) -> Draining {
-        let room = soon("room for another app", self.slot.permit()).await;
+    pub(crate) async fn swap(&self, generation: Arc<Generation>) -> DrainingGeneration {
+        let permit = soon("room for another app", self.slot.permit()).await;
         permit.put(generation).expect("there was one before")
     }
 

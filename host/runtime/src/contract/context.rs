@@ -53,7 +53,7 @@ pub struct ReleaseTag {
 
 /// Something that a callback asked for and that takes hold when it returns.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum CallEffect {
     /// Tell this exchange of the members.
     SubscribeNodes,
     /// Tell this exchange what is published on a topic.
@@ -78,7 +78,7 @@ pub enum Effect {
 
 /// What an exchange holds when a callback of it begins.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Held<'a> {
+pub struct Subscribed<'a> {
     /// The topics that it has subscribed to.
     pub topics: &'a [Arc<str>],
     /// How many timers it waits for.
@@ -91,7 +91,7 @@ pub struct CallContext {
     release: ReleaseTag,
     view: Option<Arc<::cluster::View>>,
     /// What the callback asked for, in order.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<CallEffect>,
     /// The topics that the exchange would have if the callback returned now.
     topics: Vec<Arc<str>>,
     timers_left: usize,
@@ -105,7 +105,7 @@ impl CallContext {
         node: Arc<NodeInfo>,
         release: ReleaseTag,
         meter: Arc<Meter>,
-        held: Held<'_>,
+        held: Subscribed<'_>,
     ) -> CallContext {
         CallContext {
             node,
@@ -131,7 +131,7 @@ impl CallContext {
             .clone()
     }
 
-    fn take_back(&mut self, effect: &Effect) -> bool {
+    fn take_back(&mut self, effect: &CallEffect) -> bool {
         let at = self.effects.iter().position(|asked| asked == effect);
         at.map(|at| self.effects.remove(at)).is_some()
     }
@@ -165,8 +165,8 @@ impl super::http::Host for CallContext {}
 
 impl mailbox::Host for CallContext {
     fn subscribe_nodes(&mut self) {
-        if !self.effects.contains(&Effect::SubscribeNodes) {
-            self.effects.push(Effect::SubscribeNodes);
+        if !self.effects.contains(&CallEffect::SubscribeNodes) {
+            self.effects.push(CallEffect::SubscribeNodes);
         }
     }
 
@@ -182,9 +182,9 @@ impl mailbox::Host for CallContext {
         self.topics.push(topic.clone());
         // Taking back an effect instead of adding its contrary keeps their
         // number bounded, however often a guest changes its mind.
-        let contrary = Effect::Unsubscribe(topic.clone());
+        let contrary = CallEffect::Unsubscribe(topic.clone());
         if !self.take_back(&contrary) {
-            self.effects.push(Effect::Subscribe(topic));
+            self.effects.push(CallEffect::Subscribe(topic));
         }
         Ok(())
     }
@@ -194,9 +194,9 @@ impl mailbox::Host for CallContext {
             return;
         };
         let topic = self.topics.swap_remove(at);
-        let contrary = Effect::Subscribe(topic.clone());
+        let contrary = CallEffect::Subscribe(topic.clone());
         if !self.take_back(&contrary) {
-            self.effects.push(Effect::Unsubscribe(topic));
+            self.effects.push(CallEffect::Unsubscribe(topic));
         }
     }
 
@@ -209,7 +209,7 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.publishes_left -= 1;
-        self.effects.push(Effect::Publish {
+        self.effects.push(CallEffect::Publish {
             topic: topic.into(),
             payload: payload.into(),
         });
@@ -221,7 +221,7 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.timers_left -= 1;
-        self.effects.push(Effect::SendAfter {
+        self.effects.push(CallEffect::SendAfter {
             delay: Duration::from_millis(milliseconds),
             token,
         });
@@ -242,7 +242,7 @@ mod tests {
             id: "r".into(),
             digest: "d".into(),
         };
-        let held = Held {
+        let held = Subscribed {
             topics: held,
             timers: 0,
         };
@@ -266,8 +266,8 @@ mod tests {
         context.unsubscribe("0".into());
         assert!(context.subscribe("new".into()).is_ok());
         let wanted = [
-            Effect::Unsubscribe("0".into()),
-            Effect::Subscribe("new".into()),
+            CallEffect::Unsubscribe("0".into()),
+            CallEffect::Subscribe("new".into()),
         ];
         assert_eq!(context.effects, wanted);
     }

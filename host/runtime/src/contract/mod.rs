@@ -13,7 +13,7 @@ mod outbound;
 mod output;
 
 pub use context::{
-    CallContext, CallLimits, Effect, Held, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag,
+    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag, Subscribed,
 };
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};

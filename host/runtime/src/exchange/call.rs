@@ -3,8 +3,10 @@
 
 use crate::contract::http::{Field, Request};
 use crate::contract::mailbox::Message;
-use crate::contract::{Effect, Held, Step};
-use crate::generation::{Failure, Generation, Kind, Span, call_end, call_function, invoke};
+use crate::contract::{CallEffect, Step, Subscribed};
+use crate::generation::{
+    CallFailure, ComponentKind, Generation, Span, call_end, call_function, invoke,
+};
 
 /// One callback of an exchange.
 pub(super) enum Call {
@@ -24,11 +26,11 @@ pub(super) async fn call(
     generation: &Generation,
     call: Call,
     state: &[u8],
-    held: Held<'_>,
-) -> Result<(Step, Vec<Effect>), Failure> {
+    held: Subscribed<'_>,
+) -> Result<(Step, Vec<CallEffect>), CallFailure> {
     let span = Span::Callback;
     match &generation.kind {
-        Kind::Streaming(app) => {
+        ComponentKind::Streaming(app) => {
             invoke(generation, span, held, async |store, instance| {
                 let (step,) = match call {
                     Call::Head(request) => {
@@ -49,7 +51,7 @@ pub(super) async fn call(
             })
             .await
         }
-        Kind::Simple { handle_request } => match call {
+        ComponentKind::Simple { handle_request } => match call {
             Call::Head(request) => {
                 invoke(generation, span, held, async |store, instance| {
                     let parameters = (&request, state);
@@ -62,7 +64,7 @@ pub(super) async fn call(
             // A simple app is called once per exchange.
             _ => Ok((Step::Continue((Vec::new(), Vec::new())), Vec::new())),
         },
-        Kind::WasiHttp { .. } => Err(Failure::Trap(
+        ComponentKind::WasiHttp { .. } => Err(CallFailure::Trap(
             "a wasi:http component has no callbacks".to_owned(),
         )),
     }
@@ -83,8 +85,8 @@ pub(super) async fn change(
     generation: &Generation,
     change: Change,
     state: &[u8],
-) -> Result<Result<Vec<u8>, String>, Failure> {
-    let Kind::Streaming(app) = &generation.kind else {
+) -> Result<Result<Vec<u8>, String>, CallFailure> {
+    let ComponentKind::Streaming(app) = &generation.kind else {
         return Ok(Err("it keeps no state".to_owned()));
     };
     let Some(upgrade) = &app.upgrade else {
@@ -94,7 +96,7 @@ pub(super) async fn change(
         Change::From(version) => (&upgrade.code_change, version),
         Change::DownTo(version) => (&upgrade.code_change_down, version),
     };
-    let held = Held::default();
+    let held = Subscribed::default();
     let changed = invoke(generation, Span::Callback, held, async |store, instance| {
         let (changed,) = call_function(store, instance, function, (version, state)).await?;
         Ok(changed)

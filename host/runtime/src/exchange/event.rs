@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::answer::Answer;
+use super::answer::ResponseHead;
 use super::mailbox::Mailbox;
 use crate::contract::mailbox::Message;
 use crate::generation::{Lease, Slot};
@@ -23,10 +23,10 @@ pub(super) async fn never<T>() -> T {
     std::future::pending().await
 }
 
-pub(super) async fn client_gone(output: Option<&OutputQueue>, answer: &mut Answer) {
+pub(super) async fn client_gone(output: Option<&OutputQueue>, answer: &mut ResponseHead) {
     match (output, answer) {
         (Some(output), _) => output.gone().await,
-        (None, Answer::Sent(sender)) => sender.closed().await,
+        (None, ResponseHead::Sent(sender)) => sender.closed().await,
         (None, _) => never().await,
     }
 }

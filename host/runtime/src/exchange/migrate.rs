@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 
 use super::call::{Change, change};
-use crate::generation::{Failure, Generation, Kind};
+use crate::generation::{CallFailure, ComponentKind, Generation};
 
 /// Why an exchange cannot be migrated. The text names it for the log.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(super) enum NotMigrated {
     Failed {
         from: u32,
         to: u32,
-        failure: Failure,
+        failure: CallFailure,
     },
     #[error("its new state has {0} bytes, more than the {1} allowed; --max-state allows more")]
     TooLarge(usize, usize),
@@ -36,7 +36,7 @@ pub(super) async fn migrate(
     new: &Generation,
     state: &Bytes,
 ) -> Result<Bytes, NotMigrated> {
-    if !matches!(new.kind, Kind::Streaming(_)) {
+    if !matches!(new.kind, ComponentKind::Streaming(_)) {
         return Err(NotMigrated::Kind(new.kind.name()));
     }
     let (from, to) = (old.state_version, new.state_version);

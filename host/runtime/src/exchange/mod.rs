@@ -25,8 +25,8 @@ use tokio::sync::{Semaphore, watch};
 
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 
-use crate::generation::{Generation, Kind, Lease, Slot};
-use crate::http::{Body, Head, empty, request, text};
+use crate::generation::{ComponentKind, Generation, Lease, Slot};
+use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
 
@@ -142,23 +142,23 @@ impl Exchanges {
     pub async fn serve(
         self: &Arc<Self>,
         generation: Arc<Generation>,
-        head: Head,
+        head: RequestHead,
         body: Incoming,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         let lease = Lease::take(generation);
         match &lease.kind {
-            Kind::WasiHttp { .. } => wasi_http::serve(self, lease, head, body).await,
-            Kind::Simple { .. } => self.simple(lease, head, body).await,
-            Kind::Streaming(_) => self.streaming(lease, head, body).await,
+            ComponentKind::WasiHttp { .. } => wasi_http::serve(self, lease, head, body).await,
+            ComponentKind::Simple { .. } => self.simple(lease, head, body).await,
+            ComponentKind::Streaming(_) => self.streaming(lease, head, body).await,
         }
     }
 
     async fn simple(
         self: &Arc<Self>,
         lease: Lease,
-        head: Head,
+        head: RequestHead,
         body: Incoming,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         let limit = self.limits.whole;
         // Whole bodies are held in memory, so all of them together have a
         // budget; who comes when it is used up waits for a part of it.
@@ -187,9 +187,9 @@ impl Exchanges {
     async fn streaming(
         self: &Arc<Self>,
         lease: Lease,
-        head: Head,
+        head: RequestHead,
         body: Incoming,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         use http_body::Body as _;
         let (kind, body) = match body.is_end_stream() {
             true => (crate::contract::http::RequestBody::None, None),
@@ -202,10 +202,10 @@ impl Exchanges {
     async fn run(
         self: &Arc<Self>,
         lease: Lease,
-        head: &Head,
+        head: &RequestHead,
         request: crate::contract::http::Request,
         body: Option<Incoming>,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         run::Exchange::new(self, lease, head, body)
             .answer(request)
             .await
@@ -213,17 +213,17 @@ impl Exchanges {
 }
 
 /// What a client gets whose exchange failed before its head.
-fn failed() -> http::Response<Body> {
+fn failed() -> http::Response<OutgoingBody> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
 }
 
 /// What a client gets whose request asked for what is not served yet.
-fn not_implemented() -> http::Response<Body> {
+fn not_implemented() -> http::Response<OutgoingBody> {
     text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
 }
 
 /// What a client gets for whom no instance came free.
-fn overloaded() -> http::Response<Body> {
+fn overloaded() -> http::Response<OutgoingBody> {
     let mut response = text(
         StatusCode::SERVICE_UNAVAILABLE,
         "this node is busy; try again in a moment\n",
@@ -252,7 +252,10 @@ impl Drop for Live {
 }
 
 /// A response without a body to a `HEAD` request.
-fn headless(mut response: http::Response<Body>, length: Option<usize>) -> http::Response<Body> {
+fn headless(
+    mut response: http::Response<OutgoingBody>,
+    length: Option<usize>,
+) -> http::Response<OutgoingBody> {
     if let Some(length) = length {
         response
             .headers_mut()

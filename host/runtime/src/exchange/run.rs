@@ -16,23 +16,23 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use self::next::Instead;
-use super::answer::Answer;
+use super::answer::ResponseHead;
 use super::call::{self, Call};
 use super::mailbox::Subscriptions;
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, not_implemented, overloaded};
-use crate::contract::Held;
+use crate::contract::Subscribed;
 use crate::contract::http::Request;
 use crate::contract::mailbox::{ClosingReason, Message};
-use crate::generation::{Failure, Lease, call_end};
+use crate::generation::{CallFailure, Lease, call_end};
 use crate::http::request::BodyRefusal;
-use crate::http::{Body, Head, IllegalResponse, OutputQueue};
+use crate::http::{IllegalResponse, OutgoingBody, OutputQueue, RequestHead};
 
 /// Why an exchange ended before its response was complete.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error(transparent)]
-    Failure(#[from] Failure),
+    Failure(#[from] CallFailure),
     #[error(transparent)]
     Illegal(#[from] Illegal),
     #[error(transparent)]
@@ -63,7 +63,7 @@ pub(super) struct Exchange {
     state: Bytes,
     sequence: Sequence,
     /// What becomes of the head.
-    answer: Answer,
+    answer: ResponseHead,
     /// Where data goes; none before the head.
     output: Option<OutputQueue>,
     /// Whether the last callback left so much output that no other may run
@@ -91,7 +91,7 @@ impl Exchange {
     pub(super) fn new(
         shared: &Arc<Exchanges>,
         lease: Lease,
-        head: &Head,
+        head: &RequestHead,
         body: Option<Incoming>,
     ) -> Exchange {
         Exchange {
@@ -104,7 +104,7 @@ impl Exchange {
             is_head: head.method() == Method::HEAD,
             state: shared.config.clone(),
             sequence: Sequence::Empty,
-            answer: Answer::Awaited,
+            answer: ResponseHead::Awaited,
             output: None,
             held_back: false,
             stall_due: Instant::now(),
@@ -121,19 +121,22 @@ impl Exchange {
     }
 
     /// Runs the exchange to its head, and what follows it in a task of its own.
-    pub(super) async fn answer(mut self, request: Request) -> http::Response<Body> {
+    pub(super) async fn answer(mut self, request: Request) -> http::Response<OutgoingBody> {
         let goes_on = self.callback(Call::Head(request)).await;
         // Nearly always the head is there after the first callback; then it
         // needs no way back from the task, and mostly there is no task.
-        match (std::mem::replace(&mut self.answer, Answer::Given), goes_on) {
-            (Answer::Ready(response), false) => *response,
-            (Answer::Ready(response), true) => {
+        match (
+            std::mem::replace(&mut self.answer, ResponseHead::Given),
+            goes_on,
+        ) {
+            (ResponseHead::Ready(response), false) => *response,
+            (ResponseHead::Ready(response), true) => {
                 tokio::spawn(self.go_on());
                 *response
             }
             (_, true) => {
                 let (sender, receiver) = oneshot::channel();
-                self.answer = Answer::Sent(sender);
+                self.answer = ResponseHead::Sent(sender);
                 tokio::spawn(self.go_on());
                 // The sender is dropped unused only if the node is stopping.
                 receiver.await.unwrap_or_else(|_| failed())
@@ -181,7 +184,7 @@ impl Exchange {
 
     /// One callback. Returns whether the exchange goes on after it.
     async fn callback(&mut self, call: Call) -> bool {
-        let held = Held {
+        let held = Subscribed {
             topics: self
                 .subscriptions
                 .as_ref()
@@ -208,7 +211,7 @@ impl Exchange {
     fn end(&mut self, ended: &Ended) {
         match ended {
             // No fault of the app's.
-            Ended::Drained | Ended::Failure(Failure::Drained) => {
+            Ended::Drained | Ended::Failure(CallFailure::Drained) => {
                 self.lease.stats.count_left(|left| left.cut += 1)
             }
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),

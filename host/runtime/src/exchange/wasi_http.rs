@@ -19,9 +19,9 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::{Exchanges, Live, failed, headless, overloaded};
-use crate::contract::Held;
-use crate::generation::{Failure, Kind, Lease, Span, call_end, call_function, invoke};
-use crate::http::{AbortOnDrop, Body, Head, WasiHttpBody};
+use crate::contract::Subscribed;
+use crate::generation::{CallFailure, ComponentKind, Lease, Span, call_end, call_function, invoke};
+use crate::http::{AbortOnDrop, OutgoingBody, RequestHead, WasiHttpBody};
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
@@ -29,7 +29,7 @@ type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
     #[error(transparent)]
-    Failure(#[from] Failure),
+    Failure(#[from] CallFailure),
     #[error("returned without setting a response")]
     NoResponse,
     #[error("answered with an error of its own: {0:?}")]
@@ -40,9 +40,9 @@ enum Unanswered {
 pub(super) async fn serve(
     shared: &Arc<Exchanges>,
     lease: Lease,
-    head: Head,
+    head: RequestHead,
     body: Incoming,
-) -> http::Response<Body> {
+) -> http::Response<OutgoingBody> {
     let to_head = head.method() == Method::HEAD;
     let running = Arc::new(Running {
         shared: shared.clone(),
@@ -60,12 +60,12 @@ pub(super) async fn serve(
             let length = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH));
             let length = length.and_then(|length| usize::try_from(length).ok());
             headless(
-                http::Response::from_parts(parts, Body::wasi_http(body)),
+                http::Response::from_parts(parts, OutgoingBody::wasi_http(body)),
                 length,
             )
         }
-        Ok(response) => response.map(Body::wasi_http),
-        Err(Unanswered::Failure(Failure::Drained)) => overloaded(),
+        Ok(response) => response.map(OutgoingBody::wasi_http),
+        Err(Unanswered::Failure(CallFailure::Drained)) => overloaded(),
         Err(unanswered) => {
             running.complain(&unanswered);
             match unanswered {
@@ -101,7 +101,7 @@ async fn answer(
 }
 
 /// A request that `wasi:http` takes: it wants an authority.
-fn request(head: Head, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
+fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
     let mut parts = head.into_parts();
     let known = parts
         .headers
@@ -173,13 +173,13 @@ impl Running {
         self: Arc<Self>,
         request: hyper::Request<Upload>,
         sender: oneshot::Sender<Answer>,
-    ) -> Result<(), Failure> {
-        let Kind::WasiHttp { handle } = &self.lease.kind else {
-            return Err(Failure::Trap("not a wasi:http component".to_owned()));
+    ) -> Result<(), CallFailure> {
+        let ComponentKind::WasiHttp { handle } = &self.lease.kind else {
+            return Err(CallFailure::Trap("not a wasi:http component".to_owned()));
         };
         let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
-        let held = Held::default();
+        let held = Subscribed::default();
         let ended = invoke(&self.lease, Span::Request, held, async |store, instance| {
             let mut failed = SetOnDrop(Some(&self.failed));
             let meter = store.data().call.meter().clone();
@@ -203,7 +203,7 @@ impl Running {
         let Err(failure) = ended else {
             return Ok(());
         };
-        if matches!(failure, Failure::Drained) {
+        if matches!(failure, CallFailure::Drained) {
             self.lease.stats.count_left(|left| left.cut += 1);
         } else if answered.load(Ordering::Relaxed) {
             // Nobody waits for the reason any more; the stream is cut.

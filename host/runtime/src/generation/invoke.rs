@@ -2,7 +2,7 @@
 //! code, a request of `wasi:http`, the first instance of one that is validated.
 //!
 //! ```text
-//! place -> store (instance and call) -> instantiate -> metered call -> effects, or a Failure
+//! place -> store (instance and call) -> instantiate -> metered call -> effects, or a CallFailure
 //! ```
 
 use std::pin::pin;
@@ -15,13 +15,14 @@ use wasmtime::{Store, Trap};
 
 use super::{CallEnd, Generation};
 use crate::contract::{
-    CallContext, Effect, Held, HostState, InstanceContext, Metered, WallDeadline, by_machine,
+    CallContext, CallEffect, HostState, InstanceContext, Metered, Subscribed, WallDeadline,
+    by_machine,
 };
 use crate::engine::one_line;
 
 /// Why a call did not come back. The text is the cause in the log.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CallFailure {
     /// The guest trapped: it panicked, or broke a rule of WebAssembly.
     #[error("{0}")]
     Trap(String),
@@ -45,13 +46,13 @@ pub enum Failure {
     NoRoom(String),
 }
 
-impl Failure {
+impl CallFailure {
     /// What is counted of it; none if it was no fault of the app's.
     fn end(&self) -> Option<CallEnd> {
         match self {
-            Failure::Trap(_) | Failure::Memory(_) => Some(CallEnd::Trapped),
-            Failure::Cpu(_) | Failure::Wall(_) => Some(CallEnd::Overran),
-            Failure::NoInstance(_) | Failure::Drained | Failure::NoRoom(_) => None,
+            CallFailure::Trap(_) | CallFailure::Memory(_) => Some(CallEnd::Trapped),
+            CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
+            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
         }
     }
 
@@ -60,13 +61,13 @@ impl Failure {
     pub(crate) fn is_busy(&self) -> bool {
         matches!(
             self,
-            Failure::NoInstance(_) | Failure::Drained | Failure::NoRoom(_)
+            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_)
         )
     }
 }
 
 /// How a call ended, as it is counted; none if that says nothing of the app.
-pub(crate) fn end<T>(ended: &Result<T, Failure>) -> Option<CallEnd> {
+pub(crate) fn end<T>(ended: &Result<T, CallFailure>) -> Option<CallEnd> {
     match ended {
         Ok(_) => Some(CallEnd::Returned),
         Err(failure) => failure.end(),
@@ -89,9 +90,9 @@ pub(crate) enum Span {
 pub(crate) async fn invoke<T>(
     generation: &Generation,
     span: Span,
-    held: Held<'_>,
+    held: Subscribed<'_>,
     call: impl AsyncFnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
-) -> Result<(T, Vec<Effect>), Failure> {
+) -> Result<(T, Vec<CallEffect>), CallFailure> {
     let runtime = &generation.runtime;
     let limits = &runtime.limits;
     let _long = match span {
@@ -117,9 +118,9 @@ pub(crate) async fn invoke<T>(
         tokio::select! {
             biased;
             returned = Metered::new(running, meter, limits.wall) => {
-                returned.map_err(|WallDeadline| Failure::Wall(limits.wall))
+                returned.map_err(|WallDeadline| CallFailure::Wall(limits.wall))
             }
-            () = generation.signals.over() => Err(Failure::Drained),
+            () = generation.signals.over() => Err(CallFailure::Drained),
         }
     };
     log_output(store.data(), generation);
@@ -146,35 +147,38 @@ where
 
 /// A place for one instance. One is nearly always free; if not, it is waited
 /// for, for so long.
-async fn place(places: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
+async fn place(
+    places: &Arc<Semaphore>,
+    wait: Duration,
+) -> Result<OwnedSemaphorePermit, CallFailure> {
     if let Ok(place) = places.clone().try_acquire_owned() {
         return Ok(place);
     }
     match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
         Ok(Ok(place)) => Ok(place),
-        _ => Err(Failure::NoInstance(wait)),
+        _ => Err(CallFailure::NoInstance(wait)),
     }
 }
 
 /// Why a call failed, from what its store saw.
-fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) -> Failure {
+fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) -> CallFailure {
     let limits = &generation.runtime.limits;
     if state.call.meter().overrun() {
-        return Failure::Cpu(limits.cpu);
+        return CallFailure::Cpu(limits.cpu);
     }
     if state.instance.memory_refused() {
-        return Failure::Memory(limits.memory);
+        return CallFailure::Memory(limits.memory);
     }
     if state.instance.starved() || by_machine(error) {
-        return Failure::NoRoom(one_line(error));
+        return CallFailure::NoRoom(one_line(error));
     }
     // The backtrace names the guest's own functions: for who asks for it.
     tracing::debug!(release = %generation.release.id, "{error:?}");
     let output = state.instance.output();
     match (output.last_panic(), error.downcast_ref::<Trap>()) {
-        (Some(panic), _) => Failure::Trap(panic),
-        (None, Some(trap)) => Failure::Trap(trap.to_string()),
-        (None, None) => Failure::Trap(one_line(error)),
+        (Some(panic), _) => CallFailure::Trap(panic),
+        (None, Some(trap)) => CallFailure::Trap(trap.to_string()),
+        (None, None) => CallFailure::Trap(one_line(error)),
     }
 }
 

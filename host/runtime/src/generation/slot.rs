@@ -27,7 +27,7 @@ pub struct Slot {
     /// Read once per request, so that the next request on an open connection
     /// sees what was put in last.
     current: ArcSwapOption<Generation>,
-    draining: Mutex<Option<Draining>>,
+    draining: Mutex<Option<DrainingGeneration>>,
     /// One at a time loads and puts in.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// How many wait for their turn to put in again the one that drains.
@@ -37,7 +37,7 @@ pub struct Slot {
 
 /// A generation that new exchanges do not go to any more.
 #[derive(Clone, Debug)]
-pub struct Draining {
+pub struct DrainingGeneration {
     /// What it was.
     pub digest: Digest,
     /// Since when.
@@ -76,7 +76,7 @@ impl Slot {
     }
 
     /// What drains, if anything does.
-    pub fn draining(&self) -> Option<Draining> {
+    pub fn draining(&self) -> Option<DrainingGeneration> {
         let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
         draining.clone()
     }
@@ -169,7 +169,7 @@ impl Slot {
         let _ = going_back.wait_for(|them| (*them > 0) == whether).await;
     }
 
-    async fn end(&self, draining: &Draining) {
+    async fn end(&self, draining: &DrainingGeneration) {
         tracing::warn!(
             digest = cluster::short(&draining.digest.to_string()),
             left = draining.stats.live(),
@@ -186,7 +186,7 @@ impl Slot {
     }
 }
 
-impl Draining {
+impl DrainingGeneration {
     /// Whether it is of this app and is still used. What was told to end does not
     /// come back: it would refuse every request that is open, or comes.
     fn is_back(&self, app: Digest) -> bool {
@@ -198,7 +198,7 @@ impl Draining {
     }
 }
 
-/// Held by one who waits for the turn to go back.
+/// Subscribed by one who waits for the turn to go back.
 struct First<'slot>(&'slot watch::Sender<usize>);
 
 impl First<'_> {
@@ -224,13 +224,13 @@ impl LoadPermit {
 
     /// Puts a generation in, in one atomic store, and says what drains now: its
     /// exchanges are woken, and go over. Must be called within a tokio runtime.
-    pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
+    pub fn put(self, generation: Arc<Generation>) -> Option<DrainingGeneration> {
         let slot = &self.slot;
         let signals = generation.signals.share();
         generation.stats.begin();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
-            let draining = Draining {
+            let draining = DrainingGeneration {
                 digest: old.digest,
                 since: Instant::now(),
                 stats: old.stats.clone(),

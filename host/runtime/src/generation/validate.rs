@@ -16,9 +16,9 @@ use crate::component::AppBytes;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
-use crate::contract::{Held, HostState, ReleaseTag};
+use crate::contract::{HostState, ReleaseTag, Subscribed};
 use crate::engine::{Runtime, one_line};
-use crate::generation::{Generation, Kind, Span, invoke};
+use crate::generation::{ComponentKind, Generation, Span, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -217,16 +217,16 @@ impl Interfaces {
         &self,
         app: &str,
         pre: &InstancePre<HostState>,
-    ) -> Result<(Kind, World), ComponentError> {
+    ) -> Result<(ComponentKind, World), ComponentError> {
         let component = pre.component();
         let (kind, world) = if let Some(handler) = self.export(STREAMING) {
-            let kind = Kind::streaming(component, handler, self.export(UPGRADE));
+            let kind = ComponentKind::streaming(component, handler, self.export(UPGRADE));
             (kind, StreamingAppIndices::new(pre).map(World::Streaming))
         } else if let Some(handler) = self.export(SIMPLE) {
-            let kind = Kind::simple(component, handler);
+            let kind = ComponentKind::simple(component, handler);
             (kind, SimpleAppIndices::new(pre).map(World::Simple))
         } else if let Some(handler) = self.export(WASI_HTTP) {
-            let kind = Kind::wasi_http(component, handler);
+            let kind = ComponentKind::wasi_http(component, handler);
             (kind, ProxyIndices::new(pre).map(World::WasiHttp))
         } else {
             let exports = match &self.exports[..] {
@@ -279,7 +279,7 @@ async fn try_out(
     let tried = invoke(
         generation,
         Span::Callback,
-        Held::default(),
+        Subscribed::default(),
         async |store, instance| {
             let upgrade = world.load(store, instance).and_then(|()| {
                 let exported = interfaces.export(UPGRADE);

@@ -11,7 +11,7 @@ use super::{OutputBody, WasiHttpBody};
 
 /// The body of a response.
 #[derive(Debug)]
-pub struct Body(Source);
+pub struct OutgoingBody(Source);
 
 #[derive(Debug)]
 enum Source {
@@ -23,36 +23,37 @@ enum Source {
     WasiHttp(WasiHttpBody),
 }
 
-impl Body {
+impl OutgoingBody {
     /// A body that is there already.
-    pub fn whole(bytes: Bytes) -> Body {
-        Body(Source::Whole((!bytes.is_empty()).then_some(bytes)))
+    pub fn whole(bytes: Bytes) -> OutgoingBody {
+        OutgoingBody(Source::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
-    pub(crate) fn stream(body: OutputBody) -> Body {
-        Body(Source::Stream(body))
+    pub(crate) fn stream(body: OutputBody) -> OutgoingBody {
+        OutgoingBody(Source::Stream(body))
     }
 
-    pub(crate) fn wasi_http(body: WasiHttpBody) -> Body {
-        Body(Source::WasiHttp(body))
+    pub(crate) fn wasi_http(body: WasiHttpBody) -> OutgoingBody {
+        OutgoingBody(Source::WasiHttp(body))
     }
 }
 
 /// No body.
-pub fn empty() -> Body {
-    Body(Source::Whole(None))
+pub fn empty() -> OutgoingBody {
+    OutgoingBody(Source::Whole(None))
 }
 
 /// A response of the host's own, in plain text.
-pub fn text(status: StatusCode, text: &'static str) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::whole(Bytes::from_static(text.as_bytes())));
+pub fn text(status: StatusCode, text: &'static str) -> http::Response<OutgoingBody> {
+    let mut response =
+        http::Response::new(OutgoingBody::whole(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for OutgoingBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -6,10 +6,10 @@ pub mod request;
 pub mod response;
 mod wasi_http_body;
 
-pub use body::{Body, empty, text};
-pub use output_queue::{Cut, OutputBody};
+pub use body::{OutgoingBody, empty, text};
 pub(crate) use output_queue::{HIGH_WATER, OutputQueue, output_queue};
-pub use request::Head;
+pub use output_queue::{OutputBody, StreamCut};
+pub use request::RequestHead;
 pub use response::IllegalResponse;
 pub(crate) use wasi_http_body::AbortOnDrop;
 pub use wasi_http_body::WasiHttpBody;

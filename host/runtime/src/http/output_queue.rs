@@ -20,13 +20,13 @@ pub(crate) const HIGH_WATER: usize = 256 * 1024;
 /// reset HTTP/2 stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was cut")]
-pub struct Cut;
+pub struct StreamCut;
 
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Frame<Bytes>>,
     bytes: usize,
-    end: Option<Result<(), Cut>>,
+    end: Option<Result<(), StreamCut>>,
     /// Whether the connection has let go of its end.
     gone: bool,
     reader: Option<Waker>,
@@ -129,19 +129,19 @@ impl Drop for OutputQueue {
     fn drop(&mut self) {
         self.push(|queue| {
             queue.frames.clear();
-            queue.end = Some(Err(Cut));
+            queue.end = Some(Err(StreamCut));
         });
     }
 }
 
 impl http_body::Body for OutputBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = StreamCut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
         let mut queue = self.0.lock();
         if let Some(frame) = queue.frames.pop_front() {
             queue.bytes -= frame.data_ref().map_or(0, Bytes::len);
@@ -157,7 +157,7 @@ impl http_body::Body for OutputBody {
                 queue.end = Some(Ok(()));
                 Poll::Ready(None)
             }
-            Some(Err(Cut)) => Poll::Ready(Some(Err(Cut))),
+            Some(Err(StreamCut)) => Poll::Ready(Some(Err(StreamCut))),
             None => {
                 if !queue
                     .reader

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use super::Cut;
-use crate::generation::Failure;
+use super::StreamCut;
+use crate::generation::CallFailure;
 
 /// How long a component may go on after its response was sent.
 const AFTER_RESPONSE: Duration = Duration::from_secs(30);
@@ -39,21 +39,23 @@ pub struct WasiHttpBody {
     /// Whether the component failed: wasi:http ends its body then as if it
     /// had been finished.
     failed: Arc<AtomicBool>,
-    task: Option<(JoinHandle<Result<(), Failure>>, AbortOnDrop)>,
+    task: Option<(JoinHandle<Result<(), CallFailure>>, AbortOnDrop)>,
 }
 
 impl http_body::Body for WasiHttpBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = StreamCut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(|_| Cut);
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
+        let polled = Pin::new(&mut self.body)
+            .poll_frame(cx)
+            .map_err(|_| StreamCut);
         if let Poll::Ready(None) = polled {
             if self.failed.load(Ordering::Acquire) {
-                return Poll::Ready(Some(Err(Cut)));
+                return Poll::Ready(Some(Err(StreamCut)));
             }
             self.let_finish();
         }
@@ -78,7 +80,7 @@ impl WasiHttpBody {
     /// before the other end of its body goes because the component failed.
     pub(crate) fn of(
         response: http::Response<HyperOutgoingBody>,
-        task: JoinHandle<Result<(), Failure>>,
+        task: JoinHandle<Result<(), CallFailure>>,
         guard: AbortOnDrop,
         failed: Arc<AtomicBool>,
     ) -> http::Response<WasiHttpBody> {

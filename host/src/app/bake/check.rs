@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Recent, Rule};
+use super::{RecentTally, Rule};
 use runtime::generation::Tally;
 
 /// Nothing is decided by fewer requests than this.
@@ -44,8 +44,8 @@ pub struct BakeCheck {
     rule: Option<Rule>,
     before: Tally,
     until: Duration,
-    requests: Recent,
-    changes: Recent,
+    requests: RecentTally,
+    changes: RecentTally,
     is_over: bool,
 }
 
@@ -58,8 +58,8 @@ impl BakeCheck {
             rule,
             before,
             until: bake.unwrap_or(window),
-            requests: Recent::new(window),
-            changes: Recent::new(window),
+            requests: RecentTally::new(window),
+            changes: RecentTally::new(window),
             is_over: false,
         }
     }

@@ -2,11 +2,11 @@
 //! release before did not, within its first minute or while it bakes.
 //!
 //! ```text
-//! GenerationStats -> Recent -> BakeCheck -> BakeOutcome -> this node's vote
+//! GenerationStats -> RecentTally -> BakeCheck -> BakeOutcome -> this node's vote
 //! ```
 //!
 //! - [`Rule`]: what `--revert-on-errors` says
-//! - [`Recent`]: counts of the last while
+//! - [`RecentTally`]: counts of the last while
 //! - [`BakeCheck`]: the check itself, without clock or IO
 //! - [`BakeTask`]: the task that samples a generation and checks it
 
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub use check::{BakeCheck, BakeOutcome, ENOUGH, Reason, Sample};
-pub use recent::Recent;
+pub use recent::RecentTally;
 pub use rule::{RevertOnErrors, Rule, RuleError};
 
 use runtime::generation::{GenerationStats, Tally};
@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct BakeTask {
     task: JoinHandle<()>,
     outcome: watch::Receiver<Option<BakeOutcome>>,
-    requests: Arc<Mutex<Recent>>,
+    requests: Arc<Mutex<RecentTally>>,
     stats: Arc<GenerationStats>,
     /// What was counted before it was put in: it may be for the second time.
     from: Sample,
@@ -57,7 +57,7 @@ impl BakeTask {
     ) -> BakeTask {
         let (told, outcome) = watch::channel(None);
         let window = rule.map_or(Rule::default().window, |rule| rule.window);
-        let requests = Arc::new(Mutex::new(Recent::new(window)));
+        let requests = Arc::new(Mutex::new(RecentTally::new(window)));
         let from = Sample::before(&stats);
         let task = tokio::spawn(look(
             stats.clone(),
@@ -134,7 +134,7 @@ impl Drop for BakeTask {
     }
 }
 
-fn lock(recent: &Mutex<Recent>) -> std::sync::MutexGuard<'_, Recent> {
+fn lock(recent: &Mutex<RecentTally>) -> std::sync::MutexGuard<'_, RecentTally> {
     recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -142,7 +142,7 @@ async fn look(
     stats: Arc<GenerationStats>,
     from: Sample,
     mut check: BakeCheck,
-    requests: Arc<Mutex<Recent>>,
+    requests: Arc<Mutex<RecentTally>>,
     told: watch::Sender<Option<BakeOutcome>>,
 ) {
     let began = Instant::now();

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::{Ended, Exchange};
 use crate::contract::http::{Part, ResponseBody};
-use crate::contract::{Effect, Step};
+use crate::contract::{CallEffect, Step};
 use crate::exchange::headless;
 use crate::exchange::mailbox::Subscriptions;
 use crate::exchange::sequence::{Illegal, Sequence};
-use crate::http::{Body, HIGH_WATER, OutputQueue, output_queue, response};
+use crate::http::{HIGH_WATER, OutgoingBody, OutputQueue, output_queue, response};
 
 /// How long a client may leave all of its output unread while so much waits
 /// that callbacks are held back.
@@ -20,7 +20,7 @@ const OUTPUT_STALL: Duration = Duration::from_secs(300);
 
 /// A part that may be sent.
 enum Checked {
-    Head((http::Response<Body>, ResponseBody)),
+    Head((http::Response<OutgoingBody>, ResponseBody)),
     Data(Bytes),
     Tail(HeaderMap),
 }
@@ -28,7 +28,7 @@ enum Checked {
 impl Exchange {
     /// Checks and sends what a callback returned, keeps its state, and puts
     /// its effects into force.
-    pub(super) fn take(&mut self, step: Step, effects: Vec<Effect>) -> Result<(), Ended> {
+    pub(super) fn take(&mut self, step: Step, effects: Vec<CallEffect>) -> Result<(), Ended> {
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.
             for effect in effects {
@@ -108,10 +108,10 @@ impl Exchange {
         }
     }
 
-    fn send_head(&mut self, head: http::Response<Body>, body: ResponseBody) {
+    fn send_head(&mut self, head: http::Response<OutgoingBody>, body: ResponseBody) {
         let response = match body {
             ResponseBody::Whole(whole) if self.is_head => headless(head, Some(whole.len())),
-            ResponseBody::Whole(whole) => head.map(|_| Body::whole(whole.into())),
+            ResponseBody::Whole(whole) => head.map(|_| OutgoingBody::whole(whole.into())),
             // To HEAD there is nothing to stream: the head is the whole answer.
             ResponseBody::Streamed if self.is_head => {
                 self.sequence = Sequence::Complete;
@@ -120,7 +120,7 @@ impl Exchange {
             ResponseBody::Streamed => {
                 let (output, body) = output_queue();
                 self.output = Some(output);
-                head.map(|_| Body::stream(body))
+                head.map(|_| OutgoingBody::stream(body))
             }
             // The sequence has refused a WebSocket.
             ResponseBody::None | ResponseBody::Websocket => head,
@@ -128,30 +128,30 @@ impl Exchange {
         self.answer.give(response);
     }
 
-    fn put_into_force(&mut self, effect: Effect) {
+    fn put_into_force(&mut self, effect: CallEffect) {
         match effect {
-            Effect::SubscribeNodes => {
+            CallEffect::SubscribeNodes => {
                 if self.views.is_none() {
                     self.views = Some(self.shared.views.subscribe());
                 }
             }
-            Effect::Subscribe(topic) => {
+            CallEffect::Subscribe(topic) => {
                 let topics = &self.shared.topics;
                 self.subscriptions
                     .get_or_insert_with(|| Subscriptions::new(topics.clone()))
                     .add(topic);
             }
-            Effect::Unsubscribe(topic) => {
+            CallEffect::Unsubscribe(topic) => {
                 if let Some(subscriptions) = &mut self.subscriptions {
                     subscriptions.remove(&topic);
                 }
             }
-            Effect::Publish { topic, payload } => {
+            CallEffect::Publish { topic, payload } => {
                 self.shared
                     .topics
                     .publish(topic, payload, self.shared.own_name.clone());
             }
-            Effect::SendAfter { delay, token } => {
+            CallEffect::SendAfter { delay, token } => {
                 // Farther than any exchange lives; beyond it the clock overflows.
                 let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
                 self.timers.push((Instant::now() + delay, token));

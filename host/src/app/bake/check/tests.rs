@@ -67,7 +67,7 @@ fn the_threshold_is_the_rate_above_that_of_the_release_before() {
 }
 
 #[test]
-fn streams_that_trap_when_they_are_carried_over_count_and_refused_ones_do_not() {
+fn streams_that_trap_when_they_are_migrated_count_and_refused_ones_do_not() {
     let changes = |trapped| Sample {
         changes: tally(50, trapped),
         requests: tally(1000, 0),
