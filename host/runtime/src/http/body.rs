@@ -49,7 +49,9 @@ pub fn text(status: StatusCode, text: &'static str) -> http::Response<OutgoingBo
         http::Response::new(OutgoingBody::whole(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     response
 }
 

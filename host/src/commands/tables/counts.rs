@@ -2,7 +2,7 @@
 //! short, and of what was refused or lost only what there is.
 
 use super::super::show::{BAD, BUSY, count, digest, styled};
-use crate::api::types::{Callers, Datagrams, Publications, RefusedRecords, Status};
+use crate::api::types::{Callers, Datagrams, Publications, Status};
 
 /// Tells each line by its name.
 pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
@@ -14,13 +14,14 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
         let times = count(times, "time", "times");
         line("fetches", styled(BAD, format!("{what}, {times}")));
     }
-    let refused = refused(it.records.told());
+    let records: u64 = it.records.told().map(|(number, _)| number).sum();
+    let refused = refused(records, it.records.told());
     match &it.deploy_key {
         Some(key) => line(
             "releases",
             format!("only those signed by deploy key {}; {refused}", digest(key)),
         ),
-        None if it.records != RefusedRecords::default() => line("releases", refused),
+        None if records > 0 => line("releases", refused),
         None => {}
     }
 }
@@ -32,7 +33,7 @@ pub(super) fn all(told: impl Iterator<Item = (u64, &'static str)>) -> String {
 }
 
 fn datagrams(it: &Datagrams) -> String {
-    let refused = refused(it.refused_by.told());
+    let refused = refused(it.refused, it.refused_by.told());
     let unsent = match it.unsent {
         0 => String::new(),
         unsent => styled(BAD, format!(", {unsent} not sent")),
@@ -44,7 +45,7 @@ fn callers(it: &Callers) -> String {
     format!(
         "{} admitted, {}",
         it.admitted,
-        refused(it.refused_by.told())
+        refused(it.refused, it.refused_by.told())
     )
 }
 
@@ -56,14 +57,12 @@ fn publications(it: &Publications) -> String {
 }
 
 /// How many were refused, and of each reason how many, if any.
-fn refused(told: impl Iterator<Item = (u64, &'static str)>) -> String {
-    let told: Vec<_> = told.filter(|(number, _)| *number > 0).collect();
-    if told.is_empty() {
+fn refused(all: u64, told: impl Iterator<Item = (u64, &'static str)>) -> String {
+    if all == 0 {
         return "none refused".to_owned();
     }
-    let all: u64 = told.iter().map(|(number, _)| number).sum();
+    let told = told.filter(|(number, _)| *number > 0);
     let told: Vec<String> = told
-        .iter()
         .map(|(number, why)| format!("{number} {why}"))
         .collect();
     styled(BUSY, format!("{all} refused ({})", told.join(", ")))
