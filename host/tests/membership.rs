@@ -144,7 +144,7 @@ async fn a_node_that_ends_without_a_word_is_missed_at_once() {
         lists(node, &[2, 3, 4], JOIN).await;
     }
     for node in [&a, &b] {
-        counted(|| node.counters().control.admitted >= 2).await;
+        counted(|| node.counters().callers.admitted >= 2).await;
     }
     drop(c);
     for node in [&a, &b] {
@@ -320,7 +320,7 @@ async fn three_nodes_change_their_cookie_while_they_run_and_none_is_missed() {
         assert!(!missed.is_finished(), "a view had fewer than three members");
         missed.abort();
     }
-    assert_eq!(a.counters().control.refused_handshake, 0);
+    assert_eq!(a.counters().callers.refused_by.handshake, 0);
 }
 
 /// An app file of this content, always at the same path.
