@@ -41,7 +41,7 @@ macro_rules! reasons {
         $visible:vis enum $Reason:ident;
         $(#[$counts_about:meta])*
         $counts_visible:vis struct $Counts:ident;
-        $( $(#[$meaning:meta])* $Variant:ident, $count:ident: $words:literal, $line:literal; )+
+        $( $(#[$meaning:meta])* $Variant:ident, $count:ident: $words:literal, $line:literal $(, $part:expr)*; )+
     ) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,9 +51,9 @@ macro_rules! reasons {
 
         impl ::std::fmt::Display for $Reason {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(match self {
-                    $( $Reason::$Variant => $line, )+
-                })
+                match self {
+                    $( $Reason::$Variant => ::std::write!(f, $line $(, $part)*), )+
+                }
             }
         }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::{Effect, Time};
+use crate::{Effect, Time, Version};
 
 crate::reasons! {
     /// Why a datagram was refused.
@@ -22,7 +22,8 @@ crate::reasons! {
         "its name has another IP than it sends from";
     /// It does not begin like a datagram of a cluster, or of another version.
     Version, version: "of another version",
-        "no datagram of a cluster, or of another major version: update the older program";
+        "of another protocol than version {}: from a host of another version, update the \
+         older one; or from another program", Version::OURS.major();
     /// It is shorter or longer than any datagram of a cluster.
     Size, size: "of a wrong size", "no datagram of a cluster has this size";
     /// Its tag is right but its content cannot be read.
