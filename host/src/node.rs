@@ -39,8 +39,8 @@ use cluster::Counted;
 use mesh::counts::Publications;
 use mesh::membership;
 use mesh::membership::{FatalError, Membership};
-use mesh::spread::{Fetcher, Holder};
 use mesh::store::{Store, StoreError, StoreLimits};
+use mesh::transfer::{ChunkServer, Fetcher};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig, RuntimeError};
 use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
@@ -116,8 +116,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let port = start::take_port(http)?;
     let socket = ToolSocket::listen(identity.data.path())?;
     let limits = StoreLimits {
-        app: config.max_app,
-        blobs: config.keep_apps,
+        component: config.max_component,
+        components: config.keep_components,
         ..StoreLimits::default()
     };
     let store = Store::open(identity.data.clone(), limits)?;
@@ -125,7 +125,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let followed = config.app.clone().zip(config.watch);
     let mut first = first::Start::read(
         config.app.as_deref(),
-        config.max_app,
+        config.max_component,
         config.deploy_key,
         stored.as_deref(),
         &name,
@@ -161,7 +161,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         loaded = first.load(&store, &loader, &report) => loaded?,
         () = signals.next() => return Ok(()),
     }
-    first.keep(&store);
+    first.store(&store);
     let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
@@ -234,14 +234,14 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         deploy_key: config.deploy_key,
     });
     let limits = api::Limits {
-        app: config.max_app,
+        component: config.max_component,
         ..api::Limits::default()
     };
     let tools = api::Service::new(face.clone(), log::recent(), limits);
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
-        holder: Holder::new(store.clone()),
+        chunk_server: ChunkServer::new(store.clone()),
         inbox: Inbox::new(
             exchanges.topics().clone(),
             membership.views(),

@@ -1,16 +1,14 @@
-//! The bytes of a component, before anything is known of them but their digest.
+//! The bytes of a component, and what people know it by.
 
 use std::path::PathBuf;
 
-use cluster::Digest;
+use cluster::ComponentBytes;
 
-/// The bytes of an app, and what they are known by.
+/// A component that can be loaded.
 #[derive(Clone, Debug)]
-pub struct AppBytes {
-    /// The file they came from.
+pub struct NamedComponent {
+    /// The file it came from, or what else people know it by.
     pub path: PathBuf,
-    /// The bytes.
-    pub bytes: bytes::Bytes,
-    /// Their SHA-256.
-    pub digest: Digest,
+    /// The component.
+    pub component: ComponentBytes,
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use cluster::Digest;
 
-use crate::component::AppBytes;
+use crate::component::NamedComponent;
 use crate::engine::Runtime;
 use crate::generation::{
     ComponentError, DrainingGeneration, Generation, LoadPermit, Slot, validate,
@@ -118,7 +118,7 @@ impl Loader {
     ///
     /// # Errors
     /// See [`ComponentError`].
-    pub async fn prepare(&self, app: AppBytes) -> Result<Prepared, ComponentError> {
+    pub async fn prepare(&self, app: NamedComponent) -> Result<Prepared, ComponentError> {
         self.prepare_telling(app, |_| {}).await
     }
 
@@ -128,11 +128,11 @@ impl Loader {
     /// See [`ComponentError`].
     pub async fn prepare_telling(
         &self,
-        app: AppBytes,
+        app: NamedComponent,
         tell: impl Fn(Preparing),
     ) -> Result<Prepared, ComponentError> {
         let began = Instant::now();
-        let mut permit = pin!(self.slot.permit_or_back(app.digest));
+        let mut permit = pin!(self.slot.permit_or_back(app.component.digest()));
         let (permit, back) = tokio::select! {
             biased;
             permit = &mut permit => permit,

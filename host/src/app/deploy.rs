@@ -22,9 +22,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use cluster::Digest;
 use cluster::release::{Force, Kind, Verdict};
+use cluster::{ComponentBytes, Digest};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -32,9 +31,9 @@ use tokio::time::sleep;
 use crate::app::bake::BakeOutcome;
 use cluster::short;
 use mesh::membership::Releases;
-use mesh::spread::{Fetcher, SpreadError};
 use mesh::store::{Store, StoreError};
-use runtime::component::AppBytes;
+use mesh::transfer::{Fetcher, TransferError};
+use runtime::component::NamedComponent;
 use runtime::generation::{ComponentError, DrainingGeneration};
 use runtime::loader::{Loader, Prepared, Preparing, Swapped};
 
@@ -60,7 +59,7 @@ enum Trouble {
     Store(#[from] StoreError),
     /// No member gives it.
     #[error(transparent)]
-    Spread(SpreadError),
+    Transfer(TransferError),
     /// It is larger than this node takes, now and whenever it is tried again.
     #[error(transparent)]
     TooLarge(StoreError),
@@ -72,11 +71,11 @@ enum Trouble {
     Stopping,
 }
 
-impl From<SpreadError> for Trouble {
-    fn from(error: SpreadError) -> Trouble {
+impl From<TransferError> for Trouble {
+    fn from(error: TransferError) -> Trouble {
         match error {
-            SpreadError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
-            other => Trouble::Spread(other),
+            TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
+            other => Trouble::Transfer(other),
         }
     }
 }
@@ -240,11 +239,10 @@ impl Deploy {
         if let Some(ready) = self.loader.back(force.digest).await {
             return Ok((ready, None));
         }
-        let (bytes, fetched) = self.obtain(force).await?;
-        let app = AppBytes {
+        let (component, fetched) = self.obtain(force).await?;
+        let app = NamedComponent {
             path: PathBuf::from(format!("release {}", force.key)),
-            bytes,
-            digest: force.digest,
+            component,
         };
         let tell = |what| {
             let step = match what {
@@ -257,12 +255,12 @@ impl Deploy {
         Ok((ready, fetched))
     }
 
-    /// The bytes of the app: of the store, or of a member, and how long that took.
-    async fn obtain(&self, force: &Force) -> Result<(Bytes, Option<Duration>), Trouble> {
+    /// The component: of the store, or of a member, and how long that took.
+    async fn obtain(&self, force: &Force) -> Result<(ComponentBytes, Option<Duration>), Trouble> {
         let (store, digest) = (self.store.clone(), force.digest);
-        let kept = spawn_blocking(move || store.get(&digest)).await;
-        if let Some(bytes) = kept.map_err(|_| Trouble::Stopping)?? {
-            return Ok((bytes, None));
+        let found = spawn_blocking(move || store.find(&digest)).await;
+        if let Some(component) = found.map_err(|_| Trouble::Stopping)?? {
+            return Ok((component, None));
         }
         let began = Instant::now();
         let Some(release) = &force.release else {

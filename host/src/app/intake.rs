@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use cluster::Digest;
+use cluster::ComponentBytes;
 use mesh::store::MAX_APP;
-use runtime::component::AppBytes;
+use runtime::component::NamedComponent;
 
 use crate::app::places::Places;
 
@@ -83,7 +83,7 @@ pub(crate) fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeEr
 ///
 /// # Errors
 /// See [`IntakeError`].
-pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
+pub fn read(path: &Path) -> Result<NamedComponent, IntakeError> {
     read_up_to(path, MAX_APP)
 }
 
@@ -91,7 +91,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
 ///
 /// # Errors
 /// See [`IntakeError`].
-pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
+pub fn read_up_to(path: &Path, most: u64) -> Result<NamedComponent, IntakeError> {
     let unreadable = |cause| IntakeError::Unreadable {
         path: path.to_owned(),
         cause,
@@ -120,12 +120,11 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
     if bytes.len() as u64 > most {
         return Err(too_large(bytes.len() as u64));
     }
-    let digest = Digest::of(&bytes);
+    let component = ComponentBytes::of(bytes.into());
     fault::point("intake: app read");
-    Ok(AppBytes {
+    Ok(NamedComponent {
         path: path.to_owned(),
-        bytes: bytes.into(),
-        digest,
+        component,
     })
 }
 

@@ -14,8 +14,8 @@ use crate::app::deploy;
 use crate::app::deploy::{BakeChecks, Candidate, Deploy, Followed, Reporter};
 use crate::app::{WatchMode, WatchedFile};
 use mesh::membership::Releases;
-use mesh::spread::Fetcher;
 use mesh::store::Store;
+use mesh::transfer::Fetcher;
 use runtime::loader::Loader;
 
 /// What it takes.
@@ -37,7 +37,7 @@ pub(super) struct Apps {
 impl Apps {
     /// Starts the tasks. They end when the set is dropped.
     pub(super) fn start(self) -> JoinSet<()> {
-        let digest = self.first.file.as_ref().map(|file| file.digest);
+        let digest = self.first.file.as_ref().map(|file| file.component.digest());
         if let Some(file) = &self.first.file {
             self.report.file(file, None);
         }
@@ -64,7 +64,7 @@ impl Apps {
                 path: first::path_id(&given),
                 // If it could not be found, it may appear.
                 file: WatchedFile::watch(places, digest, mode)
-                    .up_to(self.store.limits().app)
+                    .up_to(self.store.limits().component)
                     .compiling_ahead(self.loader.runtime().clone()),
                 loader: self.loader,
                 store: self.store,

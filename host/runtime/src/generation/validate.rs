@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cluster::short;
+use cluster::{ComponentBytes, short};
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
-use crate::component::AppBytes;
+use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
@@ -110,13 +110,16 @@ pub enum ComponentError {
 ///
 /// # Errors
 /// See [`ComponentError`].
-pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generation, ComponentError> {
+pub async fn validate(
+    runtime: &Arc<Runtime>,
+    app: NamedComponent,
+) -> Result<Generation, ComponentError> {
     let name = app.path.display().to_string();
-    check_layer(&name, &app.bytes)?;
+    check_layer(&name, app.component.bytes())?;
 
     let began = Instant::now();
-    let size = app.bytes.len();
-    let (component, digest) = compile(runtime, &name, app).await?;
+    let (size, digest) = (app.component.bytes().len(), app.component.digest());
+    let component = compile(runtime, &name, &app.component).await?;
     let compiled_in = began.elapsed();
     fault::point("validate: compiled");
 
@@ -167,15 +170,14 @@ fn check_layer(app: &str, bytes: &[u8]) -> Result<(), ComponentError> {
 async fn compile(
     runtime: &Arc<Runtime>,
     name: &str,
-    app: AppBytes,
-) -> Result<(Component, cluster::Digest), ComponentError> {
-    let digest = app.digest;
+    app: &ComponentBytes,
+) -> Result<Component, ComponentError> {
     let invalid = |cause: String| ComponentError::Invalid {
         app: name.to_owned(),
         cause,
     };
     match runtime.compile(app).await {
-        Ok(Ok(component)) => Ok((component, digest)),
+        Ok(Ok(component)) => Ok(component),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),
     }
