@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::release::{App, AppFile, PathId, Plan, Request, What};
+use cluster::release::{AppFile, Component, PathId, Plan, Request, What};
 use cluster::{Cookie, Digest, Keys, Refusal, View};
 use mesh::data_dir::{DataDir, DataDirError};
 use mesh::membership::{Membership, SeedName, Settings, StartError, stored_releases};
@@ -327,17 +327,17 @@ async fn three_nodes_change_their_cookie_while_they_run_and_none_is_missed() {
 fn app_file(content: &str) -> AppFile {
     AppFile {
         path: PathId::of(b"/srv/app.wasm"),
-        app: App::of(content.as_bytes()),
+        component: Component::of(content.as_bytes()),
     }
 }
 
 /// Waits until the cluster has agreed that a node is to serve this.
 async fn is_to_serve(node: &Membership, content: &str) {
-    let digest = App::of(content.as_bytes()).digest;
-    let mut in_force = node.releases().in_force();
-    let agreed = in_force.wait_for(|force| force.as_ref().is_some_and(|it| it.digest == digest));
+    let digest = Component::of(content.as_bytes()).digest;
+    let mut target = node.releases().target();
+    let agreed = target.wait_for(|target| target.as_ref().is_some_and(|it| it.digest == digest));
     if timeout(JOIN, agreed).await.is_err() {
-        panic!("after {JOIN:?}: {:?}", node.releases().in_force().borrow());
+        panic!("after {JOIN:?}: {:?}", node.releases().target().borrow());
     }
 }
 
@@ -371,13 +371,13 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     // Nobody is there who could tell it.
     drop((a, b));
     let a = start(2, &a_folder, "one");
-    let force = a
+    let target = a
         .releases()
-        .in_force()
+        .target()
         .borrow()
         .clone()
         .expect("it remembers");
-    assert_eq!(force.digest, app_file("two").app.digest);
+    assert_eq!(target.digest, app_file("two").component.digest);
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn what_is_released_while_a_node_leaves_reaches_the_others_or_whoever_aske
         for number in 0..PUBLISHED {
             let request = Request {
                 what: What::Push {
-                    app: App::of(&number.to_le_bytes()),
+                    component: Component::of(&number.to_le_bytes()),
                     plan: Plan::default(),
                 },
                 by: String::new(),
@@ -410,7 +410,7 @@ async fn what_is_released_while_a_node_leaves_reaches_the_others_or_whoever_aske
             if releases.publish(draft.clone()).await.is_err() {
                 break;
             }
-            published.push(draft.key());
+            published.push(draft.id());
             if let Some(first_in) = first_in.take() {
                 first_in.send(()).expect("it is waited for");
             }

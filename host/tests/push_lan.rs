@@ -45,9 +45,7 @@ fn lan() -> Result<Option<Lan>> {
 fn two(lan: &Lan) -> Result<Cluster<'_>> {
     let cluster = Cluster::start(lan, &[OTHER, SECOND])?;
     for node in [OTHER, SECOND] {
-        cluster
-            .host(node)
-            .wait_for_line(&["release in force"], START)?;
+        cluster.host(node).wait_for_line(&["new target"], START)?;
     }
     Ok(cluster)
 }

@@ -125,7 +125,7 @@ fn a_canary_that_is_cut_off_keeps_its_vote_until_it_is_back_and_nobody_else_serv
     );
     ensure!(push.is_running(), "{}", push.output());
     for other in [3, 4, 5] {
-        ensure!(nodes.standing(other)? == "baking");
+        ensure!(nodes.status(other)? == "baking");
         ensure!(nodes.changes(other).is_empty(), ".{other} serves it");
     }
     lan.mend(2)?;
@@ -136,7 +136,7 @@ fn a_canary_that_is_cut_off_keeps_its_vote_until_it_is_back_and_nobody_else_serv
     );
     for number in nodes.others(&[]) {
         nodes.serves(number, &digest)?;
-        ensure!(nodes.standing(number)? == "in-force");
+        ensure!(nodes.status(number)? == "target");
         ensure!(nodes.changes(number).len() == 1, "{number}");
     }
     Ok(())
@@ -157,7 +157,7 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
     nodes.serves(2, &before)?;
     // Nobody else can know.
     for other in [3, 4, 5] {
-        ensure!(nodes.standing(other)? == "baking");
+        ensure!(nodes.status(other)? == "baking");
     }
     ensure!(push.is_running(), "{}", push.output());
     let mended = Instant::now();
@@ -169,7 +169,7 @@ fn a_canary_that_fails_while_it_is_cut_off_has_served_it_alone_once_it_is_back()
     ensure!(
         last.starts_with("voted down by ")
             && last.contains("10.10.10.2")
-            && last.contains("in force is release"),
+            && last.contains("the target is release"),
         "{last}"
     );
     for number in nodes.others(&[]) {

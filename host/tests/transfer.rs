@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use cluster::ComponentBytes;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -173,7 +173,7 @@ impl Getter {
     }
 
     async fn fetch(&self, app: &Bytes) -> Result<Bytes, TransferError> {
-        let what = App::of(app);
+        let what = Component::of(app);
         let fetched = soon("the app", self.fetcher.fetch(&what, &self.progress)).await?;
         Ok(fetched.bytes().clone())
     }
@@ -337,7 +337,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     let store = Store::open(Arc::new(data), limits).expect("a store");
     let fetcher = Fetcher::new(membership.views(), membership.peers(), store);
     lists(&membership, &[2, 3]).await;
-    let (what, progress) = (App::of(&app), watch::Sender::default());
+    let (what, progress) = (Component::of(&app), watch::Sender::default());
     let refused = soon("a refusal", fetcher.fetch(&what, &progress)).await;
     assert!(matches!(
         refused,

@@ -91,7 +91,7 @@ impl<'lan> Fleet<'lan> {
         cluster.wait_until_all_list(&numbers, START)?;
         for number in &numbers {
             let host = cluster.host(*number);
-            host.wait_for_line(&["release in force"], START)?;
+            host.wait_for_line(&["new target"], START)?;
         }
         Ok(Self { cluster, numbers })
     }
@@ -159,7 +159,7 @@ impl<'lan> Fleet<'lan> {
             let host = self.host(*number);
             let line = |words: &[&str]| host.wait_for_line_after(started, words, bound);
             let served = line(&["the app changed", short])?.at;
-            let heard = line(&["release in force", short])?.at;
+            let heard = line(&["new target", short])?.at;
             let status = self.lan().machine(*number).status(ANSWER)?;
             let serving = &status["serving"];
             ensure!(serving["digest"] == *digest, "node {number}: {status:#}");

@@ -80,7 +80,7 @@ impl<'lan> Nodes<'lan> {
         }
         nodes.list_each_other()?;
         for node in nodes.nodes.values() {
-            node.process.wait_for_line(&["release in force"], START)?;
+            node.process.wait_for_line(&["new target"], START)?;
         }
         Ok(nodes)
     }

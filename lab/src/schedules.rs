@@ -163,34 +163,34 @@ impl<'lan> Session<'lan> {
         let [(first_at, first), (second_at, second)] = &released[..] else {
             anyhow::bail!("there are {} commands", released.len());
         };
-        let keys = [first.as_str(), second.as_str()];
-        let (agreed, listed) = self.nodes.wait_until_agreed(keys, BOUND)?;
+        let ids = [first.as_str(), second.as_str()];
+        let (agreed, listed) = self.nodes.wait_until_agreed(ids, BOUND)?;
         let said = commands.iter().map(Command::said);
         let said = said.collect::<Result<Vec<_>>>()?;
 
         let facts = self.facts(&served, since, apart);
-        let [winner, loser] = truth::check_order(&listed, keys)?;
+        let [winner, loser] = truth::check_order(&listed, ids)?;
         self.shown_alike(&listed)?;
-        let relation = match loser.standing.as_str() {
-            _ if winner.key == loser.key => Relation::Same,
+        let relation = match loser.status.as_str() {
+            _ if winner.id == loser.id => Relation::Same,
             "superseded" => Relation::Conflict,
             _ => Relation::Sequence,
         };
         if relation == Relation::Conflict {
             for node in self.nodes.all() {
-                let told = facts.superseded(node.number, &loser.key, &winner.key);
+                let told = facts.superseded(node.number, &loser.id, &winner.id);
                 ensure!(
                     told.is_some(),
                     ".{} does not log by whom {} is superseded",
                     node.number,
-                    loser.key
+                    loser.id
                 );
             }
         }
         let pauses = pulse.pauses();
         let mut leeway = Duration::ZERO;
         for said in &said {
-            let own = match facts::begins(&winner.key, &said.key) {
+            let own = match facts::begins(&winner.id, &said.id) {
                 true => winner,
                 false => loser,
             };
@@ -211,7 +211,7 @@ impl<'lan> Session<'lan> {
     }
 
     /// A release more, so that going back is possible whatever was decided
-    /// before. Returns the key of the release that it follows.
+    /// before. Returns the id of the release that it follows.
     fn something_to_go_back_from(&self, schedule: &Schedule) -> Result<String> {
         let on = schedule.on[0];
         let push = self
@@ -239,7 +239,7 @@ impl<'lan> Session<'lan> {
         Ok(path)
     }
 
-    /// The two commands. `before`: the release before the one in force.
+    /// The two commands. `before`: the release before the target.
     fn launches(&self, schedule: &Schedule, before: Option<&str>) -> Result<[Launch; 2]> {
         let push = |which: &str| -> Result<Vec<String>> {
             let path = self.app(schedule, which)?.into_os_string().into_string();

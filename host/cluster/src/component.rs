@@ -7,13 +7,13 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
 use crate::Digest;
-use crate::release::{App, CHUNK};
+use crate::release::{CHUNK, Component};
 
 /// The bytes of a component, and what a record says of them. All hashes are those of the
 /// bytes: only functions that compute or compare them make one. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ComponentBytes {
-    app: App,
+    app: Component,
     manifest: Bytes,
     bytes: Bytes,
 }
@@ -28,7 +28,7 @@ impl ComponentBytes {
 
     /// These bytes as the download of a component, whose chunks were compared with the
     /// manifest as they came. None if they are another component.
-    pub fn of_download(app: App, manifest: Bytes, bytes: Bytes) -> Option<Self> {
+    pub fn of_download(app: Component, manifest: Bytes, bytes: Bytes) -> Option<Self> {
         let matches = bytes.len() as u64 == app.size
             && Digest::of(&manifest) == app.manifest
             && Digest::of(&bytes) == app.digest;
@@ -45,7 +45,7 @@ impl ComponentBytes {
     }
 
     /// What the record of a release says of them.
-    pub fn app(&self) -> App {
+    pub fn app(&self) -> Component {
         self.app
     }
 
@@ -130,7 +130,7 @@ impl Hashes {
             self.end_chunk();
         }
         let manifest = self.manifest.freeze();
-        let app = App {
+        let app = Component {
             digest: Digest::from_bytes(self.whole.finalize().into()),
             size: bytes.len() as u64,
             manifest: Digest::of(&manifest),
@@ -152,8 +152,8 @@ mod tests {
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7] {
             let bytes: Bytes = (0..size).map(|at| (at / 1000) as u8).collect();
             let whole = ComponentBytes::of(bytes.clone());
-            assert_eq!(whole.app(), App::of(&bytes), "{size}");
-            assert_eq!(**whole.manifest(), App::manifest(&bytes), "{size}");
+            assert_eq!(whole.app(), Component::of(&bytes), "{size}");
+            assert_eq!(**whole.manifest(), Component::manifest(&bytes), "{size}");
             for piece in [1000, CHUNK - 1, CHUNK, 2 * CHUNK + 1] {
                 let mut builder = ComponentBuilder::with_capacity(10);
                 bytes.chunks(piece).for_each(|piece| builder.push(piece));
@@ -173,6 +173,6 @@ mod tests {
         let other: Bytes = vec![8; CHUNK + 5].into();
         assert_eq!(of(whole.app(), manifest.clone(), other.clone()), None);
         assert_eq!(of(whole.app(), manifest.slice(32..), bytes.clone()), None);
-        assert_eq!(of(App::of(&other), manifest, bytes), None);
+        assert_eq!(of(Component::of(&other), manifest, bytes), None);
     }
 }

@@ -129,7 +129,7 @@ pub enum FetchError {
     },
 }
 
-/// An app on its way to this node.
+/// A component on its way to this node.
 #[derive(Debug)]
 pub struct Fetch {
     have: Chunks,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use self::subject::Subject;
 use crate::release::{
-    App, AppFile, DeployKey, KeyPrefix, PathId, Plan, Release, Request, RollbackTo, What,
+    AppFile, Component, DeployKey, IdPrefix, PathId, Plan, Release, Request, RollbackTo, What,
     check_stored,
 };
 use crate::{AppName, Cidr, Cookie, Digest, HttpUrl, Input, NodeId, NodeName};
@@ -85,9 +85,12 @@ pub fn record(bytes: &[u8]) {
     assert!(!DeployKey::from_bytes([1; 32]).signed(&release));
     if let Ok(signed) = release.with_signature(&[9; 64]) {
         assert_eq!(signed.signed_bytes(), release.signed_bytes());
-        assert_eq!((signed.key(), signed.id()), (release.key(), release.id()));
+        assert_eq!(
+            (signed.id(), signed.stamp()),
+            (release.id(), release.stamp())
+        );
     }
-    let _ = format!("{release:?} {}", release.key());
+    let _ = format!("{release:?} {}", release.id());
 }
 
 /// What a node has stored of releases. Whatever passes the check is enough to
@@ -99,14 +102,14 @@ pub fn stored(bytes: &[u8]) {
         assert!(subject.node.releases().next().is_none());
         return;
     }
-    let app = App::of(b"another app");
+    let component = Component::of(b"another app");
     let file = AppFile {
         path: PathId::of(b"/srv/app.wasm"),
-        app,
+        component,
     };
     subject.input(Input::AppFile(file));
     let push = What::Push {
-        app: App::of(b"a third app"),
+        component: Component::of(b"a third app"),
         plan: Plan::default(),
     };
     for what in [push, What::Rollback(RollbackTo::Previous)] {
@@ -136,7 +139,7 @@ pub fn text(bytes: &[u8]) {
     shows_what_it_read::<Cidr>(text);
     shows_what_it_read::<Digest>(text);
     shows_what_it_read::<DeployKey>(text);
-    shows_what_it_read::<KeyPrefix>(text);
+    shows_what_it_read::<IdPrefix>(text);
 }
 
 fn shows_what_it_read<T: FromStr + Display + Debug + PartialEq>(text: &str) {
@@ -150,7 +153,7 @@ fn shows_what_it_read<T: FromStr + Display + Debug + PartialEq>(text: &str) {
 fn first_release(subject: &mut Subject) -> Option<Arc<Release>> {
     subject.release(Request {
         what: What::Push {
-            app: App::of(b"an app"),
+            component: Component::of(b"an app"),
             plan: Plan::default(),
         },
         by: "somebody".to_owned(),

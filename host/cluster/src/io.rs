@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::release::{AppFile, News, Release, ReleaseKey, Verdict};
+use crate::release::{AppFile, News, Release, ReleaseId, Verdict};
 use crate::{Boot, Keys, Member, NodeName, Refusal, Serving, View};
 
 /// Something that happens to a node.
@@ -37,7 +37,7 @@ pub enum Input<'a> {
     /// [`Node::takes_part`](crate::Node::takes_part).
     Publish(Arc<Release>),
     /// What this node has found out about a release by serving it.
-    Vote(ReleaseKey, Verdict),
+    Vote(ReleaseId, Verdict),
     /// A member sent its state over the control channel. The answer is the
     /// [`Effect::SyncReply`] that follows at once.
     SyncRequest {

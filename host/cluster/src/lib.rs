@@ -7,8 +7,10 @@
 //! `wire -> admission -> membership -> view`.
 
 mod admission;
+mod agreement;
 mod app_name;
 mod boot;
+mod chance;
 mod cidr;
 mod component;
 mod config;
@@ -24,12 +26,17 @@ mod hash;
 mod http_url;
 mod io;
 mod keys;
+mod me;
 mod membership;
 mod message;
 mod name;
 mod node;
 mod node_id;
+mod outbox;
+mod presence;
 pub mod release;
+mod replicate;
+mod replication;
 mod run;
 #[cfg(feature = "sim")]
 pub mod sim;

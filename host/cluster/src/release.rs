@@ -1,6 +1,6 @@
 //! Release agreement: which app the nodes of a cluster serve, without a leader
 //! and without a quorum. Records and votes flow in, from people, files and
-//! other nodes; what is in force on this node flows out. Everything here is a
+//! other nodes; the target on this node flows out. Everything here is a
 //! set that only grows, up to a bound, and what follows from it is a pure
 //! function, so nodes that know the same agree, in whichever order they learnt
 //! it.
@@ -12,7 +12,6 @@
 mod at_start;
 mod clock;
 mod draft;
-mod force;
 mod history;
 mod id;
 mod key;
@@ -21,20 +20,21 @@ mod mark;
 mod record;
 mod set;
 mod stored;
+mod target;
 #[cfg(test)]
 mod tests;
 mod votes;
 
 pub use at_start::{AtStart, at_start};
 pub use clock::Hlc;
-pub use force::{Force, Standing};
-pub use id::{KeyPrefix, KeyPrefixError, Kind, ReleaseId, ReleaseKey};
+pub use id::{IdPrefix, IdPrefixError, Kind, ReleaseId, ReleaseStamp};
 pub use key::{DeployKey, DeployKeyError, SIGNATURE_LEN};
-pub use listing::{Listed, Status};
+pub use listing::{Listed, ReleaseStatus};
 pub use mark::{AppFile, PathId};
 pub use record::{
-    App, BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, NOTE_MAX, Parent, Plan, Release, ReleaseError,
+    BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, Component, NOTE_MAX, Parent, Plan, Release, ReleaseError,
 };
+pub use target::{Target, VoteState};
 pub use votes::Verdict;
 
 pub use draft::{DraftError, Request, RollbackTo, What};

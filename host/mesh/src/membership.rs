@@ -24,7 +24,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
-use cluster::release::{DeployKey, Force};
+use cluster::release::{DeployKey, Target};
 use cluster::{Cidr, ConfigError, Counted, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -210,7 +210,7 @@ struct Outside {
     views: watch::Sender<Arc<View>>,
     release: watch::Receiver<Option<Digest>>,
     wanted: mpsc::Receiver<releases::Want>,
-    in_force: watch::Sender<Option<Force>>,
+    target: watch::Sender<Option<Target>>,
     overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
     unconfirmed: watch::Sender<Unconfirmed>,
@@ -240,7 +240,7 @@ impl Membership {
         let (keys, keys_out) = watch::channel(None);
         let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
         let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
-        let (in_force_in, in_force) = watch::channel(None);
+        let (target_in, target) = watch::channel(None);
         let (overview_in, overview) = watch::channel(Arc::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
@@ -255,7 +255,7 @@ impl Membership {
             views: settings.views.clone(),
             release: release_out,
             wanted: wanted_out,
-            in_force: in_force_in,
+            target: target_in,
             overview: overview_in,
             keys: keys_out,
             unconfirmed: unconfirmed_in,
@@ -281,7 +281,7 @@ impl Membership {
                 releases: Releases {
                     wanted,
                     serving: release,
-                    in_force,
+                    target,
                     overview,
                 },
                 keyring: Keyring { keys, unconfirmed },

@@ -187,7 +187,7 @@ impl Prepared {
         &self.generation
     }
 
-    /// Puts it into force.
+    /// Puts it in.
     pub fn activate(self) -> Swapped {
         let Prepared {
             generation,

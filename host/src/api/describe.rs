@@ -2,19 +2,19 @@
 
 use std::net::Ipv4Addr;
 
-use cluster::release::{Kind, Release, ReleaseKey, Verdict};
+use cluster::release::{Kind, Release, ReleaseId, Verdict};
 
-use super::types::{self as api, Standing};
+use super::types::{self as api, ReleaseStatus};
 
 /// All digits of a key.
-pub fn key(key: &ReleaseKey) -> String {
-    format!("{key:.32}")
+pub fn id(id: &ReleaseId) -> String {
+    format!("{id:.32}")
 }
 
 /// A release, what has become of it, and who has voted on it.
 pub fn release(
     release: &Release,
-    standing: Standing,
+    status: ReleaseStatus,
     votes: &[(Ipv4Addr, Verdict)],
 ) -> api::Release {
     let voted = |wanted| {
@@ -22,20 +22,20 @@ pub fn release(
         votes.map(|(ip, _)| *ip).collect()
     };
     api::Release {
-        key: key(&release.key()),
+        id: id(&release.id()),
         kind: match release.kind() {
             Kind::Bootstrap => api::Kind::Bootstrap,
             Kind::Push => api::Kind::Push,
             Kind::Rollback => api::Kind::Rollback,
         },
-        standing,
-        digest: release.app().digest.to_string(),
-        size: release.app().size,
-        at_ms: release.id().at.ms(),
-        node: release.id().node.to_string(),
+        status,
+        digest: release.component().digest.to_string(),
+        size: release.component().size,
+        at_ms: release.stamp().at.ms(),
+        node: release.stamp().node.to_string(),
         by: release.by().to_owned(),
         note: release.note().to_owned(),
-        parent: release.parent().map(|parent| key(&parent.key)),
+        parent: release.parent().map(|parent| id(&parent.id)),
         canaries: release.plan().canaries.clone(),
         bake_ms: release.plan().bake_ms,
         signed: release.signature().is_some(),

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cluster::release::{App, DraftError, Release, Request};
+use cluster::release::{Component, DraftError, Release, Request};
 use cluster::{ComponentBytes, Digest};
 
 use super::types::{self as api, Code};
@@ -39,7 +39,7 @@ pub trait Node: Send + Sync + 'static {
     /// What it is and does.
     fn status(&self) -> api::Status;
 
-    /// The members that it sees. What they do about the release with this key
+    /// The members that it sees. What they do about the release with this id
     /// may be asked of them; that takes some milliseconds.
     fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>>;
 
@@ -54,7 +54,7 @@ pub trait Node: Send + Sync + 'static {
     fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>>;
 
     /// What a record says of a component that is stored.
-    fn find(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>>;
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>>;
 
     /// Makes a release. Nothing changes before it is published.
     fn draft(

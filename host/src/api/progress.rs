@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::body::{Body, Hung, Lines, lines};
 use super::releasing::listed;
 use super::service::Limits;
-use super::types::{self as api, Code, NodeState, Outcome, Progress, Standing, Step};
+use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step};
 use super::{Node, Refused};
 
 /// How long between two looks at least, and that for each member, since what
@@ -42,7 +42,7 @@ struct Member {
 /// How a release stands at one moment.
 #[derive(Debug, PartialEq, Eq)]
 struct Look {
-    standing: Standing,
+    status: ReleaseStatus,
     waits_for: Vec<Ipv4Addr>,
     members: BTreeMap<String, Member>,
     /// How it ended, if it has.
@@ -62,34 +62,34 @@ struct Done {
 /// Answers with lines until the release is decided, or the caller goes.
 pub(super) async fn answer(
     node: Arc<dyn Node>,
-    key: &str,
+    id: &str,
     limits: Limits,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Body>, Refused> {
     let changed = node.changed();
-    if listed(&*node, key, changed).await.is_none() {
-        let why = format!("there is no release {key}; give all 32 digits of its key");
+    if listed(&*node, id, changed).await.is_none() {
+        let why = format!("there is no release {id}; give all 32 digits of its id");
         return Err(Refused::new(Code::UnknownRelease, why));
     }
     let (lines, answer) = lines();
-    let key = key.to_owned();
+    let id = id.to_owned();
     tokio::spawn(async move {
         // An error means that the caller has gone.
-        let _ = write(lines, &*node, &key, limits).await;
+        let _ = write(lines, &*node, &id, limits).await;
         drop(turn);
     });
     Ok(answer)
 }
 
-async fn write(mut to: Lines, node: &dyn Node, key: &str, limits: Limits) -> Result<(), Hung> {
+async fn write(mut to: Lines, node: &dyn Node, id: &str, limits: Limits) -> Result<(), Hung> {
     let mut before: Option<Look> = None;
     let mut said = Instant::now();
     let mut stuck_since = None;
     loop {
         let began = Instant::now();
         let changed = node.changed();
-        let members = node.nodes(Some(key)).await;
-        let mut look = Look::at(key, &node.releases(), &members, before.as_ref());
+        let members = node.nodes(Some(id)).await;
+        let mut look = Look::at(id, &node.releases(), &members, before.as_ref());
         stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
         // A restart or a cable may be all that it takes; a full disk stays full.
         if stuck_since.is_some_and(|since| since.elapsed() >= limits.again) {
@@ -132,16 +132,16 @@ impl Look {
     /// `before`: the look before this one, of which is kept what a member did that
     /// has not answered now.
     fn at(
-        key: &str,
+        id: &str,
         releases: &[api::Release],
         members: &[api::Member],
         before: Option<&Look>,
     ) -> Look {
-        let release = releases.iter().find(|release| release.key == key);
+        let release = releases.iter().find(|release| release.id == id);
         // One that is forgotten was followed by a thousand others.
-        let standing = release.map_or(Standing::Earlier, |release| release.standing);
+        let status = release.map_or(ReleaseStatus::Earlier, |release| release.status);
         let doing = |member: &api::Member| {
-            let does = does(member, key, release, standing);
+            let does = does(member, id, release, status);
             let before = before.and_then(|before| before.members.get(&member.node));
             match before.filter(|_| does.state == NodeState::Waiting && !member.answered) {
                 Some(before) if !is_over(before.state) => before.clone(),
@@ -158,25 +158,25 @@ impl Look {
             })
         };
         let canaries = release.map_or(&[][..], |release| &release.canaries);
-        let waits_for = match standing {
-            Standing::Baking => canaries.iter().filter(|ip| !voted(ip)).copied().collect(),
+        let waits_for = match status {
+            ReleaseStatus::Baking => canaries.iter().filter(|ip| !voted(ip)).copied().collect(),
             _ => Vec::new(),
         };
-        let done = outcome(standing, &members).map(|outcome| Done {
+        let done = outcome(status, &members).map(|outcome| Done {
             outcome,
             failed: failed(release, &members, |it| it.state == NodeState::Failed),
             instead: releases
                 .iter()
-                // The greatest come first: what bakes is ahead of what is in force.
+                // The greatest come first: what bakes is ahead of the target.
                 .find(|other| {
-                    let bakes = other.standing == Standing::Baking;
+                    let bakes = other.status == ReleaseStatus::Baking;
                     let is_ahead = bakes && outcome == Outcome::Superseded;
-                    (is_ahead || other.standing == Standing::InForce) && other.key != key
+                    (is_ahead || other.status == ReleaseStatus::Target) && other.id != id
                 })
-                .filter(|_| standing != Standing::InForce)
+                .filter(|_| status != ReleaseStatus::Target)
                 .cloned(),
         });
-        let is_stuck = standing == Standing::InForce
+        let is_stuck = status == ReleaseStatus::Target
             && done.is_none()
             && members.values().all(|it| it.is_stuck || is_over(it.state));
         let stuck = is_stuck.then(|| Done {
@@ -187,7 +187,7 @@ impl Look {
             instead: None,
         });
         Look {
-            standing,
+            status,
             waits_for,
             members,
             done,
@@ -198,10 +198,10 @@ impl Look {
     /// What is to be said of it after the look before.
     fn news(&self, before: Option<&Look>) -> Vec<Progress> {
         let mut news = Vec::new();
-        let state = |look: &Look| (look.standing, look.waits_for.clone());
+        let state = |look: &Look| (look.status, look.waits_for.clone());
         if before.map(state) != Some(state(self)) {
             news.push(Progress::Release {
-                standing: self.standing,
+                status: self.status,
                 waits_for: self.waits_for.clone(),
             });
         }
@@ -225,12 +225,12 @@ impl Look {
 
 fn does(
     member: &api::Member,
-    key: &str,
+    id: &str,
     release: Option<&api::Release>,
-    standing: Standing,
+    status: ReleaseStatus,
 ) -> Member {
     let ip = member.node.parse().ok().map(|name: NodeName| name.ip());
-    let about = |of: &Option<String>| of.as_deref() == Some(key);
+    let about = |of: &Option<String>| of.as_deref() == Some(id);
     let failed = member.failed.as_ref().filter(|it| about(&it.release));
     let doing = member.doing.as_ref().filter(|it| about(&it.release));
     let is = |ips: &[Ipv4Addr]| ip.is_some_and(|ip| ips.contains(&ip));
@@ -251,7 +251,7 @@ fn does(
         }
     } else if failed.is_some() {
         NodeState::TryingAgain
-    } else if standing == Standing::Baking && !canary {
+    } else if status == ReleaseStatus::Baking && !canary {
         NodeState::NotYet
     } else {
         NodeState::Waiting
@@ -275,14 +275,14 @@ fn does(
 }
 
 /// How it ended; none while it goes on.
-fn outcome(standing: Standing, members: &BTreeMap<String, Member>) -> Option<Outcome> {
-    match standing {
-        Standing::Baking => None,
-        Standing::VotedDown => Some(Outcome::Failed),
-        Standing::Superseded | Standing::RolledBack | Standing::Earlier => {
+fn outcome(status: ReleaseStatus, members: &BTreeMap<String, Member>) -> Option<Outcome> {
+    match status {
+        ReleaseStatus::Baking => None,
+        ReleaseStatus::VotedDown => Some(Outcome::Failed),
+        ReleaseStatus::Superseded | ReleaseStatus::RolledBack | ReleaseStatus::Earlier => {
             Some(Outcome::Superseded)
         }
-        Standing::InForce => {
+        ReleaseStatus::Target => {
             let all = |ends: fn(NodeState) -> bool| members.values().all(|it| ends(it.state));
             if all(|state| state == NodeState::Serving) {
                 Some(Outcome::Served)

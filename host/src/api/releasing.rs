@@ -99,13 +99,13 @@ pub(super) async fn record(
         let bad = |error| Refused::new(Code::BadRelease, error);
         let release = Release::read(&bytes).map_err(bad)?;
         // What nobody has cannot be served by anybody.
-        find(node, release.app().digest).await?;
+        find(node, release.component().digest).await?;
         publish(node, from, release).await
     };
     published.await.unwrap_or_else(Unreleased::answer)
 }
 
-async fn find(node: &dyn Node, digest: Digest) -> Result<cluster::release::App, Refused> {
+async fn find(node: &dyn Node, digest: Digest) -> Result<cluster::release::Component, Refused> {
     node.find(digest).await?.ok_or_else(|| {
         let why = format!("the node does not have the component {digest}; upload it first");
         Refused::new(Code::NoComponent, why)
@@ -126,7 +126,7 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
     }
     let what = match (&wanted.component, &wanted.rollback) {
         (Some(digest), None) => What::Push {
-            app: find(node, upload::parse(digest)?).await?,
+            component: find(node, upload::parse(digest)?).await?,
             plan: Plan {
                 canaries: chosen(wanted.canaries, &members)?,
                 bake_ms: wanted.bake_ms,
@@ -136,10 +136,10 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
             return Err(bad("a rollback goes to all nodes at once: it has no canaries").into());
         }
         (None, Some(Rollback::Previous)) => What::Rollback(RollbackTo::Previous),
-        (None, Some(Rollback::To(key))) => {
-            let key = key.parse();
-            let key = key.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
-            What::Rollback(RollbackTo::Release(key))
+        (None, Some(Rollback::To(id))) => {
+            let id = id.parse();
+            let id = id.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
+            What::Rollback(RollbackTo::Release(id))
         }
         _ => return Err(bad("give either `component` or `rollback`").into()),
     };
@@ -195,9 +195,7 @@ fn refused(error: DraftError) -> Unreleased {
         DraftError::Release(_) => Code::BadRelease,
     };
     let about = match &error {
-        DraftError::Same(key) | DraftError::OtherPlan { release: key, .. } => {
-            Some(describe::key(key))
-        }
+        DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
         _ => None,
     };
     Unreleased(Refused::new(code, error), about)
@@ -211,7 +209,7 @@ async fn publish(
     let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
     if deploy_key.is_some_and(|key: DeployKey| !key.signed(&release)) {
         tracing::warn!(
-            release = %release.key(),
+            release = %release.id(),
             by = release.by(),
             "a release from {from} is refused: it is not signed with the deploy key",
         );
@@ -220,15 +218,15 @@ async fn publish(
     let changed = node.changed();
     node.publish(release.clone()).await?;
     tracing::info!(
-        release = %release.key(),
-        digest = cluster::short(&release.app().digest.to_string()),
+        release = %release.id(),
+        digest = cluster::short(&release.component().digest.to_string()),
         by = release.by(),
         note = release.note(),
         "{} published from {from}",
         release.kind(),
     );
-    let key = describe::key(&release.key());
-    let release = listed(node, &key, changed).await.ok_or_else(|| {
+    let id = describe::id(&release.id());
+    let release = listed(node, &id, changed).await.ok_or_else(|| {
         let why = "the release was published, and the node does not list it; its log may say why";
         Refused::new(Code::Other, why)
     })?;
@@ -239,13 +237,13 @@ async fn publish(
 /// Waits a little for a release to be known.
 pub(super) async fn listed(
     node: &dyn Node,
-    key: &str,
+    id: &str,
     mut changed: super::Later<'static, ()>,
 ) -> Option<api::Release> {
     let wait = async {
         loop {
             let mut releases = node.releases().into_iter();
-            if let Some(release) = releases.find(|release| release.key == key) {
+            if let Some(release) = releases.find(|release| release.id == id) {
                 return release;
             }
             changed.await;
@@ -268,7 +266,7 @@ mod tests {
             since_ms: 1,
             digest: None,
             release: None,
-            in_force: false,
+            on_target: false,
             answered: false,
             doing: None,
             failed: None,

@@ -144,8 +144,8 @@ impl Service {
                 },
             )),
             Want::Log => turn(streams).and_then(|turn| logs::answer(log, query, *limits, turn)),
-            Want::Progress(key) => match turn(streams) {
-                Ok(turn) => progress::answer(node, key, *limits, turn).await,
+            Want::Progress(id) => match turn(streams) {
+                Ok(turn) => progress::answer(node, id, *limits, turn).await,
                 Err(busy) => Err(busy),
             },
             Want::Upload(digest) => match turn(uploads) {
@@ -179,7 +179,7 @@ impl<'a> Want<'a> {
             ["v1", "logs"] => (Want::Log, Method::GET),
             ["v1", "releases"] if method == Method::POST => (Want::Release, Method::POST),
             ["v1", "releases"] => (Want::Releases, Method::GET),
-            ["v1", "releases", key, "progress"] => (Want::Progress(key), Method::GET),
+            ["v1", "releases", id, "progress"] => (Want::Progress(id), Method::GET),
             ["v1", "drafts"] => (Want::Draft, Method::POST),
             ["v1", "records"] => (Want::Record, Method::POST),
             ["v1", "components", digest] if method == Method::PUT => {

@@ -14,17 +14,16 @@ mod release;
 
 use serde::{Deserialize, Serialize};
 
+pub use cluster::release::ReleaseStatus;
 pub use counts::{
     Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
     RefusedRecords,
 };
 pub use node::{
-    AppFile, Doing, Draining, Failed, InForce, Member, Nodes, Serving, Status, Step, Steps, Stored,
+    AppFile, Doing, Draining, Failed, Member, Nodes, Serving, Status, Step, Steps, Stored, Target,
 };
 pub use progress::{NodeState, Outcome, Progress};
-pub use release::{
-    Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Standing, Wanted,
-};
+pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Wanted};
 
 /// The version of all this.
 pub const API: u32 = 1;
@@ -75,7 +74,7 @@ pub enum Code {
     Same,
     /// It is the greatest release already, and is rolled out otherwise.
     OtherPlan,
-    /// Another app is in force than was expected.
+    /// Another component is the target than was expected.
     Unexpected,
     /// The node's clock is ahead of the others'.
     ClockAhead,

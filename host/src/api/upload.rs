@@ -4,7 +4,6 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use cluster::release::App;
 use cluster::{ComponentBuilder, Digest};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -55,7 +54,7 @@ pub(super) async fn find(node: &dyn Node, digest: &str) -> Result<Response<Body>
     }
 }
 
-fn told(app: &App) -> Component {
+fn told(app: &cluster::release::Component) -> Component {
     Component {
         api: API,
         digest: app.digest.to_string(),

@@ -1,10 +1,10 @@
 //! From what the cluster has agreed on to what this node serves.
 //!
 //! ```text
-//! in force -> candidate | store | members -> Loader -> slot -> told to members
+//! target -> candidate | store | members -> Loader -> slot -> told to members
 //! ```
 //!
-//! One task, [`Deploy`], makes what is in force serve. Whatever fails leaves
+//! One task, [`Deploy`], makes the target serve. Whatever fails leaves
 //! what serves as it is; the reason is shown in the log and in
 //! [`Deployment`], and if the fault is the app's, this node votes against the
 //! release. What has its cause on this machine, such as a full disk, is tried
@@ -22,7 +22,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::release::{Force, Kind, Verdict};
+use cluster::release::{Kind, Target, Verdict};
 use cluster::{ComponentBytes, Digest};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -89,7 +89,7 @@ enum Brought {
     Changed,
 }
 
-/// Makes what is in force serve.
+/// Makes the target serve.
 pub(crate) struct Deploy {
     /// The IP of this node, by which canaries are named.
     pub(crate) ip: Ipv4Addr,
@@ -106,37 +106,37 @@ pub(crate) struct Deploy {
 impl Deploy {
     /// Runs until membership ends. May be dropped at any time.
     pub(crate) async fn run(mut self) {
-        let mut in_force = self.releases.in_force();
+        let mut targets = self.releases.target();
         loop {
-            let force = in_force.borrow_and_update().clone();
+            let target = targets.borrow_and_update().clone();
             tokio::select! {
-                changed = in_force.changed() => if changed.is_err() {
+                changed = targets.changed() => if changed.is_err() {
                     return;
                 },
-                () = self.obey(force) => {}
+                () = self.obey(target) => {}
             }
         }
     }
 
     /// Makes this serve. Does not return: what follows next is a change of
-    /// what is in force, and this is dropped then.
-    async fn obey(&mut self, force: Option<Force>) {
-        if let Some(force) = force {
-            self.candidate.keep_only(force.digest);
-            self.report.wanted(&force);
-            if let Some(brought) = self.bring_at_last(&force).await {
+    /// the target, and this is dropped then.
+    async fn obey(&mut self, target: Option<Target>) {
+        if let Some(target) = target {
+            self.candidate.keep_only(target.digest);
+            self.report.wanted(&target);
+            if let Some(brought) = self.bring_at_last(&target).await {
                 // Checked from its first moment: the disk may take its time.
-                let outcome = self.try_out(&force);
-                tokio::join!(self.vote_when_baked(&force, outcome), self.tidy(brought));
+                let outcome = self.try_out(&target);
+                tokio::join!(self.vote_when_baked(&target, outcome), self.tidy(brought));
             }
         }
         std::future::pending().await
     }
 
     /// Begins to look at how what serves does.
-    fn try_out(&mut self, force: &Force) -> impl Future<Output = BakeOutcome> + use<> {
+    fn try_out(&mut self, target: &Target) -> impl Future<Output = BakeOutcome> + use<> {
         let stats = self.loader.current().map(|serves| serves.stats.clone());
-        let outcome = stats.map(|stats| self.bake_checks.of(force, stats).outcome());
+        let outcome = stats.map(|stats| self.bake_checks.of(target, stats).outcome());
         async move {
             match outcome {
                 Some(outcome) => outcome.await,
@@ -147,47 +147,47 @@ impl Deploy {
     }
 
     /// Votes on its release once it is known how it does.
-    async fn vote_when_baked(&self, force: &Force, outcome: impl Future<Output = BakeOutcome>) {
-        let key = force.key;
+    async fn vote_when_baked(&self, target: &Target, outcome: impl Future<Output = BakeOutcome>) {
+        let id = target.id;
         let verdict = match outcome.await {
             BakeOutcome::Sound => Verdict::Ok,
             BakeOutcome::Failed(reason) => {
                 tracing::error!(
-                    release = %key,
-                    digest = short(&force.digest.to_string()),
+                    release = %id,
+                    digest = short(&target.digest.to_string()),
                     "{reason}; {}",
-                    consequence(force),
+                    consequence(target),
                 );
-                self.report.failed(Some(force), reason.to_string(), false);
+                self.report.failed(Some(target), reason.to_string(), false);
                 Verdict::Failed
             }
         };
         // It fails only if the node stops.
-        let _ = self.releases.vote(key, verdict).await;
+        let _ = self.releases.vote(id, verdict).await;
     }
 
     /// Brings it to serve, if it takes several attempts. None if it cannot be,
     /// however often it is tried.
-    async fn bring_at_last(&self, force: &Force) -> Option<Brought> {
+    async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
         let mut wait = AGAIN;
         loop {
-            if self.loader.serves() == Some(force.digest) {
-                self.report.serves(force.key, force.digest);
+            if self.loader.serves() == Some(target.digest) {
+                self.report.serves(target.id, target.digest);
                 return Some(Brought::Already);
             }
-            let trouble = match self.bring(force).await {
+            let trouble = match self.bring(target).await {
                 Ok(swapped) => {
-                    self.swapped(force, &swapped);
+                    self.swapped(target, &swapped);
                     return Some(Brought::Changed);
                 }
                 Err(trouble) => trouble,
             };
-            let digest = short(&force.digest.to_string()).to_owned();
+            let digest = short(&target.digest.to_string()).to_owned();
             let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
-            self.report.failed(Some(force), trouble.to_string(), again);
+            self.report.failed(Some(target), trouble.to_string(), again);
             if again {
                 tracing::warn!(
-                    release = %force.key,
+                    release = %target.id,
                     digest,
                     again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                     "cannot serve the release yet: {trouble}",
@@ -198,50 +198,51 @@ impl Deploy {
             }
             // How much this node takes says nothing of what others take.
             let speaks_against =
-                matches!(trouble, Trouble::Refused(_)) || is_canary_of(force, self.ip);
+                matches!(trouble, Trouble::Refused(_)) || is_canary_of(target, self.ip);
             let follows = match speaks_against {
-                true => consequence(force),
+                true => consequence(target),
                 false => "the other nodes go on without this one",
             };
             tracing::error!(
-                release = %force.key,
+                release = %target.id,
                 digest,
                 "{trouble}; what serves goes on serving, and {follows}",
             );
             if speaks_against {
                 // It fails only if the node stops.
-                let _ = self.releases.vote(force.key, Verdict::Failed).await;
+                let _ = self.releases.vote(target.id, Verdict::Failed).await;
             }
             return None;
         }
     }
 
     /// One attempt.
-    async fn bring(&self, force: &Force) -> Result<Swapped, Trouble> {
+    async fn bring(&self, target: &Target) -> Result<Swapped, Trouble> {
         // Whoever else loads the same app has the only room meanwhile, and offers
         // it then: so the offer is waited for beside all else.
         let (ready, fetched) = tokio::select! {
             biased;
-            ready = self.candidate.wait_for(force.digest) => (ready, None),
-            loaded = self.load(force) => loaded?,
+            ready = self.candidate.wait_for(target.digest) => (ready, None),
+            loaded = self.load(target) => loaded?,
         };
         let generation = ready.generation().clone();
         let swapped = ready.activate();
-        self.releases.serves(force.digest);
-        self.report.activated(force, &generation, &swapped, fetched);
+        self.releases.serves(target.digest);
+        self.report
+            .activated(target, &generation, &swapped, fetched);
         Ok(swapped)
     }
 
     /// Gets the app, and loads it. Says how long it took to get it, if it came
     /// from members.
-    async fn load(&self, force: &Force) -> Result<(Prepared, Option<Duration>), Trouble> {
+    async fn load(&self, target: &Target) -> Result<(Prepared, Option<Duration>), Trouble> {
         // What drains is here, whatever has become of its file.
-        if let Some(ready) = self.loader.back(force.digest).await {
+        if let Some(ready) = self.loader.back(target.digest).await {
             return Ok((ready, None));
         }
-        let (component, fetched) = self.obtain(force).await?;
+        let (component, fetched) = self.obtain(target).await?;
         let app = NamedComponent {
-            path: PathBuf::from(format!("release {}", force.key)),
+            path: PathBuf::from(format!("release {}", target.id)),
             component,
         };
         let tell = |what| {
@@ -249,29 +250,29 @@ impl Deploy {
                 Preparing::WaitingForRoom => Step::WaitingForRoom,
                 Preparing::Compiling => Step::Compiling,
             };
-            self.report.doing(force, step);
+            self.report.doing(target, step);
         };
         let ready = self.loader.prepare_telling(app, tell).await?;
         Ok((ready, fetched))
     }
 
     /// The component: of the store, or of a member, and how long that took.
-    async fn obtain(&self, force: &Force) -> Result<(ComponentBytes, Option<Duration>), Trouble> {
-        let (store, digest) = (self.store.clone(), force.digest);
+    async fn obtain(&self, target: &Target) -> Result<(ComponentBytes, Option<Duration>), Trouble> {
+        let (store, digest) = (self.store.clone(), target.digest);
         let found = spawn_blocking(move || store.find(&digest)).await;
         if let Some(component) = found.map_err(|_| Trouble::Stopping)?? {
             return Ok((component, None));
         }
         let began = Instant::now();
-        let Some(release) = &force.release else {
+        let Some(release) = &target.release else {
             return Err(Trouble::NoRecord);
         };
-        let app = release.app();
+        let app = release.component();
         let (progress, mut told) = watch::channel((0, app.size));
         let mut fetch = pin!(self.fetcher.fetch(&app, &progress));
         loop {
             let (have, of) = *told.borrow_and_update();
-            self.report.doing(force, Step::Fetching { have, of });
+            self.report.doing(target, Step::Fetching { have, of });
             tokio::select! {
                 fetched = &mut fetch => return Ok((fetched?, Some(began.elapsed()))),
                 // The sender is here, so it does not go.
@@ -280,10 +281,10 @@ impl Deploy {
         }
     }
 
-    fn swapped(&self, force: &Force, swapped: &Swapped) {
+    fn swapped(&self, target: &Target, swapped: &Swapped) {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            release = %force.key,
+            release = %target.id,
             digest = short(&swapped.digest.to_string()),
             waited_ms = ms(swapped.waited),
             compiled_ms = ms(swapped.compiled),
@@ -305,7 +306,10 @@ impl Deploy {
         let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
         keep.extend(self.loader.draining());
         let overview = self.releases.overview().borrow().clone();
-        let released = overview.releases.iter().map(|it| it.release.app().digest);
+        let released = overview
+            .releases
+            .iter()
+            .map(|it| it.release.component().digest);
         let mut last: Vec<Digest> = Vec::new();
         for digest in released {
             if last.len() < 2 && !last.contains(&digest) {
@@ -321,15 +325,15 @@ impl Deploy {
 }
 
 /// Whether the release is to be tried out on this node.
-fn is_canary_of(force: &Force, ip: Ipv4Addr) -> bool {
-    let release = force.release.as_ref();
+fn is_canary_of(target: &Target, ip: Ipv4Addr) -> bool {
+    let release = target.release.as_ref();
     release.is_some_and(|release| release.plan().has_canary(ip))
 }
 
 /// What follows from it that a release fails here. The core takes no vote on what
 /// has nothing before it, nor on a person's decision to go back.
-fn consequence(force: &Force) -> &'static str {
-    let is_voted_on = force
+fn consequence(target: &Target) -> &'static str {
+    let is_voted_on = target
         .release
         .as_ref()
         .is_some_and(|release| release.kind() == Kind::Push && release.parent().is_some());

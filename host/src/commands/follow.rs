@@ -35,7 +35,7 @@ pub(super) async fn follow(
             _ = interrupts.recv() => {
                 show.stopped(&format!(
                     "stopped following; release {} goes on without this: see `host status`, `host nodes`",
-                    super::show::key(release)
+                    super::show::id(release)
                 ));
                 return Ok(Exit::INTERRUPTED);
             }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::show::{self, BAD, BUSY, GOOD, count, key, size, styled};
-use super::tables::standing;
-use crate::api::types::{NodeState, Outcome, Problem, Progress, Release, Standing};
+use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
+use super::tables::release_status;
+use crate::api::types::{NodeState, Outcome, Problem, Progress, Release, ReleaseStatus};
 
 /// The most names in one sentence.
 const NAMES: usize = 8;
@@ -58,7 +58,7 @@ pub(super) struct Summary {
     nodes: BTreeMap<String, NodeLine>,
     /// Those that went away before they served it.
     gone: BTreeSet<String>,
-    standing: Option<Standing>,
+    status: Option<ReleaseStatus>,
     waits_for: Vec<Ipv4Addr>,
 }
 
@@ -94,11 +94,8 @@ impl Summary {
                     self.gone.insert(node.clone());
                 }
             }
-            Progress::Release {
-                standing,
-                waits_for,
-            } => {
-                self.standing = Some(*standing);
+            Progress::Release { status, waits_for } => {
+                self.status = Some(*status);
                 self.waits_for.clone_from(waits_for);
             }
             Progress::Waiting | Progress::Done { .. } => {}
@@ -124,7 +121,7 @@ impl Summary {
             .map(|(node, it)| format!("{node} ({})", it.text))
             .collect();
         let mut text = format!("{} of {} serve it", self.serving(), self.nodes.len());
-        if self.standing == Some(Standing::Baking) && !self.waits_for.is_empty() {
+        if self.status == Some(ReleaseStatus::Baking) && !self.waits_for.is_empty() {
             let waits: Vec<String> = self.waits_for.iter().map(ToString::to_string).collect();
             text += &format!("; it waits for the votes of {}", some(&waits));
         } else if !open.is_empty() {
@@ -182,7 +179,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
     };
     let bakes = instead
         .as_ref()
-        .is_some_and(|it| it.standing == Standing::Baking);
+        .is_some_and(|it| it.status == ReleaseStatus::Baking);
     let instead = instead.as_ref().map_or_else(String::new, |release| {
         let by = match &*release.by {
             "" => &release.node,
@@ -192,7 +189,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
             "" => String::new(),
             note => format!(", {note}"),
         };
-        format!(" release {} ({by}{note})", key(&release.key))
+        format!(" release {} ({by}{note})", id(&release.id))
     });
     let failed: Vec<String> = failed
         .iter()
@@ -217,16 +214,16 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
                 },
             )
         }
-        Outcome::Failed if summary.standing == Some(Standing::VotedDown) => styled(
+        Outcome::Failed if summary.status == Some(ReleaseStatus::VotedDown) => styled(
             BAD,
-            format!("voted down by {}; in force is{instead}", some(&failed)),
+            format!("voted down by {}; the target is{instead}", some(&failed)),
         ),
         Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
         // What is ahead of it may still bake.
         Outcome::Superseded if bakes => {
             styled(BUSY, format!("superseded by{instead}, which bakes"))
         }
-        Outcome::Superseded => styled(BUSY, format!("superseded: in force is{instead}")),
+        Outcome::Superseded => styled(BUSY, format!("superseded: the target is{instead}")),
     })
 }
 
@@ -243,7 +240,7 @@ fn released(release: &Release) -> String {
     let mut text = format!(
         "released {} as {}",
         show::digest(&release.digest),
-        key(&release.key)
+        id(&release.id)
     );
     if !release.canaries.is_empty() {
         let canaries: Vec<String> = release.canaries.iter().map(ToString::to_string).collect();
@@ -253,16 +250,16 @@ fn released(release: &Release) -> String {
 }
 
 fn already(release: &str) -> String {
-    format!("this app is release {} already", key(release))
+    format!("this app is release {} already", id(release))
 }
 
-fn stands(now: Standing, waits_for: &[Ipv4Addr]) -> String {
+fn stands(now: ReleaseStatus, waits_for: &[Ipv4Addr]) -> String {
     let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
     match waits.is_empty() {
-        true => format!("the release is {}", standing(now)),
+        true => format!("the release is {}", release_status(now)),
         false => format!(
             "the release is {}: it waits for the votes of {}",
-            standing(now),
+            release_status(now),
             some(&waits)
         ),
     }

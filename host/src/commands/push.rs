@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::release::{App, BY_MAX, Kind, Release};
+use cluster::release::{BY_MAX, Component, Kind, Release};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
@@ -26,7 +26,7 @@ const BAKE: Duration = Duration::from_secs(30);
 /// An app that can be uploaded.
 struct File {
     bytes: Bytes,
-    app: App,
+    component: Component,
 }
 
 /// `host push`.
@@ -40,7 +40,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
     };
     let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
-        component: Some(file.app.digest.to_string()),
+        component: Some(file.component.digest.to_string()),
         canaries: asked.canary,
         bake_ms: u32::try_from(bake.as_millis()).unwrap_or(u32::MAX),
         ..wanted(&client, &asked.rollout, &mut *show).await?
@@ -86,7 +86,7 @@ async fn carry_out(
     let release = match made {
         Ok(release) => {
             show.released(&release);
-            release.key
+            release.id
         }
         Err(CommandError::Refused(problem)) => match (problem.code, &problem.release) {
             // It is released already: then it is to be seen that all serve it.
@@ -130,7 +130,7 @@ async fn make(
 }
 
 async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
-    let path = format!("/v1/components/{}", file.app.digest);
+    let path = format!("/v1/components/{}", file.component.digest);
     match client.get::<api::Component>(&path).await {
         Ok(_) => Ok(true),
         Err(CommandError::Refused(problem)) if problem.code == Code::NoComponent => Ok(false),
@@ -139,8 +139,8 @@ async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
 }
 
 async fn upload(client: &Client, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
-    let gone = show.uploading(file.app.size);
-    let path = format!("/v1/components/{}", file.app.digest);
+    let gone = show.uploading(file.component.size);
+    let path = format!("/v1/components/{}", file.component.digest);
     let taken = client
         .put::<api::Component>(&path, file.bytes.clone(), gone)
         .await;
@@ -179,7 +179,9 @@ fn is_wanted(
 ) -> Result<(), CommandError> {
     let staged = record.plan().is_staged() == wanted.canaries.is_some();
     match file {
-        Some(file) if record.app() != file.app => Err(CommandError::Draft("it has another app")),
+        Some(file) if record.component() != file.component => {
+            Err(CommandError::Draft("it has another app"))
+        }
         Some(_) if record.kind() != Kind::Push => Err(CommandError::Draft("it is no push")),
         None if record.kind() != Kind::Rollback => Err(CommandError::Draft("it is no rollback")),
         _ if record.note() != wanted.note || record.by() != wanted.by => {
@@ -197,7 +199,7 @@ impl File {
         // What the nodes take is for them to say.
         let read = app::read_up_to(&app::locate(path)?, mesh::store::LARGEST_APP)?;
         Ok(File {
-            app: read.component.app(),
+            component: read.component.app(),
             bytes: read.component.bytes().clone(),
         })
     }
@@ -226,12 +228,12 @@ async fn wanted(
     })
 }
 
-/// The whole digest that begins so, if it is in force; the node looks again.
+/// The whole digest that begins so, if it is the target; the node looks again.
 async fn expected(client: &Client, begins: &str) -> Result<String, CommandError> {
     let status: api::Status = client.get("/v1/status").await?;
-    match status.in_force {
-        Some(force) if force.digest.starts_with(begins) => Ok(force.digest),
-        Some(force) => Err(unexpected(&force.digest)),
+    match status.target {
+        Some(target) if target.digest.starts_with(begins) => Ok(target.digest),
+        Some(target) => Err(unexpected(&target.digest)),
         None => Err(unexpected("none yet, since nothing was released")),
     }
 }
@@ -241,7 +243,7 @@ fn unexpected(serves: &str) -> CommandError {
     CommandError::Refused(Box::new(Problem {
         api: API,
         code: Code::Unexpected,
-        reason: format!("the app in force is not the expected one: it is {serves}"),
+        reason: format!("the target is not the expected component: it is {serves}"),
         release: None,
     }))
 }

@@ -19,7 +19,7 @@ pub(super) const PLAIN: Style = Style::new();
 
 /// How many digits of a digest and of a key people see.
 const DIGEST: usize = 12;
-const KEY: usize = 10;
+const ID: usize = 10;
 
 /// The beginning of a digest.
 pub(super) fn digest(digest: &str) -> &str {
@@ -27,8 +27,8 @@ pub(super) fn digest(digest: &str) -> &str {
 }
 
 /// The beginning of a key.
-pub(super) fn key(key: &str) -> &str {
-    key.get(..KEY).unwrap_or(key)
+pub(super) fn id(id: &str) -> &str {
+    id.get(..ID).unwrap_or(id)
 }
 
 /// A size.

@@ -5,10 +5,10 @@ mod counts;
 use std::fmt::Write as _;
 
 use super::show::{
-    BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, key, lasted, size, styled, table, took,
+    BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::api::types::{
-    Doing, Failed, Kind, Member, Nodes, Release, Releases, Standing, Status, Step, Steps,
+    Doing, Failed, Kind, Member, Nodes, Release, ReleaseStatus, Releases, Status, Step, Steps,
 };
 
 /// How much of a reason is shown in a table, in characters.
@@ -78,16 +78,20 @@ pub(super) fn status(it: &Status) -> String {
     if let Some(failed) = &it.failed {
         line("failed", styled(BAD, failure(now, failed)));
     }
-    match &it.in_force {
-        Some(force) => {
-            let mut what = format!("release {}, {}", key(&force.release), digest(&force.digest));
-            if force.head != force.release {
-                let head = (key(&force.head), standing(force.head_standing));
+    match &it.target {
+        Some(target) => {
+            let mut what = format!(
+                "release {}, {}",
+                id(&target.release),
+                digest(&target.digest)
+            );
+            if target.head != target.release {
+                let head = (id(&target.head), release_status(target.head_status));
                 let _ = write!(what, "; the newest one {} is {}", head.0, head.1);
             }
-            line("in force", what);
+            line("target", what);
         }
-        None => line("in force", "nothing was released yet".to_owned()),
+        None => line("target", "nothing was released yet".to_owned()),
     }
     if let Some(file) = &it.file {
         let what = match (&file.digest, file.differs) {
@@ -137,7 +141,7 @@ fn steps(steps: &Steps) -> String {
 
 fn of_release(release: Option<&str>) -> String {
     match release {
-        Some(release) => format!("of release {}", key(release)),
+        Some(release) => format!("of release {}", id(release)),
         None => "of no release".to_owned(),
     }
 }
@@ -167,7 +171,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
         let (style, state) = match (&member.doing, &member.failed) {
             (Some(doing), _) => (BUSY, busy(doing)),
             (None, Some(failed)) => (BAD, cut(&failed.reason)),
-            (None, None) if member.in_force => (GOOD, "in force".to_owned()),
+            (None, None) if member.on_target => (GOOD, "on target".to_owned()),
             (None, None) if member.digest.is_none() => (BUSY, "nothing served".to_owned()),
             (None, None) => (BUSY, "another app".to_owned()),
         };
@@ -177,7 +181,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
             member.url.clone(),
             ago(it.now_ms, member.since_ms),
             or_none(member.digest.as_deref().map(digest)),
-            or_none(member.release.as_deref().map(key)),
+            or_none(member.release.as_deref().map(id)),
             state,
             member.boot.to_string(),
         ];
@@ -198,25 +202,25 @@ pub(super) fn releases(it: &Releases, most: usize) -> String {
         return "nothing was released yet\n".to_owned();
     }
     let row = |release: &Release| {
-        let style = match release.standing {
-            Standing::InForce => GOOD,
-            Standing::Baking => BUSY,
-            Standing::VotedDown | Standing::RolledBack => BAD,
-            Standing::Superseded => PAST,
-            Standing::Earlier => PLAIN,
+        let style = match release.status {
+            ReleaseStatus::Target => GOOD,
+            ReleaseStatus::Baking => BUSY,
+            ReleaseStatus::VotedDown | ReleaseStatus::RolledBack => BAD,
+            ReleaseStatus::Superseded => PAST,
+            ReleaseStatus::Earlier => PLAIN,
         };
         let who = match &*release.by {
             "" => release.node.clone(),
             by => format!("{by} on {}", release.node),
         };
         let cells = vec![
-            key(&release.key).to_owned(),
-            standing(release.standing).to_owned(),
+            id(&release.id).to_owned(),
+            release_status(release.status).to_owned(),
             kind(release.kind).to_owned(),
             digest(&release.digest).to_owned(),
             size(release.size),
             ago(it.now_ms, release.at_ms),
-            or_none(release.parent.as_deref().map(key)),
+            or_none(release.parent.as_deref().map(id)),
             votes(release),
             who,
             release.note.clone(),
@@ -253,14 +257,14 @@ fn votes(release: &Release) -> String {
 }
 
 /// What has become of a release, in words.
-pub(super) fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::InForce => "in force",
-        Standing::Baking => "baking",
-        Standing::VotedDown => "voted down",
-        Standing::RolledBack => "rolled back",
-        Standing::Superseded => "superseded",
-        Standing::Earlier => "earlier",
+pub(super) fn release_status(status: ReleaseStatus) -> &'static str {
+    match status {
+        ReleaseStatus::Target => "target",
+        ReleaseStatus::Baking => "baking",
+        ReleaseStatus::VotedDown => "voted down",
+        ReleaseStatus::RolledBack => "rolled back",
+        ReleaseStatus::Superseded => "superseded",
+        ReleaseStatus::Earlier => "earlier",
     }
 }
 

@@ -77,21 +77,21 @@ impl Apps {
     }
 }
 
-/// Tells the others of the app file, and makes what is in force serve.
+/// Tells the others of the app file, and makes the target serve.
 async fn make_serve(deploy: Deploy, releases: Releases, file: Option<AppFile>, news: bool) {
     let Some(file) = file else {
         return deploy.run().await;
     };
-    let mut in_force = releases.in_force();
-    in_force.mark_unchanged();
+    let mut target = releases.target();
+    target.mark_unchanged();
     // What comes of the file is logged by membership.
     let mut asked = pin!(releases.file(file));
     if news {
-        // The file serves already, and may be in force in a moment: until then
+        // The file serves already, and may be the target in a moment: until then
         // nothing else is to take its place.
         tokio::select! {
             _ = &mut asked => return deploy.run().await,
-            _ = in_force.changed() => {}
+            _ = target.changed() => {}
         }
     }
     let _ = tokio::join!(asked, deploy.run());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cluster::release::{App, DeployKey, DraftError, Listed, Release, Request, Status};
+use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
 use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::types as api;
-use crate::api::types::{Code, Standing};
+use crate::api::types::{Code, ReleaseStatus};
 use crate::api::{Later, Node, Refused, describe};
 use crate::app::deploy;
 use crate::app::deploy::{Candidate, Deployment, Reporter};
@@ -103,7 +103,7 @@ impl Face {
         let live = self.slot.current().map_or(0, |it| it.stats.live());
         Some(api::Serving {
             digest: serving.digest.to_string(),
-            release: serving.release.as_ref().map(describe::key),
+            release: serving.release.as_ref().map(describe::id),
             size: serving.size as u64,
             since_ms: since_1970(serving.since),
             handler: serving.handler.to_owned(),
@@ -149,17 +149,17 @@ impl Face {
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
         let digest = own_word.or(member.component());
-        let of_app = |listed: &&Listed| Some(listed.release.app().digest) == digest;
+        let of_app = |listed: &&Listed| Some(listed.release.component().digest) == digest;
         let release = overview.releases.iter().find(of_app);
-        let in_force = overview.in_force.as_ref().map(|force| force.digest);
+        let target = overview.target.as_ref().map(|target| target.digest);
         api::Member {
             node: member.name.to_string(),
             me: member.name == self.name,
             url: member.url.to_string(),
             boot: member.boot.number(),
             since_ms: member.since_ms,
-            release: release.map(|listed| describe::key(&listed.release.key())),
-            in_force: digest.is_some() && in_force == digest,
+            release: release.map(|listed| describe::id(&listed.release.id())),
+            on_target: digest.is_some() && target == digest,
             digest: digest.map(|digest| digest.to_string()),
             answered,
             doing: said.doing,
@@ -247,13 +247,13 @@ impl Node for Face {
                 .failed
                 .as_ref()
                 .map(|it| failed(it, now.doing.is_some())),
-            in_force: overview.in_force.as_ref().map(|force| api::InForce {
-                release: describe::key(&force.key),
-                digest: force.digest.to_string(),
-                head: describe::key(&force.head.key()),
-                head_standing: overview
-                    .get(&force.head.key())
-                    .map_or(Standing::InForce, |listed| standing(listed.status)),
+            target: overview.target.as_ref().map(|target| api::Target {
+                release: describe::id(&target.id),
+                digest: target.digest.to_string(),
+                head: describe::id(&target.head.id()),
+                head_status: overview
+                    .get(&target.head.id())
+                    .map_or(ReleaseStatus::Target, |listed| listed.status),
             }),
             file: self.app_file(&now),
             store: api::Stored {
@@ -283,10 +283,10 @@ impl Node for Face {
             let settled = |member: &Member, overview: &Overview| {
                 let Some(about) = &about else { return true };
                 let mut releases = overview.releases.iter();
-                let about = releases.find(|it| describe::key(&it.release.key()) == *about);
+                let about = releases.find(|it| describe::id(&it.release.id()) == *about);
                 about.is_some_and(|about| {
-                    about.status == Status::InForce
-                        && member.component() == Some(about.release.app().digest)
+                    about.status == ReleaseStatus::Target
+                        && member.component() == Some(about.release.component().digest)
                 })
             };
             let (view, overview) = (self.members.borrow().clone(), self.overview());
@@ -314,7 +314,7 @@ impl Node for Face {
         let overview = self.overview();
         let releases = overview.releases.iter();
         releases
-            .map(|it| describe::release(&it.release, standing(it.status), &it.votes))
+            .map(|it| describe::release(&it.release, it.status, &it.votes))
             .collect()
     }
 
@@ -337,7 +337,7 @@ impl Node for Face {
         Box::pin(self.store_and_prepare(component))
     }
 
-    fn find(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
         let store = self.store.clone();
         Box::pin(async move {
             let found = spawn_blocking(move || store.describe(&digest)).await;
@@ -373,17 +373,6 @@ fn storage(error: StoreError) -> Refused {
     Refused::new(code, error)
 }
 
-fn standing(status: Status) -> Standing {
-    match status {
-        Status::Baking => Standing::Baking,
-        Status::InForce => Standing::InForce,
-        Status::VotedDown => Standing::VotedDown,
-        Status::RolledBack => Standing::RolledBack,
-        Status::Superseded => Standing::Superseded,
-        Status::Earlier => Standing::Earlier,
-    }
-}
-
 fn doing(doing: &deploy::Doing) -> api::Doing {
     let (step, have, of) = match doing.step {
         deploy::Step::Fetching { have, of } => (api::Step::Fetching, Some(have), Some(of)),
@@ -395,7 +384,7 @@ fn doing(doing: &deploy::Doing) -> api::Doing {
     api::Doing {
         step,
         digest: doing.digest.to_string(),
-        release: doing.release.as_ref().map(describe::key),
+        release: doing.release.as_ref().map(describe::id),
         have,
         of,
     }
@@ -406,7 +395,7 @@ fn failed(failed: &deploy::Failed, again: bool) -> api::Failed {
         at_ms: since_1970(failed.at),
         reason: failed.reason.clone(),
         digest: failed.release.map(|(_, digest)| digest.to_string()),
-        release: failed.release.map(|(key, _)| describe::key(&key)),
+        release: failed.release.map(|(key, _)| describe::id(&key)),
         again,
     }
 }

@@ -1,9 +1,9 @@
 //! Which app a node serves first, before any other node has told it anything:
-//! its app file if that is new to it, else what was in force when it last ran.
+//! its app file if that is new to it, else what was the target when it last ran.
 
 use std::path::Path;
 
-use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseKey};
+use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
 use crate::app;
@@ -25,8 +25,8 @@ pub(super) struct Start {
     pub(super) places: Option<Places>,
     /// Whether it is to be released, as far as this node knows.
     pub(super) news: bool,
-    /// What was in force when the node last ran.
-    pub(super) in_force: Option<(ReleaseKey, Digest)>,
+    /// What was the target when the node last ran.
+    pub(super) target: Option<(ReleaseId, Digest)>,
 }
 
 impl Start {
@@ -43,15 +43,15 @@ impl Start {
         me: &NodeName,
     ) -> Result<Start, IntakeError> {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
-        let in_force = at_start(None).in_force;
-        let in_force = in_force.map(|force| (force.key, force.digest));
+        let target = at_start(None).target;
+        let target = target.map(|target| (target.id, target.digest));
         let mut places = given.map(Places::of);
         let read = given.zip(places.as_mut()).map(|(given, places)| {
             let found = app::locate_in(places, given)?;
             places.take_now();
             app::read_up_to(&found, most)
         });
-        let file = match (read, in_force) {
+        let file = match (read, target) {
             (None, _) => None,
             (Some(Ok(app)), _) => Some(app),
             (Some(Err(error)), None) => return Err(error),
@@ -59,7 +59,7 @@ impl Start {
                 tracing::error!(
                     %release,
                     digest = short(&digest.to_string()),
-                    "{error}; starting with the release that was in force",
+                    "{error}; starting with the release that was the target",
                 );
                 None
             }
@@ -69,7 +69,7 @@ impl Start {
             path: given.map(path_id),
             places,
             news: false,
-            in_force,
+            target,
         };
         start.news = at_start(start.app_file()).file.is_some();
         Ok(start)
@@ -90,9 +90,9 @@ impl Start {
 
     /// What can be served, best first.
     fn choices(&self, store: &Store) -> Vec<NamedComponent> {
-        let of_release = self.in_force.and_then(|(key, digest)| match &self.file {
+        let of_release = self.target.and_then(|(id, digest)| match &self.file {
             Some(file) if file.component.digest() == digest => Some(file.clone()),
-            _ => find(store, key, digest),
+            _ => find(store, id, digest),
         });
         match (&self.file, of_release) {
             (Some(file), Some(other)) if self.news => vec![file.clone(), other],
@@ -124,14 +124,14 @@ impl Start {
                     announce(&generation, &path);
                     return Ok(());
                 }
-                Err(refusal) if self.in_force.is_none() => return Err(refusal),
+                Err(refusal) if self.target.is_none() => return Err(refusal),
                 Err(refusal) => {
                     tracing::error!("{refusal}");
                     self.file.take_if(|file| file.component.digest() == digest);
                 }
             }
         }
-        if self.in_force.is_none() {
+        if self.target.is_none() {
             tracing::info!(
                 "no --app was given and no release is known: answering 503 until a member has one, or one is pushed"
             );
@@ -144,7 +144,7 @@ impl Start {
         let (file, path) = (self.file.as_ref()?, self.path?);
         Some(AppFile {
             path,
-            app: file.component.app(),
+            component: file.component.app(),
         })
     }
 }
@@ -160,17 +160,17 @@ pub(super) fn path_id(given: &Path) -> PathId {
     PathId::of(absolute.as_os_str().as_bytes())
 }
 
-fn find(store: &Store, key: ReleaseKey, digest: Digest) -> Option<NamedComponent> {
+fn find(store: &Store, id: ReleaseId, digest: Digest) -> Option<NamedComponent> {
     match store.find(&digest) {
         Ok(Some(component)) => Some(NamedComponent {
-            path: format!("the component of release {key}").into(),
+            path: format!("the component of release {id}").into(),
             component,
         }),
         Ok(None) => {
             tracing::warn!(
-                release = %key,
+                release = %id,
                 digest = short(&digest.to_string()),
-                "the component of the release in force is not stored here; a member has to give it",
+                "the component of the target is not stored here; a member has to give it",
             );
             None
         }

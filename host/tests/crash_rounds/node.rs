@@ -132,19 +132,19 @@ impl Lane {
         Ok(std::fs::rename(new, self.app())?)
     }
 
-    /// What was in force when the node last wrote it down.
-    fn in_force(&self, releases: Option<&[u8]>) -> Result<Option<Digest>> {
+    /// What was the target when the node last wrote it down.
+    fn target(&self, releases: Option<&[u8]>) -> Result<Option<Digest>> {
         let me: NodeName = format!("example@{}", self.ip).parse()?;
         let known = release::at_start(&me, None, releases, None);
-        Ok(known.in_force.map(|force| force.digest))
+        Ok(known.target.map(|target| target.digest))
     }
 
     /// The store has this version no more, as if it had been one too many, so
-    /// that it comes anew; unless it is in force.
+    /// that it comes anew; unless it is the target.
     fn forget(&self, version: usize) -> Result<()> {
         let digest = Digest::of(&self.bytes(version)?);
         let releases = std::fs::read(self.data().join("releases")).ok();
-        if self.in_force(releases.as_deref())? != Some(digest) {
+        if self.target(releases.as_deref())? != Some(digest) {
             // It may not be there yet.
             let _ = std::fs::remove_file(self.data().join("apps").join(digest.to_string()));
         }
@@ -251,8 +251,8 @@ impl Lane {
             ensure!(store.find(&digest)?.is_some(), "app {digest} is damaged");
         }
         ensure!(store.quarantined() == 0, "an app is damaged");
-        if let Some(digest) = self.in_force(releases.as_deref())? {
-            ensure!(store.has(&digest), "the app in force is not there");
+        if let Some(digest) = self.target(releases.as_deref())? {
+            ensure!(store.has(&digest), "the target is not there");
         }
         ensure!(
             is_empty(&data.join("apps/quarantine"))?,

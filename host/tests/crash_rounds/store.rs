@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use cluster::{ComponentBytes, Digest};
 use fault::POINTS;
 use mesh::data_dir::DataDir;
@@ -158,8 +158,8 @@ fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
 
 fn fetch(store: &Store, number: u64, bytes: &Bytes, steps: &mut StdRng) {
     say("fetches", &[number]);
-    let manifest = App::manifest(bytes).into();
-    let download = store.begin(&App::of(bytes), &manifest).expect("room");
+    let manifest = Component::manifest(bytes).into();
+    let download = store.begin(&Component::of(bytes), &manifest).expect("room");
     let mut missing = download.missing();
     missing.shuffle(steps);
     for index in missing {
@@ -203,8 +203,10 @@ fn look(folder: &Path, said: &Said) {
     assert_eq!(count(&apps.join("partial")), 0, "half a download is left");
     if let Some(number) = said.fetched {
         let bytes = app(number);
-        let manifest = App::manifest(&bytes).into();
-        let download = store.begin(&App::of(&bytes), &manifest).expect("room");
+        let manifest = Component::manifest(&bytes).into();
+        let download = store
+            .begin(&Component::of(&bytes), &manifest)
+            .expect("room");
         for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
             download.store_chunk(index, chunk).expect("it is right");
         }

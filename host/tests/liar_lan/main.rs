@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use cluster::Digest;
-use cluster::release::{App, Plan, Release, Request, What};
+use cluster::release::{Component, Plan, Release, Request, What};
 use lab::client;
 use lab::wire::{Capture, Datagram, Forge};
 
@@ -33,7 +33,7 @@ fn a_record_that_was_changed_after_it_was_signed_is_refused_and_changes_nothing(
         // Of two records of one release the lower stays: the liar takes it.
         bytes[note.context("the note")?] = b'T';
         let forged = Release::read(&bytes)?;
-        ensure!(forged.note() == "The second" && forged.key() == signed.key());
+        ensure!(forged.note() == "The second" && forged.id() == signed.id());
         ensure!(forged.signature() == signed.signature());
         Ok(forged)
     })
@@ -43,10 +43,10 @@ fn a_record_that_was_changed_after_it_was_signed_is_refused_and_changes_nothing(
 fn a_signed_record_of_another_app_is_refused_and_changes_nothing() -> Result<()> {
     let Some(lan) = lan()? else { return Ok(()) };
     let scene = Scene::with_two_releases(&lan)?;
-    let other = App::of(&counter(&lan, 3)?);
+    let other = Component::of(&counter(&lan, 3)?);
     scene.refuse("forged", "changed after it was signed", |liar| {
         let signed = liar.knows(SECOND)?;
-        let mine = signed.app();
+        let mine = signed.component();
         let mut bytes = signed.bytes().to_vec();
         for (mine, other) in [(mine.digest, other.digest), (mine.manifest, other.manifest)] {
             let at = bytes.windows(32).position(|part| part == mine.as_bytes());
@@ -54,7 +54,7 @@ fn a_signed_record_of_another_app_is_refused_and_changes_nothing() -> Result<()>
             bytes[at..at + 32].copy_from_slice(other.as_bytes());
         }
         let forged = Release::read(&bytes)?;
-        ensure!(forged.app().digest == other.digest);
+        ensure!(forged.component().digest == other.digest);
         Ok(forged)
     })
 }
@@ -65,7 +65,7 @@ fn an_unsigned_record_is_refused_and_changes_nothing() -> Result<()> {
     let scene = Scene::with_two_releases(&lan)?;
     let request = Request {
         what: What::Push {
-            app: App::of(&counter(&lan, 3)?),
+            component: Component::of(&counter(&lan, 3)?),
             plan: Plan::default(),
         },
         by: "mallory".to_owned(),
@@ -73,7 +73,7 @@ fn an_unsigned_record_is_refused_and_changes_nothing() -> Result<()> {
         expect: None,
     };
     scene.refuse("unsigned", "not signed with the deploy key", |liar| {
-        // It follows the one in force, as it should.
+        // It follows the target, as it should.
         liar.knows(SECOND)?;
         let releases = liar.membership.releases();
         Ok(liar.runtime.block_on(releases.draft(request))??)
@@ -81,10 +81,10 @@ fn an_unsigned_record_is_refused_and_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_record_that_was_in_force_before_and_is_told_as_new_changes_nothing() -> Result<()> {
+fn a_record_that_was_the_target_before_and_is_told_as_new_changes_nothing() -> Result<()> {
     let Some(lan) = lan()? else { return Ok(()) };
     let scene = Scene::with_two_releases(&lan)?;
-    scene.refuse("old", "from before the one in force", |liar| {
+    scene.refuse("old", "from before the target", |liar| {
         liar.knows(SECOND)?;
         let first = liar.knows(FIRST)?;
         ensure!(first.signature().is_some());
@@ -170,7 +170,7 @@ fn what_spread_an_earlier_release_sent_again_is_refused_and_changes_nothing() ->
     for node in &scene.nodes {
         let since = node.lines().into_iter().filter(|line| line.at > began);
         for line in since {
-            for event in ["release in force", "the app changed", "member "] {
+            for event in ["new target", "the app changed", "member "] {
                 ensure!(!line.text.contains(event), "{}", node.output());
             }
         }

@@ -116,7 +116,7 @@ impl<'lan> Scene<'lan> {
         let mut known = Vec::new();
         for node in NODES {
             known.push(self.serves(node)?.into());
-            known.push(self.json(node, "status")?["in_force"].clone());
+            known.push(self.json(node, "status")?["target"].clone());
             known.push(self.json(node, "releases")?["releases"].clone());
         }
         Ok(known)

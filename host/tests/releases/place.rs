@@ -162,7 +162,7 @@ impl Place {
     pub(crate) fn together_as(&self, first: &Launch) -> Result<[Node; 3]> {
         let nodes = [Node::start(first)?, self.start(3)?, self.start(4)?];
         for (node, others) in nodes.iter().zip([[3, 4], [2, 4], [2, 3]]) {
-            node.says(&["release in force"])?;
+            node.says(&["new target"])?;
             for other in others {
                 node.says(&["member up", &format!("example@127.0.0.{other}")])?;
             }

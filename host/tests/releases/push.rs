@@ -130,7 +130,7 @@ fn a_release_that_traps_on_the_streams_that_are_open_is_left_although_all_go_ove
     let place = Place::new()?;
     place.write(2, &counter(1))?;
     let node = place.start(2)?;
-    node.says(&["release in force"])?;
+    node.says(&["new target"])?;
     // Just as many as it is decided by: not one may be missed.
     let streams = (0..20).map(|_| Sse::open(&node.url("/count/tea"), BOUND));
     let _streams = streams.collect::<Result<Vec<_>>>()?;
@@ -161,7 +161,7 @@ impl Left {
         let first = read_built("fixture-misbehave");
         place.write(2, &first)?;
         let node = Node::start(&place.with_file(2).flag("--drain", "10m"))?;
-        node.says(&["release in force"])?;
+        node.says(&["new target"])?;
         let stream = Sse::open(&node.url("/hold/tea"), BOUND)?;
         let second = place.app("second.wasm", &read_built("fixture-plain"))?;
         ensure!(place.run(2, &["push", &second])?.code == Some(0));
@@ -339,7 +339,7 @@ fn a_pusher_that_is_killed_while_it_uploads_leaves_nothing() -> Result<()> {
         .command(2, &["push", &two])
         .stderr(Stdio::piped())
         .spawn()?;
-    nodes[0].says(&["release in force: push"])?;
+    nodes[0].says(&["new target: push"])?;
     push.kill()?;
     push.wait()?;
     for node in &nodes {
@@ -361,7 +361,7 @@ fn a_node_that_is_killed_while_it_gets_the_app_gets_it_after_its_restart() -> Re
         .command(2, &["push", &app])
         .stderr(Stdio::piped())
         .spawn()?;
-    one.says(&["release in force: push"])?;
+    one.says(&["new target: push"])?;
     three.kill()?;
     one.comes_to_serve("v2")?;
     two.comes_to_serve("v2")?;

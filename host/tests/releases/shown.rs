@@ -28,7 +28,7 @@ fn every_node_shows_who_released_what_and_who_serves_it() -> Result<()> {
     for node in 2..=4 {
         let status = json(&place, node, "status")?;
         ensure!(status["serving"]["digest"] == digest, "{status:#}");
-        ensure!(status["in_force"]["digest"] == digest, "{status:#}");
+        ensure!(status["target"]["digest"] == digest, "{status:#}");
         ensure!(status["members"] == 3, "{status:#}");
         ensure!(status["file"]["differs"] == true, "{status:#}");
         let releases = json(&place, node, "releases")?;
@@ -37,7 +37,7 @@ fn every_node_shows_who_released_what_and_who_serves_it() -> Result<()> {
             newest["note"] == "second" && newest["by"] == "ann",
             "{newest:#}"
         );
-        ensure!(newest["standing"] == "in-force", "{newest:#}");
+        ensure!(newest["status"] == "target", "{newest:#}");
     }
     ensure!(place.run(4, &["rollback"])?.code == Some(0));
     let first = Digest::of(&counter(1)).to_string();
@@ -46,7 +46,7 @@ fn every_node_shows_who_released_what_and_who_serves_it() -> Result<()> {
     ensure!(members.len() == 3, "{members:#?}");
     for member in members {
         ensure!(
-            member["digest"] == first && member["in_force"] == true,
+            member["digest"] == first && member["on_target"] == true,
             "{member:#}"
         );
     }
@@ -56,7 +56,7 @@ fn every_node_shows_who_released_what_and_who_serves_it() -> Result<()> {
         "{releases:#}"
     );
     ensure!(
-        releases["releases"][1]["standing"] == "rolled-back",
+        releases["releases"][1]["status"] == "rolled-back",
         "{releases:#}"
     );
     Ok(())

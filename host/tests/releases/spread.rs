@@ -65,7 +65,7 @@ fn a_node_that_was_away_serves_what_was_released_meanwhile() -> Result<()> {
     }
     let (one, other) = (place.start(2)?, place.start(3)?);
     for node in [&one, &other] {
-        node.says(&["release in force"])?;
+        node.says(&["new target"])?;
     }
     other.kill()?;
     place.write(2, &counter(2))?;

@@ -31,23 +31,23 @@ const LITTLE: u32 = 48;
 /// What is left on a full disk, in bytes: room for what is small.
 const LEFT: u64 = 1 << 20;
 
-/// The releases that a node lists: the key of each, and how it stands.
+/// The releases that a node lists: the id of each, and how it stands.
 fn releases(place: &Place, node: u8) -> Result<Vec<(String, String)>> {
     let output = place.command(node, &["releases", "--json"]).output()?;
     let listed: Value = serde_json::from_slice(&output.stdout)?;
     let listed = listed["releases"].as_array().context("no list")?.iter();
     let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
     listed
-        .map(|it| Ok((text(&it["key"])?, text(&it["standing"])?)))
+        .map(|it| Ok((text(&it["id"])?, text(&it["status"])?)))
         .collect()
 }
 
 /// Waits until a node lists releases that stand so, the greatest first.
-fn comes_to_list(place: &Place, node: u8, standings: &[&str]) -> Result<()> {
+fn comes_to_list(place: &Place, node: u8, status: &[&str]) -> Result<()> {
     let began = Instant::now();
     loop {
         let listed = releases(place, node)?;
-        if listed.iter().map(|(_, it)| it).eq(standings) {
+        if listed.iter().map(|(_, it)| it).eq(status) {
             return Ok(());
         }
         ensure!(began.elapsed() < BOUND, "node {node}: {listed:?}");
@@ -105,7 +105,7 @@ fn refused_by_the_canary(place: &Place, nodes: &[Node; 3], app: &[u8], why: &str
     nothing_changed(nodes)?;
     // All come to know how that ended.
     for node in 2..=4 {
-        comes_to_list(place, node, &["voted-down", "in-force"])?;
+        comes_to_list(place, node, &["voted-down", "target"])?;
     }
     nothing_changed(nodes)?;
     let two = place.app("two.wasm", &counter(2))?;

@@ -3,8 +3,8 @@
 use cluster::Digest;
 use host::api::Limits;
 use host::api::types::{
-    API, Code, Component, Draft, Kind, Level, LogLine, Nodes, Progress, Released, Releases,
-    Standing, Status,
+    API, Code, Component, Draft, Kind, Level, LogLine, Nodes, Progress, ReleaseStatus, Released,
+    Releases, Status,
 };
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -36,9 +36,9 @@ async fn an_app_is_uploaded_released_and_listed() {
     let release = released.release;
     assert_eq!((release.digest, release.kind), (digest.clone(), Kind::Push));
     assert_eq!((&*release.by, &*release.note), ("tester", "a note"));
-    assert_eq!(release.standing, Standing::InForce);
+    assert_eq!(release.status, ReleaseStatus::Target);
     let status: Status = bench.does("GET", "/v1/status", "").await;
-    assert_eq!(status.in_force.unwrap().digest, digest);
+    assert_eq!(status.target.unwrap().digest, digest);
     let nodes: Nodes = bench.does("GET", "/v1/nodes", "").await;
     assert_eq!(nodes.nodes.len(), 2);
 }
@@ -162,7 +162,7 @@ async fn the_same_app_again_is_told_which_release_it_is() {
     assert_eq!(status, 409);
     let problem: host::api::types::Problem = serde_json::from_slice(&answer).unwrap();
     assert_eq!(problem.code, Code::Same);
-    assert_eq!(problem.release, Some(released.release.key));
+    assert_eq!(problem.release, Some(released.release.id));
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn progress_says_what_each_member_does_until_it_is_decided() {
     bench.node.behaves(Behaviour::OtherRefuses("it traps"));
     let digest = upload(&bench, b"an app").await;
     let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
-    let path = format!("/v1/releases/{}/progress", released.release.key);
+    let path = format!("/v1/releases/{}/progress", released.release.id);
     let (_, lines) = bench.ask("GET", &path, "").await;
     let lines: Vec<Progress> = serde_json::Deserializer::from_slice(&lines)
         .into_iter()

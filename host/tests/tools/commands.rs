@@ -33,7 +33,7 @@ async fn a_push_ends_well_once_every_member_serves_it_and_again_does_nothing() {
     let releases = bench.run(&["releases"]).await;
     let lines: Vec<&str> = releases.out.lines().collect();
     assert_eq!(lines.len(), 2, "{releases:?}");
-    for part in ["in force", "push", digest, "tester@", ME, "first"] {
+    for part in ["target", "push", digest, "tester@", ME, "first"] {
         assert!(lines[1].contains(part), "{part} in {releases:?}");
     }
     assert!(!releases.out.contains('\u{1b}'), "no colours in a file");
@@ -81,7 +81,7 @@ async fn a_push_to_a_node_that_is_leaving_says_so_and_releases_nothing() {
 }
 
 #[tokio::test]
-async fn the_app_in_force_is_expected_by_the_beginning_of_its_digest() {
+async fn the_target_is_expected_by_the_beginning_of_its_digest() {
     let bench = Bench::new();
     let (one, two) = (bench.file("1.wasm", b"one"), bench.file("2.wasm", b"two"));
     assert_eq!(bench.run(&["push", &one]).await.exit, Some(0));
@@ -129,7 +129,7 @@ async fn a_push_that_another_one_is_ahead_of_ends_with_4_and_says_which() {
     let push = bench.run(&["push", &app]).await;
     assert_eq!(push.exit, Some(4), "{push:?}");
     assert!(
-        push.err.contains("superseded: in force is release"),
+        push.err.contains("superseded: the target is release"),
         "{push:?}"
     );
     assert!(push.err.contains("somebody@else"), "{push:?}");
@@ -153,21 +153,21 @@ async fn a_rollback_goes_to_the_app_before_or_to_the_one_that_is_named() {
         let file = bench.file("app.wasm", app);
         assert_eq!(bench.run(&["push", &file]).await.exit, Some(0));
     }
-    let in_force = async || {
+    let target = async || {
         let status = bench.run(&["status", "--json"]).await;
         let status: Value = serde_json::from_str(&status.out).unwrap();
-        status["in_force"]["digest"].as_str().unwrap().to_owned()
+        status["target"]["digest"].as_str().unwrap().to_owned()
     };
     let back = bench.run(&["rollback", "--note", "it was bad"]).await;
     assert_eq!(back.exit, Some(0), "{back:?}");
-    assert_eq!(in_force().await, Digest::of(b"two").to_string());
+    assert_eq!(target().await, Digest::of(b"two").to_string());
     let releases = bench.run(&["releases", "--json"]).await;
     let releases: Value = serde_json::from_str(&releases.out).unwrap();
     assert_eq!(releases["releases"][0]["note"], "it was bad");
-    let first = releases["releases"][3]["key"].as_str().unwrap();
+    let first = releases["releases"][3]["id"].as_str().unwrap();
     let back = bench.run(&["rollback", &first[..10]]).await;
     assert_eq!(back.exit, Some(0), "{back:?}");
-    assert_eq!(in_force().await, Digest::of(b"one").to_string());
+    assert_eq!(target().await, Digest::of(b"one").to_string());
     let unknown = bench.run(&["rollback", "0000000000"]).await;
     assert_eq!(unknown.exit, Some(2), "{unknown:?}");
 }

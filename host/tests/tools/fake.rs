@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::release::{App, DeployKey, DraftError, Release, Request, Status as Known};
+use cluster::release::{Component, DeployKey, DraftError, Release, Request};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::api::types as api;
-use host::api::types::{Code, Standing};
+use host::api::types::{Code, ReleaseStatus};
 use host::api::{Later, Node, Refused, describe};
 use mesh::membership::Stopping;
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ pub(crate) enum Behaviour {
 
 pub(crate) struct Fake {
     core: Mutex<cluster::Node>,
-    apps: Mutex<BTreeMap<Digest, App>>,
+    apps: Mutex<BTreeMap<Digest, Component>>,
     members: Mutex<Vec<api::Member>>,
     behaviour: Mutex<Behaviour>,
     changes: watch::Sender<()>,
@@ -66,7 +66,7 @@ fn member(node: &str) -> api::Member {
         since_ms: wall_ms(),
         digest: None,
         release: None,
-        in_force: false,
+        on_target: false,
         answered: true,
         doing: None,
         failed: None,
@@ -129,7 +129,7 @@ impl Fake {
     }
 
     fn react(&self, release: &Release) {
-        let digest = release.app().digest;
+        let digest = release.component().digest;
         let behaviour = held(&self.behaviour).clone();
         match behaviour {
             Behaviour::Sleep | Behaviour::Leave => {}
@@ -141,7 +141,7 @@ impl Fake {
                     at_ms: wall_ms(),
                     reason: why.to_owned(),
                     digest: Some(digest.to_string()),
-                    release: Some(describe::key(&release.key())),
+                    release: Some(describe::id(&release.id())),
                     again: matches!(behaviour, Behaviour::OtherTriesAgain(_)),
                 });
             }
@@ -149,7 +149,7 @@ impl Fake {
                 self.behaves(Behaviour::Serve);
                 let request = Request {
                     what: cluster::release::What::Push {
-                        app: App::of(app),
+                        component: Component::of(app),
                         plan: cluster::release::Plan::default(),
                     },
                     by: "somebody@else".to_owned(),
@@ -167,7 +167,7 @@ impl Fake {
 impl Node for Fake {
     fn status(&self) -> api::Status {
         let core = held(&self.core);
-        let force = core.in_force();
+        let target = core.target();
         api::Status {
             api: api::API,
             now_ms: wall_ms(),
@@ -181,11 +181,11 @@ impl Node for Fake {
             draining: None,
             doing: None,
             failed: None,
-            in_force: force.map(|force| api::InForce {
-                release: describe::key(&force.key),
-                digest: force.digest.to_string(),
-                head: describe::key(&force.head.key()),
-                head_standing: Standing::InForce,
+            target: target.map(|target| api::Target {
+                release: describe::id(&target.id),
+                digest: target.digest.to_string(),
+                head: describe::id(&target.head.id()),
+                head_status: ReleaseStatus::Target,
             }),
             file: None,
             store: api::Stored::default(),
@@ -204,17 +204,9 @@ impl Node for Fake {
 
     fn releases(&self) -> Vec<api::Release> {
         let listed = held(&self.core).listing();
-        let told = listed.iter().map(|it| {
-            let standing = match it.status {
-                Known::Baking => Standing::Baking,
-                Known::InForce => Standing::InForce,
-                Known::VotedDown => Standing::VotedDown,
-                Known::RolledBack => Standing::RolledBack,
-                Known::Superseded => Standing::Superseded,
-                Known::Earlier => Standing::Earlier,
-            };
-            describe::release(&it.release, standing, &it.votes)
-        });
+        let told = listed
+            .iter()
+            .map(|it| describe::release(&it.release, it.status, &it.votes));
         told.collect()
     }
 
@@ -236,7 +228,7 @@ impl Node for Fake {
         Box::pin(async move { answer })
     }
 
-    fn find(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
         let found = held(&self.apps).get(&digest).copied();
         Box::pin(async move { Ok(found) })
     }

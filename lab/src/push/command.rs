@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// So many digits of a digest are in the log.
 const DIGEST_DIGITS: usize = 12;
-/// So many of a release's key.
-const KEY_DIGITS: usize = 10;
+/// So many of a release's id.
+const ID_DIGITS: usize = 10;
 
 /// What is in the line of a push that has made its release.
 const RELEASED: &str = "\"event\":\"released\"";
@@ -30,8 +30,8 @@ pub struct Released {
     pub at: Instant,
     /// The SHA-256 of the app, in hex.
     pub digest: String,
-    /// The beginning of its key, as nodes log it.
-    pub key: String,
+    /// The beginning of its id, as nodes log it.
+    pub id: String,
 }
 
 /// One that has ended.
@@ -137,9 +137,9 @@ impl Released {
     fn of(at: Instant, event: &Value) -> Result<Self> {
         let release = &event["release"];
         let text = |name: &str| release[name].as_str().with_context(|| event.to_string());
-        let (digest, key) = (text("digest")?.to_owned(), text("key")?);
-        let key = key.get(..KEY_DIGITS).context("a short key")?.to_owned();
-        Ok(Self { at, digest, key })
+        let (digest, id) = (text("digest")?.to_owned(), text("id")?);
+        let id = id.get(..ID_DIGITS).context("a short id")?.to_owned();
+        Ok(Self { at, digest, id })
     }
 
     /// The beginning of the digest, as nodes log it.

@@ -1,6 +1,6 @@
 //! Who is killed by signal 9 while a release is on its way, each as one function: a
 //! canary, the command that pushes, a node that fetches. What is left goes on, and
-//! who starts again serves what is in force.
+//! who starts again serves the target.
 
 use super::seen::CHANGED;
 use super::{LONG_BAKE, LOOK, Nodes};
@@ -92,7 +92,7 @@ impl Nodes<'_> {
         let waits = ["waits for the votes of", &machine.ip().to_string()];
         let waits = follows.wait_for_line_after(noticed, &waits, self.bound)?;
         for number in &others {
-            ensure!(self.standing(*number)? == "baking", "{}", self.output());
+            ensure!(self.status(*number)? == "baking", "{}", self.output());
         }
         let pushed = self.push(from, newer)?;
         let next = pushed.release()?;
@@ -253,7 +253,7 @@ impl Nodes<'_> {
             let has = |text: &str| words.iter().all(|word| text.contains(word));
             lines.iter().position(|line| has(&line.text))
         };
-        let accepted = first(["release accepted by vote", &release.key]);
+        let accepted = first(["release accepted by vote", &release.id]);
         Ok(accepted.is_some() && accepted < first([CHANGED, short]))
     }
 

@@ -20,7 +20,7 @@ const DIGEST: usize = 64;
 pub struct Reverted {
     /// Until the node that they went to had judged.
     pub judged: Duration,
-    /// Until the release before was in force on every node, and every node
+    /// Until the release before was the target on every node, and every node
     /// answered with it.
     pub everywhere: Duration,
 }
@@ -137,7 +137,7 @@ impl Nodes<'_> {
         self.have_left(away, &release, started, &before)?;
         // Nobody else can know.
         for number in &stay {
-            ensure!(self.standing(*number)? == "baking", "{}", self.output());
+            ensure!(self.status(*number)? == "baking", "{}", self.output());
         }
         let said = push.command();
         ensure!(said.is_running(), "it does not wait:\n{}", said.output());
@@ -244,7 +244,7 @@ impl Nodes<'_> {
         let served = self.have_changed(&all, started, &release.digest)?;
         let mut back = 0;
         for number in &all {
-            let words = ["release in force", release.short()?];
+            let words = ["new target", release.short()?];
             let heard = self.says_after(started, *number, &words)?;
             let lines = self.host(*number).lines().into_iter();
             let mut later = lines.filter(|line| line.at > heard && line.text.contains(CHANGED));

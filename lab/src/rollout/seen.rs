@@ -31,9 +31,9 @@ impl Nodes<'_> {
     /// # Errors
     ///
     /// If the node does not answer, or lists none.
-    pub fn standing(&self, number: u8) -> Result<Value> {
+    pub fn status(&self, number: u8) -> Result<Value> {
         let newest = self.releases(number)?.into_iter().next();
-        Ok(newest.context("it lists none")?["standing"].take())
+        Ok(newest.context("it lists none")?["status"].take())
     }
 
     /// Wait until the newest release stands like this on node N.
@@ -41,11 +41,11 @@ impl Nodes<'_> {
     /// # Errors
     ///
     /// If it does not within the bound.
-    pub fn stands(&self, number: u8, standing: &str) -> Result<()> {
+    pub fn stands(&self, number: u8, status: &str) -> Result<()> {
         let deadline = Instant::now() + self.bound;
         loop {
-            let stands = self.standing(number)?;
-            if stands == standing {
+            let stands = self.status(number)?;
+            if stands == status {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "on .{number} it is {stands}");
@@ -165,7 +165,7 @@ impl Nodes<'_> {
     }
 
     /// Wait until these nodes have logged that the release was voted down, hold
-    /// the app before for the one in force, and answer with it. Returns when it
+    /// the app before for the target, and answer with it. Returns when it
     /// was seen of the last of them.
     pub(super) fn have_left(
         &self,
@@ -176,10 +176,10 @@ impl Nodes<'_> {
     ) -> Result<Instant> {
         let mut last = since;
         for number in numbers {
-            let words = ["release voted down", &release.key];
+            let words = ["release voted down", &release.id];
             last = last.max(self.says_after(since, *number, &words)?);
-            let in_force = |status: &Value| (status["in_force"]["digest"] == before).then_some(());
-            self.wait_until_status(*number, in_force)?;
+            let target = |status: &Value| (status["target"]["digest"] == before).then_some(());
+            self.wait_until_status(*number, target)?;
             last = last.max(self.answers(*number, before)?);
         }
         Ok(last)

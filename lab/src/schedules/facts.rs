@@ -22,8 +22,8 @@ pub(super) struct Facts {
 pub(super) struct Log {
     /// The beginning of the digest of the app that it serves.
     served: Since<String>,
-    /// The beginning of the key of the release in force.
-    in_force: Since<String>,
+    /// The beginning of the id of the target.
+    target: Since<String>,
     /// Members that came up or went down.
     members: Since<(u8, bool)>,
     /// Releases that lost: the beginning of the key, and the whole line.
@@ -43,8 +43,8 @@ impl Log {
             let field = |name| field(text, name).unwrap_or_default();
             if is(" the app changed") {
                 log.served.push((at, field("digest")));
-            } else if is(" release in force") {
-                log.in_force.push((at, field("release")));
+            } else if is(" new target") {
+                log.target.push((at, field("release")));
             } else if is(" superseded: ") {
                 log.superseded.push((field("release"), text.to_owned()));
             } else if is(" member up") || is(" member down") {
@@ -79,7 +79,7 @@ impl Facts {
     fn log(&self, node: u8) -> &Log {
         const NONE: &Log = &Log {
             served: Vec::new(),
-            in_force: Vec::new(),
+            target: Vec::new(),
             members: Vec::new(),
             superseded: Vec::new(),
         };
@@ -108,11 +108,11 @@ impl Facts {
         last(served, from).is_some_and(is) && during.all(is)
     }
 
-    /// The release in force on a node at a moment, and since when; none if it is
+    /// The target on a node at a moment, and since when; none if it is
     /// still that of before.
-    pub(super) fn in_force(&self, node: u8, at: Instant) -> Option<(Instant, &str)> {
-        let (since, key) = last(&self.log(node).in_force, at)?;
-        Some((*since, key))
+    pub(super) fn target(&self, node: u8, at: Instant) -> Option<(Instant, &str)> {
+        let (since, id) = last(&self.log(node).target, at)?;
+        Some((*since, id))
     }
 
     /// Whether a node had the other one as a member all the time. Before the
@@ -149,11 +149,11 @@ impl Facts {
     /// other.
     pub(super) fn superseded(&self, node: u8, loser: &str, winner: &str) -> Option<&str> {
         let mut lines = self.log(node).superseded.iter();
-        let of = |key: &str, line: &str| {
-            begins(loser, key) && winner.get(..10).is_some_and(|by| line.contains(by))
+        let of = |id: &str, line: &str| {
+            begins(loser, id) && winner.get(..10).is_some_and(|by| line.contains(by))
         };
         lines
-            .find(|(key, line)| of(key, line))
+            .find(|(id, line)| of(id, line))
             .map(|(_, line)| line.as_str())
     }
 }
@@ -188,7 +188,7 @@ pub(super) mod tests {
         let lines = [
             (
                 100,
-                "release in force: push by ann on example@10.10.10.2 release=b2c0 digest=\"new0\"",
+                "new target: push by ann on example@10.10.10.2 release=b2c0 digest=\"new0\"",
             ),
             (
                 200,
@@ -208,8 +208,8 @@ pub(super) mod tests {
         assert!(!facts.served(2, "old0ff", at(200), at(250)));
         assert!(facts.served_throughout(2, "new0ff", at(200), at(900)));
         assert!(!facts.served_throughout(2, "new0ff", at(199), at(900)));
-        assert_eq!(facts.in_force(2, at(99)), None);
-        assert_eq!(facts.in_force(2, at(100)), Some((at(100), "b2c0")));
+        assert_eq!(facts.target(2, at(99)), None);
+        assert_eq!(facts.target(2, at(100)), Some((at(100), "b2c0")));
         assert!(facts.listed_throughout(2, 4, at(250), at(299)));
         assert!(!facts.listed_throughout(2, 4, at(250), at(300)));
         assert!(!facts.listed_throughout(2, 4, at(499), at(900)));

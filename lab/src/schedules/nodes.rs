@@ -20,11 +20,11 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Release {
     /// 32 hex digits.
-    pub(super) key: String,
+    pub(super) id: String,
     /// `bootstrap`, `push` or `rollback`.
     pub(super) kind: String,
-    /// `in-force`, `superseded` and the like.
-    pub(super) standing: String,
+    /// `target`, `superseded` and the like.
+    pub(super) status: String,
     /// The app.
     pub(super) digest: String,
     /// When it was decided, in milliseconds since 1970-01-01 UTC.
@@ -35,7 +35,7 @@ pub(super) struct Release {
     pub(super) by: String,
     /// What they say about it.
     pub(super) note: String,
-    /// The key of the release that it follows.
+    /// The id of the release that it follows.
     pub(super) parent: Option<String>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Releases {
 pub(super) struct Status {
     members: usize,
     serving: Option<Serving>,
-    in_force: Option<InForce>,
+    target: Option<Target>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,16 +68,16 @@ struct Serving {
 }
 
 #[derive(Debug, Deserialize)]
-struct InForce {
+struct Target {
     release: String,
     digest: String,
 }
 
 impl Status {
-    /// The release in force, if the node serves its app.
+    /// The target, if the node serves its app.
     fn settled(&self) -> Option<&str> {
-        let (serving, in_force) = (self.serving.as_ref()?, self.in_force.as_ref()?);
-        (serving.digest == in_force.digest).then_some(in_force.release.as_str())
+        let (serving, target) = (self.serving.as_ref()?, self.target.as_ref()?);
+        (serving.digest == target.digest).then_some(target.release.as_str())
     }
 
     /// The app that it serves.
@@ -165,7 +165,7 @@ impl Nodes {
     /// among them. Returns when, and what they list.
     pub(super) fn wait_until_agreed(
         &self,
-        keys: [&str; 2],
+        ids: [&str; 2],
         bound: Duration,
     ) -> Result<(Instant, Vec<Release>)> {
         let deadline = Instant::now() + bound;
@@ -175,8 +175,8 @@ impl Nodes {
             let at = self.wait_for("all to serve one release", left, serve_one)?;
             let listed: Vec<_> = self.0.iter().map(Node::releases).collect::<Result<_>>()?;
             let (first, others) = listed.split_first().context("there are no nodes")?;
-            let has = |key: &&str| first.iter().any(|it| it.key.starts_with(*key));
-            if keys.iter().all(has) && others.iter().all(|other| other == first) {
+            let has = |id: &&str| first.iter().any(|it| it.id.starts_with(*id));
+            if ids.iter().all(has) && others.iter().all(|other| other == first) {
                 return Ok((at, first.clone()));
             }
             if Instant::now() > deadline {

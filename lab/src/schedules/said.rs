@@ -23,7 +23,7 @@ pub(super) struct Said {
     /// When it said which release it follows.
     pub(super) released: Instant,
     /// The beginning of the key of that.
-    pub(super) key: String,
+    pub(super) id: String,
     /// What it said last of each node that was not gone then.
     pub(super) nodes: BTreeMap<u8, String>,
     /// Its last line.
@@ -40,10 +40,10 @@ pub(super) enum End {
         /// Those that went away before they served it.
         gone: Vec<u8>,
     },
-    /// Another release is in force instead: its key, and who and why.
+    /// Another release is the target instead: its id, and who and why.
     Superseded {
         /// The beginning of its key.
-        key: String,
+        id: String,
         /// Who made it.
         by: String,
         /// What they say about it.
@@ -62,14 +62,14 @@ pub(super) enum End {
     },
 }
 
-/// When it said which release it follows, and the beginning of its key.
+/// When it said which release it follows, and the beginning of its id.
 pub(super) fn released(lines: &[Line]) -> Option<(Instant, String)> {
     lines.iter().find_map(|line| {
         let text = &line.text;
         let made = text
             .strip_prefix("released ")
             .and_then(|rest| rest.split_once(" as "))
-            .map(|(_, key)| key);
+            .map(|(_, id)| id);
         let there = text
             .strip_prefix("this app is release ")
             .and_then(|rest| rest.strip_suffix(" already"));
@@ -89,7 +89,7 @@ impl Said {
         (exit, ended): (Option<i32>, Instant),
     ) -> Result<Self> {
         let text = || -> String { lines.iter().map(|it| it.text.clone() + "\n").collect() };
-        let (released, key) =
+        let (released, id) =
             released(lines).with_context(|| format!("{exit:?}, and no release:\n{}", text()))?;
         let mut nodes = BTreeMap::new();
         for line in lines {
@@ -106,7 +106,7 @@ impl Said {
             exit,
             ended,
             released,
-            key,
+            id,
             nodes,
             last: lines
                 .last()
@@ -159,12 +159,12 @@ fn end(last: &str) -> Result<End> {
         let count = count.parse()?;
         return Ok(End::Done { count, gone });
     }
-    if let Some(rest) = last.strip_prefix("superseded: in force is release ") {
-        let (key, who) = rest.split_once(" (").context("nobody")?;
+    if let Some(rest) = last.strip_prefix("superseded: the target is release ") {
+        let (id, who) = rest.split_once(" (").context("nobody")?;
         let who = who.strip_suffix(')').context("nobody")?;
         let (by, note) = who.split_once(", ").unwrap_or((who, ""));
         return Ok(End::Superseded {
-            key: key.to_owned(),
+            id: id.to_owned(),
             by: by.to_owned(),
             note: note.to_owned(),
         });
@@ -209,9 +209,9 @@ mod tests {
              a node that comes back gets it",
         );
         assert_eq!(gone.unwrap(), done(2, &[4, 5]));
-        let superseded = end("superseded: in force is release b2c0d4e5f6 (ann, a, b)").unwrap();
+        let superseded = end("superseded: the target is release b2c0d4e5f6 (ann, a, b)").unwrap();
         let expected = End::Superseded {
-            key: "b2c0d4e5f6".to_owned(),
+            id: "b2c0d4e5f6".to_owned(),
             by: "ann".to_owned(),
             note: "a, b".to_owned(),
         };
@@ -232,7 +232,7 @@ mod tests {
             "done: all",
             "done: 2 nodes serve it; gone before that: example@10.10.10.4",
             "done: 2 nodes serve it; gone before that: ; a node that comes back gets it",
-            "superseded: in force is",
+            "superseded: the target is",
             "not done within 1s",
         ] {
             assert!(end(none).is_err(), "{none}");
@@ -256,7 +256,7 @@ mod tests {
             text: text.to_owned(),
         });
         let said = Said::read(&lines, (2, Duration::from_secs(1)), (Some(0), now)).unwrap();
-        assert_eq!(said.key, "b2c0d4e5f6");
+        assert_eq!(said.id, "b2c0d4e5f6");
         assert_eq!(said.nodes, BTreeMap::from([(2, "serving".to_owned())]));
         let done = End::Done {
             count: 1,

@@ -4,7 +4,7 @@
 //! | exit | it says | true if |
 //! |---|---|---|
 //! | 0 | `done: N nodes serve it; gone before that: …` | each of the N did, as far as could be heard, and whoever is gone or left out was no member |
-//! | 4 | `superseded: in force is release X` | X is the greater one, and in force where it was asked |
+//! | 4 | `superseded: the target is release X` | X is the greater one, and the target where it was asked |
 //! | 5 | `not done within T: N of M serve it; it waits for …` | T has passed, the N served it, and who is named had not said so |
 
 use super::draw::HALVES;
@@ -59,28 +59,28 @@ pub(super) fn check(said: &Said, two: Two<'_>, facts: &Facts, pauses: &Pauses) -
 
 fn is_true(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     ensure!(
-        begins(&two.own.key, &said.key),
+        begins(&two.own.id, &said.id),
         "it follows release {}, not {}",
-        said.key,
-        two.own.key
+        said.id,
+        two.own.id
     );
     let end = said.end()?;
     match (said.exit, &end) {
         (Some(0), End::Done { count, gone }) => done(said, (*count, gone), two, facts, leeway),
-        (Some(4), End::Superseded { key, by, note }) => {
+        (Some(4), End::Superseded { id, by, note }) => {
             ensure!(
-                two.own.key != two.winner.key,
-                "it is in force everywhere, and not superseded"
+                two.own.id != two.winner.id,
+                "it is the target everywhere, and not superseded"
             );
             let release = two.winner;
             ensure!(
-                begins(&release.key, key) && *by == release.by && *note == release.note,
+                begins(&release.id, id) && *by == release.by && *note == release.note,
                 "the one ahead of it is {release:?}"
             );
-            let in_force = facts.in_force(said.on, said.ended + leeway.read);
+            let target = facts.target(said.on, said.ended + leeway.read);
             ensure!(
-                in_force.is_some_and(|(_, in_force)| begins(&release.key, in_force)),
-                "in force there was {in_force:?}"
+                target.is_some_and(|(_, target)| begins(&release.id, target)),
+                "the target there was {target:?}"
             );
             Ok(())
         }
@@ -195,18 +195,18 @@ fn was_member(said: &Said, node: u8, facts: &Facts, leeway: Leeway<'_>) -> bool 
 
 /// It did not go on following what its node knew to have lost.
 fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
-    if two.own.key == two.winner.key {
+    if two.own.id == two.winner.id {
         return Ok(());
     }
     let at = earlier(said.ended, leeway.stale);
     let lost = facts
-        .in_force(said.on, at)
-        .is_some_and(|(_, key)| begins(&two.winner.key, key));
+        .target(said.on, at)
+        .is_some_and(|(_, id)| begins(&two.winner.id, id));
     ensure!(
         !lost,
         "its node knew for {:?} that {} is ahead of it",
         leeway.stale,
-        two.winner.key
+        two.winner.id
     );
     Ok(())
 }
@@ -220,33 +220,30 @@ fn earlier(at: Instant, by: Duration) -> Instant {
 /// # Errors
 ///
 /// If it is not what the order of decisions says.
-pub(super) fn check_order<'a>(
-    releases: &'a [Release],
-    keys: [&str; 2],
-) -> Result<[&'a Release; 2]> {
-    let find = |key: &str| {
+pub(super) fn check_order<'a>(releases: &'a [Release], ids: [&str; 2]) -> Result<[&'a Release; 2]> {
+    let find = |id: &str| {
         let mut all = releases.iter();
-        all.find(|it| begins(&it.key, key))
-            .with_context(|| format!("{key} is not in the history"))
+        all.find(|it| begins(&it.id, id))
+            .with_context(|| format!("{id} is not in the history"))
     };
-    let [one, other] = [find(keys[0])?, find(keys[1])?];
+    let [one, other] = [find(ids[0])?, find(ids[1])?];
     let (winner, loser) = match one.rank() >= other.rank() {
         true => (one, other),
         false => (other, one),
     };
     ensure!(
-        releases.first().map(|it| &it.key) == Some(&winner.key) && winner.standing == "in-force",
+        releases.first().map(|it| &it.id) == Some(&winner.id) && winner.status == "target",
         "the greatest is {winner:#?}, and the list begins with {:#?}",
         releases.first()
     );
-    if winner.key != loser.key {
+    if winner.id != loser.id {
         let stands = match (&winner.parent, &*winner.kind) {
-            (parent, "rollback") if parent.as_ref() == Some(&loser.key) => "rolled-back",
-            (parent, _) if parent.as_ref() == Some(&loser.key) => "earlier",
+            (parent, "rollback") if parent.as_ref() == Some(&loser.id) => "rolled-back",
+            (parent, _) if parent.as_ref() == Some(&loser.id) => "earlier",
             _ => "superseded",
         };
         ensure!(
-            loser.standing == stands,
+            loser.status == stands,
             "the other one is not {stands}: {loser:#?}"
         );
     }

@@ -42,7 +42,7 @@ crate::reasons! {
         "a release that another key has signed, or that was changed after it was signed";
     /// It tells as new of a release that has long been followed by another.
     Old, old: "with an old release",
-        "a release from before the one in force, told as if it were new";
+        "a release from before the target, told as if it were new";
 }
 
 crate::counts! {
@@ -105,14 +105,9 @@ impl Refusals {
         self.sources.len()
     }
 
-    /// Counts a refused datagram of which nothing is told.
-    pub(crate) fn count(&mut self, why: Refusal) {
-        self.counters.refused.count(why);
-    }
-
     /// Counts a refused datagram. Says what to report, if it is time to.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
-        self.count(why);
+        self.counters.refused.count(why);
         let mut shown = from;
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(from.ip()) {
             self.sources

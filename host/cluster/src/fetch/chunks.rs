@@ -5,12 +5,12 @@ use std::fmt;
 
 use rand::{Rng, RngExt};
 
-use crate::release::{App, CHUNK, SIZE_MAX};
+use crate::release::{CHUNK, Component, SIZE_MAX};
 
 /// The most chunks of a component.
 pub const CHUNKS_MAX: usize = (SIZE_MAX / CHUNK as u64) as usize;
 
-/// A set of chunks of one app, by their index. As bytes it is a bitmap: chunk
+/// A set of chunks of one component, by their index. As bytes it is a bitmap: chunk
 /// `i` is bit `i % 8` of byte `i / 8`, the lowest first.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunks {
@@ -31,7 +31,7 @@ pub enum ChunksError {
 }
 
 impl Chunks {
-    /// None of so many. More than [`CHUNKS_MAX`] chunks no app has.
+    /// None of so many. More than [`CHUNKS_MAX`] chunks no component has.
     pub fn none(count: usize) -> Self {
         let count = count.min(CHUNKS_MAX);
         Self {
@@ -42,12 +42,12 @@ impl Chunks {
     }
 
     /// None of the chunks of a component.
-    pub fn none_of(app: &App) -> Self {
+    pub fn none_of(app: &Component) -> Self {
         Self::none(app.chunks())
     }
 
     /// All of the chunks of a component.
-    pub fn all_of(app: &App) -> Self {
+    pub fn all_of(app: &Component) -> Self {
         Self::none_of(app).missing()
     }
 
@@ -121,7 +121,7 @@ impl Chunks {
         missing
     }
 
-    /// Takes those of another set of the same app out.
+    /// Takes those of another set of the same component out.
     pub fn subtract(&mut self, other: &Chunks) {
         for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
             *mine &= !theirs;
@@ -196,9 +196,13 @@ mod tests {
     fn an_app_has_as_many_chunks_as_its_manifest_names() {
         for size in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             let bytes = vec![0; size];
-            let app = App::of(&bytes);
-            assert_eq!(app.chunks(), App::manifest(&bytes).len() / 32, "{size}");
-            assert_eq!(Chunks::all_of(&app).len(), app.chunks());
+            let component = Component::of(&bytes);
+            assert_eq!(
+                component.chunks(),
+                Component::manifest(&bytes).len() / 32,
+                "{size}"
+            );
+            assert_eq!(Chunks::all_of(&component).len(), component.chunks());
         }
     }
 

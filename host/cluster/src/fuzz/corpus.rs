@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 use super::subject::{Subject, run};
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
-use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
+use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
+use crate::replicate::{DataKind, KindPart, KindSummary};
 use crate::sync::State;
 use crate::{Boot, DownReason, Input, Serving, Time};
 
@@ -21,8 +22,8 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     subject.pass(Duration::from_millis(2500));
     let release = subject.node.releases().next().cloned();
     let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
-    let key = subject.node.in_force().map(|force| force.key);
-    let key = key.unwrap_or(ReleaseKey::new(None, &App::of(b"").digest));
+    let id = subject.node.target().map(|target| target.id);
+    let id = id.unwrap_or(ReleaseId::new(None, &Component::of(b"").digest));
     let sent = subject.sent.take().unwrap_or_default();
 
     let mut inputs = Vec::new();
@@ -30,7 +31,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
         inputs.push((target, name.to_owned(), bytes.to_vec()));
     };
     add("datagram", "misdirected", sent.first().map_or(&[], |it| it));
-    let messages = messages(&subject, key, &record);
+    let messages = messages(&subject, id, &record);
     let mut all = Vec::new();
     for (name, message) in &messages {
         if let Some(datagram) = subject.seal(1, message).filter(|_| name.len() > 5) {
@@ -48,12 +49,17 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let stranger = beacon.map_or(Vec::new(), |(_, message)| framed(3, message));
     add("payload", "not-who-it-says", &stranger);
 
-    let all = answer(&mut subject, 0);
-    let hash = State::read(&all).map_or(0, |state| state.releases_hash);
-    for (name, state) in [("all", all), ("members", answer(&mut subject, hash))] {
+    let all = [DataKind::MEMBERS, DataKind::RELEASES, DataKind::VOTES];
+    let unknown = [DataKind::unheard_of(200)];
+    for (name, kinds) in [
+        ("all", &all[..]),
+        ("members", &all[..1]),
+        ("unknown", &unknown),
+    ] {
+        let state = answer(&mut subject, kinds);
         for (how, kind) in [(0, "request"), (1, "reply")] {
             let mut input = vec![how];
-            input.extend_from_slice(&of_first_member(&state));
+            input.extend_from_slice(&state.write().unwrap_or_default());
             add("sync", &format!("{name}-{kind}"), &input);
         }
     }
@@ -67,12 +73,12 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut other = Subject::new(Some(stored));
     let file = AppFile {
         path: PathId::of(b"/srv/app.wasm"),
-        app: App::of(b"another app"),
+        component: Component::of(b"another app"),
     };
     other.input(Input::AppFile(file));
     // Alone, it looks at its file after two seconds.
     other.pass(Duration::from_secs(3));
-    other.input(Input::Vote(key, Found::Ok));
+    other.input(Input::Vote(id, Found::Ok));
     other.settle();
     let mut stored = other.stored.unwrap_or_default().to_vec();
     add("stored", "mark-and-vote", &stored);
@@ -92,18 +98,28 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     ] {
         add("text", name, text.as_bytes());
     }
-    let digest = App::of(b"an app").digest.to_string();
+    let digest = Component::of(b"an app").digest.to_string();
     add("text", "digest", digest.as_bytes());
     inputs
 }
 
 /// One message of each kind, and what SWIM says in three seconds.
-fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec<u8>)> {
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
-    beacon.head = Some(key);
+    let mut of_releases = vec![1; 8];
+    of_releases.extend_from_slice(id.as_bytes());
+    for summary in &mut beacon.summaries {
+        if summary.kind == DataKind::RELEASES {
+            summary.bytes = of_releases.clone().into();
+        }
+    }
+    beacon.summaries.push(KindSummary {
+        kind: DataKind::unheard_of(200),
+        bytes: Bytes::from_static(b"what it is"),
+    });
     beacon.advertised.revision = 1;
-    beacon.advertised.serving = Some(Serving::the_only(App::of(b"an app").digest));
+    beacon.advertised.serving = Some(Serving::the_only(Component::of(b"an app").digest));
     let (other, boot) = (run(2), Boot::from_number(5));
     let echo = hello.echo;
     let known = Some(KnownRun {
@@ -111,12 +127,12 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
         down: true,
     });
     let vote = |verdict| Vote {
-        release: key,
+        release: id,
         node: other.ip(),
         verdict,
     };
     let down = Down {
-        ip: other.ip(),
+        node: other.id(),
         boot,
         why: Cause::Refused,
     };
@@ -130,13 +146,13 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
         (
             "taken",
             Message::Taken {
-                ip: other.ip(),
+                node: other.id(),
                 boot,
                 echo,
             },
         ),
         ("release", Message::Release(record)),
-        ("want", Message::Want(key)),
+        ("want", Message::Want(id)),
         (
             "votes",
             Message::Votes(vec![vote(Found::Ok), vote(Found::Failed)]),
@@ -193,25 +209,29 @@ fn framed(how: u8, message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// What the subject answers to a member that knows these releases.
-fn answer(subject: &mut Subject, releases_hash: u64) -> Bytes {
-    let nothing = State {
-        boot: run(1).boot,
-        nodes: Vec::new(),
-        releases_hash,
-        releases: None,
+/// What the subject answers to a member that lacks all of these kinds, as that member would send
+/// it: with its boot number, and asking for as much.
+fn answer(subject: &mut Subject, kinds: &[DataKind]) -> State {
+    let boot = run(1).boot;
+    let part = |kind: &DataKind| KindPart {
+        kind: *kind,
+        ask: Bytes::from_static(&[0]),
+        delta: Bytes::new(),
     };
-    subject.sync(0, &nothing.write().unwrap_or_default());
-    subject.answered.take().unwrap_or_default()
-}
-
-/// The same state, as the first member would send it: with its boot number.
-fn of_first_member(state: &[u8]) -> Vec<u8> {
-    let Ok(mut read) = State::read(state) else {
-        return Vec::new();
+    let lacks = State {
+        boot,
+        parts: kinds.iter().map(part).collect(),
     };
-    read.boot = run(1).boot;
-    read.write().map_or(Vec::new(), |bytes| bytes.to_vec())
+    subject.sync(0, &lacks.write().unwrap_or_default());
+    let answered = subject.answered.take().unwrap_or_default();
+    let mut parts = lacks.parts;
+    for had in State::read(&answered).map_or(Vec::new(), |state| state.parts) {
+        let same = parts.iter_mut().find(|part| part.kind == had.kind);
+        if let Some(part) = same {
+            part.delta = had.delta;
+        }
+    }
+    State { boot, parts }
 }
 
 fn signed(record: &[u8]) -> Option<Bytes> {

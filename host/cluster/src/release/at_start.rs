@@ -1,15 +1,15 @@
 //! What a node can say of releases when it starts, before it has heard anybody:
 //! what it stored and its app file in, what it is to serve meanwhile out.
 
-use super::{AppFile, DeployKey, Force, Kind, ReleaseSet};
+use super::{AppFile, DeployKey, Kind, ReleaseSet, Target};
 use crate::NodeName;
 
 /// What a node knows of releases when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtStart {
-    /// What is in force here by all that it knew when it ended; none if nothing
+    /// The target here by all that it knew when it ended; none if nothing
     /// was released. It is what the running node goes on from, too.
-    pub in_force: Option<Force>,
+    pub target: Option<Target>,
     /// As what the app file will be released, a bootstrap or a push; none if it
     /// is no news. The members may know better: if they have released the file
     /// meanwhile, nothing comes of it, and if they have released anything at all,
@@ -28,7 +28,7 @@ pub fn at_start(
     file: Option<AppFile>,
 ) -> AtStart {
     let mut set = ReleaseSet::begin(me, deploy_key, stored);
-    let in_force = set.in_force();
+    let target = set.target();
     // A trial on what is thrown away: so this cannot differ from what the
     // running node does. The time of day decides nothing about a file.
     let made = file.and_then(|file| {
@@ -36,7 +36,7 @@ pub fn at_start(
         set.file(file, 0, None)
     });
     AtStart {
-        in_force,
+        target,
         file: made.map(|release| release.kind()),
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::force::{Force, Standing, in_force, serves_now, standing};
-use super::record::{App, Parts, Plan, Release, ReleaseError};
+use super::record::{Component, Parts, Plan, Release, ReleaseError};
 use super::set::ReleaseSet;
-use super::{KeyPrefix, Kind, ReleaseKey};
+use super::target::{Target, VoteState, serves_now, target, vote_state};
+use super::{IdPrefix, Kind, ReleaseId};
 use crate::Digest;
 
 /// A wall clock that is further ahead of the median of the members' than this
@@ -28,7 +28,7 @@ pub struct Request {
     pub by: String,
     /// What they say about it.
     pub note: String,
-    /// Refuse unless this app is in force.
+    /// Refuse unless this component is the target.
     pub expect: Option<Digest>,
 }
 
@@ -38,7 +38,7 @@ pub enum What {
     /// A new one.
     Push {
         /// The app.
-        app: App,
+        component: Component,
         /// How it is rolled out.
         plan: Plan,
     },
@@ -49,11 +49,11 @@ pub enum What {
 /// What to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollbackTo {
-    /// To what was in force before, and was neither voted down nor rolled back, as
+    /// To what was the target before, and was neither voted down nor rolled back, as
     /// far as that is still known.
     Previous,
     /// To this release.
-    Release(KeyPrefix),
+    Release(IdPrefix),
 }
 
 /// Why something is not released.
@@ -68,7 +68,7 @@ pub enum DraftError {
     ClockAhead(i64),
     /// The app is the newest release already.
     #[error("this app is already release {0}; there is nothing to do")]
-    Same(ReleaseKey),
+    Same(ReleaseId),
     /// The app is the newest release already, and is rolled out otherwise than
     /// was wanted now.
     #[error(
@@ -77,23 +77,23 @@ pub enum DraftError {
     )]
     OtherPlan {
         /// Which.
-        release: ReleaseKey,
+        release: ReleaseId,
         /// How it is rolled out.
         plan: Plan,
     },
-    /// Another app is in force than the caller takes for given.
-    #[error("the app in force is not the expected one: it is {}", short(.0))]
+    /// Another component is the target than the caller takes for given.
+    #[error("the target is not the expected component: it is {}", short(.0))]
     Unexpected(Option<Digest>),
     /// There is no release that begins so.
     #[error("no release in the history begins with {0}")]
-    Unknown(KeyPrefix),
+    Unknown(IdPrefix),
     /// More than one release begins so.
-    #[error("more than one release begins with {prefix}: {}; give more digits", keys(.found, *.more))]
+    #[error("more than one release begins with {prefix}: {}; give more digits", ids(.found, *.more))]
     Ambiguous {
         /// What was given.
-        prefix: KeyPrefix,
+        prefix: IdPrefix,
         /// Those that begin so, the newest first: the first few.
-        found: Vec<ReleaseKey>,
+        found: Vec<ReleaseId>,
         /// How many more there are.
         more: usize,
     },
@@ -118,12 +118,12 @@ fn short(digest: &Option<Digest>) -> String {
     }
 }
 
-fn keys(found: &[ReleaseKey], more: usize) -> String {
-    let mut keys: Vec<String> = found.iter().map(ReleaseKey::to_string).collect();
+fn ids(found: &[ReleaseId], more: usize) -> String {
+    let mut ids: Vec<String> = found.iter().map(ReleaseId::to_string).collect();
     if more > 0 {
-        keys.push(format!("{more} more"));
+        ids.push(format!("{more} more"));
     }
-    keys.join(", ")
+    ids.join(", ")
 }
 
 impl ReleaseSet {
@@ -138,24 +138,26 @@ impl ReleaseSet {
         if let Some(ahead) = ahead_ms.filter(|ahead| *ahead > AHEAD_MAX_MS) {
             return Err(DraftError::ClockAhead(ahead));
         }
-        let in_force = self.in_force();
-        let serves = in_force.as_ref().map(|force| force.digest);
+        let target = self.target();
+        let serves = target.as_ref().map(|target| target.digest);
         if request.expect.is_some() && request.expect != serves {
             return Err(DraftError::Unexpected(serves));
         }
         let head = self.history.head();
-        let (kind, app, plan) = match request.what {
-            What::Push { app, plan } => (Kind::Push, app, plan),
-            What::Rollback(to) => (Kind::Rollback, self.target(&to)?, Plan::default()),
+        let (kind, component, plan) = match request.what {
+            What::Push { component, plan } => (Kind::Push, component, plan),
+            What::Rollback(to) => (Kind::Rollback, self.component_of(&to)?, Plan::default()),
         };
         // A head that was voted down may be tried again.
-        let stands = in_force.is_some_and(|force| force.head_standing != Standing::VotedDown);
-        if let Some(head) = head.filter(|head| stands && head.app().digest == app.digest) {
-            let release = head.key();
+        let stands = target.is_some_and(|target| target.head_state != VoteState::VotedDown);
+        if let Some(head) =
+            head.filter(|head| stands && head.component().digest == component.digest)
+        {
+            let release = head.id();
             let replanned = kind == Kind::Push && *head.plan() != plan;
             // Once all canaries are for it, it goes to all nodes either way.
             let moot =
-                plan.canaries.is_empty() && standing(head, &self.votes) == Standing::Accepted;
+                plan.canaries.is_empty() && vote_state(head, &self.votes) == VoteState::Accepted;
             return Err(match head.plan().clone() {
                 plan if replanned && !moot => DraftError::OtherPlan { release, plan },
                 _ => DraftError::Same(release),
@@ -164,14 +166,14 @@ impl ReleaseSet {
         // What the nodes serve that are no canaries, for what bakes may fail. A
         // rollback that goes just there does not leave it.
         let base = serves_now(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED)
-            .filter(|base| head.is_some_and(|head| head.key() != base.key))
-            .filter(|base| kind != Kind::Rollback || base.digest != app.digest);
+            .filter(|base| head.is_some_and(|head| head.id() != base.id))
+            .filter(|base| kind != Kind::Rollback || base.digest != component.digest);
         Ok(Release::new(&Parts {
             kind,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),
             parent: head.map(|head| head.as_parent()),
-            app,
+            component,
             by: request.by,
             note: request.note,
             plan,
@@ -179,17 +181,17 @@ impl ReleaseSet {
         })?)
     }
 
-    fn target(&self, to: &RollbackTo) -> Result<App, DraftError> {
+    fn component_of(&self, to: &RollbackTo) -> Result<Component, DraftError> {
         match to {
             RollbackTo::Release(prefix) => {
-                let found = self.history.newest().filter(|r| prefix.matches(&r.key()));
+                let found = self.history.newest().filter(|r| prefix.matches(&r.id()));
                 let found: Vec<&Arc<Release>> = found.collect();
                 match found[..] {
-                    [one] => Ok(one.app()),
+                    [one] => Ok(one.component()),
                     [] => Err(DraftError::Unknown(prefix.clone())),
                     _ => Err(DraftError::Ambiguous {
                         prefix: prefix.clone(),
-                        found: found.iter().take(CANDIDATES).map(|r| r.key()).collect(),
+                        found: found.iter().take(CANDIDATES).map(|r| r.id()).collect(),
                         more: found.len().saturating_sub(CANDIDATES),
                     }),
                 }
@@ -198,41 +200,41 @@ impl ReleaseSet {
                 // The same on every node, so it does not go by what this one
                 // serves: a head that bakes or was voted down is left for what
                 // the nodes serve that are no canaries.
-                let everyone = in_force(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
-                let Some(Force { release, head, .. }) = everyone else {
+                let everyone = target(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
+                let Some(Target { release, head, .. }) = everyone else {
                     return Err(DraftError::NothingBefore);
                 };
-                if let Some(release) = release.filter(|release| release.key() != head.key()) {
-                    return Ok(release.app());
+                if let Some(release) = release.filter(|release| release.id() != head.id()) {
+                    return Ok(release.component());
                 }
-                let serves = Some(head.app().digest);
+                let serves = Some(head.component().digest);
                 let mut at = Some(head);
                 // What is served, and what was left for it by rollbacks.
                 let mut left: BTreeSet<Digest> = serves.into_iter().collect();
                 // Each step goes to an earlier one, so it ends. Of those whose
-                // votes are forgotten it takes none but what was in force when
+                // votes are forgotten it takes none but what was the target when
                 // the one after it was decided.
                 let hindsight = self.history.hindsight();
                 let oldest_voted = self.history.oldest_voted();
                 let mut is_last = false;
                 while let Some(release) = at.filter(|_| !is_last) {
-                    let key = release.key();
-                    let is_old = Some(release.id()) < oldest_voted;
-                    let passed = is_old && hindsight.was_passed_over(&key);
+                    let id = release.id();
+                    let is_old = Some(release.stamp()) < oldest_voted;
+                    let passed = is_old && hindsight.was_passed_over(&id);
                     is_last = is_old && !passed;
                     if release.kind() == Kind::Rollback {
                         let parent = release.parent();
                         left.extend(parent.map(|parent| parent.digest));
                         left.extend(release.base().map(|base| base.digest));
                     }
-                    let good = standing(&release, &self.votes) != Standing::VotedDown
+                    let good = vote_state(&release, &self.votes) != VoteState::VotedDown
                         && !passed
-                        && hindsight.undone_by(&key).is_none();
-                    if good && !left.contains(&release.app().digest) {
-                        return Ok(release.app());
+                        && hindsight.undone_by(&id).is_none();
+                    if good && !left.contains(&release.component().digest) {
+                        return Ok(release.component());
                     }
                     let base = release.base();
-                    at = base.and_then(|base| self.history.get(&base.key).cloned());
+                    at = base.and_then(|base| self.history.get(&base.id).cloned());
                 }
                 Err(DraftError::NothingBefore)
             }

@@ -5,58 +5,58 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::votes::VOTED;
-use super::{Release, ReleaseId, ReleaseKey};
+use super::{Release, ReleaseId, ReleaseStamp};
 use crate::Digest;
 
 /// How many releases are remembered.
 pub(crate) const HISTORY_MAX: usize = 1000;
 
-/// The set of known releases, at most one for each key.
+/// The set of known releases, at most one for each id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
-    by_key: BTreeMap<ReleaseKey, Arc<Release>>,
-    order: BTreeSet<(ReleaseId, ReleaseKey)>,
+    by_id: BTreeMap<ReleaseId, Arc<Release>>,
+    order: BTreeSet<(ReleaseStamp, ReleaseId)>,
 }
 
 /// What later releases say of earlier ones.
 pub(crate) struct Hindsight<'a> {
-    undone: BTreeMap<ReleaseKey, &'a Arc<Release>>,
-    passed: BTreeSet<ReleaseKey>,
+    undone: BTreeMap<ReleaseId, &'a Arc<Release>>,
+    passed: BTreeSet<ReleaseId>,
 }
 
 impl<'a> Hindsight<'a> {
     /// The latest rollback that went back from this release.
-    pub(crate) fn undone_by(&self, key: &ReleaseKey) -> Option<&'a Arc<Release>> {
-        self.undone.get(key).copied()
+    pub(crate) fn undone_by(&self, id: &ReleaseId) -> Option<&'a Arc<Release>> {
+        self.undone.get(id).copied()
     }
 
-    /// Whether another release was in force when this one was followed, and it
-    /// was in force itself for none that followed something else. So it had been
+    /// Whether another release was the target when this one was followed, and it
+    /// was the target itself for none that followed something else. So it had been
     /// voted down, as far as anybody knows.
-    pub(crate) fn was_passed_over(&self, key: &ReleaseKey) -> bool {
-        self.passed.contains(key)
+    pub(crate) fn was_passed_over(&self, id: &ReleaseId) -> bool {
+        self.passed.contains(id)
     }
 }
 
 impl History {
     /// Takes in a record. False if it changes nothing.
     pub(crate) fn add(&mut self, release: Arc<Release>) -> bool {
-        let key = release.key();
-        if let Some(known) = self.by_key.get(&key) {
+        let id = release.id();
+        if let Some(known) = self.by_id.get(&id) {
             // An earlier copy that would be forgotten at once does not take the
             // place of a later one: nodes that never saw it keep that.
-            if !release.stays_before(known) || self.is_full() && self.is_lowest(release.id()) {
+            if !release.stays_before(known) || self.is_full() && self.is_lowest(release.stamp()) {
                 return false;
             }
-            self.order.remove(&(known.id().clone(), key));
+            self.order.remove(&(known.stamp().clone(), id));
         }
-        self.order.insert((release.id().clone(), key));
-        self.by_key.insert(key, release);
+        self.order.insert((release.stamp().clone(), id));
+        self.by_id.insert(id, release);
         if self.order.len() > HISTORY_MAX
             && let Some((_, lowest)) = self.order.pop_first()
         {
-            self.by_key.remove(&lowest);
-            return lowest != key;
+            self.by_id.remove(&lowest);
+            return lowest != id;
         }
         true
     }
@@ -65,29 +65,29 @@ impl History {
         self.order.len() >= HISTORY_MAX
     }
 
-    fn is_lowest(&self, id: &ReleaseId) -> bool {
-        self.order.first().is_some_and(|(lowest, _)| id < lowest)
+    fn is_lowest(&self, stamp: &ReleaseStamp) -> bool {
+        self.order.first().is_some_and(|(lowest, _)| stamp < lowest)
     }
 
     /// The greatest release.
     pub(crate) fn head(&self) -> Option<&Arc<Release>> {
-        let (_, key) = self.order.last()?;
-        self.by_key.get(key)
+        let (_, id) = self.order.last()?;
+        self.by_id.get(id)
     }
 
     /// The record of a release.
-    pub(crate) fn get(&self, key: &ReleaseKey) -> Option<&Arc<Release>> {
-        self.by_key.get(key)
+    pub(crate) fn get(&self, id: &ReleaseId) -> Option<&Arc<Release>> {
+        self.by_id.get(id)
     }
 
     /// All of them, the greatest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Arc<Release>> {
-        let keys = self.order.iter().rev();
-        keys.filter_map(|(_, key)| self.by_key.get(key))
+        let ids = self.order.iter().rev();
+        ids.filter_map(|(_, id)| self.by_id.get(id))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
+        self.by_id.len()
     }
 
     /// What later releases say of earlier ones.
@@ -95,14 +95,14 @@ impl History {
         let (mut undone, mut passed) = (BTreeMap::new(), BTreeSet::new());
         for release in self.newest() {
             if let Some(base) = release.other_base() {
-                passed.extend(release.parent().map(|parent| (parent.key, base.key)));
+                passed.extend(release.parent().map(|parent| (parent.id, base.id)));
             }
             for left in release.leaves() {
                 // The latest comes first.
-                undone.entry(left.key).or_insert(release);
+                undone.entry(left.id).or_insert(release);
             }
         }
-        let bases: BTreeSet<ReleaseKey> = passed.iter().map(|(_, base)| *base).collect();
+        let bases: BTreeSet<ReleaseId> = passed.iter().map(|(_, base)| *base).collect();
         Hindsight {
             undone,
             passed: passed
@@ -114,16 +114,16 @@ impl History {
     }
 
     /// The lowest of the releases whose votes are kept, or the lowest of all.
-    pub(crate) fn oldest_voted(&self) -> Option<&ReleaseId> {
+    pub(crate) fn oldest_voted(&self) -> Option<&ReleaseStamp> {
         let mut voted = self.order.iter().rev().take(VOTED);
-        voted.next_back().map(|(id, _)| id)
+        voted.next_back().map(|(stamp, _)| stamp)
     }
 
     /// Whether this digest was released after that release.
-    pub(crate) fn has_since(&self, digest: &Digest, mark: Option<&ReleaseId>) -> bool {
+    pub(crate) fn has_since(&self, digest: &Digest, mark: Option<&ReleaseStamp>) -> bool {
         self.newest()
-            .take_while(|release| mark.is_none_or(|mark| release.id() > mark))
-            .any(|release| release.id().digest == *digest)
+            .take_while(|release| mark.is_none_or(|mark| release.stamp() > mark))
+            .any(|release| release.stamp().digest == *digest)
     }
 
     /// The releases that the head does not follow from, as far as the records
@@ -133,32 +133,32 @@ impl History {
         let mut unknown_until = None;
         let mut at = self.head();
         while let Some(release) = at {
-            followed.insert(release.key());
+            followed.insert(release.id());
             at = release.parent().and_then(|parent| {
-                let known = self.get(&parent.key);
+                let known = self.get(&parent.id);
                 if known.is_none() {
                     unknown_until = Some(parent.at);
                 }
                 known
             });
         }
-        let known = |id: &ReleaseId| unknown_until.is_none_or(|until| id.at > until);
+        let known = |stamp: &ReleaseStamp| unknown_until.is_none_or(|until| stamp.at > until);
         let superseded = self
             .order
             .iter()
-            .filter(|(id, key)| !followed.contains(key) && known(id));
+            .filter(|(stamp, id)| !followed.contains(id) && known(stamp));
         superseded
-            .filter_map(|(_, key)| self.by_key.get(key).cloned())
+            .filter_map(|(_, id)| self.by_id.get(id).cloned())
             .collect()
     }
 
     /// What the head follows or goes back to, if that is not known and not
     /// forgotten either.
-    pub(crate) fn lacked_by_head(&self) -> Option<ReleaseKey> {
+    pub(crate) fn lacked_by_head(&self) -> Option<ReleaseId> {
         let head = self.head().filter(|_| !self.is_full())?;
         let named = [head.parent(), head.base()].into_iter().flatten();
         named
-            .map(|named| named.key)
-            .find(|key| self.get(key).is_none())
+            .map(|named| named.id)
+            .find(|id| self.get(id).is_none())
     }
 }

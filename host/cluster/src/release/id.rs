@@ -1,5 +1,5 @@
-//! What a release is known by: its key, which says what it does (this digest
-//! after that release), and its id, which says who decided it when and orders
+//! What a release is known by: its id, which says what it does (this digest
+//! after that release), and its stamp, which says who decided it when and orders
 //! it among all others.
 
 use std::cmp::{Ordering, Reverse};
@@ -12,23 +12,23 @@ use sha2::{Digest as _, Sha256};
 use super::Hlc;
 use crate::{Digest, NodeName};
 
-/// What a release does: the first 128 bits of SHA-256 over the key of its
+/// What a release does: the first 128 bits of SHA-256 over the id of its
 /// parent and its digest. Whoever pushes the same app after the same release
 /// makes the same release, wherever and however often that is done.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ReleaseKey([u8; 16]);
+pub struct ReleaseId([u8; 16]);
 
-impl ReleaseKey {
+impl ReleaseId {
     /// The key of this digest as the follower of that release.
-    pub fn new(parent: Option<ReleaseKey>, digest: &Digest) -> Self {
+    pub fn new(parent: Option<ReleaseId>, digest: &Digest) -> Self {
         let hash = Sha256::new()
             .chain_update(b"ace raxx release v1")
             .chain_update(parent.map_or([0; 16], |parent| parent.0))
             .chain_update(digest.as_bytes())
             .finalize();
-        let mut key = [0; 16];
-        key.copy_from_slice(&hash[..16]);
-        Self(key)
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        Self(id)
     }
 
     /// Its 16 bytes.
@@ -38,7 +38,7 @@ impl ReleaseKey {
 }
 
 /// As people see and type it: the first 40 bits, or as many as are needed.
-impl fmt::Display for ReleaseKey {
+impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(10).min(32);
         for at in 0..digits {
@@ -49,44 +49,44 @@ impl fmt::Display for ReleaseKey {
     }
 }
 
-impl fmt::Debug for ReleaseKey {
+impl fmt::Debug for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
 }
 
-/// The beginning of a key in hex, as a person types it.
+/// The beginning of an id in hex, as a person types it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPrefix(String);
+pub struct IdPrefix(String);
 
-/// Why a text cannot be the beginning of a key.
+/// Why a text cannot be the beginning of an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no release; one is named by at least 4 hex digits, as the list of releases shows"
 )]
-pub struct KeyPrefixError(String);
+pub struct IdPrefixError(String);
 
-impl FromStr for KeyPrefix {
-    type Err = KeyPrefixError;
+impl FromStr for IdPrefix {
+    type Err = IdPrefixError;
 
-    fn from_str(text: &str) -> Result<Self, KeyPrefixError> {
+    fn from_str(text: &str) -> Result<Self, IdPrefixError> {
         let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if hex && (4..=32).contains(&text.len()) {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
-            Err(KeyPrefixError(text.to_owned()))
+            Err(IdPrefixError(text.to_owned()))
         }
     }
 }
 
-impl KeyPrefix {
+impl IdPrefix {
     /// Whether this key begins so.
-    pub fn matches(&self, key: &ReleaseKey) -> bool {
-        format!("{key:.32}").starts_with(&self.0)
+    pub fn matches(&self, id: &ReleaseId) -> bool {
+        format!("{id:.32}").starts_with(&self.0)
     }
 }
 
-impl fmt::Display for KeyPrefix {
+impl fmt::Display for IdPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -118,7 +118,7 @@ impl fmt::Display for Kind {
 /// rollback is above every bootstrap; among these the earliest is the
 /// greatest, among those the latest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleaseId {
+pub struct ReleaseStamp {
     /// How it came about.
     pub kind: Kind,
     /// When.
@@ -129,10 +129,10 @@ pub struct ReleaseId {
     pub digest: Digest,
 }
 
-impl Ord for ReleaseId {
+impl Ord for ReleaseStamp {
     fn cmp(&self, other: &Self) -> Ordering {
-        let decided = |id: &Self| id.kind != Kind::Bootstrap;
-        let at = |id: &Self| (id.at, id.node.clone(), id.digest, id.kind as u8);
+        let decided = |stamp: &Self| stamp.kind != Kind::Bootstrap;
+        let at = |stamp: &Self| (stamp.at, stamp.node.clone(), stamp.digest, stamp.kind as u8);
         decided(self)
             .cmp(&decided(other))
             .then_with(|| match self.kind {
@@ -142,7 +142,7 @@ impl Ord for ReleaseId {
     }
 }
 
-impl PartialOrd for ReleaseId {
+impl PartialOrd for ReleaseStamp {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

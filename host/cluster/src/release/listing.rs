@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::force::{Force, Standing, standing};
+use serde::{Deserialize, Serialize};
+
 use super::history::History;
+use super::target::{Target, VoteState, vote_state};
 use super::votes::Votes;
-use super::{Release, ReleaseKey, Verdict};
+use super::{Release, ReleaseId, Verdict};
 
 /// What has become of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReleaseStatus {
     /// Its canaries try it out.
     Baking,
     /// This node is to serve it.
-    InForce,
-    /// Nodes voted it down, so what it follows is in force.
+    Target,
+    /// Nodes voted it down, so what it follows is the target.
     VotedDown,
     /// Somebody went back from it.
     RolledBack,
@@ -32,36 +35,36 @@ pub struct Listed {
     /// The release.
     pub release: Arc<Release>,
     /// What has become of it.
-    pub status: Status,
+    pub status: ReleaseStatus,
     /// Who has voted on it. Votes on old releases are forgotten.
     pub votes: Vec<(Ipv4Addr, Verdict)>,
 }
 
 /// All releases that are known, the greatest first.
-pub(crate) fn listing(history: &History, votes: &Votes, force: Option<&Force>) -> Vec<Listed> {
-    let superseded: BTreeSet<ReleaseKey> = history.superseded().iter().map(|it| it.key()).collect();
+pub(crate) fn listing(history: &History, votes: &Votes, target: Option<&Target>) -> Vec<Listed> {
+    let superseded: BTreeSet<ReleaseId> = history.superseded().iter().map(|it| it.id()).collect();
     let hindsight = history.hindsight();
-    let head = history.head().map(|head| head.key());
+    let head = history.head().map(|head| head.id());
     let status = |release: &Release| {
-        let key = release.key();
-        let said = standing(release, votes);
-        if said == Standing::Baking && head == Some(key) {
-            Status::Baking
-        } else if force.is_some_and(|force| force.key == key) {
-            Status::InForce
-        } else if hindsight.undone_by(&key).is_some() {
-            Status::RolledBack
-        } else if superseded.contains(&key) {
-            Status::Superseded
-        } else if said == Standing::VotedDown {
-            Status::VotedDown
+        let id = release.id();
+        let said = vote_state(release, votes);
+        if said == VoteState::Baking && head == Some(id) {
+            ReleaseStatus::Baking
+        } else if target.is_some_and(|target| target.id == id) {
+            ReleaseStatus::Target
+        } else if hindsight.undone_by(&id).is_some() {
+            ReleaseStatus::RolledBack
+        } else if superseded.contains(&id) {
+            ReleaseStatus::Superseded
+        } else if said == VoteState::VotedDown {
+            ReleaseStatus::VotedDown
         } else {
-            Status::Earlier
+            ReleaseStatus::Earlier
         }
     };
     let listed = |release: &Arc<Release>| Listed {
         status: status(release),
-        votes: votes.of(&release.key()).collect(),
+        votes: votes.of(&release.id()).collect(),
         release: release.clone(),
     };
     history.newest().map(listed).collect()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::history::History;
-use super::{App, ReleaseId};
+use super::{Component, ReleaseStamp};
 use crate::Digest;
 
 /// The most paths with a mark; of more, the one used least lately goes.
@@ -34,13 +34,13 @@ pub struct AppFile {
     /// Where it is.
     pub path: PathId,
     /// What it holds.
-    pub app: App,
+    pub component: Component,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     digest: Digest,
-    head: Option<ReleaseId>,
+    head: Option<ReleaseStamp>,
     used: u64,
 }
 
@@ -69,12 +69,12 @@ impl Marks {
     pub(crate) fn meaning(&self, file: &AppFile, history: &History) -> Meaning {
         match self.by_path.get(&file.path) {
             None => Meaning::First,
-            Some(mark) if mark.digest == file.app.digest => match history.head() {
+            Some(mark) if mark.digest == file.component.digest => match history.head() {
                 // It was seen, and the node ended before it said so.
                 None => Meaning::First,
                 Some(_) => Meaning::Unchanged,
             },
-            Some(mark) if history.has_since(&file.app.digest, mark.head.as_ref()) => {
+            Some(mark) if history.has_since(&file.component.digest, mark.head.as_ref()) => {
                 Meaning::Released
             }
             Some(_) => Meaning::Changed,
@@ -90,8 +90,8 @@ impl Marks {
     pub(crate) fn set(&mut self, file: &AppFile, history: &History) {
         self.used = self.used.saturating_add(1);
         let mark = Mark {
-            digest: file.app.digest,
-            head: history.head().map(|head| head.id().clone()),
+            digest: file.component.digest,
+            head: history.head().map(|head| head.stamp().clone()),
             used: self.used,
         };
         self.by_path.insert(file.path, mark);

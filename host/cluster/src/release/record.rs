@@ -10,11 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Hlc, Kind, ReleaseId, ReleaseKey, SIGNATURE_LEN};
+use super::{Hlc, Kind, ReleaseId, ReleaseStamp, SIGNATURE_LEN};
 use crate::wire::Version;
 use crate::{Digest, NodeName, Refusal};
 
-/// How an app is cut when nodes fetch it from each other, in bytes. The
+/// How a component is cut when nodes fetch it from each other, in bytes. The
 /// manifest has the SHA-256 of each piece.
 pub const CHUNK: usize = 256 * 1024;
 
@@ -33,12 +33,12 @@ pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
 /// The longest record, in bytes: it goes into one datagram.
 pub(crate) const RECORD_MAX: usize = 1100;
 
-/// The largest app, in bytes. What a host takes is its own matter, and less.
+/// The largest component, in bytes. What a host takes is its own matter, and less.
 pub(crate) const SIZE_MAX: u64 = 1 << 32;
 
-/// An app, as its bytes determine it.
+/// A component, as its bytes determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct App {
+pub struct Component {
     /// The SHA-256 of all its bytes.
     pub digest: Digest,
     /// How many they are.
@@ -48,7 +48,7 @@ pub struct App {
     pub manifest: Digest,
 }
 
-impl App {
+impl Component {
     /// What these bytes are.
     pub fn of(bytes: &[u8]) -> Self {
         let manifest = Self::manifest(bytes);
@@ -78,7 +78,7 @@ impl App {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// Which it is.
-    pub key: ReleaseKey,
+    pub id: ReleaseId,
     /// When it was decided.
     pub at: Hlc,
     /// What it serves: enough to go back to it.
@@ -117,11 +117,11 @@ pub(crate) struct Parts {
     pub(crate) at: Hlc,
     pub(crate) node: NodeName,
     pub(crate) parent: Option<Parent>,
-    pub(crate) app: App,
+    pub(crate) component: Component,
     pub(crate) by: String,
     pub(crate) note: String,
     pub(crate) plan: Plan,
-    /// What was in force where it was decided, if that is not its parent.
+    /// What was the target where it was decided, if that is not its parent.
     pub(crate) base: Option<Parent>,
 }
 
@@ -136,8 +136,8 @@ struct Sealed<'a> {
 #[derive(Debug)]
 pub struct Release {
     body: Parts,
+    stamp: ReleaseStamp,
     id: ReleaseId,
-    key: ReleaseKey,
     bytes: Bytes,
     signed: Bytes,
     signature: Option<Bytes>,
@@ -169,8 +169,8 @@ pub enum ReleaseError {
     /// A note or name has control characters, which could garble a terminal.
     #[error("a note and a name must have no control characters")]
     Control,
-    /// The app is empty or too large.
-    #[error("an app of {0} bytes cannot be released")]
+    /// The component is empty or too large.
+    #[error("a component of {0} bytes cannot be released")]
     Size(u64),
     /// The plan cannot be carried out.
     #[error("the plan of the rollout cannot be: {0}")]
@@ -241,20 +241,20 @@ impl Release {
             return Err(ReleaseError::Unreadable);
         }
         body.check()?;
-        let key = ReleaseKey::new(body.parent.map(|parent| parent.key), &body.app.digest);
-        if body.base.is_some_and(|base| base.key == key) {
+        let id = ReleaseId::new(body.parent.map(|parent| parent.id), &body.component.digest);
+        if body.base.is_some_and(|base| base.id == id) {
             return Err(ReleaseError::Contradiction(
-                "what was in force before it is itself",
+                "what was the target before it is itself",
             ));
         }
         Ok(Arc::new(Self {
-            id: ReleaseId {
+            stamp: ReleaseStamp {
                 kind: body.kind,
                 at: body.at,
                 node: body.node.clone(),
-                digest: body.app.digest,
+                digest: body.component.digest,
             },
-            key,
+            id,
             bytes: Bytes::copy_from_slice(bytes),
             signed: Bytes::copy_from_slice(sealed.body),
             signature: signature.map(Bytes::copy_from_slice),
@@ -279,13 +279,13 @@ impl Release {
     }
 
     /// What it does.
-    pub fn key(&self) -> ReleaseKey {
-        self.key
+    pub fn id(&self) -> ReleaseId {
+        self.id
     }
 
     /// Who decided it when.
-    pub fn id(&self) -> &ReleaseId {
-        &self.id
+    pub fn stamp(&self) -> &ReleaseStamp {
+        &self.stamp
     }
 
     /// How it came about.
@@ -298,13 +298,13 @@ impl Release {
         self.body.parent
     }
 
-    /// What was in force where it was decided, and is again if it is voted down:
+    /// What was the target where it was decided, and is again if it is voted down:
     /// its parent, unless that was left or still baked.
     pub fn base(&self) -> Option<Parent> {
         self.body.base.or(self.body.parent)
     }
 
-    /// What was in force where it was decided, if that is not its parent.
+    /// What was the target where it was decided, if that is not its parent.
     pub(crate) fn other_base(&self) -> Option<Parent> {
         self.body.base
     }
@@ -316,9 +316,9 @@ impl Release {
         left.into_iter().flatten().filter(move |_| is_rollback)
     }
 
-    /// The app.
-    pub fn app(&self) -> App {
-        self.body.app
+    /// The component.
+    pub fn component(&self) -> Component {
+        self.body.component
     }
 
     /// Who pushed it, as the tool gave it. Empty if it was a file.
@@ -344,13 +344,13 @@ impl Release {
     /// What another release says of this one as its parent.
     pub(crate) fn as_parent(&self) -> Parent {
         Parent {
-            key: self.key,
-            at: self.id.at,
-            digest: self.id.digest,
+            id: self.id,
+            at: self.stamp.at,
+            digest: self.stamp.digest,
         }
     }
 
-    /// Of two records of one key, the one that stays: of a rollback and a push
+    /// Of two records of one id, the one that stays: of a rollback and a push
     /// the rollback, of a decision and a bootstrap the decision, of a signed
     /// and an unsigned one the signed, else the earlier one.
     pub(crate) fn stays_before(&self, other: &Self) -> bool {
@@ -364,8 +364,8 @@ impl Release {
             (
                 rank(it),
                 unsigned,
-                it.id.at,
-                it.id.node.clone(),
+                it.stamp.at,
+                it.stamp.node.clone(),
                 it.bytes.clone(),
             )
         };
@@ -388,7 +388,7 @@ impl Parts {
             kind,
             at,
             parent,
-            app,
+            component,
             by,
             note,
             plan,
@@ -404,8 +404,8 @@ impl Parts {
         if note.chars().chain(by.chars()).any(char::is_control) {
             return Err(ReleaseError::Control);
         }
-        if app.size == 0 || app.size > SIZE_MAX {
-            return Err(ReleaseError::Size(app.size));
+        if component.size == 0 || component.size > SIZE_MAX {
+            return Err(ReleaseError::Size(component.size));
         }
         if !at.is_plausible() {
             return Err(ReleaseError::Contradiction(
@@ -418,14 +418,14 @@ impl Parts {
             ));
         }
         if let Some(base) = base {
-            if parent.is_none_or(|parent| parent.key == base.key) {
+            if parent.is_none_or(|parent| parent.id == base.id) {
                 return Err(ReleaseError::Contradiction(
-                    "what was in force before it is what it follows, or it follows nothing",
+                    "what was the target before it is what it follows, or it follows nothing",
                 ));
             }
             if base.at >= *at {
                 return Err(ReleaseError::Contradiction(
-                    "it is not later than what was in force before it",
+                    "it is not later than what was the target before it",
                 ));
             }
         }

@@ -7,12 +7,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::clock::Hlc;
-use super::force::{Force, Standing, in_force, standing};
 use super::history::History;
 use super::mark::{AppFile, Marks, Meaning};
-use super::record::{App, Parts, Plan, Release};
+use super::record::{Component, Parts, Plan, Release};
+use super::target::{Target, VoteState, target, vote_state};
 use super::votes::{VOTED, Verdict, Vote, Votes};
-use super::{DeployKey, DraftError, Kind, ReleaseKey, Request, What};
+use super::{DeployKey, DraftError, Kind, ReleaseId, Request, What};
 use crate::NodeName;
 
 /// How many of those that voted against a release are named.
@@ -22,7 +22,7 @@ const AGAINST: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// This node is to serve something else.
-    InForce(Force),
+    Target(Target),
     /// A release lost against one that was decided without knowing it, as
     /// happens when two people push at once, or on two sides of a cut.
     Superseded {
@@ -33,11 +33,11 @@ pub enum News {
     },
     /// The votes on the greatest release say something else now: it bakes, was
     /// accepted after that, or was voted down.
-    Standing {
+    VoteState {
         /// The release.
         release: Arc<Release>,
         /// What they say.
-        standing: Standing,
+        state: VoteState,
         /// Nodes that voted against it, the first few.
         against: Vec<Ipv4Addr>,
         /// How many voted against it, and for it.
@@ -90,13 +90,14 @@ pub(crate) struct ReleaseSet {
     pub(super) history: History,
     pub(super) votes: Votes,
     marks: Marks,
-    hash: u64,
-    /// What is in force here, as it was last told.
-    force: Option<Force>,
+    /// Of all records, and of all votes.
+    hashes: (u64, u64),
+    /// The target here, as it was last told.
+    target: Option<Target>,
     /// The superseded ones that were told.
-    told: BTreeSet<ReleaseKey>,
+    told: BTreeSet<ReleaseId>,
     /// The head and its standing, as they were last told.
-    judged: Option<(ReleaseKey, Standing)>,
+    judged: Option<(ReleaseId, VoteState)>,
     news: VecDeque<News>,
     dirty: bool,
 }
@@ -110,8 +111,8 @@ impl ReleaseSet {
             history: History::default(),
             votes: Votes::default(),
             marks: Marks::default(),
-            hash: 0,
-            force: None,
+            hashes: (0, 0),
+            target: None,
             told: BTreeSet::new(),
             judged: None,
             news: VecDeque::new(),
@@ -125,7 +126,7 @@ impl ReleaseSet {
         self.clock = self.clock.max(clock);
         self.marks = marks;
         // What was superseded before is no news.
-        self.news.retain(|news| matches!(news, News::InForce(_)));
+        self.news.retain(|news| matches!(news, News::Target(_)));
         if unsigned > 0 {
             let kept = self.history.len();
             self.news.push_front(News::Forgotten { unsigned, kept });
@@ -153,11 +154,11 @@ impl ReleaseSet {
         let made = match self.marks.meaning(&file, &self.history) {
             Meaning::Unchanged => Ok(None),
             Meaning::Released => Ok(None),
-            Meaning::First => self.bootstrap(file.app, wall_ms).map(Some),
+            Meaning::First => self.bootstrap(file.component, wall_ms).map(Some),
             Meaning::Changed => {
                 let request = Request {
                     what: What::Push {
-                        app: file.app,
+                        component: file.component,
                         plan: Plan::default(),
                     },
                     by: String::new(),
@@ -188,13 +189,13 @@ impl ReleaseSet {
         release
     }
 
-    fn bootstrap(&self, app: App, wall_ms: u64) -> Result<Arc<Release>, DraftError> {
+    fn bootstrap(&self, component: Component, wall_ms: u64) -> Result<Arc<Release>, DraftError> {
         Ok(Release::new(&Parts {
             kind: Kind::Bootstrap,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),
             parent: None,
-            app,
+            component,
             by: String::new(),
             note: String::new(),
             plan: Plan::default(),
@@ -214,24 +215,24 @@ impl ReleaseSet {
                 }
                 continue;
             }
-            let before = self.history.get(&release.key()).cloned();
+            let before = self.history.get(&release.id()).cloned();
             if self.history.add(release.clone()) {
-                if let Some(lost) = before.filter(|before| before.id().node == self.me) {
+                if let Some(lost) = before.filter(|before| before.stamp().node == self.me) {
                     self.tell_other_plan(&release, lost);
                 }
-                self.clock = self.clock.max(release.id().at);
+                self.clock = self.clock.max(release.stamp().at);
                 learnt.releases.push(release);
             }
         }
-        let voted: BTreeSet<ReleaseKey> =
-            self.history.newest().take(VOTED).map(|r| r.key()).collect();
+        let voted: BTreeSet<ReleaseId> =
+            self.history.newest().take(VOTED).map(|r| r.id()).collect();
         for vote in votes {
             if voted.contains(&vote.release) && self.votes.add(&vote) {
                 learnt.votes.push(vote);
             }
         }
         if !learnt.releases.is_empty() || !learnt.votes.is_empty() {
-            self.votes.keep(|key| voted.contains(key));
+            self.votes.keep(|id| voted.contains(id));
             self.changed();
         }
         learnt
@@ -240,7 +241,7 @@ impl ReleaseSet {
     /// Takes in a release that was decided here.
     pub(crate) fn publish(&mut self, release: Arc<Release>) {
         self.learn(vec![release.clone()], Vec::new());
-        if let Some(holds) = self.history.get(&release.key()).cloned() {
+        if let Some(holds) = self.history.get(&release.id()).cloned() {
             self.tell_other_plan(&holds, release);
         }
     }
@@ -254,7 +255,7 @@ impl ReleaseSet {
 
     /// This node has found out how a release does. None if it has voted, or if
     /// the release is none to vote on.
-    pub(crate) fn vote(&mut self, release: ReleaseKey, verdict: Verdict) -> Option<Vote> {
+    pub(crate) fn vote(&mut self, release: ReleaseId, verdict: Verdict) -> Option<Vote> {
         let node = self.me.ip();
         if self.votes.by(&release, node).is_some() {
             return None;
@@ -269,17 +270,17 @@ impl ReleaseSet {
 
     fn changed(&mut self) {
         self.dirty = true;
-        self.hash = self.hash_now();
+        self.hashes = self.hashes_now();
         self.tell_superseded();
-        self.tell_standing();
-        let force = in_force(&self.history, &self.votes, self.me.ip());
-        let serves = |force: &Option<Force>| force.as_ref().map(|f| (f.key, f.digest));
-        if serves(&force) != serves(&self.force)
-            && let Some(force) = &force
+        self.tell_vote_state();
+        let target = target(&self.history, &self.votes, self.me.ip());
+        let serves = |target: &Option<Target>| target.as_ref().map(|f| (f.id, f.digest));
+        if serves(&target) != serves(&self.target)
+            && let Some(target) = &target
         {
-            self.news.push_back(News::InForce(force.clone()));
+            self.news.push_back(News::Target(target.clone()));
         }
-        self.force = force;
+        self.target = target;
     }
 
     fn tell_superseded(&mut self) {
@@ -287,52 +288,63 @@ impl ReleaseSet {
             return;
         };
         for release in self.history.superseded() {
-            if self.told.insert(release.key()) {
+            if self.told.insert(release.id()) {
                 let by = head.clone();
                 self.news.push_back(News::Superseded { release, by });
             }
         }
         let history = &self.history;
-        self.told.retain(|key| history.get(key).is_some());
+        self.told.retain(|id| history.get(id).is_some());
     }
 
-    fn tell_standing(&mut self) {
+    fn tell_vote_state(&mut self) {
         let Some(head) = self.history.head().cloned() else {
             return;
         };
-        let judged = (head.key(), standing(&head, &self.votes));
+        let judged = (head.id(), vote_state(&head, &self.votes));
         let before = self.judged.replace(judged);
-        // That a new release is accepted shows in its being in force.
-        let new = before.is_none_or(|(key, _)| key != head.key());
-        if before == Some(judged) || new && judged.1 == Standing::Accepted {
+        // A new release that is accepted becomes the target, which says it.
+        let new = before.is_none_or(|(id, _)| id != head.id());
+        if before == Some(judged) || new && judged.1 == VoteState::Accepted {
             return;
         }
-        let votes: Vec<_> = self.votes.of(&head.key()).collect();
+        let votes: Vec<_> = self.votes.of(&head.id()).collect();
         let failed = votes.iter().filter(|(_, v)| *v == Verdict::Failed);
         let against: Vec<Ipv4Addr> = failed.map(|(ip, _)| *ip).collect();
-        self.news.push_back(News::Standing {
+        self.news.push_back(News::VoteState {
             release: head,
-            standing: judged.1,
+            state: judged.1,
             failed: against.len(),
             ok: votes.len() - against.len(),
             against: against.into_iter().take(AGAINST).collect(),
         });
     }
 
-    fn hash_now(&self) -> u64 {
+    fn hashes_now(&self) -> (u64, u64) {
         let records = self.history.newest().map(|release| release.fingerprint());
         let votes = self.votes.iter().map(|vote| vote.fingerprint());
-        records.chain(votes).fold(0, u64::wrapping_add)
+        let sum = u64::wrapping_add;
+        (records.fold(0, sum), votes.fold(0, sum))
+    }
+
+    /// Equal on two nodes that know the same records.
+    pub(crate) fn records_hash(&self) -> u64 {
+        self.hashes.0
+    }
+
+    /// Equal on two nodes that know the same votes.
+    pub(crate) fn votes_hash(&self) -> u64 {
+        self.hashes.1
     }
 
     /// Equal on two nodes that know the same records and votes.
     pub(crate) fn hash(&self) -> u64 {
-        self.hash
+        self.hashes.0.wrapping_add(self.hashes.1)
     }
 
-    /// What is in force on this node.
-    pub(crate) fn in_force(&self) -> Option<Force> {
-        in_force(&self.history, &self.votes, self.me.ip())
+    /// The target on this node.
+    pub(crate) fn target(&self) -> Option<Target> {
+        target(&self.history, &self.votes, self.me.ip())
     }
 
     pub(crate) fn history(&self) -> &History {

@@ -28,7 +28,7 @@ pub const STORED_MAX: usize = 2 * 1024 * 1024;
 
 const _: () = {
     let records = HISTORY_MAX * (RECORD_MAX + 2);
-    // An IP and a verdict each, after the key and the count of a ballot.
+    // An IP and a verdict each, after the id and the count of a ballot.
     let votes = VOTED * (16 + 2 + VOTERS_MAX * 5);
     assert!(records + votes + 16 * 1024 <= STORED_MAX);
 };
@@ -126,7 +126,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::release::{App, AppFile, PathId};
+    use crate::release::{AppFile, Component, PathId};
 
     fn bytes(clock: Hlc, marks: Marks) -> Vec<u8> {
         let stored = Stored {
@@ -169,7 +169,7 @@ mod tests {
         let mut set = ReleaseSet::load(me, None, &used_up).expect("it can be used");
         let file = AppFile {
             path: PathId::of(b"/srv/app.wasm"),
-            app: App::of(b"an app"),
+            component: Component::of(b"an app"),
         };
         assert!(set.file(file, 1, None).is_some());
         let stored = set.store().expect("it can be written");

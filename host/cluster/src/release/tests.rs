@@ -31,14 +31,14 @@ fn set(last: u8) -> ReleaseSet {
     ReleaseSet::new(node(last), None)
 }
 
-fn app(name: &str) -> App {
-    App::of(name.as_bytes())
+fn component(name: &str) -> Component {
+    Component::of(name.as_bytes())
 }
 
 fn file(name: &str) -> AppFile {
     AppFile {
         path: PathId::of(b"guest.wasm"),
-        app: app(name),
+        component: component(name),
     }
 }
 
@@ -71,8 +71,8 @@ fn request(what: What) -> Request {
     }
 }
 
-fn push(app: App, plan: Plan) -> Request {
-    request(What::Push { app, plan })
+fn push(component: Component, plan: Plan) -> Request {
+    request(What::Push { component, plan })
 }
 
 /// Releases what was asked for, at this time.
@@ -84,25 +84,25 @@ fn release(set: &mut ReleaseSet, request: Request, wall_ms: u64) -> Arc<Release>
 
 /// Pushes an app to all nodes at once.
 fn pushed(set: &mut ReleaseSet, name: &str, wall_ms: u64) -> Arc<Release> {
-    release(set, push(app(name), Plan::default()), wall_ms)
+    release(set, push(component(name), Plan::default()), wall_ms)
 }
 
-/// Goes back to what was in force before.
+/// Goes back to what was the target before.
 fn rolled_back(set: &mut ReleaseSet, wall_ms: u64) -> Arc<Release> {
     release(set, request(What::Rollback(RollbackTo::Previous)), wall_ms)
 }
 
 fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
     Vote {
-        release: release.key(),
+        release: release.id(),
         node: ip(last),
         verdict,
     }
 }
 
-/// The digest that is in force.
+/// The digest that is the target.
 fn serves(set: &ReleaseSet) -> Option<crate::Digest> {
-    set.in_force().map(|force| force.digest)
+    set.target().map(|target| target.digest)
 }
 
 /// All that the first set knows, the second learns too.

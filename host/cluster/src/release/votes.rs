@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ReleaseKey;
+use super::ReleaseId;
 use crate::hash::mix;
 
 /// Votes are kept for so many of the newest releases. Going back further than
@@ -30,7 +30,7 @@ pub enum Verdict {
 /// The vote of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vote {
-    pub(crate) release: ReleaseKey,
+    pub(crate) release: ReleaseId,
     pub(crate) node: Ipv4Addr,
     pub(crate) verdict: Verdict,
 }
@@ -49,7 +49,7 @@ impl Vote {
 /// The votes about one release, as they are sent and stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ballot {
-    release: ReleaseKey,
+    release: ReleaseId,
     votes: Vec<(Ipv4Addr, Verdict)>,
 }
 
@@ -57,6 +57,12 @@ impl Ballot {
     /// Whether it has no more votes than are kept.
     pub(crate) fn is_bounded(&self) -> bool {
         self.votes.len() <= VOTERS_MAX
+    }
+
+    /// Equal on two nodes that know the same votes about this release.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let votes = self.votes().map(|vote| vote.fingerprint());
+        votes.fold(0, u64::wrapping_add)
     }
 
     /// Its votes, one by one.
@@ -73,7 +79,7 @@ impl Ballot {
 /// All votes that are kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Votes {
-    by_release: BTreeMap<ReleaseKey, BTreeMap<Ipv4Addr, Verdict>>,
+    by_release: BTreeMap<ReleaseId, BTreeMap<Ipv4Addr, Verdict>>,
 }
 
 impl Votes {
@@ -93,19 +99,19 @@ impl Votes {
     }
 
     /// The votes about a release.
-    pub(crate) fn of(&self, release: &ReleaseKey) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+    pub(crate) fn of(&self, release: &ReleaseId) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
         let votes = self.by_release.get(release).into_iter().flatten();
         votes.map(|(&ip, &verdict)| (ip, verdict))
     }
 
     /// How this node voted.
-    pub(crate) fn by(&self, release: &ReleaseKey, node: Ipv4Addr) -> Option<Verdict> {
+    pub(crate) fn by(&self, release: &ReleaseId, node: Ipv4Addr) -> Option<Verdict> {
         self.by_release.get(release)?.get(&node).copied()
     }
 
     /// Forgets the votes about all releases but these.
-    pub(crate) fn keep(&mut self, kept: impl Fn(&ReleaseKey) -> bool) {
-        self.by_release.retain(|key, _| kept(key));
+    pub(crate) fn keep(&mut self, kept: impl Fn(&ReleaseId) -> bool) {
+        self.by_release.retain(|id, _| kept(id));
     }
 
     /// All of them, to be sent or stored.

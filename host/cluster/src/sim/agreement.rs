@@ -1,12 +1,12 @@
 //! What nodes do with releases in a scenario, and what must hold of it in the
-//! end: all know the same, and what is in force follows from it.
+//! end: all know the same, and the target follows from it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::release::{
-    App, AppFile, History, Kind, PathId, Plan, Release, ReleaseKey, Request, RollbackTo, Standing,
-    Verdict, What,
+    AppFile, Component, History, Kind, PathId, Plan, Release, ReleaseId, Request, RollbackTo,
+    Verdict, VoteState, What,
 };
 use crate::{Input, Node};
 
@@ -19,24 +19,24 @@ pub enum Disagreement {
     Known,
     /// Two serve other releases, and it is not that one is a canary of what it
     /// serves and the other is not.
-    InForce {
+    Target {
         /// What the one serves.
-        one: ReleaseKey,
+        one: ReleaseId,
         /// What the other one serves.
-        other: ReleaseKey,
+        other: ReleaseId,
     },
     /// A node serves what bakes, and is none of its canaries.
-    NoCanary(ReleaseKey),
+    NoCanary(ReleaseId),
     /// A node knows a release that nobody made.
-    Invented(ReleaseKey),
+    Invented(ReleaseId),
     /// A node serves nothing, or what it has no record of.
     Nothing,
-    /// What is in force was rolled back.
-    RolledBack(ReleaseKey),
-    /// What is in force was voted down.
-    VotedDown(ReleaseKey),
+    /// The target was rolled back.
+    RolledBack(ReleaseId),
+    /// The target was voted down.
+    VotedDown(ReleaseId),
     /// The head is not the greatest release that was ever made.
-    Head(ReleaseKey),
+    Head(ReleaseId),
 }
 
 /// What was ever made, by all nodes.
@@ -68,8 +68,8 @@ impl Made {
 }
 
 /// One of the few apps that scenarios release.
-fn app(number: u8) -> App {
-    App::of(&[number % 6])
+fn component(number: u8) -> Component {
+    Component::of(&[number % 6])
 }
 
 impl Lan {
@@ -101,11 +101,11 @@ impl Lan {
             canaries: canary.into_iter().collect(),
             bake_ms: 1000,
         };
-        let app = app(number);
-        self.release(machine, What::Push { app, plan });
+        let component = component(number);
+        self.release(machine, What::Push { component, plan });
     }
 
-    /// Goes back to what was in force before.
+    /// Goes back to what was the target before.
     pub(super) fn roll_back(&mut self, machine: usize) {
         self.release(machine, What::Rollback(RollbackTo::Previous));
     }
@@ -113,18 +113,18 @@ impl Lan {
     /// The app file of a node is there, or has changed.
     pub(super) fn app_file(&mut self, machine: usize, number: u8) {
         let path = PathId::of(b"app");
-        let app = app(number);
-        self.give(machine, Input::AppFile(AppFile { path, app }));
+        let component = component(number);
+        self.give(machine, Input::AppFile(AppFile { path, component }));
     }
 
     /// A node votes on one of the newest releases that it knows.
     pub(super) fn vote(&mut self, machine: usize, back: u8, ok: bool) {
         let node = self.machines[machine].node.as_ref();
         let release = node.and_then(|node| node.releases().nth(usize::from(back % 3)));
-        if let Some(key) = release.map(|release| release.key()) {
+        if let Some(id) = release.map(|release| release.id()) {
             let verdict = if ok { Verdict::Ok } else { Verdict::Failed };
             self.made.votes += 1;
-            self.give(machine, Input::Vote(key, verdict));
+            self.give(machine, Input::Vote(id, verdict));
         }
     }
 }
@@ -132,7 +132,7 @@ impl Lan {
 /// What a node knows of releases.
 fn known(node: &Node) -> Vec<(&Release, Vec<(Ipv4Addr, Verdict)>)> {
     let releases = node.releases();
-    let votes = |release: &Release| node.votes(&release.key()).collect();
+    let votes = |release: &Release| node.votes(&release.id()).collect();
     releases
         .map(|release| (&**release, votes(release)))
         .collect()
@@ -162,8 +162,8 @@ fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement>
     if known(one) != known(other) {
         return Some(Disagreement::Known);
     }
-    let serves = [one.in_force()?, other.in_force()?];
-    if serves[0].key == serves[1].key {
+    let serves = [one.target()?, other.target()?];
+    if serves[0].id == serves[1].id {
         return None;
     }
     // A canary may serve what bakes, and only who is none may differ from it.
@@ -174,13 +174,13 @@ fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement>
             bakes(one, release) && is_canary[which] && !is_canary[1 - which]
         })
     };
-    let [one, other] = [&serves[0], &serves[1]].map(|force| force.key);
-    (!for_canary(0) && !for_canary(1)).then_some(Disagreement::InForce { one, other })
+    let [one, other] = [&serves[0], &serves[1]].map(|target| target.id);
+    (!for_canary(0) && !for_canary(1)).then_some(Disagreement::Target { one, other })
 }
 
 /// Whether canaries of a release have not voted for it yet.
 fn bakes(node: &Node, release: &Release) -> bool {
-    let votes: Vec<_> = node.votes(&release.key()).collect();
+    let votes: Vec<_> = node.votes(&release.id()).collect();
     let mut canaries = release.plan().canaries.iter();
     !canaries.all(|&ip| votes.contains(&(ip, Verdict::Ok)))
 }
@@ -189,7 +189,7 @@ fn bakes(node: &Node, release: &Release) -> bool {
 fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagreement> {
     let is_made = |release: &&Arc<Release>| made.releases.iter().any(|(made, _)| made == *release);
     if let Some(invented) = node.releases().find(|release| !is_made(release)) {
-        return Some(Disagreement::Invented(invented.key()));
+        return Some(Disagreement::Invented(invented.id()));
     }
     let lives = |on: &usize| nodes.iter().any(|(at, _)| at == on);
     let mut all = History::default();
@@ -202,31 +202,31 @@ fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagree
         }
     }
     let (greatest, head) = (all.head()?, node.releases().next());
-    (head != Some(greatest)).then(|| Disagreement::Head(greatest.key()))
+    (head != Some(greatest)).then(|| Disagreement::Head(greatest.id()))
 }
 
 /// What is wrong with what a node serves, by all that it knows.
 fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
-    let greatest = node.releases().map(|release| release.id()).max()?;
-    let Some(force) = node.in_force() else {
+    let greatest = node.releases().map(|release| release.stamp()).max()?;
+    let Some(target) = node.target() else {
         return Some(Disagreement::Nothing);
     };
-    if force.head.id() != greatest {
-        return Some(Disagreement::Head(force.head.key()));
+    if target.head.stamp() != greatest {
+        return Some(Disagreement::Head(target.head.id()));
     }
-    let Some(release) = &force.release else {
+    let Some(release) = &target.release else {
         return Some(Disagreement::Nothing);
     };
     let canaries = &release.plan().canaries;
     if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&ip) {
-        return Some(Disagreement::NoCanary(force.key));
+        return Some(Disagreement::NoCanary(target.id));
     }
-    let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.key == force.key);
+    let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.id == target.id);
     if node.releases().any(|it| undoes(&it)) {
-        return Some(Disagreement::RolledBack(force.key));
+        return Some(Disagreement::RolledBack(target.id));
     }
     // Counted here by itself, not by what it is to check.
-    let votes: Vec<_> = node.votes(&force.key).collect();
+    let votes: Vec<_> = node.votes(&target.id).collect();
     let failed = votes
         .iter()
         .filter(|(_, verdict)| *verdict == Verdict::Failed);
@@ -234,6 +234,6 @@ fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
     let by_most = canaries.is_empty() && 2 * failed.count() > votes.len();
     let votable = release.kind() != Kind::Rollback && release.parent().is_some();
     let down = votable && (by_canary || by_most);
-    (down || force.key == force.head.key() && force.head_standing == Standing::VotedDown)
-        .then_some(Disagreement::VotedDown(force.key))
+    (down || target.id == target.head.id() && target.head_state == VoteState::VotedDown)
+        .then_some(Disagreement::VotedDown(target.id))
 }

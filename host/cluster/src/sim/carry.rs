@@ -136,7 +136,7 @@ impl Lan {
                 effect => {
                     match &effect {
                         Effect::StoreBoot(boot) => self.machines[machine].disk.boot = Some(*boot),
-                        Effect::Release(News::InForce(force)) => self.serve_other(machine, force),
+                        Effect::Release(News::Target(target)) => self.serve_other(machine, target),
                         Effect::Release(News::File {
                             outcome: Ok(Some(release)),
                             ..

@@ -1,4 +1,4 @@
-//! How apps travel between machines: a machine that is to serve an app which it
+//! How components travel between machines: a machine that is to serve a component which it
 //! lacks fetches it, as `fetch` says, and gives what it has to others. Questions
 //! go over connections that are dialled once; chunks take the time of their
 //! bytes on the wires of both machines. Bytes themselves are left out: a chunk is
@@ -12,7 +12,7 @@ use rand::RngExt;
 use super::control::{AGAIN, BYTE, ROUND_TRIPS, SEGMENT, TLS};
 use super::{Event, Lan};
 use crate::fetch::{ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, Holding, Step, UPLOADS, Want};
-use crate::release::{CHUNK, Force};
+use crate::release::{CHUNK, Target};
 use crate::{Digest, NodeName, Time};
 
 /// The segments at the end of a chunk whose loss only a timer tells of.
@@ -22,7 +22,7 @@ const TAIL: usize = 3;
 const SEGMENTS: i32 = (CHUNK / SEGMENT) as i32;
 const ON_WIRE: Duration = Duration::from_nanos(CHUNK as u64 * BYTE.as_nanos() as u64);
 
-/// What a machine has of one app.
+/// What a machine has of one component.
 pub struct Held {
     /// Which app.
     pub digest: Digest,
@@ -85,7 +85,7 @@ impl Depot {
 }
 
 impl Lan {
-    /// Puts an app on a machine, or its first chunks.
+    /// Puts a component on a machine, or its first chunks.
     pub fn put_app(&mut self, machine: usize, digest: Digest, have: Chunks) {
         let held = Held {
             digest,
@@ -101,7 +101,7 @@ impl Lan {
         self.machines[machine].depot.held = Some(held);
     }
 
-    /// What a machine has of the app that it is to serve.
+    /// What a machine has of the component that it is to serve.
     pub fn held(&self, machine: usize) -> Option<&Held> {
         self.machines[machine].depot.held.as_ref()
     }
@@ -111,23 +111,23 @@ impl Lan {
         self.machines[machine].depot.given
     }
 
-    /// Another release is in force on a machine.
-    pub(super) fn serve_other(&mut self, machine: usize, force: &Force) {
-        let Some(release) = force.release.as_ref().filter(|_| self.fetches) else {
+    /// A machine has another target.
+    pub(super) fn serve_other(&mut self, machine: usize, target: &Target) {
+        let Some(release) = target.release.as_ref().filter(|_| self.fetches) else {
             return;
         };
         let (now, seed) = (self.now, self.rng.random());
         let depot = &mut self.machines[machine].depot;
-        let of_this = depot.held.take().filter(|it| it.digest == force.digest);
+        let of_this = depot.held.take().filter(|it| it.digest == target.digest);
         let mut held = of_this.unwrap_or_else(|| Held {
-            digest: force.digest,
-            have: Chunks::none_of(&release.app()),
+            digest: target.digest,
+            have: Chunks::none_of(&release.component()),
             manifest: false,
             whole_at: None,
             failed: None,
             liars: 0,
             fetch: None,
-            origin: release.id().node.clone(),
+            origin: release.stamp().node.clone(),
             members: BTreeSet::new(),
         });
         if !held.have.is_full() {
@@ -233,7 +233,7 @@ impl Lan {
         self.post(to, took, Event::Question { from, number, want });
     }
 
-    /// A machine is asked for something of the app.
+    /// A machine is asked for something of the component.
     pub(super) fn question(&mut self, machine: usize, from: usize, number: u64, want: Want) {
         let now = self.now;
         let answer = self.find(machine, from, &want);

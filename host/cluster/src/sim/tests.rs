@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 use crate::Input;
-use crate::release::{App, DeployKey, Plan, Request, What};
+use crate::release::{Component, DeployKey, Plan, Request, What};
 
 use super::agreement::{self, Disagreement};
 use super::attack::other_keys;
@@ -116,10 +116,10 @@ fn a_release_that_nobody_made_is_found() {
     assert!(kinds(invented).contains("disagreed"));
 }
 
-fn request(app: u8) -> Request {
+fn request(component: u8) -> Request {
     Request {
         what: What::Push {
-            app: App::of(&[app]),
+            component: Component::of(&[component]),
             plan: Plan::default(),
         },
         by: String::new(),
@@ -146,7 +146,7 @@ fn who_serves_what_bakes_must_be_a_canary_of_it_and_all_of_these_must() {
     // One of two canaries does not serve it.
     lan.machines[2].name = names[1].clone();
     lan.machines[1].name = names[1].clone();
-    assert!(matches!(how(&lan), Some(Disagreement::InForce { .. })));
+    assert!(matches!(how(&lan), Some(Disagreement::Target { .. })));
 }
 
 #[test]

@@ -1,28 +1,28 @@
-//! An app goes from the one node that has it to all others, whatever happens on
+//! A component goes from the one node that has it to all others, whatever happens on
 //! the way.
 
 use std::time::Duration;
 
 use cluster::Input;
 use cluster::fetch::Chunks;
-use cluster::release::{App, Plan, Request, What};
+use cluster::release::{Component, Plan, Request, What};
 use cluster::sim::figures::{CASES, measure};
 use cluster::sim::{Lan, ms, secs, with_seeds};
 
-/// An app of forty chunks.
-fn app(name: &str) -> App {
-    App {
+/// A component of forty chunks.
+fn component(name: &str) -> Component {
+    Component {
         size: 10_000_000,
-        ..App::of(name.as_bytes())
+        ..Component::of(name.as_bytes())
     }
 }
 
-/// A machine that has an app releases it.
-fn push(lan: &mut Lan, at: usize, app: App) {
-    lan.put_app(at, app.digest, Chunks::all_of(&app));
+/// A machine that has a component releases it.
+fn push(lan: &mut Lan, at: usize, component: Component) {
+    lan.put_app(at, component.digest, Chunks::all_of(&component));
     let request = Request {
         what: What::Push {
-            app,
+            component,
             plan: Plan::default(),
         },
         by: String::new(),
@@ -59,13 +59,15 @@ fn until(lan: &mut Lan, within: Duration, what: &str, done: impl Fn(&Lan) -> boo
     }
 }
 
-fn share(lan: &Lan, machine: usize, app: &App) -> usize {
-    let held = lan.held(machine).filter(|held| held.digest == app.digest);
+fn share(lan: &Lan, machine: usize, component: &Component) -> usize {
+    let held = lan
+        .held(machine)
+        .filter(|held| held.digest == component.digest);
     held.map_or(0, |held| held.have.len())
 }
 
-fn have_all(lan: &Lan, machines: &[usize], app: &App) -> bool {
-    let all = |&machine: &usize| share(lan, machine, app) == app.chunks();
+fn have_all(lan: &Lan, machines: &[usize], component: &Component) -> bool {
+    let all = |&machine: &usize| share(lan, machine, component) == component.chunks();
     machines.iter().all(all)
 }
 
@@ -82,13 +84,15 @@ fn an_app_of_ten_megabytes_is_on_254_nodes_within_a_second() {
 fn no_node_sends_an_app_to_all_and_none_gets_a_chunk_twice() {
     with_seeds(5, |lan| {
         let all = cluster(lan, 30);
-        let app = app("new");
-        push(lan, all[0], app);
-        until(lan, secs(2), "fetched", |lan| have_all(lan, &all, &app));
+        let component = component("new");
+        push(lan, all[0], component);
+        until(lan, secs(2), "fetched", |lan| {
+            have_all(lan, &all, &component)
+        });
         let given: Vec<usize> = all.iter().map(|&it| lan.given(it)).collect();
         println!("chunks that each gave: {given:?}");
-        assert_eq!(given.iter().sum::<usize>(), 29 * app.chunks());
-        assert!(given[0] < 29 * app.chunks() / 4, "{given:?}");
+        assert_eq!(given.iter().sum::<usize>(), 29 * component.chunks());
+        assert!(given[0] < 29 * component.chunks() / 4, "{given:?}");
     });
 }
 
@@ -96,22 +100,24 @@ fn no_node_sends_an_app_to_all_and_none_gets_a_chunk_twice() {
 fn when_the_only_one_that_has_it_dies_the_others_keep_what_they_have_and_go_on_when_it_is_back() {
     with_seeds(20, |lan| {
         let all = cluster(lan, 3);
-        let app = app("new");
-        push(lan, all[0], app);
+        let component = component("new");
+        push(lan, all[0], component);
         until(lan, secs(1), "a third", |lan| {
             all[1..]
                 .iter()
-                .any(|&it| share(lan, it, &app) * 3 >= app.chunks())
+                .any(|&it| share(lan, it, &component) * 3 >= component.chunks())
         });
         lan.kill(all[0]);
         lan.run(secs(10));
-        let shares = [all[1], all[2]].map(|it| share(lan, it, &app));
+        let shares = [all[1], all[2]].map(|it| share(lan, it, &component));
         // What one of them has, the other has got from it.
         assert_eq!(shares[0], shares[1]);
-        assert!(shares[0] < app.chunks(), "or it died too late");
+        assert!(shares[0] < component.chunks(), "or it died too late");
         lan.start(all[0]);
-        lan.put_app(all[0], app.digest, Chunks::all_of(&app));
-        until(lan, secs(5), "fetched", |lan| have_all(lan, &all, &app));
+        lan.put_app(all[0], component.digest, Chunks::all_of(&component));
+        until(lan, secs(5), "fetched", |lan| {
+            have_all(lan, &all, &component)
+        });
     });
 }
 
@@ -119,8 +125,8 @@ fn when_the_only_one_that_has_it_dies_the_others_keep_what_they_have_and_go_on_w
 fn when_nobody_has_it_any_more_it_fails_and_says_what_is_missing() {
     with_seeds(3, |lan| {
         let all = cluster(lan, 3);
-        let app = app("new");
-        push(lan, all[0], app);
+        let component = component("new");
+        push(lan, all[0], component);
         lan.run(ms(30));
         lan.kill(all[0]);
         let failed = |lan: &Lan, it: usize| lan.held(it).and_then(|held| held.failed);
@@ -128,9 +134,9 @@ fn when_nobody_has_it_any_more_it_fails_and_says_what_is_missing() {
             all[1..].iter().all(|&it| failed(lan, it).is_some())
         });
         let text = failed(lan, all[1]).expect("an error").to_string();
-        let missing = app.chunks() - share(lan, all[1], &app);
+        let missing = component.chunks() - share(lan, all[1], &component);
         assert!(
-            text.starts_with(&format!("{missing} of {} chunks", app.chunks())),
+            text.starts_with(&format!("{missing} of {} chunks", component.chunks())),
             "{text}"
         );
     });
@@ -140,16 +146,18 @@ fn when_nobody_has_it_any_more_it_fails_and_says_what_is_missing() {
 fn a_node_that_is_killed_midway_fetches_it_after_its_start() {
     with_seeds(5, |lan| {
         let all = cluster(lan, 10);
-        let app = app("new");
-        push(lan, all[0], app);
+        let component = component("new");
+        push(lan, all[0], component);
         lan.run(ms(40));
-        assert!(!have_all(lan, &all[9..], &app), "it is too late");
+        assert!(!have_all(lan, &all[9..], &component), "it is too late");
         lan.kill(all[9]);
         until(lan, secs(2), "fetched", |lan| {
-            have_all(lan, &all[..9], &app)
+            have_all(lan, &all[..9], &component)
         });
         lan.start(all[9]);
-        until(lan, secs(5), "fetched too", |lan| have_all(lan, &all, &app));
+        until(lan, secs(5), "fetched too", |lan| {
+            have_all(lan, &all, &component)
+        });
     });
 }
 
@@ -157,15 +165,20 @@ fn a_node_that_is_killed_midway_fetches_it_after_its_start() {
 fn a_link_that_is_cut_midway_and_mended_only_delays_it() {
     with_seeds(5, |lan| {
         let all = cluster(lan, 10);
-        let app = app("new");
-        push(lan, all[0], app);
+        let component = component("new");
+        push(lan, all[0], component);
         lan.run(ms(40));
         lan.set_linked(all[9], false);
         lan.run(secs(8));
-        assert!(have_all(lan, &all[..9], &app));
-        assert!(!have_all(lan, &all[9..], &app), "it was cut off too late");
+        assert!(have_all(lan, &all[..9], &component));
+        assert!(
+            !have_all(lan, &all[9..], &component),
+            "it was cut off too late"
+        );
         lan.set_linked(all[9], true);
-        until(lan, secs(15), "fetched", |lan| have_all(lan, &all, &app));
+        until(lan, secs(15), "fetched", |lan| {
+            have_all(lan, &all, &component)
+        });
     });
 }
 
@@ -176,9 +189,11 @@ fn liars_are_found_out_and_the_app_comes_from_the_others() {
         for &liar in &all[9..] {
             lan.machines[liar].lies = true;
         }
-        let app = app("new");
-        push(lan, all[0], app);
-        until(lan, secs(3), "fetched", |lan| have_all(lan, &all, &app));
+        let component = component("new");
+        push(lan, all[0], component);
+        until(lan, secs(3), "fetched", |lan| {
+            have_all(lan, &all, &component)
+        });
         let found = |&it: &usize| lan.held(it).map_or(0, |held| held.liars);
         let most = all.iter().map(found).max();
         assert!(most > Some(0) && most <= Some(3), "{most:?}");
@@ -189,7 +204,7 @@ fn liars_are_found_out_and_the_app_comes_from_the_others() {
 fn a_newer_release_is_fetched_instead_of_the_one_before() {
     with_seeds(5, |lan| {
         let all = cluster(lan, 10);
-        let (old, new) = (app("old"), app("new"));
+        let (old, new) = (component("old"), component("new"));
         push(lan, all[0], old);
         lan.run(ms(30));
         push(lan, all[1], new);
@@ -198,17 +213,19 @@ fn a_newer_release_is_fetched_instead_of_the_one_before() {
 }
 
 #[test]
-fn a_node_that_joins_later_fetches_what_is_in_force() {
+fn a_node_that_joins_later_fetches_the_target() {
     with_seeds(5, |lan| {
         let all = cluster(lan, 5);
-        let app = app("new");
-        push(lan, all[0], app);
-        until(lan, secs(3), "fetched", |lan| have_all(lan, &all, &app));
+        let component = component("new");
+        push(lan, all[0], component);
+        until(lan, secs(3), "fetched", |lan| {
+            have_all(lan, &all, &component)
+        });
         lan.kill(all[0]);
         let new = lan.machine("10.10.10.99");
         lan.start(new);
         until(lan, secs(5), "fetched too", |lan| {
-            have_all(lan, &[new], &app)
+            have_all(lan, &[new], &component)
         });
     });
 }

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::release::{
-    App, AppFile, DeployKey, DraftError, Kind, News, PathId, Plan, Release, Request, RollbackTo,
-    What,
+    AppFile, Component, DeployKey, DraftError, Kind, News, PathId, Plan, Release, Request,
+    RollbackTo, What,
 };
 use cluster::sim::{Lan, ms, secs, with_seeds};
 use cluster::{Digest, Effect, Input, Refusal};
 
-pub(crate) fn app(name: &str) -> App {
-    App::of(name.as_bytes())
+pub(crate) fn component(name: &str) -> Component {
+    Component::of(name.as_bytes())
 }
 
 fn file(name: &str) -> AppFile {
     AppFile {
         path: PathId::of(b"guest.wasm"),
-        app: app(name),
+        component: component(name),
     }
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn release(
 pub(crate) fn push(lan: &mut Lan, machine: usize, name: &str) -> Arc<Release> {
     let plan = Plan::default();
     let what = What::Push {
-        app: app(name),
+        component: component(name),
         plan,
     };
     release(lan, machine, what).expect("a release")
@@ -53,17 +53,17 @@ fn rollback(lan: &mut Lan, machine: usize) -> Result<Arc<Release>, DraftError> {
 }
 
 pub(crate) fn serves(lan: &Lan, machine: usize) -> Option<Digest> {
-    lan.node(machine).in_force().map(|force| force.digest)
+    lan.node(machine).target().map(|target| target.digest)
 }
 
 pub(crate) fn all_serve(lan: &Lan, machines: &[usize], name: &str) -> bool {
-    let digest = Some(app(name).digest);
+    let digest = Some(component(name).digest);
     machines
         .iter()
         .all(|&machine| serves(lan, machine) == digest)
 }
 
-/// A cluster that has been at rest for a while, where one app is in force.
+/// A cluster that has been at rest for a while, where one release is the target.
 pub(crate) fn settled(lan: &mut Lan, count: usize) -> Vec<usize> {
     let all = lan.cluster(count);
     lan.wait(secs(10), "found", |lan| lan.agree(&all));
@@ -214,7 +214,7 @@ fn a_node_whose_clock_runs_ahead_refuses_to_push_and_one_behind_does_not() {
         lan.machines[all[1]].clock_off = 700;
         lan.machines[all[2]].clock_off = -60_000;
         let what = || What::Push {
-            app: app("new"),
+            component: component("new"),
             plan: Plan::default(),
         };
         // Its own clock it sees at once.

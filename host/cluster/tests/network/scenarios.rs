@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn scenario_of_releases_ends_with_one_in_force_everywhere(scenario in releases()) {
+    fn scenario_of_releases_ends_with_one_target_everywhere(scenario in releases()) {
         if let Err(failure) = scenario.run() {
             return Err(TestCaseError::fail(failure.to_string()));
         }

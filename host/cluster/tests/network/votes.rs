@@ -1,11 +1,11 @@
 //! Votes on a network that loses, parts and restarts: who tries a release out, and
-//! what is in force once it has failed.
+//! the target once it has failed.
 
 use cluster::Input;
-use cluster::release::{Plan, Standing, Verdict, What};
+use cluster::release::{Plan, Verdict, VoteState, What};
 use cluster::sim::{Lan, ms, secs, with_seeds};
 
-use crate::releases::{all_serve, app, part, push, release, serves, settled};
+use crate::releases::{all_serve, component, part, push, release, serves, settled};
 
 #[test]
 fn forty_pushes_that_all_fail_lead_back_to_the_good_release_on_every_node() {
@@ -20,7 +20,7 @@ fn forty_pushes_that_all_fail_lead_back_to_the_good_release_on_every_node() {
                 all_serve(lan, &all[..4], &format!("bad {round}"))
             });
             for voter in [all[1], all[3]] {
-                lan.give(voter, Input::Vote(bad.key(), Verdict::Failed));
+                lan.give(voter, Input::Vote(bad.id(), Verdict::Failed));
             }
             lan.wait(secs(5), "it is left", |lan| {
                 all_serve(lan, &all[..4], "base")
@@ -53,9 +53,9 @@ fn forty_pushes_that_all_fail_lead_back_to_the_good_release_on_every_node() {
         lan.wait(secs(5), "it is tried", |lan| {
             all_serve(lan, &everyone, "one more")
         });
-        lan.give(all[0], Input::Vote(bad.key(), Verdict::Failed));
+        lan.give(all[0], Input::Vote(bad.id(), Verdict::Failed));
         lan.wait(secs(5), "it is left", |lan| {
-            lan.node(fresh).votes(&bad.key()).count() == 1 && all_serve(lan, &everyone, "base")
+            lan.node(fresh).votes(&bad.id()).count() == 1 && all_serve(lan, &everyone, "base")
         });
     });
 }
@@ -75,7 +75,7 @@ fn canaries_bake_and_their_votes_decide_everywhere() {
                 bake_ms: 1000,
             };
             let what = What::Push {
-                app: app("new"),
+                component: component("new"),
                 plan,
             };
             let staged = release(lan, all[0], what).expect("a release");
@@ -83,20 +83,20 @@ fn canaries_bake_and_their_votes_decide_everywhere() {
                 all.iter().all(|&machine| {
                     let canary = machine == all[2] || machine == all[6];
                     let expected = if canary { "new" } else { "base" };
-                    serves(lan, machine) == Some(app(expected).digest)
+                    serves(lan, machine) == Some(component(expected).digest)
                         && lan
                             .node(machine)
-                            .in_force()
-                            .is_some_and(|force| force.head_standing == Standing::Baking)
+                            .target()
+                            .is_some_and(|target| target.head_state == VoteState::Baking)
                 })
             };
             lan.wait(secs(2), "baking", baking);
-            lan.give(all[2], Input::Vote(staged.key(), Verdict::Ok));
+            lan.give(all[2], Input::Vote(staged.id(), Verdict::Ok));
             lan.run(secs(5));
             assert!(baking(lan), "the other one is silent");
             // The one that pushed it is gone: it decides nothing.
             lan.kill(all[0]);
-            lan.give(all[6], Input::Vote(staged.key(), verdict));
+            lan.give(all[6], Input::Vote(staged.id(), verdict));
             let decided = if verdict == Verdict::Ok {
                 "new"
             } else {
@@ -119,10 +119,10 @@ fn votes_on_two_sides_of_a_cut_are_added_up() {
         let (left, right) = all.split_at(2);
         part(lan, right, 1);
         lan.wait(secs(5), "parted", |lan| lan.agree(left) && lan.agree(right));
-        lan.give(left[0], Input::Vote(new.key(), Verdict::Failed));
+        lan.give(left[0], Input::Vote(new.id(), Verdict::Failed));
         right
             .iter()
-            .for_each(|&machine| lan.give(machine, Input::Vote(new.key(), Verdict::Ok)));
+            .for_each(|&machine| lan.give(machine, Input::Vote(new.id(), Verdict::Ok)));
         lan.run(secs(1));
         assert!(all_serve(lan, left, "base") && all_serve(lan, right, "new"));
         part(lan, right, 0);

@@ -437,7 +437,7 @@ impl Driver {
         }
         self.shown = known;
         self.outside.overview.send_replace(Arc::new(Overview {
-            in_force: self.node.in_force(),
+            target: self.node.target(),
             releases: self.node.listing(),
         }));
     }

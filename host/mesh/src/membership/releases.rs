@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use cluster::Digest;
-use cluster::release::{AppFile, DraftError, Force, Listed, Release, ReleaseKey, Request, Verdict};
+use cluster::release::{AppFile, DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How much that is wanted may wait; who wants more is held back.
@@ -16,20 +16,20 @@ pub(super) const WANTED: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
     /// What this node is to serve; none while nothing was released.
-    pub in_force: Option<Force>,
+    pub target: Option<Target>,
     /// The releases, the greatest first.
     pub releases: Vec<Listed>,
 }
 
 impl Overview {
     /// A release, with what has become of it.
-    pub fn get(&self, key: &ReleaseKey) -> Option<&Listed> {
-        self.releases.iter().find(|it| it.release.key() == *key)
+    pub fn get(&self, id: &ReleaseId) -> Option<&Listed> {
+        self.releases.iter().find(|it| it.release.id() == *id)
     }
 
     /// Who has voted on a release, and how.
-    pub fn votes(&self, key: &ReleaseKey) -> &[(Ipv4Addr, Verdict)] {
-        self.get(key).map_or(&[], |listed| &listed.votes)
+    pub fn votes(&self, id: &ReleaseId) -> &[(Ipv4Addr, Verdict)] {
+        self.get(id).map_or(&[], |listed| &listed.votes)
     }
 }
 
@@ -44,7 +44,7 @@ pub struct Stopping;
 pub(super) enum Want {
     Draft(Request, oneshot::Sender<Result<Arc<Release>, DraftError>>),
     Publish(Arc<Release>, oneshot::Sender<()>),
-    Vote(ReleaseKey, Verdict),
+    Vote(ReleaseId, Verdict),
     File(AppFile, oneshot::Sender<FileOutcome>),
 }
 
@@ -57,15 +57,15 @@ pub type FileOutcome = Result<Option<Arc<Release>>, DraftError>;
 pub struct Releases {
     pub(super) wanted: mpsc::Sender<Want>,
     pub(super) serving: watch::Sender<Option<Digest>>,
-    pub(super) in_force: watch::Receiver<Option<Force>>,
+    pub(super) target: watch::Receiver<Option<Target>>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
 }
 
 impl Releases {
     /// What the cluster has agreed that this node is to serve; none while
     /// nothing was released.
-    pub fn in_force(&self) -> watch::Receiver<Option<Force>> {
-        self.in_force.clone()
+    pub fn target(&self) -> watch::Receiver<Option<Target>> {
+        self.target.clone()
     }
 
     /// All that is known, always the newest.
@@ -105,7 +105,7 @@ impl Releases {
     ///
     /// # Errors
     /// [`Stopping`].
-    pub async fn vote(&self, release: ReleaseKey, verdict: Verdict) -> Result<(), Stopping> {
+    pub async fn vote(&self, release: ReleaseId, verdict: Verdict) -> Result<(), Stopping> {
         let vote = Want::Vote(release, verdict);
         self.wanted.send(vote).await.map_err(|_| Stopping)
     }

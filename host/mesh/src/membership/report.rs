@@ -3,7 +3,7 @@
 
 use std::net::SocketAddrV4;
 
-use cluster::release::{Force, Kind, News, Release, Standing};
+use cluster::release::{Kind, News, Release, Target, VoteState};
 use cluster::{Digest, DownReason, Member, Refusal, UpReason};
 
 /// A member came up.
@@ -33,27 +33,27 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
 /// Something is new about releases.
 pub(super) fn release(news: &News) {
     match news {
-        News::InForce(force) => in_force(force),
+        News::Target(target) => new_target(target),
         News::Superseded { release, by } => tracing::warn!(
-            release = %release.key(),
-            digest = short(release.app().digest),
-            node = %release.id().node,
+            release = %release.id(),
+            digest = short(release.component().digest),
+            node = %release.stamp().node,
             "superseded: release {} of {} was decided without knowing this one, and is ahead of it",
-            by.key(),
-            by.id().node,
+            by.id(),
+            by.stamp().node,
         ),
-        News::Standing {
+        News::VoteState {
             release,
-            standing,
+            state,
             against,
             failed,
             ok,
-        } => standing_of(release, *standing, (*failed, *ok), against),
+        } => vote_state_of(release, *state, (*failed, *ok), against),
         News::OtherPlan { holds, lost } => tracing::warn!(
-            release = %holds.key(),
+            release = %holds.id(),
             "this release goes to {}, as {} decided: the plan given here, {}, does not hold",
             holds.plan(),
-            holds.id().node,
+            holds.stamp().node,
             lost.plan(),
         ),
         News::Forgotten { unsigned, kept } => tracing::warn!(
@@ -64,8 +64,8 @@ pub(super) fn release(news: &News) {
         ),
         News::File { outcome, .. } => match outcome {
             Ok(Some(release)) => tracing::info!(
-                release = %release.key(),
-                digest = short(release.app().digest),
+                release = %release.id(),
+                digest = short(release.component().digest),
                 "released the app file{}",
                 match release.kind() {
                     Kind::Bootstrap => ", as the first of this node",
@@ -78,20 +78,20 @@ pub(super) fn release(news: &News) {
     }
 }
 
-/// What is in force.
-fn in_force(force: &Force) {
-    let release = force.key;
-    let digest = short(force.digest);
-    let by = force.release.as_deref().map_or_else(String::new, by);
-    tracing::info!(%release, digest, "release in force{by}");
+/// Another target.
+fn new_target(target: &Target) {
+    let release = target.id;
+    let digest = short(target.digest);
+    let by = target.release.as_deref().map_or_else(String::new, by);
+    tracing::info!(%release, digest, "new target{by}");
 }
 
-/// The app file holds another app than is in force, and is no news.
-pub(super) fn file_differs(file: Digest, force: &Force) {
+/// The app file holds another component than the target, and is no news.
+pub(super) fn file_differs(file: Digest, target: &Target) {
     tracing::warn!(
         file = short(file),
-        release = %force.key,
-        digest = short(force.digest),
+        release = %target.id,
+        digest = short(target.digest),
         "the app file is not what the cluster has agreed on, and it is not newer: this node serves the release; to serve the file, change it or push it",
     );
 }
@@ -101,7 +101,7 @@ fn short(digest: Digest) -> String {
 }
 
 fn by(release: &Release) -> String {
-    let (kind, node) = (release.kind(), &release.id().node);
+    let (kind, node) = (release.kind(), &release.stamp().node);
     match (release.by(), release.note()) {
         ("", "") => format!(": {kind} on {node}"),
         (by, "") => format!(": {kind} by {by} on {node}"),
@@ -110,28 +110,28 @@ fn by(release: &Release) -> String {
     }
 }
 
-fn standing_of(
+fn vote_state_of(
     release: &Release,
-    standing: Standing,
+    state: VoteState,
     (failed, ok): (usize, usize),
     against: &[std::net::Ipv4Addr],
 ) {
-    let key = release.key();
-    match standing {
-        Standing::Baking => tracing::info!(
-            release = %key,
+    let id = release.id();
+    match state {
+        VoteState::Baking => tracing::info!(
+            release = %id,
             canaries = ?release.plan().canaries,
             "release bakes: only its canaries serve it until all of them have voted for it",
         ),
-        Standing::Accepted => {
-            tracing::info!(release = %key, ok, failed, "release accepted by vote");
+        VoteState::Accepted => {
+            tracing::info!(release = %id, ok, failed, "release accepted by vote");
         }
-        Standing::VotedDown => tracing::warn!(
-            release = %key,
+        VoteState::VotedDown => tracing::warn!(
+            release = %id,
             ok,
             failed,
             ?against,
-            "release voted down: the one before it is in force",
+            "release voted down: the target is the one before it",
         ),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
-use cluster::release::App;
+use cluster::release::Component;
 use cluster::{ComponentBytes, Digest};
 
 use super::partial::Partial;
@@ -29,7 +29,7 @@ pub(super) struct Whole {
     /// How many bytes its file has.
     pub(super) size: u64,
     /// What it is, with its manifest, once this process has stored or read it.
-    pub(super) described: Option<(App, Bytes)>,
+    pub(super) described: Option<(Component, Bytes)>,
 }
 
 impl Store {

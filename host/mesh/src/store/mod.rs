@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use cluster::{ComponentBytes, Digest};
 
 pub use error::StoreError;
@@ -165,7 +165,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::find`].
-    pub fn describe(&self, digest: &Digest) -> Result<Option<App>, StoreError> {
+    pub fn describe(&self, digest: &Digest) -> Result<Option<Component>, StoreError> {
         Ok(self.described(digest)?.map(|(app, _)| app))
     }
 
@@ -202,7 +202,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
     /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
-    pub fn begin(&self, app: &App, manifest: &Bytes) -> Result<Download, StoreError> {
+    pub fn begin(&self, app: &Component, manifest: &Bytes) -> Result<Download, StoreError> {
         let changing = self.change();
         self.check_size(app.size)?;
         let chunks = app.size.div_ceil(CHUNK as u64);
@@ -223,7 +223,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::find`].
-    pub fn find_any(&self, app: &App) -> Result<Found, StoreError> {
+    pub fn find_any(&self, app: &Component) -> Result<Found, StoreError> {
         let digest = &app.digest;
         if let Some(component) = self.find(digest)? {
             return Ok(Found::Whole(component));
@@ -280,7 +280,7 @@ impl Store {
     }
 
     /// What is known of a whole component; read from the disk if need be.
-    fn described(&self, digest: &Digest) -> Result<Option<(App, Bytes)>, StoreError> {
+    fn described(&self, digest: &Digest) -> Result<Option<(Component, Bytes)>, StoreError> {
         let whole = {
             let known = self.known();
             let whole = known.whole.iter().find(|it| it.digest == *digest);

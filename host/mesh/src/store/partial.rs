@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use cluster::release::{App, CHUNK};
+use cluster::release::{CHUNK, Component};
 use cluster::{ComponentBytes, Digest};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::retry_on_intr;
@@ -29,7 +29,7 @@ pub struct Download {
 
 #[derive(Debug)]
 pub(super) struct Partial {
-    app: App,
+    app: Component,
     manifest: Bytes,
     path: PathBuf,
     file: File,
@@ -49,7 +49,7 @@ impl Download {
     }
 
     /// What is fetched.
-    pub fn app(&self) -> &App {
+    pub fn app(&self) -> &Component {
         &self.partial.app
     }
 
@@ -180,7 +180,11 @@ impl Download {
 
 impl Partial {
     /// A new one, that has all the room it will need.
-    pub(super) fn begin(files: &Files, app: &App, manifest: &Bytes) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        files: &Files,
+        app: &Component,
+        manifest: &Bytes,
+    ) -> Result<Self, StoreError> {
         let path = files.partial(&app.digest);
         let begin = || {
             let file = durable::create(&path)?;
@@ -218,7 +222,7 @@ impl Partial {
     }
 
     /// Whether it is a download of this component, size and manifest included.
-    pub(super) fn is(&self, app: &App) -> bool {
+    pub(super) fn is(&self, app: &Component) -> bool {
         self.app == *app
     }
 

@@ -84,7 +84,7 @@ fn read(store: &Store, digest: &Digest) -> Option<Bytes> {
 }
 
 fn begun(store: &Store, app: &Bytes) -> Result<Download, StoreError> {
-    store.begin(&App::of(app), &App::manifest(app).into())
+    store.begin(&Component::of(app), &Component::manifest(app).into())
 }
 
 /// Makes a whole component of a download, and gives its bytes.
@@ -116,7 +116,7 @@ fn an_app_reads_back_also_after_a_restart_and_is_for_this_user_only() {
     assert!(store.has(&digest));
     assert_eq!(read(&store, &digest), Some(bytes.clone()));
     let manifest = store.manifest(&digest).expect("readable");
-    assert_eq!(manifest, Some(App::manifest(&bytes).into()));
+    assert_eq!(manifest, Some(Component::manifest(&bytes).into()));
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
         let read = store.chunk(&digest, index).expect("readable");
         assert_eq!(read.as_deref(), Some(chunk), "chunk {index}");
@@ -274,7 +274,7 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     assert_eq!(given.as_deref(), Some(chunks(&bytes)[2]));
     assert_eq!(store.chunk(&digest, 1).expect("readable"), None);
     let manifest = store.manifest(&digest).expect("readable");
-    assert_eq!(manifest, Some(App::manifest(&bytes).into()));
+    assert_eq!(manifest, Some(Component::manifest(&bytes).into()));
     for index in [3, 1] {
         download
             .store_chunk(index, chunks(&bytes)[index])
@@ -316,13 +316,13 @@ fn a_chunk_that_is_not_what_the_manifest_says_is_refused() {
 fn a_manifest_that_is_not_the_apps_is_refused() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, CHUNK + 7));
-    let whole = App::of(&bytes);
-    let other = Bytes::from(App::manifest(&app(4, CHUNK + 7)));
-    let longer = App {
+    let whole = Component::of(&bytes);
+    let other = Bytes::from(Component::manifest(&app(4, CHUNK + 7)));
+    let longer = Component {
         size: whole.size + CHUNK as u64,
         ..whole
     };
-    for (app, manifest) in [(whole, other), (longer, App::manifest(&bytes).into())] {
+    for (app, manifest) in [(whole, other), (longer, Component::manifest(&bytes).into())] {
         let refused = store.begin(&app, &manifest).expect_err("not its manifest");
         assert!(matches!(refused, StoreError::Manifest(_)));
     }
@@ -333,11 +333,11 @@ fn a_manifest_that_is_not_the_apps_is_refused() {
 fn a_download_whose_whole_is_another_app_ends() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, CHUNK + 7));
-    let lie = App {
+    let lie = Component {
         digest: Digest::of(b"another"),
-        ..App::of(&bytes)
+        ..Component::of(&bytes)
     };
-    let download = store.begin(&lie, &App::manifest(&bytes).into());
+    let download = store.begin(&lie, &Component::manifest(&bytes).into());
     let download = download.expect("nobody can know yet");
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
         download
@@ -364,7 +364,7 @@ fn a_download_begins_again_after_a_restart() {
     assert_eq!(place.files(), [""; 0]);
     assert_eq!(store.chunk(&digest, 0).expect("readable"), None);
     assert_eq!(store.manifest(&digest).expect("readable"), None);
-    let held = store.find_any(&App::of(&bytes)).expect("readable");
+    let held = store.find_any(&Component::of(&bytes)).expect("readable");
     assert!(matches!(held, Found::Nothing));
     assert_eq!(fetched(&store, &bytes).expect("whole"), digest);
 }
@@ -451,10 +451,10 @@ fn an_app_that_is_asked_for_while_it_becomes_whole_is_there_at_any_moment() {
         let place = Place::new();
         let store = place.open();
         let bytes = app(1, 3 * CHUNK + 77);
-        let it = App::of(&bytes);
+        let it = Component::of(&bytes);
         let held = store.find_any(&it).expect("readable");
         assert!(matches!(held, Found::Nothing));
-        let download = store.begin(&it, &App::manifest(&bytes).into());
+        let download = store.begin(&it, &Component::manifest(&bytes).into());
         let download = download.expect("begun");
         for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
             download.store_chunk(index, chunk).expect("right");

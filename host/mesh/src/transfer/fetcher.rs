@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cluster::fetch::{
     ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split,
 };
-use cluster::release::{App, CHUNK as CHUNK_LEN};
+use cluster::release::{CHUNK as CHUNK_LEN, Component};
 use cluster::{ComponentBytes, Counted, NodeName, Time, View};
 use http::StatusCode;
 use rand::TryRng as _;
@@ -70,7 +70,7 @@ impl Fetcher {
     /// [`TransferError`].
     pub async fn fetch(
         &self,
-        app: &App,
+        app: &Component,
         progress: &watch::Sender<(u64, u64)>,
     ) -> Result<ComponentBytes, TransferError> {
         progress.send_replace((0, app.size));
@@ -107,7 +107,7 @@ impl Fetcher {
     /// Gets all the chunks that are missing.
     async fn gather(
         &self,
-        app: &App,
+        app: &Component,
         mut download: Option<Download>,
         progress: &watch::Sender<(u64, u64)>,
     ) -> Result<Download, TransferError> {
@@ -180,7 +180,7 @@ impl Fetcher {
         member: &NodeName,
         question: u64,
         answer: Answer,
-        app: &App,
+        app: &Component,
     ) {
         let before = fetch.liars();
         fetch.answered(now, member, question, answer);
@@ -199,7 +199,7 @@ impl Fetcher {
         fetch: &mut Fetch,
         view: &View,
         before: &[NodeName],
-        app: &App,
+        app: &Component,
     ) -> Vec<NodeName> {
         let others = || view.members.iter().filter(|it| it.name != *self.peers.me());
         for gone in before {
@@ -233,7 +233,7 @@ type Given = Result<(Answer, Option<Download>), TransferError>;
 /// One question to one member.
 struct Ask {
     question: u64,
-    app: App,
+    app: Component,
     member: NodeName,
     want: Want,
     download: Option<Download>,

@@ -3,7 +3,7 @@
 //!
 //! A context lives for one callback (for one whole request of a `wasi:http`
 //! component). It collects what the callback asks for; the exchange puts it
-//! into force only if the callback returns.
+//! into effect only if the callback returns.
 
 use std::sync::Arc;
 use std::time::Duration;

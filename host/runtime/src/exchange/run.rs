@@ -1,6 +1,6 @@
 //! The run of one exchange: it waits for the next thing that happens, calls
 //! the component with it, checks and sends what comes back, and puts into
-//! force what was asked for. When newer code comes, it goes over to that
+//! effect what was asked for. When newer code comes, it goes over to that
 //! between two callbacks.
 
 mod change;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Callers, Datagrams, Fetches, Left, Publications, RefusedRecords, Standing};
+use super::{Callers, Datagrams, Fetches, Left, Publications, RefusedRecords, ReleaseStatus};
 
 /// `GET /v1/status`: what a node is and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Status {
     /// What failed last, unless something was activated since.
     pub failed: Option<Failed>,
     /// What the node is to serve; none while nothing was released.
-    pub in_force: Option<InForce>,
+    pub target: Option<Target>,
     /// The file of `--app`, if there is one.
     pub file: Option<AppFile>,
     /// Apps that are stored.
@@ -160,7 +160,7 @@ pub struct Failed {
 
 /// What a node is to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InForce {
+pub struct Target {
     /// The release.
     pub release: String,
     /// Its app.
@@ -169,7 +169,7 @@ pub struct InForce {
     /// voted down.
     pub head: String,
     /// What has become of the head.
-    pub head_standing: Standing,
+    pub head_status: ReleaseStatus,
 }
 
 /// The file of `--app`.
@@ -223,7 +223,7 @@ pub struct Member {
     /// The newest release of that app, if one is known.
     pub release: Option<String>,
     /// Whether that is the app which the node that answers is to serve.
-    pub in_force: bool,
+    pub on_target: bool,
     /// Whether it was asked what it does, and has answered; only then the two
     /// that follow are known.
     #[serde(default)]

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Release, Standing};
+use super::{Release, ReleaseStatus};
 
 /// One line of `GET /v1/releases/KEY/progress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub enum Progress {
     /// What has become of the release, at first and whenever it changes.
     Release {
         /// What has become of it.
-        standing: Standing,
+        status: ReleaseStatus,
         /// While it bakes: the canaries that have not voted, by IP.
         waits_for: Vec<Ipv4Addr>,
     },
@@ -48,7 +48,7 @@ pub enum Progress {
         /// Members that could not take it, by name or else IP, each with the
         /// reason if it is known.
         failed: Vec<(String, Option<String>)>,
-        /// What is in force instead.
+        /// The target instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead: Option<Release>,
     },

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::ReleaseStatus;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/releases`: what is known of releases, the greatest first.
@@ -19,11 +20,11 @@ pub struct Releases {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// What it is called: 32 hex digits, of which people see the first ten.
-    pub key: String,
+    pub id: String,
     /// How it came about.
     pub kind: Kind,
     /// What has become of it.
-    pub standing: Standing,
+    pub status: ReleaseStatus,
     /// The app.
     pub digest: String,
     /// Its size in bytes.
@@ -62,24 +63,6 @@ pub enum Kind {
     Rollback,
 }
 
-/// What has become of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// The node that answers is to serve it.
-    InForce,
-    /// Its canaries try it out.
-    Baking,
-    /// Nodes voted it down: what it follows is in force.
-    VotedDown,
-    /// Somebody went back from it.
-    RolledBack,
-    /// It lost against one that was decided without knowing it.
-    Superseded,
-    /// Others came after it.
-    Earlier,
-}
-
 /// `POST /v1/releases` and `POST /v1/drafts`: what is to be released. Either
 /// `component` or `rollback` is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +76,7 @@ pub struct Wanted {
     pub by: String,
     /// What they say about it.
     pub note: String,
-    /// Refuse unless this app is in force.
+    /// Refuse unless this component is the target.
     pub expect: Option<String>,
     /// Refuse unless the node sees so many members, itself included.
     pub min_nodes: usize,
@@ -107,9 +90,9 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rollback {
-    /// What was in force before, and was neither voted down nor rolled back.
+    /// What was the target before, and was neither voted down nor rolled back.
     Previous,
-    /// The release whose key begins so.
+    /// The release whose id begins so.
     To(String),
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::release::Force;
+use cluster::release::Target;
 
 use crate::app::bake::{BakeTask, Rule};
 use runtime::generation::{GenerationStats, Tally};
@@ -25,7 +25,7 @@ impl BakeChecks {
 
     /// The bake check of this generation, which serves a release. One generation
     /// has one check, whatever it is called meanwhile.
-    pub(super) fn of(&mut self, force: &Force, stats: Arc<GenerationStats>) -> &BakeTask {
+    pub(super) fn of(&mut self, target: &Target, stats: Arc<GenerationStats>) -> &BakeTask {
         let before = match self.now.take() {
             Some((same, bake)) if Arc::ptr_eq(&same, &stats) => {
                 return &self.now.insert((same, bake)).1;
@@ -33,14 +33,14 @@ impl BakeChecks {
             Some((_, bake)) => bake.recent(),
             None => Tally::default(),
         };
-        let bake = BakeTask::begin(stats.clone(), before, self.rule, bake(force));
+        let bake = BakeTask::begin(stats.clone(), before, self.rule, bake(target));
         &self.now.insert((stats, bake)).1
     }
 }
 
 /// How long a staged release is tried out; the rule says it for others.
-fn bake(force: &Force) -> Option<Duration> {
-    let plan = force.release.as_ref()?.plan();
+fn bake(target: &Target) -> Option<Duration> {
+    let plan = target.release.as_ref()?.plan();
     plan.is_staged()
         .then(|| Duration::from_millis(plan.bake_ms.into()))
 }

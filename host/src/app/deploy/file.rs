@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::release::{AppFile, PathId, ReleaseKey};
+use cluster::release::{AppFile, PathId, ReleaseId};
 use cluster::{ComponentBytes, Digest};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
@@ -53,7 +53,7 @@ struct Later {
     /// How long it was waited for.
     wait: Duration,
     /// The greatest release when it changed: a greater one is newer than the file.
-    head: Option<(ReleaseKey, Digest)>,
+    head: Option<(ReleaseId, Digest)>,
 }
 
 /// Follows a file until the node stops.
@@ -124,13 +124,13 @@ async fn due(later: &mut Option<Later>) -> Later {
 }
 
 impl Followed {
-    /// The greatest release and its app, whatever is in force: that changes by
+    /// The greatest release and its app, whatever the target is: that changes by
     /// votes too, and then nobody has decided anything anew.
-    fn head(&self) -> Option<(ReleaseKey, Digest)> {
+    fn head(&self) -> Option<(ReleaseId, Digest)> {
         let overview = self.releases.overview();
         let overview = overview.borrow();
         let head = overview.releases.first().map(|listed| &listed.release);
-        head.map(|head| (head.key(), head.app().digest))
+        head.map(|head| (head.id(), head.component().digest))
     }
 
     fn refuse(&self, reason: String) {
@@ -167,7 +167,7 @@ impl Followed {
         let digest = app.component.digest();
         let file = AppFile {
             path: self.path,
-            app: app.component.app(),
+            component: app.component.app(),
         };
         let read = seen.elapsed();
         self.report.file(&app, Some(read));
@@ -182,13 +182,13 @@ impl Followed {
         }
         // Why it was refused is logged by membership.
         let outcome = self.releases.file(file).await?;
-        let in_force = self.releases.in_force();
-        let wanted = in_force
+        let target = self.releases.target();
+        let wanted = target
             .borrow()
             .as_ref()
             .is_some_and(|it| it.digest == digest);
         if !wanted || self.loader.serves() == Some(digest) {
-            // What is in force is another app, whatever this file says; or the
+            // The target is another component, whatever this file says; or the
             // same came from elsewhere and serves already.
             drop(self.candidate.take(digest));
             self.report.idle();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
-use cluster::release::{Force, ReleaseKey};
+use cluster::release::{ReleaseId, Target};
 use tokio::sync::watch;
 
 use runtime::component::NamedComponent;
@@ -22,7 +22,7 @@ pub struct Deployment {
     pub serving: Option<Serving>,
     /// What the node is about to serve; none while it is not busy with that.
     pub doing: Option<Doing>,
-    /// What failed last, unless something newer is in force since.
+    /// What failed last, unless something newer is the target since.
     pub failed: Option<Failed>,
     /// How many generations were activated since the start.
     pub generations: u64,
@@ -41,7 +41,7 @@ pub struct Serving {
     /// The app.
     pub digest: Digest,
     /// The release; none if it was served before one was known.
-    pub release: Option<ReleaseKey>,
+    pub release: Option<ReleaseId>,
     /// Since when.
     pub since: SystemTime,
     /// What the app exports for requests.
@@ -78,7 +78,7 @@ pub struct Doing {
     /// The app.
     pub digest: Digest,
     /// The release; none if it is an app file that may become one.
-    pub release: Option<ReleaseKey>,
+    pub release: Option<ReleaseId>,
     /// How far it is.
     pub step: Step,
 }
@@ -107,7 +107,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Failed {
     /// The app and release; none if it was an app file.
-    pub release: Option<(ReleaseKey, Digest)>,
+    pub release: Option<(ReleaseId, Digest)>,
     /// Why, in a sentence.
     pub reason: String,
     /// When.
@@ -136,24 +136,24 @@ impl Reporter {
         });
     }
 
-    /// What is in force changed.
-    pub(super) fn wanted(&self, force: &Force) {
+    /// The target changed.
+    pub(super) fn wanted(&self, target: &Target) {
         self.change(|now| {
-            // What failed is shown until something newer is in force. What
+            // What failed is shown until something newer is the target. What
             // serves instead of a release that failed is not.
-            if force.key == force.head.key() {
-                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != force.key);
+            if target.id == target.head.id() {
+                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != target.id);
                 drop(now.failed.take_if(other));
             }
             now.doing = None;
         });
     }
 
-    pub(super) fn doing(&self, force: &Force, step: Step) {
+    pub(super) fn doing(&self, target: &Target, step: Step) {
         self.change(|now| {
             now.doing = Some(Doing {
-                digest: force.digest,
-                release: Some(force.key),
+                digest: target.digest,
+                release: Some(target.id),
                 step,
             });
         });
@@ -171,16 +171,16 @@ impl Reporter {
 
     /// `force`: what failed; none for the app file. `again`: whether it is tried
     /// again.
-    pub(super) fn failed(&self, force: Option<&Force>, reason: String, again: bool) {
+    pub(super) fn failed(&self, target: Option<&Target>, reason: String, again: bool) {
         self.change(|now| {
             now.failed = Some(Failed {
-                release: force.map(|force| (force.key, force.digest)),
+                release: target.map(|target| (target.id, target.digest)),
                 reason,
                 at: SystemTime::now(),
             });
-            now.doing = force.filter(|_| again).map(|force| Doing {
-                digest: force.digest,
-                release: Some(force.key),
+            now.doing = target.filter(|_| again).map(|target| Doing {
+                digest: target.digest,
+                release: Some(target.id),
                 step: Step::Waiting,
             });
         });
@@ -203,12 +203,12 @@ impl Reporter {
         });
     }
 
-    /// What serves already is in force as this release.
-    pub(super) fn serves(&self, key: ReleaseKey, digest: Digest) {
+    /// What serves already is the target as this release.
+    pub(super) fn serves(&self, id: ReleaseId, digest: Digest) {
         self.change(|now| {
             now.doing = None;
             if let Some(serving) = now.serving.as_mut().filter(|it| it.digest == digest) {
-                serving.release = Some(key);
+                serving.release = Some(id);
             }
         });
     }
@@ -221,12 +221,12 @@ impl Reporter {
     /// `fetched`: how long it took to get the app, if it came from members.
     pub(super) fn activated(
         &self,
-        force: &Force,
+        target: &Target,
         generation: &Generation,
         swapped: &Swapped,
         fetched: Option<Duration>,
     ) {
-        self.change(|now| now.activate(Some(force.key), generation, swapped, fetched));
+        self.change(|now| now.activate(Some(target.id), generation, swapped, fetched));
     }
 
     /// The generation before is freed.
@@ -242,7 +242,7 @@ impl Reporter {
 impl Deployment {
     fn activate(
         &mut self,
-        release: Option<ReleaseKey>,
+        release: Option<ReleaseId>,
         generation: &Generation,
         it: &Swapped,
         fetched: Option<Duration>,

@@ -52,7 +52,7 @@ pub struct Rollout {
     #[arg(long, value_name = "WHO")]
     pub by: Option<String>,
 
-    /// Refuse unless this app is in force; at least 8 digits of its digest
+    /// Refuse unless this component is the target; at least 8 digits of its digest
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub expect: Option<String>,
 
@@ -100,7 +100,7 @@ pub struct Push {
 pub struct Rollback {
     /// The release to go back to, as `host releases` shows it
     ///
-    /// Without it: what was in force before, and was neither voted down nor
+    /// Without it: what was the target before, and was neither voted down nor
     /// rolled back.
     #[arg(value_name = "ID")]
     pub to: Option<String>,

@@ -157,10 +157,7 @@ impl Show for Bars {
                     bar.abandon_with_message("gone");
                 }
             }
-            Progress::Release {
-                standing,
-                waits_for,
-            } => self.line(&stands(*standing, waits_for)),
+            Progress::Release { status, waits_for } => self.line(&stands(*status, waits_for)),
             Progress::Waiting => {}
             Progress::Done { .. } => {
                 if let Some(text) = end(line, summary) {

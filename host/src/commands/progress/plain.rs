@@ -48,10 +48,7 @@ impl Show for Plain {
                 }
             }
             Progress::Gone { node } => line(&format!("{node}: gone")),
-            Progress::Release {
-                standing,
-                waits_for,
-            } => line(&stands(*standing, waits_for)),
+            Progress::Release { status, waits_for } => line(&stands(*status, waits_for)),
             Progress::Waiting => line(&summary.pending()),
             Progress::Done { .. } => {
                 if let Some(text) = end(it, summary) {

@@ -28,7 +28,7 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   last swap seen 4 ms, compiled 210 ms, validated 12 ms, swapped 18 µs
   now       fetching 256.0 KiB of 1.0 MiB 9c1b0fbcca52 of release b2c0d4e5f6
   failed    5 s ago: the disk is full; it tries again
-  in force  release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
+  target    release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
   app file  /srv/guest.wasm is what serves
   store     3 apps, 558.6 KiB
   datagrams 52011 accepted, 4 refused (3 of another cookie, 1 seen before)
@@ -45,12 +45,12 @@ fn the_status_of_a_node_without_an_app() {
     it.draining = None;
     it.doing = None;
     it.failed = None;
-    it.in_force = None;
+    it.target = None;
     it.file = None;
     it.deploy_key = Some("ab".repeat(32));
     let shown = plain(&status(&it));
     assert!(shown.contains("  serves    nothing yet\n"), "{shown}");
-    assert!(shown.contains("  in force  nothing was released yet\n"));
+    assert!(shown.contains("  target    nothing was released yet\n"));
     let signed = "  releases  only those signed by deploy key abababababab; none refused\n";
     assert!(shown.contains(signed), "{shown}");
 }
@@ -85,7 +85,7 @@ fn the_members_with_what_they_do() {
     let mut other = it.nodes[0].clone();
     other.node = "example@10.10.10.3".to_owned();
     other.me = false;
-    other.in_force = false;
+    other.on_target = false;
     other.failed = Some(Failed {
         at_ms: 1,
         reason: "it traps at start".to_owned(),
@@ -98,7 +98,7 @@ fn the_members_with_what_they_do() {
         plain(&nodes(&it)),
         "\
 NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT
-example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  in force           1789990000000
+example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000
 example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000
 "
     );

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 const OWN: &str = "aaaaaaaaaa00";
 const WINNER: &str = "bbbbbbbbbb00";
 
-fn release(key: &str, digest: &str, at_ms: u64) -> Release {
+fn release(id: &str, digest: &str, at_ms: u64) -> Release {
     Release {
-        key: key.to_owned(),
+        id: id.to_owned(),
         kind: "push".to_owned(),
-        standing: "in-force".to_owned(),
+        status: "target".to_owned(),
         digest: digest.to_owned(),
         at_ms,
         node: "example@10.10.10.2".to_owned(),
@@ -33,9 +33,9 @@ struct World {
 
 fn world() -> World {
     let began = Instant::now();
-    let own = "release in force: push release=aaaaaaaaaa digest=\"own0\"";
+    let own = "new target: push release=aaaaaaaaaa digest=\"own0\"";
     let serves_own = "the app changed release=aaaaaaaaaa digest=\"own0\"";
-    let winner = "release in force: push release=bbbbbbbbbb digest=\"win0\"";
+    let winner = "new target: push release=bbbbbbbbbb digest=\"win0\"";
     let serves_winner = "the app changed release=bbbbbbbbbb digest=\"win0\"";
     let here = [
         (1_900, own),
@@ -70,7 +70,7 @@ impl World {
             exit: Some(exit),
             ended: self.began + Duration::from_millis(ended_ms),
             released: self.began + Duration::from_millis(1_900),
-            key: "aaaaaaaaaa".to_owned(),
+            id: "aaaaaaaaaa".to_owned(),
             nodes: nodes
                 .iter()
                 .map(|(node, state)| (*node, (*state).to_owned()))
@@ -121,17 +121,17 @@ fn a_push_may_be_done_in_its_half_once_the_others_are_no_members() {
 #[test]
 fn a_push_is_superseded_by_what_is_in_force_and_by_nothing_else() {
     let world = world();
-    let by = "superseded: in force is release bbbbbbbbbb (ann, one)";
+    let by = "superseded: the target is release bbbbbbbbbb (ann, one)";
     assert!(world.is_true(&world.said((4, 9_200), &HALF, by)));
     // Before anybody knew.
     assert!(!world.is_true(&world.said((4, 8_000), &HALF, by)));
-    let other = "superseded: in force is release aaaaaaaaaa (ann, one)";
+    let other = "superseded: the target is release aaaaaaaaaa (ann, one)";
     assert!(!world.is_true(&world.said((4, 9_200), &HALF, other)));
-    let who = "superseded: in force is release bbbbbbbbbb (bob, one)";
+    let who = "superseded: the target is release bbbbbbbbbb (bob, one)";
     assert!(!world.is_true(&world.said((4, 9_200), &HALF, who)));
     // The winner is superseded by nobody.
     let mut winner = world.said((4, 9_200), &HALF, by);
-    winner.key = "bbbbbbbbbb".to_owned();
+    winner.id = "bbbbbbbbbb".to_owned();
     let two = Two {
         own: &world.winner,
         winner: &world.winner,
@@ -193,24 +193,24 @@ fn a_push_that_is_late_says_how_late_and_who_is_missing() {
 fn the_later_decision_is_in_force_and_the_other_one_superseded() {
     let mut own = release(OWN, "own000", 1);
     let winner = release(WINNER, "win000", 2);
-    let keys = ["aaaaaaaaaa", "bbbbbbbbbb"];
-    own.standing = "superseded".to_owned();
+    let ids = ["aaaaaaaaaa", "bbbbbbbbbb"];
+    own.status = "superseded".to_owned();
     let list = [winner.clone(), own.clone()];
-    let found = check_order(&list, keys).map(|two| two.map(|it| it.key.as_str()));
+    let found = check_order(&list, ids).map(|two| two.map(|it| it.id.as_str()));
     assert_eq!(found.ok(), Some([WINNER, OWN]));
     // It is only earlier, or came before, or is not there.
-    own.standing = "earlier".to_owned();
-    assert!(check_order(&[winner.clone(), own.clone()], keys).is_err());
-    own.standing = "superseded".to_owned();
-    assert!(check_order(&[own.clone(), winner.clone()], keys).is_err());
-    assert!(check_order(std::slice::from_ref(&winner), keys).is_err());
+    own.status = "earlier".to_owned();
+    assert!(check_order(&[winner.clone(), own.clone()], ids).is_err());
+    own.status = "superseded".to_owned();
+    assert!(check_order(&[own.clone(), winner.clone()], ids).is_err());
+    assert!(check_order(std::slice::from_ref(&winner), ids).is_err());
     // The one that follows it has not superseded it.
     let mut next = winner;
-    next.parent = Some(own.key.clone());
-    assert!(check_order(&[next.clone(), own.clone()], keys).is_err());
-    own.standing = "earlier".to_owned();
-    assert!(check_order(&[next.clone(), own.clone()], keys).is_ok());
+    next.parent = Some(own.id.clone());
+    assert!(check_order(&[next.clone(), own.clone()], ids).is_err());
+    own.status = "earlier".to_owned();
+    assert!(check_order(&[next.clone(), own.clone()], ids).is_ok());
     next.kind = "rollback".to_owned();
-    own.standing = "rolled-back".to_owned();
-    assert!(check_order(&[next, own], keys).is_ok());
+    own.status = "rolled-back".to_owned();
+    assert!(check_order(&[next, own], ids).is_ok());
 }

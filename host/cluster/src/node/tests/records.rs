@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::super::releases::{SETTLED, WANT_MOST};
 use super::*;
-use crate::release::{App, Plan, Release, Request, What};
+use crate::agreement::{SETTLED, WANT_MOST};
+use crate::release::{Component, Plan, Release, Request, What};
 
 /// Released by this node itself, one after the other.
 fn push(bench: &mut Bench, name: &str) -> Arc<Release> {
     let request = Request {
         what: What::Push {
-            app: App::of(name.as_bytes()),
+            component: Component::of(name.as_bytes()),
             plan: Plan::default(),
         },
         by: String::new(),
@@ -58,15 +58,15 @@ fn a_release_that_is_told_again_after_another_has_followed_is_counted_and_change
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));
     bench.pass(SETTLED);
-    let known = (bench.node.releases_hash(), bench.node.in_force());
+    let known = (bench.node.releases_hash(), bench.node.target());
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (1, 1));
-    // The one in force may be told at any time.
+    // The target may be told at any time.
     tell(&mut bench, &mut puppet, &second);
     // And it is reported once a minute.
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (2, 0));
-    let knows = (bench.node.releases_hash(), bench.node.in_force());
+    let knows = (bench.node.releases_hash(), bench.node.target());
     assert_eq!(knows, known);
 }
 
@@ -78,7 +78,10 @@ fn a_release_that_this_node_has_asked_for_is_never_old() {
     push(&mut bench, "two");
     bench.pass(SETTLED);
     let (now, from) = (bench.now, puppet.run.address());
-    bench.node.want(now, from, first.key());
+    let node = &mut bench.node;
+    node.clock.enter(now, 0, None);
+    let at = node.clock.at(&node.me);
+    node.agreement.want(at, from, first.id(), &mut node.outbox);
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));
     bench.pass(WANT_MOST);
@@ -126,7 +129,7 @@ fn a_node_that_leaves_takes_part_no_more_and_releases_nothing() {
     assert!(!bench.node.takes_part());
     bench.effects();
     push(&mut bench, "late");
-    assert_eq!(bench.node.in_force(), None);
+    assert_eq!(bench.node.target(), None);
     assert!(bench.effects().is_empty());
     bench.pass(Duration::from_secs(1));
     assert!(!bench.node.takes_part(), "it has left");

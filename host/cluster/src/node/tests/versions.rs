@@ -3,10 +3,11 @@
 //! one report a minute.
 
 use super::*;
-use crate::release::{App, Hlc, Kind, Parts, Plan, Release};
-use crate::sync::{self, State};
-use crate::wire::{Version, seal_bytes};
-use crate::{Digest, Refusal, Serving};
+use crate::membership::KnownNode;
+use crate::release::{Component, Hlc, Kind, Parts, Plan, Release};
+use crate::replicate::{DataKind, KindPart};
+use crate::wire::seal_bytes;
+use crate::{Digest, Serving};
 
 const NEWER: Version = Version::from_byte(Version::OURS.byte() + 1);
 const MAJOR: Version = Version::from_byte(Version::OURS.byte() + 16);
@@ -29,7 +30,7 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version,
-            source: self.run.ip(),
+            source: self.run.id(),
             receiver: None,
             boot: self.run.boot,
             sequence: self.sequence,
@@ -41,7 +42,7 @@ impl Puppet {
     fn proof(&self, bench: &Bench) -> Message<'static> {
         Message::Hello(Hello {
             about: self.about(),
-            echo: bench.node.nonces.current(),
+            echo: bench.node.admission.nonce(),
             want_echo: false,
             known: None,
         })
@@ -49,15 +50,18 @@ impl Puppet {
 
     /// The bytes of a state that names this node and another one.
     fn state(&self, other: &Puppet) -> Vec<u8> {
-        let known = |run: &Run| sync::KnownNode {
+        let known = |run: &Run| KnownNode {
             update: Update::alive(run.clone()),
             advertised: None,
         };
+        let nodes = [known(&self.run), known(&other.run)];
         let state = State {
             boot: self.run.boot,
-            nodes: vec![known(&self.run), known(&other.run)],
-            releases_hash: 0,
-            releases: None,
+            parts: vec![KindPart {
+                kind: DataKind::MEMBERS,
+                ask: Bytes::from_static(&[0; 8]),
+                delta: replicate::write_all(nodes.iter(), replicate::DELTA_MAX).into(),
+            }],
         };
         state.write().expect("it can be written").to_vec()
     }
@@ -205,7 +209,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
         at: Hlc::from_ms(1),
         node: puppet.run.name.clone(),
         parent: None,
-        app: App::of(b"an app"),
+        component: Component::of(b"an app"),
         by: String::new(),
         note: String::new(),
         plan: Plan::default(),

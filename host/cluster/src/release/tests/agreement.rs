@@ -16,15 +16,15 @@ fn of_two_releases_at_once_one_wins_everywhere_and_the_other_is_told_to_have_los
     let (_, _) = (news(&mut one), news(&mut other));
     tell(&one, &mut other);
     tell(&other, &mut one);
-    assert_eq!(serves(&one), Some(app("late").digest));
-    assert_eq!(serves(&other), Some(app("late").digest));
+    assert_eq!(serves(&one), Some(component("late").digest));
+    assert_eq!(serves(&other), Some(component("late").digest));
     let lost = News::Superseded {
         release: early.clone(),
         by: late.clone(),
     };
     for set in [&mut one, &mut other] {
         assert!(news(set).contains(&lost));
-        assert_eq!(set.history().get(&early.key()), Some(&early), "it stays");
+        assert_eq!(set.history().get(&early.id()), Some(&early), "it stays");
     }
     tell(&one, &mut other);
     assert_eq!(news(&mut other), [], "told once");
@@ -37,8 +37,8 @@ fn of_two_releases_of_the_same_moment_the_higher_node_wins() {
     pushed(&mut other, "of the higher", WALL);
     tell(&one, &mut other);
     tell(&other, &mut one);
-    assert_eq!(serves(&one), Some(app("of the higher").digest));
-    assert_eq!(serves(&other), Some(app("of the higher").digest));
+    assert_eq!(serves(&one), Some(component("of the higher").digest));
+    assert_eq!(serves(&other), Some(component("of the higher").digest));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_later_decision_wins_even_by_a_clock_that_is_behind() {
     tell(&one, &mut other);
     pushed(&mut other, "later", WALL - 3_600_000);
     tell(&other, &mut one);
-    assert_eq!(serves(&one), Some(app("later").digest));
+    assert_eq!(serves(&one), Some(component("later").digest));
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn a_side_that_pushed_more_often_does_not_win_against_a_later_decision() {
     pushed(&mut other, "later", WALL + 1000);
     tell(&one, &mut other);
     tell(&other, &mut one);
-    assert_eq!(serves(&one), Some(app("later").digest));
-    assert_eq!(serves(&other), Some(app("later").digest));
+    assert_eq!(serves(&one), Some(component("later").digest));
+    assert_eq!(serves(&other), Some(component("later").digest));
 }
 
 #[test]
@@ -76,13 +76,13 @@ fn the_same_app_after_the_same_release_is_one_release_wherever_it_is_pushed() {
     books.iter_mut().for_each(|set| tell(&base, set));
     let first = pushed(&mut books[0], "same", WALL + 5);
     let second = pushed(&mut books[1], "same", WALL + 9);
-    assert_eq!(first.key(), second.key());
+    assert_eq!(first.id(), second.id());
     let (one, other) = books.split_at_mut(1);
     news(&mut other[0]);
     tell(&one[0], &mut other[0]);
     tell(&other[0], &mut one[0]);
-    assert_eq!(one[0].history().get(&first.key()), Some(&first));
-    assert_eq!(other[0].history().get(&first.key()), Some(&first));
+    assert_eq!(one[0].history().get(&first.id()), Some(&first));
+    assert_eq!(other[0].history().get(&first.id()), Some(&first));
     assert_eq!(news(&mut other[0]), [], "nothing changes, and nobody lost");
 }
 
@@ -91,28 +91,28 @@ fn what_is_released_already_is_not_released_again_unless_it_was_voted_down() {
     let mut set = set(2);
     pushed(&mut set, "base", WALL);
     let release = pushed(&mut set, "new", WALL + 1);
-    let again = || push(app("new"), Plan::default());
+    let again = || push(component("new"), Plan::default());
     assert_eq!(
         set.draft(again(), WALL + 2, None),
-        Err(DraftError::Same(release.key()))
+        Err(DraftError::Same(release.id()))
     );
     set.learn(vec![], vec![vote(&release, 3, Verdict::Failed)]);
-    assert_eq!(serves(&set), Some(app("base").digest));
+    assert_eq!(serves(&set), Some(component("base").digest));
     let retry = super::release(&mut set, again(), WALL + 3);
-    assert_ne!(retry.key(), release.key());
-    assert_eq!(serves(&set), Some(app("new").digest));
+    assert_ne!(retry.id(), release.id());
+    assert_eq!(serves(&set), Some(component("new").digest));
     set.learn(vec![], vec![vote(&retry, 3, Verdict::Failed)]);
-    assert_eq!(serves(&set), Some(app("base").digest));
+    assert_eq!(serves(&set), Some(component("base").digest));
 }
 
 #[test]
 fn a_push_that_expects_another_app_is_refused() {
     let mut set = set(2);
     pushed(&mut set, "theirs", WALL);
-    let mut wanted = push(app("mine"), Plan::default());
-    wanted.expect = Some(app("base").digest);
+    let mut wanted = push(component("mine"), Plan::default());
+    wanted.expect = Some(component("base").digest);
     let refused = set.draft(wanted.clone(), WALL, None);
-    let theirs = app("theirs").digest;
+    let theirs = component("theirs").digest;
     assert_eq!(refused, Err(DraftError::Unexpected(Some(theirs))));
     wanted.expect = Some(theirs);
     assert!(set.draft(wanted, WALL, None).is_ok());
@@ -121,7 +121,7 @@ fn a_push_that_expects_another_app_is_refused() {
 #[test]
 fn a_clock_that_is_far_ahead_releases_nothing() {
     let set = set(2);
-    let draft = |ahead| set.draft(push(app("new"), Plan::default()), WALL, ahead);
+    let draft = |ahead| set.draft(push(component("new"), Plan::default()), WALL, ahead);
     assert!(draft(Some(500)).is_ok());
     assert!(draft(Some(-60_000)).is_ok(), "behind does no harm");
     let refused = draft(Some(501)).expect_err("refused");
@@ -137,9 +137,9 @@ fn of_more_releases_than_are_remembered_the_lowest_are_forgotten() {
         all.push(pushed(&mut set, &format!("{step}"), WALL + step));
     }
     assert_eq!(set.history().len(), HISTORY_MAX);
-    assert_eq!(set.history().get(&all[0].key()), None);
+    assert_eq!(set.history().get(&all[0].id()), None);
     set.learn(vec![all[0].clone()], Vec::new());
-    assert_eq!(set.history().get(&all[0].key()), None, "nor taken again");
+    assert_eq!(set.history().get(&all[0].id()), None, "nor taken again");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_eith
         after_base("same", WALL + 1),
         after_base("same", WALL + 5000),
     );
-    assert_eq!(early.key(), late.key());
+    assert_eq!(early.id(), late.id());
     let count = HISTORY_MAX as u64 + 1;
     let others: Vec<_> = (0..count)
         .map(|n| after_base(&format!("{n}"), WALL + 10 + n))
@@ -171,7 +171,7 @@ fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_eith
         order.into_iter().for_each(|some| {
             set.learn(some, Vec::new());
         });
-        assert_eq!(serves(&set), Some(app("same").digest));
+        assert_eq!(serves(&set), Some(component("same").digest));
         hashes.insert(set.hash());
     }
     assert_eq!(hashes.len(), 1);
@@ -181,7 +181,7 @@ fn at_the_bound_of_what_is_remembered_the_order_of_learning_does_not_matter_eith
 fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
     for signed_first in [true, false] {
         let mut one = set(2);
-        let draft = one.draft(push(app("new"), Plan::default()), WALL, None);
+        let draft = one.draft(push(component("new"), Plan::default()), WALL, None);
         let draft = draft.expect("a draft");
         let signed = draft.with_signature(&[9; SIGNATURE_LEN]).expect("it fits");
         let mut both = vec![signed.clone(), draft];
@@ -189,7 +189,7 @@ fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
             both.reverse();
         }
         one.learn(both, Vec::new());
-        assert_eq!(one.history().get(&signed.key()), Some(&signed));
+        assert_eq!(one.history().get(&signed.id()), Some(&signed));
     }
 }
 
@@ -197,13 +197,13 @@ fn a_copy_without_its_signature_does_not_take_the_place_of_the_signed_one() {
 fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
     let ((key, sign), (_, sign_wrongly)) = (deploy_key(1), deploy_key(2));
     let mut set = ReleaseSet::new(node(2), Some(key));
-    let draft = set.draft(push(app("new"), Plan::default()), WALL, None);
+    let draft = set.draft(push(component("new"), Plan::default()), WALL, None);
     let draft = draft.expect("a draft");
     let refused = |learnt: Learnt| (learnt.unsigned, learnt.forged);
     assert_eq!(refused(set.learn(vec![draft.clone()], vec![])), (1, 0));
     let wrongly = set.learn(vec![sign_wrongly(&draft)], vec![]);
     assert_eq!(refused(wrongly), (0, 1));
-    let other = set.draft(push(app("other"), Plan::default()), WALL, None);
+    let other = set.draft(push(component("other"), Plan::default()), WALL, None);
     let signature = sign(&other.expect("a draft"));
     let signature = signature.signature().expect("signed");
     let moved = draft.with_signature(signature.try_into().expect("64 bytes"));
@@ -211,14 +211,14 @@ fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
     assert_eq!(refused(moved), (0, 1));
     assert_eq!(serves(&set), None);
     assert_eq!(refused(set.learn(vec![sign(&draft)], vec![])), (0, 0));
-    assert_eq!(serves(&set), Some(app("new").digest));
+    assert_eq!(serves(&set), Some(component("new").digest));
 }
 
 /// What somebody does, on one of three nodes.
 #[derive(Clone, Debug)]
 enum Act {
-    Push { app: u8, canaries: bool },
-    File { app: u8 },
+    Push { component: u8, canaries: bool },
+    File { component: u8 },
     Rollback,
     Vote { back: usize, ok: bool },
     Tell { to: usize },
@@ -226,8 +226,11 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<(usize, u64, Act)>> {
     let act = prop_oneof![
-        (0u8..4, any::<bool>()).prop_map(|(app, canaries)| Act::Push { app, canaries }),
-        (0u8..4).prop_map(|app| Act::File { app }),
+        (0u8..4, any::<bool>()).prop_map(|(component, canaries)| Act::Push {
+            component,
+            canaries
+        }),
+        (0u8..4).prop_map(|component| Act::File { component }),
         Just(Act::Rollback),
         (0usize..3, any::<bool>()).prop_map(|(back, ok)| Act::Vote { back, ok }),
         (0usize..3).prop_map(|to| Act::Tell { to }),
@@ -244,20 +247,23 @@ fn play(acts: &[(usize, u64, Act)]) -> Vec<ReleaseSet> {
         let wall = now + *at as u64 * 400;
         let from = &mut books[*at];
         match act {
-            Act::Push { app: n, canaries } => {
+            Act::Push {
+                component: n,
+                canaries,
+            } => {
                 let plan = if *canaries {
                     staged(&[3, 4])
                 } else {
                     Plan::default()
                 };
-                let wanted = push(app(&format!("{n}")), plan);
+                let wanted = push(component(&format!("{n}")), plan);
                 if let Ok(release) = from.draft(wanted, wall, None) {
                     from.learn(vec![release], Vec::new());
                 }
             }
-            Act::File { app: n } => {
-                let (path, app) = (PathId::of(b"app"), app(&format!("{n}")));
-                from.file(AppFile { path, app }, wall, None);
+            Act::File { component: n } => {
+                let (path, component) = (PathId::of(b"app"), component(&format!("{n}")));
+                from.file(AppFile { path, component }, wall, None);
             }
             Act::Rollback => {
                 let wanted = request(What::Rollback(RollbackTo::Previous));
@@ -266,13 +272,13 @@ fn play(acts: &[(usize, u64, Act)]) -> Vec<ReleaseSet> {
                 }
             }
             Act::Vote { back, ok } => {
-                let key = from
+                let id = from
                     .history()
                     .newest()
                     .nth(*back)
-                    .map(|release| release.key());
+                    .map(|release| release.id());
                 let verdict = if *ok { Verdict::Ok } else { Verdict::Failed };
-                key.and_then(|key| from.vote(key, verdict));
+                id.and_then(|id| from.vote(id, verdict));
             }
             Act::Tell { to } if to != at => {
                 let (records, votes) = (
@@ -309,7 +315,7 @@ proptest! {
             shuffled.learn(Vec::new(), vec![*vote]);
         }
         prop_assert_eq!(straight.hash(), shuffled.hash());
-        prop_assert_eq!(straight.in_force(), shuffled.in_force());
+        prop_assert_eq!(straight.target(), shuffled.target());
         // Nodes that tell each other end alike too, each by its own part in the plan.
         let mut books = books;
         for _ in 0..2 {
@@ -323,19 +329,19 @@ proptest! {
             }
         }
         prop_assert!(books.iter().all(|b| b.hash() == straight.hash()));
-        let head = straight.history().head().map(|head| head.id().clone());
-        prop_assert_eq!(head.as_ref(), books[0].history().head().map(|head| head.id()));
+        let head = straight.history().head().map(|head| head.stamp().clone());
+        prop_assert_eq!(head.as_ref(), books[0].history().head().map(|head| head.stamp()));
     }
 
     #[test]
-    fn what_was_left_is_never_in_force(acts in acts()) {
+    fn what_was_left_is_never_the_target(acts in acts()) {
         for set in play(&acts) {
-            let Some(force) = set.in_force() else { continue };
-            let undone = set.history().hindsight().undone_by(&force.key);
-            prop_assert!(undone.is_none(), "{} was rolled back", force.key);
-            if let Some(release) = &force.release {
-                let standing = crate::release::force::standing(release, set.votes());
-                prop_assert_ne!(standing, Standing::VotedDown);
+            let Some(target) = set.target() else { continue };
+            let undone = set.history().hindsight().undone_by(&target.id);
+            prop_assert!(undone.is_none(), "{} was rolled back", target.id);
+            if let Some(release) = &target.release {
+                let state = crate::release::target::vote_state(release, set.votes());
+                prop_assert_ne!(state, VoteState::VotedDown);
             }
         }
     }
@@ -346,11 +352,11 @@ proptest! {
             let stored = set.store().expect("it can be written");
             let mut loaded = ReleaseSet::load(node(at), None, &stored).expect("it can be read");
             prop_assert_eq!(loaded.hash(), set.hash());
-            prop_assert_eq!(loaded.in_force(), set.in_force());
+            prop_assert_eq!(loaded.target(), set.target());
             prop_assert_eq!(loaded.marks(), set.marks());
             prop_assert_eq!(loaded.clock(), set.clock());
             prop_assert!(!loaded.take_dirty());
-            prop_assert!(news(&mut loaded).iter().all(|it| matches!(it, News::InForce(_))));
+            prop_assert!(news(&mut loaded).iter().all(|it| matches!(it, News::Target(_))));
         }
     }
 

@@ -7,15 +7,18 @@ fn start(set: &ReleaseSet, file: Option<AppFile>) -> AtStart {
 }
 
 #[test]
-fn what_was_in_force_at_the_end_is_in_force_at_the_start() {
+fn the_target_at_the_end_is_the_target_at_the_start() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
     let new = pushed(&mut set, "new", WALL + 1);
-    assert_eq!(start(&set, None).in_force, set.in_force());
+    assert_eq!(start(&set, None).target, set.target());
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
-    let known = start(&set, None).in_force.expect("a release");
-    assert_eq!(known.digest, app("old").digest);
-    assert_eq!(known.release.expect("its record").app(), app("old"));
+    let known = start(&set, None).target.expect("a release");
+    assert_eq!(known.digest, component("old").digest);
+    assert_eq!(
+        known.release.expect("its record").component(),
+        component("old")
+    );
 }
 
 #[test]
@@ -49,13 +52,13 @@ fn a_file_that_was_never_seen_is_no_news_where_releases_are_known() {
 fn a_file_is_no_news_where_releases_must_be_signed() {
     let (key, _) = deploy_key(1);
     let said = at_start(&node(2), Some(key), None, Some(file("new")));
-    assert_eq!((said.in_force, said.file), (None, None));
+    assert_eq!((said.target, said.file), (None, None));
 }
 
 #[test]
 fn what_is_damaged_counts_for_nothing() {
     let said = at_start(&node(2), None, Some(b"garbage"), Some(file("new")));
-    assert_eq!((said.in_force, said.file), (None, Some(Kind::Bootstrap)));
+    assert_eq!((said.target, said.file), (None, Some(Kind::Bootstrap)));
 }
 
 #[test]
@@ -63,11 +66,11 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let (key, sign) = deploy_key(1);
     let mut set = set(2);
     pushed(&mut set, "unsigned", WALL);
-    let draft = set.draft(push(app("signed"), Plan::default()), WALL + 1, None);
+    let draft = set.draft(push(component("signed"), Plan::default()), WALL + 1, None);
     set.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
     let stored = set.store().expect("bytes");
     let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
-    assert_eq!(serves(&set), Some(app("signed").digest));
+    assert_eq!(serves(&set), Some(component("signed").digest));
     let forgotten = News::Forgotten {
         unsigned: 1,
         kept: 1,

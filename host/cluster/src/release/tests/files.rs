@@ -17,8 +17,8 @@ fn the_first_start_is_a_bootstrap_and_the_earliest_one_wins() {
     );
     tell(&one, &mut other);
     tell(&other, &mut one);
-    assert_eq!(serves(&one), Some(app("early").digest));
-    assert_eq!(serves(&other), Some(app("early").digest));
+    assert_eq!(serves(&one), Some(component("early").digest));
+    assert_eq!(serves(&other), Some(component("early").digest));
 }
 
 #[test]
@@ -27,11 +27,11 @@ fn a_bootstrap_never_wins_against_a_decision() {
     pushed(&mut one, "decided", WALL);
     look(&mut other, "bootstrap", WALL - 1000);
     tell(&one, &mut other);
-    assert_eq!(serves(&other), Some(app("decided").digest));
+    assert_eq!(serves(&other), Some(component("decided").digest));
     look(&mut other, "changed", WALL + 1000);
     assert_eq!(
         serves(&other),
-        Some(app("changed").digest),
+        Some(component("changed").digest),
         "but a change does"
     );
 }
@@ -39,7 +39,7 @@ fn a_bootstrap_never_wins_against_a_decision() {
 #[test]
 fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes() {
     let mut books: Vec<ReleaseSet> = (2..5).map(set).collect();
-    let mut keys = Vec::new();
+    let mut ids = Vec::new();
     for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
         let time = WALL + turn as u64 * 1000;
         // Nobody has heard of the others' yet.
@@ -48,8 +48,8 @@ fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes(
             .filter_map(|it| look(it, name, time))
             .collect();
         assert_eq!(made.len(), 3);
-        assert!(made.iter().all(|release| release.key() == made[0].key()));
-        keys.push(made[0].key());
+        assert!(made.iter().all(|release| release.id() == made[0].id()));
+        ids.push(made[0].id());
         for from in 0..3 {
             for to in 0..3 {
                 let records = books[from].history().newest().cloned().collect();
@@ -59,7 +59,7 @@ fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes(
     }
     for set in &books {
         assert_eq!(set.history().len(), 3);
-        assert_eq!(set.in_force().map(|force| force.key), keys.last().copied());
+        assert_eq!(set.target().map(|target| target.id), ids.last().copied());
     }
 }
 
@@ -70,7 +70,7 @@ fn a_file_that_did_not_change_releases_nothing_whatever_was_released_since() {
     pushed(&mut set, "other", WALL + 1);
     let mut set = ReleaseSet::load(node(2), None, &set.store().expect("bytes")).expect("loaded");
     assert_eq!(look(&mut set, "mine", WALL + 2), None);
-    assert_eq!(serves(&set), Some(app("other").digest));
+    assert_eq!(serves(&set), Some(component("other").digest));
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn a_lagging_watcher_does_not_undo_a_rollback() {
     // It has heard all of it, and only now looks at its synced file.
     tell(&one, &mut lagging);
     assert_eq!(look(&mut lagging, "bad", WALL + 30), None);
-    assert_eq!(serves(&lagging), Some(app("old").digest));
+    assert_eq!(serves(&lagging), Some(component("old").digest));
     // A file that is changed back and then to the same again was changed by
     // somebody.
     look(&mut lagging, "old", WALL + 40);
     look(&mut lagging, "bad", WALL + 50);
-    assert_eq!(serves(&lagging), Some(app("bad").digest));
+    assert_eq!(serves(&lagging), Some(component("bad").digest));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn a_watcher_that_was_cut_off_does_not_undo_a_rollback_either() {
     assert!(look(&mut cut_off, "bad", WALL + 30).is_some());
     tell(&one, &mut cut_off);
     tell(&cut_off, &mut one);
-    assert_eq!(serves(&one), Some(app("old").digest));
-    assert_eq!(serves(&cut_off), Some(app("old").digest));
+    assert_eq!(serves(&one), Some(component("old").digest));
+    assert_eq!(serves(&cut_off), Some(component("old").digest));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn marks_are_bounded() {
         set.file(
             AppFile {
                 path,
-                app: app("x"),
+                component: component("x"),
             },
             WALL,
             None,

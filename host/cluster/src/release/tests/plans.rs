@@ -11,18 +11,18 @@ fn refused(set: &ReleaseSet, request: Request) -> DraftError {
 fn a_push_of_a_release_that_bakes_says_which_plan_holds() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
-    let new = release(&mut set, push(app("new"), staged(&[3, 4])), WALL + 1);
-    let error = refused(&set, push(app("new"), Plan::default()));
-    let (release, plan) = (new.key(), staged(&[3, 4]));
+    let new = release(&mut set, push(component("new"), staged(&[3, 4])), WALL + 1);
+    let error = refused(&set, push(component("new"), Plan::default()));
+    let (release, plan) = (new.id(), staged(&[3, 4]));
     assert_eq!(error, DraftError::OtherPlan { release, plan });
     let text = error.to_string();
     let goes = "goes to 10.10.10.3, 10.10.10.4 first, for 1s: that plan holds";
     assert!(text.contains(goes), "{text}");
-    let error = refused(&set, push(app("new"), staged(&[3, 4])));
+    let error = refused(&set, push(component("new"), staged(&[3, 4])));
     assert_eq!(error, DraftError::Same(release), "it is the same plan");
     let votes = [3, 4].map(|last| vote(&new, last, Verdict::Ok));
     set.learn(vec![], votes.to_vec());
-    let error = refused(&set, push(app("new"), Plan::default()));
+    let error = refused(&set, push(component("new"), Plan::default()));
     assert_eq!(error, DraftError::Same(release), "all nodes serve it");
 }
 
@@ -31,7 +31,7 @@ fn a_staged_push_of_what_all_nodes_serve_says_so() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
     pushed(&mut set, "new", WALL + 1);
-    let error = refused(&set, push(app("new"), staged(&[3])));
+    let error = refused(&set, push(component("new"), staged(&[3])));
     let text = error.to_string();
     assert!(text.contains("goes to all nodes at once"), "{text}");
 }
@@ -47,7 +47,7 @@ fn of_two_plans_decided_at_once_the_earlier_holds_and_the_other_node_hears_of_it
         for (turn, last) in [first, second].into_iter().enumerate() {
             let plan = [staged(&[5]), Plan::default()][turn].clone();
             let set = &mut books[usize::from(last) - 2];
-            let draft = set.draft(push(app("new"), plan), WALL + 1 + turn as u64, None);
+            let draft = set.draft(push(component("new"), plan), WALL + 1 + turn as u64, None);
             made.push(draft.expect("a draft"));
             set.publish(made[turn].clone());
         }
@@ -77,8 +77,8 @@ fn of_two_plans_decided_at_once_the_earlier_holds_and_the_other_node_hears_of_it
 fn a_plan_that_lost_before_it_was_published_is_told_too() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
-    let holds = set.draft(push(app("new"), staged(&[5])), WALL + 1, None);
-    let lost = set.draft(push(app("new"), Plan::default()), WALL + 2, None);
+    let holds = set.draft(push(component("new"), staged(&[5])), WALL + 1, None);
+    let lost = set.draft(push(component("new"), Plan::default()), WALL + 2, None);
     let (holds, lost) = (holds.expect("a draft"), lost.expect("a draft"));
     set.publish(holds.clone());
     news(&mut set);
@@ -90,7 +90,7 @@ fn a_plan_that_lost_before_it_was_published_is_told_too() {
 fn a_prefix_of_several_releases_names_them() {
     let mut set = set(2);
     let made: Vec<String> = (0..600)
-        .map(|n| pushed(&mut set, &n.to_string(), WALL + n).key().to_string())
+        .map(|n| pushed(&mut set, &n.to_string(), WALL + n).id().to_string())
         .collect();
     // Of so many, two begin with the same four digits.
     let start = |key: &String| key.chars().take(4).collect::<String>();
@@ -101,16 +101,16 @@ fn a_prefix_of_several_releases_names_them() {
         .expect("another number of releases does it")
         .first()
         .cloned();
-    let prefix: KeyPrefix = twice.unwrap_or_default().parse().expect("a prefix");
+    let prefix: IdPrefix = twice.unwrap_or_default().parse().expect("a prefix");
     let named: Vec<&String> = made
         .iter()
-        .filter(|key| key.starts_with(&prefix.to_string()))
+        .filter(|id| id.starts_with(&prefix.to_string()))
         .collect();
     assert!(named.len() > 1);
     let error = refused(&set, request(What::Rollback(RollbackTo::Release(prefix))));
     let text = error.to_string();
-    for key in named {
-        assert!(text.contains(key), "{text}");
+    for id in named {
+        assert!(text.contains(id), "{text}");
     }
     assert!(text.ends_with("; give more digits"), "{text}");
 }

@@ -15,7 +15,7 @@ fn full() -> Arc<Release> {
     let failed = pushed(&mut set, "failed", WALL + 1);
     set.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
     let canaries: Vec<u8> = (2..2 + CANARIES_MAX as u8).collect();
-    let mut wanted = push(app("new"), staged(&canaries));
+    let mut wanted = push(component("new"), staged(&canaries));
     (wanted.by, wanted.note) = ("b".repeat(BY_MAX), "n".repeat(NOTE_MAX));
     let release = release(&mut set, wanted, WALL + 2);
     assert_ne!(release.base(), release.parent());
@@ -39,7 +39,7 @@ fn the_largest_record_fits_a_datagram() {
 fn what_cannot_be_is_refused_by_name() {
     let set = set(2);
     let refused = |change: fn(&mut Request)| {
-        let mut wanted = push(app("new"), Plan::default());
+        let mut wanted = push(component("new"), Plan::default());
         change(&mut wanted);
         let error = set.draft(wanted, WALL, None).expect_err("refused");
         error.to_string()
@@ -53,14 +53,14 @@ fn what_cannot_be_is_refused_by_name() {
     let plan = |plan| {
         move |it: &mut Request| {
             it.what = What::Push {
-                app: app("new"),
+                component: component("new"),
                 plan,
             }
         }
     };
     let first = set.draft(
         {
-            let mut wanted = push(app("new"), Plan::default());
+            let mut wanted = push(component("new"), Plan::default());
             plan(staged(&[3]))(&mut wanted);
             wanted
         },
@@ -71,7 +71,7 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(first.contains("the first release has nothing"), "{first}");
     let empty = refused(|it| {
         it.what = What::Push {
-            app: App::of(b""),
+            component: Component::of(b""),
             plan: Plan::default(),
         };
     });
@@ -79,7 +79,7 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 #[test]
-fn what_was_in_force_before_is_another_one_and_earlier() {
+fn the_target_before_is_another_release_and_earlier() {
     let mut set = set(2);
     let first = pushed(&mut set, "first", WALL);
     let second = pushed(&mut set, "second", WALL + 1);
@@ -89,7 +89,7 @@ fn what_was_in_force_before_is_another_one_and_earlier() {
             at: Hlc::from_ms(at),
             node: node(2),
             parent: parent.map(|it| it.as_parent()),
-            app: app("third"),
+            component: component("third"),
             by: String::new(),
             note: String::new(),
             plan: Plan::default(),
@@ -114,7 +114,7 @@ fn canaries_are_in_order_bounded_and_there_once() {
     pushed(&mut set, "base", WALL);
     let many: Vec<u8> = (2..3 + CANARIES_MAX as u8).collect();
     for canaries in [&[4, 3][..], &[3, 3], &many] {
-        let refused = set.draft(push(app("new"), staged(canaries)), WALL, None);
+        let refused = set.draft(push(component("new"), staged(canaries)), WALL, None);
         assert!(matches!(
             refused,
             Err(DraftError::Release(ReleaseError::Plan(_)))
@@ -140,7 +140,7 @@ fn what_a_newer_minor_version_adds_to_a_record_is_passed_on_and_a_newer_major_on
     let ours = Version::OURS.byte();
     let newer = with(ours + 1, b"more");
     let read = Release::read(&newer).expect("it is understood");
-    assert_eq!((read.key(), read.note()), (release.key(), release.note()));
+    assert_eq!((read.id(), read.note()), (release.id(), release.note()));
     assert_eq!(read.bytes(), &newer, "whole");
     assert_eq!(
         Release::read(&with(ours, b"more")),
@@ -157,13 +157,13 @@ fn what_a_newer_minor_version_adds_to_a_record_is_passed_on_and_a_newer_major_on
 #[test]
 fn a_manifest_has_the_digest_of_each_chunk() {
     let bytes = vec![7; CHUNK + 1];
-    let manifest = App::manifest(&bytes);
+    let manifest = Component::manifest(&bytes);
     assert_eq!(manifest.len(), 64);
     assert_eq!(
         manifest[..32],
         *crate::Digest::of(&bytes[..CHUNK]).as_bytes()
     );
-    assert_eq!(App::of(&bytes).manifest, crate::Digest::of(&manifest));
+    assert_eq!(Component::of(&bytes).manifest, crate::Digest::of(&manifest));
 }
 
 proptest! {

@@ -10,9 +10,9 @@ fn a_rollback_goes_back_to_the_app_before_and_one_more_goes_further() {
         pushed(&mut set, name, WALL + turn as u64);
     }
     rolled_back(&mut set, WALL + 10);
-    assert_eq!(serves(&set), Some(app("two").digest));
+    assert_eq!(serves(&set), Some(component("two").digest));
     rolled_back(&mut set, WALL + 20);
-    assert_eq!(serves(&set), Some(app("one").digest));
+    assert_eq!(serves(&set), Some(component("one").digest));
     let wanted = request(What::Rollback(RollbackTo::Previous));
     assert_eq!(
         set.draft(wanted, WALL + 30, None),
@@ -28,7 +28,7 @@ fn a_rollback_skips_what_was_voted_down() {
     set.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
     pushed(&mut set, "new", WALL + 2);
     rolled_back(&mut set, WALL + 3);
-    assert_eq!(serves(&set), Some(app("good").digest));
+    assert_eq!(serves(&set), Some(component("good").digest));
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn a_rollback_to_a_named_release_takes_it_whatever_was_said_of_it() {
             text.parse().expect("hex"),
         )))
     };
-    release(&mut set, to(&named.key().to_string()), WALL + 3);
-    assert_eq!(serves(&set), Some(app("named").digest));
+    release(&mut set, to(&named.id().to_string()), WALL + 3);
+    assert_eq!(serves(&set), Some(component("named").digest));
     let unknown = set.draft(to("00000000"), WALL, None);
     assert!(
         matches!(unknown, Err(DraftError::Unknown(_))),
         "{unknown:?}"
     );
-    assert!("xyz".parse::<KeyPrefix>().is_err());
+    assert!("xyz".parse::<IdPrefix>().is_err());
 }
 
 #[test]
@@ -63,8 +63,8 @@ fn two_people_who_go_back_at_once_go_back_once() {
     rolled_back(&mut other, WALL + 11);
     tell(&one, &mut other);
     tell(&other, &mut one);
-    assert_eq!(serves(&one), Some(app("two").digest));
-    assert_eq!(serves(&other), Some(app("two").digest));
+    assert_eq!(serves(&one), Some(component("two").digest));
+    assert_eq!(serves(&other), Some(component("two").digest));
 }
 
 #[test]
@@ -76,32 +76,32 @@ fn votes_do_not_bring_back_what_was_rolled_back() {
     let back = rolled_back(&mut one, WALL + 2);
     // A rollback is not voted on.
     one.learn(vec![], vec![vote(&back, 2, Verdict::Failed)]);
-    assert_eq!(serves(&one), Some(app("good").digest));
+    assert_eq!(serves(&one), Some(component("good").digest));
     // On the other side of a cut somebody builds on what was rolled back here,
     // and that fails.
     let built_on = pushed(&mut other, "built on bad", WALL + 3);
     other.learn(vec![], vec![vote(&built_on, 3, Verdict::Failed)]);
     assert_eq!(
         serves(&other),
-        Some(app("bad").digest),
+        Some(component("bad").digest),
         "it knows no better"
     );
     tell(&one, &mut other);
     tell(&other, &mut one);
-    assert_eq!(built_on.parent().map(|parent| parent.key), Some(bad.key()));
-    assert_eq!(serves(&one), Some(app("good").digest));
-    assert_eq!(serves(&other), Some(app("good").digest));
+    assert_eq!(built_on.parent().map(|parent| parent.id), Some(bad.id()));
+    assert_eq!(serves(&one), Some(component("good").digest));
+    assert_eq!(serves(&other), Some(component("good").digest));
 }
 
 #[test]
-fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
+fn votes_do_not_bring_back_the_target_of_before_a_rollback() {
     let (mut one, mut other) = (set(2), set(3));
     let oldest = pushed(&mut one, "oldest", WALL);
     pushed(&mut one, "old", WALL + 1);
     let failed = pushed(&mut one, "failed", WALL + 2);
     one.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
     tell(&one, &mut other);
-    assert_eq!(serves(&one), Some(app("old").digest));
+    assert_eq!(serves(&one), Some(component("old").digest));
     // The head was voted down, so what this leaves is the one before.
     back_to(&mut one, &oldest, WALL + 3);
     // On the other side of a cut somebody tries something else, which fails.
@@ -109,19 +109,19 @@ fn votes_do_not_bring_back_what_was_in_force_when_it_was_rolled_back() {
     other.learn(vec![], vec![vote(&tried, 3, Verdict::Failed)]);
     assert_eq!(
         serves(&other),
-        Some(app("old").digest),
+        Some(component("old").digest),
         "it knows no better"
     );
     tell(&one, &mut other);
     tell(&other, &mut one);
     for set in [&one, &other] {
-        assert_eq!(serves(set), Some(app("oldest").digest));
+        assert_eq!(serves(set), Some(component("oldest").digest));
     }
 }
 
 fn back_to(set: &mut ReleaseSet, release: &Release, wall_ms: u64) -> Arc<Release> {
-    let key = release.key().to_string().parse().expect("hex");
-    let wanted = request(What::Rollback(RollbackTo::Release(key)));
+    let id = release.id().to_string().parse().expect("hex");
+    let wanted = request(What::Rollback(RollbackTo::Release(id)));
     super::release(set, wanted, wall_ms)
 }
 
@@ -173,7 +173,7 @@ fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other(
             let (mut one, mut other) = (set(2), set(3));
             let oldest = pushed(&mut one, "oldest", WALL);
             let old = pushed(&mut one, "old", WALL + 1);
-            let failed = release(&mut one, push(app("failed"), plan.clone()), WALL + 2);
+            let failed = release(&mut one, push(component("failed"), plan.clone()), WALL + 2);
             let against = vec![vote(&failed, 3, Verdict::Failed)];
             if knows {
                 one.learn(vec![], against.clone());
@@ -188,7 +188,7 @@ fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other(
             for set in [&one, &other] {
                 assert_eq!(
                     serves(set),
-                    Some(app(ends).digest),
+                    Some(component(ends).digest),
                     "{what}, {plan:?}, {knows}"
                 );
             }
@@ -212,26 +212,26 @@ fn what_is_built_on_one_that_failed_long_ago_on_the_other_side_does_not_bring_it
         let verdict = if holds { Verdict::Ok } else { Verdict::Failed };
         other.learn(vec![], vec![vote(&built_on, 3, verdict)]);
         tell(&other, &mut one);
-        assert_eq!(one.votes().of(&bad.key()).count(), 0, "forgotten");
+        assert_eq!(one.votes().of(&bad.id()).count(), 0, "forgotten");
         if holds {
-            assert_eq!(serves(&one), Some(app("built on bad").digest));
+            assert_eq!(serves(&one), Some(component("built on bad").digest));
             rolled_back(&mut one, WALL + 200);
         }
-        assert_eq!(serves(&one), Some(app("good").digest));
+        assert_eq!(serves(&one), Some(component("good").digest));
     }
 }
 
 #[test]
-fn going_back_to_what_is_in_force_does_not_leave_it() {
+fn going_back_to_the_target_does_not_leave_it() {
     let mut set = set(2);
     pushed(&mut set, "oldest", WALL);
     let old = pushed(&mut set, "old", WALL + 1);
-    release(&mut set, push(app("baking"), staged(&[3])), WALL + 2);
+    release(&mut set, push(component("baking"), staged(&[3])), WALL + 2);
     let back = rolled_back(&mut set, WALL + 3);
-    assert_eq!(serves(&set), Some(app("old").digest));
-    assert!(back.leaves().all(|left| left.key != old.key()));
+    assert_eq!(serves(&set), Some(component("old").digest));
+    assert!(back.leaves().all(|left| left.id != old.id()));
     rolled_back(&mut set, WALL + 4);
-    assert_eq!(serves(&set), Some(app("oldest").digest));
+    assert_eq!(serves(&set), Some(component("oldest").digest));
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn what_was_rolled_back_is_not_served_while_its_record_is_missing() {
     let failed = vec![vote(&built_on, 3, Verdict::Failed)];
     let mut fresh = set(4);
     fresh.learn(vec![back, built_on], failed);
-    assert_eq!(serves(&fresh), Some(app("good").digest));
+    assert_eq!(serves(&fresh), Some(component("good").digest));
 }
 
 #[test]
@@ -254,15 +254,15 @@ fn a_rollback_goes_to_the_same_app_whichever_node_it_is_asked_of() {
         let mut plain = set(2);
         pushed(&mut plain, "oldest", WALL);
         pushed(&mut plain, "old", WALL + 1);
-        let new = release(&mut plain, push(app("new"), staged(&[3])), WALL + 2);
+        let new = release(&mut plain, push(component("new"), staged(&[3])), WALL + 2);
         let votes = verdict.map(|verdict| vote(&new, 3, verdict));
         plain.learn(vec![], votes.into_iter().collect());
         let mut canary = set(3);
         tell(&plain, &mut canary);
         rolled_back(&mut plain, WALL + 3);
         rolled_back(&mut canary, WALL + 3);
-        assert_eq!(serves(&plain), Some(app("old").digest));
-        assert_eq!(serves(&canary), Some(app("old").digest));
+        assert_eq!(serves(&plain), Some(component("old").digest));
+        assert_eq!(serves(&canary), Some(component("old").digest));
     }
 }
 

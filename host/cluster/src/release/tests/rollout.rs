@@ -5,14 +5,14 @@ use crate::release::votes::VOTED;
 
 /// What the nodes 2 to 5 serve, by what this set knows.
 fn everywhere(set: &ReleaseSet) -> Vec<crate::Digest> {
-    let serves = |last| super::super::force::in_force(set.history(), set.votes(), ip(last));
+    let serves = |last| super::super::target::target(set.history(), set.votes(), ip(last));
     (2..6)
-        .filter_map(|last| serves(last).map(|force| force.digest))
+        .filter_map(|last| serves(last).map(|target| target.digest))
         .collect()
 }
 
 fn digests(names: [&str; 4]) -> Vec<crate::Digest> {
-    names.map(|name| app(name).digest).to_vec()
+    names.map(|name| component(name).digest).to_vec()
 }
 
 #[test]
@@ -25,9 +25,9 @@ fn a_release_is_left_while_more_nodes_vote_against_it_than_for_it() {
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     assert_eq!(everywhere(&set), digests(["old"; 4]));
     let told = news(&mut set);
-    let down = News::Standing {
+    let down = News::VoteState {
         release: new.clone(),
-        standing: Standing::VotedDown,
+        state: VoteState::VotedDown,
         against: vec![ip(3)],
         failed: 1,
         ok: 0,
@@ -45,9 +45,9 @@ fn a_release_that_is_left_falls_back_past_others_that_were_left() {
     let one = pushed(&mut set, "one", WALL + 1);
     let two = pushed(&mut set, "two", WALL + 2);
     set.learn(vec![], vec![vote(&two, 3, Verdict::Failed)]);
-    assert_eq!(serves(&set), Some(app("one").digest));
+    assert_eq!(serves(&set), Some(component("one").digest));
     set.learn(vec![], vec![vote(&one, 3, Verdict::Failed)]);
-    assert_eq!(serves(&set), Some(app("old").digest));
+    assert_eq!(serves(&set), Some(component("old").digest));
 }
 
 #[test]
@@ -55,14 +55,14 @@ fn the_first_release_stays_whatever_the_votes_since_there_is_nothing_before_it()
     let mut set = set(2);
     let first = pushed(&mut set, "first", WALL);
     set.learn(vec![], vec![vote(&first, 3, Verdict::Failed)]);
-    assert_eq!(serves(&set), Some(app("first").digest));
+    assert_eq!(serves(&set), Some(component("first").digest));
 }
 
 #[test]
 fn canaries_serve_first_and_all_of_them_must_be_for_it() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
-    let new = release(&mut set, push(app("new"), staged(&[3, 4])), WALL + 1);
+    let new = release(&mut set, push(component("new"), staged(&[3, 4])), WALL + 1);
     let baking = digests(["old", "new", "new", "old"]);
     assert_eq!(everywhere(&set), baking);
     set.learn(vec![], vec![vote(&new, 3, Verdict::Ok)]);
@@ -77,7 +77,7 @@ fn canaries_serve_first_and_all_of_them_must_be_for_it() {
 fn one_canary_that_fails_leaves_the_parent_everywhere() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
-    let new = release(&mut set, push(app("new"), staged(&[3, 4])), WALL + 1);
+    let new = release(&mut set, push(component("new"), staged(&[3, 4])), WALL + 1);
     let votes = vec![vote(&new, 3, Verdict::Ok), vote(&new, 4, Verdict::Failed)];
     set.learn(vec![], votes);
     assert_eq!(everywhere(&set), digests(["old"; 4]));
@@ -90,7 +90,7 @@ fn one_canary_that_fails_leaves_the_parent_everywhere() {
 fn a_newer_release_wins_over_one_that_bakes_or_was_left() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
-    let baking = release(&mut set, push(app("baking"), staged(&[3])), WALL + 1);
+    let baking = release(&mut set, push(component("baking"), staged(&[3])), WALL + 1);
     pushed(&mut set, "newer", WALL + 2);
     assert_eq!(everywhere(&set), digests(["newer"; 4]));
     set.learn(vec![], vec![vote(&baking, 3, Verdict::Failed)]);
@@ -102,12 +102,12 @@ fn a_node_votes_once_and_of_two_votes_the_worse_one_counts() {
     let mut set = set(3);
     pushed(&mut set, "old", WALL);
     let new = pushed(&mut set, "new", WALL + 1);
-    assert!(set.vote(new.key(), Verdict::Ok).is_some());
-    assert!(set.vote(new.key(), Verdict::Failed).is_none());
+    assert!(set.vote(new.id(), Verdict::Ok).is_some());
+    assert!(set.vote(new.id(), Verdict::Failed).is_none());
     // Its data was wiped, and it voted again.
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     set.learn(vec![], vec![vote(&new, 3, Verdict::Ok)]);
-    assert_eq!(set.votes().by(&new.key(), ip(3)), Some(Verdict::Failed));
+    assert_eq!(set.votes().by(&new.id(), ip(3)), Some(Verdict::Failed));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn votes_on_what_is_unknown_or_long_gone_are_not_kept() {
 fn a_staged_release_that_was_accepted_stays_so_when_its_votes_are_forgotten() {
     let mut set = set(2);
     pushed(&mut set, "old", WALL);
-    let staged = release(&mut set, push(app("staged"), staged(&[3])), WALL + 1);
+    let staged = release(&mut set, push(component("staged"), staged(&[3])), WALL + 1);
     set.learn(vec![], vec![vote(&staged, 3, Verdict::Ok)]);
     for step in 0..VOTED as u64 {
         let one = pushed(&mut set, &format!("{step}"), WALL + 2 + step);
@@ -155,7 +155,7 @@ fn forty_releases_in_a_row_that_are_voted_down_all_lead_back_to_the_good_one() {
     // One that joins now, and one that starts again.
     let mut joins = super::set(6);
     tell(&set, &mut joins);
-    assert_eq!(serves(&joins), Some(app("good").digest));
+    assert_eq!(serves(&joins), Some(component("good").digest));
     let stored = set.store().expect("it can be written");
     let loaded = ReleaseSet::load(node(2), None, &stored).expect("it can be read");
     assert_eq!(everywhere(&loaded), digests(["good"; 4]));
@@ -176,7 +176,7 @@ fn what_is_pushed_while_another_bakes_leads_back_to_what_all_nodes_serve() {
     // Decided on a canary, which serves what bakes.
     let mut set = set(3);
     pushed(&mut set, "old", WALL);
-    release(&mut set, push(app("baking"), staged(&[3])), WALL + 1);
+    release(&mut set, push(component("baking"), staged(&[3])), WALL + 1);
     let newer = pushed(&mut set, "newer", WALL + 2);
     set.learn(vec![], vec![vote(&newer, 4, Verdict::Failed)]);
     assert_eq!(everywhere(&set), digests(["old"; 4]));

@@ -39,8 +39,8 @@ impl Lan {
         self.until(within, |lan| {
             let serves = |machine: usize| {
                 let node = lan.machines[machine].node.as_ref();
-                let force = node.and_then(crate::Node::in_force);
-                force.is_some_and(|force| force.digest == app)
+                let target = node.and_then(crate::Node::target);
+                target.is_some_and(|target| target.digest == app)
             };
             while behind < all.len() && serves(all[behind]) {
                 behind += 1;

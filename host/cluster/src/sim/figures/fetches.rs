@@ -1,32 +1,32 @@
-//! What is done to the simulated network for the figures of fetching: an app is
+//! What is done to the simulated network for the figures of fetching: a component is
 //! released on one node, and the others get it from each other.
 
 use super::Notes;
 use super::runs::{LIMIT, LOSS, REPEATS, push, rest, started, victim, without};
 use crate::fetch::Chunks;
-use crate::release::App;
+use crate::release::Component;
 use crate::sim::{Lan, ms};
 
-/// Pushes an app of 10 MB on one node, which has it: the others fetch it. Gives
+/// Pushes a component of 10 MB on one node, which has it: the others fetch it. Gives
 /// that node.
-fn push_large(lan: &mut Lan, all: &[usize], turn: usize) -> (usize, App) {
+fn push_large(lan: &mut Lan, all: &[usize], turn: usize) -> (usize, Component) {
     lan.fetches = true;
     let at = victim(lan, all);
-    let app = App {
+    let component = Component {
         size: 10_000_000,
-        ..App::of(turn.to_string().as_bytes())
+        ..Component::of(turn.to_string().as_bytes())
     };
-    lan.put_app(at, app.digest, Chunks::all_of(&app));
-    push(lan, at, app);
-    (at, app)
+    lan.put_app(at, component.digest, Chunks::all_of(&component));
+    push(lan, at, component);
+    (at, component)
 }
 
 pub(super) fn plain(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
     let all = started(lan, nodes);
     for turn in 0..REPEATS {
         let start = lan.now;
-        let (_, app) = push_large(lan, &all, turn);
-        notes.note(0, lan.have_all(&all, app.digest, start, LIMIT));
+        let (_, component) = push_large(lan, &all, turn);
+        notes.note(0, lan.have_all(&all, component.digest, start, LIMIT));
         rest(lan);
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn faults(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
     let all = started(lan, nodes);
     for turn in 0..REPEATS {
         let start = lan.now;
-        let (at, app) = push_large(lan, &all, turn);
+        let (at, component) = push_large(lan, &all, turn);
         let others = without(&all, at);
         let dies = victim(lan, &others);
         let lies = victim(lan, &without(&others, dies));
@@ -53,7 +53,7 @@ pub(super) fn faults(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
         lan.run(ms(50));
         lan.kill(dies);
         let living = without(&all, dies);
-        notes.note(0, lan.have_all(&living, app.digest, start, LIMIT));
+        notes.note(0, lan.have_all(&living, component.digest, start, LIMIT));
         lan.machines[lies].lies = false;
         lan.start(dies);
         lan.settle_into(&[&all], LIMIT);

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::release::{App, Plan, Request, What};
+use crate::release::{Component, Plan, Request, What};
 use crate::sim::{Lan, PORT, ms, secs};
 use crate::{Effect, Input};
 
@@ -392,16 +392,16 @@ fn release(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
     lan.loss = 0.05;
     for turn in 0..REPEATS {
         let at = victim(lan, &all);
-        let app = App::of(turn.to_string().as_bytes());
-        push(lan, at, app);
-        notes.note(0, lan.agree_on(&all, app.digest, LIMIT));
+        let component = Component::of(turn.to_string().as_bytes());
+        push(lan, at, component);
+        notes.note(0, lan.agree_on(&all, component.digest, LIMIT));
         rest(lan);
     }
 }
 
-pub(super) fn push(lan: &mut Lan, at: usize, app: App) {
+pub(super) fn push(lan: &mut Lan, at: usize, component: Component) {
     let what = What::Push {
-        app,
+        component,
         plan: Plan::default(),
     };
     let request = Request {

@@ -73,8 +73,8 @@ impl Driver {
     fn release_news(&mut self, news: News) {
         report::release(&news);
         match news {
-            News::InForce(force) => {
-                self.outside.in_force.send_replace(Some(force));
+            News::Target(target) => {
+                self.outside.target.send_replace(Some(target));
             }
             News::File { file, outcome } => {
                 if let Some((_, answer)) = self.file_asked.take_if(|(asked, _)| *asked == file) {
@@ -86,17 +86,19 @@ impl Driver {
                         self.file_again = Some((Instant::now() + FILE_AGAIN, file));
                     }
                     Ok(None) => {
-                        let force = self.outside.in_force.borrow();
-                        let other = force.as_ref().filter(|it| it.digest != file.app.digest);
-                        if let Some(force) = other {
-                            report::file_differs(file.app.digest, force);
+                        let target = self.outside.target.borrow();
+                        let other = target
+                            .as_ref()
+                            .filter(|it| it.digest != file.component.digest);
+                        if let Some(target) = other {
+                            report::file_differs(file.component.digest, target);
                         }
                     }
                     Ok(Some(_)) | Err(_) => {}
                 }
             }
             News::Superseded { .. }
-            | News::Standing { .. }
+            | News::VoteState { .. }
             | News::OtherPlan { .. }
             | News::Forgotten { .. } => {}
         }

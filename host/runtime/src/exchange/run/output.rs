@@ -1,4 +1,4 @@
-//! What a callback has returned: checked, sent, and put into force.
+//! What a callback has returned: checked, sent, and put into effect.
 
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ enum Checked {
 
 impl Exchange {
     /// Checks and sends what a callback returned, keeps its state, and puts
-    /// its effects into force.
+    /// them into effect.
     pub(super) fn take(&mut self, step: Step, effects: Vec<CallEffect>) -> Result<(), Ended> {
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.
             for effect in effects {
-                self.put_into_force(effect);
+                self.put_into_effect(effect);
             }
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl Exchange {
             }
         }
         for effect in effects {
-            self.put_into_force(effect);
+            self.put_into_effect(effect);
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Exchange {
         self.answer.give(response);
     }
 
-    fn put_into_force(&mut self, effect: CallEffect) {
+    fn put_into_effect(&mut self, effect: CallEffect) {
         match effect {
             CallEffect::SubscribeNodes => {
                 if self.views.is_none() {

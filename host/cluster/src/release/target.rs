@@ -1,4 +1,4 @@
-//! What is in force on a node: a pure function of the records, the votes and
+//! The target on a node: a pure function of the records, the votes and
 //! the node. A revert is no release of its own; it follows from the votes.
 
 use std::net::Ipv4Addr;
@@ -7,25 +7,25 @@ use std::sync::Arc;
 use super::history::{Hindsight, History};
 use super::record::Parent;
 use super::votes::Votes;
-use super::{Kind, Release, ReleaseKey, Verdict};
+use super::{Kind, Release, ReleaseId, Verdict};
 use crate::Digest;
 
 /// What the votes say of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum VoteState {
     /// Nothing speaks against it.
     Accepted,
     /// Its canaries have not all voted for it yet.
     Baking,
-    /// It was voted down: what it follows is in force.
+    /// It was voted down: what it follows is the target.
     VotedDown,
 }
 
 /// What a node is to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Force {
+pub struct Target {
     /// The release.
-    pub key: ReleaseKey,
+    pub id: ReleaseId,
     /// Its app.
     pub digest: Digest,
     /// Its record, if this node has it.
@@ -34,21 +34,21 @@ pub struct Force {
     /// or was voted down.
     pub head: Arc<Release>,
     /// What the votes say of the head.
-    pub head_standing: Standing,
+    pub head_state: VoteState,
 }
 
 /// What the votes say of a release. People's decisions to go back are not
 /// voted on, nor is what follows nothing: there would be nothing better.
-pub(crate) fn standing(release: &Release, votes: &Votes) -> Standing {
+pub(crate) fn vote_state(release: &Release, votes: &Votes) -> VoteState {
     if release.kind() == Kind::Rollback || release.parent().is_none() {
-        return Standing::Accepted;
+        return VoteState::Accepted;
     }
     let plan = release.plan();
     let (mut ok, mut failed, mut canaries_ok) = (0, 0, 0);
-    for (node, verdict) in votes.of(&release.key()) {
+    for (node, verdict) in votes.of(&release.id()) {
         let canary = plan.has_canary(node);
         match verdict {
-            Verdict::Failed if canary => return Standing::VotedDown,
+            Verdict::Failed if canary => return VoteState::VotedDown,
             Verdict::Failed => failed += 1,
             Verdict::Ok => {
                 ok += 1;
@@ -57,24 +57,24 @@ pub(crate) fn standing(release: &Release, votes: &Votes) -> Standing {
         }
     }
     if canaries_ok < plan.canaries.len() {
-        Standing::Baking
+        VoteState::Baking
     } else if failed > ok {
-        Standing::VotedDown
+        VoteState::VotedDown
     } else {
-        Standing::Accepted
+        VoteState::Accepted
     }
 }
 
 /// What this node is to serve; none while no release is known.
-pub(crate) fn in_force(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Force> {
+pub(crate) fn target(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Target> {
     let head = history.head()?;
     let (serves, release) = walk(history, votes, node)?;
-    Some(Force {
-        key: serves.key,
+    Some(Target {
+        id: serves.id,
         digest: serves.digest,
         release: release.cloned(),
         head: head.clone(),
-        head_standing: standing(head, votes),
+        head_state: vote_state(head, votes),
     })
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn serves_now(history: &History, votes: &Votes, node: Ipv4Addr) -> Op
     walk(history, votes, node).map(|(serves, _)| serves)
 }
 
-/// From the head to what is in force, and its record if that is known.
+/// From the head to the target, and its record if that is known.
 fn walk<'a>(
     history: &'a History,
     votes: &Votes,
@@ -94,19 +94,19 @@ fn walk<'a>(
     // Each step goes to an earlier release, or from one that was rolled back up
     // to the rollback, where it ends; so there are hardly ever as many.
     for _ in 0..=2 * history.len() {
-        if let Some(rollback) = hindsight.undone_by(&at.key()) {
+        if let Some(rollback) = hindsight.undone_by(&at.id()) {
             // Somebody decided to leave this release: no vote brings it back.
             at = rollback;
             continue;
         }
-        let serves = match standing(at, votes) {
+        let serves = match vote_state(at, votes) {
             // Votes on earlier ones are forgotten, but not what was made of them.
-            _ if oldest_voted.is_some_and(|oldest| at.id() < oldest) => {
-                !hindsight.was_passed_over(&at.key())
+            _ if oldest_voted.is_some_and(|oldest| at.stamp() < oldest) => {
+                !hindsight.was_passed_over(&at.id())
             }
-            Standing::Accepted => true,
-            Standing::Baking => at.plan().has_canary(node),
-            Standing::VotedDown => false,
+            VoteState::Accepted => true,
+            VoteState::Baking => at.plan().has_canary(node),
+            VoteState::VotedDown => false,
         };
         let base = at.base().filter(|_| !serves);
         let Some(base) = base else { break };
@@ -114,7 +114,7 @@ fn walk<'a>(
             at = rollback;
             continue;
         }
-        let Some(known) = history.get(&base.key) else {
+        let Some(known) = history.get(&base.id) else {
             // Its record is on its way, or forgotten. Its digest is known.
             return Some((base, None));
         };
@@ -131,15 +131,15 @@ fn left_on_the_way<'a>(
     from: &Release,
     base: &Parent,
 ) -> Option<&'a Arc<Release>> {
-    let mut latest = hindsight.undone_by(&base.key);
+    let mut latest = hindsight.undone_by(&base.id);
     let mut parent = from.parent();
     for _ in 0..history.len() {
         let Some(at) = parent.filter(|parent| parent.at > base.at) else {
             break;
         };
-        let undone = hindsight.undone_by(&at.key);
-        latest = latest.into_iter().chain(undone).max_by_key(|it| it.id());
-        parent = history.get(&at.key).and_then(|release| release.parent());
+        let undone = hindsight.undone_by(&at.id);
+        latest = latest.into_iter().chain(undone).max_by_key(|it| it.stamp());
+        parent = history.get(&at.id).and_then(|release| release.parent());
     }
     latest
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::Node;
+use super::Presence;
+use crate::membership::Roster;
 use crate::message::Message;
+use crate::outbox::Outbox;
+use crate::stall::Moment;
 use crate::{Effect, TakenEvidence, Time};
 
 /// How often it is said, and how far apart.
@@ -15,8 +18,8 @@ const APART: Duration = Duration::from_millis(20);
 const ONE_BY_ONE: usize = 64;
 
 /// Whether a node takes part.
-#[derive(Debug)]
-pub(super) enum Stage {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stage {
     Running,
     /// It says that it leaves, and listens to nobody any more.
     Leaving {
@@ -27,45 +30,41 @@ pub(super) enum Stage {
     Ended,
 }
 
-impl Node {
-    pub(super) fn leave(&mut self, now: Time) {
-        self.stage = Stage::Leaving { said: 0, next: now };
-        self.say_leave(now);
+impl Presence {
+    /// Begins to leave.
+    pub(crate) fn leave(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
+        self.stage = Stage::Leaving {
+            said: 0,
+            next: at.now,
+        };
+        self.say_leave(at, roster, out);
     }
 
-    pub(super) fn say_leave(&mut self, now: Time) {
+    /// Says once more that it leaves, if that is due.
+    pub(crate) fn say_leave(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
         let Stage::Leaving { said, next } = &mut self.stage else {
             return;
         };
-        if *next > now {
+        if *next > at.now {
             return;
         }
         *said += 1;
-        *next = now + APART;
+        *next = at.now + APART;
         let last = *said == TIMES;
-        self.broadcast(&Message::Leave);
-        let mine = self.me.run.ip();
-        let up = self
-            .roster
-            .entries()
-            .filter(|e| e.is_up() && e.run.ip() != mine);
-        let to: Vec<_> = up
-            .take(ONE_BY_ONE)
-            .map(|entry| entry.run.address())
-            .collect();
-        for to in to {
-            self.send(to, &Message::Leave);
+        out.broadcast(at.me, &Message::Leave);
+        for run in roster.others(at.me.id()).take(ONE_BY_ONE) {
+            out.send(at.me, run.address(), &Message::Leave);
         }
         if last {
             self.stage = Stage::Ended;
-            self.effects.push_back(Effect::Departed);
+            out.push(Effect::Departed);
         }
     }
 
     /// Another machine has this name: stop taking part, without a word that
     /// could be taken for the other's.
-    pub(super) fn name_taken(&mut self, evidence: TakenEvidence) {
+    pub(crate) fn end(&mut self, evidence: TakenEvidence, out: &mut Outbox) {
         self.stage = Stage::Ended;
-        self.effects.push_back(Effect::NameTaken { evidence });
+        out.push(Effect::NameTaken { evidence });
     }
 }
