@@ -27,7 +27,7 @@ enum Checked {
 
 impl Exchange {
     /// Checks and sends what a callback returned, keeps its state, and puts
-    /// them into effect.
+    /// what it asked for into effect.
     pub(super) fn take(&mut self, step: Step, effects: Vec<CallEffect>) -> Result<(), Ended> {
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.
