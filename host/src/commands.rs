@@ -1,5 +1,5 @@
 //! The commands that ask a node something: `host status`, `nodes`, `releases`,
-//! `logs`, `push`, `rollback`, `cookie`; and `host key`, which asks nobody.
+//! `logs`, `push`, `rollback`; and `host key` and `host cookie`, which ask nobody.
 //!
 //! ```text
 //! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
@@ -18,7 +18,9 @@ mod remote;
 mod show;
 mod tables;
 
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -26,7 +28,6 @@ use serde::de::DeserializeOwned;
 
 use crate::api::types as api;
 use crate::commands::cli::{Ask, Command};
-use crate::node::cookies::rotate;
 use client::Client;
 pub use error::CommandError;
 
@@ -67,7 +68,7 @@ pub fn run(command: Command) -> Result<Exit, CommandError> {
             Command::Rollback(asked) => push::rollback(asked).await,
             Command::Key { command } => key::run(command),
             Command::Cookie { command } => {
-                cookie::run(command).await?;
+                cookie::run(command)?;
                 Ok(Exit::OK)
             }
         }
@@ -80,7 +81,13 @@ pub fn run(command: Command) -> Result<Exit, CommandError> {
 /// Makes a file that was not there and that only its owner can read, of these
 /// parts. Half a file is not left.
 fn make_secret(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = rotate::create(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    // The umask does not count.
+    file.set_permissions(Permissions::from_mode(0o600))?;
     let mut write = || {
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()

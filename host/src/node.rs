@@ -133,10 +133,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
 
     // Keys take their time from the processor; the compiler does not wait for them.
     let (cookie, also, data) = (config.cookie, config.also_cookie, identity.data.clone());
-    let keys = tokio::task::spawn_blocking({
-        let (name, port) = (name.clone(), config.cluster_port);
-        move || start::cookies(cookie, also, &name, port, data)
-    });
+    let keys = tokio::task::spawn_blocking(move || start::cookies(cookie, also, &data));
     let members = watch::Sender::new(Arc::new(cluster::View::default()));
     let views = Views::new(members.subscribe(), name.clone());
     let engine = RuntimeConfig {
@@ -162,7 +159,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         () = signals.next() => return Ok(()),
     }
     first.store(&store);
-    let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
+    let (cookies, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
     let exchanges = Exchanges::new(
@@ -204,7 +201,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         release: loader.serves(),
         views: members,
     })?;
-    tokio::spawn(keeper.run(membership.keyring(), hangups));
+    tokio::spawn(cookies.run(membership.keyring(), membership.views(), hangups));
     let serving = tokio::spawn(server.clone().run(listener));
     tracing::info!(
         started_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),

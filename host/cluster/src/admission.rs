@@ -5,14 +5,12 @@
 //! Others may ask it what it has heard: [`Admission::heard`].
 
 mod contacts;
-mod keys;
 mod name_conflict;
 mod probation;
 mod refusals;
 mod replay;
 mod silence;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 
 use rand::rngs::StdRng;
@@ -37,9 +35,6 @@ pub(crate) struct Admission {
     nonces: Nonces,
     /// Limits the answers to all nodes together.
     answers: Bucket,
-    /// While two cookies are accepted: the nodes whose newest datagram was under the one that is
-    /// sent with.
-    confirmed: BTreeSet<NodeId>,
     rng: StdRng,
 }
 
@@ -88,7 +83,6 @@ impl Admission {
             contacts: Contacts::default(),
             nonces: Nonces::new(now, &mut rng),
             answers: Bucket::full(now, ANSWERS_AT_ONCE),
-            confirmed: BTreeSet::new(),
             rng,
         }
     }
@@ -121,7 +115,6 @@ impl Admission {
         }
         match self.contacts.pass(at.now, &head) {
             Pass::Accepted => {
-                self.note_key(me, head.source, bytes);
                 self.contest(at, from, out);
                 let message = opened.read(at, out);
                 out.count().accepted += u64::from(message.is_some());
@@ -163,7 +156,6 @@ impl Admission {
             contacts,
             nonces,
             answers: _,
-            confirmed,
             rng: _,
         } = self;
         let contacts: Vec<String> = contacts
@@ -171,7 +163,7 @@ impl Admission {
             .map(|contact| format!("contact {contact:?}\n"))
             .collect();
         let contacts = contacts.concat();
-        format!("nonces {nonces:?}\n{contacts}confirmed {confirmed:?}\n")
+        format!("nonces {nonces:?}\n{contacts}")
     }
 }
 

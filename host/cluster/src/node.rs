@@ -119,7 +119,6 @@ impl Node {
             Input::SyncReply { member, bytes } => self.sync_reply(&member, bytes),
             Input::Keys(keys) => {
                 let is_new = self.me.change_keys(*keys);
-                self.admission.forget_keys();
                 self.advertise(is_new);
             }
             Input::Seeds { name, addresses } => {

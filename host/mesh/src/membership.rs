@@ -148,35 +148,14 @@ pub struct MembershipCounts {
     pub callers: Callers,
 }
 
-/// Which members have not followed a change of the cookie yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unconfirmed {
-    /// How often the keys were changed until now.
-    pub changes: u64,
-    /// While two cookies are accepted: the members that were not heard to send
-    /// with the first one. As much as a second old.
-    pub members: Vec<NodeName>,
-}
-
 /// Changes the keys of a node that runs. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Keyring {
-    keys: watch::Sender<Option<Keys>>,
-    unconfirmed: watch::Receiver<Unconfirmed>,
-}
+pub struct Keyring(watch::Sender<Option<Keys>>);
 
 impl Keyring {
-    /// Sends and accepts with these keys from now on. Waits until that is so.
-    pub async fn change(&mut self, keys: Keys) {
-        let before = self.unconfirmed.borrow_and_update().changes;
-        self.keys.send_replace(Some(keys));
-        // An error means that the node has ended.
-        let _ = self.unconfirmed.wait_for(|now| now.changes > before).await;
-    }
-
-    /// Which members have not followed yet, always the newest.
-    pub fn unconfirmed(&self) -> watch::Receiver<Unconfirmed> {
-        self.unconfirmed.clone()
+    /// Sends and accepts with these keys from now on.
+    pub fn change(&self, keys: Keys) {
+        self.0.send_replace(Some(keys));
     }
 }
 
@@ -213,7 +192,6 @@ struct Outside {
     target: watch::Sender<Option<Target>>,
     overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
-    unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Counted<MembershipCounts>>,
@@ -238,7 +216,6 @@ impl Membership {
         let views = settings.views.subscribe();
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
-        let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
         let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (target_in, target) = watch::channel(None);
         let (overview_in, overview) = watch::channel(Arc::default());
@@ -258,7 +235,6 @@ impl Membership {
             target: target_in,
             overview: overview_in,
             keys: keys_out,
-            unconfirmed: unconfirmed_in,
             order: order_out,
             fatal: fatal_in,
             peers: peers.clone(),
@@ -284,7 +260,7 @@ impl Membership {
                     target,
                     overview,
                 },
-                keyring: Keyring { keys, unconfirmed },
+                keyring: Keyring(keys),
                 peers,
                 order,
                 fatal,

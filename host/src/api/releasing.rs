@@ -270,6 +270,7 @@ mod tests {
             answered: false,
             doing: None,
             failed: None,
+            cookie: None,
         }
     }
 

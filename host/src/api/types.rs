@@ -20,7 +20,8 @@ pub use counts::{
     RefusedRecords,
 };
 pub use node::{
-    AppFile, Doing, Draining, Failed, Member, Nodes, Serving, Status, Step, Steps, Stored, Target,
+    AppFile, Doing, Draining, Failed, Member, MemberCookie, Nodes, Serving, Status, Step, Steps,
+    Stored, Target,
 };
 pub use progress::{NodeState, Outcome, Progress};
 pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Wanted};

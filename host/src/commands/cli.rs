@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use cookie::{CookieCommand, RotateStep, WhichNode};
-pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout};
+pub use cookie::{CookieCommand, NewCookie};
+pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout, WhichNode};
 
 use crate::app::bake::{RevertOnErrors, Rule};
 
@@ -114,12 +114,11 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub cookie_file: Option<PathBuf>,
 
-    /// A file with a second cookie, that is accepted but not sent with
+    /// A file with a second cookie, which is accepted but not sent with
     ///
-    /// For changing the cookie of a cluster by restarts; without restarts it
-    /// goes by `host cookie rotate`. The environment variable HOST_ALSO_COOKIE
-    /// does the same. [default: FILE.next or FILE.previous beside the file of
-    /// the cookie, where `host cookie rotate` has put it]
+    /// For changing the cookie of a cluster: host cookie --help. The environment
+    /// variable HOST_ALSO_COOKIE does the same. [default: FILE.also beside the
+    /// file of the cookie, if there is such a file]
     #[arg(long, value_name = "FILE")]
     pub also_cookie_file: Option<PathBuf>,
 
@@ -278,7 +277,7 @@ pub enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
-    /// Makes a cookie, or changes that of a cluster while it runs
+    /// Makes a cookie; its help says how a cluster changes its cookie
     #[command(after_help = cookie::AFTER, disable_help_subcommand = true)]
     Cookie {
         /// What to do.
@@ -349,17 +348,14 @@ mod tests {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
         assert!(parse("host --cookie ace").is_ok());
         assert!(parse("host cookie").is_err());
-        let cli = parse("host cookie rotate accept new.cookie --name a@10.0.0.1").unwrap();
-        assert!(matches!(
-            cli.command,
-            Some(Command::Cookie {
-                command: CookieCommand::Rotate {
-                    step: RotateStep::Accept { .. }
-                }
-            })
-        ));
-        assert!(parse("host cookie generate").is_ok());
-        assert!(parse("host cookie generate --print").is_ok());
-        assert!(parse("host --app a cookie status").is_err());
+        for line in [
+            "host cookie new",
+            "host cookie new --print",
+            "host cookie generate",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+        assert!(parse("host cookie new --print file").is_err());
+        assert!(parse("host --app a cookie new").is_err());
     }
 }

@@ -164,6 +164,10 @@ impl Face {
             answered,
             doing: said.doing,
             failed: said.failed,
+            cookie: member.keys.map(|keys| api::MemberCookie {
+                sends: keys.sends.to_string(),
+                also: keys.accepts.map(|also| also.to_string()),
+            }),
         }
     }
 

@@ -8,7 +8,7 @@ mod held;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
@@ -44,9 +44,6 @@ const EVENTS_WAITING: usize = 64;
 /// How many answers about names may wait; the next lookup waits for room.
 const FOUND_WAITING: usize = 16;
 
-/// How often it is looked which members have followed a change of the cookie.
-const CONFIRMED_EVERY: Duration = Duration::from_secs(1);
-
 /// Callers that may wait to be accepted.
 const BACKLOG: i32 = 64;
 
@@ -76,8 +73,6 @@ pub(super) struct Driver {
     identity: Identity,
     /// What names to join were found to be.
     found: mpsc::Receiver<Found>,
-    /// When [`Outside::unconfirmed`] is to be looked at again.
-    confirmed_next: Instant,
     /// The control server and the lookups; aborted when this is dropped.
     _tasks: JoinSet<()>,
     departed: bool,
@@ -225,7 +220,6 @@ impl Driver {
             control,
             identity,
             found,
-            confirmed_next: Instant::now(),
             _tasks: tasks,
             departed: false,
             buffer: vec![0; DATAGRAM_MAX + 1],
@@ -284,7 +278,6 @@ impl Driver {
             }
             self.publish_overview();
             self.publish_counters();
-            self.publish_unconfirmed(0);
             if self.departed {
                 return;
             }
@@ -451,24 +444,6 @@ impl Driver {
             tracing::error!(%error, "the control channel goes on with the keys it has");
         }
         self.handle(Input::Keys(Box::new(keys)));
-        self.publish_unconfirmed(1);
-    }
-
-    /// Says which members have not followed a change of the cookie, at once if
-    /// there was one, else once in a while.
-    fn publish_unconfirmed(&mut self, changes: u64) {
-        let now = Instant::now();
-        if changes == 0 && now < self.confirmed_next {
-            return;
-        }
-        self.confirmed_next = now + CONFIRMED_EVERY;
-        let members = self.node.unconfirmed();
-        self.outside.unconfirmed.send_if_modified(|shown| {
-            let changed = changes > 0 || shown.members != members;
-            shown.changes += changes;
-            shown.members = members;
-            changed
-        });
     }
 
     fn publish_counters(&mut self) {

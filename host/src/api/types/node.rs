@@ -232,4 +232,16 @@ pub struct Member {
     pub doing: Option<Doing>,
     /// What failed there last.
     pub failed: Option<Failed>,
+    /// Which cookies it uses; none until that is known.
+    #[serde(default)]
+    pub cookie: Option<MemberCookie>,
+}
+
+/// Which cookies a member uses, by their key ids: 8 hex digits, which are no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberCookie {
+    /// The one that it sends with. It accepts this one too.
+    pub sends: String,
+    /// The second one that it accepts, while the cluster changes its cookie.
+    pub also: Option<String>,
 }

@@ -5,8 +5,19 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::WhichNode;
 use crate::api::types::Canaries;
+
+/// Which node of this machine is meant. Without either it is the one that runs.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WhichNode {
+    /// The node of this name; without it, the one that runs on this machine
+    #[arg(long, value_name = "NAME@IP")]
+    pub name: Option<String>,
+
+    /// The node with this data folder, if it was given --data-dir
+    #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
+    pub data_dir: Option<PathBuf>,
+}
 
 /// Which node is asked, and how its answer is shown.
 #[derive(Args, Clone, Debug, Default)]

@@ -97,11 +97,35 @@ fn the_members_with_what_they_do() {
     assert_eq!(
         plain(&nodes(&it)),
         "\
-NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT
-example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000
-example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000
+NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT           SENDS WITH  ALSO ACCEPTS
+example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000  5f3a21b0    c2d4e6f8
+example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000  5f3a21b0    c2d4e6f8
 "
     );
+}
+
+#[test]
+fn a_cookie_that_a_member_sends_with_and_another_does_not_accept_is_told_of() {
+    let mut it: Nodes = example("Nodes");
+    let mut other = it.nodes[0].clone();
+    other.node = "example@10.10.10.3".to_owned();
+    other.cookie = Some(MemberCookie {
+        sends: "c2d4e6f8".to_owned(),
+        also: Some("5f3a21b0".to_owned()),
+    });
+    it.nodes.push(other.clone());
+    assert!(!nodes(&it).contains("warning"), "both accept both");
+    it.nodes[0].cookie.as_mut().unwrap().also = None;
+    let shown = plain(&nodes(&it));
+    assert!(
+        shown.ends_with(
+            "\nwarning: cookie c2d4e6f8 is not accepted by example@10.10.10.2; \
+             it is sent with by example@10.10.10.3\n"
+        ),
+        "{shown}"
+    );
+    it.nodes[0].cookie = None;
+    assert!(!nodes(&it).contains("warning"), "nothing is known of it");
 }
 
 #[test]
