@@ -31,11 +31,13 @@ pub use start::StartError;
 use crate::api;
 use crate::api::{SocketError, ToolSocket};
 use crate::app;
-use crate::app::deploy::{Candidate, Reporter, Trials};
+use crate::app::deploy::{BakeChecks, Candidate, Reporter};
 use crate::app::publish;
 use crate::app::publish::Inbox;
 use crate::edge::{HttpLimits, Server};
 use crate::node::config::{Config, ConfigError, Environment};
+use cluster::Counted;
+use mesh::counts::Publications;
 use mesh::membership;
 use mesh::membership::{FatalError, Membership};
 use mesh::store::{Store, StoreError, StoreLimits};
@@ -43,7 +45,8 @@ use mesh::transfer::{ChunkServer, Fetcher};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig, RuntimeError};
 use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use runtime::generation::{Loader, Refusal, Slot};
+use runtime::generation::{ComponentError, Slot};
+use runtime::loader::Loader;
 use runtime::smoke::Smoke;
 use runtime::views::Views;
 
@@ -64,7 +67,7 @@ pub enum NodeError {
     Intake(#[from] app::IntakeError),
     /// The app cannot be one.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] ComponentError),
     /// The store of apps.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -209,7 +212,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let releases = membership.releases();
     let candidate = Arc::new(Candidate::default());
     let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
-    let published = Arc::<publish::Counters>::default();
+    let published = Arc::<Counted<Publications>>::default();
     let face = Arc::new(Face {
         name: name.clone(),
         url: cluster::HttpUrl::plain(link).to_string(),
@@ -259,7 +262,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         releases,
         candidate,
         report,
-        trials: Trials::new(config.revert),
+        bake_checks: BakeChecks::new(config.revert),
     }
     .start();
     apps.spawn(socket.serve(tools));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use runtime::generation::Loader;
+use runtime::loader::Loader;
 use support::client::{Client, Protocol, get};
 use support::components::{Limits, bytes, fresh, read_built, runtime};
 use support::node::{NAMES, Node, Setup, view};
@@ -306,17 +306,17 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let mut ticks = 0;
         let mut memory = Vec::new();
         let mut stores = Vec::new();
-        let mut carrying = Vec::new();
+        let mut migrating = Vec::new();
         for swap in 1..=SETTLE + SWAPS {
             let app = bytes(apps[swap % 2].clone());
             let ready = loader.prepare(app).await.expect("it is an app");
             let swapped = ready.activate();
             let draining = swapped.draining.expect("there was one before");
-            soon("the old code to be freed", draining.life.freed()).await;
+            soon("the old code to be freed", draining.signals.freed()).await;
             stores.push(swapped.swapped);
-            carrying.push(draining.since.elapsed());
-            assert_eq!(draining.life.carried(), 1000, "swap {swap}");
-            assert_eq!(draining.life.refused() + draining.life.cut(), 0);
+            migrating.push(draining.since.elapsed());
+            assert_eq!(draining.stats.left().migrated, 1000, "swap {swap}");
+            assert_eq!(draining.stats.left().refused + draining.stats.left().cut, 0);
             if swap % 5 == 0 {
                 phase.send_replace(Phase::Telling);
                 assert_eq!(ticker.get("/tick").await.status, 204);
@@ -354,9 +354,9 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
             spread(swapping),
         );
         println!(
-            "the store of a swap, p50 and p99: {:?}; 1000 streams carried over: {:?}",
+            "the store of a swap, p50 and p99: {:?}; 1000 streams migrated: {:?}",
             spread(stores),
-            spread(carrying),
+            spread(migrating),
         );
         println!("memory after {SETTLE} swaps and 5, 25, 50, 75, 100: {memory:?} KiB");
         assert!(memory[4] * 10 <= memory[0] * 11, "{memory:?} KiB");
@@ -393,8 +393,8 @@ fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
         assert!(loaded > before + 2048, "{before}, then {loaded} KiB");
         let ready = loader.prepare(small()).await.expect("it is an app");
         let draining = ready.activate().draining.expect("the large one");
-        soon("the old code to be freed", draining.life.freed()).await;
-        assert_eq!(draining.life.carried(), 1);
+        soon("the old code to be freed", draining.signals.freed()).await;
+        assert_eq!(draining.stats.left().migrated, 1);
         until("its memory to be given back", || code_kib() < before + 1024).await;
         println!("code: {before}, {loaded}, then {} KiB", code_kib());
     });

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use runtime::generation::Loader;
+use runtime::loader::Loader;
 use tokio::sync::watch;
 
 use super::component::another;
@@ -83,9 +83,9 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
                 .expect("it is an app")
                 .activate();
             let draining = swapped.draining.expect("there was one before");
-            soon("the old code to be freed", draining.life.freed()).await;
+            soon("the old code to be freed", draining.signals.freed()).await;
             let moved = draining.since.elapsed();
-            assert_eq!(draining.life.carried(), count as u64, "swap {swap}");
+            assert_eq!(draining.stats.left().migrated, count as u64, "swap {swap}");
             rows[0].add(swapped.swapped);
             rows[1].add(moved);
             rows[2].add(moved / count as u32);
@@ -101,7 +101,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
         }
     }
     rows[0].print("the store");
-    rows[1].print("all streams carried over");
+    rows[1].print("all streams migrated");
     rows[2].print("  for each of them");
 
     phase.send_replace(Phase::Told);
@@ -113,7 +113,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
         let app = bytes(apps[was].clone());
         let swapped = loader.prepare(app).await.expect("it is an app").activate();
         let draining = swapped.draining.expect("there was one before");
-        soon("the old code to be freed", draining.life.freed()).await;
+        soon("the old code to be freed", draining.signals.freed()).await;
         if was == 0 {
             back.add(began.elapsed());
         }

@@ -11,7 +11,6 @@ mod refusals;
 mod replay;
 mod silence;
 
-
 use std::net::SocketAddrV4;
 
 use rand::rngs::StdRng;
@@ -20,7 +19,7 @@ use self::contacts::Pass;
 pub(crate) use self::contacts::{CONTACTS_MAX, Contacts, HOLD};
 use self::probation::ANSWERS_AT_ONCE;
 pub(crate) use self::refusals::Refusals;
-pub use self::refusals::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use self::refusals::{Counters, Refusal, RefusedDatagrams, RefusedRecords};
 pub(crate) use self::replay::Bucket;
 use self::replay::Nonces;
 use crate::membership::Roster;

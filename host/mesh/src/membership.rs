@@ -18,20 +18,20 @@ mod report;
 mod seeds;
 
 use std::net::SocketAddrV4;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
 use cluster::release::{DeployKey, Target};
-use cluster::{Cidr, ConfigError, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
+use cluster::{Cidr, ConfigError, Counted, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::control;
-use crate::control::{ControlCounters, IdentityError, Peers};
+use crate::control::{Callers, IdentityError, Peers};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
@@ -132,8 +132,8 @@ pub enum FatalError {
 }
 
 /// What came and went, since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MembershipCounts {
     /// Datagrams that came in, by what became of them.
     pub datagrams: cluster::Counters,
     /// Datagrams that the system did not take.
@@ -145,19 +145,7 @@ pub struct Counters {
     /// States of release agreement that could not be kept.
     pub releases_not_stored: u64,
     /// Callers on the control channel.
-    pub control: ControlCounters,
-}
-
-/// Tells what came and went. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Counting(Arc<Mutex<Counters>>);
-
-impl Counting {
-    /// Until now.
-    pub fn now(&self) -> Counters {
-        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.clone()
-    }
+    pub callers: Callers,
 }
 
 /// Changes the keys of a node that runs. Cheap to clone.
@@ -190,7 +178,7 @@ pub struct Membership {
     peers: Peers,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
-    counters: Arc<Mutex<Counters>>,
+    counters: Arc<Counted<MembershipCounts>>,
     /// Closed when the thread is about to end.
     ended: oneshot::Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -206,7 +194,7 @@ struct Outside {
     keys: watch::Receiver<Option<Keys>>,
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
-    counters: Arc<Mutex<Counters>>,
+    counters: Arc<Counted<MembershipCounts>>,
     peers: Peers,
 }
 
@@ -233,7 +221,7 @@ impl Membership {
         let (overview_in, overview) = watch::channel(Arc::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
-        let counters = Arc::new(Mutex::new(Counters::default()));
+        let counters = Arc::<Counted<MembershipCounts>>::default();
         let identity = control::Identity::new(&settings.keys)?;
         let dialler = control::Dialler {
             me: settings.name.clone(),
@@ -314,13 +302,13 @@ impl Membership {
     }
 
     /// What came and went until now.
-    pub fn counters(&self) -> Counters {
-        self.counting().now()
+    pub fn counters(&self) -> MembershipCounts {
+        self.counters.now()
     }
 
     /// What tells what came and went, now and later.
-    pub fn counting(&self) -> Counting {
-        Counting(self.counters.clone())
+    pub fn counting(&self) -> Arc<Counted<MembershipCounts>> {
+        self.counters.clone()
     }
 
     /// Tells the members that this node leaves, and ends. Takes some 40 ms.

@@ -9,7 +9,8 @@ use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::api::types::{
-    Doing, Failed, Kind, Member, MemberCookie, Nodes, Release, ReleaseStatus, Releases, Status, Step, Steps,
+    Doing, Failed, Kind, Member, MemberCookie, Nodes, Release, ReleaseStatus, Releases, Status,
+    Step, Steps,
 };
 
 /// How much of a reason is shown in a table, in characters.
@@ -60,13 +61,11 @@ pub(super) fn status(it: &Status) -> String {
         line(
             "draining",
             format!(
-                "{} since {}: {} live, {} carried over, {} refused, {} cut",
+                "{} since {}: {} live{}",
                 digest(&draining.digest),
                 ago(now, draining.since_ms),
                 draining.live,
-                draining.carried,
-                draining.refused,
-                draining.cut,
+                counts::all(draining.left.told()),
             ),
         );
     }

@@ -12,7 +12,7 @@ use cluster::{Cidr, CidrError, NameError, NodeName};
 use http::uri::PathAndQuery;
 
 use crate::app::WatchMode;
-use crate::app::health::Rule;
+use crate::app::bake::Rule;
 use crate::node::cookies::{CookieFileError, Origin};
 use crate::node::flags::{Run, Watch};
 use mesh::membership::{SeedName, SeedNameError};

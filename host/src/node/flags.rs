@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
-use crate::app::health::{RevertOnErrors, Rule};
+use crate::app::bake::{RevertOnErrors, Rule};
 
 /// What `host run --help` says at its end.
 pub(crate) const AFTER: &str = "\

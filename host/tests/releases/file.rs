@@ -27,7 +27,7 @@ fn a_changed_file_is_released_and_served_and_open_streams_go_over() -> Result<()
     client::get(&node.url("/tick"), BOUND)?;
     let event = stream.next(BOUND).map(|event| event.data);
     ensure!(event.as_deref() == Some("v2 unnamed 1"), "{event:?}");
-    node.says(&["the app before is gone", "carried=1", "refused=0", "cut=0"])
+    node.says(&["the app before is gone", "migrated=1", "refused=0", "cut=0"])
 }
 
 #[test]

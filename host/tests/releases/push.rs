@@ -131,7 +131,7 @@ fn a_release_that_traps_on_the_streams_that_are_open_is_left_although_all_go_ove
     place.write(2, &counter(1))?;
     let node = place.start(2)?;
     node.says(&["new target"])?;
-    // Just as many as it is judged by: not one may be missed.
+    // Just as many as it is decided by: not one may be missed.
     let streams = (0..20).map(|_| Sse::open(&node.url("/count/tea"), BOUND));
     let _streams = streams.collect::<Result<Vec<_>>>()?;
     let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::app::read;
-use runtime::generation::{Loader, Slot};
+use runtime::generation::Slot;
+use runtime::loader::Loader;
 use runtime::smoke::Smoke;
 
 use crate::support::client::{Client, Protocol, post};
@@ -134,7 +135,7 @@ async fn what_new_code_does_in_its_smoke_request_is_not_noticed_by_others() {
     let loader = loader(&node.slot, Limits::Usual, "/publish/news");
     let app = read(&built(STREAMING)).expect("the component can be read");
     let ready = loader.prepare(app).await.expect("it passes");
-    assert_eq!(ready.generation().life.live(), 0);
+    assert_eq!(ready.generation().stats.live(), 0);
     ready.activate();
     // The first that is heard is what a client publishes.
     let told = post(Protocol::H1, node.address, "/publish/news", "real");

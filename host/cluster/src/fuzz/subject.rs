@@ -189,9 +189,9 @@ impl Subject {
 
     pub(super) fn input(&mut self, input: Input<'_>) {
         let datagram = matches!(input, Input::Datagram { .. });
-        let refused = self.node.counters().refused_total();
+        let refused = self.node.counters().refused.total();
         self.node.handle(self.now, self.wall_ms(), input);
-        let taken = self.node.counters().refused_total() == refused;
+        let taken = self.node.counters().refused.total() == refused;
         self.inputs += u64::from(taken && !datagram);
         self.carry_out();
     }

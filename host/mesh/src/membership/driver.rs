@@ -7,7 +7,7 @@ mod held;
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
 use super::releases::{FileOutcome, Overview, Want};
 use super::seeds::{self, Found, Search, System};
-use super::{Channel, Counters, Order, Outside, Settings, StartError};
+use super::{Channel, MembershipCounts, Order, Outside, Settings, StartError};
 use crate::control;
 use crate::control::{Dialler, Event, Identity, Links, Server};
 use crate::net;
@@ -67,8 +67,8 @@ pub(super) struct Driver {
     /// Of the releases and votes in [`Outside::overview`].
     shown: u64,
     outside: Outside,
-    counters: Counters,
-    control: Arc<control::Counters>,
+    counters: MembershipCounts,
+    control: Arc<control::CallerCounts>,
     /// Shared with the control server and the links.
     identity: Identity,
     /// What names to join were found to be.
@@ -145,7 +145,7 @@ impl Driver {
 
         let identity = channel.identity;
         let (events_in, events) = mpsc::channel(EVENTS_WAITING);
-        let control = Arc::new(control::Counters::default());
+        let control = Arc::new(control::CallerCounts::default());
         let mut reach = vec![config.subnet];
         reach.extend(&config.allow);
         let server = Server {
@@ -216,7 +216,7 @@ impl Driver {
             file_asked: None,
             shown: 0,
             outside,
-            counters: Counters::default(),
+            counters: MembershipCounts::default(),
             control,
             identity,
             found,
@@ -447,13 +447,10 @@ impl Driver {
     }
 
     fn publish_counters(&mut self) {
-        self.counters.datagrams.clone_from(self.node.counters());
-        self.counters.control = self.control.snapshot();
+        self.counters.datagrams = *self.node.counters();
+        self.counters.callers = self.control.now();
         self.counters.releases_not_stored = self.releases.failed();
-        let shared = self.outside.counters.lock();
-        shared
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&self.counters);
+        self.outside.counters.count(|shown| *shown = self.counters);
     }
 }
 

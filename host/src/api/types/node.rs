@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Callers, Datagrams, Fetches, Publications, RefusedRecords, ReleaseStatus};
+use super::{Callers, Datagrams, Fetches, Left, Publications, RefusedRecords, ReleaseStatus};
 
 /// `GET /v1/status`: what a node is and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,12 +105,9 @@ pub struct Draining {
     pub since_ms: u64,
     /// How many exchanges are on it still.
     pub live: u64,
-    /// How many went over to the new code.
-    pub carried: u64,
-    /// How many could not, and were asked to end.
-    pub refused: u64,
-    /// How many were ended because their time was over.
-    pub cut: u64,
+    /// What became of the others.
+    #[serde(flatten)]
+    pub left: Left,
 }
 
 /// What a node is busy with.

@@ -24,7 +24,7 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   cluster   3 members, this one included
   serves    0fbcca52de4e of release 3fa2b1c0d4, 186.2 KiB, ace:raxx/server, since 3 min ago
   current   generation 3, 12 live exchanges
-  draining  77aa02de4e8c since 3 min ago: 1 live, 120 carried over, 1 refused, 0 cut
+  draining  77aa02de4e8c since 3 min ago: 1 live, 120 migrated, 1 refused, 0 cut
   last swap seen 4 ms, compiled 210 ms, validated 12 ms, swapped 18 µs
   now       fetching 256.0 KiB of 1.0 MiB 9c1b0fbcca52 of release b2c0d4e5f6
   failed    5 s ago: the disk is full; it tries again
