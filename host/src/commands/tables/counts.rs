@@ -20,7 +20,7 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
         );
         line(
             "fetches",
-            styled(BAD, format!("wrong bytes of an app from members, {times}")),
+            styled(BAD, format!("wrong bytes of a component from members, {times}")),
         );
     }
     let refused = records(&it.records);

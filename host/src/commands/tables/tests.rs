@@ -73,7 +73,7 @@ fn what_was_refused_is_told_by_reason_and_nothing_of_what_was_not() {
     it.records.forged = 1;
     let shown = plain(&status(&it));
     let told = "
-  fetches   wrong bytes of an app from members, 1 time
+  fetches   wrong bytes of a component from members, 1 time
   releases  3 refused (1 forged, 2 old)
 ";
     assert!(shown.ends_with(told), "{shown}");
