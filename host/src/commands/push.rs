@@ -14,10 +14,11 @@ use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
+use crate::api::hex;
+use crate::api::types as api;
+use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
 use crate::app;
-use crate::cli::{Push, Rollback, Rollout};
-use crate::tools::api::{self, API, Code, Draft, Problem, Record, Released, Wanted};
-use crate::tools::hex;
+use crate::commands::cli::{Push, Rollback, Rollout};
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
@@ -194,7 +195,7 @@ fn is_wanted(
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
         // What the nodes take is for them to say.
-        let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
+        let read = app::read_up_to(&app::locate(path)?, mesh::store::LARGEST_APP)?;
         Ok(File {
             app: read.component.app(),
             bytes: read.component.bytes().clone(),
