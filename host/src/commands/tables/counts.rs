@@ -20,7 +20,10 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
         );
         line(
             "fetches",
-            styled(BAD, format!("wrong bytes of a component from members, {times}")),
+            styled(
+                BAD,
+                format!("wrong bytes of a component from members, {times}"),
+            ),
         );
     }
     let refused = records(&it.records);
