@@ -331,7 +331,7 @@ fn a_pusher_that_is_killed_while_it_uploads_leaves_nothing() -> Result<()> {
     stream.write_all(&counter(2)[..10_000])?;
     drop(stream);
     let listed = place.run(2, &["status"])?;
-    ensure!(listed.text.contains("1 app,"), "{listed:?}");
+    ensure!(listed.text.contains("1 component,"), "{listed:?}");
     ensure!(nodes[0].serves()? == "v1");
     // And one that goes as soon as it has released: the nodes go on alone.
     let two = place.app("two.wasm", &counter(2))?;

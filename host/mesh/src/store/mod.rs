@@ -191,7 +191,7 @@ impl Store {
                 .write_whole(component)
                 .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
         }
-        fault::point("store: app kept");
+        fault::point("store: component kept");
         self.came(&changing, component);
         Ok(())
     }
