@@ -64,17 +64,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     let stored = subject.stored.clone().unwrap_or_default();
     add("stored", "one-release", &stored);
-    let mut other = Subject::new(Some(stored));
-    let file = AppFile {
-        path: PathId::of(b"/srv/app.wasm"),
-        app: App::of(b"another app"),
-    };
-    other.input(Input::AppFile(file));
-    // Alone, it looks at its file after two seconds.
-    other.pass(Duration::from_secs(3));
-    other.input(Input::Vote(key, Found::Ok));
-    other.settle();
-    let mut stored = other.stored.unwrap_or_default().to_vec();
+    let mut stored = stored_with_mark_and_vote(stored, key);
     add("stored", "mark-and-vote", &stored);
     // The last byte counts the uses of marks: here it is as high as it can be.
     stored.pop();
@@ -93,6 +83,21 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let digest = App::of(b"an app").digest.to_string();
     add("text", "digest", digest.as_bytes());
     inputs
+}
+
+/// What a node has stored once it has seen a file of its own, and voted.
+fn stored_with_mark_and_vote(stored: Bytes, key: ReleaseKey) -> Vec<u8> {
+    let mut other = Subject::new(Some(stored));
+    let file = AppFile {
+        path: PathId::of(b"/srv/app.wasm"),
+        app: App::of(b"another app"),
+    };
+    other.input(Input::AppFile(file));
+    // Alone, it looks at its file after two seconds.
+    other.pass(Duration::from_secs(3));
+    other.input(Input::Vote(key, Found::Ok));
+    other.settle();
+    other.stored.unwrap_or_default().to_vec()
 }
 
 /// One message of each kind, and what SWIM says in three seconds.
