@@ -66,9 +66,9 @@ fn node(member: &Member) -> contract::Node {
     contract::Node {
         name: member.name.to_string(),
         address: member.name.ip().to_string(),
-        url: format!("http://{}", member.http),
+        url: member.url.to_string(),
         since: member.since_ms,
-        release: member.serving.map(|digest| {
+        release: member.component().map(|digest| {
             let digest = digest.to_string();
             // Until releases are agreed on, a release is its digest.
             contract::Release {

@@ -25,7 +25,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use cluster::release::{DeployKey, Force};
-use cluster::{Cidr, ConfigError, Digest, Keys, NodeName, TakenEvidence, View};
+use cluster::{Cidr, ConfigError, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Who this node is. The IP must be one of this machine's.
     pub name: NodeName,
     /// Where it serves the app: what other members link to.
-    pub http: SocketAddrV4,
+    pub url: HttpUrl,
     /// The UDP and TCP port of membership; the same on all nodes.
     pub cluster_port: u16,
     /// Where datagrams and control connections may come from, besides the

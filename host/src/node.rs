@@ -180,7 +180,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     // later, when there is a view for the app to see.
     let mut membership = Membership::start(membership::Settings {
         name: name.clone(),
-        http: link,
+        url: cluster::HttpUrl::plain(link),
         cluster_port: config.cluster_port,
         allow: config.allow,
         join: config.join,
@@ -206,7 +206,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let published = Arc::<publish::Counters>::default();
     let face = Arc::new(Face {
         name: name.clone(),
-        http: link.to_string(),
+        url: cluster::HttpUrl::plain(link).to_string(),
         started,
         file: config.app,
         members: membership.views(),

@@ -162,7 +162,7 @@ async fn what_a_node_serves_is_shown_by_the_others() {
     a.releases().serves(digest);
     lists_so(&b, JOIN, |view| {
         let member = view.member(&name(2));
-        member.is_some_and(|member| member.serving == Some(digest))
+        member.is_some_and(|member| member.component() == Some(digest))
     })
     .await;
 }

@@ -21,9 +21,9 @@ const NONE: &str = "-";
 pub(super) fn status(it: &Status) -> String {
     let now = it.now_ms;
     let mut text = format!(
-        "{} serves http://{}, version {}, up {}, process {}\n",
+        "{} serves {}, version {}, up {}, process {}\n",
         it.node,
-        it.http,
+        it.url,
         it.version,
         lasted(now.saturating_sub(it.started_ms)),
         it.pid,
@@ -176,7 +176,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
         let me = if member.me { " *" } else { "" };
         let cells = vec![
             format!("{}{me}", member.node),
-            format!("http://{}", member.http),
+            member.url.clone(),
             ago(it.now_ms, member.since_ms),
             or_none(member.digest.as_deref().map(digest)),
             or_none(member.release.as_deref().map(key)),

@@ -37,7 +37,7 @@ fn score(a: &NodeName, b: &NodeName) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::net::Ipv4Addr;
 
     use cluster::{Boot, Member};
 
@@ -49,9 +49,10 @@ mod tests {
             Member {
                 name: NodeName::new("example", ip).expect("a name"),
                 boot: Boot::from_number(1),
-                http: SocketAddrV4::new(ip, 8080),
+                url: cluster::HttpUrl::plain((ip, 8080)),
                 since_ms: 0,
                 serving: None,
+                keys: None,
             }
         };
         View {

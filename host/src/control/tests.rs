@@ -375,9 +375,10 @@ fn listed(ip: Ipv4Addr) -> cluster::Member {
     cluster::Member {
         name: node(ip),
         boot: cluster::Boot::from_number(1),
-        http: SocketAddrV4::new(ip, 8080),
+        url: cluster::HttpUrl::plain((ip, 8080)),
         since_ms: 0,
         serving: None,
+        keys: None,
     }
 }
 

@@ -224,7 +224,7 @@ impl Keeper {
 
 /// How keys are shown to people.
 fn id(keys: &Keys) -> String {
-    format!("{:02x}", keys.key_id())
+    keys.key_id().to_string()
 }
 
 /// The first few of these names.

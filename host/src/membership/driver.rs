@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
-use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
+use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Serving, Time};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::io::{Interest, Ready};
@@ -115,7 +115,7 @@ impl Driver {
         let releases = ReleaseStore::start(settings.data_dir).map_err(StartError::Thread)?;
         let config = Config {
             name: settings.name.clone(),
-            http: settings.http,
+            url: settings.url,
             cluster_port: settings.cluster_port,
             broadcast: local
                 .broadcast
@@ -184,7 +184,11 @@ impl Driver {
         };
         let mut node = Node::new(config, &settings.keys, clock.now(), seed);
         if let Some(digest) = settings.release {
-            node.handle(clock.now(), wall_ms(), Input::Serving(digest));
+            node.handle(
+                clock.now(),
+                wall_ms(),
+                Input::Serving(Serving::the_only(digest)),
+            );
         }
         // The first thing a node wants is its boot number stored, and here a
         // failure has somebody to tell.
@@ -243,7 +247,7 @@ impl Driver {
                 Woken::Release => {
                     let release = *self.outside.release.borrow_and_update();
                     if let Some(digest) = release {
-                        self.handle(Input::Serving(digest));
+                        self.handle(Input::Serving(Serving::the_only(digest)));
                     }
                 }
                 Woken::Keys => self.change_keys(),

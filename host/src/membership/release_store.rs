@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::release::check_stored;
+use cluster::release::{StoredError, check_stored};
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::fault;
@@ -113,11 +113,16 @@ pub(super) fn load(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
     let Err(cause) = check_stored(&content) else {
         return Ok(Some(content.into()));
     };
-    folder.write(ASIDE, &content)?;
+    let kept_as = match cause {
+        StoredError::Earlier(major) => format!("{FILE}.v{major}"),
+        StoredError::Damaged | StoredError::Later => ASIDE.to_owned(),
+    };
+    let (file, aside) = (folder.path().join(FILE), folder.path().join(&kept_as));
+    std::fs::rename(&file, &aside).map_err(|error| DataDirError::Write { path: aside, error })?;
     tracing::warn!(
-        file = %folder.path().join(FILE).display(),
-        kept_as = ASIDE,
-        "the history of releases cannot be read: {cause}; starting without, until members tell it",
+        file = %file.display(),
+        kept_as,
+        "the history of releases cannot be used: {cause}; starting without, until members tell it",
     );
     Ok(None)
 }
@@ -186,6 +191,16 @@ mod tests {
         assert_eq!(load(&folder).expect("readable"), None);
         let aside = folder.read(ASIDE).expect("readable");
         assert_eq!(aside.as_deref(), Some(&b"not a history"[..]));
+    }
+
+    #[test]
+    fn a_history_of_protocol_1_is_set_aside_and_the_node_starts_without() {
+        let (_temporary, folder, _releases) = store();
+        folder.write(FILE, &[0x10, 0, 0]).expect("written");
+        assert_eq!(load(&folder).expect("readable"), None);
+        let aside = folder.read("releases.v1").expect("readable");
+        assert_eq!(aside.as_deref(), Some(&[0x10, 0, 0][..]));
+        assert_eq!(folder.read(FILE).expect("readable"), None);
     }
 
     #[test]

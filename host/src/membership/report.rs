@@ -8,8 +8,7 @@ use cluster::{Digest, DownReason, Member, Refusal, UpReason};
 
 /// A member came up.
 pub(super) fn up(member: &Member, reason: UpReason) {
-    let url = format_args!("http://{}", member.http);
-    tracing::info!(member = %member.name, %url, %reason, "member up");
+    tracing::info!(member = %member.name, url = %member.url, %reason, "member up");
 }
 
 /// A member is gone.

@@ -43,7 +43,7 @@ const UNRELEASED: Duration = Duration::from_secs(5);
 /// All that a node is asked about.
 pub(super) struct Face {
     pub(super) name: NodeName,
-    pub(super) http: String,
+    pub(super) url: String,
     pub(super) started: SystemTime,
     pub(super) file: Option<PathBuf>,
     pub(super) members: watch::Receiver<Arc<View>>,
@@ -146,14 +146,14 @@ impl Face {
         let answered = said.is_some();
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
-        let digest = own_word.or(member.serving);
+        let digest = own_word.or(member.component());
         let of_app = |listed: &&Listed| Some(listed.release.app().digest) == digest;
         let release = overview.releases.iter().find(of_app);
         let in_force = overview.in_force.as_ref().map(|force| force.digest);
         api::Member {
             node: member.name.to_string(),
             me: member.name == self.name,
-            http: member.http.to_string(),
+            url: member.url.to_string(),
             boot: member.boot.number(),
             since_ms: member.since_ms,
             release: release.map(|listed| describe::key(&listed.release.key())),
@@ -241,7 +241,7 @@ impl Node for Face {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_ms: since_1970(self.started),
-            http: self.http.clone(),
+            url: self.url.clone(),
             members: self.members.borrow().members.len(),
             serving: self.serving(&now),
             draining: self.draining(),
@@ -291,7 +291,7 @@ impl Node for Face {
                 let about = releases.find(|it| describe::key(&it.release.key()) == *about);
                 about.is_some_and(|about| {
                     about.status == Status::InForce
-                        && member.serving == Some(about.release.app().digest)
+                        && member.component() == Some(about.release.app().digest)
                 })
             };
             let (view, overview) = (self.members.borrow().clone(), self.overview());

@@ -96,7 +96,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::net::Ipv4Addr;
 
     use cluster::{Boot, Member};
 
@@ -118,9 +118,10 @@ mod tests {
             members: vec![Member {
                 name: node(2),
                 boot: Boot::from_number(1),
-                http: SocketAddrV4::new(node(2).ip(), 8080),
+                url: cluster::HttpUrl::plain((node(2).ip(), 8080)),
                 since_ms: 0,
                 serving: None,
+                keys: None,
             }],
         };
         // The sender may go: this is what is seen for ever.

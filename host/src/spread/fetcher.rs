@@ -192,7 +192,7 @@ impl Fetcher {
             }
         }
         for member in others() {
-            let holding = match member.serving {
+            let holding = match member.component() {
                 Some(digest) if digest == app.digest => Holding::Whole,
                 _ => Holding::Perhaps,
             };

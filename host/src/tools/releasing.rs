@@ -259,7 +259,7 @@ mod tests {
         api::Member {
             node: node.to_owned(),
             me: false,
-            http: String::new(),
+            url: String::new(),
             boot: 1,
             since_ms: 1,
             digest: None,

@@ -38,7 +38,7 @@ impl Liar {
         let folder = tempfile::tempdir()?;
         let settings = Settings {
             name: NodeName::new("example", machine.ip())?,
-            http: SocketAddrV4::new(machine.ip(), 8080),
+            url: cluster::HttpUrl::plain((machine.ip(), 8080)),
             cluster_port: PORT,
             allow: Vec::new(),
             join: Vec::new(),

@@ -1,7 +1,7 @@
 //! The request path of a node in this process: slot, exchanges, server, and
 //! the views and the stop that a node would give them.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,10 @@ pub(crate) fn view(version: u64, names: &[&str]) -> View {
         Member {
             name,
             boot: Boot::from_number(1),
-            http: SocketAddrV4::new(ip, 8080),
+            url: cluster::HttpUrl::plain((ip, 8080)),
             since_ms: 1,
             serving: None,
+            keys: None,
         }
     };
     View {

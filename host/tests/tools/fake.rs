@@ -61,7 +61,7 @@ fn member(node: &str) -> api::Member {
     api::Member {
         node: node.to_owned(),
         me: node == ME,
-        http: format!("{}:8080", name.ip()),
+        url: format!("http://{}:8080", name.ip()),
         boot: 7,
         since_ms: wall_ms(),
         digest: None,
@@ -77,7 +77,7 @@ impl Fake {
     pub(crate) fn new(deploy_key: Option<DeployKey>) -> Arc<Fake> {
         let name: NodeName = ME.parse().expect("a name");
         let config = Config {
-            http: std::net::SocketAddrV4::new(name.ip(), 8080),
+            url: cluster::HttpUrl::plain((name.ip(), 8080)),
             name,
             cluster_port: 8383,
             broadcast: None,
@@ -175,7 +175,7 @@ impl Node for Fake {
             version: "0.0.0".to_owned(),
             pid: std::process::id(),
             started_ms: wall_ms(),
-            http: "10.0.0.1:8080".to_owned(),
+            url: "http://10.0.0.1:8080".to_owned(),
             members: held(&self.members).len(),
             serving: None,
             draining: None,

@@ -90,7 +90,7 @@ fn search(lookup: impl Lookup + 'static) -> Running {
         name: SeedName::parse("seed.example.org", 8383).expect("a name"),
         me: name.ip(),
         config: Config {
-            http: SocketAddrV4::new(name.ip(), 8080),
+            url: cluster::HttpUrl::plain((name.ip(), 8080)),
             cluster_port: 8383,
             broadcast: None,
             subnet: cluster::Cidr::new(name.ip(), 24).expect("a range"),
@@ -122,9 +122,10 @@ impl Running {
         let member = |last: &u8| Member {
             name: node(*last),
             boot: Boot::from_number(1),
-            http: SocketAddrV4::new(node(*last).ip(), 8080),
+            url: cluster::HttpUrl::plain((node(*last).ip(), 8080)),
             since_ms: 0,
             serving: None,
+            keys: None,
         };
         self.views.send_replace(Arc::new(View {
             version: 1,

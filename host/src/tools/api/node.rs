@@ -19,8 +19,8 @@ pub struct Status {
     pub pid: u32,
     /// When it was started.
     pub started_ms: u64,
-    /// Where it serves the app, as `ADDR:PORT`.
-    pub http: String,
+    /// Where it serves the app, for example `http://10.10.10.2:8080`.
+    pub url: String,
     /// How many members it sees, itself included.
     pub members: usize,
     /// What serves; none while nothing does.
@@ -215,8 +215,8 @@ pub struct Member {
     pub node: String,
     /// Whether it is the node that answers.
     pub me: bool,
-    /// Where it serves the app, as `ADDR:PORT`.
-    pub http: String,
+    /// Where it serves the app, for example `http://10.10.10.2:8080`.
+    pub url: String,
     /// The number of its run.
     pub boot: u64,
     /// Since when it is seen up without a break.

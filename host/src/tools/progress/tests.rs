@@ -28,7 +28,7 @@ fn member(end: u8, serves: &str) -> api::Member {
     api::Member {
         node: format!("a@10.0.0.{end}"),
         me: end == 1,
-        http: String::new(),
+        url: String::new(),
         boot: 1,
         since_ms: 1,
         digest: Some(format!("digest of {serves}")),
