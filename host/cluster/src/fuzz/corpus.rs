@@ -13,6 +13,16 @@ use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found
 use crate::sync::State;
 use crate::{Boot, DownReason, Input, Serving, Time};
 
+/// What a person may type where the nodes read a text.
+const TEXTS: [(&str, &str); 6] = [
+    ("name", "example@10.10.10.2"),
+    ("url", "https://node-2.example:443"),
+    ("url-ip", "http://[fd00::2]:8080"),
+    ("range", "10.20.0.0/16"),
+    ("key", "0011aaff"),
+    ("cookie", "correct horse battery\n"),
+];
+
 /// The inputs of each target: its name, theirs, and their bytes. Always the
 /// same, so that a change of the format shows.
 pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
@@ -72,14 +82,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     stored.push(1);
     add("stored", "marks-used-up", &stored);
 
-    for (name, text) in [
-        ("name", "example@10.10.10.2"),
-        ("url", "https://node-2.example:443"),
-        ("url-ip", "http://[fd00::2]:8080"),
-        ("range", "10.20.0.0/16"),
-        ("key", "0011aaff"),
-        ("cookie", "correct horse battery\n"),
-    ] {
+    for (name, text) in TEXTS {
         add("text", name, text.as_bytes());
     }
     let digest = App::of(b"an app").digest.to_string();

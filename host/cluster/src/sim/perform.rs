@@ -54,7 +54,6 @@ pub(super) enum Undo {
 impl Runner {
     /// Begins an operation; one that only waits is over then.
     pub(super) fn perform(&mut self, op: Op) {
-        let now = self.lan.now;
         let nodes = self.nodes;
         let node = |node: u8| usize::from(node) % nodes;
         match op {
@@ -75,14 +74,8 @@ impl Runner {
             | Op::Rollback(it)
             | Op::Vote(it, ..)
                 if self.lan.is_frozen(node(it)) => {}
-            Op::Leave(it) => {
-                self.lan.leave(node(it));
-                self.ledger.open(Touch::Of(node(it)), now);
-            }
-            Op::Wipe(it) => {
-                self.lan.machines[node(it)].disk = Disk::default();
-                self.lan.made.wiped(node(it));
-            }
+            Op::Leave(it) => self.leave(node(it)),
+            Op::Wipe(it) => self.wipe(node(it)),
             Op::Clock(it, off) => self.lan.machines[node(it)].clock_off = off,
             Op::Freeze(it, time) => self.freeze(node(it), time),
             Op::Starve(it, time) => self.starve(node(it), time),
@@ -98,14 +91,8 @@ impl Runner {
                 self.later(time, Undo::Duplication);
             }
             Op::Delay(most, time) => self.delay(most, time),
-            Op::NoControl(time) => {
-                self.lan.control = false;
-                self.later(time, Undo::Control);
-            }
-            Op::NoHints(time) => {
-                self.lan.hints = false;
-                self.later(time, Undo::Hints);
-            }
+            Op::NoControl(time) => self.no_control(time),
+            Op::NoHints(time) => self.no_hints(time),
             Op::Hint(it, about) => {
                 let ip = self.lan.machines[node(about)].name.ip();
                 self.lan.give(node(it), Input::Unreachable { ip });
@@ -130,6 +117,26 @@ impl Runner {
             Op::Spoof(it, count) => self.lan.attack(node(it), Attack::Spoof, count),
             Op::Flood(it, count) => self.lan.attack(node(it), Attack::Flood, count),
         }
+    }
+
+    fn leave(&mut self, machine: usize) {
+        self.lan.leave(machine);
+        self.ledger.open(Touch::Of(machine), self.lan.now);
+    }
+
+    fn wipe(&mut self, machine: usize) {
+        self.lan.machines[machine].disk = Disk::default();
+        self.lan.made.wiped(machine);
+    }
+
+    fn no_control(&mut self, time: u32) {
+        self.lan.control = false;
+        self.later(time, Undo::Control);
+    }
+
+    fn no_hints(&mut self, time: u32) {
+        self.lan.hints = false;
+        self.later(time, Undo::Hints);
     }
 
     fn freeze(&mut self, machine: usize, time: u32) {
