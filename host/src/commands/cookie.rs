@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use cluster::Cookie;
 use rand::TryRng as _;
 
-use super::make_secret;
 use super::cli::{CookieCommand, NewCookie};
+use super::make_secret;
 
 /// Why no cookie was made.
 #[derive(Debug, thiserror::Error)]

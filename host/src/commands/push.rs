@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{BY_MAX, Component, Kind, Release};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::cli::{Push, Rollback, Rollout};
@@ -15,7 +16,6 @@ use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
-use crate::api::hex;
 use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
 use crate::app;
@@ -162,12 +162,12 @@ async fn release(
         None => client.post("/v1/releases", wanted).await?,
         Some(key) => {
             let draft: Draft = client.post("/v1/drafts", wanted).await?;
-            let record = hex::decode(&draft.record);
-            let record = record.ok_or(CommandError::Draft("it is no hex"))?;
+            let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
+            let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
             let record = Release::read(&record).map_err(CommandError::Sign)?;
             is_wanted(&record, wanted, file)?;
             let record = Record {
-                record: hex::encode(key.sign(&record)?.bytes()),
+                record: HEXLOWER.encode(key.sign(&record)?.bytes()),
             };
             client.post("/v1/records", &record).await?
         }

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::types as api;
-use crate::api::types::{Code, ReleaseStatus};
+use crate::api::types::Code;
 use crate::api::{Later, Node, Refused, describe};
 use crate::app::deploy;
 use crate::app::deploy::{Candidate, Deployment, Reporter};

@@ -39,7 +39,7 @@ impl Admission {
         match pass {
             // Refused all the same, but it would be no news to anybody.
             Pass::Replay if self.contacts.was_overtaken(at.now, &head) => {
-                out.count().refuse(Refusal::Replay);
+                out.count().refused.count(Refusal::Replay);
             }
             Pass::Replay => out.refuse(at.now, from, Refusal::Replay),
             Pass::Stale => out.refuse(at.now, from, Refusal::Stale),

@@ -108,24 +108,27 @@ fn a_recorded_leave_changes_nothing() {
     });
 }
 
+/// What another cluster says for ten seconds, from the same addresses.
+fn traffic_of_another_cluster(lan: &Lan) -> Vec<Taped> {
+    let mut other = Lan::new(99);
+    let others: Vec<usize> = (0..3)
+        .map(|at| {
+            let machine = other.machine(&lan.machines[at].name.ip().to_string());
+            other.machines[machine].keys = Keys::from_master(&[9; 32]);
+            machine
+        })
+        .collect();
+    other.tape = Some(Vec::new());
+    others.iter().for_each(|&machine| other.start(machine));
+    other.run(secs(10));
+    other.tape.take().expect("a tape")
+}
+
 #[test]
 fn ten_thousand_bad_datagrams_change_nothing_and_are_reported_a_few_times() {
     with_seeds(2, |lan| {
         let (all, tape) = recorded(lan);
-        // Another cluster's traffic, from the same addresses.
-        let mut other = Lan::new(99);
-        let others: Vec<usize> = (0..3)
-            .map(|at| {
-                let machine = other.machine(&lan.machines[at].name.ip().to_string());
-                other.machines[machine].keys = Keys::from_master(&[9; 32]);
-                machine
-            })
-            .collect();
-        other.tape = Some(Vec::new());
-        others.iter().for_each(|&machine| other.start(machine));
-        other.run(secs(10));
-        let wrong_cookie = other.tape.take().expect("a tape");
-
+        let wrong_cookie = traffic_of_another_cluster(lan);
         let before = lan.log.len();
         let spoofed = SocketAddrV4::new(Ipv4Addr::new(10, 10, 10, 200), PORT);
         let mut noise = 1u64;
