@@ -5,15 +5,13 @@
 //! Others may ask it what it has heard: [`Admission::heard`].
 
 mod contacts;
-mod keys;
 mod name_conflict;
 mod probation;
 mod refusals;
 mod replay;
 mod silence;
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use rand::rngs::StdRng;
 
@@ -21,7 +19,7 @@ use self::contacts::Pass;
 pub(crate) use self::contacts::{CONTACTS_MAX, Contacts, HOLD};
 use self::probation::ANSWERS_AT_ONCE;
 pub(crate) use self::refusals::Refusals;
-pub use self::refusals::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use self::refusals::{Counters, Refusal, RefusedDatagrams, RefusedRecords};
 pub(crate) use self::replay::Bucket;
 use self::replay::Nonces;
 use crate::membership::Roster;
@@ -29,7 +27,7 @@ use crate::message::{Beacon, Content, Hello, Message};
 use crate::outbox::Outbox;
 use crate::stall::Moment;
 use crate::wire::{self, Head};
-use crate::{Boot, TakenEvidence, Time};
+use crate::{Boot, NodeId, TakenEvidence, Time};
 
 /// Who is let in.
 pub(crate) struct Admission {
@@ -37,9 +35,6 @@ pub(crate) struct Admission {
     nonces: Nonces,
     /// Limits the answers to all nodes together.
     answers: Bucket,
-    /// While two cookies are accepted: the nodes whose newest datagram was under the one that is
-    /// sent with.
-    confirmed: BTreeSet<Ipv4Addr>,
     rng: StdRng,
 }
 
@@ -52,7 +47,7 @@ pub(crate) enum Received<'a> {
     /// A run has proven itself by this hello, and was let in.
     Admitted(Hello),
     /// A second run of this node has proven itself, while the first may still be there.
-    Conflict(Ipv4Addr),
+    Conflict(NodeId),
     /// Its sender is to be answered.
     Greet(Greeting),
     /// It has the own name and this nonce, and is no datagram of this process: whoever it is has to
@@ -88,7 +83,6 @@ impl Admission {
             contacts: Contacts::default(),
             nonces: Nonces::new(now, &mut rng),
             answers: Bucket::full(now, ANSWERS_AT_ONCE),
-            confirmed: BTreeSet::new(),
             rng,
         }
     }
@@ -103,8 +97,8 @@ impl Admission {
         out: &mut Outbox,
     ) -> Received<'a> {
         let me = at.me;
-        let allows = |ip| me.config.allows(ip);
-        let (head, payload) = match wire::open(&me.keys, allows, me.ip(), *from.ip(), bytes) {
+        let allows = |id| me.config.allows(id);
+        let (head, payload) = match wire::open(&me.keys, allows, me.id(), *from.ip(), bytes) {
             Ok(opened) => opened,
             Err(why) => {
                 out.refuse(at.now, from, why);
@@ -116,12 +110,11 @@ impl Admission {
             head,
             payload,
         };
-        if head.source == me.ip() {
+        if head.source == me.id() {
             return self.own_name(at, &opened, out);
         }
         match self.contacts.pass(at.now, &head) {
             Pass::Accepted => {
-                self.note_key(me, head.source, bytes);
                 self.contest(at, from, out);
                 let message = opened.read(at, out);
                 out.count().accepted += u64::from(message.is_some());
@@ -163,7 +156,6 @@ impl Admission {
             contacts,
             nonces,
             answers: _,
-            confirmed,
             rng: _,
         } = self;
         let contacts: Vec<String> = contacts
@@ -171,7 +163,7 @@ impl Admission {
             .map(|contact| format!("contact {contact:?}\n"))
             .collect();
         let contacts = contacts.concat();
-        format!("nonces {nonces:?}\n{contacts}confirmed {confirmed:?}\n")
+        format!("nonces {nonces:?}\n{contacts}")
     }
 }
 
@@ -196,6 +188,6 @@ impl<'a> Opened<'a> {
 
     /// Whether what a node says of itself agrees with its envelope.
     fn is_of(&self, about: &Beacon) -> bool {
-        (about.run.ip(), about.run.boot) == (self.head.source, self.head.boot)
+        (about.run.id(), about.run.boot) == (self.head.source, self.head.boot)
     }
 }

@@ -6,7 +6,7 @@ mod replicated;
 mod rumours;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::release::{
     Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::stall::Moment;
-use crate::{Boot, Effect, Refusal, Time};
+use crate::{Boot, Effect, NodeId, Refusal, Time};
 
 #[cfg(test)]
 pub(crate) use self::rumours::WANT_MOST;
@@ -59,7 +59,7 @@ pub(crate) struct Agreement {
     /// The app file of which it is to be said what it means.
     file: Option<AppFile>,
     /// What the members said of themselves.
-    members: BTreeMap<Ipv4Addr, Told>,
+    members: BTreeMap<NodeId, Told>,
 }
 
 /// What a member said in its beacons.
@@ -140,7 +140,7 @@ impl Agreement {
         let up = self
             .members
             .iter()
-            .filter(|(ip, _)| roster.up(**ip).is_some());
+            .filter(|(id, _)| roster.up(**id).is_some());
         let mut theirs: Vec<i64> = up.filter_map(|(_, told)| told.skew.beyond()).collect();
         ahead_of_members(beyond(clock.as_ms(), wall_ms), &mut theirs)
     }
@@ -154,7 +154,7 @@ impl Agreement {
         out: &mut Outbox,
     ) {
         let boot = about.run.boot;
-        let mut told = match self.members.remove(&about.run.ip()) {
+        let mut told = match self.members.remove(&about.run.id()) {
             Some(told) if told.boot == boot => told,
             _ => Told {
                 boot,
@@ -165,7 +165,7 @@ impl Agreement {
         told.skew.note(at.clock.as_ms(), about.wall_ms);
         let knows = Knows::read(&about.summaries);
         told.hash = knows.as_ref().map(|knows| knows.hash);
-        self.members.insert(about.run.ip(), told);
+        self.members.insert(about.run.id(), told);
         if let Some(id) = knows.and_then(|knows| knows.head)
             && self.releases.history().get(&id).is_none()
         {
@@ -175,7 +175,7 @@ impl Agreement {
 
     /// Forgets what was said by nodes that are no members any more.
     pub(crate) fn forget(&mut self, roster: &Roster) {
-        self.members.retain(|ip, _| roster.up(*ip).is_some());
+        self.members.retain(|id, _| roster.up(*id).is_some());
     }
 
     /// Takes in a release that was decided here.
@@ -237,7 +237,8 @@ impl Agreement {
         let history = self.releases.history();
         if history.head().map(|head| head.id()) == Some(release.id()) {
             let message = Message::Release(release.bytes());
-            self.rumours.relay(at, roster, *from.ip(), &message, out);
+            self.rumours
+                .relay(at, roster, NodeId::of(*from.ip()), &message, out);
         }
         if let Some(id) = history.lacked_by_head() {
             self.rumours.want(at, from, id, out);
@@ -276,7 +277,8 @@ impl Agreement {
         self.learn(at, from, Vec::new(), votes.clone(), out);
         if self.head_state() != before {
             let message = Message::Votes(votes);
-            self.rumours.relay(at, roster, *from.ip(), &message, out);
+            self.rumours
+                .relay(at, roster, NodeId::of(*from.ip()), &message, out);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::replicate::{self, DataKind, KindPart};
 use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cookie, HttpUrl, Keys, NodeId, NodeName, Time};
+use crate::{Boot, Cookie, HttpUrl, Keys, NodeName, Time};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -74,7 +74,7 @@ fn beacon() -> Beacon {
 
 #[test]
 fn the_document_numbers_the_messages_as_they_are_sent() {
-    let (ip, boot) = (run(2).ip(), run(2).boot);
+    let (node, boot) = (run(2).id(), run(2).boot);
     let why = Cause::Left;
     let hello = Hello {
         echo: 0,
@@ -87,11 +87,15 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         Message::Beacon(beacon()),
         Message::Hello(hello),
         Message::Swim(b""),
-        Message::Down(Down { ip, boot, why }),
+        Message::Down(Down { node, boot, why }),
         Message::Leave,
         Message::Probe { boot },
         Message::Ack,
-        Message::Taken { ip, boot, echo: 0 },
+        Message::Taken {
+            node,
+            boot,
+            echo: 0,
+        },
         Message::Release(b""),
         Message::Want(id),
         Message::Votes(Vec::new()),
@@ -222,7 +226,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let me = run(2);
     let head = Head {
         version: Version::OURS,
-        source: me.ip(),
+        source: me.id(),
         receiver: None,
         boot: me.boot,
         sequence: 1,
@@ -265,7 +269,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("mac-key", mac_key.to_vec()),
         ("key-id", keys.key_id().as_bytes().to_vec()),
         ("tls-seed", keys.tls_seed().to_vec()),
-        ("node-id", NodeId::of(head.source).as_bytes().to_vec()),
+        ("node-id", head.source.as_bytes().to_vec()),
         ("beacon", sealed.to_vec()),
         ("swim-announce", announce()),
         ("state", state.write().expect("it can be written").to_vec()),

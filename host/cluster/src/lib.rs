@@ -15,6 +15,7 @@ mod cidr;
 mod component;
 mod config;
 mod cookie;
+mod counts;
 mod digest;
 #[cfg(test)]
 mod documented;
@@ -45,13 +46,14 @@ mod time;
 mod view;
 mod wire;
 
-pub use admission::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use admission::{Counters, Refusal, RefusedDatagrams, RefusedRecords};
 pub use app_name::{APP_NAME_MAX, AppName, AppNameError};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use component::{ComponentBuilder, ComponentBytes};
-pub use config::{Config, ConfigError};
+pub use config::{CLUSTER_PORT, Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
+pub use counts::Counted;
 pub use digest::{Digest, DigestError, short};
 pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::run::{Advertised, Run};
-use crate::{Boot, Config, Keys, Serving, Time};
+use crate::{Boot, Config, Keys, NodeId, Serving, Time};
 
 /// Another run may be ahead of this one so often within so long, until it is clear that another
 /// machine has the same name.
@@ -51,6 +51,10 @@ impl Me {
             boots: BTreeSet::from([boot]),
             overtaken: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.run.id()
     }
 
     pub(crate) fn ip(&self) -> Ipv4Addr {

@@ -11,7 +11,6 @@ mod swim;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ use crate::message::{Beacon, Cause, Down, KnownRun};
 use crate::outbox::Outbox;
 use crate::run::Run;
 use crate::stall::Moment;
-use crate::{Boot, DownReason, Effect, Time, View};
+use crate::{Boot, DownReason, Effect, NodeId, Time, View};
 
 /// When many members change at once, views come no closer together than this:
 /// each takes time that grows with the cluster, here and for whoever is told.
@@ -56,7 +55,7 @@ pub(crate) enum MemberChange {
     /// This run is up. If it has not proven itself here, it is to be asked to.
     Up(Run),
     /// The run with this IP has gone, or another one has taken its place.
-    Gone(Ipv4Addr),
+    Gone(NodeId),
     /// The others hold this run of the own node for down, so it needs a new boot number.
     Defunct(Boot),
 }
@@ -102,9 +101,9 @@ impl Members {
     pub(crate) fn timer(&mut self, at: Moment<'_>, heard: &Contacts, out: &mut Outbox) {
         let doubts = RefCell::new(Vec::new());
         self.swim.timer(at.now, &|run: &Run| {
-            let may_be_there = may_be_there(heard, at.now, run.ip(), run.boot, HEARD);
+            let may_be_there = may_be_there(heard, at.now, run.id(), run.boot, HEARD);
             if may_be_there {
-                doubts.borrow_mut().push((run.ip(), run.boot));
+                doubts.borrow_mut().push((run.id(), run.boot));
             }
             may_be_there
         });
@@ -121,7 +120,7 @@ impl Members {
         &mut self,
         at: Moment<'_>,
         heard: &Contacts,
-        from: (Ipv4Addr, Boot),
+        from: (NodeId, Boot),
         bytes: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Unreadable> {
@@ -153,9 +152,9 @@ impl Members {
 
     /// A run that was let in is here. False if it is held for down, or for an earlier run.
     pub(crate) fn alive(&mut self, at: Moment<'_>, about: &Beacon, out: &mut Outbox) -> bool {
-        let (ip, boot) = (about.run.ip(), about.run.boot);
-        if !self.roster.is_up(ip, boot) {
-            let other_run = self.roster.get(ip).map(|entry| entry.run.boot != boot);
+        let (id, boot) = (about.run.id(), about.run.boot);
+        if !self.roster.is_up(id, boot) {
+            let other_run = self.roster.get(id).map(|entry| entry.run.boot != boot);
             if other_run.unwrap_or(self.swim.len() < CONTACTS_MAX) {
                 self.swim
                     .learn(at.now, vec![Update::alive(about.run.clone())]);
@@ -163,8 +162,8 @@ impl Members {
             }
         }
         let advertised = about.advertised.clone();
-        self.roster.advertise(ip, about.run.process, advertised);
-        self.roster.is_up(ip, boot)
+        self.roster.advertise(id, about.run.process, advertised);
+        self.roster.is_up(id, boot)
     }
 
     /// Another node has decided that a run is down.
@@ -172,24 +171,28 @@ impl Members {
         &mut self,
         at: Moment<'_>,
         heard: &Contacts,
-        Down { ip, boot, why }: Down,
+        Down {
+            node: id,
+            boot,
+            why,
+        }: Down,
         out: &mut Outbox,
     ) {
-        if why != Cause::Left && doubtful(heard, &self.roster, at.now, ip, boot) {
-            self.doubt(at, heard, (ip, Some(boot)), Hint::Hearsay, out);
+        if why != Cause::Left && doubtful(heard, &self.roster, at.now, id, boot) {
+            self.doubt(at, heard, (id, Some(boot)), Hint::Hearsay, out);
         } else {
-            self.declare(at, ip, boot, DownDecision::theirs(why.into()), out);
+            self.declare(at, id, boot, DownDecision::theirs(why.into()), out);
         }
     }
 
     /// A run says that it leaves.
-    pub(crate) fn left(&mut self, at: Moment<'_>, ip: Ipv4Addr, boot: Boot, out: &mut Outbox) {
-        self.declare(at, ip, boot, DownDecision::theirs(DownReason::Left), out);
+    pub(crate) fn left(&mut self, at: Moment<'_>, id: NodeId, boot: Boot, out: &mut Outbox) {
+        self.declare(at, id, boot, DownDecision::theirs(DownReason::Left), out);
     }
 
     /// Something new was heard of the node with this IP: nobody need make sure of it.
-    pub(crate) fn heard(&mut self, ip: Ipv4Addr) {
-        self.checks.clear(ip);
+    pub(crate) fn heard(&mut self, id: NodeId) {
+        self.checks.clear(id);
     }
 
     /// Takes in a hint that a node may be gone; the run that is up, if none is
@@ -198,19 +201,19 @@ impl Members {
         &mut self,
         at: Moment<'_>,
         heard: &Contacts,
-        (ip, boot): (Ipv4Addr, Option<Boot>),
+        (id, boot): (NodeId, Option<Boot>),
         hint: Hint,
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.roster.up(ip) else {
+        let Some(entry) = self.roster.up(id) else {
             return;
         };
         let up = entry.run.boot;
         // Where two machines have one IP, a probe may reach the wrong one: who
         // is there then shows in what is heard.
-        let conflict = heard.has_conflict(at.now, ip);
-        if ip != at.me.ip() && boot.is_none_or(|boot| boot == up) && !conflict {
-            self.checks.doubt(at.now, ip, up, hint);
+        let conflict = heard.has_conflict(at.now, id);
+        if id != at.me.id() && boot.is_none_or(|boot| boot == up) && !conflict {
+            self.checks.doubt(at.now, id, up, hint);
             self.run_checks(at, out);
         }
     }
@@ -219,11 +222,11 @@ impl Members {
         &mut self,
         at: Moment<'_>,
         heard: &Contacts,
-        doubts: Vec<(Ipv4Addr, Boot)>,
+        doubts: Vec<(NodeId, Boot)>,
         out: &mut Outbox,
     ) {
-        for (ip, boot) in doubts {
-            self.doubt(at, heard, (ip, Some(boot)), Hint::Hearsay, out);
+        for (id, boot) in doubts {
+            self.doubt(at, heard, (id, Some(boot)), Hint::Hearsay, out);
         }
     }
 
@@ -231,7 +234,7 @@ impl Members {
     pub(crate) fn rejoin(&mut self, at: Moment<'_>, out: &mut Outbox) {
         let me = &at.me.run;
         self.roster
-            .update(me.ip(), |entry| entry.run.boot = me.boot);
+            .update(me.id(), |entry| entry.run.boot = me.boot);
         self.swim.rejoin(at.now, me.clone());
         self.apply_swim(at, false, out);
     }
@@ -239,7 +242,7 @@ impl Members {
     /// What this node says of itself has changed.
     pub(crate) fn advertise(&mut self, me: &Me) {
         let advertised = me.advertised.clone();
-        self.roster.advertise(me.ip(), me.run.process, advertised);
+        self.roster.advertise(me.id(), me.run.process, advertised);
     }
 
     /// Asks a member for the members that it knows.
@@ -249,14 +252,14 @@ impl Members {
     }
 
     /// The latest run that is known of a node.
-    pub(crate) fn known(&self, ip: Ipv4Addr) -> Option<KnownRun> {
-        match self.roster.get(ip) {
+    pub(crate) fn known(&self, id: NodeId) -> Option<KnownRun> {
+        match self.roster.get(id) {
             Some(entry) => Some(KnownRun {
                 boot: entry.run.boot,
                 down: !entry.is_up(),
             }),
             // SWIM also knows of runs that were never up here.
-            None => self.swim.known(ip),
+            None => self.swim.known(id),
         }
     }
 
@@ -313,7 +316,7 @@ impl Members {
             .map(|it| format!("member {it:?}\n"))
             .collect();
         let mut updates = swim.updates();
-        updates.sort_by_key(|update| update.run.ip());
+        updates.sort_by_key(|update| update.run.id());
         lines.extend(updates.iter().map(|it| format!("update {it:?}\n")));
         lines.push(format!("hash {:?}\nswim {:?}\n", roster.hash(), swim.due()));
         lines.push(format!("checks {checks:?}\nchanges {changes:?}\n"));

@@ -1,14 +1,12 @@
 //! What nodes say to each other, inside of the envelope that `wire` seals.
 
-use std::net::Ipv4Addr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::release::{ReleaseId, Vote};
 use crate::replicate::KindSummary;
 use crate::run::{Advertised, Run};
 use crate::wire::Version;
-use crate::{Boot, DownReason};
+use crate::{Boot, DownReason, NodeId};
 
 /// The content of a datagram.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,7 +27,7 @@ pub(crate) enum Message<'a> {
     Ack,
     /// "The machine with this boot number uses a name that was in use." The
     /// nonce is one of that machine, so an old notice does nothing.
-    Taken { ip: Ipv4Addr, boot: Boot, echo: u64 },
+    Taken { node: NodeId, boot: Boot, echo: u64 },
     /// The record of a release.
     Release(#[serde(borrow)] &'a [u8]),
     /// "Send me the record of this release."
@@ -96,7 +94,7 @@ pub(crate) struct KnownRun {
 /// A run that is down, and why.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Down {
-    pub(crate) ip: Ipv4Addr,
+    pub(crate) node: NodeId,
     pub(crate) boot: Boot,
     pub(crate) why: Cause,
 }

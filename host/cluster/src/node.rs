@@ -25,7 +25,7 @@ use crate::presence::{Presence, Stage};
 use crate::replication::Replication;
 use crate::run::Run;
 use crate::stall::{Moment, StallAdjustedClock};
-use crate::{Boot, Config, Effect, Input, Keys, TakenEvidence, Time};
+use crate::{Boot, Config, Effect, Input, Keys, NodeId, TakenEvidence, Time};
 
 /// One node of a cluster, without its sockets, clock and files.
 pub struct Node {
@@ -103,7 +103,7 @@ impl Node {
             Input::Timer => self.timer(),
             Input::Unreachable { ip } => {
                 let heard = self.admission.heard();
-                let (doubted, hint) = ((ip, None), Hint::Unreachable);
+                let (doubted, hint) = ((NodeId::of(ip), None), Hint::Unreachable);
                 self.membership.doubt(at, heard, doubted, hint, out);
             }
             Input::Serving(serving) => {
@@ -119,7 +119,6 @@ impl Node {
             Input::SyncReply { member, bytes } => self.sync_reply(&member, bytes),
             Input::Keys(keys) => {
                 let is_new = self.me.change_keys(*keys);
-                self.admission.forget_keys();
                 self.advertise(is_new);
             }
             Input::Seeds { name, addresses } => {

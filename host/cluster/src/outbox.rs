@@ -2,7 +2,7 @@
 //! and the refusals, which are counted here. Every room has it as an argument and only adds to it.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::admission::{Counters, Refusal, Refusals};
 use crate::me::Me;
 use crate::message::Message;
 use crate::wire::{self, Head, Version};
-use crate::{Effect, Time};
+use crate::{Effect, NodeId, Time};
 
 /// What goes out, until it is fetched.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Outbox {
 
     /// Sends a message to one node.
     pub(crate) fn send(&mut self, me: &Me, to: SocketAddrV4, message: &Message<'_>) {
-        if let Some(bytes) = self.seal(me, Some(*to.ip()), message) {
+        if let Some(bytes) = self.seal(me, Some(NodeId::of(*to.ip())), message) {
             self.push(Effect::Send { to, bytes });
         }
     }
@@ -48,16 +48,11 @@ impl Outbox {
         }
     }
 
-    fn seal(
-        &mut self,
-        me: &Me,
-        receiver: Option<Ipv4Addr>,
-        message: &Message<'_>,
-    ) -> Option<Bytes> {
+    fn seal(&mut self, me: &Me, receiver: Option<NodeId>, message: &Message<'_>) -> Option<Bytes> {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: me.ip(),
+            source: me.id(),
             receiver,
             boot: me.run.boot,
             sequence: self.sequence,

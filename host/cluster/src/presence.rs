@@ -128,15 +128,15 @@ impl Presence {
         heard: &Contacts,
     ) -> Vec<SocketAddrV4> {
         let config = &at.me.config;
-        let hears = |ip| {
-            let admitted = heard.admitted(ip);
+        let hears = |id| {
+            let admitted = heard.admitted(id);
             let silence = admitted.and_then(|it| it.silence_of_broadcasts(at.now));
             silence.is_some_and(|silence| silence <= NO_BROADCAST)
         };
         let near = |ip: Ipv4Addr| config.broadcast.is_some() && config.subnet.contains(ip);
         let others = roster.entries().filter(|entry| {
-            let ip = entry.run.ip();
-            ip != at.me.ip() && !hears(ip) && (entry.is_up() || !near(ip))
+            let (id, ip) = (entry.run.id(), entry.run.ip());
+            id != at.me.id() && !hears(id) && (entry.is_up() || !near(ip))
         });
         let addresses = others.map(|entry| entry.run.address());
         addresses.sample(&mut self.rng, UNICAST)

@@ -2,7 +2,6 @@
 //! again and again with one with which that settles nothing.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -10,7 +9,7 @@ use rand::rngs::StdRng;
 use crate::chance::jitter;
 use crate::membership::Roster;
 use crate::run::Run;
-use crate::{Boot, Time};
+use crate::{Boot, NodeId, Time};
 
 /// How long between two exchanges with one member while the states go on
 /// differing: at first, and at most.
@@ -31,7 +30,7 @@ pub(crate) struct Replication {
     fresh_until: Time,
     /// The last exchange was not answered: the control channel may not work.
     unanswered: bool,
-    members: BTreeMap<Ipv4Addr, Pause>,
+    members: BTreeMap<NodeId, Pause>,
     rng: StdRng,
 }
 
@@ -66,7 +65,7 @@ impl Replication {
             next: now,
             wait: SYNC_FIRST,
         };
-        let pause = self.members.entry(member.ip()).or_insert_with(begin);
+        let pause = self.members.entry(member.id()).or_insert_with(begin);
         if pause.boot != member.boot {
             *pause = begin();
         }
@@ -106,7 +105,7 @@ impl Replication {
 
     /// Forgets the nodes that are no members any more.
     pub(crate) fn forget(&mut self, roster: &Roster) {
-        self.members.retain(|ip, _| roster.up(*ip).is_some());
+        self.members.retain(|id, _| roster.up(*id).is_some());
     }
 
     /// What a refused datagram must not change.

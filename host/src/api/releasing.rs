@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::release::{DeployKey, DraftError, Plan, Release, Request, RollbackTo, What};
 use cluster::{Digest, NodeName};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::body::{Body, json, problem};
 use super::service::{Asker, Limits};
 use super::types::{self as api, API, Canaries, Code, Draft, Record, Released, Rollback, Wanted};
-use super::{Node, Refused, describe, hex, upload};
+use super::{Node, Refused, describe, upload};
 
 /// The largest request that is no upload, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024;
@@ -67,7 +68,7 @@ pub(super) async fn draft(node: &dyn Node, wanted: Result<Wanted, Refused>) -> R
             StatusCode::OK,
             &Draft {
                 api: API,
-                record: hex::encode(release.bytes()),
+                record: HEXLOWER.encode(release.bytes()),
             },
         ),
         Err(unreleased) => unreleased.answer(),
@@ -94,8 +95,8 @@ pub(super) async fn record(
     record: Result<Record, Refused>,
 ) -> Response<Body> {
     let published = async {
-        let bytes = hex::decode(&record?.record);
-        let bytes = bytes.ok_or_else(|| Refused::new(Code::BadRequest, "the record is no hex"))?;
+        let bytes = HEXLOWER_PERMISSIVE.decode(record?.record.as_bytes());
+        let bytes = bytes.map_err(|_| Refused::new(Code::BadRequest, "the record is no hex"))?;
         let bad = |error| Refused::new(Code::BadRelease, error);
         let release = Release::read(&bytes).map_err(bad)?;
         // What nobody has cannot be served by anybody.
@@ -270,6 +271,7 @@ mod tests {
             answered: false,
             doing: None,
             failed: None,
+            cookie: None,
         }
     }
 

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cluster::release::{DeployKey, Release};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
+use super::cli::KeyCommand;
 use super::{CommandError, Exit, make_secret, print};
-use crate::api::hex;
-use crate::commands::cli::KeyCommand;
 
 /// What a file of a key begins with, so that nobody takes it for the public
 /// half, which has as many digits.
@@ -25,13 +25,13 @@ const FILE_MAX: u64 = 256;
 /// `host key`.
 pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
     match command {
-        KeyCommand::Generate { file } => {
+        KeyCommand::New { file } => {
             let key = SigningKey::generate(&file)?;
             let public = key.public();
             eprintln!(
                 "made a deploy key in {file}, which only its owner can read\n\
                  give every node its public half: --deploy-key {public}\n\
-                 and push with: host push APP --key {file}",
+                 and push with: host push COMPONENT --sign-with {file}",
                 file = file.display()
             );
             print(&format!("{public}\n"))?;
@@ -52,7 +52,7 @@ impl SigningKey {
             .map_err(|error| CommandError::Random(error.to_string()))?;
         let text = Zeroizing::new(format!(
             "{BEGINS}{}\n",
-            &*Zeroizing::new(hex::encode(&*seed))
+            &*Zeroizing::new(HEXLOWER.encode(&*seed))
         ));
         make_secret(path, &[text.as_bytes()]).map_err(|cause| match cause.kind() {
             io::ErrorKind::AlreadyExists => CommandError::Exists(path.to_owned()),
@@ -87,7 +87,7 @@ impl SigningKey {
         })?;
         let seed = text
             .strip_prefix(BEGINS)
-            .and_then(|hex| hex::decode(hex.trim_end()));
+            .and_then(|hex| HEXLOWER_PERMISSIVE.decode(hex.trim_end().as_bytes()).ok());
         let seed = Zeroizing::new(seed.ok_or_else(no_key)?);
         SigningKey::of(&seed).ok_or_else(no_key)
     }
@@ -100,7 +100,7 @@ impl SigningKey {
 
     /// The public half.
     fn public(&self) -> String {
-        hex::encode(self.0.public_key().as_ref())
+        HEXLOWER.encode(self.0.public_key().as_ref())
     }
 
     /// The same release, signed.

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{BY_MAX, Component, Kind, Release};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::cli::{Push, Rollback, Rollout};
 use super::client::Client;
 use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
-use crate::api::hex;
 use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
 use crate::app;
-use crate::commands::cli::{Push, Rollback, Rollout};
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ struct File {
 /// `host push`.
 pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
     let client = Client::find(&asked.ask).await?;
-    let file = File::read(&asked.app)?;
+    let file = File::read(&asked.component)?;
     let bake = match (asked.bake, asked.canary) {
         (Some(bake), _) => bake,
         (None, Some(_)) => BAKE,
@@ -74,7 +74,11 @@ async fn carry_out(
 ) -> Result<Exit, CommandError> {
     // From here on none is lost, whatever is waited for.
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
-    let key = rollout.key.as_deref().map(SigningKey::read).transpose()?;
+    let key = rollout
+        .sign_with
+        .as_deref()
+        .map(SigningKey::read)
+        .transpose()?;
     let making = make(client, &wanted, file.as_ref(), key.as_ref(), &mut *show);
     let made = tokio::select! {
         made = making => made,
@@ -158,12 +162,12 @@ async fn release(
         None => client.post("/v1/releases", wanted).await?,
         Some(key) => {
             let draft: Draft = client.post("/v1/drafts", wanted).await?;
-            let record = hex::decode(&draft.record);
-            let record = record.ok_or(CommandError::Draft("it is no hex"))?;
+            let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
+            let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
             let record = Release::read(&record).map_err(CommandError::Sign)?;
             is_wanted(&record, wanted, file)?;
             let record = Record {
-                record: hex::encode(key.sign(&record)?.bytes()),
+                record: HEXLOWER.encode(key.sign(&record)?.bytes()),
             };
             client.post("/v1/records", &record).await?
         }

@@ -2,13 +2,12 @@
 //! it and of others out. Everyone may read it, and only admission changes it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::replay::{Bucket, Window};
 use crate::message::Beacon;
 use crate::wire::Head;
-use crate::{Boot, Time};
+use crate::{Boot, NodeId, Time};
 
 /// The nodes that are told apart. Only holders of the cookie get in here, so
 /// it is a limit for a cluster that has gone mad, not for a stranger.
@@ -38,7 +37,7 @@ pub(super) const HELLOS_EVERY: Duration = Duration::from_millis(50);
 /// The table of nodes that were heard.
 #[derive(Debug, Default)]
 pub(crate) struct Contacts {
-    contacts: BTreeMap<Ipv4Addr, Contact>,
+    contacts: BTreeMap<NodeId, Contact>,
 }
 
 /// A node that was heard.
@@ -212,15 +211,15 @@ impl Contacts {
     }
 
     /// The record of a node, made if there is room for it.
-    pub(super) fn contact(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Contact> {
-        if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&ip) {
+    pub(super) fn contact(&mut self, now: Time, id: NodeId) -> Option<&mut Contact> {
+        if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&id) {
             self.contacts
                 .retain(|_, contact| now.since(contact.touched) < FORGET);
             if self.contacts.len() >= CONTACTS_MAX {
                 return None;
             }
         }
-        let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
+        let contact = self.contacts.entry(id).or_insert_with(|| Contact {
             admitted: None,
             conflict: None,
             others: VecDeque::new(),
@@ -231,25 +230,25 @@ impl Contacts {
     }
 
     /// The run of this node that was let in.
-    pub(crate) fn admitted(&self, ip: Ipv4Addr) -> Option<&Admitted> {
-        self.contacts.get(&ip)?.admitted.as_ref()
+    pub(crate) fn admitted(&self, id: NodeId) -> Option<&Admitted> {
+        self.contacts.get(&id)?.admitted.as_ref()
     }
 
     /// Notes what the run that was let in says of itself.
     pub(super) fn note_beacon(&mut self, now: Time, about: &Beacon) {
-        if let Some(admitted) = self.admitted_mut(about.run.ip()) {
+        if let Some(admitted) = self.admitted_mut(about.run.id()) {
             admitted.note_beacon(now, about);
         }
     }
 
     /// The run of this node that was let in, to be changed.
-    pub(super) fn admitted_mut(&mut self, ip: Ipv4Addr) -> Option<&mut Admitted> {
-        self.contacts.get_mut(&ip)?.admitted.as_mut()
+    pub(super) fn admitted_mut(&mut self, id: NodeId) -> Option<&mut Admitted> {
+        self.contacts.get_mut(&id)?.admitted.as_mut()
     }
 
     /// Whether this very run was let in and heard within so long.
-    pub(crate) fn heard(&self, now: Time, ip: Ipv4Addr, boot: Boot, within: Duration) -> bool {
-        self.admitted(ip)
+    pub(crate) fn heard(&self, now: Time, id: NodeId, boot: Boot, within: Duration) -> bool {
+        self.admitted(id)
             .is_some_and(|admitted| admitted.boot == boot && now.since(admitted.heard) < within)
     }
 
@@ -276,17 +275,17 @@ impl Contacts {
     }
 
     /// Whether a second run of this node waits.
-    pub(crate) fn has_conflict(&self, now: Time, ip: Ipv4Addr) -> bool {
+    pub(crate) fn has_conflict(&self, now: Time, id: NodeId) -> bool {
         let conflict = self
             .contacts
-            .get(&ip)
+            .get(&id)
             .and_then(|contact| contact.conflict.as_ref());
         conflict.is_some_and(|conflict| now.since(conflict.heard) < HOLD)
     }
 
     /// The second run of this node, if there is one and it is still heard.
-    pub(super) fn conflict_mut(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut NameConflict> {
-        let contact = self.contacts.get_mut(&ip)?;
+    pub(super) fn conflict_mut(&mut self, now: Time, id: NodeId) -> Option<&mut NameConflict> {
+        let contact = self.contacts.get_mut(&id)?;
         contact
             .conflict
             .take_if(|conflict| now.since(conflict.heard) >= HOLD);
@@ -296,7 +295,7 @@ impl Contacts {
     /// The nodes of which a second run waits although the first has not been
     /// heard for longer than a beacon takes. If neither was, silence says
     /// nothing about which of the two is there.
-    pub(super) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
+    pub(super) fn unblocked(&self, now: Time) -> Vec<NodeId> {
         let waits = |contact: &Contact| {
             let conflict = contact.conflict.as_ref()?;
             let first = contact.admitted.as_ref();
@@ -311,9 +310,9 @@ impl Contacts {
     #[cfg(feature = "sim")]
     pub(super) fn known(
         &self,
-    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Box<NameConflict>>)> {
+    ) -> impl Iterator<Item = (&NodeId, &Option<Admitted>, &Option<Box<NameConflict>>)> {
         let all = self.contacts.iter();
-        all.map(|(ip, contact)| (ip, &contact.admitted, &contact.conflict))
+        all.map(|(id, contact)| (id, &contact.admitted, &contact.conflict))
             .filter(|(_, admitted, conflict)| admitted.is_some() || conflict.is_some())
     }
 
@@ -324,10 +323,10 @@ impl Contacts {
     }
 
     /// Takes out the second run of this node, if one waits.
-    pub(super) fn take_conflict(&mut self, now: Time, ip: Ipv4Addr) -> Option<NameConflict> {
-        self.conflict_mut(now, ip)?;
+    pub(super) fn take_conflict(&mut self, now: Time, id: NodeId) -> Option<NameConflict> {
+        self.conflict_mut(now, id)?;
         self.contacts
-            .get_mut(&ip)?
+            .get_mut(&id)?
             .conflict
             .take()
             .map(|conflict| *conflict)

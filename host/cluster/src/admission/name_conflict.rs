@@ -1,7 +1,7 @@
 //! Two machines with one name: a second run of a node waits while the first may still be there, and
 //! if both are, the one that started later has to go.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::contacts::NameConflict;
@@ -10,8 +10,7 @@ use crate::me::Me;
 use crate::message::{Beacon, Content, Message};
 use crate::outbox::Outbox;
 use crate::stall::Moment;
-use crate::wire::Head;
-use crate::{Boot, TakenEvidence, Time};
+use crate::{Boot, NodeId, TakenEvidence, Time};
 
 /// A datagram of the first run that comes so long after the second one was
 /// found was not on its way before: both are there.
@@ -63,8 +62,8 @@ impl Admission {
     /// The first run of a node was heard: if a second one waits, and both have
     /// been there for a while, the one that started later has to go.
     pub(super) fn contest(&mut self, at: Moment<'_>, from: SocketAddrV4, out: &mut Outbox) {
-        let (now, ip) = (at.now, *from.ip());
-        let Some(conflict) = self.contacts.conflict_mut(now, ip) else {
+        let (now, id) = (at.now, NodeId::of(*from.ip()));
+        let Some(conflict) = self.contacts.conflict_mut(now, id) else {
             return;
         };
         if now.since(conflict.contested) < CONTEST {
@@ -73,7 +72,7 @@ impl Admission {
         conflict.contested = now;
         let second = conflict.about.clone();
         let second_uptime = Duration::from_millis(second.uptime_ms) + now.since(conflict.heard);
-        let Some(first) = self.contacts.admitted(ip) else {
+        let Some(first) = self.contacts.admitted(id) else {
             return;
         };
         let (boot, echo) = if second_uptime <= first.uptime(now) {
@@ -82,7 +81,11 @@ impl Admission {
             (first.boot(), first.nonce())
         };
         // By broadcast, since a datagram to the IP reaches only one of the two.
-        let notice = Message::Taken { ip, boot, echo };
+        let notice = Message::Taken {
+            node: id,
+            boot,
+            echo,
+        };
         out.broadcast(at.me, &notice);
         out.send(at.me, from, &notice);
     }
@@ -91,38 +94,34 @@ impl Admission {
     pub(crate) fn taken<'a>(
         &self,
         me: &Me,
-        head: &Head,
-        ip: Ipv4Addr,
+        from: SocketAddrV4,
+        id: NodeId,
         boot: Boot,
         echo: u64,
     ) -> Received<'a> {
-        if (ip, boot) == (me.ip(), me.run.boot) && self.nonces.accepts(echo) {
-            Received::NameTaken(TakenEvidence::Witness(head.source))
+        if (id, boot) == (me.id(), me.run.boot) && self.nonces.accepts(echo) {
+            Received::NameTaken(TakenEvidence::Witness(*from.ip()))
         } else {
             Received::Nothing
         }
     }
 
     /// The nodes of which a second run waits although the first is not heard any more.
-    pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
+    pub(crate) fn unblocked(&self, now: Time) -> Vec<NodeId> {
         self.contacts.unblocked(now)
     }
 
     /// The first run of a node is gone: lets the second one in, if one waits. Gives the hello that
     /// it is to be sent, and what it said of itself if it was let in.
-    pub(crate) fn promote(
-        &mut self,
-        now: Time,
-        ip: Ipv4Addr,
-    ) -> Option<(Greeting, Option<Beacon>)> {
-        let NameConflict { about, head, .. } = self.contacts.take_conflict(now, ip)?;
+    pub(crate) fn promote(&mut self, now: Time, id: NodeId) -> Option<(Greeting, Option<Beacon>)> {
+        let NameConflict { about, head, .. } = self.contacts.take_conflict(now, id)?;
         let greeting = Greeting {
             to: about.run.address(),
             boot: head.boot,
             echo: about.nonce,
             want_echo: false,
         };
-        let first = self.contacts.admitted(ip);
+        let first = self.contacts.admitted(id);
         if first.is_some_and(|first| first.boot() >= head.boot) {
             return Some((greeting, None));
         }

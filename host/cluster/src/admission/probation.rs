@@ -1,7 +1,6 @@
 //! Runs that were not let in: whoever has echoed a nonce of ours is, and everyone else is asked to.
 //! What a node is told of its own run is decided here too.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::contacts::{HELLOS_AT_ONCE, HELLOS_EVERY, HOLD, Pass};
@@ -11,7 +10,7 @@ use crate::message::{Hello, KnownRun, Message};
 use crate::outbox::Outbox;
 use crate::run::Run;
 use crate::stall::Moment;
-use crate::{Boot, Time};
+use crate::{Boot, NodeId, Time};
 
 /// How many nodes are answered at once, and how often one more: enough for
 /// a large cluster that starts together, and a bound for a storm.
@@ -40,7 +39,7 @@ impl Admission {
         match pass {
             // Refused all the same, but it would be no news to anybody.
             Pass::Replay if self.contacts.was_overtaken(at.now, &head) => {
-                out.count().refuse(Refusal::Replay);
+                out.count().refused.count(Refusal::Replay);
             }
             Pass::Replay => out.refuse(at.now, from, Refusal::Replay),
             Pass::Stale => out.refuse(at.now, from, Refusal::Stale),
@@ -50,7 +49,7 @@ impl Admission {
             Message::Hello(hello) if self.nonces.accepts(hello.echo) => {
                 self.proven(at.now, roster, opened, hello, pass)
             }
-            Message::Taken { ip, boot, echo } => self.taken(at.me, &head, ip, boot, echo),
+            Message::Taken { node, boot, echo } => self.taken(at.me, opened.from, node, boot, echo),
             _ if pass == Pass::Replay => Received::Nothing,
             message => Received::Greet(Greeting {
                 to: from,
@@ -71,8 +70,8 @@ impl Admission {
         pass: Pass,
     ) -> Received<'a> {
         let Opened { from, head, .. } = *opened;
-        let (ip, about) = (head.source, &hello.about);
-        let first = self.contacts.admitted(ip);
+        let (id, about) = (head.source, &hello.about);
+        let first = self.contacts.admitted(id);
         let first = first.map(|first| (first.boot(), first.process()));
         if first == Some((head.boot, about.run.process)) {
             return Received::Nothing;
@@ -83,10 +82,10 @@ impl Admission {
         if !same_process && !self.contacts.proves(now, &head, about.run.process) {
             return Received::Nothing;
         }
-        let is_there = |boot| roster.is_up(ip, boot) && self.contacts.heard(now, ip, boot, HOLD);
+        let is_there = |boot| roster.is_up(id, boot) && self.contacts.heard(now, id, boot, HOLD);
         if !same_process && first.is_some_and(|(boot, _)| is_there(boot)) {
             self.contacts.note_conflict(now, head, hello.about);
-            return Received::Conflict(ip);
+            return Received::Conflict(id);
         }
         if pass != Pass::Probation {
             // An earlier number than one that this node had before.
@@ -106,8 +105,8 @@ impl Admission {
     }
 
     /// Whether the node with this IP may be sent a hello now.
-    pub(crate) fn may_answer(&mut self, now: Time, ip: Ipv4Addr) -> bool {
-        let allowed = match self.contacts.contact(now, ip) {
+    pub(crate) fn may_answer(&mut self, now: Time, id: NodeId) -> bool {
+        let allowed = match self.contacts.contact(now, id) {
             Some(contact) => contact.hellos.take(now, HELLOS_AT_ONCE, HELLOS_EVERY),
             None => false,
         };
@@ -120,15 +119,15 @@ impl Admission {
         &self,
         now: Time,
         roster: &Roster,
-        (ip, boot): (Ipv4Addr, Boot),
+        (id, boot): (NodeId, Boot),
         known: Option<KnownRun>,
     ) -> Option<KnownRun> {
-        if self.is_blocked(now, roster, ip, boot) {
+        if self.is_blocked(now, roster, id, boot) {
             // Two machines may have this name. A run that hears that another
             // one is ahead of it would overtake that one.
             return None;
         }
-        let admitted = self.contacts.admitted(ip).map(|admitted| KnownRun {
+        let admitted = self.contacts.admitted(id).map(|admitted| KnownRun {
             boot: admitted.boot(),
             down: false,
         });
@@ -140,16 +139,16 @@ impl Admission {
     }
 
     /// Whether another run of this node is up and may still be there.
-    fn is_blocked(&self, now: Time, roster: &Roster, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.contacts.admitted(ip).is_some_and(|first| {
-            first.boot() != boot && first.silence(now) < HOLD && roster.is_up(ip, first.boot())
+    fn is_blocked(&self, now: Time, roster: &Roster, id: NodeId, boot: Boot) -> bool {
+        self.contacts.admitted(id).is_some_and(|first| {
+            first.boot() != boot && first.silence(now) < HOLD && roster.is_up(id, first.boot())
         })
     }
 
     /// Hellos for members that are only known from others.
     pub(crate) fn unheard(&self, at: Moment<'_>, roster: &Roster) -> Vec<Greeting> {
-        let unheard = roster.others(at.me.ip()).filter(|run| {
-            let admitted = self.contacts.admitted(run.ip());
+        let unheard = roster.others(at.me.id()).filter(|run| {
+            let admitted = self.contacts.admitted(run.id());
             admitted.is_none_or(|admitted| admitted.boot() != run.boot)
         });
         let hello = |run: &Run| Greeting {

@@ -1,11 +1,11 @@
 //! Members whose beacons are missing. Silence is only a hint: membership makes sure.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rand::RngExt;
 
 use super::Admission;
+use crate::NodeId;
 use crate::hash::mix;
 use crate::membership::Roster;
 use crate::stall::Moment;
@@ -30,12 +30,12 @@ const NO_WATCHER: Duration = Duration::from_secs(1);
 
 impl Admission {
     /// The members whose beacons are missing. Each is given for as long again as it may be silent.
-    pub(crate) fn silent(&mut self, at: Moment<'_>, roster: &Roster) -> Vec<Ipv4Addr> {
-        let (now, me, members) = (at.now, at.me.ip(), roster.view().members.len());
+    pub(crate) fn silent(&mut self, at: Moment<'_>, roster: &Roster) -> Vec<NodeId> {
+        let (now, me, members) = (at.now, at.me.id(), roster.view().members.len());
         let mut silent = Vec::new();
         for run in roster.others(me) {
-            let ip = run.ip();
-            let Some(admitted) = self.contacts.admitted_mut(ip) else {
+            let id = run.id();
+            let Some(admitted) = self.contacts.admitted_mut(id) else {
                 continue;
             };
             if admitted.boot != run.boot {
@@ -47,14 +47,14 @@ impl Admission {
             let silence = now.since(admitted.heard);
             if admitted.broadcast.is_some()
                 && silence >= admitted.patience
-                && (silence >= admitted.patience + NO_WATCHER || watches(me, ip, members))
+                && (silence >= admitted.patience + NO_WATCHER || watches(me, id, members))
             {
-                silent.push(ip);
+                silent.push(id);
             }
         }
-        for ip in &silent {
+        for id in &silent {
             let patience = self.patience();
-            if let Some(admitted) = self.contacts.admitted_mut(*ip) {
+            if let Some(admitted) = self.contacts.admitted_mut(*id) {
                 admitted.patience = patience;
             }
         }
@@ -69,7 +69,7 @@ impl Admission {
 
 /// Whether this node is one of those, some [`WATCHERS`] of so many members, that
 /// watch another one. Nobody need agree on it, so it is left to chance.
-fn watches(me: Ipv4Addr, other: Ipv4Addr, members: usize) -> bool {
-    let pair = u64::from(me.to_bits()) << 32 | u64::from(other.to_bits());
+fn watches(me: NodeId, other: NodeId, members: usize) -> bool {
+    let pair = mix(me.as_number()) ^ other.as_number();
     mix(pair) % (members as u64).max(1) < WATCHERS
 }

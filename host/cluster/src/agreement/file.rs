@@ -53,8 +53,8 @@ impl Agreement {
     /// has heard nobody, or a member that knows other releases.
     fn listens(&self, at: Moment<'_>, roster: &Roster) -> bool {
         let age = at.me.uptime(at.clock);
-        let mut hashes = roster.others(at.me.ip()).map(|run| {
-            let told = self.members.get(&run.ip());
+        let mut hashes = roster.others(at.me.id()).map(|run| {
+            let told = self.members.get(&run.id());
             told.and_then(|told| told.hash)
         });
         match hashes.next() {

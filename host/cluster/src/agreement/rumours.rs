@@ -2,13 +2,14 @@
 //! where a beacon shows that one is missing. Whatever is still missing comes by push-pull.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 
+use crate::NodeId;
 use crate::Time;
 use crate::membership::Roster;
 use crate::message::Message;
@@ -109,7 +110,7 @@ impl Rumours {
             Rumour::Vote(vote) => Message::Votes(vec![*vote]),
         };
         out.broadcast(at.me, &message);
-        self.relay(at, roster, at.me.ip(), &message, out);
+        self.relay(at, roster, at.me.id(), &message, out);
     }
 
     /// Passes a message on to some members, chosen by chance, but for this one.
@@ -117,11 +118,11 @@ impl Rumours {
         &mut self,
         at: Moment<'_>,
         roster: &Roster,
-        but: Ipv4Addr,
+        but: NodeId,
         message: &Message<'_>,
         out: &mut Outbox,
     ) {
-        let others = roster.others(at.me.ip()).filter(|run| run.ip() != but);
+        let others = roster.others(at.me.id()).filter(|run| run.id() != but);
         let addresses = others.map(|run| run.address());
         for to in addresses.sample(&mut self.rng, RELAY) {
             out.send(at.me, to, message);

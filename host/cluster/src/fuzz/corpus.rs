@@ -14,6 +14,16 @@ use crate::replicate::{DataKind, KindPart, KindSummary};
 use crate::sync::State;
 use crate::{Boot, DownReason, Input, Serving, Time};
 
+/// What a person may type where the nodes read a text.
+const TEXTS: [(&str, &str); 6] = [
+    ("name", "example@10.10.10.2"),
+    ("url", "https://node-2.example:443"),
+    ("url-ip", "http://[fd00::2]:8080"),
+    ("range", "10.20.0.0/16"),
+    ("key", "0011aaff"),
+    ("cookie", "correct horse battery\n"),
+];
+
 /// The inputs of each target: its name, theirs, and their bytes. Always the
 /// same, so that a change of the format shows.
 pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
@@ -70,6 +80,24 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     let stored = subject.stored.clone().unwrap_or_default();
     add("stored", "one-release", &stored);
+    let mut stored = stored_with_mark_and_vote(stored, id);
+    add("stored", "mark-and-vote", &stored);
+    // The last byte counts the uses of marks: here it is as high as it can be.
+    stored.pop();
+    stored.extend_from_slice(&[0xff; 9]);
+    stored.push(1);
+    add("stored", "marks-used-up", &stored);
+
+    for (name, text) in TEXTS {
+        add("text", name, text.as_bytes());
+    }
+    let digest = Component::of(b"an app").digest.to_string();
+    add("text", "digest", digest.as_bytes());
+    inputs
+}
+
+/// What a node has stored once it has seen a file of its own, and voted.
+fn stored_with_mark_and_vote(stored: Bytes, id: ReleaseId) -> Vec<u8> {
     let mut other = Subject::new(Some(stored));
     let file = AppFile {
         path: PathId::of(b"/srv/app.wasm"),
@@ -80,27 +108,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     other.pass(Duration::from_secs(3));
     other.input(Input::Vote(id, Found::Ok));
     other.settle();
-    let mut stored = other.stored.unwrap_or_default().to_vec();
-    add("stored", "mark-and-vote", &stored);
-    // The last byte counts the uses of marks: here it is as high as it can be.
-    stored.pop();
-    stored.extend_from_slice(&[0xff; 9]);
-    stored.push(1);
-    add("stored", "marks-used-up", &stored);
-
-    for (name, text) in [
-        ("name", "example@10.10.10.2"),
-        ("url", "https://node-2.example:443"),
-        ("url-ip", "http://[fd00::2]:8080"),
-        ("range", "10.20.0.0/16"),
-        ("key", "0011aaff"),
-        ("cookie", "correct horse battery\n"),
-    ] {
-        add("text", name, text.as_bytes());
-    }
-    let digest = Component::of(b"an app").digest.to_string();
-    add("text", "digest", digest.as_bytes());
-    inputs
+    other.stored.unwrap_or_default().to_vec()
 }
 
 /// One message of each kind, and what SWIM says in three seconds.
@@ -132,7 +140,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         verdict,
     };
     let down = Down {
-        ip: other.ip(),
+        node: other.id(),
         boot,
         why: Cause::Refused,
     };
@@ -146,7 +154,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         (
             "taken",
             Message::Taken {
-                ip: other.ip(),
+                node: other.id(),
                 boot,
                 echo,
             },

@@ -1,14 +1,12 @@
 //! Members coming and going: what SWIM says becomes what everyone hears, and what no probe was
 //! answered to becomes a down decision.
 
-use std::net::Ipv4Addr;
-
 use super::{CheckStep, MemberChange, Members, RosterEntry, SwimEvent, Update};
 use crate::message::{Down, Message};
 use crate::outbox::Outbox;
 use crate::run::{Advertised, Run};
 use crate::stall::Moment;
-use crate::{Boot, DownReason, Effect, UpReason};
+use crate::{Boot, DownReason, Effect, NodeId, UpReason};
 
 /// That a run is down.
 #[derive(Clone, Copy)]
@@ -66,7 +64,7 @@ impl Members {
     }
 
     fn up(&mut self, at: Moment<'_>, run: &Run, out: &mut Outbox) {
-        let before = self.roster.get(run.ip());
+        let before = self.roster.get(run.id());
         let reason = if before.is_some() {
             UpReason::Returned
         } else {
@@ -87,13 +85,13 @@ impl Members {
         goes_down: bool,
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.roster.get(new.ip()) else {
+        let Some(entry) = self.roster.get(new.id()) else {
             return;
         };
         if !entry.is_up() || goes_down || old.process == new.process {
             // Nothing that anyone outside should hear of: it was down and may
             // come up next, or is the same process under a new number.
-            self.roster.update(new.ip(), |entry| {
+            self.roster.update(new.id(), |entry| {
                 if entry.run.process != new.process {
                     entry.advertised = None;
                 }
@@ -102,7 +100,7 @@ impl Members {
             return;
         }
         self.enter(at, new, None, UpReason::Restarted, out);
-        self.changes.push_back(MemberChange::Gone(new.ip()));
+        self.changes.push_back(MemberChange::Gone(new.id()));
     }
 
     fn enter(
@@ -125,31 +123,38 @@ impl Members {
     }
 
     fn down(&mut self, at: Moment<'_>, run: &Run, decision: DownDecision, out: &mut Outbox) {
-        let (ip, boot) = (run.ip(), run.boot);
-        self.checks.clear(ip);
-        if let Some(entry) = self.roster.up(ip).filter(|entry| entry.run.boot == boot) {
+        let (id, boot) = (run.id(), run.boot);
+        self.checks.clear(id);
+        if let Some(entry) = self.roster.up(id).filter(|entry| entry.run.boot == boot) {
             let member = entry.member();
             let reason = decision.reason;
             out.push(Effect::Down { member, reason });
-            self.roster.update(ip, |entry| entry.gone = Some(at.now));
+            self.roster.update(id, |entry| entry.gone = Some(at.now));
         }
         if decision.ours {
             let why = decision.reason.into();
-            out.broadcast(at.me, &Message::Down(Down { ip, boot, why }));
+            out.broadcast(
+                at.me,
+                &Message::Down(Down {
+                    node: id,
+                    boot,
+                    why,
+                }),
+            );
         }
-        self.changes.push_back(MemberChange::Gone(ip));
+        self.changes.push_back(MemberChange::Gone(id));
     }
 
     /// Takes a run for down.
     pub(super) fn declare(
         &mut self,
         at: Moment<'_>,
-        ip: Ipv4Addr,
+        id: NodeId,
         boot: Boot,
         decision: DownDecision,
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.roster.up(ip).filter(|entry| entry.run.boot == boot) else {
+        let Some(entry) = self.roster.up(id).filter(|entry| entry.run.boot == boot) else {
             return;
         };
         let down = Update::down(entry.run.clone(), decision.reason);
@@ -161,13 +166,13 @@ impl Members {
     pub(super) fn run_checks(&mut self, at: Moment<'_>, out: &mut Outbox) {
         while let Some(step) = self.checks.step(at.now) {
             match step {
-                CheckStep::Probe { ip, boot } => {
-                    if let Some(entry) = self.roster.up(ip).filter(|e| e.run.boot == boot) {
+                CheckStep::Probe { id, boot } => {
+                    if let Some(entry) = self.roster.up(id).filter(|e| e.run.boot == boot) {
                         out.send(at.me, entry.run.address(), &Message::Probe { boot });
                     }
                 }
-                CheckStep::Down { ip, boot, reason } => {
-                    self.declare(at, ip, boot, DownDecision { reason, ours: true }, out);
+                CheckStep::Down { id, boot, reason } => {
+                    self.declare(at, id, boot, DownDecision { reason, ours: true }, out);
                 }
             }
         }

@@ -1,13 +1,12 @@
 //! Whether to believe what another node says of a third.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::{Roster, Update};
 use crate::admission::{CONTACTS_MAX, Contacts, HOLD};
 use crate::run::Run;
 use crate::stall::Moment;
-use crate::{Boot, DownReason, Time};
+use crate::{Boot, DownReason, NodeId, Time};
 
 /// While a suspect is heard so often, a suspicion that has run out waits until
 /// it was asked once more.
@@ -24,11 +23,11 @@ pub(crate) const HEARSAY: Duration = Duration::from_millis(1500);
 pub(super) fn may_be_there(
     heard: &Contacts,
     now: Time,
-    ip: Ipv4Addr,
+    id: NodeId,
     boot: Boot,
     within: Duration,
 ) -> bool {
-    let admitted = heard.admitted(ip).filter(|it| it.boot() == boot);
+    let admitted = heard.admitted(id).filter(|it| it.boot() == boot);
     admitted.is_some_and(|it| it.silence_of_broadcasts(now).is_none() || it.silence(now) < within)
 }
 
@@ -39,11 +38,11 @@ pub(super) fn doubtful(
     heard: &Contacts,
     roster: &Roster,
     now: Time,
-    ip: Ipv4Addr,
+    id: NodeId,
     boot: Boot,
 ) -> bool {
-    let was_heard = heard.admitted(ip).is_some_and(|it| it.boot() == boot);
-    may_be_there(heard, now, ip, boot, HEARSAY) || !was_heard && roster.is_up(ip, boot)
+    let was_heard = heard.admitted(id).is_some_and(|it| it.boot() == boot);
+    may_be_there(heard, now, id, boot, HEARSAY) || !was_heard && roster.is_up(id, boot)
 }
 
 /// Filters the updates of one datagram or state.
@@ -54,7 +53,7 @@ pub(super) struct HearsayFilter<'a> {
     /// How many more nodes may become known.
     room: usize,
     /// The runs that were called down but may be there.
-    pub(super) doubts: Vec<(Ipv4Addr, Boot)>,
+    pub(super) doubts: Vec<(NodeId, Boot)>,
 }
 
 impl<'a> HearsayFilter<'a> {
@@ -76,15 +75,15 @@ impl<'a> HearsayFilter<'a> {
 
     /// Whether to take in this update.
     pub(super) fn believes(&mut self, update: &Update) -> bool {
-        let ip = update.run.ip();
-        if ip == self.at.me.ip() {
+        let id = update.run.id();
+        if id == self.at.me.id() {
             // Of this run, so that SWIM can refute it; not of earlier ones.
             return update.run == self.at.me.run;
         }
-        if !self.at.me.config.allows(ip) {
+        if !self.at.me.config.allows(update.run.ip()) {
             return false;
         }
-        if self.roster.get(ip).is_none() {
+        if self.roster.get(id).is_none() {
             if self.room == 0 {
                 return false;
             }
@@ -96,9 +95,9 @@ impl<'a> HearsayFilter<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = update.run.boot;
-                let doubtful = doubtful(self.heard, self.roster, self.at.now, ip, boot);
-                if doubtful && self.roster.is_up(ip, boot) {
-                    self.doubts.push((ip, boot));
+                let doubtful = doubtful(self.heard, self.roster, self.at.now, id, boot);
+                if doubtful && self.roster.is_up(id, boot) {
+                    self.doubts.push((id, boot));
                 }
                 !doubtful
             }
@@ -108,11 +107,11 @@ impl<'a> HearsayFilter<'a> {
     /// Whether another run of this node is there, so that this one has to prove
     /// itself here.
     fn second_run(&self, run: &Run) -> bool {
-        self.heard.admitted(run.ip()).is_some_and(|first| {
+        self.heard.admitted(run.id()).is_some_and(|first| {
             run.boot > first.boot()
                 && run.process != first.process()
                 && first.silence(self.at.now) < HOLD
-                && self.roster.is_up(run.ip(), first.boot())
+                && self.roster.is_up(run.id(), first.boot())
         })
     }
 }

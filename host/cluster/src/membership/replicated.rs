@@ -44,7 +44,7 @@ impl Replicated for MemberData<'_> {
         let mut updates = membership.swim.updates();
         updates.push(Update::alive(self.at.me.run.clone()));
         let known = |update: Update| {
-            let entry = membership.roster.get(update.run.ip());
+            let entry = membership.roster.get(update.run.id());
             let advertised = entry
                 .filter(|entry| entry.run.process == update.run.process)
                 .and_then(|entry| entry.advertised.clone());
@@ -59,14 +59,14 @@ impl Replicated for MemberData<'_> {
         let mut told = Vec::with_capacity(nodes.len());
         let mut updates = Vec::with_capacity(nodes.len());
         for KnownNode { update, advertised } in nodes {
-            told.extend(advertised.map(|it| (update.run.ip(), update.run.process, it)));
+            told.extend(advertised.map(|it| (update.run.id(), update.run.process, it)));
             updates.push(update);
         }
         let membership = &mut self.membership;
         membership.learn(self.at, self.heard, updates, self.out);
-        for (ip, process, advertised) in told {
-            if ip != self.at.me.ip() {
-                membership.roster.advertise(ip, process, advertised);
+        for (id, process, advertised) in told {
+            if id != self.at.me.id() {
+                membership.roster.advertise(id, process, advertised);
             }
         }
         Ok(())

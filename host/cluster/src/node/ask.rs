@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Node;
 use crate::presence::Stage;
 use crate::release::{DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
-use crate::{Boot, Counters, NodeName, Time, View};
+use crate::{Boot, Counters, Time, View};
 
 impl Node {
     /// The members now.
@@ -29,15 +29,6 @@ impl Node {
     /// What came in and was refused, since the start.
     pub fn counters(&self) -> &Counters {
         self.outbox.counters()
-    }
-
-    /// While two cookies are accepted: the members that were not yet heard
-    /// under the one that this node sends with, or were heard under the other
-    /// one last. When there are none, the other one is not needed for those
-    /// who are members now. Empty while there is one cookie only.
-    pub fn unconfirmed(&self) -> Vec<NodeName> {
-        let roster = self.membership.roster();
-        self.admission.unconfirmed(&self.me, roster)
     }
 
     /// Makes a release of what somebody wants, to be given to

@@ -61,7 +61,7 @@ impl Node {
     pub(super) fn compare(&mut self, about: &Beacon) {
         let mut kinds = self.kinds(about.run.address());
         let same = replicate::is_same(&mut kinds, &about.summaries);
-        let entry = self.membership.roster().up(about.run.ip());
+        let entry = self.membership.roster().up(about.run.id());
         let Some(run) = entry.map(|entry| entry.run.clone()) else {
             return;
         };
@@ -98,8 +98,8 @@ impl Node {
     /// Takes in the state of a member, and gives what it asks for. None
     /// if it is no member that was let in, or sent something else.
     fn take_in(&mut self, member: &NodeName, bytes: &[u8]) -> Option<Vec<KindPart>> {
-        let boot = self.admission.heard().admitted(member.ip())?.boot();
-        let entry = self.membership.roster().get(member.ip());
+        let boot = self.admission.heard().admitted(member.id())?.boot();
+        let entry = self.membership.roster().get(member.id());
         let unknown = SocketAddrV4::new(member.ip(), 0);
         let from = entry.map_or(unknown, |entry| entry.run.address());
         let now = self.clock.now();

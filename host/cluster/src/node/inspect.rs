@@ -1,10 +1,9 @@
 //! A look into a node, for the simulated network: what must not change when a
 //! datagram is refused, and how much a node keeps.
 
-use std::net::Ipv4Addr;
-
 use super::Node;
 use crate::Boot;
+use crate::NodeId;
 
 /// How many entries the tables of a node have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +75,8 @@ impl Node {
     }
 
     /// The run of the node with this IP that was let in.
-    pub fn admitted(&self, ip: Ipv4Addr) -> Option<Boot> {
-        let admitted = self.admission.heard().admitted(ip);
+    pub fn admitted(&self, id: NodeId) -> Option<Boot> {
+        let admitted = self.admission.heard().admitted(id);
         admitted.map(|admitted| admitted.boot())
     }
 }

@@ -1,14 +1,14 @@
 //! The way of a datagram: admission says what comes of it, and each message goes to the room that
 //! it is for.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use super::Node;
 use crate::admission::{Greeting, Received};
 use crate::message::{Beacon, Hello, KnownRun, Message};
 use crate::run::Run;
 use crate::wire::Head;
-use crate::{Boot, Refusal, TakenEvidence};
+use crate::{Boot, NodeId, Refusal, TakenEvidence};
 
 impl Node {
     pub(super) fn datagram(&mut self, from: SocketAddrV4, bytes: &[u8]) {
@@ -23,7 +23,7 @@ impl Node {
                 }
             }
             Received::Admitted(hello) => self.greeted(from, hello),
-            Received::Conflict(ip) => self.membership.heard(ip),
+            Received::Conflict(id) => self.membership.heard(id),
             Received::Greet(greeting) => self.hello(greeting),
             Received::Namesake(nonce) => self.ask_namesake(nonce),
             Received::NameTaken(evidence) => self.name_taken(evidence),
@@ -33,26 +33,30 @@ impl Node {
     /// A new message of a run that was let in.
     fn accepted(&mut self, from: SocketAddrV4, head: &Head, message: Message<'_>) {
         let at = self.clock.at(&self.me);
-        let (ip, boot) = (head.source, head.boot);
+        let (id, boot) = (head.source, head.boot);
         let heard = self.admission.heard();
         let out = &mut self.outbox;
         match message {
             Message::Beacon(about) => self.beacon(from, about),
             Message::Hello(hello) => self.greeted(from, hello),
             Message::Swim(bytes) => {
-                let read = self.membership.gossip(at, heard, (ip, boot), bytes, out);
+                let read = self.membership.gossip(at, heard, (id, boot), bytes, out);
                 if read.is_err() {
                     out.refuse(at.now, from, Refusal::Content);
                 }
             }
-            Message::Down(down) if down.ip == at.me.ip() => self.told_that_down(down.boot),
+            Message::Down(down) if down.node == at.me.id() => self.told_that_down(down.boot),
             Message::Down(down) => self.membership.told_down(at, heard, down, out),
-            Message::Leave => self.membership.left(at, ip, boot, out),
+            Message::Leave => self.membership.left(at, id, boot, out),
             Message::Probe { boot } => self.probed(from, head, boot),
             // That the answer to a probe came was noted by admission.
             Message::Ack => {}
-            Message::Taken { ip, boot, echo } => {
-                let taken = self.admission.taken(&self.me, head, ip, boot, echo);
+            Message::Taken {
+                node: id,
+                boot,
+                echo,
+            } => {
+                let taken = self.admission.taken(&self.me, from, id, boot, echo);
                 if let Received::NameTaken(evidence) = taken {
                     self.name_taken(evidence);
                 }
@@ -145,15 +149,15 @@ impl Node {
 
     /// Answers a node, or asks it for a proof that it is live.
     pub(super) fn hello(&mut self, greeting: Greeting) {
-        let (now, ip) = (self.clock.now(), *greeting.to.ip());
-        if !self.admission.may_answer(now, ip) {
+        let (now, id) = (self.clock.now(), NodeId::of(*greeting.to.ip()));
+        if !self.admission.may_answer(now, id) {
             self.outbox.count().unanswered += 1;
             return;
         }
-        let (roster, known) = (self.membership.roster(), self.membership.known(ip));
+        let (roster, known) = (self.membership.roster(), self.membership.known(id));
         let known = self
             .admission
-            .news_for(now, roster, (ip, greeting.boot), known);
+            .news_for(now, roster, (id, greeting.boot), known);
         let hello = Hello {
             echo: greeting.echo,
             want_echo: greeting.want_echo,
@@ -166,7 +170,7 @@ impl Node {
 
     /// Asks a run that is up to prove itself, unless it has.
     pub(super) fn ask_to_prove(&mut self, run: &Run) {
-        let admitted = self.admission.heard().admitted(run.ip());
+        let admitted = self.admission.heard().admitted(run.id());
         if admitted.is_none_or(|admitted| admitted.boot() != run.boot) {
             self.hello(Greeting {
                 to: run.address(),
@@ -190,8 +194,8 @@ impl Node {
     }
 
     /// The first run of a node is gone: if a second one waits, it is let in.
-    pub(super) fn promote(&mut self, ip: Ipv4Addr) {
-        let Some((greeting, about)) = self.admission.promote(self.clock.now(), ip) else {
+    pub(super) fn promote(&mut self, id: NodeId) {
+        let Some((greeting, about)) = self.admission.promote(self.clock.now(), id) else {
             return;
         };
         if let Some(about) = about {

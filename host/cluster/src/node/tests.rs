@@ -103,7 +103,8 @@ impl Bench {
             });
         all.filter(|(ip, _)| *ip == to)
             .map(|(_, bytes)| {
-                let (_, payload) = wire::open(&keys(), |_| true, to, ME, &bytes).expect("ours");
+                let (_, payload) =
+                    wire::open(&keys(), |_| true, NodeId::of(to), ME, &bytes).expect("ours");
                 match Message::read(wire::Version::OURS, payload) {
                     Content::Message(message) => format!("{message:?}"),
                     other => panic!("{other:?}"),
@@ -145,8 +146,8 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: wire::Version::OURS,
-            source: self.run.ip(),
-            receiver: Some(ME),
+            source: self.run.id(),
+            receiver: Some(NodeId::of(ME)),
             boot: self.run.boot,
             sequence: self.sequence,
         };
@@ -159,7 +160,7 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.run.ip(),
+            source: self.run.id(),
             receiver: None,
             boot: self.run.boot,
             sequence: self.sequence,
@@ -182,8 +183,8 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.run.ip(),
-            receiver: Some(ME),
+            source: self.run.id(),
+            receiver: Some(NodeId::of(ME)),
             boot: self.run.boot,
             sequence: self.sequence,
         };
@@ -204,6 +205,10 @@ impl Puppet {
         let beacon = Message::Beacon(self.about());
         self.broadcast(bench, &beacon);
         bench.effects();
+    }
+
+    fn id(&self) -> NodeId {
+        self.run.id()
     }
 
     fn ip(&self) -> Ipv4Addr {
@@ -244,7 +249,7 @@ fn the_boot_number_is_stored_before_anything_is_sent_under_it() {
             Effect::StoreBoot(boot) => stored = boot,
             Effect::Send { bytes, .. } | Effect::Broadcast { bytes } => {
                 let (head, _) =
-                    wire::open(&keys(), |_| true, puppet.ip(), ME, &bytes).expect("ours");
+                    wire::open(&keys(), |_| true, puppet.id(), ME, &bytes).expect("ours");
                 assert_eq!(head.boot, stored);
             }
             _ => {}
@@ -262,7 +267,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     let gossip = vec![Update::alive(third.run.clone())];
     let gossip = postcard::to_allocvec(&gossip).expect("it can be written");
     let accused = Down {
-        ip: known.ip(),
+        node: known.id(),
         boot: known.run.boot,
         why: Cause::Failed,
     };
@@ -371,7 +376,7 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     puppet.say(
         &mut bench,
         &Message::Taken {
-            ip: ME,
+            node: NodeId::of(ME),
             boot: boot.next(),
             echo,
         },
@@ -379,7 +384,7 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     puppet.say(
         &mut bench,
         &Message::Taken {
-            ip: ME,
+            node: NodeId::of(ME),
             boot,
             echo: echo ^ 1,
         },
@@ -387,13 +392,20 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     puppet.say(
         &mut bench,
         &Message::Taken {
-            ip: puppet_ip(),
+            node: NodeId::of(puppet_ip()),
             boot,
             echo,
         },
     );
     assert!(bench.node.next_timer().is_some());
-    puppet.say(&mut bench, &Message::Taken { ip: ME, boot, echo });
+    puppet.say(
+        &mut bench,
+        &Message::Taken {
+            node: NodeId::of(ME),
+            boot,
+            echo,
+        },
+    );
     assert!(bench.effects().iter().any(|effect| {
         matches!(effect, Effect::NameTaken { evidence: TakenEvidence::Witness(ip) } if *ip == puppet_ip())
     }));
@@ -441,7 +453,7 @@ proptest! {
             puppet.sequence += 1;
             let head = Head {
                 version: wire::Version::OURS,
-                source: puppet.ip(),
+                source: puppet.id(),
                 receiver: None,
                 boot: puppet.run.boot,
                 sequence: puppet.sequence,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Presence;
 use crate::chance::jitter;
 use crate::membership::Roster;
-use crate::{Config, Time};
+use crate::{Config, NodeId, Time};
 
 /// How long between two attempts to join a node: at first, and at most.
 const JOIN_FIRST: Duration = Duration::from_millis(250);
@@ -54,7 +54,7 @@ impl Presence {
     pub(crate) fn joins(&mut self, now: Time, roster: &Roster) -> Vec<SocketAddrV4> {
         let mut to = Vec::new();
         for seed in &mut self.seeds {
-            if roster.up(*seed.address.ip()).is_some() {
+            if roster.up(NodeId::of(*seed.address.ip())).is_some() {
                 (seed.next, seed.wait, seed.left) = (now, JOIN_FIRST, 0);
                 continue;
             }

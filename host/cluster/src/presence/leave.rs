@@ -52,7 +52,7 @@ impl Presence {
         *next = at.now + APART;
         let last = *said == TIMES;
         out.broadcast(at.me, &Message::Leave);
-        for run in roster.others(at.me.ip()).take(ONE_BY_ONE) {
+        for run in roster.others(at.me.id()).take(ONE_BY_ONE) {
             out.send(at.me, run.address(), &Message::Leave);
         }
         if last {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::Release;
@@ -47,7 +48,7 @@ impl FromStr for DeployKey {
 
 impl fmt::Display for DeployKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 

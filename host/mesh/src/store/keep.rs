@@ -3,12 +3,13 @@
 //!
 //! Who calls one of these holds `change`, and shows it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 use cluster::release::Component;
 use cluster::{ComponentBytes, Digest};
+use parking_lot::MutexGuard;
 
 use super::partial::Partial;
 use super::{Store, StoreError, files};
@@ -116,7 +117,7 @@ impl Store {
                 failed = failed.or(Some(StoreError::change(&path, error)));
                 continue;
             }
-            fault::point("store: app collected");
+            fault::point("store: component collected");
             self.known().whole.retain(|it| it.digest != *digest);
         }
         failed.map_or(Ok(surplus.len()), Err)

@@ -22,8 +22,8 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cluster::release::{CHUNK, Component};
@@ -36,13 +36,14 @@ use crate::data_dir::DataDir;
 
 use files::Files;
 use keep::{Known, Whole};
+use parking_lot::{Mutex, MutexGuard};
 use partial::Partial;
 
-/// The largest component that is taken unless `--max-app` says otherwise, in
+/// The largest component that is taken unless `--max-component` says otherwise, in
 /// bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
-/// The most that `--max-app` can be, in bytes: 1 GiB.
+/// The most that `--max-component` can be, in bytes: 1 GiB.
 pub const LARGEST_APP: u64 = 1 << 30;
 
 /// What the store accepts and keeps.
@@ -191,7 +192,7 @@ impl Store {
                 .write_whole(component)
                 .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
         }
-        fault::point("store: app kept");
+        fault::point("store: component kept");
         self.came(&changing, component);
         Ok(())
     }
@@ -318,11 +319,11 @@ impl Store {
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {
-        self.0.change.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.change.lock()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock()
     }
 
     fn partial(&self, digest: &Digest) -> Option<Arc<Partial>> {

@@ -1,7 +1,8 @@
 //! The log of what apps do wrong: which release, which path, what.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::generation::Generation;
 use crate::throttle::Throttle;
@@ -36,14 +37,14 @@ impl Complaints {
     /// The last failure, if failures are kept.
     pub(super) fn last(&self) -> Option<String> {
         let kept = self.kept.as_ref()?;
-        let last = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = kept.lock();
         last.clone()
     }
 
     /// Names a failure in the log.
     pub(super) fn about(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(kept) = &self.kept {
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_string());
+            *kept.lock() = Some(cause.to_string());
             return;
         }
         let Some(left_out) = self.throttle.admit(Instant::now()) else {
@@ -56,14 +57,14 @@ impl Complaints {
     }
 
     /// Names a stream that newer code does not take over.
-    pub(super) fn not_carried(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+    pub(super) fn not_migrated(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(left_out) = self.throttle.admit(Instant::now()) {
             if left_out > 0 {
                 tracing::warn!("{left_out} more complaints about the app were not logged");
             }
             tracing::warn!(
                 release = %to.release.id, path, %cause,
-                "a stream is not carried over to the new code, and is asked to end"
+                "a stream is not migrated to the new code, and is asked to end"
             );
         }
     }

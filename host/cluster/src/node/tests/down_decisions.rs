@@ -5,7 +5,7 @@ use super::*;
 
 fn about(accused: &Puppet, why: Cause) -> Down {
     Down {
-        ip: accused.ip(),
+        node: accused.id(),
         boot: accused.run.boot,
         why,
     }
@@ -109,7 +109,7 @@ fn a_node_that_hears_that_it_is_down_still_answers_at_once() {
     // It may protest once a second.
     bench.pass(Duration::from_millis(1100));
     let down = Down {
-        ip: ME,
+        node: NodeId::of(ME),
         boot: bench.node.boot(),
         why: Cause::Failed,
     };
@@ -165,11 +165,11 @@ fn a_recording_of_the_last_seconds_does_not_make_an_earlier_run_seem_live() {
     later.join(&mut bench);
     assert!(bench.node.admission.accepts(nonce), "it is as good as new");
     bench.hear(earlier.run.address(), &recorded);
-    let ip = later.ip();
-    assert!(!bench.node.admission.heard().has_conflict(bench.now, ip));
+    let id = later.id();
+    assert!(!bench.node.admission.heard().has_conflict(bench.now, id));
     // What it sends now does make it seem so.
     earlier.hello(&mut bench, nonce, None);
-    assert!(bench.node.admission.heard().has_conflict(bench.now, ip));
+    assert!(bench.node.admission.heard().has_conflict(bench.now, id));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_down_decision_about_another_run_changes_nothing() {
     for boot in [4, 6] {
         let boot = Boot::from_number(boot);
         let down = Down {
-            ip: accused.ip(),
+            node: accused.id(),
             boot,
             why: Cause::Failed,
         };

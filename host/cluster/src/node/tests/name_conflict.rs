@@ -16,7 +16,11 @@ fn two_runs(bench: &mut Bench) -> (Puppet, Puppet) {
 }
 
 fn admitted(bench: &Bench) -> Boot {
-    let admitted = bench.node.admission.heard().admitted(puppet_ip());
+    let admitted = bench
+        .node
+        .admission
+        .heard()
+        .admitted(NodeId::of(puppet_ip()));
     admitted.expect("one was let in").boot()
 }
 

@@ -44,7 +44,7 @@ fn old(bench: &mut Bench) -> (u64, u64) {
         });
     let reported = reported.sum();
     let counters = bench.node.counters();
-    assert_eq!(counters.records.old, counters.refused(Refusal::Old));
+    assert_eq!(counters.records.old, counters.refused.of(Refusal::Old));
     (counters.records.old, reported)
 }
 
@@ -117,7 +117,7 @@ fn a_record_that_cannot_be_read_is_counted() {
     puppet.say(&mut bench, &Message::Release(b"no record"));
     let counters = bench.node.counters();
     assert_eq!(counters.records.unreadable, 1);
-    assert_eq!(counters.refused(Refusal::Content), 1);
+    assert_eq!(counters.refused.of(Refusal::Content), 1);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_kind_of_data_that_is_not_known_is_skipped_in_a_beacon() {
         bench.pass(Duration::from_millis(900));
     }
     assert!(bench.lists(&puppet));
-    assert_eq!(bench.node.counters().refused_total(), 0);
+    assert_eq!(bench.node.counters().refused.total(), 0);
     let syncs = |effect: &Effect| matches!(effect, Effect::Sync { .. });
     assert!(!bench.effects().iter().any(syncs), "they know the same");
 }
@@ -73,5 +73,5 @@ fn a_kind_of_data_that_is_not_known_is_skipped_in_a_state() {
     let kinds: Vec<DataKind> = answer.parts.iter().map(|part| part.kind).collect();
     assert_eq!(kinds, [DataKind::MEMBERS]);
     assert!(bench.lists(&third));
-    assert_eq!(bench.node.counters().refused_total(), 0);
+    assert_eq!(bench.node.counters().refused.total(), 0);
 }

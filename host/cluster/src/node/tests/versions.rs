@@ -30,7 +30,7 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version,
-            source: self.run.ip(),
+            source: self.run.id(),
             receiver: None,
             boot: self.run.boot,
             sequence: self.sequence,
@@ -77,7 +77,7 @@ fn reports(bench: &mut Bench) -> Vec<(Refusal, u64)> {
 }
 
 fn refused(bench: &Bench) -> u64 {
-    bench.node.counters().refused_total()
+    bench.node.counters().refused.total()
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn another_major_version_is_refused_with_one_report_a_minute() {
     puppet.say_as(&mut bench, MAJOR, &hello, &[]);
     // Those in between, and the last one.
     assert_eq!(reports(&mut bench), [(Refusal::Version, 4)]);
-    assert_eq!(bench.node.counters().refused(Refusal::Version), 5);
-    assert_eq!(bench.node.counters().refused_total(), 5);
+    assert_eq!(bench.node.counters().refused.of(Refusal::Version), 5);
+    assert_eq!(bench.node.counters().refused.total(), 5);
     assert_eq!(bench.node.counters().probation, 0);
 }
 
@@ -194,8 +194,8 @@ fn the_state_of_another_major_version_is_refused_with_a_report() {
             .handle(bench.now, 0, Input::SyncReply { member, bytes });
         assert_eq!(reports(&mut bench), []);
     }
-    assert_eq!(bench.node.counters().refused(Refusal::Version), 2);
-    assert_eq!(bench.node.counters().refused(Refusal::Content), 2);
+    assert_eq!(bench.node.counters().refused.of(Refusal::Version), 2);
+    assert_eq!(bench.node.counters().refused.of(Refusal::Content), 2);
     assert!(!bench.lists(&third));
 }
 

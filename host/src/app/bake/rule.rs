@@ -16,7 +16,7 @@ const WINDOWS: std::ops::RangeInclusive<Duration> =
 /// It is left if, in a window of this length, more of its requests failed than
 /// did of the release before *and* this share besides. The default of 20 %
 /// within a minute is meant for a release that is broken, and not for one with
-/// a new fault in a corner: no judgement falls before 20 requests, of which
+/// a new fault in a corner: no outcome falls before 20 requests, of which
 /// five must have failed, and of code that fails at one request in a hundred
 /// (a rate that people live with) five in twenty do so once in 700,000 times.
 /// At one in ten, which the release before shows too, seven must have failed:

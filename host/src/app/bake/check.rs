@@ -1,13 +1,13 @@
-//! The judgement on new code. It reads no clock and does no IO: it is given
+//! The bake check of new code. It reads no clock and does no IO: it is given
 //! time and counts, and says at most once what it found.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::{Recent, Rule};
+use super::{RecentTally, Rule};
 use runtime::generation::Tally;
 
-/// Nothing is judged by fewer requests than this.
+/// Nothing is decided by fewer requests than this.
 pub const ENOUGH: u64 = 20;
 
 /// What was counted of a generation up to now.
@@ -21,8 +21,8 @@ pub struct Sample {
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// It has served for the whole trial without failing too often.
+pub enum BakeOutcome {
+    /// It has served for the whole bake without failing too often.
     Sound,
     /// It failed too often.
     Failed(Reason),
@@ -38,43 +38,43 @@ pub struct Reason {
     before: Option<Tally>,
 }
 
-/// New code on trial.
+/// New code while it bakes.
 #[derive(Debug)]
-pub struct Trial {
+pub struct BakeCheck {
     rule: Option<Rule>,
     before: Tally,
     until: Duration,
-    requests: Recent,
-    changes: Recent,
+    requests: RecentTally,
+    changes: RecentTally,
     is_over: bool,
 }
 
-impl Trial {
-    /// A trial by this rule against what the release before did; it lasts for
+impl BakeCheck {
+    /// A check by this rule against what the release before did; it lasts for
     /// `bake`, else for the window of the rule. Without a rule nothing fails.
-    pub fn new(rule: Option<Rule>, before: Tally, bake: Option<Duration>) -> Trial {
+    pub fn new(rule: Option<Rule>, before: Tally, bake: Option<Duration>) -> BakeCheck {
         let window = rule.unwrap_or_default().window;
-        Trial {
+        BakeCheck {
             rule,
             before,
             until: bake.unwrap_or(window),
-            requests: Recent::new(window),
-            changes: Recent::new(window),
+            requests: RecentTally::new(window),
+            changes: RecentTally::new(window),
             is_over: false,
         }
     }
 
     /// Looks at what was counted, so long after it was put in. Says what was
     /// found once.
-    pub fn see(&mut self, since: Duration, sample: Sample) -> Option<Judgement> {
+    pub fn see(&mut self, since: Duration, sample: Sample) -> Option<BakeOutcome> {
         if self.is_over {
             return None;
         }
         self.requests.see(since, sample.requests);
         self.changes.see(since, sample.changes);
         let found = match self.fault(since, &sample) {
-            Some(reason) => Judgement::Failed(reason),
-            None if since >= self.until => Judgement::Sound,
+            Some(reason) => BakeOutcome::Failed(reason),
+            None if since >= self.until => BakeOutcome::Sound,
             None => return None,
         };
         self.is_over = true;

@@ -1,4 +1,4 @@
-//! What is judged, and what is not.
+//! What is decided, and what is not.
 
 use proptest::prelude::*;
 
@@ -22,20 +22,20 @@ fn sample(requests: u64, failed: u64) -> Sample {
 }
 
 /// What is found of counts that come at once after a second.
-fn judged(before: Tally, requests: u64, failed: u64) -> Option<Judgement> {
-    Trial::new(Some(Rule::default()), before, None).see(SECOND, sample(requests, failed))
+fn found(before: Tally, requests: u64, failed: u64) -> Option<BakeOutcome> {
+    BakeCheck::new(Some(Rule::default()), before, None).see(SECOND, sample(requests, failed))
 }
 
 #[test]
 fn the_reason_says_how_much_failed_and_what_it_was_before() {
-    let Some(Judgement::Failed(reason)) = judged(tally(1200, 0), 60, 27) else {
+    let Some(BakeOutcome::Failed(reason)) = found(tally(1200, 0), 60, 27) else {
         panic!("nearly half of it traps");
     };
     assert_eq!(
         reason.to_string(),
         "27 of 60 requests trapped in 1.0 s; the release before: 0 of 1200"
     );
-    let mut trial = Trial::new(Some(Rule::default()), Tally::default(), None);
+    let mut check = BakeCheck::new(Some(Rule::default()), Tally::default(), None);
     let both = Sample {
         requests: Tally {
             requests: 20,
@@ -44,7 +44,7 @@ fn the_reason_says_how_much_failed_and_what_it_was_before() {
         },
         ..Sample::default()
     };
-    let Some(Judgement::Failed(reason)) = trial.see(4 * SECOND, both) else {
+    let Some(BakeOutcome::Failed(reason)) = check.see(4 * SECOND, both) else {
         panic!("half of it fails");
     };
     assert_eq!(
@@ -57,24 +57,24 @@ fn the_reason_says_how_much_failed_and_what_it_was_before() {
 #[test]
 fn the_threshold_is_the_rate_above_that_of_the_release_before() {
     // 20 % and not more.
-    assert_eq!(judged(tally(100, 0), 100, 20), None);
-    assert!(judged(tally(100, 0), 100, 21).is_some());
+    assert_eq!(found(tally(100, 0), 100, 20), None);
+    assert!(found(tally(100, 0), 100, 21).is_some());
     // 30 % where 10 % failed before.
-    assert_eq!(judged(tally(100, 10), 100, 30), None);
-    assert!(judged(tally(100, 10), 100, 31).is_some());
+    assert_eq!(found(tally(100, 10), 100, 30), None);
+    assert!(found(tally(100, 10), 100, 31).is_some());
     // Of few requests before nothing is known.
-    assert!(judged(tally(19, 19), 100, 21).is_some());
+    assert!(found(tally(19, 19), 100, 21).is_some());
 }
 
 #[test]
-fn streams_that_trap_when_they_are_carried_over_count_and_refused_ones_do_not() {
+fn streams_that_trap_when_they_are_migrated_count_and_refused_ones_do_not() {
     let changes = |trapped| Sample {
         changes: tally(50, trapped),
         requests: tally(1000, 0),
     };
-    let mut trial = Trial::new(Some(Rule::default()), Tally::default(), None);
-    assert_eq!(trial.see(SECOND, changes(0)), None);
-    let Some(Judgement::Failed(reason)) = trial.see(SECOND, changes(50)) else {
+    let mut check = BakeCheck::new(Some(Rule::default()), Tally::default(), None);
+    assert_eq!(check.see(SECOND, changes(0)), None);
+    let Some(BakeOutcome::Failed(reason)) = check.see(SECOND, changes(50)) else {
         panic!("all of them trap");
     };
     let text = reason.to_string();
@@ -85,43 +85,46 @@ fn streams_that_trap_when_they_are_carried_over_count_and_refused_ones_do_not() 
 }
 
 #[test]
-fn a_long_bake_is_judged_by_its_last_window_and_not_by_all_that_came_before() {
-    let mut trial = Trial::new(Some(Rule::default()), Tally::default(), Some(600 * SECOND));
+fn a_long_bake_is_checked_by_its_last_window_and_not_by_all_that_came_before() {
+    let mut check = BakeCheck::new(Some(Rule::default()), Tally::default(), Some(600 * SECOND));
     let (mut requests, mut failed) = (0, 0);
     for second in 0..500 {
         requests += 100;
         // It breaks after five minutes; by then ten thousands of requests were fine.
         failed += if second >= 300 { 100 } else { 0 };
-        match trial.see(second * SECOND, sample(requests, failed)) {
+        match check.see(second * SECOND, sample(requests, failed)) {
             None => assert!(second < 320, "not found after {} s", second - 300),
-            Some(Judgement::Failed(_)) => {
+            Some(BakeOutcome::Failed(_)) => {
                 assert!(second >= 300);
                 return;
             }
-            Some(Judgement::Sound) => panic!("it is broken"),
+            Some(BakeOutcome::Sound) => panic!("it is broken"),
         }
     }
     panic!("not found");
 }
 
-/// How a trial goes: steps of time, and what ended in each.
+/// How a bake goes: steps of time, and what ended in each.
 fn course() -> impl Strategy<Value = Vec<(u32, u64, u64)>> {
     let step = (1..5000u32, 0..30u64, 0..=100u64)
         .prop_map(|(millis, requests, percent)| (millis, requests, requests * percent / 100));
     proptest::collection::vec(step, 1..60)
 }
 
-/// Runs a trial; says what was found, and of how many requests and failures.
-fn run(mut trial: Trial, course: &[(u32, u64, u64)]) -> Option<(Judgement, Duration, u64, u64)> {
+/// Runs a check; says what was found, and of how many requests and failures.
+fn run(
+    mut check: BakeCheck,
+    course: &[(u32, u64, u64)],
+) -> Option<(BakeOutcome, Duration, u64, u64)> {
     let (mut now, mut requests, mut failed) = (Duration::ZERO, 0, 0);
     let mut found = None;
     for (millis, more, fail) in course {
         now += Duration::from_millis(u64::from(*millis));
         requests += more;
         failed += fail;
-        if let Some(judgement) = trial.see(now, sample(requests, failed)) {
-            assert!(found.is_none(), "it judges once");
-            found = Some((judgement, now, requests, failed));
+        if let Some(outcome) = check.see(now, sample(requests, failed)) {
+            assert!(found.is_none(), "it says so once");
+            found = Some((outcome, now, requests, failed));
         }
     }
     found
@@ -134,8 +137,8 @@ proptest! {
     ) {
         let rule = Rule { share, ..Rule::default() };
         let before = tally(before.0, before.0 * before.1 / 100);
-        let trial = Trial::new(Some(rule), before, None);
-        if let Some((Judgement::Failed(_), at, requests, failed)) = run(trial, &course) {
+        let check = BakeCheck::new(Some(rule), before, None);
+        if let Some((BakeOutcome::Failed(_), at, requests, failed)) = run(check, &course) {
             prop_assert!(requests >= ENOUGH);
             prop_assert!(failed as f64 / requests as f64 > f64::from(share) / 10_000.0);
             // One step may lie across the end.
@@ -150,8 +153,8 @@ proptest! {
         let rule = Rule { share, ..Rule::default() };
         // As bad as the worst that the course can come to.
         let before = tally(1000, 1000);
-        if let Some((judgement, ..)) = run(Trial::new(Some(rule), before, None), &course) {
-            prop_assert_eq!(judgement, Judgement::Sound);
+        if let Some((outcome, ..)) = run(BakeCheck::new(Some(rule), before, None), &course) {
+            prop_assert_eq!(outcome, BakeOutcome::Sound);
         }
     }
 
@@ -161,9 +164,9 @@ proptest! {
     ) {
         let bake = Duration::from_secs(bake);
         let lasted: u64 = course.iter().map(|(millis, ..)| u64::from(*millis)).sum();
-        match run(Trial::new(None, Tally::default(), Some(bake)), &course) {
-            Some((judgement, at, ..)) => {
-                prop_assert_eq!(judgement, Judgement::Sound);
+        match run(BakeCheck::new(None, Tally::default(), Some(bake)), &course) {
+            Some((outcome, at, ..)) => {
+                prop_assert_eq!(outcome, BakeOutcome::Sound);
                 prop_assert!(at >= bake);
             }
             None => prop_assert!(Duration::from_millis(lasted) < bake),
@@ -173,13 +176,13 @@ proptest! {
     #[test]
     fn what_fails_at_every_request_is_always_found(course in course()) {
         let all_fail: Vec<_> = course.iter().map(|(millis, more, _)| (*millis, *more, *more)).collect();
-        let trial = Trial::new(Some(Rule::default()), tally(1000, 10), Some(Duration::MAX));
-        let found = run(trial, &all_fail);
+        let check = BakeCheck::new(Some(Rule::default()), tally(1000, 10), Some(Duration::MAX));
+        let found = run(check, &all_fail);
         // Within one window there must have been enough; in 3 minutes there may not.
         let most: u64 = all_fail.iter().map(|(_, more, _)| *more).sum();
         let lasted: u32 = all_fail.iter().map(|(millis, ..)| *millis).sum();
         if most >= ENOUGH && lasted < 60_000 {
-            prop_assert!(matches!(found, Some((Judgement::Failed(_), ..))));
+            prop_assert!(matches!(found, Some((BakeOutcome::Failed(_), ..))));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! way to change the app of a node.
 //!
 //! ```text
-//! bytes -> room -> validate -> smoke request -> Ready -> slot
+//! bytes -> load permit -> validate -> smoke request -> Prepared -> slot
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
@@ -17,7 +17,9 @@ use cluster::Digest;
 
 use crate::component::NamedComponent;
 use crate::engine::Runtime;
-use crate::generation::{Draining, Generation, Refusal, Room, Slot, validate};
+use crate::generation::{
+    ComponentError, DrainingGeneration, Generation, LoadPermit, Slot, validate,
+};
 use crate::smoke::Smoke;
 
 /// Loads apps into one slot.
@@ -27,11 +29,11 @@ pub struct Loader {
     smoke: Option<Smoke>,
 }
 
-/// A generation that has passed all checks, and the room to put it in. Dropped
+/// A generation that has passed all checks, and the permit to put it in. Dropped
 /// unused, it is as if it had never been loaded.
-pub struct Ready {
+pub struct Prepared {
     generation: Arc<Generation>,
-    room: Room,
+    permit: LoadPermit,
     /// How long it waited for room.
     waited: Duration,
     /// How long the compiler took.
@@ -46,7 +48,7 @@ pub struct Swapped {
     /// What serves now.
     pub digest: Digest,
     /// What served before, and drains now; none at the start.
-    pub draining: Option<Draining>,
+    pub draining: Option<DrainingGeneration>,
     /// How long it waited until there was room for it.
     pub waited: Duration,
     /// How long the compiler took, or the cache of compiled code.
@@ -105,43 +107,43 @@ impl Loader {
 
     /// The app that served before, if it is this one and drains still: it is ready as
     /// it is, and its bytes are not needed.
-    pub async fn back(&self, app: Digest) -> Option<Ready> {
+    pub async fn back(&self, app: Digest) -> Option<Prepared> {
         let began = Instant::now();
-        let (room, generation) = self.slot.back(app).await?;
-        Some(Ready::again(generation, room, began.elapsed()))
+        let (permit, generation) = self.slot.back(app).await?;
+        Some(Prepared::again(generation, permit, began.elapsed()))
     }
 
-    /// Makes a generation of an app, ready to be put in. Waits for room first:
+    /// Makes a generation of an app, ready to be put in. Waits for a load permit first:
     /// no more than two generations are loaded at any time.
     ///
     /// # Errors
-    /// See [`Refusal`].
-    pub async fn prepare(&self, app: NamedComponent) -> Result<Ready, Refusal> {
+    /// See [`ComponentError`].
+    pub async fn prepare(&self, app: NamedComponent) -> Result<Prepared, ComponentError> {
         self.prepare_telling(app, |_| {}).await
     }
 
     /// The same, and says what it is at.
     ///
     /// # Errors
-    /// See [`Refusal`].
+    /// See [`ComponentError`].
     pub async fn prepare_telling(
         &self,
         app: NamedComponent,
         tell: impl Fn(Preparing),
-    ) -> Result<Ready, Refusal> {
+    ) -> Result<Prepared, ComponentError> {
         let began = Instant::now();
-        let mut room = pin!(self.slot.room_or_back(app.component.digest()));
-        let (room, back) = tokio::select! {
+        let mut permit = pin!(self.slot.permit_or_back(app.component.digest()));
+        let (permit, back) = tokio::select! {
             biased;
-            room = &mut room => room,
+            permit = &mut permit => permit,
             () = std::future::ready(()) => {
                 tell(Preparing::WaitingForRoom);
-                room.await
+                permit.await
             }
         };
         let waited = began.elapsed();
         if let Some(generation) = back {
-            return Ok(Ready::again(generation, room, waited));
+            return Ok(Prepared::again(generation, permit, waited));
         }
         tell(Preparing::Compiling);
         fault::point("loader: room made");
@@ -150,7 +152,7 @@ impl Loader {
         let generation = Arc::new(validate(&self.runtime, app).await?);
         if let Some(smoke) = &self.smoke {
             let asked = smoke.ask(generation.twin()).await;
-            asked.map_err(|cause| Refusal::Smoke {
+            asked.map_err(|cause| ComponentError::Smoke {
                 app: name,
                 target: smoke.target.to_string(),
                 cause,
@@ -158,22 +160,22 @@ impl Loader {
             fault::point("loader: smoke passed");
         }
         fault::point("loader: ready");
-        Ok(Ready {
+        Ok(Prepared {
             compiled: generation.compiled_in,
             generation,
-            room,
+            permit,
             waited,
             prepared: began.elapsed(),
         })
     }
 }
 
-impl Ready {
+impl Prepared {
     /// A generation that served before: there is nothing to compile or to check.
-    fn again(generation: Arc<Generation>, room: Room, waited: Duration) -> Ready {
-        Ready {
+    fn again(generation: Arc<Generation>, permit: LoadPermit, waited: Duration) -> Prepared {
+        Prepared {
             generation,
-            room,
+            permit,
             waited,
             compiled: Duration::ZERO,
             prepared: Duration::ZERO,
@@ -187,16 +189,16 @@ impl Ready {
 
     /// Puts it in.
     pub fn activate(self) -> Swapped {
-        let Ready {
+        let Prepared {
             generation,
-            room,
+            permit,
             waited,
             compiled,
             prepared,
         } = self;
         let digest = generation.digest;
         let began = Instant::now();
-        let draining = room.put(generation);
+        let draining = permit.put(generation);
         let swapped = began.elapsed();
         fault::point("loader: activated");
         Swapped {

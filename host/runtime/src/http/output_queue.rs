@@ -4,29 +4,30 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// While so many bytes wait, no callback runs for the exchange: 256 KiB.
 /// Named in `server.wit`.
-pub(super) const HIGH_WATER: usize = 256 * 1024;
+pub(crate) const HIGH_WATER: usize = 256 * 1024;
 
 /// The stream ended before its end: the client sees a cut connection, or a
 /// reset HTTP/2 stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was cut")]
-pub struct Cut;
+pub struct StreamCut;
 
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Frame<Bytes>>,
     bytes: usize,
-    end: Option<Result<(), Cut>>,
+    end: Option<Result<(), StreamCut>>,
     /// Whether the connection has let go of its end.
     gone: bool,
     reader: Option<Waker>,
@@ -34,11 +35,11 @@ struct Queue {
 
 /// The exchange's end of the queue.
 #[derive(Debug)]
-pub(super) struct Outlet(Arc<Shared>);
+pub(crate) struct OutputQueue(Arc<Shared>);
 
 /// The connection's end of the queue: the body of the response.
 #[derive(Debug)]
-pub struct OutletBody(Arc<Shared>);
+pub struct OutputBody(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -49,19 +50,19 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
 /// Makes the two ends of a queue.
-pub(super) fn outlet() -> (Outlet, OutletBody) {
+pub(crate) fn output_queue() -> (OutputQueue, OutputBody) {
     let shared = Arc::new(Shared::default());
-    (Outlet(shared.clone()), OutletBody(shared))
+    (OutputQueue(shared.clone()), OutputBody(shared))
 }
 
-impl Outlet {
+impl OutputQueue {
     /// Queues data. Empty data is nothing.
-    pub(super) fn data(&self, data: Bytes) {
+    pub(crate) fn data(&self, data: Bytes) {
         if data.is_empty() {
             return;
         }
@@ -73,7 +74,7 @@ impl Outlet {
     }
 
     /// Queues the trailers, if there are any, and the end.
-    pub(super) fn finish(&self, trailers: HeaderMap) {
+    pub(crate) fn finish(&self, trailers: HeaderMap) {
         self.push(|queue| {
             if !trailers.is_empty() {
                 queue.frames.push_back(Frame::trailers(trailers));
@@ -96,19 +97,19 @@ impl Outlet {
     }
 
     /// How many bytes wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.0.lock().bytes
     }
 
     /// Waits until the queue is empty or the client has gone, and says
     /// whether the client is still there.
-    pub(super) async fn drained(&self) -> bool {
+    pub(crate) async fn drained(&self) -> bool {
         self.until(|queue| queue.bytes == 0 || queue.gone).await;
         !self.0.lock().gone
     }
 
     /// Waits until the client has gone.
-    pub(super) async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         self.until(|queue| queue.gone).await;
     }
 
@@ -124,24 +125,24 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for OutputQueue {
     /// An exchange that ends without its tail cuts the stream.
     fn drop(&mut self) {
         self.push(|queue| {
             queue.frames.clear();
-            queue.end = Some(Err(Cut));
+            queue.end = Some(Err(StreamCut));
         });
     }
 }
 
-impl http_body::Body for OutletBody {
+impl http_body::Body for OutputBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = StreamCut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
         let mut queue = self.0.lock();
         if let Some(frame) = queue.frames.pop_front() {
             queue.bytes -= frame.data_ref().map_or(0, Bytes::len);
@@ -157,7 +158,7 @@ impl http_body::Body for OutletBody {
                 queue.end = Some(Ok(()));
                 Poll::Ready(None)
             }
-            Some(Err(Cut)) => Poll::Ready(Some(Err(Cut))),
+            Some(Err(StreamCut)) => Poll::Ready(Some(Err(StreamCut))),
             None => {
                 if !queue
                     .reader
@@ -177,7 +178,7 @@ impl http_body::Body for OutletBody {
     }
 }
 
-impl Drop for OutletBody {
+impl Drop for OutputBody {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.gone = true;
@@ -195,47 +196,47 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_queued_comes_out_in_order_and_ends() {
-        let (outlet, body) = outlet();
-        outlet.data(Bytes::from_static(b"a"));
-        outlet.data(Bytes::new());
-        outlet.data(Bytes::from_static(b"b"));
+        let (output, body) = output_queue();
+        output.data(Bytes::from_static(b"a"));
+        output.data(Bytes::new());
+        output.data(Bytes::from_static(b"b"));
         let mut trailers = HeaderMap::new();
         trailers.insert("sum", http::HeaderValue::from_static("2"));
-        outlet.finish(trailers);
+        output.finish(trailers);
         let collected = body.collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["sum"], "2");
         assert_eq!(collected.to_bytes(), "ab");
     }
 
     #[tokio::test]
-    async fn an_outlet_dropped_before_its_end_cuts_the_stream() {
-        let (outlet, body) = outlet();
-        outlet.data(Bytes::from_static(b"a"));
-        drop(outlet);
+    async fn a_queue_dropped_before_its_end_cuts_the_stream() {
+        let (output, body) = output_queue();
+        output.data(Bytes::from_static(b"a"));
+        drop(output);
         assert!(body.collect().await.is_err());
     }
 
     #[tokio::test]
-    async fn a_full_outlet_is_drained_when_the_client_has_read_all() {
-        let (outlet, mut body) = outlet();
-        outlet.data(vec![0; HIGH_WATER].into());
-        assert_eq!(outlet.waiting(), HIGH_WATER);
-        let (_, frame) = tokio::join!(outlet.drained(), body.frame());
+    async fn a_full_queue_is_drained_when_the_client_has_read_all() {
+        let (output, mut body) = output_queue();
+        output.data(vec![0; HIGH_WATER].into());
+        assert_eq!(output.waiting(), HIGH_WATER);
+        let (_, frame) = tokio::join!(output.drained(), body.frame());
         assert_eq!(
             frame.unwrap().unwrap().into_data().unwrap().len(),
             HIGH_WATER
         );
-        assert_eq!(outlet.waiting(), 0);
+        assert_eq!(output.waiting(), 0);
     }
 
     #[tokio::test]
     async fn a_client_that_goes_away_is_noticed_and_nothing_is_kept_for_it() {
-        let (outlet, body) = outlet();
-        outlet.data(vec![0; HIGH_WATER].into());
+        let (output, body) = output_queue();
+        output.data(vec![0; HIGH_WATER].into());
         drop(body);
-        outlet.gone().await;
-        assert!(!outlet.drained().await);
-        outlet.data(vec![0; HIGH_WATER].into());
-        assert_eq!(outlet.waiting(), 0);
+        output.gone().await;
+        assert!(!output.drained().await);
+        output.data(vec![0; HIGH_WATER].into());
+        assert_eq!(output.waiting(), 0);
     }
 }

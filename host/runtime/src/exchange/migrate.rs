@@ -1,4 +1,4 @@
-//! Carrying an exchange over to newer code, or back to older: its state is
+//! Migrating an exchange to newer code, or back to older: its state is
 //! turned into one that the other code reads.
 //!
 //! The version of a state is the state version of the generation that its
@@ -9,12 +9,12 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
-use super::call::{Change, Failure, change};
-use crate::generation::{Generation, Kind};
+use super::call::{Change, change};
+use crate::generation::{CallFailure, ComponentKind, Generation};
 
-/// Why an exchange cannot be carried over. The text names it for the log.
+/// Why an exchange cannot be migrated. The text names it for the log.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotCarried {
+pub(super) enum NotMigrated {
     #[error("the new app is a {0}, which has no streams that go on")]
     Kind(&'static str),
     #[error("its state of version {from} was refused for version {to}: {reason}")]
@@ -23,7 +23,7 @@ pub(super) enum NotCarried {
     Failed {
         from: u32,
         to: u32,
-        failure: Failure,
+        failure: CallFailure,
     },
     #[error("its new state has {0} bytes, more than the {1} allowed; --max-state allows more")]
     TooLarge(usize, usize),
@@ -31,13 +31,13 @@ pub(super) enum NotCarried {
 
 /// The state for the new code. Of the two, the code with the higher state
 /// version knows both shapes: it is the one that is asked.
-pub(super) async fn carry(
+pub(super) async fn migrate(
     old: &Generation,
     new: &Generation,
     state: &Bytes,
-) -> Result<Bytes, NotCarried> {
-    if !matches!(new.kind, Kind::Streaming(_)) {
-        return Err(NotCarried::Kind(new.kind.name()));
+) -> Result<Bytes, NotMigrated> {
+    if !matches!(new.kind, ComponentKind::Streaming(_)) {
+        return Err(NotMigrated::Kind(new.kind.name()));
     }
     let (from, to) = (old.state_version, new.state_version);
     let (code, direction) = match to.cmp(&from) {
@@ -47,21 +47,21 @@ pub(super) async fn carry(
     };
     // A thousand streams take turns here, so that requests are not held up.
     // The semaphore is never closed; were it, they would just not wait.
-    let _turn = new.runtime.carriers.acquire().await.ok();
+    let _turn = new.runtime.migrations.acquire().await.ok();
     match change(code, direction, state).await {
         Ok(Ok(state)) => {
             let limit = new.runtime.limits.state;
             match state.len() > limit {
-                true => Err(NotCarried::TooLarge(state.len(), limit)),
+                true => Err(NotMigrated::TooLarge(state.len(), limit)),
                 false => Ok(state.into()),
             }
         }
-        Ok(Err(reason)) => Err(NotCarried::Refused {
+        Ok(Err(reason)) => Err(NotMigrated::Refused {
             from,
             to,
             reason: short(&reason),
         }),
-        Err(failure) => Err(NotCarried::Failed { from, to, failure }),
+        Err(failure) => Err(NotMigrated::Failed { from, to, failure }),
     }
 }
 

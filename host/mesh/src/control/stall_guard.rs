@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::protocol::Body;
 
 /// The body itself.
-pub(super) struct Attended {
+pub(super) struct StallGuard {
     body: Body,
     /// How long a piece may lie there.
     stall: Duration,
@@ -29,7 +29,7 @@ pub(super) struct Attended {
     timer: Option<AbortHandle>,
 }
 
-impl Attended {
+impl StallGuard {
     pub(super) fn new(body: Body, stall: Duration, stalled: Arc<Notify>) -> Self {
         Self {
             body,
@@ -46,7 +46,7 @@ impl Attended {
     }
 }
 
-impl http_body::Body for Attended {
+impl http_body::Body for StallGuard {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -76,7 +76,7 @@ impl http_body::Body for Attended {
     }
 }
 
-impl Drop for Attended {
+impl Drop for StallGuard {
     fn drop(&mut self) {
         self.taken();
     }

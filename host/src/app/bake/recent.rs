@@ -10,16 +10,16 @@ const KEPT: u32 = 12;
 
 /// What was counted within a window that ends now.
 #[derive(Clone, Debug)]
-pub struct Recent {
+pub struct RecentTally {
     window: Duration,
     /// Earlier looks, the oldest first; never more than [`KEPT`] and one.
     looks: VecDeque<(Duration, Tally)>,
 }
 
-impl Recent {
+impl RecentTally {
     /// Counts over a window of this length.
-    pub fn new(window: Duration) -> Recent {
-        Recent {
+    pub fn new(window: Duration) -> RecentTally {
+        RecentTally {
             window,
             looks: VecDeque::new(),
         }
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn what_is_older_than_the_window_counts_no_more_and_little_is_kept() {
         let second = Duration::from_secs(1);
-        let mut recent = Recent::new(60 * second);
+        let mut recent = RecentTally::new(60 * second);
         for now in 0..1000 {
             // One request a second, looked at five times a second.
             for part in 0..5 {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_pause_between_two_looks_is_not_taken_for_a_quiet_time() {
-        let mut recent = Recent::new(Duration::from_secs(60));
+        let mut recent = RecentTally::new(Duration::from_secs(60));
         recent.see(Duration::ZERO, requests(0));
         recent.see(Duration::from_secs(500), requests(70));
         assert_eq!(recent.over(&requests(70)), requests(70));

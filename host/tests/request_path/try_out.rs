@@ -1,4 +1,4 @@
-//! The trial of new code: an instance is made, a second one, and the first
+//! New code is tried out: an instance is made, its interfaces are loaded, and it
 //! goes on, however few places there are for what runs long.
 
 use std::sync::Arc;
