@@ -15,12 +15,12 @@
 mod attended;
 mod caller;
 mod choice;
+mod client;
 mod counters;
 mod dial;
-mod link;
 mod links;
-mod peers;
 mod protocol;
+pub mod routes;
 mod server;
 mod service;
 mod stream;
@@ -37,12 +37,12 @@ use bytes::Bytes;
 use cluster::NodeName;
 use tokio::sync::oneshot;
 
+pub use client::{CallError, Client};
 pub use counters::ControlCounters;
 pub(crate) use counters::Counters;
 pub use dial::DialError;
 pub(crate) use dial::Dialler;
 pub(crate) use links::Links;
-pub use peers::{CallError, Peers};
 pub use protocol::{Body, ReadError, answer, read, refusal, whole};
 pub(crate) use server::{Server, WAITS};
 pub use service::{Answer, Peer, Refuse, Service};

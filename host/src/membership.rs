@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::{self, ControlCounters, IdentityError, Peers};
+use crate::control::{self, Client, ControlCounters, IdentityError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
@@ -207,7 +207,7 @@ pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     releases: Releases,
     keyring: Keyring,
-    peers: Peers,
+    client: Client,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
@@ -228,7 +228,7 @@ struct Outside {
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Mutex<Counters>>,
-    peers: Peers,
+    client: Client,
 }
 
 /// What the control channel is given besides what all share.
@@ -261,7 +261,7 @@ impl Membership {
             me: settings.name.clone(),
             identity: identity.clone(),
         };
-        let peers = Peers::new(dialler, settings.cluster_port);
+        let client = Client::new(dialler, settings.cluster_port);
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
@@ -272,7 +272,7 @@ impl Membership {
             unconfirmed: unconfirmed_in,
             order: order_out,
             fatal: fatal_in,
-            peers: peers.clone(),
+            client: client.clone(),
             counters: counters.clone(),
         };
         let runtime = Handle::try_current().ok();
@@ -296,7 +296,7 @@ impl Membership {
                     overview,
                 },
                 keyring: Keyring { keys, unconfirmed },
-                peers,
+                client,
                 order,
                 fatal,
                 counters,
@@ -324,8 +324,8 @@ impl Membership {
     }
 
     /// What asks other members on the control channel.
-    pub fn peers(&self) -> Peers {
-        self.peers.clone()
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.

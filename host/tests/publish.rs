@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use host::contract::mailbox::Message;
+use host::control::routes::PUBLISH;
 use host::control::{Answer, Peer, Service, refusal};
 use host::exchange::{OUTGOING, Subscriptions, Topics};
 use host::membership::Membership;
-use host::publish::{self, Counters, Inbox, PUBLISH};
+use host::publish::{self, Counters, Inbox};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use support::client::{Client, Protocol, post};
@@ -40,7 +41,7 @@ impl Service for Shared {
             let Peer::Member(member) = from else {
                 return refusal(StatusCode::FORBIDDEN, "for members");
             };
-            assert_eq!(request.uri().path(), PUBLISH);
+            assert_eq!(request.uri().path(), PUBLISH.path);
             gate.came.send_modify(|came| *came += 1);
             let permit = gate.permits.acquire().await.expect("never closed");
             let inbox = gate.inbox.get().expect("nobody publishes before");
@@ -81,7 +82,7 @@ impl Publisher {
         let sending = tokio::spawn(publish::run(
             topics.clone(),
             membership.views(),
-            membership.peers(),
+            membership.client(),
             counters.clone(),
         ));
         let mut subscribed = Subscriptions::new(topics.clone());

@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::face::{Face, STATE};
+use super::face::Face;
+use crate::control::routes::{CHUNKS, PUBLISH, STATE};
 use crate::control::{self, Answer, Peer};
-use crate::publish::{Inbox, PUBLISH};
-use crate::spread::{APPS, Holder};
+use crate::publish::Inbox;
+use crate::spread::Holder;
 use crate::tools::{Asker, Service as Tools};
 
 /// Answers once it has been given what it takes. Until then a node is only
@@ -47,12 +48,12 @@ impl control::Service for Shared {
             let path = request.uri().path();
             match from {
                 Peer::Tool(ip) => parts.tools.answer(Asker::Remote(ip), request).await,
-                Peer::Member(_) if path == STATE => control::answer(parts.face.state()),
-                Peer::Member(_) if path.starts_with(APPS) => {
+                Peer::Member(_) if path == STATE.path => control::answer(parts.face.state()),
+                Peer::Member(_) if path.starts_with(CHUNKS.path) => {
                     let path = path.to_owned();
                     parts.holder.answer(&path, request.into_body()).await
                 }
-                Peer::Member(name) if path == PUBLISH => {
+                Peer::Member(name) if path == PUBLISH.path => {
                     parts.inbox.answer(&name, request.into_body()).await
                 }
                 Peer::Member(_) => {

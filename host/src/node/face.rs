@@ -16,7 +16,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::{AppBytes, Loader, Slot};
-use crate::control::Peers;
+use crate::control::Client;
+use crate::control::routes::STATE;
 use crate::deploy::{self, Candidate, Deployment, Reporter};
 use crate::membership::{Counting, Overview, Releases, Stopping};
 use crate::publish;
@@ -24,13 +25,6 @@ use crate::spread::Fetcher;
 use crate::store::{Store, StoreError};
 use crate::tools::api::{self, Code, Standing};
 use crate::tools::{Later, Node, Refused, describe};
-
-/// Where a member is asked what it does about releases.
-pub(super) const STATE: &str = "/app/state";
-
-/// How long a member may take to say so, and the longest that it can say.
-const STATE_WITHIN: Duration = Duration::from_millis(500);
-const STATE_MAX: usize = 8 * 1024;
 
 /// How long after a change whoever has not said it yet is waited for: one that
 /// is cut off does not keep what others do from being told.
@@ -52,7 +46,7 @@ pub(super) struct Face {
     pub(super) store: Store,
     pub(super) releases: Releases,
     pub(super) counting: Counting,
-    pub(super) peers: Peers,
+    pub(super) client: Client,
     pub(super) fetcher: Fetcher,
     pub(super) published: Arc<publish::Counters>,
     pub(super) candidate: Arc<Candidate>,
@@ -166,10 +160,8 @@ impl Face {
     }
 
     /// Asks a member what it does.
-    async fn ask(peers: Peers, member: NodeName) -> (NodeName, Option<State>) {
-        let at = peers.at(&member);
-        let asked = peers.request(&member, at, STATE, Bytes::new(), STATE_MAX, STATE_WITHIN);
-        let said = match asked.await {
+    async fn ask(client: Client, member: NodeName) -> (NodeName, Option<State>) {
+        let said = match client.call(&member, &STATE, Bytes::new()).await {
             Ok((StatusCode::OK, said)) => serde_json::from_slice(&said).ok(),
             Ok(_) | Err(_) => None,
         };
@@ -180,7 +172,7 @@ impl Face {
     async fn ask_all(&self, members: Vec<NodeName>) -> HashMap<NodeName, State> {
         let mut asking = JoinSet::new();
         for member in members {
-            asking.spawn(Self::ask(self.peers.clone(), member));
+            asking.spawn(Self::ask(self.client.clone(), member));
         }
         let mut said = HashMap::new();
         let mut changed = self.changed();

@@ -5,14 +5,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{MAX_PAYLOAD, MAX_TOPIC};
+use crate::control::routes::PUBLISH;
 use crate::exchange::{OUTGOING, Published};
 
-/// The most bytes of topics and payloads of a batch. A node that has much to
-/// say sends one after the other.
-pub(super) const BATCH_BYTES: usize = 128 * 1024;
+/// The most bytes of a batch as it is sent.
+pub(super) const BATCH_MAX: usize = PUBLISH.message_max;
 
-/// The most bytes of a batch as it is sent: numbers and lengths besides.
-pub(super) const BATCH_MAX: usize = BATCH_BYTES + 16 * (OUTGOING + 1);
+/// The most bytes of topics and payloads of a batch; the rest is for numbers and
+/// lengths. A node that has much to say sends one after the other.
+pub(super) const BATCH_BYTES: usize = BATCH_MAX - 16 * (OUTGOING + 1);
 
 /// What is sent.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

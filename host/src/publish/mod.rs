@@ -21,6 +21,3 @@ mod outbox;
 pub use counters::{Counters, PublishCounters};
 pub use inbox::Inbox;
 pub use outbox::run;
-
-/// Where batches are sent to.
-pub const PUBLISH: &str = "/publish";

@@ -16,9 +16,6 @@ mod holder;
 pub use fetcher::{Fetcher, SpreadError};
 pub use holder::Holder;
 
-/// Where apps are asked for.
-pub const APPS: &str = "/app/";
-
 /// The two things that are asked for of an app.
 const MANIFEST: &str = "manifest";
 const CHUNK: &str = "chunk";
