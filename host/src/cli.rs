@@ -53,7 +53,7 @@ pub enum Command {
     Run(Box<Run>),
     /// Something else than a node.
     #[command(flatten)]
-    Tool(Tool),
+    Tool(Box<Tool>),
 }
 
 /// What was typed, and the hints that whoever typed it is to see.

@@ -24,8 +24,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cookies::rotate;
-use crate::tools::api;
+use crate::api::types as api;
+use crate::node::cookies::rotate;
 use cli::{Ask, Tool};
 use client::Client;
 pub use error::CommandError;

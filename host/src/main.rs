@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use host::cli::{self, Command};
-use host::{commands, log, node};
+use host::commands;
+use host::node::{self, log};
 
 fn main() -> ExitCode {
     let typed = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
             let ended = node::run(*run).map(|()| 0);
             ended.map_err(|error| (1, error.to_string()))
         }
-        Command::Tool(tool) => commands::run(tool)
+        Command::Tool(tool) => commands::run(*tool)
             .map(|exit| exit.0)
             .map_err(|error| (error.exit().0, error.to_string())),
     };

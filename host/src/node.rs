@@ -7,10 +7,13 @@
 //! listener, drain.
 
 mod apps;
+pub mod config;
+pub mod cookies;
 mod desk;
 mod face;
 mod first;
 pub mod flags;
+pub mod log;
 mod start;
 mod stop;
 
@@ -25,19 +28,24 @@ use face::Face;
 use flags::Run;
 pub use start::StartError;
 
-use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, Smoke};
-use crate::cluster_view::Views;
-use crate::config::{Config, ConfigError, Environment};
-use crate::contract::NodeInfo;
-use crate::deploy::{Candidate, Reporter, Trials};
-use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use crate::http::{HttpLimits, Server};
-use crate::log;
-use crate::membership::{self, FatalError, Membership};
-use crate::publish::{self, Inbox};
-use crate::spread::{Fetcher, Holder};
-use crate::store::{Store, StoreError, StoreLimits};
-use crate::tools::{self, SocketError, ToolSocket};
+use crate::api;
+use crate::api::{SocketError, ToolSocket};
+use crate::app;
+use crate::app::deploy::{Candidate, Reporter, Trials};
+use crate::app::publish;
+use crate::app::publish::Inbox;
+use crate::edge::{HttpLimits, Server};
+use crate::node::config::{Config, ConfigError, Environment};
+use mesh::membership;
+use mesh::membership::{FatalError, Membership};
+use mesh::store::{Store, StoreError, StoreLimits};
+use mesh::transfer::{ChunkServer, Fetcher};
+use runtime::contract::NodeInfo;
+use runtime::engine::{Runtime, RuntimeConfig, RuntimeError};
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use runtime::generation::{Loader, Refusal, Slot};
+use runtime::smoke::Smoke;
+use runtime::views::Views;
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -56,7 +64,7 @@ pub enum NodeError {
     Intake(#[from] app::IntakeError),
     /// The app cannot be one.
     #[error(transparent)]
-    Refused(#[from] app::Refusal),
+    Refused(#[from] Refusal),
     /// The store of apps.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,7 +73,7 @@ pub enum NodeError {
     Socket(#[from] SocketError),
     /// The engine.
     #[error(transparent)]
-    Runtime(#[from] app::RuntimeError),
+    Runtime(#[from] RuntimeError),
     /// Membership could not be set up.
     #[error(transparent)]
     Membership(#[from] membership::StartError),
@@ -106,8 +114,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let port = start::take_port(http)?;
     let socket = ToolSocket::listen(identity.data.path())?;
     let limits = StoreLimits {
-        app: config.max_component,
-        blobs: config.keep_components,
+        component: config.max_component,
+        components: config.keep_components,
         ..StoreLimits::default()
     };
     let store = Store::open(identity.data.clone(), limits)?;
@@ -151,7 +159,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         loaded = first.load(&store, &loader, &report) => loaded?,
         () = signals.next() => return Ok(()),
     }
-    first.keep(&store);
+    first.store(&store);
     let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
@@ -181,7 +189,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     // later, when there is a view for the app to see.
     let mut membership = Membership::start(membership::Settings {
         name: name.clone(),
-        http: link,
+        url: cluster::HttpUrl::plain(link),
         cluster_port: config.cluster_port,
         allow: config.member_nets,
         join: config.join,
@@ -207,7 +215,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let published = Arc::<publish::Counters>::default();
     let face = Arc::new(Face {
         name: name.clone(),
-        http: link.to_string(),
+        url: cluster::HttpUrl::plain(link).to_string(),
         started,
         file: config.app,
         members: membership.views(),
@@ -223,15 +231,15 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         report: report.clone(),
         deploy_key: config.deploy_key,
     });
-    let limits = tools::Limits {
-        app: config.max_component,
-        ..tools::Limits::default()
+    let limits = api::Limits {
+        component: config.max_component,
+        ..api::Limits::default()
     };
-    let tools = tools::Service::new(face.clone(), log::recent(), limits);
+    let tools = api::Service::new(face.clone(), log::recent(), limits);
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
-        holder: Holder::new(store.clone()),
+        chunk_server: ChunkServer::new(store.clone()),
         inbox: Inbox::new(
             exchanges.topics().clone(),
             membership.views(),

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use cluster::release::{App, AppFile, PathId, Plan, Request, What};
 use cluster::{Cookie, Digest, Keys, Refusal, View};
-use host::data_dir::{DataDir, DataDirError};
-use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
-use host::net::{AddressError, BindError};
+use mesh::data_dir::{DataDir, DataDirError};
+use mesh::membership::{Membership, SeedName, Settings, StartError, stored_releases};
+use mesh::net::{AddressError, BindError};
 use support::lan::{Lan, name};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -162,7 +162,7 @@ async fn what_a_node_serves_is_shown_by_the_others() {
     a.releases().serves(digest);
     lists_so(&b, JOIN, |view| {
         let member = view.member(&name(2));
-        member.is_some_and(|member| member.serving == Some(digest))
+        member.is_some_and(|member| member.component() == Some(digest))
     })
     .await;
 }

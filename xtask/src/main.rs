@@ -15,6 +15,7 @@ mod readme;
 mod setup;
 mod sim;
 mod test;
+mod tidy;
 mod up;
 mod workspace;
 
@@ -53,6 +54,10 @@ enum Command {
     /// Follow the README's two lines to the letter in a network namespace,
     /// and look at the page.
     Readme,
+    /// Hold the code to the rules that no compiler checks: which crate and
+    /// module may use which, the length of files and functions, the words of
+    /// the glossary; `--lines` counts the lines of product code.
+    Tidy(tidy::Args),
     /// Check the licences and sources of all dependencies.
     Deny,
     /// Run all that CI runs: `.ci/run`.
@@ -69,6 +74,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Readme => readme::run(),
+        Command::Tidy(args) => tidy::run(&args),
         Command::Deny => ci::deny(),
         Command::Ci => ci::run(),
     };

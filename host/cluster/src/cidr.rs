@@ -1,15 +1,14 @@
-//! A range of IPv4 addresses, written `10.10.10.0/24`.
+//! A range of IP addresses, written `10.10.10.0/24`.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-/// An IPv4 range. The bits behind the prefix are zero.
+use ipnet::IpNet;
+
+/// A range of IP addresses. The bits behind the prefix are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cidr {
-    network: Ipv4Addr,
-    prefix: u8,
-}
+pub struct Cidr(IpNet);
 
 /// Why a range cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,43 +25,34 @@ impl Cidr {
     /// The range of the first `prefix` bits of `address`.
     ///
     /// # Errors
-    /// [`CidrError::Prefix`] if `prefix` is more than 32.
-    pub fn new(address: Ipv4Addr, prefix: u8) -> Result<Self, CidrError> {
-        if prefix > 32 {
-            return Err(CidrError::Prefix(prefix));
-        }
-        let network = Ipv4Addr::from_bits(address.to_bits() & mask(prefix));
-        Ok(Self { network, prefix })
+    /// [`CidrError::Prefix`] if `prefix` is longer than the address.
+    pub fn new(address: impl Into<IpAddr>, prefix: u8) -> Result<Self, CidrError> {
+        let net = IpNet::new(address.into(), prefix).map_err(|_| CidrError::Prefix(prefix))?;
+        Ok(Self(net.trunc()))
     }
 
     /// The range of one address.
-    pub const fn single(address: Ipv4Addr) -> Self {
-        Self {
-            network: address,
-            prefix: 32,
-        }
+    pub fn single(address: impl Into<IpAddr>) -> Self {
+        Self(IpNet::from(address.into()))
     }
 
     /// Whether the address lies in it.
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        address.to_bits() & mask(self.prefix) == self.network.to_bits()
+    pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
+        self.0.contains(&address.into())
     }
-}
-
-fn mask(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
+        self.0.fmt(f)
     }
 }
 
 impl FromStr for Cidr {
     type Err = CidrError;
 
-    /// Reads `10.20.0.0/16`; an address alone is the range of that address.
+    /// Reads `10.20.0.0/16`; an address alone is the range of that address. People cannot give
+    /// IPv6 ranges until the sockets have IPv6.
     fn from_str(text: &str) -> Result<Self, CidrError> {
         let form = || CidrError::Form(text.to_owned());
         let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));

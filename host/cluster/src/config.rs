@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use bytes::Bytes;
 
 use crate::release::DeployKey;
-use crate::{Boot, Cidr, NodeName};
+use crate::{Boot, Cidr, HttpUrl, NodeName};
 
 /// The UDP and TCP port of membership where nothing else is said.
 pub const CLUSTER_PORT: u16 = 8383;
@@ -16,7 +16,7 @@ pub struct Config {
     /// Who this node is.
     pub name: NodeName,
     /// Where it serves the app: what other members link to.
-    pub http: SocketAddrV4,
+    pub url: HttpUrl,
     /// The UDP and TCP port of membership, on the IP of the name.
     pub cluster_port: u16,
     /// Where [`Effect::Broadcast`](crate::Effect::Broadcast) goes; none where

@@ -3,7 +3,7 @@
 //! format was meant to change: it writes the examples anew.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use argon2::{Algorithm, Argon2, Params};
@@ -15,10 +15,10 @@ use sha2::Sha256;
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Beacon, Cause, Down, Hello, Message};
 use crate::release::{App, Hlc, Kind, Parts, Plan, Release, ReleaseKey};
-use crate::run::Run;
+use crate::run::{Advertised, Run};
 use crate::sync::{KnownNode, State};
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cookie, Keys, NodeName, Time};
+use crate::{Boot, Cookie, HttpUrl, Keys, NodeId, NodeName, Time};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -45,18 +45,26 @@ fn run(last: u8) -> Run {
     Run {
         name: NodeName::new("example", ip).expect("a name"),
         port: 8383,
-        http: SocketAddrV4::new(ip, 8080),
+        url: HttpUrl::plain((ip, 8080)),
         boot: Boot::from_number(START_MS + u64::from(last) - 2),
         process: u64::from(last) + 5,
     }
+}
+
+fn keys() -> Keys {
+    let cookie = Cookie::parse(b"ace").expect("a cookie");
+    Keys::derive(&cookie).expect("keys")
 }
 
 fn beacon() -> Beacon {
     Beacon {
         run: run(2),
         uptime_ms: 1000,
-        serving: None,
-        revision: 0,
+        advertised: Advertised {
+            revision: 0,
+            serving: None,
+            keys: keys().ids(),
+        },
         state_hash: 1,
         nonce: 2,
         wall_ms: START_MS + 1000,
@@ -211,8 +219,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn examples() -> Vec<(&'static str, Vec<u8>)> {
-    let cookie = Cookie::parse(b"ace").expect("a cookie");
-    let keys = Keys::derive(&cookie).expect("keys");
+    let keys = keys();
     let me = run(2);
     let head = Head {
         version: Version::OURS,
@@ -226,8 +233,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         boot: me.boot,
         nodes: vec![KnownNode {
             update: Update::alive(me.clone()),
-            serving: None,
-            revision: 0,
+            advertised: None,
         }],
         releases_hash: 0,
         releases: None,
@@ -254,8 +260,9 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("master", master.to_vec()),
         ("mac-key", mac_key.to_vec()),
-        ("key-id", vec![keys.key_id()]),
+        ("key-id", keys.key_id().as_bytes().to_vec()),
         ("tls-seed", keys.tls_seed().to_vec()),
+        ("node-id", NodeId::of(head.source).as_bytes().to_vec()),
         ("beacon", sealed.to_vec()),
         ("swim-announce", announce()),
         ("state", state.write().expect("it can be written").to_vec()),

@@ -1,10 +1,10 @@
-//! How a node gets an app from the other members, piece by piece: whom it asks
+//! How a node gets a component from the other members, piece by piece: whom it asks
 //! when and for what. What flows in are the members that may have it, and their
-//! answers; questions flow out. A node that has a part of the app gives that to
+//! answers; questions flow out. A node that has a part of the component gives that to
 //! others, so it spreads like an epidemic and no node sends it to all.
 //!
 //! The caller asks over the network, checks what comes against the manifest and
-//! keeps it; bytes never come in here. Its part is a loop:
+//! stores it; bytes never come in here. Its part is a loop:
 //!
 //! ```text
 //! loop match fetch.next(now) {
@@ -34,7 +34,7 @@ pub use sources::Holding;
 use self::sources::Sources;
 use crate::{NodeName, Time};
 
-/// How many chunks a holder sends at a time, to all members together; who asks
+/// How many chunks a node sends at a time, to all members together. A member that asks
 /// for one more is told that it is busy.
 pub const UPLOADS: usize = 4;
 
@@ -63,7 +63,7 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 /// What a member is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// The manifest of the app.
+    /// The manifest of the component.
     Manifest,
     /// One of these chunks.
     OneOf(Chunks),
@@ -72,7 +72,7 @@ pub enum Want {
 /// What a member answered, as the caller found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The manifest; it is that of the app, and the caller has it now.
+    /// The manifest; it is that of the component, and the caller has it now.
     Manifest,
     /// This chunk; it is what the manifest says, and the caller has it now.
     Chunk(usize),
@@ -108,12 +108,12 @@ pub enum Step {
     Failed(FetchError),
 }
 
-/// Why a fetch has ended without the app.
+/// Why a fetch has ended without the component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// Nobody gave anything for a long time.
     #[error(
-        "{missing} of {of} chunks of the app are missing, and none of {members} members has given one \
+        "{missing} of {of} chunks of the component are missing, and none of {members} members has given one \
          for {} s ({liars} gave wrong bytes); start a node that has it, or push it again",
         GIVE_UP.as_secs()
     )]
@@ -153,7 +153,7 @@ struct Asked {
 }
 
 impl Fetch {
-    /// Begins to fetch an app, or goes on with one of which these chunks are
+    /// Begins to fetch a component, or goes on with one of which these chunks are
     /// there, and perhaps the manifest. Whom to ask is said by [`Fetch::know`].
     pub fn new(now: Time, seed: u64, have: Chunks, has_manifest: bool) -> Self {
         Self {
@@ -168,7 +168,7 @@ impl Fetch {
         }
     }
 
-    /// A member may have the app. Saying it again changes only what it is
+    /// A member may have the component. Saying it again changes only what it is
     /// thought to have. No more are taken in than a node knows members.
     pub fn know(&mut self, member: &NodeName, holding: Holding) {
         self.sources.know(member, holding);

@@ -17,7 +17,7 @@ use crate::release::{
     App, AppFile, DeployKey, KeyPrefix, PathId, Plan, Release, Request, RollbackTo, What,
     check_stored,
 };
-use crate::{Cidr, Cookie, Digest, Input, NodeName};
+use crate::{AppName, Cidr, Cookie, Digest, HttpUrl, Input, NodeId, NodeName};
 
 pub use self::corpus::corpus;
 
@@ -120,7 +120,7 @@ pub fn stored(bytes: &[u8]) {
     subject.settle();
 }
 
-/// What people type: names, ranges, digests, keys and cookies. Whatever reads
+/// What people type: names, ids, URLs, ranges, digests, keys and cookies. Whatever reads
 /// is shown so that it reads again, as the same.
 pub fn text(bytes: &[u8]) {
     if let Ok(cookie) = Cookie::parse(bytes) {
@@ -130,6 +130,9 @@ pub fn text(bytes: &[u8]) {
         return;
     };
     shows_what_it_read::<NodeName>(text);
+    shows_what_it_read::<NodeId>(text);
+    shows_what_it_read::<AppName>(text);
+    shows_what_it_read::<HttpUrl>(text);
     shows_what_it_read::<Cidr>(text);
     shows_what_it_read::<Digest>(text);
     shows_what_it_read::<DeployKey>(text);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::release::{AppFile, News, Release, ReleaseKey, Verdict};
-use crate::{Boot, Digest, Keys, Member, NodeName, Refusal, View};
+use crate::{Boot, Keys, Member, NodeName, Refusal, Serving, View};
 
 /// Something that happens to a node.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub enum Input<'a> {
         ip: Ipv4Addr,
     },
     /// What this node serves from now on.
-    Serving(Digest),
+    Serving(Serving),
     /// An app file of this node is there, at the start, or has changed.
     AppFile(AppFile),
     /// A release that [`Node::draft`](crate::Node::draft) made, signed or not.

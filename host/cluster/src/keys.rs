@@ -4,8 +4,10 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -25,10 +27,24 @@ const ARGON2_PASSES: u32 = 3;
 /// the cookie. The salt only keeps these keys apart from other programs'.
 const SALT: &[u8] = b"ace raxx cluster cookie v1";
 
+/// Names a key, and so a cookie. A part of it goes over the network in clear, and it can be shown to
+/// a person: whoever wants to learn the cookie from it has to guess the cookie, as from any datagram. Shown as 8 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyId([u8; 4]);
+
+/// The keys that a node uses, as the other nodes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyIds {
+    /// The key that it sends with. It accepts this one too.
+    pub sends: KeyId,
+    /// The key that it accepts besides, while the cluster changes its cookie.
+    pub accepts: Option<KeyId>,
+}
+
 /// What is derived from one cookie.
 #[derive(Clone)]
 struct KeySet {
-    id: u8,
+    id: KeyId,
     mac: Hmac<Sha256>,
     tls_seed: Zeroizing<[u8; 32]>,
 }
@@ -94,10 +110,17 @@ impl Keys {
         })
     }
 
-    /// The byte by which datagrams say under which key they were sent. It goes
-    /// over the network in clear, so it can be shown to a person too.
-    pub fn key_id(&self) -> u8 {
+    /// The key that is sent with. Datagrams begin with a byte of this.
+    pub fn key_id(&self) -> KeyId {
         self.current.id
+    }
+
+    /// Which keys these are.
+    pub fn ids(&self) -> KeyIds {
+        KeyIds {
+            sends: self.current.id,
+            accepts: self.other.as_ref().map(|other| other.id),
+        }
     }
 
     /// The seed of the Ed25519 key by which the nodes of a cluster know each
@@ -123,11 +146,11 @@ impl Keys {
     }
 
     /// Whether the tag over these bytes is right, in constant time. None if no
-    /// key of ours has this id.
+    /// key of ours has an id that begins with this.
     pub(crate) fn verify(&self, id: u8, bytes: &[u8], tag: &[u8]) -> Option<bool> {
-        // Two keys may have the same one-byte id, so every one that has it is tried.
+        // Two ids may begin with the same byte, so every key whose id does is tried.
         let keys = std::iter::once(&self.current).chain(&self.other);
-        keys.filter(|key| key.id == id)
+        keys.filter(|key| key.id.first_byte() == id)
             .map(|key| bool::from(key.tag(bytes)[..].ct_eq(tag)))
             .reduce(|one, other| one | other)
     }
@@ -137,7 +160,7 @@ impl KeySet {
     fn expand(master: &[u8; 32]) -> Self {
         let mac_key = label::<32>(master, b"datagram mac v1");
         Self {
-            id: label::<1>(master, b"datagram key id v1")[0],
+            id: KeyId(*label(master, b"datagram key id v2")),
             mac: keyed(&mac_key),
             tls_seed: label(master, b"tls ed25519 seed v1"),
         }
@@ -169,6 +192,30 @@ fn label<const N: usize>(master: &[u8; 32], info: &[u8]) -> Zeroizing<[u8; N]> {
     out
 }
 
+impl KeyId {
+    /// Its 4 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
+
+    /// As much of it as a datagram has, so that datagrams are short.
+    pub(crate) const fn first_byte(&self) -> u8 {
+        self.0[0]
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        HEXLOWER.encode_display(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys(secret)")
@@ -187,8 +234,14 @@ mod tests {
     fn one_cookie_gives_the_same_keys_everywhere_and_another_gives_others() {
         let (one, same, other) = (derive("ace"), derive("ace\n"), derive("acf"));
         let tag = one.tag(b"datagram");
-        assert_eq!(same.verify(one.key_id(), b"datagram", &tag), Some(true));
-        assert_ne!(other.verify(one.key_id(), b"datagram", &tag), Some(true));
+        assert_eq!(
+            same.verify(one.key_id().first_byte(), b"datagram", &tag),
+            Some(true)
+        );
+        assert_ne!(
+            other.verify(one.key_id().first_byte(), b"datagram", &tag),
+            Some(true)
+        );
         assert_eq!(one.tls_seed(), same.tls_seed());
         assert_ne!(one.tls_seed(), other.tls_seed());
     }
@@ -197,29 +250,37 @@ mod tests {
     fn while_a_cookie_is_changed_both_are_accepted() {
         let (old, new) = (Keys::from_master(&[1; 32]), Keys::from_master(&[2; 32]));
         let both = new.clone().accepting(&old);
-        assert_eq!(both.verify(old.key_id(), b"x", &old.tag(b"x")), Some(true));
-        assert_eq!(both.verify(new.key_id(), b"x", &new.tag(b"x")), Some(true));
+        assert_eq!(
+            both.verify(old.key_id().first_byte(), b"x", &old.tag(b"x")),
+            Some(true)
+        );
+        assert_eq!(
+            both.verify(new.key_id().first_byte(), b"x", &new.tag(b"x")),
+            Some(true)
+        );
         assert_eq!(both.tag(b"x"), new.tag(b"x"));
         let frame = |keys: &Keys| [&b"x"[..], &keys.tag(b"x")[..]].concat();
         assert!(both.is_current(&frame(&new)));
         assert!(!both.is_current(&frame(&old)));
         assert_eq!(both.other().map(|keys| keys.tag(b"x")), Some(old.tag(b"x")));
-        assert_ne!(new.verify(old.key_id(), b"x", &old.tag(b"x")), Some(true));
+        assert_ne!(
+            new.verify(old.key_id().first_byte(), b"x", &old.tag(b"x")),
+            Some(true)
+        );
+        let ids = KeyIds {
+            sends: new.key_id(),
+            accepts: Some(old.key_id()),
+        };
+        assert_eq!(both.ids(), ids);
     }
 
     #[test]
     fn a_changed_byte_or_a_short_tag_is_refused() {
         let keys = Keys::from_master(&[1; 32]);
-        let tag = keys.tag(b"datagram");
-        assert_eq!(keys.verify(keys.key_id(), b"datagraM", &tag), Some(false));
-        assert_eq!(
-            keys.verify(keys.key_id(), b"datagram", &tag[..15]),
-            Some(false)
-        );
-        assert_eq!(
-            keys.verify(keys.key_id().wrapping_add(1), b"datagram", &tag),
-            None
-        );
+        let (id, tag) = (keys.key_id().first_byte(), keys.tag(b"datagram"));
+        assert_eq!(keys.verify(id, b"datagraM", &tag), Some(false));
+        assert_eq!(keys.verify(id, b"datagram", &tag[..15]), Some(false));
+        assert_eq!(keys.verify(id.wrapping_add(1), b"datagram", &tag), None);
     }
 
     #[test]

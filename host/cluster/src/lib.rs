@@ -7,8 +7,10 @@
 //! `wire -> admission -> membership -> view`.
 
 mod admission;
+mod app_name;
 mod boot;
 mod cidr;
+mod component;
 mod config;
 mod cookie;
 mod digest;
@@ -18,12 +20,14 @@ pub mod fetch;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 mod hash;
+mod http_url;
 mod io;
 mod keys;
 mod membership;
 mod message;
 mod name;
 mod node;
+mod node_id;
 pub mod release;
 mod run;
 #[cfg(feature = "sim")]
@@ -35,20 +39,24 @@ mod view;
 mod wire;
 
 pub use admission::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use app_name::{APP_NAME_MAX, AppName, AppNameError};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
+pub use component::{ComponentBuilder, ComponentBytes};
 pub use config::{CLUSTER_PORT, Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, DigestError, short};
+pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
-pub use keys::{Keys, KeysError};
+pub use keys::{KeyId, KeyIds, Keys, KeysError};
 pub use name::{NAME_MAX, NameError, NodeName};
 pub use node::Node;
 #[cfg(feature = "sim")]
 pub use node::Sizes;
+pub use node_id::{NodeId, NodeIdError};
 pub use sync::STATE_MAX;
 pub use time::Time;
-pub use view::{Member, View};
+pub use view::{Member, Serving, View};
 pub use wire::Version;
 
 /// The largest datagram that is sent or accepted, in bytes. It fits an

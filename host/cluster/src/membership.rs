@@ -6,7 +6,7 @@ pub(crate) mod roster;
 pub(crate) mod swim;
 
 pub(crate) use self::check::{CheckStep, Checks, Hint};
-pub(crate) use self::roster::{Roster, RosterEntry, Serving};
+pub(crate) use self::roster::{Roster, RosterEntry};
 #[cfg(test)]
 pub(crate) use self::swim::TableSwim;
 pub(crate) use self::swim::{FocaSwim, Swim, SwimEvent, Update};

@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::release::{ReleaseKey, Vote};
-use crate::run::Run;
+use crate::run::{Advertised, Run};
 use crate::wire::Version;
-use crate::{Boot, Digest, DownReason};
+use crate::{Boot, DownReason};
 
 /// The content of a datagram.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ pub(crate) const KINDS: u32 = 11;
 
 /// What a payload is.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked into at once, and not kept"
+)]
 pub(crate) enum Content<'a> {
     Message(Message<'a>),
     /// A kind of message that a later minor version has added.
@@ -56,18 +60,19 @@ pub(crate) struct Beacon {
     pub(crate) run: Run,
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
-    pub(crate) serving: Option<Digest>,
-    /// Counts its changes of release.
-    pub(crate) revision: u32,
+    pub(crate) advertised: Advertised,
     /// Of its view: equal hashes mean that there is nothing to exchange.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) nonce: u64,
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
     /// The greatest release that it knows.
     pub(crate) head: Option<ReleaseKey>,
     /// Of all releases and votes that it knows.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) releases_hash: u64,
 }
 
@@ -75,6 +80,7 @@ pub(crate) struct Beacon {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// The receiver's nonce.
+    #[serde(with = "postcard::fixint::le")]
     pub(crate) echo: u64,
     /// The receiver is on probation with the sender: it is to echo the nonce.
     pub(crate) want_echo: bool,

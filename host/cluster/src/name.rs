@@ -1,11 +1,13 @@
 //! The name of a node, `NAME@IP`: text in, checked name out.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::NodeId;
 
 /// The name of a node: what comes before the `@`, and the IP behind it. Sorted
 /// by IP, then by name. Cheap to clone.
@@ -71,6 +73,11 @@ impl NodeName {
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
     }
+
+    /// The id of the node.
+    pub fn id(&self) -> NodeId {
+        NodeId::of(self.ip)
+    }
 }
 
 impl FromStr for NodeName {
@@ -114,15 +121,17 @@ impl PartialOrd for NodeName {
 
 impl Serialize for NodeName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&*self.name, self.ip.octets()).serialize(serializer)
+        (&*self.name, IpAddr::V4(self.ip)).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for NodeName {
     /// What comes from the network is checked like what comes from a person.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (name, ip) = <(&str, [u8; 4])>::deserialize(deserializer)?;
-        NodeName::new(name, Ipv4Addr::from(ip)).map_err(serde::de::Error::custom)
+        match <(&str, IpAddr)>::deserialize(deserializer)? {
+            (name, IpAddr::V4(ip)) => Self::new(name, ip).map_err(serde::de::Error::custom),
+            (_, IpAddr::V6(ip)) => Err(serde::de::Error::custom(ip)),
+        }
     }
 }
 

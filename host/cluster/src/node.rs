@@ -36,10 +36,10 @@ use crate::admission::Refusals;
 use crate::admission::{Bucket, Nonces};
 use crate::membership::{Checks, Hint};
 use crate::membership::{FocaSwim, Swim};
-use crate::membership::{Roster, RosterEntry, Serving};
+use crate::membership::{Roster, RosterEntry};
 use crate::message::Message;
 use crate::release::ReleaseSet;
-use crate::run::Run;
+use crate::run::{Advertised, Run};
 use crate::stall::StallAdjustedClock;
 use crate::wire::{self, Head, Version};
 use crate::{Boot, Config, Counters, Effect, Input, Keys, Refusal, Time, View};
@@ -87,7 +87,7 @@ struct Me {
     run: Run,
     started: Time,
     sequence: u64,
-    serving: Serving,
+    advertised: Advertised,
     /// The boot numbers of this process, the newest ones.
     boots: BTreeSet<Boot>,
     /// When another run was found to be ahead of this one, lately.
@@ -117,7 +117,7 @@ impl Node {
         let run = Run {
             name: config.name.clone(),
             port: config.cluster_port,
-            http: config.http,
+            url: config.url.clone(),
             boot,
             process: rng.random(),
         };
@@ -126,9 +126,14 @@ impl Node {
             config.deploy_key,
             config.releases_stored.as_deref(),
         );
+        let advertised = Advertised {
+            revision: 0,
+            serving: None,
+            keys: keys.ids(),
+        };
         let entry = RosterEntry {
             run: run.clone(),
-            serving: Serving::default(),
+            advertised: Some(advertised.clone()),
             since_ms: config.wall_ms,
             gone: None,
         };
@@ -161,7 +166,7 @@ impl Node {
                 run,
                 started: now,
                 sequence: 0,
-                serving: Serving::default(),
+                advertised,
                 boots: BTreeSet::from([boot]),
                 overtaken: VecDeque::new(),
             },
@@ -199,13 +204,13 @@ impl Node {
             Input::Datagram { from, bytes } => self.datagram(now, from, bytes),
             Input::Timer => self.timer(now),
             Input::Unreachable { ip } => self.doubt(now, ip, None, Hint::Unreachable),
-            Input::Serving(digest) => self.serving(now, digest),
+            Input::Serving(serving) => self.serving(now, serving),
             Input::AppFile(file) => self.app_file(now, file),
             Input::Publish(release) => self.publish_release(now, release),
             Input::Vote(release, verdict) => self.vote(now, release, verdict),
             Input::SyncRequest { member, bytes } => self.sync_request(now, member, bytes),
             Input::SyncReply { member, bytes } => self.sync_reply(now, &member, bytes),
-            Input::Keys(keys) => self.change_keys(*keys),
+            Input::Keys(keys) => self.change_keys(now, *keys),
             Input::Seeds { name, addresses } => self.seed(now, name, addresses),
             Input::Leave => self.leave(now),
         }

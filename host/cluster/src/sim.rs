@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::fetch::Want;
-use crate::{Boot, Cidr, Config, Effect, Input, Keys, Node, NodeName, Time};
+use crate::{Boot, Cidr, Config, Effect, HttpUrl, Input, Keys, Node, NodeName, Time};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -343,7 +343,7 @@ impl Lan {
         let ip = its.name.ip();
         let mut config = Config {
             name: its.name.clone(),
-            http: SocketAddrV4::new(ip, 8080),
+            url: HttpUrl::plain((ip, 8080)),
             cluster_port: PORT,
             broadcast: its
                 .broadcasts

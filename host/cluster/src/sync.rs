@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::admission::CONTACTS_MAX;
 use crate::membership::Update;
 use crate::release::{Ballot, HISTORY_MAX};
+use crate::run::Advertised;
 use crate::wire::Version;
-use crate::{Boot, Digest, Refusal};
+use crate::{Boot, Refusal};
 
 /// The longest state that is read, in bytes: as many nodes, releases and votes
 /// as a node keeps.
@@ -37,8 +38,8 @@ pub(crate) struct Releases {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KnownNode {
     pub(crate) update: Update,
-    pub(crate) serving: Option<Digest>,
-    pub(crate) revision: u32,
+    /// What that run has said of itself, if it was heard or told.
+    pub(crate) advertised: Option<Advertised>,
 }
 
 impl State {

@@ -1,8 +1,17 @@
 //! The members at one moment, as everything outside of membership sees them.
 
-use std::net::SocketAddrV4;
+use serde::{Deserialize, Serialize};
 
-use crate::{Boot, Digest, NodeName};
+use crate::{AppName, Boot, Digest, HttpUrl, KeyIds, NodeName};
+
+/// An app, and the component of it that a node serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// The app.
+    pub app: AppName,
+    /// The component.
+    pub digest: Digest,
+}
 
 /// A node in the cluster as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +21,14 @@ pub struct Member {
     /// The number of its present run.
     pub boot: Boot,
     /// Where it serves the app.
-    pub http: SocketAddrV4,
+    pub url: HttpUrl,
     /// Since when this node has seen it up without a break, in milliseconds
     /// since 1970-01-01 UTC by this node's own clock.
     pub since_ms: u64,
     /// What it serves; none until it has been learnt.
-    pub serving: Option<Digest>,
+    pub serving: Option<Serving>,
+    /// The keys that it uses; none until they have been learnt.
+    pub keys: Option<KeyIds>,
 }
 
 /// The members at one moment, this node included. Immutable: a change makes a
@@ -29,6 +40,21 @@ pub struct View {
     pub version: u64,
     /// Sorted by IP, then by name.
     pub members: Vec<Member>,
+}
+
+impl Serving {
+    /// This component of the one app that there is.
+    pub fn the_only(digest: Digest) -> Self {
+        let app = AppName::the_only();
+        Self { app, digest }
+    }
+}
+
+impl Member {
+    /// The component that it serves; none until it has been learnt.
+    pub fn component(&self) -> Option<Digest> {
+        self.serving.as_ref().map(|serving| serving.digest)
+    }
 }
 
 impl View {

@@ -4,12 +4,12 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0 | version: major in the high four bits, minor in the low four |
-//! | 1 | key id |
-//! | 2..6 | IP of the sender's name |
-//! | 6..10 | IP of the receiver's name, 0.0.0.0 for a broadcast |
-//! | 10..18 | boot number of the sender |
-//! | 18..26 | sequence number, counted over all that the sender sends |
-//! | 26..n-16 | one message |
+//! | 1 | the first byte of the key id |
+//! | 2..10 | node id of the sender |
+//! | 10..18 | node id of the receiver, zeros for a broadcast |
+//! | 18..26 | boot number of the sender |
+//! | 26..34 | sequence number, counted over all that the sender sends |
+//! | 34..n-16 | one message |
 //! | n-16..n | HMAC-SHA256 over all before it, cut to 128 bits |
 //!
 //! Numbers are big-endian.
@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::keys::TAG_LEN;
 use crate::message::Message;
-use crate::{Boot, DATAGRAM_MAX, Keys, Refusal};
+use crate::{Boot, DATAGRAM_MAX, Keys, NodeId, Refusal};
 
 /// A version of the protocol. Programs of one major version understand each
 /// other: a minor one only adds messages, and fields at the end of messages,
@@ -31,7 +31,7 @@ pub struct Version(u8);
 
 impl Version {
     /// What this program speaks.
-    pub const OURS: Version = Version(1 << 4);
+    pub const OURS: Version = Version(2 << 4);
 
     pub(crate) const fn from_byte(byte: u8) -> Self {
         Self(byte)
@@ -68,7 +68,10 @@ impl fmt::Display for Version {
     }
 }
 
-const HEAD_LEN: usize = 26;
+const HEAD_LEN: usize = 34;
+
+/// What stands for the receiver of a broadcast.
+const EVERYONE: [u8; 8] = [0; 8];
 
 /// What the envelope and the enum around it add to a datagram of SWIM.
 pub(crate) const SWIM_OVERHEAD: usize = HEAD_LEN + TAG_LEN + 4;
@@ -101,9 +104,10 @@ pub(crate) fn seal_bytes(keys: &Keys, head: &Head, message: &[u8]) -> Option<Byt
 fn begin(keys: &Keys, head: &Head) -> Vec<u8> {
     let mut frame = Vec::with_capacity(256);
     frame.push(head.version.byte());
-    frame.push(keys.key_id());
-    frame.extend_from_slice(&head.source.octets());
-    frame.extend_from_slice(&head.receiver.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+    frame.push(keys.key_id().first_byte());
+    frame.extend_from_slice(NodeId::of(head.source).as_bytes());
+    let receiver = head.receiver.map(NodeId::of);
+    frame.extend_from_slice(receiver.map_or(EVERYONE, |it| *it.as_bytes()).as_slice());
     frame.extend_from_slice(&head.boot.number().to_be_bytes());
     frame.extend_from_slice(&head.sequence.to_be_bytes());
     frame
@@ -140,33 +144,29 @@ pub(crate) fn open<'a>(
     if keys.verify(frame[1], signed, tag) != Some(true) {
         return Err(Refusal::Cookie);
     }
-    let receiver = address(frame, 6);
-    let head = Head {
-        version,
-        source: address(frame, 2),
-        receiver: (!receiver.is_unspecified()).then_some(receiver),
-        boot: Boot::from_number(number(frame, 10)),
-        sequence: number(frame, 18),
-    };
-    if head.source != from {
+    if NodeId::from_bytes(part(frame, 2)) != NodeId::of(from) {
         return Err(Refusal::Address);
     }
-    if head.receiver.is_some_and(|receiver| receiver != me) {
+    let receiver = part(frame, 10);
+    let to_all = receiver == EVERYONE;
+    if !to_all && NodeId::from_bytes(receiver) != NodeId::of(me) {
         return Err(Refusal::Receiver);
     }
+    let head = Head {
+        version,
+        source: from,
+        receiver: (!to_all).then_some(me),
+        boot: Boot::from_number(u64::from_be_bytes(part(frame, 18))),
+        sequence: u64::from_be_bytes(part(frame, 26)),
+    };
     Ok((head, &signed[HEAD_LEN..]))
 }
 
-fn address(frame: &[u8], at: usize) -> Ipv4Addr {
-    let mut octets = [0; 4];
-    octets.copy_from_slice(&frame[at..at + 4]);
-    octets.into()
-}
-
-fn number(frame: &[u8], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&frame[at..at + 8]);
-    u64::from_be_bytes(bytes)
+/// The part of a head that begins there.
+fn part<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
+    let mut part = [0; N];
+    part.copy_from_slice(&frame[at..at + N]);
+    part
 }
 
 #[cfg(test)]
@@ -246,7 +246,7 @@ mod tests {
             opened(&sealed_as(newer)).map(|head| head.version),
             Ok(newer)
         );
-        for major in [0, 2, 15] {
+        for major in [0, 1, 3, 15] {
             let other = sealed_as(Version::from_byte(major << 4));
             assert_eq!(opened(&other), Err(Refusal::Version));
         }
@@ -262,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_changed_or_cut_frame_opens(at in 0usize..43, bit in 0u8..8, cut in 1usize..43) {
+        fn no_changed_or_cut_frame_opens(at in 0usize..51, bit in 0u8..8, cut in 1usize..51) {
             let frame = sealed(Some(ME));
             let mut changed = frame.to_vec();
             changed[at] ^= 1 << bit;

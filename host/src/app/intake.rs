@@ -3,17 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use cluster::Digest;
+use cluster::ComponentBytes;
+use mesh::store::MAX_APP;
+use runtime::component::NamedComponent;
 
-use super::places::Places;
-use crate::fault;
-
-/// The largest component that is taken unless `--max-component` says otherwise, in
-/// bytes: 64 MiB.
-pub const MAX_APP: u64 = 64 * 1024 * 1024;
-
-/// The most that `--max-component` can be, in bytes: 1 GiB.
-pub const LARGEST_APP: u64 = 1 << 30;
+use crate::app::places::Places;
 
 /// Why there are no bytes to look at.
 #[derive(Debug, thiserror::Error)]
@@ -54,17 +48,6 @@ pub enum IntakeError {
     },
 }
 
-/// The bytes of an app, and what they are known by.
-#[derive(Clone, Debug)]
-pub struct AppBytes {
-    /// The file they came from.
-    pub path: PathBuf,
-    /// The bytes.
-    pub bytes: bytes::Bytes,
-    /// Their SHA-256.
-    pub digest: Digest,
-}
-
 /// Finds the file that `--app` means. A bare file name that is not in the
 /// current folder is looked for where `cargo` puts components, and the newest
 /// is taken.
@@ -100,7 +83,7 @@ pub(crate) fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeEr
 ///
 /// # Errors
 /// See [`IntakeError`].
-pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
+pub fn read(path: &Path) -> Result<NamedComponent, IntakeError> {
     read_up_to(path, MAX_APP)
 }
 
@@ -108,7 +91,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
 ///
 /// # Errors
 /// See [`IntakeError`].
-pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
+pub fn read_up_to(path: &Path, most: u64) -> Result<NamedComponent, IntakeError> {
     let unreadable = |cause| IntakeError::Unreadable {
         path: path.to_owned(),
         cause,
@@ -137,12 +120,11 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
     if bytes.len() as u64 > most {
         return Err(too_large(bytes.len() as u64));
     }
-    let digest = Digest::of(&bytes);
+    let component = ComponentBytes::of(bytes.into());
     fault::point("intake: app read");
-    Ok(AppBytes {
+    Ok(NamedComponent {
         path: path.to_owned(),
-        bytes: bytes.into(),
-        digest,
+        component,
     })
 }
 

@@ -154,7 +154,10 @@ fn old_names_work_with_a_hint() {
         "{:?}",
         old.hints
     );
-    assert!(matches!(old.command, Command::Tool(Tool::Push(push))
+    let Command::Tool(tool) = old.command else {
+        panic!("{:?}", old.command);
+    };
+    assert!(matches!(*tool, Tool::Push(push)
         if push.rollout.sign_with == Some(PathBuf::from("k"))));
     assert_eq!(typed("host rollback --key k").unwrap().hints.len(), 1);
     assert_eq!(typed("host key generate").unwrap().hints.len(), 1);
@@ -163,11 +166,15 @@ fn old_names_work_with_a_hint() {
         1
     );
     assert!(typed("host key new").unwrap().hints.is_empty());
-    for hidden in ["--allow", "--max-app", "generate"] {
-        for command in ["run", "key", "cookie"] {
-            let help = refused(&format!("host {command} --help"));
-            assert!(!help.contains(hidden), "{hidden} in {help}");
-        }
+    for (command, hidden) in [
+        ("run", "--allow"),
+        ("run", "--max-app"),
+        ("push", "--key"),
+        ("key", "generate"),
+        ("cookie", "generate"),
+    ] {
+        let help = refused(&format!("host {command} --help"));
+        assert!(!help.contains(hidden), "{hidden} in {help}");
     }
 }
 

@@ -18,9 +18,9 @@ use rustix::process::test_kill_process;
 
 use super::cli::{CookieCommand, RotateStep};
 use super::make_secret;
-use crate::cookies::STRONG;
-use crate::cookies::files;
-use crate::cookies::rotate::At;
+use crate::node::cookies::STRONG;
+use crate::node::cookies::files;
+use crate::node::cookies::rotate::At;
 pub(super) use error::CookieError;
 use node::Node;
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::cli::KeyCommand;
 use super::{CommandError, Exit, make_secret, print};
-use crate::tools::hex;
+use crate::api::hex;
 
 /// What a file of a key begins with, so that nobody takes it for the public
 /// half, which has as many digits.

@@ -7,7 +7,7 @@ use super::cli::{LogLevel, Logs};
 use super::client::Client;
 use super::show::{BAD, BUSY, GOOD, PAST, PLAIN, styled};
 use super::{CommandError, Exit, print};
-use crate::tools::api::{Level, LogLine};
+use crate::api::types::{Level, LogLine};
 
 /// A line of the stream: nothing is in it while nothing happens.
 #[derive(serde::Deserialize)]

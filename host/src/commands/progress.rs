@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::show::{self, BAD, BUSY, GOOD, count, key, size, styled};
 use super::tables::standing;
-use crate::tools::api::{NodeState, Outcome, Problem, Progress, Release, Standing};
+use crate::api::types::{NodeState, Outcome, Problem, Progress, Release, Standing};
 
 /// The most names in one sentence.
 const NAMES: usize = 8;

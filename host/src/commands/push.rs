@@ -15,9 +15,10 @@ use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
+use crate::api::hex;
+use crate::api::types as api;
+use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
 use crate::app;
-use crate::tools::api::{self, API, Code, Draft, Problem, Record, Released, Wanted};
-use crate::tools::hex;
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
@@ -39,7 +40,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
     };
     let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
-        app: Some(file.app.digest.to_string()),
+        component: Some(file.app.digest.to_string()),
         canaries: asked.canary,
         bake_ms: u32::try_from(bake.as_millis()).unwrap_or(u32::MAX),
         ..wanted(&client, &asked.rollout, &mut *show).await?
@@ -124,7 +125,7 @@ async fn make(
     let made = release(client, wanted, file, key).await;
     match (made, file) {
         // What no release has may be cleared away at any time.
-        (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoApp => {
+        (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoComponent => {
             upload(client, file, show).await?;
             release(client, wanted, Some(file), key).await
         }
@@ -133,19 +134,19 @@ async fn make(
 }
 
 async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
-    let path = format!("/v1/apps/{}", file.app.digest);
-    match client.get::<api::App>(&path).await {
+    let path = format!("/v1/components/{}", file.app.digest);
+    match client.get::<api::Component>(&path).await {
         Ok(_) => Ok(true),
-        Err(CommandError::Refused(problem)) if problem.code == Code::NoApp => Ok(false),
+        Err(CommandError::Refused(problem)) if problem.code == Code::NoComponent => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 async fn upload(client: &Client, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
     let gone = show.uploading(file.app.size);
-    let path = format!("/v1/apps/{}", file.app.digest);
+    let path = format!("/v1/components/{}", file.app.digest);
     let taken = client
-        .put::<api::App>(&path, file.bytes.clone(), gone)
+        .put::<api::Component>(&path, file.bytes.clone(), gone)
         .await;
     show.uploaded();
     taken.map(|_| ())
@@ -198,10 +199,10 @@ fn is_wanted(
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
         // What the nodes take is for them to say.
-        let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
+        let read = app::read_up_to(&app::locate(path)?, mesh::store::LARGEST_APP)?;
         Ok(File {
-            app: App::of(&read.bytes),
-            bytes: read.bytes,
+            app: read.component.app(),
+            bytes: read.component.bytes().clone(),
         })
     }
 }

@@ -7,9 +7,10 @@ use tokio::net::lookup_host;
 
 use super::CommandError;
 use super::cli::Ask;
-use crate::config::COOKIE;
-use crate::control::tool::{self, Tool};
-use crate::cookies::Origin;
+use crate::node::config::COOKIE;
+use crate::node::cookies::Origin;
+use mesh::control::tool;
+use mesh::control::tool::Tool;
 
 /// Connects to the node at `ADDR[:PORT]`.
 pub(super) async fn connect(node: &str, ask: &Ask) -> Result<Tool, CommandError> {

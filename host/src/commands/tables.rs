@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, key, lasted, size, styled, table, took,
 };
-use crate::tools::api::{
+use crate::api::types::{
     Doing, Failed, Kind, Member, Nodes, Release, Releases, Standing, Status, Step, Steps,
 };
 
@@ -21,9 +21,9 @@ const NONE: &str = "-";
 pub(super) fn status(it: &Status) -> String {
     let now = it.now_ms;
     let mut text = format!(
-        "{} serves http://{}, version {}, up {}, process {}\n",
+        "{} serves {}, version {}, up {}, process {}\n",
         it.node,
-        it.http,
+        it.url,
         it.version,
         lasted(now.saturating_sub(it.started_ms)),
         it.pid,
@@ -112,8 +112,8 @@ pub(super) fn status(it: &Status) -> String {
 }
 
 fn store(it: &Status) -> String {
-    let apps = count(usize_of(it.store.apps), "app", "apps");
-    let mut text = format!("{apps}, {}", size(it.store.bytes));
+    let components = count(usize_of(it.store.components), "component", "components");
+    let mut text = format!("{components}, {}", size(it.store.bytes));
     if it.store.quarantined > 0 {
         let damaged = format!(", {} damaged and put aside", it.store.quarantined);
         text += &styled(BAD, damaged);
@@ -176,7 +176,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
         let me = if member.me { " *" } else { "" };
         let cells = vec![
             format!("{}{me}", member.node),
-            format!("http://{}", member.http),
+            member.url.clone(),
             ago(it.now_ms, member.since_ms),
             or_none(member.digest.as_deref().map(digest)),
             or_none(member.release.as_deref().map(key)),

@@ -7,11 +7,12 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::face::Face;
-use crate::control::routes::{CHUNKS, PUBLISH, STATE};
-use crate::control::{self, Answer, Peer};
-use crate::publish::Inbox;
-use crate::spread::Holder;
-use crate::tools::{Asker, Service as Tools};
+use crate::api::{Asker, Service as Tools};
+use crate::app::publish::Inbox;
+use mesh::control;
+use mesh::control::routes::{CHUNKS, PUBLISH, STATE};
+use mesh::control::{Answer, Peer};
+use mesh::transfer::ChunkServer;
 
 /// Answers once it has been given what it takes. Until then a node is only
 /// just starting, and says so.
@@ -22,7 +23,7 @@ pub(super) struct Desk(OnceLock<Parts>);
 pub(super) struct Parts {
     pub(super) face: Arc<Face>,
     pub(super) tools: Tools,
-    pub(super) holder: Holder,
+    pub(super) chunk_server: ChunkServer,
     pub(super) inbox: Inbox,
 }
 
@@ -51,7 +52,7 @@ impl control::Service for Shared {
                 Peer::Member(_) if path == STATE.path => control::answer(parts.face.state()),
                 Peer::Member(_) if path.starts_with(CHUNKS.path) => {
                     let path = path.to_owned();
-                    parts.holder.answer(&path, request.into_body()).await
+                    parts.chunk_server.answer(&path, request.into_body()).await
                 }
                 Peer::Member(name) if path == PUBLISH.path => {
                     parts.inbox.answer(&name, request.into_body()).await

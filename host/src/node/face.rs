@@ -1,5 +1,5 @@
 //! What a node shows of itself, and lets be done to it: the real
-//! [`tools::Node`].
+//! [`crate::api::Node`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,23 +8,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::{App, DeployKey, DraftError, Listed, Release, Request, Status};
-use cluster::{Digest, Member, NodeName, View};
+use cluster::{ComponentBytes, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::{AppBytes, Loader, Slot};
-use crate::control::Client;
-use crate::control::routes::STATE;
-use crate::deploy::{self, Candidate, Deployment, Reporter};
-use crate::membership::{Counting, Overview, Releases, Stopping};
-use crate::publish;
-use crate::spread::Fetcher;
-use crate::store::{Store, StoreError};
-use crate::tools::api::{self, Code, Standing};
-use crate::tools::{Later, Node, Refused, describe};
+use crate::api::types as api;
+use crate::api::types::{Code, Standing};
+use crate::api::{Later, Node, Refused, describe};
+use crate::app::deploy;
+use crate::app::deploy::{Candidate, Deployment, Reporter};
+use crate::app::publish;
+use mesh::control::Client;
+use mesh::control::routes::STATE;
+use mesh::membership::{Counting, Overview, Releases, Stopping};
+use mesh::store::{Store, StoreError};
+use mesh::transfer::Fetcher;
+use runtime::component::NamedComponent;
+use runtime::generation::{Loader, Slot};
 
 /// How long after a change whoever has not said it yet is waited for: one that
 /// is cut off does not keep what others do from being told.
@@ -37,7 +40,7 @@ const UNRELEASED: Duration = Duration::from_secs(5);
 /// All that a node is asked about.
 pub(super) struct Face {
     pub(super) name: NodeName,
-    pub(super) http: String,
+    pub(super) url: String,
     pub(super) started: SystemTime,
     pub(super) file: Option<PathBuf>,
     pub(super) members: watch::Receiver<Arc<View>>,
@@ -140,14 +143,14 @@ impl Face {
         let answered = said.is_some();
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
-        let digest = own_word.or(member.serving);
+        let digest = own_word.or(member.component());
         let of_app = |listed: &&Listed| Some(listed.release.app().digest) == digest;
         let release = overview.releases.iter().find(of_app);
         let in_force = overview.in_force.as_ref().map(|force| force.digest);
         api::Member {
             node: member.name.to_string(),
             me: member.name == self.name,
-            http: member.http.to_string(),
+            url: member.url.to_string(),
             boot: member.boot.number(),
             since_ms: member.since_ms,
             release: release.map(|listed| describe::key(&listed.release.key())),
@@ -195,27 +198,22 @@ impl Face {
         }
     }
 
-    async fn store_app(&self, app: Bytes) -> Result<App, Refused> {
-        let store = self.store.clone();
-        let made = spawn_blocking(move || {
-            let made = App::of(&app);
-            store.put(&app)?;
-            Ok::<_, StoreError>((made, app))
-        });
-        let (made, bytes) = made.await.map_err(|_| stopping())?.map_err(storage)?;
-        if self.loader.serves() == Some(made.digest) {
-            return Ok(made);
+    async fn store_and_prepare(&self, component: ComponentBytes) -> Result<(), Refused> {
+        let (store, it) = (self.store.clone(), component.clone());
+        let stored = spawn_blocking(move || store.store(&it));
+        stored.await.map_err(|_| stopping())?.map_err(storage)?;
+        if self.loader.serves() == Some(component.digest()) {
+            return Ok(());
         }
-        let app = AppBytes {
+        let app = NamedComponent {
             path: "the app".into(),
-            bytes,
-            digest: made.digest,
+            component,
         };
         self.candidate.clear();
         let ready = self.loader.prepare(app).await;
-        let ready = ready.map_err(|refusal| Refused::new(Code::BadApp, refusal))?;
+        let ready = ready.map_err(|refusal| Refused::new(Code::BadComponent, refusal))?;
         self.candidate.offer_for(ready, UNRELEASED);
-        Ok(made)
+        Ok(())
     }
 }
 
@@ -225,7 +223,7 @@ impl Node for Face {
         let overview = self.overview();
         let counters = self.counting.now();
         let datagrams = &counters.datagrams;
-        let stored = self.store.apps();
+        let stored = self.store.components();
         api::Status {
             api: api::API,
             now_ms: since_1970(SystemTime::now()),
@@ -233,7 +231,7 @@ impl Node for Face {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_ms: since_1970(self.started),
-            http: self.http.clone(),
+            url: self.url.clone(),
             members: self.members.borrow().members.len(),
             serving: self.serving(&now),
             draining: self.draining(),
@@ -252,7 +250,7 @@ impl Node for Face {
             }),
             file: self.app_file(&now),
             store: api::Stored {
-                apps: stored.len() as u64,
+                components: stored.len() as u64,
                 bytes: self.store.bytes(),
                 quarantined: self.store.quarantined(),
             },
@@ -283,7 +281,7 @@ impl Node for Face {
                 let about = releases.find(|it| describe::key(&it.release.key()) == *about);
                 about.is_some_and(|about| {
                     about.status == Status::InForce
-                        && member.serving == Some(about.release.app().digest)
+                        && member.component() == Some(about.release.app().digest)
                 })
             };
             let (view, overview) = (self.members.borrow().clone(), self.overview());
@@ -330,16 +328,15 @@ impl Node for Face {
         })
     }
 
-    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>> {
-        Box::pin(self.store_app(app))
+    fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>> {
+        Box::pin(self.store_and_prepare(component))
     }
 
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
         let store = self.store.clone();
         Box::pin(async move {
-            let read = spawn_blocking(move || store.get(&digest)).await;
-            let bytes = read.map_err(|_| stopping())?.map_err(storage)?;
-            Ok(bytes.map(|bytes| App::of(&bytes)))
+            let found = spawn_blocking(move || store.describe(&digest)).await;
+            found.map_err(|_| stopping())?.map_err(storage)
         })
     }
 

@@ -1,5 +1,5 @@
 //! What is typed for `host run`: what is particular to one node. Nothing is
-//! checked here beyond its form; [`crate::config`] makes of it what a node can be
+//! checked here beyond its form; [`super::config`] makes of it what a node can be
 //! built from.
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
-use crate::health::{RevertOnErrors, Rule};
+use crate::app::health::{RevertOnErrors, Rule};
 
 /// What `host run --help` says at its end.
 pub(crate) const AFTER: &str = "\

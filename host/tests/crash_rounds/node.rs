@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::release::{self, check_stored};
 use cluster::{Digest, NodeName};
-use host::data_dir::DataDir;
-use host::fault::POINTS;
-use host::store::{Store, StoreLimits};
+use fault::POINTS;
 use lab::{Launch, Process, Programs};
+use mesh::data_dir::DataDir;
+use mesh::store::{Store, StoreLimits};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -247,12 +247,12 @@ impl Lane {
             let _: u64 = boot.trim().parse().context("the run number")?;
         }
         let store = Store::open(folder, StoreLimits::default())?;
-        for digest in store.apps() {
-            ensure!(store.get(&digest)?.is_some(), "app {digest} is damaged");
+        for digest in store.components() {
+            ensure!(store.find(&digest)?.is_some(), "app {digest} is damaged");
         }
         ensure!(store.quarantined() == 0, "an app is damaged");
         if let Some(digest) = self.in_force(releases.as_deref())? {
-            ensure!(store.holds(&digest), "the app in force is not there");
+            ensure!(store.has(&digest), "the app in force is not there");
         }
         ensure!(
             is_empty(&data.join("apps/quarantine"))?,

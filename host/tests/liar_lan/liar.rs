@@ -8,11 +8,12 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use cluster::release::Release;
 use cluster::{Cookie, Digest, Keys, NodeName};
-use host::control::{self, Answer, Peer, Service};
-use host::data_dir::DataDir;
-use host::membership::{Membership, Settings};
 use hyper::body::Incoming;
 use lab::{Lan, Machine};
+use mesh::control;
+use mesh::control::{Answer, Peer, Service};
+use mesh::data_dir::DataDir;
+use mesh::membership::{Membership, Settings};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -38,7 +39,7 @@ impl Liar {
         let folder = tempfile::tempdir()?;
         let settings = Settings {
             name: NodeName::new("example", machine.ip())?,
-            http: SocketAddrV4::new(machine.ip(), 8080),
+            url: cluster::HttpUrl::plain((machine.ip(), 8080)),
             cluster_port: PORT,
             allow: Vec::new(),
             join: Vec::new(),
@@ -111,7 +112,10 @@ pub(crate) struct WrongBytes;
 
 impl Service for WrongBytes {
     fn call(&self, _: Peer, request: http::Request<Incoming>) -> Answer {
-        let is_app = request.uri().path().starts_with(host::spread::APPS);
+        let is_app = request
+            .uri()
+            .path()
+            .starts_with(mesh::control::routes::CHUNKS.path);
         Box::pin(async move {
             match is_app {
                 true => control::answer(Bytes::from_static(&[7; 32])),

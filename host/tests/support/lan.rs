@@ -1,14 +1,14 @@
 //! Nodes that share a cluster port on the loopback interface: their membership
 //! and control channels are real, and whoever starts one says what it answers.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
 use cluster::{Digest, Keys, NodeName};
-use host::control::{Refuse, Service};
-use host::data_dir::DataDir;
-use host::membership::{Membership, Settings};
+use mesh::control::{Refuse, Service};
+use mesh::data_dir::DataDir;
+use mesh::membership::{Membership, Settings};
 use tokio::sync::watch;
 
 use super::soon;
@@ -41,7 +41,7 @@ impl Lan {
         let ip = Ipv4Addr::new(127, 0, 0, last);
         Settings {
             name: name(last),
-            http: SocketAddrV4::new(ip, 8080),
+            url: cluster::HttpUrl::plain((ip, 8080)),
             cluster_port: self.port,
             allow: Vec::new(),
             join: Vec::new(),

@@ -1,17 +1,17 @@
 //! The request path of a node in this process: slot, exchanges, server, and
 //! the views and the stop that a node would give them.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{Boot, Member, NodeName, View};
-use host::app::{Draining, Generation, Slot};
-use host::cluster_view::Views;
-use host::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use host::http::{HttpLimits, Server};
+use host::edge::{HttpLimits, Server};
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use runtime::generation::{Draining, Generation, Slot};
+use runtime::views::Views;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,9 +39,10 @@ pub(crate) fn view(version: u64, names: &[&str]) -> View {
         Member {
             name,
             boot: Boot::from_number(1),
-            http: SocketAddrV4::new(ip, 8080),
+            url: cluster::HttpUrl::plain((ip, 8080)),
             since_ms: 1,
             serving: None,
+            keys: None,
         }
     };
     View {

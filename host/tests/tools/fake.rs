@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use cluster::release::{App, DeployKey, DraftError, Release, Request, Status as Known};
-use cluster::{Config, Digest, Input, Keys, NodeName, Time};
-use host::membership::Stopping;
-use host::tools::api::{self, Code, Standing};
-use host::tools::{Later, Node, Refused, describe};
+use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
+use host::api::types as api;
+use host::api::types::{Code, Standing};
+use host::api::{Later, Node, Refused, describe};
+use mesh::membership::Stopping;
 use tokio::sync::watch;
 
 /// The node itself, and the other member.
@@ -61,7 +61,7 @@ fn member(node: &str) -> api::Member {
     api::Member {
         node: node.to_owned(),
         me: node == ME,
-        http: format!("{}:8080", name.ip()),
+        url: format!("http://{}:8080", name.ip()),
         boot: 7,
         since_ms: wall_ms(),
         digest: None,
@@ -77,7 +77,7 @@ impl Fake {
     pub(crate) fn new(deploy_key: Option<DeployKey>) -> Arc<Fake> {
         let name: NodeName = ME.parse().expect("a name");
         let config = Config {
-            http: std::net::SocketAddrV4::new(name.ip(), 8080),
+            url: cluster::HttpUrl::plain((name.ip(), 8080)),
             name,
             cluster_port: 8383,
             broadcast: None,
@@ -175,7 +175,7 @@ impl Node for Fake {
             version: "0.0.0".to_owned(),
             pid: std::process::id(),
             started_ms: wall_ms(),
-            http: "10.0.0.1:8080".to_owned(),
+            url: "http://10.0.0.1:8080".to_owned(),
             members: held(&self.members).len(),
             serving: None,
             draining: None,
@@ -226,20 +226,19 @@ impl Node for Fake {
         })
     }
 
-    fn keep(&self, app: Bytes) -> Later<'_, Result<App, Refused>> {
-        let kept = App::of(&app);
-        let answer = if app.starts_with(b"bad") {
-            Err(Refused::new(Code::BadApp, "it is no component"))
+    fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>> {
+        let answer = if component.bytes().starts_with(b"bad") {
+            Err(Refused::new(Code::BadComponent, "it is no component"))
         } else {
-            held(&self.apps).insert(kept.digest, kept);
-            Ok(kept)
+            held(&self.apps).insert(component.digest(), component.app());
+            Ok(())
         };
         Box::pin(async move { answer })
     }
 
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
-        let kept = held(&self.apps).get(&digest).copied();
-        Box::pin(async move { Ok(kept) })
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<App>, Refused>> {
+        let found = held(&self.apps).get(&digest).copied();
+        Box::pin(async move { Ok(found) })
     }
 
     fn draft(

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::{Effect, Time};
+use crate::{Effect, Time, Version};
 
 /// Why a datagram was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +58,12 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::Size => "no datagram of a cluster has this size",
             Refusal::Version => {
-                "no datagram of a cluster, or of another major version: update the older program"
+                let ours = Version::OURS.major();
+                return write!(
+                    f,
+                    "of another protocol than version {ours}: from a host of another version, \
+                     update the older one; or from another program"
+                );
             }
             Refusal::Source => "outside of the own subnet; --member-net lets it in",
             Refusal::Cookie => "wrong cookie",

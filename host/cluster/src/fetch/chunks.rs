@@ -1,4 +1,4 @@
-//! Which chunks of an app are there, or are wanted: a set, and its bytes on the
+//! Which chunks of a component are there, or are wanted: a set, and its bytes on the
 //! wire.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 
 use crate::release::{App, CHUNK, SIZE_MAX};
 
-/// The most chunks of an app.
+/// The most chunks of a component.
 pub const CHUNKS_MAX: usize = (SIZE_MAX / CHUNK as u64) as usize;
 
 /// A set of chunks of one app, by their index. As bytes it is a bitmap: chunk
@@ -19,14 +19,14 @@ pub struct Chunks {
     len: usize,
 }
 
-/// Why bytes are no set of chunks of an app.
+/// Why bytes are no set of chunks of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunksError {
     /// They are too many or too few.
     #[error("a bitmap of {0} chunks has {1} bytes, and {2} came")]
     Length(usize, usize, usize),
     /// Bits are set for which there is no chunk.
-    #[error("the bitmap names a chunk that the app of {0} chunks does not have")]
+    #[error("the bitmap names a chunk that the component of {0} chunks does not have")]
     Beyond(usize),
 }
 
@@ -41,12 +41,12 @@ impl Chunks {
         }
     }
 
-    /// None of the chunks of an app.
+    /// None of the chunks of a component.
     pub fn none_of(app: &App) -> Self {
         Self::none(app.chunks())
     }
 
-    /// All of the chunks of an app.
+    /// All of the chunks of a component.
     pub fn all_of(app: &App) -> Self {
         Self::none_of(app).missing()
     }
@@ -74,7 +74,7 @@ impl Chunks {
         &self.bits
     }
 
-    /// How many chunks the app has.
+    /// How many chunks the component has.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -134,7 +134,7 @@ impl Chunks {
         (0..self.count).filter(|&index| self.has(index))
     }
 
-    /// What a holder gives to a member that wants these: one that it has, by
+    /// What a member gives to another one that wants these: one that it has, by
     /// chance, so that members get different ones, and can go on to exchange
     /// them. None if it has none of them.
     pub fn choose(&self, wanted: &Chunks, rng: &mut impl Rng) -> Option<usize> {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_gives_each_chunk_that_it_has_and_that_is_wanted_and_no_other() {
+    fn a_member_gives_each_chunk_that_it_has_and_that_is_wanted_and_no_other() {
         let (have, wanted) = (set(20, &[1, 3, 5, 7]), set(20, &[2, 3, 7, 19]));
         let mut rng = StdRng::seed_from_u64(1);
         let mut given = Chunks::none(20);

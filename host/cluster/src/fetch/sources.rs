@@ -1,4 +1,4 @@
-//! The members that may have an app, and which of them is asked next. Only a few
+//! The members that may have a component, and which of them is asked next. Only a few
 //! are asked at a time, the partners, so that a large cluster makes no
 //! connection between every two nodes; one that has nothing, or does not
 //! answer, makes room for another.
@@ -25,12 +25,12 @@ const BUSY: [Duration; 2] = [Duration::from_millis(4), Duration::from_millis(128
 const NOTHING: [Duration; 2] = [Duration::from_millis(8), Duration::from_millis(256)];
 const FAILED: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
 
-/// What a member is thought to have of an app.
+/// What a member is thought to have of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// Perhaps some of it: it is to serve the app too.
+    /// Perhaps some of it: it is to serve the component too.
     Perhaps,
-    /// All of it: it serves the app, or made the release.
+    /// All of it: it serves the component, or made the release.
     Whole,
 }
 
@@ -45,7 +45,7 @@ struct Source {
     barren: u32,
 }
 
-/// The members that may have an app.
+/// The members that may have a component.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     members: BTreeMap<NodeName, Source>,

@@ -12,7 +12,7 @@ fn name(number: u8) -> NodeName {
     NodeName::new("example", Ipv4Addr::new(10, 10, 10, number)).expect("a name")
 }
 
-/// A fetch of an app of forty chunks, of which nothing is there but the
+/// A fetch of a component of forty chunks, of which nothing is there but the
 /// manifest, from so many members.
 fn fetch(members: u8, holding: Holding) -> Fetch {
     let mut fetch = Fetch::new(Time::ZERO, 1, Chunks::none(COUNT), true);

@@ -11,7 +11,7 @@ use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{App, AppFile, PathId, Release, ReleaseKey, Verdict as Found, Vote};
 use crate::sync::State;
-use crate::{Boot, DownReason, Input, Time};
+use crate::{Boot, DownReason, Input, Serving, Time};
 
 /// The inputs of each target: its name, theirs, and their bytes. Always the
 /// same, so that a change of the format shows.
@@ -84,6 +84,8 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
 
     for (name, text) in [
         ("name", "example@10.10.10.2"),
+        ("url", "https://node-2.example:443"),
+        ("url-ip", "http://[fd00::2]:8080"),
         ("range", "10.20.0.0/16"),
         ("key", "0011aaff"),
         ("cookie", "correct horse battery\n"),
@@ -100,7 +102,8 @@ fn messages(subject: &Subject, key: ReleaseKey, record: &[u8]) -> Vec<(String, V
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
     beacon.head = Some(key);
-    beacon.serving = Some(App::of(b"an app").digest);
+    beacon.advertised.revision = 1;
+    beacon.advertised.serving = Some(Serving::the_only(App::of(b"an app").digest));
     let (other, boot) = (run(2), Boot::from_number(5));
     let echo = hello.echo;
     let known = Some(KnownRun {

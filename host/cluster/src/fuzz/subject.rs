@@ -10,10 +10,10 @@ use bytes::Bytes;
 
 use crate::message::{Beacon, Content, Hello, Message};
 use crate::release::{Release, Request, check_stored};
-use crate::run::Run;
+use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cidr, Config, DATAGRAM_MAX, Effect, Input, Keys, Node, NodeName, Time};
+use crate::{Boot, Cidr, Config, DATAGRAM_MAX, Effect, HttpUrl, Input, Keys, Node, NodeName, Time};
 
 /// The subject is at the first of these; members are at the next two, and a
 /// node that was never let in at the last.
@@ -57,7 +57,7 @@ pub(super) fn run(number: usize) -> Run {
         #[allow(clippy::unwrap_used, reason = "both are constants")]
         name: NodeName::new("example", ip).unwrap(),
         port: 8383,
-        http: SocketAddrV4::new(ip, 8080),
+        url: HttpUrl::plain((ip, 8080)),
         boot: Boot::from_number(BOOT),
         process: BOOT,
     }
@@ -68,7 +68,7 @@ impl Subject {
         let with_release = releases_stored.is_none();
         let (me, keys) = (run(0), Keys::from_master(&[7; 32]));
         let config = Config {
-            http: me.http,
+            url: me.url,
             cluster_port: me.port,
             broadcast: Some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 10, 255), 8383)),
             subnet: Cidr::single(IPS[0]),
@@ -116,8 +116,11 @@ impl Subject {
             about: Beacon {
                 run: run(number),
                 uptime_ms: 1000,
-                serving: None,
-                revision: 0,
+                advertised: Advertised {
+                    revision: 0,
+                    serving: None,
+                    keys: self.keys.ids(),
+                },
                 state_hash: 1,
                 nonce: 77,
                 wall_ms: WALL_MS,

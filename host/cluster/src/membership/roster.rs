@@ -7,25 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hash::mix;
-use crate::run::Run;
-use crate::{Boot, Digest, Member, Time, View};
+use crate::run::{Advertised, Run};
+use crate::{Boot, Member, Time, View};
 
 /// How long a run that is down is remembered here: as long as by SWIM.
 const REMEMBER: Duration = Duration::from_secs(60 * 60);
-
-/// The release that a node serving, by its own word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Serving {
-    pub(crate) digest: Option<Digest>,
-    /// Counts its changes within a run of the process.
-    pub(crate) revision: u32,
-}
 
 /// What is known of a node that is or was a member.
 #[derive(Debug)]
 pub(crate) struct RosterEntry {
     pub(crate) run: Run,
-    pub(crate) serving: Serving,
+    /// None until it was heard or told of.
+    pub(crate) advertised: Option<Advertised>,
     pub(crate) since_ms: u64,
     /// When it went down; none while it is up.
     pub(crate) gone: Option<Time>,
@@ -40,9 +33,10 @@ impl RosterEntry {
         Member {
             name: self.run.name.clone(),
             boot: self.run.boot,
-            http: self.run.http,
+            url: self.run.url.clone(),
             since_ms: self.since_ms,
-            serving: self.serving.digest,
+            serving: self.advertised.as_ref().and_then(|it| it.serving.clone()),
+            keys: self.advertised.as_ref().map(|it| it.keys),
         }
     }
 
@@ -52,15 +46,17 @@ impl RosterEntry {
         if !self.is_up() {
             return 0;
         }
-        let release = self
-            .serving
-            .digest
-            .map_or(0, |digest| digest.first_word() | 1);
-        [self.run.boot.number(), self.run.process, release]
+        // A run changes what it advertises only with its revision.
+        let revision = self
+            .advertised
+            .as_ref()
+            .map_or(0, |it| u64::from(it.revision) + 1);
+        [self.run.boot.number(), self.run.process, revision]
             .into_iter()
-            .fold(u64::from(self.run.ip().to_bits()), |hash, word| {
-                mix(hash ^ word)
-            })
+            .fold(
+                u64::from_le_bytes(*self.run.name.id().as_bytes()),
+                |hash, word| mix(hash ^ word),
+            )
     }
 }
 
@@ -109,13 +105,14 @@ impl Roster {
         Some(result)
     }
 
-    /// Notes what a run serving, if that is news.
-    pub(crate) fn serve(&mut self, ip: Ipv4Addr, process: u64, serving: Serving) {
+    /// Notes what a run says of itself, if that is news.
+    pub(crate) fn advertise(&mut self, ip: Ipv4Addr, process: u64, advertised: Advertised) {
+        let is_older = |old: &Advertised| old.revision < advertised.revision;
         let news = |entry: &&RosterEntry| {
-            entry.run.process == process && entry.serving.revision < serving.revision
+            entry.run.process == process && entry.advertised.as_ref().is_none_or(is_older)
         };
         if self.get(ip).filter(news).is_some() {
-            self.update(ip, |entry| entry.serving = serving);
+            self.update(ip, |entry| entry.advertised = Some(advertised));
         }
     }
 
@@ -186,19 +183,20 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Digest, Keys, Serving};
 
     fn entry(last: u8, boot: u64) -> RosterEntry {
         let ip = Ipv4Addr::new(10, 10, 10, last);
         let run = Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
-            http: std::net::SocketAddrV4::new(ip, 8080),
+            url: crate::HttpUrl::plain((ip, 8080)),
             boot: Boot::from_number(boot),
             process: boot,
         };
         RosterEntry {
             run,
-            serving: Serving::default(),
+            advertised: None,
             since_ms: 0,
             gone: None,
         }
@@ -228,17 +226,16 @@ mod tests {
     #[test]
     fn an_older_release_does_not_replace_a_newer_one() {
         let mut roster = Roster::new(entry(2, 1));
-        let serving = |revision, text: &str| Serving {
-            digest: Some(Digest::of(text.as_bytes())),
+        let serves = |revision, text: &str| Advertised {
             revision,
+            serving: Some(Serving::the_only(Digest::of(text.as_bytes()))),
+            keys: Keys::from_master(&[1; 32]).ids(),
         };
-        roster.serve(ip(2), 1, serving(2, "new"));
-        roster.serve(ip(2), 1, serving(1, "old"));
-        roster.serve(ip(2), 9, serving(5, "of another run"));
-        assert_eq!(
-            roster.get(ip(2)).map(|e| e.serving),
-            Some(serving(2, "new"))
-        );
+        roster.advertise(ip(2), 1, serves(2, "new"));
+        roster.advertise(ip(2), 1, serves(1, "old"));
+        roster.advertise(ip(2), 9, serves(5, "of another run"));
+        let entry = roster.get(ip(2)).expect("it is there");
+        assert_eq!(entry.advertised, Some(serves(2, "new")));
     }
 
     #[test]

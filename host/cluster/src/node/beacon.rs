@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use super::Node;
 use crate::message::{Beacon, Message};
-use crate::{Digest, Time};
+use crate::{Serving, Time};
 
 /// How long a node waits between its first beacons: one may be lost, and at a
 /// start people are watching.
@@ -116,8 +116,7 @@ impl Node {
         Beacon {
             run: self.me.run.clone(),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            serving: self.me.serving.digest,
-            revision: self.me.serving.revision,
+            advertised: self.me.advertised.clone(),
             state_hash: self.roster.hash(),
             nonce: self.nonces.current(),
             wall_ms: self.wall_ms,
@@ -126,15 +125,21 @@ impl Node {
         }
     }
 
-    /// This node serving something else from now on: say so at once.
-    pub(super) fn serving(&mut self, now: Time, digest: Digest) {
-        if self.me.serving.digest == Some(digest) {
-            return;
+    /// This node serves this from now on.
+    pub(super) fn serving(&mut self, now: Time, serving: Serving) {
+        if self.me.advertised.serving.as_ref() != Some(&serving) {
+            self.me.advertised.serving = Some(serving);
+            self.advertise(now);
         }
-        self.me.serving.digest = Some(digest);
-        self.me.serving.revision += 1;
+    }
+
+    /// What this node says of itself has changed: say so at once.
+    pub(super) fn advertise(&mut self, now: Time) {
+        let me = &mut self.me;
+        me.advertised.revision += 1;
+        let advertised = me.advertised.clone();
         self.roster
-            .serve(self.me.run.ip(), self.me.run.process, self.me.serving);
+            .advertise(me.run.ip(), me.run.process, advertised);
         if self.schedule.burst > 0 {
             self.announce(now);
         }

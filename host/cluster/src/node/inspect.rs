@@ -66,11 +66,11 @@ impl Node {
             run,
             started: _,
             sequence: _,
-            serving,
+            advertised,
             boots,
             overtaken,
         } = me;
-        let mut text = format!("me {run:?} {serving:?} {boots:?} {overtaken:?}\n");
+        let mut text = format!("me {run:?} {advertised:?} {boots:?} {overtaken:?}\n");
         let mut line = |what: &str, how: &dyn std::fmt::Debug| {
             let _infallible = writeln!(text, "{what} {how:?}");
         };

@@ -5,14 +5,19 @@ use std::net::Ipv4Addr;
 
 use super::Node;
 use crate::admission::CONTACTS_MAX;
-use crate::{Keys, NodeName};
+use crate::{Keys, NodeName, Time};
 
 impl Node {
     /// Sends and accepts with these keys from now on. Nothing else changes:
     /// who is a member stays one as long as it is heard.
-    pub(super) fn change_keys(&mut self, keys: Keys) {
+    pub(super) fn change_keys(&mut self, now: Time, keys: Keys) {
+        let ids = keys.ids();
         self.keys = keys;
         self.confirmed.clear();
+        if self.me.advertised.keys != ids {
+            self.me.advertised.keys = ids;
+            self.advertise(now);
+        }
     }
 
     /// Notes under which key a node sends. To be called for new datagrams of

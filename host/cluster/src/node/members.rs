@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
 use super::Node;
+use crate::membership::RosterEntry;
 use crate::membership::hearsay::{HEARD, HearsayFilter, may_be_there};
 use crate::membership::{CheckStep, Hint};
-use crate::membership::{RosterEntry, Serving};
 use crate::membership::{SwimEvent, Update};
 use crate::message::{Down, Message};
-use crate::run::Run;
+use crate::run::{Advertised, Run};
 use crate::{Boot, DownReason, Effect, Time, UpReason};
 
 impl Node {
@@ -111,8 +111,8 @@ impl Node {
             UpReason::Joined
         };
         let same_process = before.filter(|entry| entry.run.process == run.process);
-        let serving = same_process.map_or(Serving::default(), |entry| entry.serving);
-        self.enter(run, serving, reason);
+        let advertised = same_process.and_then(|entry| entry.advertised.clone());
+        self.enter(run, advertised, reason);
         if self
             .contacts
             .admitted(ip)
@@ -132,20 +132,20 @@ impl Node {
             // come up next, or is the same process under a new number.
             self.roster.update(new.ip(), |entry| {
                 if entry.run.process != new.process {
-                    entry.serving = Serving::default();
+                    entry.advertised = None;
                 }
                 entry.run = new.clone();
             });
             return;
         }
-        self.enter(new, Serving::default(), UpReason::Restarted);
+        self.enter(new, None, UpReason::Restarted);
         self.promote(now, new.ip());
     }
 
-    fn enter(&mut self, run: &Run, serving: Serving, reason: UpReason) {
+    fn enter(&mut self, run: &Run, advertised: Option<Advertised>, reason: UpReason) {
         let entry = RosterEntry {
             run: run.clone(),
-            serving,
+            advertised,
             since_ms: self.wall_ms,
             gone: None,
         };

@@ -7,7 +7,6 @@ use super::Node;
 use super::upkeep::SECOND;
 use crate::admission::{CONTACTS_MAX, Pass, Uptime};
 use crate::membership::Hint;
-use crate::membership::Serving;
 use crate::membership::Update;
 use crate::membership::hearsay::doubtful;
 use crate::message::{Beacon, Cause, Content, Down, Hello, Message};
@@ -110,10 +109,6 @@ impl Node {
             admitted.skew.note(self.clock.as_ms(), about.wall_ms);
             admitted.releases_hash = about.releases_hash;
         }
-        let serving = Serving {
-            digest: about.serving,
-            revision: about.revision,
-        };
         if !self.roster.is_up(ip, boot) {
             let other_run = self.roster.get(ip).map(|entry| entry.run.boot != boot);
             if other_run.unwrap_or(self.swim.len() < CONTACTS_MAX) {
@@ -125,7 +120,7 @@ impl Node {
                 self.hello(now, from, boot, about.nonce, false);
             }
         }
-        self.roster.serve(ip, process, serving);
+        self.roster.advertise(ip, process, about.advertised);
         self.catch_up(now, from, about.head);
         self.compare(now, ip, (about.state_hash, about.releases_hash));
     }

@@ -15,7 +15,7 @@ use super::*;
 use crate::membership::hearsay;
 use crate::membership::{TableSwim, Update};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
-use crate::{Cidr, DownReason, NodeName, TakenEvidence};
+use crate::{Cidr, DownReason, HttpUrl, NodeName, TakenEvidence};
 
 /// A node, and what the test knows of it.
 struct Bench {
@@ -44,7 +44,7 @@ impl Bench {
     fn with(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             name: NodeName::new("example", ME).expect("a name"),
-            http: SocketAddrV4::new(ME, 8080),
+            url: HttpUrl::plain((ME, 8080)),
             cluster_port: 8383,
             broadcast: Some(SocketAddrV4::new(Ipv4Addr::new(10, 10, 10, 255), 8383)),
             subnet: Cidr::new(ME, 24).expect("a range"),
@@ -114,7 +114,7 @@ impl Puppet {
         let run = Run {
             name: NodeName::new("puppet", ip).expect("a name"),
             port: 8383,
-            http: SocketAddrV4::new(ip, 8080),
+            url: HttpUrl::plain((ip, 8080)),
             boot: Boot::from_number(boot),
             process: boot,
         };
@@ -125,8 +125,11 @@ impl Puppet {
         Beacon {
             run: self.run.clone(),
             uptime_ms: 0,
-            serving: None,
-            revision: 0,
+            advertised: Advertised {
+                revision: 0,
+                serving: None,
+                keys: keys().ids(),
+            },
             state_hash: 0,
             nonce: 77,
             wall_ms: 0,

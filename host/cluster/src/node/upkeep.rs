@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::Node;
 use crate::hash::mix;
 use crate::membership::Hint;
-use crate::membership::Serving;
 use crate::membership::Update;
 use crate::message::Message;
 use crate::release::{Ballot, Release};
@@ -286,25 +285,16 @@ impl Node {
         if state.boot != boot {
             return None;
         }
-        let mut serving = Vec::with_capacity(state.nodes.len());
+        let mut told = Vec::with_capacity(state.nodes.len());
         let mut updates = Vec::with_capacity(state.nodes.len());
-        for KnownNode {
-            update,
-            serving: digest,
-            revision,
-        } in state.nodes
-        {
-            serving.push((
-                update.run.ip(),
-                update.run.process,
-                Serving { digest, revision },
-            ));
+        for KnownNode { update, advertised } in state.nodes {
+            told.extend(advertised.map(|it| (update.run.ip(), update.run.process, it)));
             updates.push(update);
         }
         self.learn(now, updates);
-        for (ip, process, serving) in serving {
+        for (ip, process, advertised) in told {
             if ip != self.me.run.ip() {
-                self.roster.serve(ip, process, serving);
+                self.roster.advertise(ip, process, advertised);
             }
         }
         if let Some(Releases { records, votes }) = state.releases {
@@ -335,14 +325,10 @@ impl Node {
         updates.push(Update::alive(self.me.run.clone()));
         let known = |update: Update| {
             let entry = self.roster.get(update.run.ip());
-            let serving = entry
+            let advertised = entry
                 .filter(|entry| entry.run.process == update.run.process)
-                .map_or(Serving::default(), |entry| entry.serving);
-            KnownNode {
-                update,
-                serving: serving.digest,
-                revision: serving.revision,
-            }
+                .and_then(|entry| entry.advertised.clone());
+            KnownNode { update, advertised }
         };
         State {
             boot: self.me.run.boot,

@@ -39,9 +39,12 @@ pub enum StoredError {
     /// It is damaged.
     #[error("it is damaged")]
     Damaged,
+    /// An earlier program wrote it, which spoke this major version of the protocol.
+    #[error("it was written by an earlier version of this program, with protocol {0}")]
+    Earlier(u8),
     /// A later program wrote it.
     #[error("it was written by a later version of this program")]
-    Version,
+    Later,
 }
 
 /// Whether a node can go on from what was stored.
@@ -56,7 +59,11 @@ fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
     let (&version, body) = stored.split_first().ok_or(StoredError::Damaged)?;
     let version = Version::from_byte(version);
     if !version.is_understood() {
-        return Err(StoredError::Version);
+        return Err(match version.major() {
+            0 => StoredError::Damaged,
+            major if major < Version::OURS.major() => StoredError::Earlier(major),
+            _ => StoredError::Later,
+        });
     }
     let stored = match postcard::take_from_bytes::<Stored>(body) {
         Ok((stored, rest)) if rest.is_empty() || version.is_newer() => stored,
@@ -137,6 +144,19 @@ mod tests {
         let read = |clock| check_stored(&bytes(clock, Marks::default()));
         assert_eq!(read(last), Ok(()));
         assert_eq!(read(Hlc::from_ms(last.ms() + 1)), Err(StoredError::Damaged));
+    }
+
+    #[test]
+    fn what_another_major_version_wrote_is_told_from_damage() {
+        let read = |version| {
+            let mut stored = bytes(Hlc::default(), Marks::default());
+            stored[0] = version;
+            check_stored(&stored)
+        };
+        assert_eq!(read(Version::OURS.byte()), Ok(()));
+        assert_eq!(read(0x10), Err(StoredError::Earlier(1)));
+        assert_eq!(read(0xf0), Err(StoredError::Later));
+        assert_eq!(read(0), Err(StoredError::Damaged));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::Keys;
+use crate::{Keys, NodeId};
 
 use super::{Lan, PORT, Taped};
 
@@ -34,14 +34,14 @@ pub(super) fn other_keys() -> Keys {
 impl Lan {
     /// Sends so many hostile datagrams to a machine.
     pub(super) fn attack(&mut self, machine: usize, attack: Attack, count: u16) {
-        let me = self.machines[machine].name.ip();
+        let me = NodeId::of(self.machines[machine].name.ip());
         let tape = self.tape.as_deref().unwrap_or_default();
         let fits = |taped: &&Taped| {
             let receiver = receiver(&taped.bytes);
-            *taped.from.ip() != me
+            NodeId::of(*taped.from.ip()) != me
                 && match attack {
-                    Attack::Replay => receiver.is_unspecified() || receiver == me,
-                    Attack::Misdirect => !receiver.is_unspecified() && receiver != me,
+                    Attack::Replay => receiver.is_none_or(|it| it == me),
+                    Attack::Misdirect => receiver.is_some_and(|it| it != me),
                     Attack::Forge | Attack::Spoof | Attack::Flood => true,
                 }
         };
@@ -74,7 +74,7 @@ impl Lan {
             _ => {
                 let keys = other_keys();
                 let signed = bytes.len() - 16;
-                forged[1] = keys.key_id();
+                forged[1] = keys.key_id().first_byte();
                 let tag = keys.tag(&forged[..signed]);
                 forged[signed..].copy_from_slice(&tag);
             }
@@ -94,8 +94,9 @@ impl Lan {
     }
 }
 
-/// For whom a datagram is; `0.0.0.0` for all.
-fn receiver(bytes: &[u8]) -> Ipv4Addr {
-    let octets = bytes.get(6..10).and_then(|part| part.first_chunk::<4>());
-    octets.map_or(Ipv4Addr::UNSPECIFIED, |octets| Ipv4Addr::from(*octets))
+/// For whom a datagram is; none if for all.
+fn receiver(bytes: &[u8]) -> Option<NodeId> {
+    let id = bytes.get(10..18).and_then(|part| part.first_chunk::<8>());
+    id.filter(|id| **id != [0; 8])
+        .map(|id| NodeId::from_bytes(*id))
 }

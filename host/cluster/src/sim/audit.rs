@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::{Boot, Cidr, Input, Keys, Node};
+use crate::{Boot, Cidr, Input, Keys, Node, NodeId};
 
 use super::Lan;
 use super::invariants::Violation;
@@ -38,7 +38,7 @@ impl fmt::Display for Harmless {
 }
 
 /// A sender's run and a number in it.
-type Number = (Ipv4Addr, Boot, u64);
+type Number = (NodeId, Boot, u64);
 
 /// The tag of a datagram.
 type Tag = [u8; 16];
@@ -61,6 +61,7 @@ pub struct Audit {
 /// What was seen of a datagram before it was handed in.
 struct Before {
     number: Option<(Number, Tag)>,
+    from: Ipv4Addr,
     accepted: u64,
     admitted: Option<Boot>,
     harmless: Option<(Harmless, String)>,
@@ -113,8 +114,9 @@ impl Audit {
 /// An envelope, read without the help of what it is to test. The offsets are
 /// those in `wire`.
 struct Envelope {
-    source: Ipv4Addr,
-    receiver: Ipv4Addr,
+    source: NodeId,
+    /// Zeros for a broadcast.
+    receiver: [u8; 8],
     boot: Boot,
     sequence: u64,
     tag: Tag,
@@ -126,13 +128,13 @@ impl Envelope {
         let [_, key, rest @ ..] = signed else {
             return None;
         };
-        let (source, rest) = rest.split_first_chunk::<4>()?;
-        let (receiver, rest) = rest.split_first_chunk::<4>()?;
+        let (source, rest) = rest.split_first_chunk::<8>()?;
+        let (receiver, rest) = rest.split_first_chunk::<8>()?;
         let (boot, rest) = rest.split_first_chunk::<8>()?;
         let (sequence, _) = rest.split_first_chunk::<8>()?;
         (keys.verify(*key, signed, tag) == Some(true)).then(|| Self {
-            source: Ipv4Addr::from(*source),
-            receiver: Ipv4Addr::from(*receiver),
+            source: NodeId::from_bytes(*source),
+            receiver: *receiver,
             boot: Boot::from_number(u64::from_be_bytes(*boot)),
             sequence: u64::from_be_bytes(*sequence),
             tag: *tag,
@@ -177,9 +179,9 @@ impl Lan {
             None => (None, Some(Harmless::WrongCookie)),
             Some(envelope) => {
                 let number = envelope.number();
-                let harmless = if envelope.source != *from.ip() {
+                let harmless = if envelope.source != NodeId::of(*from.ip()) {
                     Some(Harmless::WrongIp)
-                } else if !envelope.receiver.is_unspecified() && envelope.receiver != me {
+                } else if ![[0; 8], *NodeId::of(me).as_bytes()].contains(&envelope.receiver) {
                     Some(Harmless::Misdirected)
                 } else if audit.seen.contains(&(machine, number, envelope.tag)) {
                     Some(Harmless::Repeated)
@@ -192,7 +194,8 @@ impl Lan {
         Some(Before {
             number,
             accepted: node.counters().accepted,
-            admitted: number.and_then(|((source, ..), _)| node.admitted(source)),
+            from: *from.ip(),
+            admitted: node.admitted(*from.ip()),
             harmless: harmless.map(|why| (why, node.fingerprint())),
         })
     }
@@ -213,8 +216,8 @@ impl Lan {
             }
         }
         if let (Some((number, tag)), Some(node)) = (before.number, node) {
-            let (source, boot, _) = number;
-            let admitted = node.admitted(source);
+            let (_, boot, _) = number;
+            let admitted = node.admitted(before.from);
             if node.counters().accepted > before.accepted
                 || admitted != before.admitted && admitted == Some(boot)
             {

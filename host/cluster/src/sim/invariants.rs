@@ -17,10 +17,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::{Boot, Digest, DownReason, Effect, NodeName, Sizes, Time};
+use crate::{Boot, Digest, DownReason, Effect, NodeId, NodeName, Sizes, Time};
 
 use super::agreement::Disagreement;
 use super::ledger::Ledger;
@@ -104,7 +103,7 @@ pub enum Violation {
         /// By whom.
         machine: usize,
         /// Of whom.
-        source: Ipv4Addr,
+        source: NodeId,
         /// Its run.
         boot: Boot,
         /// Its number.
@@ -150,7 +149,7 @@ pub fn lists(lan: &Lan, machine: usize) -> BTreeSet<Shown> {
     let view = node.map(|node| node.view()).unwrap_or_default();
     let members = view.members.iter();
     members
-        .map(|member| (member.name.clone(), member.boot, member.serving))
+        .map(|member| (member.name.clone(), member.boot, member.component()))
         .collect()
 }
 

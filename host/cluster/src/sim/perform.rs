@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Digest, Input, Time};
+use crate::{Digest, Input, Serving, Time};
 
 use super::attack::{Attack, other_keys};
 use super::ledger::Touch;
@@ -154,7 +154,10 @@ impl Runner {
                 self.lan.give(node(it), Input::Unreachable { ip });
             }
             Op::Serve(it, app) => {
-                self.lan.give(node(it), Input::Serving(Digest::of(&[app])));
+                self.lan.give(
+                    node(it),
+                    Input::Serving(Serving::the_only(Digest::of(&[app]))),
+                );
             }
             Op::Push(it, app) => self.lan.push(node(it), app, None),
             Op::Stage(it, app, canary) => self.lan.push(node(it), app, Some(node(canary))),

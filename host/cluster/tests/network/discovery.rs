@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use cluster::{Digest, Effect, Input, Keys, Refusal, UpReason};
+use cluster::{Digest, Effect, Input, Keys, Refusal, Serving, UpReason};
 
 use cluster::sim::{Lan, ms, secs, with_seeds};
 
@@ -154,7 +154,10 @@ fn nodes_without_broadcast_find_each_other_through_one_and_hear_of_releases() {
             lan.start(all[0]);
             lan.wait(secs(12), "all found", |lan| lan.agree(&all));
             lan.run(secs(1));
-            lan.give(all[3], Input::Serving(Digest::of(b"app")));
+            lan.give(
+                all[3],
+                Input::Serving(Serving::the_only(Digest::of(b"app"))),
+            );
             lan.wait(secs(20), "release known", |lan| {
                 knows_release(lan, &all, all[3], b"app")
             });
@@ -171,12 +174,18 @@ fn nodes_without_broadcast_find_each_other_through_one_and_hear_of_releases() {
 fn a_release_is_known_everywhere_at_once() {
     with_seeds(5, |lan| {
         let all = lan.cluster(3);
-        lan.give(all[1], Input::Serving(Digest::of(b"one")));
+        lan.give(
+            all[1],
+            Input::Serving(Serving::the_only(Digest::of(b"one"))),
+        );
         lan.wait(ms(100), "first", |lan| {
             knows_release(lan, &all, all[1], b"one")
         });
         lan.run(secs(5));
-        lan.give(all[1], Input::Serving(Digest::of(b"two")));
+        lan.give(
+            all[1],
+            Input::Serving(Serving::the_only(Digest::of(b"two"))),
+        );
         lan.wait(ms(5), "second", |lan| {
             knows_release(lan, &all, all[1], b"two")
         });
@@ -188,7 +197,7 @@ fn knows_release(lan: &Lan, all: &[usize], of: usize, app: &[u8]) -> bool {
     all.iter().all(|&machine| {
         let view = lan.node(machine).view();
         view.member(name)
-            .is_some_and(|member| member.serving == Some(Digest::of(app)))
+            .is_some_and(|member| member.component() == Some(Digest::of(app)))
     })
 }
 
@@ -209,6 +218,6 @@ fn members_say_how_they_came_up_and_views_count() {
         assert_eq!(joined.count(), 2);
         let view = lan.node(all[0]).view();
         assert_eq!(view.version, 2);
-        assert_eq!(view.members[1].http.to_string(), "10.10.10.3:8080");
+        assert_eq!(view.members[1].url.to_string(), "http://10.10.10.3:8080");
     });
 }

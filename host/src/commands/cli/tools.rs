@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::WhichNode;
-use crate::tools::api::Canaries;
+use crate::api::types::Canaries;
 
 /// Which node is asked, and how its answer is shown.
 #[derive(Args, Clone, Debug, Default)]

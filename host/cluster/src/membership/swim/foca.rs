@@ -322,8 +322,6 @@ fn member(update: Update) -> Member<Run> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV4;
-
     use rand::SeedableRng;
 
     use super::*;
@@ -333,7 +331,7 @@ mod tests {
         Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
-            http: SocketAddrV4::new(ip, 8080),
+            url: crate::HttpUrl::plain((ip, 8080)),
             boot: Boot::from_number(1),
             process: u64::from(last),
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::release::{App, Hlc, Kind, Parts, Plan, Release};
 use crate::sync::{self, State};
 use crate::wire::{Version, seal_bytes};
-use crate::{Digest, Refusal};
+use crate::{Digest, Refusal, Serving};
 
 const NEWER: Version = Version::from_byte(Version::OURS.byte() + 1);
 const MAJOR: Version = Version::from_byte(Version::OURS.byte() + 16);
@@ -51,8 +51,7 @@ impl Puppet {
     fn state(&self, other: &Puppet) -> Vec<u8> {
         let known = |run: &Run| sync::KnownNode {
             update: Update::alive(run.clone()),
-            serving: None,
-            revision: 0,
+            advertised: None,
         };
         let state = State {
             boot: self.run.boot,
@@ -89,14 +88,15 @@ fn a_node_of_a_newer_minor_version_is_let_in_and_its_additions_are_left_out() {
     puppet.say_as(&mut bench, NEWER, &hello, &[1, 2, 3]);
     assert!(bench.lists(&puppet));
 
-    let digest = Digest::of(b"an app");
+    let serving = Some(Serving::the_only(Digest::of(b"an app")));
     let mut about = puppet.about();
-    (about.serving, about.revision) = (Some(digest), 1);
+    about.advertised.revision = 1;
+    about.advertised.serving = serving.clone();
     puppet.say_as(&mut bench, NEWER, &Message::Beacon(about), &[0xff; 40]);
     assert!(bench.lists(&puppet));
     let view = bench.node.view();
     let member = view.member(&puppet.run.name).expect("it is listed");
-    assert_eq!(member.serving, Some(digest));
+    assert_eq!(member.serving, serving);
     assert_eq!(refused(&bench), 1);
 }
 

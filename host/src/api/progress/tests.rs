@@ -1,0 +1,258 @@
+//! How a rollout looks from what one node knows.
+
+use super::*;
+
+const KEY: &str = "b2";
+
+fn release(key: &str, standing: Standing) -> api::Release {
+    api::Release {
+        key: key.to_owned(),
+        kind: api::Kind::Push,
+        standing,
+        digest: format!("digest of {key}"),
+        size: 1,
+        at_ms: 1,
+        node: "a@10.0.0.1".to_owned(),
+        by: String::new(),
+        note: String::new(),
+        parent: None,
+        canaries: Vec::new(),
+        bake_ms: 0,
+        signed: false,
+        votes_for: Vec::new(),
+        votes_against: Vec::new(),
+    }
+}
+
+fn member(end: u8, serves: &str) -> api::Member {
+    api::Member {
+        node: format!("a@10.0.0.{end}"),
+        me: end == 1,
+        url: String::new(),
+        boot: 1,
+        since_ms: 1,
+        digest: Some(format!("digest of {serves}")),
+        release: None,
+        in_force: false,
+        answered: true,
+        doing: None,
+        failed: None,
+    }
+}
+
+fn look_at(releases: &[api::Release], members: &[api::Member]) -> Look {
+    Look::at(KEY, releases, members, None)
+}
+
+fn failed(mut member: api::Member, reason: &str, again: bool) -> api::Member {
+    member.failed = Some(api::Failed {
+        at_ms: 1,
+        reason: reason.to_owned(),
+        digest: None,
+        release: Some(KEY.to_owned()),
+        again,
+    });
+    member
+}
+
+fn ip(end: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, end)
+}
+
+fn two(standing: Standing) -> Vec<api::Release> {
+    let older = match standing {
+        Standing::InForce => Standing::Earlier,
+        _ => Standing::InForce,
+    };
+    vec![release(KEY, standing), release("a1", older)]
+}
+
+fn ended(releases: &[api::Release], members: &[api::Member]) -> Option<Outcome> {
+    let look = look_at(releases, members);
+    look.done.map(|done| done.outcome)
+}
+
+#[test]
+fn it_is_served_once_every_member_serves_it() {
+    let releases = two(Standing::InForce);
+    let mut members = vec![member(1, KEY), member(2, "a1")];
+    assert_eq!(ended(&releases, &members), None);
+    members[1] = member(2, KEY);
+    let done = look_at(&releases, &members).done.unwrap();
+    assert_eq!((done.outcome, done.instead), (Outcome::Served, None));
+}
+
+#[test]
+fn one_that_fails_is_named_with_its_reason_once_the_rest_serves() {
+    let releases = two(Standing::InForce);
+    let bad = failed(member(2, "a1"), "it traps at start", false);
+    let waiting = [member(1, "a1"), bad.clone()];
+    assert_eq!(ended(&releases, &waiting), None, "the first still may");
+    let done = look_at(&releases, &[member(1, KEY), bad]).done.unwrap();
+    assert_eq!(done.outcome, Outcome::Failed);
+    let why = Some("it traps at start".to_owned());
+    assert_eq!(done.failed, [("a@10.0.0.2".to_owned(), why)]);
+}
+
+#[test]
+fn one_that_tries_again_has_not_failed_yet() {
+    let full = failed(member(2, "a1"), "the disk is full", true);
+    let look = look_at(&two(Standing::InForce), &[member(1, KEY), full]);
+    let state = &look.members["a@10.0.0.2"];
+    assert_eq!(state.state, NodeState::TryingAgain);
+    assert_eq!(state.reason.as_deref(), Some("the disk is full"));
+    assert_eq!(look.done, None);
+}
+
+#[test]
+fn one_that_gets_no_further_is_named_with_its_reason_once_the_rest_serves() {
+    let releases = two(Standing::InForce);
+    let full = failed(member(2, "a1"), "the disk is full", true);
+    let stuck = |members: &[api::Member]| look_at(&releases, members).stuck;
+    assert_eq!(stuck(&[member(1, "a1"), full.clone()]), None, "one waits");
+    assert_eq!(stuck(&[member(1, KEY), member(2, "a1")]), None, "one waits");
+    let fetching = |have| api::Member {
+        doing: Some(api::Doing {
+            step: Step::Fetching,
+            digest: String::new(),
+            release: Some(KEY.to_owned()),
+            have: Some(have),
+            of: Some(9),
+        }),
+        ..full.clone()
+    };
+    assert_eq!(stuck(&[member(1, KEY), fetching(3)]), None, "it gets some");
+    let why = Some("the disk is full".to_owned());
+    for again in [full.clone(), fetching(0)] {
+        let done = stuck(&[member(1, KEY), again]).unwrap();
+        assert_eq!(done.outcome, Outcome::Failed);
+        assert_eq!(done.failed, [("a@10.0.0.2".to_owned(), why.clone())]);
+    }
+}
+
+#[test]
+fn what_failed_with_another_release_says_nothing_about_this_one() {
+    let mut other = failed(member(2, "a1"), "old", false);
+    other.failed.as_mut().unwrap().release = Some("a1".to_owned());
+    let look = look_at(&two(Standing::InForce), &[other]);
+    assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);
+    assert_eq!(look.members["a@10.0.0.2"].reason, None);
+}
+
+#[test]
+fn a_staged_release_waits_for_the_votes_of_its_canaries_and_says_whose() {
+    let mut releases = two(Standing::Baking);
+    releases[0].canaries = vec![ip(1), ip(2)];
+    releases[0].votes_for = vec![ip(1)];
+    let members = [member(1, KEY), member(2, KEY), member(3, "a1")];
+    let look = look_at(&releases, &members);
+    assert_eq!(look.waits_for, [ip(2)]);
+    assert_eq!(look.members["a@10.0.0.3"].state, NodeState::NotYet);
+    assert_eq!(look.done, None);
+}
+
+#[test]
+fn a_release_that_was_voted_down_names_who_was_against_it_and_what_is_in_force() {
+    let mut releases = two(Standing::VotedDown);
+    releases[0].votes_against = vec![ip(1), ip(9)];
+    let done = look_at(&releases, &[member(1, KEY), member(2, "a1")])
+        .done
+        .unwrap();
+    assert_eq!(done.outcome, Outcome::Failed);
+    let named: Vec<_> = done.failed.into_iter().map(|(node, _)| node).collect();
+    assert_eq!(named, ["a@10.0.0.1", "10.0.0.9"]);
+    assert_eq!(done.instead.unwrap().key, "a1");
+}
+
+#[test]
+fn whatever_is_ahead_of_it_supersedes_it() {
+    let members = [member(1, "a1")];
+    for standing in [
+        Standing::Superseded,
+        Standing::RolledBack,
+        Standing::Earlier,
+    ] {
+        let done = look_at(&two(standing), &members).done.unwrap();
+        assert_eq!(done.outcome, Outcome::Superseded);
+        assert_eq!(done.instead.unwrap().key, "a1", "{standing:?}");
+    }
+}
+
+#[test]
+fn what_bakes_is_ahead_of_it_too() {
+    // On a canary of the newer one; on another node of two that were at once.
+    for (standing, in_force) in [
+        (Standing::Earlier, None),
+        (Standing::Superseded, Some(release("a1", Standing::InForce))),
+    ] {
+        let mut releases = vec![release("c3", Standing::Baking), release(KEY, standing)];
+        releases.extend(in_force);
+        let done = look_at(&releases, &[member(1, "c3")]).done.unwrap();
+        assert_eq!(done.outcome, Outcome::Superseded);
+        assert_eq!(done.instead.unwrap().key, "c3");
+    }
+}
+
+#[test]
+fn only_what_has_changed_is_said() {
+    let releases = two(Standing::InForce);
+    let first = look_at(&releases, &[member(1, KEY), member(2, "a1")]);
+    assert_eq!(first.news(None).len(), 3);
+    assert_eq!(first.news(Some(&first)), []);
+    let mut fetching = member(2, "a1");
+    fetching.doing = Some(api::Doing {
+        step: Step::Fetching,
+        digest: String::new(),
+        release: Some(KEY.to_owned()),
+        have: Some(3),
+        of: Some(9),
+    });
+    let next = look_at(&releases, &[fetching]);
+    let news = next.news(Some(&first));
+    let said = Progress::Node {
+        node: "a@10.0.0.2".to_owned(),
+        state: NodeState::Fetching,
+        have: Some(3),
+        of: Some(9),
+        reason: None,
+    };
+    let gone = Progress::Gone {
+        node: "a@10.0.0.1".to_owned(),
+    };
+    assert_eq!(news, [said, gone]);
+}
+
+#[test]
+fn who_does_not_answer_in_time_does_what_it_did_before() {
+    let releases = two(Standing::InForce);
+    let mut fetching = member(2, "a1");
+    fetching.doing = Some(api::Doing {
+        step: Step::Fetching,
+        digest: String::new(),
+        release: Some(KEY.to_owned()),
+        have: Some(3),
+        of: Some(9),
+    });
+    let before = look_at(&releases, &[member(1, KEY), fetching]);
+    let mut silent = member(2, "a1");
+    silent.answered = false;
+    let members = [member(1, KEY), silent.clone()];
+    let look = Look::at(KEY, &releases, &members, Some(&before));
+    assert_eq!(look.news(Some(&before)), []);
+    // That it serves is known without its word.
+    silent.digest = member(2, KEY).digest;
+    let members = [member(1, KEY), silent];
+    let look = Look::at(KEY, &releases, &members, Some(&before));
+    assert_eq!(look.done.unwrap().outcome, Outcome::Served);
+    // One that says nothing of it any more waits.
+    let members = [member(1, KEY), member(2, "a1")];
+    let look = Look::at(KEY, &releases, &members, Some(&before));
+    assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);
+}
+
+#[test]
+fn who_tries_again_in_vain_has_not_voted_a_release_down() {
+    let full = failed(member(2, "a1"), "the disk is full", true);
+    let done = look_at(&two(Standing::VotedDown), &[member(1, "a1"), full]).done;
+    assert_eq!(done.unwrap().failed, []);
+}
