@@ -8,12 +8,13 @@ use mesh::control::routes::PUBLISH;
 use runtime::contract::{MAX_PAYLOAD, MAX_TOPIC};
 use runtime::exchange::{OUTGOING, Published};
 
-/// The most bytes of a batch as it is sent.
-pub(super) const BATCH_MAX: usize = PUBLISH.message_max;
+/// The most bytes of topics and payloads of a batch. A node that has much to
+/// say sends one after the other.
+pub(super) const BATCH_BYTES: usize = 128 * 1024;
 
-/// The most bytes of topics and payloads of a batch; the rest is for numbers and
-/// lengths. A node that has much to say sends one after the other.
-pub(super) const BATCH_BYTES: usize = BATCH_MAX - 16 * (OUTGOING + 1);
+/// The most bytes of a batch as it is sent: numbers and lengths besides.
+pub(super) const BATCH_MAX: usize = PUBLISH.message_max;
+const _: () = assert!(BATCH_MAX == BATCH_BYTES + 16 * (OUTGOING + 1));
 
 /// What is sent.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
