@@ -2,7 +2,7 @@
 //! order.
 //!
 //! ```text
-//! Config -> Machine -> Stored -> Loaded -> Listening -> Joined -> Serving -> Node
+//! Config -> Claimed -> Recovered -> Loaded -> Listening -> Joined -> Serving -> Node
 //! ```
 //!
 //! Each phase is a type that is built from those before it. So the order at the start is: who am
@@ -10,6 +10,7 @@
 //! nodes hear of this one. A member that is listed serves. At the end the reverse: leave, close
 //! the listener, drain.
 
+mod claimed;
 pub mod config;
 pub mod cookies;
 mod desk;
@@ -20,9 +21,8 @@ mod joined;
 mod listening;
 mod loaded;
 pub mod log;
-mod machine;
+mod recovered;
 mod stopping;
-mod stored;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,15 +30,15 @@ use cluster::NodeName;
 use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 
+pub use claimed::ClaimError;
+use claimed::Claimed;
 pub use error::NodeError;
 use flags::Run;
 use joined::Joined;
 use listening::{Listening, Serving};
 use loaded::Loaded;
-use machine::Machine;
-pub use machine::MachineError;
+use recovered::Recovered;
 use stopping::Signals;
-use stored::Stored;
 
 use crate::node::config::{Config, Environment};
 use mesh::membership::FatalError;
@@ -58,7 +58,7 @@ pub fn run(typed: Run) -> Result<(), NodeError> {
         .thread_name("worker")
         .enable_all()
         .build()
-        .map_err(MachineError::Threads)?;
+        .map_err(ClaimError::Threads)?;
     let ended = runtime.block_on(run_until_signal(config, workers));
     runtime.shutdown_timeout(CUT);
     ended
@@ -66,8 +66,8 @@ pub fn run(typed: Run) -> Result<(), NodeError> {
 
 async fn run_until_signal(config: Config, workers: usize) -> Result<(), NodeError> {
     // From here on a signal is taken note of, whatever the start is busy with.
-    let mut signals = Signals::listen().map_err(MachineError::Signals)?;
-    let hangups = stopping::hangups().map_err(MachineError::Signals)?;
+    let mut signals = Signals::listen().map_err(ClaimError::Signals)?;
+    let hangups = stopping::hangups().map_err(ClaimError::Signals)?;
     let mut node = tokio::select! {
         started = Node::start(config, workers) => started?,
         () = signals.next() => return Ok(()),
@@ -100,18 +100,18 @@ impl Node {
     /// See [`NodeError`].
     pub async fn start(mut config: Config, workers: usize) -> Result<Node, NodeError> {
         let (began, started) = (Instant::now(), SystemTime::now());
-        let machine = Machine::take(&config).await?;
-        let mut stored = Stored::read(&config, &machine)?;
-        let loaded = Loaded::load(&mut config, workers, &machine, &mut stored).await?;
-        let listening = Listening::listen(machine.port, machine.http, &machine.name, &loaded)?;
-        let (name, socket) = (machine.name, machine.socket);
+        let claimed = Claimed::take(&config).await?;
+        let mut recovered = Recovered::read(&config, &claimed)?;
+        let loaded = Loaded::load(&mut config, workers, &claimed, &mut recovered).await?;
+        let listening = Listening::listen(claimed.port, claimed.http, &claimed.name, &loaded)?;
+        let (name, socket) = (claimed.name, claimed.socket);
         let mut joined = Joined::join(
             &config,
             &name,
-            machine.data,
+            claimed.data,
             &listening.url,
             loaded,
-            &stored,
+            &recovered,
         )?;
         let serving = listening.serve();
         let drain = config.drain;
@@ -120,8 +120,8 @@ impl Node {
             "{name} is ready at {}",
             serving.url,
         );
-        let tools = joined.open(&config, &stored.store, started, &serving.url);
-        let mut tasks = joined.follow(config, stored);
+        let tools = joined.open(&config, &recovered.store, started, &serving.url);
+        let mut tasks = joined.follow(config, recovered);
         tasks.spawn(socket.serve(tools));
         Ok(Node {
             serving,

@@ -1,6 +1,6 @@
 //! Why a node did not start, or had to stop.
 
-use super::MachineError;
+use super::ClaimError;
 use super::config::ConfigError;
 use crate::api::SocketError;
 use crate::app::IntakeError;
@@ -17,7 +17,7 @@ pub enum NodeError {
     Config(#[from] ConfigError),
     /// Something on this machine.
     #[error(transparent)]
-    Machine(#[from] MachineError),
+    Claimed(#[from] ClaimError),
     /// The app could not be read.
     #[error(transparent)]
     Intake(#[from] IntakeError),

@@ -14,7 +14,7 @@ use super::desk::{self, Desk};
 use super::face::Face;
 use super::loaded::Loaded;
 use super::log;
-use super::stored::Stored;
+use super::recovered::Recovered;
 use crate::api;
 use crate::app::publish::{self, Inbox};
 use crate::app::{App, Tasks};
@@ -42,7 +42,7 @@ impl Joined {
         data_dir: Arc<DataDir>,
         url: &HttpUrl,
         loaded: Loaded,
-        stored: &Stored,
+        recovered: &Recovered,
     ) -> Result<Joined, NodeError> {
         let desk = Arc::new(Desk::default());
         let membership = Membership::start(membership::Settings {
@@ -55,14 +55,18 @@ impl Joined {
             keys: loaded.keys,
             service: Arc::new(desk::Shared(desk.clone())),
             data_dir,
-            releases_stored: stored.releases.clone(),
+            releases_stored: recovered.releases.clone(),
             deploy_key: config.deploy_key,
             release: loaded.app.serving(),
             views: loaded.members,
         })?;
         Ok(Joined {
             name: name.clone(),
-            fetcher: Fetcher::new(membership.views(), membership.peers(), stored.store.clone()),
+            fetcher: Fetcher::new(
+                membership.views(),
+                membership.peers(),
+                recovered.store.clone(),
+            ),
             membership,
             app: loaded.app,
             desk,
@@ -117,12 +121,12 @@ impl Joined {
     }
 
     /// Makes the target serve from now on, and follows the app file.
-    pub(super) fn follow(&mut self, config: Config, stored: Stored) -> JoinSet<()> {
+    pub(super) fn follow(&mut self, config: Config, recovered: Recovered) -> JoinSet<()> {
         self.app.start(Tasks {
             ip: self.name.ip(),
             followed: config.app.zip(config.watch),
-            first: stored.first,
-            store: stored.store,
+            first: recovered.first,
+            store: recovered.store,
             fetcher: self.fetcher.clone(),
             releases: self.membership.releases(),
         })

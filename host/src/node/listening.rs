@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::NodeError;
+use super::claimed;
 use super::loaded::Loaded;
-use super::machine;
 use crate::edge::{HttpLimits, Server};
 use runtime::exchange::Exchanges;
 
@@ -43,7 +43,7 @@ impl Listening {
         loaded: &Loaded,
     ) -> Result<Listening, NodeError> {
         let limits = HttpLimits {
-            connections: machine::connections(),
+            connections: claimed::connections(),
             ..HttpLimits::default()
         };
         let (app, stop) = (&loaded.app, loaded.stop.clone());
@@ -53,10 +53,10 @@ impl Listening {
             limits,
             stop.subscribe(),
         );
-        let listener = machine::listen(port, address)?;
+        let listener = claimed::listen(port, address)?;
         let bound = listener.local_addr().unwrap_or(address);
-        let link = machine::link_address(bound, name);
-        machine::warn_of_link(link, name);
+        let link = claimed::link_address(bound, name);
+        claimed::warn_of_link(link, name);
         Ok(Listening {
             url: HttpUrl::plain(link),
             listener,

@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::NodeError;
+use super::claimed::{self, ClaimError, Claimed};
 use super::config::Config;
 use super::cookies::CookieWatcher;
-use super::machine::{self, Machine, MachineError};
-use super::stored::Stored;
+use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -32,22 +32,22 @@ impl Loaded {
     pub(super) async fn load(
         config: &mut Config,
         workers: usize,
-        machine: &Machine,
-        stored: &mut Stored,
+        claimed: &Claimed,
+        recovered: &mut Recovered,
     ) -> Result<Loaded, NodeError> {
         // Keys take their time from the processor; the compiler does not wait for them.
         let (cookie, also, data) = (
             config.cookie.take(),
             config.also_cookie.take(),
-            machine.data.clone(),
+            claimed.data.clone(),
         );
-        let keys = spawn_blocking(move || machine::cookies(cookie, also, &data));
+        let keys = spawn_blocking(move || claimed::cookies(cookie, also, &data));
         let members = watch::Sender::new(Arc::new(View::default()));
-        let views = Views::new(members.subscribe(), machine.name.clone());
+        let views = Views::new(members.subscribe(), claimed.name.clone());
         let engine = RuntimeConfig {
             limits: config.limits,
             workers,
-            code_cache: Some(machine::code_folder(&machine.data)?),
+            code_cache: Some(claimed::code_folder(&claimed.data)?),
         };
         let info = NodeInfo {
             views: views.clone(),
@@ -65,9 +65,9 @@ impl Loaded {
             revert: config.revert,
         };
         let app = App::new(runtime, views, stopping, settings);
-        stored.first.load(&stored.store, &app).await?;
-        stored.first.store(&stored.store);
-        let (cookies, keys) = keys.await.map_err(|_| MachineError::Keys)??;
+        recovered.first.load(&recovered.store, &app).await?;
+        recovered.first.store(&recovered.store);
+        let (cookies, keys) = keys.await.map_err(|_| ClaimError::Keys)??;
         Ok(Loaded {
             app,
             members,

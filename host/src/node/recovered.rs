@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use super::NodeError;
+use super::claimed::{ClaimError, Claimed};
 use super::config::Config;
-use super::machine::{Machine, MachineError};
 use crate::app::first::First;
 use mesh::membership;
 use mesh::store::{Store, StoreLimits};
 
 /// What is on this machine for the node.
-pub(super) struct Stored {
+pub(super) struct Recovered {
     /// The components.
     pub(super) store: Store,
     /// What is known of releases.
@@ -19,23 +19,23 @@ pub(super) struct Stored {
     pub(super) first: First,
 }
 
-impl Stored {
-    pub(super) fn read(config: &Config, machine: &Machine) -> Result<Stored, NodeError> {
+impl Recovered {
+    pub(super) fn read(config: &Config, claimed: &Claimed) -> Result<Recovered, NodeError> {
         let limits = StoreLimits {
             component: config.max_component,
             components: config.keep_components,
             ..StoreLimits::default()
         };
-        let store = Store::open(machine.data.clone(), limits)?;
-        let releases = membership::stored_releases(&machine.data).map_err(MachineError::Data)?;
+        let store = Store::open(claimed.data.clone(), limits)?;
+        let releases = membership::stored_releases(&claimed.data).map_err(ClaimError::Data)?;
         let first = First::read(
             config.app.as_deref(),
             config.max_component,
             config.deploy_key,
             releases.as_deref(),
-            &machine.name,
+            &claimed.name,
         )?;
-        Ok(Stored {
+        Ok(Recovered {
             store,
             releases,
             first,
