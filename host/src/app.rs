@@ -13,9 +13,9 @@ pub mod bake;
 pub mod deploy;
 pub mod first;
 mod intake;
-mod places;
 pub mod publish;
 mod retry;
+mod search;
 mod tasks;
 mod watch;
 mod whole;
@@ -40,7 +40,7 @@ use runtime::views::Views;
 
 pub(crate) use intake::locate_in;
 pub use intake::{IntakeError, locate, read, read_up_to};
-pub use places::Places;
+pub use search::AppFileSearch;
 pub(crate) use tasks::Tasks;
 pub use watch::{Seen, WatchMode, WatchedFile};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
-use super::{App, IntakeError, Places};
+use super::{App, AppFileSearch, IntakeError};
 use crate::app;
 use cluster::short;
 use mesh::store::Store;
@@ -20,7 +20,7 @@ pub(crate) struct First {
     /// What it is called in release agreement.
     path: Option<PathId>,
     /// Where it may be.
-    pub(crate) places: Option<Places>,
+    pub(crate) places: Option<AppFileSearch>,
     /// Whether it is to be released, as far as this node knows.
     pub(crate) news: bool,
     /// What was the target when the node last ran.
@@ -43,7 +43,7 @@ impl First {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let target = at_start(None).target;
         let target = target.map(|target| (target.id, target.digest));
-        let mut places = given.map(Places::of);
+        let mut places = given.map(AppFileSearch::of);
         let read = given.zip(places.as_mut()).map(|(given, places)| {
             let found = app::locate_in(places, given)?;
             places.take_now();

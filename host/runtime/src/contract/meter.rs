@@ -22,7 +22,7 @@ use wasmtime::UpdateDeadline;
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub const TICK: Duration = Duration::from_millis(5);
 
-/// Places for the slices of guests that run long: one less than there are
+/// AppFileSearch for the slices of guests that run long: one less than there are
 /// workers.
 #[derive(Clone, Debug)]
 pub struct SlowLane(Arc<Semaphore>);
