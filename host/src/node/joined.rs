@@ -64,7 +64,7 @@ impl Joined {
             name: name.clone(),
             fetcher: Fetcher::new(
                 membership.views(),
-                membership.peers(),
+                membership.client(),
                 recovered.store.clone(),
             ),
             membership,
@@ -94,7 +94,7 @@ impl Joined {
             store: store.clone(),
             releases: membership.releases(),
             counting: membership.counting(),
-            peers: membership.peers(),
+            client: membership.client(),
             fetcher: self.fetcher.clone(),
             published: published.clone(),
             deploy_key: config.deploy_key,
@@ -114,7 +114,7 @@ impl Joined {
         tokio::spawn(publish::run(
             topics.clone(),
             membership.views(),
-            membership.peers(),
+            membership.client(),
             published,
         ));
         tools
