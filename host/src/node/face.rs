@@ -18,31 +18,19 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::types as api;
 use crate::api::types::Code;
 use crate::api::{Later, Node, Refused, describe};
+use crate::app::App;
 use crate::app::deploy;
-use crate::app::deploy::{Candidate, Deployment, Reporter};
-use mesh::control::Peers;
+use crate::app::deploy::Deployment;
+use mesh::control::Client;
+use mesh::control::routes::STATE;
 use mesh::counts::Publications;
 use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use mesh::transfer::Fetcher;
-use runtime::component::NamedComponent;
-use runtime::generation::Slot;
-use runtime::loader::Loader;
-
-/// Where a member is asked what it does about releases.
-pub(super) const STATE: &str = "/app/state";
-
-/// How long a member may take to say so, and the longest that it can say.
-const STATE_WITHIN: Duration = Duration::from_millis(500);
-const STATE_MAX: usize = 8 * 1024;
 
 /// How long after a change whoever has not said it yet is waited for: one that
 /// is cut off does not keep what others do from being told.
 const STRAGGLERS: Duration = Duration::from_millis(50);
-
-/// How long an app that was uploaded stays loaded while nobody releases it.
-/// Until then no other one can be loaded.
-const UNRELEASED: Duration = Duration::from_secs(5);
 
 /// All that a node is asked about.
 pub(super) struct Face {
@@ -51,16 +39,13 @@ pub(super) struct Face {
     pub(super) started: SystemTime,
     pub(super) file: Option<PathBuf>,
     pub(super) members: watch::Receiver<Arc<View>>,
-    pub(super) slot: Arc<Slot>,
-    pub(super) loader: Arc<Loader>,
+    pub(super) app: Arc<App>,
     pub(super) store: Store,
     pub(super) releases: Releases,
     pub(super) counting: Arc<Counted<MembershipCounts>>,
-    pub(super) peers: Peers,
+    pub(super) client: Client,
     pub(super) fetcher: Fetcher,
     pub(super) published: Arc<Counted<Publications>>,
-    pub(super) candidate: Arc<Candidate>,
-    pub(super) report: Reporter,
     pub(super) deploy_key: Option<DeployKey>,
 }
 
@@ -81,7 +66,7 @@ impl Face {
     }
 
     fn deployment(&self) -> Arc<Deployment> {
-        self.report.subscribe().borrow().clone()
+        self.app.deployment().borrow().clone()
     }
 
     /// What this node answers to [`STATE`].
@@ -100,7 +85,7 @@ impl Face {
 
     fn serving(&self, now: &Deployment) -> Option<api::Serving> {
         let serving = now.serving.as_ref()?;
-        let live = self.slot.current().map_or(0, |it| it.stats.live());
+        let live = self.app.slot.current().map_or(0, |it| it.stats.live());
         Some(api::Serving {
             digest: serving.digest.to_string(),
             release: serving.release.as_ref().map(describe::id),
@@ -122,7 +107,7 @@ impl Face {
     }
 
     fn draining(&self) -> Option<api::Draining> {
-        let draining = self.slot.draining()?;
+        let draining = self.app.slot.draining()?;
         let stats = &draining.stats;
         (stats.live() > 0).then(|| api::Draining {
             digest: draining.digest.to_string(),
@@ -172,10 +157,8 @@ impl Face {
     }
 
     /// Asks a member what it does.
-    async fn ask(peers: Peers, member: NodeName) -> (NodeName, Option<State>) {
-        let at = peers.at(&member);
-        let asked = peers.request(&member, at, STATE, Bytes::new(), STATE_MAX, STATE_WITHIN);
-        let said = match asked.await {
+    async fn ask(client: Client, member: NodeName) -> (NodeName, Option<State>) {
+        let said = match client.call(&member, &STATE, Bytes::new()).await {
             Ok((StatusCode::OK, said)) => serde_json::from_slice(&said).ok(),
             Ok(_) | Err(_) => None,
         };
@@ -186,7 +169,7 @@ impl Face {
     async fn ask_all(&self, members: Vec<NodeName>) -> HashMap<NodeName, State> {
         let mut asking = JoinSet::new();
         for member in members {
-            asking.spawn(Self::ask(self.peers.clone(), member));
+            asking.spawn(Self::ask(self.client.clone(), member));
         }
         let mut said = HashMap::new();
         let mut changed = self.changed();
@@ -213,18 +196,8 @@ impl Face {
         let (store, it) = (self.store.clone(), component.clone());
         let stored = spawn_blocking(move || store.store(&it));
         stored.await.map_err(|_| stopping())?.map_err(storage)?;
-        if self.loader.serves() == Some(component.digest()) {
-            return Ok(());
-        }
-        let app = NamedComponent {
-            path: "the app".into(),
-            component,
-        };
-        self.candidate.clear();
-        let ready = self.loader.prepare(app).await;
-        let ready = ready.map_err(|refusal| Refused::new(Code::BadComponent, refusal))?;
-        self.candidate.offer_for(ready, UNRELEASED);
-        Ok(())
+        let prepared = self.app.prepare_upload(component).await;
+        prepared.map_err(|error| Refused::new(Code::BadComponent, error))
     }
 }
 
@@ -324,7 +297,7 @@ impl Node for Face {
 
     fn changed(&self) -> Later<'static, ()> {
         let (mut releases, mut members) = (self.releases.overview(), self.members.clone());
-        let mut report = self.report.subscribe();
+        let mut report = self.app.deployment();
         releases.mark_unchanged();
         members.mark_unchanged();
         report.mark_unchanged();
