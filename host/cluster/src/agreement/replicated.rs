@@ -45,8 +45,10 @@ impl RecordData<'_> {
 impl Replicated for RecordData<'_> {
     /// The hash of all records, and the id of the head; nothing if there are none.
     fn summary(&self) -> Vec<u8> {
-        let is_some = self.all().next().is_some();
-        is_some.then(|| self.hash_and_head()).unwrap_or_default()
+        match self.all().next() {
+            Some(_) => self.hash_and_head(),
+            None => Vec::new(),
+        }
     }
 
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>> {
@@ -96,8 +98,10 @@ impl VoteData<'_> {
 impl Replicated for VoteData<'_> {
     /// The hash of all votes; nothing if there are none.
     fn summary(&self) -> Vec<u8> {
-        let is_some = self.0.agreement.releases.votes().iter().next().is_some();
-        is_some.then(|| self.hash()).unwrap_or_default()
+        match self.0.agreement.releases.votes().iter().next() {
+            Some(_) => self.hash(),
+            None => Vec::new(),
+        }
     }
 
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>> {
