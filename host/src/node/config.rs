@@ -13,14 +13,12 @@ use http::uri::PathAndQuery;
 
 use crate::app::WatchMode;
 use crate::app::bake::Rule;
-use crate::node::cookies::{CookieFileError, Origin};
+use crate::files::cookie::{COOKIE, CookieFileError, Origin};
 use crate::node::flags::{Run, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::contract::CallLimits;
 
-/// Where a cookie comes from that is not in a file.
-pub const COOKIE: &str = "--cookie or HOST_COOKIE";
 /// The port of HTTP where nothing else is said.
 const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can be given: a Rust guest
