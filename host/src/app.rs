@@ -12,10 +12,8 @@
 pub mod bake;
 pub mod deploy;
 pub mod first;
-mod intake;
 pub mod publish;
 mod retry;
-mod search;
 mod tasks;
 mod watch;
 mod whole;
@@ -38,9 +36,6 @@ use runtime::loader::Loader;
 use runtime::smoke::Smoke;
 use runtime::views::Views;
 
-pub(crate) use intake::locate_in;
-pub use intake::{IntakeError, locate, read, read_up_to};
-pub use search::AppFileSearch;
 pub(crate) use tasks::Tasks;
 pub use watch::{Seen, WatchMode, WatchedFile};
 

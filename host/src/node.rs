@@ -12,16 +12,16 @@
 
 mod claimed;
 pub mod config;
-pub mod cookies;
-mod desk;
+mod control_service;
+mod cookie_watcher;
 mod error;
-mod face;
 pub mod flags;
 mod joined;
 mod listening;
 mod loaded;
 pub mod log;
 mod recovered;
+mod running;
 mod stopping;
 
 use std::time::{Duration, Instant, SystemTime};

@@ -6,8 +6,8 @@ use std::path::Path;
 use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
-use super::{App, AppFileSearch, IntakeError};
-use crate::app;
+use super::App;
+use crate::files::{self, AppFileSearch, IntakeError};
 use cluster::short;
 use mesh::store::Store;
 use runtime::component::NamedComponent;
@@ -45,9 +45,9 @@ impl First {
         let target = target.map(|target| (target.id, target.digest));
         let mut places = given.map(AppFileSearch::of);
         let read = given.zip(places.as_mut()).map(|(given, places)| {
-            let found = app::locate_in(places, given)?;
+            let found = files::locate_in(places, given)?;
             places.take_now();
-            app::read_up_to(&found, most)
+            files::read_up_to(&found, most)
         });
         let file = match (read, target) {
             (None, _) => None,

@@ -18,7 +18,7 @@ use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
-use crate::app;
+use crate::files;
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
@@ -201,7 +201,7 @@ fn is_wanted(
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
         // What the nodes take is for them to say.
-        let read = app::read_up_to(&app::locate(path)?, mesh::store::LARGEST_APP)?;
+        let read = files::read_up_to(&files::locate(path)?, mesh::store::LARGEST_APP)?;
         Ok(File {
             component: read.component.app(),
             bytes: read.component.bytes().clone(),

@@ -12,10 +12,11 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::NodeError;
+use super::cookie_watcher::{CookieWatcher, CookieWatcherError};
 use crate::api::ToolSocket;
 use crate::edge::HttpLimits;
+use crate::files::cookie::{CookieFileError, Origin, Origins};
 use crate::node::config::Config;
-use crate::node::cookies::{CookieFileError, CookieWatcher, CookieWatcherError, Origin, Origins};
 use mesh::data_dir::{DataDir, DataDirError};
 use mesh::net;
 use mesh::net::{AddressError, PrivateAddress};

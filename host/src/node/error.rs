@@ -3,7 +3,7 @@
 use super::ClaimError;
 use super::config::ConfigError;
 use crate::api::SocketError;
-use crate::app::IntakeError;
+use crate::files::IntakeError;
 use mesh::membership::{self, FatalError};
 use mesh::store::StoreError;
 use runtime::engine::RuntimeError;

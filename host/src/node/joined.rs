@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 
 use super::NodeError;
 use super::config::Config;
-use super::cookies::CookieWatcher;
-use super::desk::{self, Desk};
-use super::face::Face;
+use super::control_service::{Answering, ControlService};
+use super::cookie_watcher::CookieWatcher;
 use super::loaded::Loaded;
-use super::log;
 use super::recovered::Recovered;
+use super::running::RunningNode;
 use crate::api;
+use crate::api::recent::recent;
 use crate::app::publish::{self, Inbox};
 use crate::app::{App, Tasks};
 use mesh::counts::Publications;
@@ -29,7 +29,7 @@ pub(super) struct Joined {
     pub(super) name: NodeName,
     pub(super) membership: Membership,
     app: Arc<App>,
-    desk: Arc<Desk>,
+    answers: ControlService,
     fetcher: Fetcher,
     /// Taken by whoever watches the cookie files.
     cookies: Option<CookieWatcher>,
@@ -44,7 +44,7 @@ impl Joined {
         loaded: Loaded,
         recovered: &Recovered,
     ) -> Result<Joined, NodeError> {
-        let desk = Arc::new(Desk::default());
+        let answers = ControlService::default();
         let membership = Membership::start(membership::Settings {
             name: name.clone(),
             url: url.clone(),
@@ -53,7 +53,7 @@ impl Joined {
             join: config.join.clone(),
             join_names: config.join_names.clone(),
             keys: loaded.keys,
-            service: Arc::new(desk::Shared(desk.clone())),
+            service: Arc::new(answers.clone()),
             data_dir,
             releases_stored: recovered.releases.clone(),
             deploy_key: config.deploy_key,
@@ -69,7 +69,7 @@ impl Joined {
             ),
             membership,
             app: loaded.app,
-            desk,
+            answers,
             cookies: Some(loaded.cookies),
         })
     }
@@ -84,7 +84,7 @@ impl Joined {
     ) -> api::Service {
         let membership = &self.membership;
         let published = Arc::<Counted<Publications>>::default();
-        let face = Arc::new(Face {
+        let node = Arc::new(RunningNode {
             name: self.name.clone(),
             url: url.to_string(),
             started,
@@ -103,10 +103,10 @@ impl Joined {
             component: config.max_component,
             ..api::Limits::default()
         };
-        let tools = api::Service::new(face.clone(), log::recent(), limits);
+        let tools = api::Service::new(node.clone(), recent(), limits);
         let topics = self.app.exchanges.topics();
-        self.desk.open(desk::Parts {
-            face,
+        self.answers.open(Answering {
+            node,
             tools: tools.clone(),
             chunk_server: ChunkServer::new(store.clone()),
             inbox: Inbox::new(topics.clone(), membership.views(), published.clone()),

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use super::NodeError;
 use super::claimed::{self, ClaimError, Claimed};
 use super::config::Config;
-use super::cookies::CookieWatcher;
+use super::cookie_watcher::CookieWatcher;
 use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
 use runtime::contract::NodeInfo;

@@ -1,5 +1,5 @@
 //! What a node shows of itself, and lets be done to it: the real
-//! [`crate::api::Node`].
+//! [`NodeApi`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::types as api;
 use crate::api::types::Code;
-use crate::api::{Later, Node, Refused, describe};
+use crate::api::{Later, NodeApi, Refused, describe};
 use crate::app::App;
 use crate::app::deploy;
 use crate::app::deploy::Deployment;
@@ -33,7 +33,7 @@ use mesh::transfer::Fetcher;
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
 /// All that a node is asked about.
-pub(super) struct Face {
+pub(super) struct RunningNode {
     pub(super) name: NodeName,
     pub(super) url: String,
     pub(super) started: SystemTime,
@@ -60,7 +60,7 @@ pub(super) struct State {
     failed: Option<api::Failed>,
 }
 
-impl Face {
+impl RunningNode {
     fn overview(&self) -> Arc<Overview> {
         self.releases.overview().borrow().clone()
     }
@@ -201,7 +201,7 @@ impl Face {
     }
 }
 
-impl Node for Face {
+impl NodeApi for RunningNode {
     fn status(&self) -> api::Status {
         let now = self.deployment();
         let overview = self.overview();
