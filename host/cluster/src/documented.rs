@@ -18,7 +18,7 @@ use crate::release::{Component, Hlc, Kind, Parts, Plan, Release, ReleaseId};
 use crate::run::{Advertised, Run};
 use crate::sync::{KnownNode, State};
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cookie, HttpUrl, Keys, NodeId, NodeName, Time};
+use crate::{AppName, Boot, Cookie, HttpUrl, Keys, NodeId, NodeName, Time};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -70,6 +70,7 @@ fn beacon() -> Beacon {
         wall_ms: START_MS + 1000,
         head: None,
         releases_hash: 0,
+        clock: Hlc::default(),
     }
 }
 
@@ -83,7 +84,7 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         known: None,
         about: beacon(),
     };
-    let id = ReleaseId::new(None, &Component::of(b"an app").digest);
+    let id = ReleaseId::new(&AppName::the_only(), None, &Component::of(b"an app").digest);
     let messages = [
         Message::Beacon(beacon()),
         Message::Hello(hello),
@@ -239,6 +240,8 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         releases: None,
     };
     let release = Release::new(&Parts {
+        app: AppName::the_only(),
+        cluster: None,
         kind: Kind::Push,
         at: Hlc::from_ms(START_MS),
         node: me.name,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::{ReleaseId, Vote};
+use crate::release::{Hlc, ReleaseId, Vote};
 use crate::run::{Advertised, Run};
 use crate::wire::Version;
 use crate::{Boot, DownReason};
@@ -74,6 +74,8 @@ pub(crate) struct Beacon {
     /// Of all releases and votes that it knows.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) releases_hash: u64,
+    /// Its hybrid clock.
+    pub(crate) clock: Hlc,
 }
 
 /// A beacon to one node.

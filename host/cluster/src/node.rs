@@ -123,7 +123,7 @@ impl Node {
         };
         let releases = ReleaseSet::begin(
             &config.name,
-            config.deploy_key,
+            config.deploy_key.clone(),
             config.releases_stored.as_deref(),
         );
         let advertised = Advertised {

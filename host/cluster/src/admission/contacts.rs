@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::admission::{Bucket, Window};
 use crate::message::Beacon;
 use crate::node::SYNC_FIRST;
-use crate::release::Skew;
+use crate::release::{Hlc, Skew};
 use crate::wire::Head;
 use crate::{Boot, Time};
 
@@ -76,6 +76,8 @@ pub(crate) struct Admitted {
     pub(crate) skew: Skew,
     /// Of all releases and votes that it knows.
     pub(crate) releases_hash: u64,
+    /// Its hybrid clock.
+    pub(crate) clock: Hlc,
     /// When state may be exchanged with it again, and how long to wait after
     /// that while the states go on differing.
     pub(crate) sync_next: Time,
@@ -190,6 +192,7 @@ impl Contacts {
             nonce: about.nonce,
             skew: Skew::default(),
             releases_hash: about.releases_hash,
+            clock: about.clock,
             sync_next: now,
             sync_wait: SYNC_FIRST,
             odd: 0,

@@ -11,7 +11,7 @@ use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
 use crate::sync::State;
-use crate::{Boot, DownReason, Input, Serving, Time};
+use crate::{AppName, Boot, DownReason, Input, Serving, Time};
 
 /// The inputs of each target: its name, theirs, and their bytes. Always the
 /// same, so that a change of the format shows.
@@ -22,7 +22,11 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let release = subject.node.releases().next().cloned();
     let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
     let id = subject.node.target().map(|target| target.id);
-    let id = id.unwrap_or(ReleaseId::new(None, &Component::of(b"").digest));
+    let id = id.unwrap_or(ReleaseId::new(
+        &AppName::the_only(),
+        None,
+        &Component::of(b"").digest,
+    ));
     let sent = subject.sent.take().unwrap_or_default();
 
     let mut inputs = Vec::new();
@@ -112,7 +116,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
     });
     let vote = |verdict| Vote {
         release: id,
-        node: other.ip(),
+        node: other.name.id(),
         verdict,
     };
     let down = Down {

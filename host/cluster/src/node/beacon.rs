@@ -122,6 +122,7 @@ impl Node {
             wall_ms: self.wall_ms,
             head: self.releases.history().head().map(|head| head.id()),
             releases_hash: self.releases.hash(),
+            clock: self.releases.clock(),
         }
     }
 

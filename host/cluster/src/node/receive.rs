@@ -108,6 +108,7 @@ impl Node {
             admitted.nonce = about.nonce;
             admitted.skew.note(self.clock.as_ms(), about.wall_ms);
             admitted.releases_hash = about.releases_hash;
+            admitted.clock = about.clock;
         }
         if !self.roster.is_up(ip, boot) {
             let other_run = self.roster.get(ip).map(|entry| entry.run.boot != boot);

@@ -12,10 +12,10 @@ use rand::RngExt;
 use super::Node;
 use crate::message::Message;
 use crate::release::{
-    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Target,
-    Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
+    AppFile, DraftError, Hlc, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request,
+    Target, Verdict, Vote, VoteState, ahead_of_members, beyond, listing, median,
 };
-use crate::{Effect, Refusal, Time};
+use crate::{Effect, NodeId, Refusal, Time};
 
 /// How long between two tellings of what is new: one may be lost.
 const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];
@@ -49,6 +49,13 @@ const LISTEN_LEAST: Duration = Duration::from_millis(500);
 const LISTEN: Duration = Duration::from_secs(2);
 const LISTEN_MOST: Duration = Duration::from_secs(10);
 
+/// How far ahead of all clocks a new record may be. One from later than that would
+/// end all releasing: what follows it has to be later still.
+const AHEAD_MOST_MS: u64 = 10 * 60 * 1000;
+
+/// How often what was set aside for that is looked at again.
+const ASIDE_AGAIN: Duration = Duration::from_secs(60);
+
 /// When what has changed is to be stored.
 #[derive(Clone, Copy, Debug)]
 enum Store {
@@ -66,6 +73,8 @@ pub(super) struct Rumours {
     telling: VecDeque<Telling>,
     wants: VecDeque<Asked>,
     store: Option<Time>,
+    /// When to look again at what was set aside.
+    aside: Option<Time>,
     /// The head, and since when it is.
     head: Option<(ReleaseId, Time)>,
     /// The app file of which it is to be said what it means.
@@ -105,7 +114,7 @@ impl Rumours {
 
     pub(super) fn due(&self) -> Option<Time> {
         let telling = self.telling.iter().map(|telling| telling.next);
-        telling.chain(self.store).min()
+        telling.chain(self.store).chain(self.aside).min()
     }
 }
 
@@ -154,8 +163,8 @@ impl Node {
         self.releases.history().newest()
     }
 
-    /// The votes about a release, by the IP of the node that voted.
-    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+    /// The votes about a release, by the node that voted.
+    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (NodeId, Verdict)> {
         self.releases.votes().of(release)
     }
 
@@ -168,6 +177,7 @@ impl Node {
     }
 
     pub(super) fn publish_release(&mut self, now: Time, release: Arc<Release>) {
+        self.take_own();
         self.releases.publish(release.clone());
         self.apply_releases(now, Store::First);
         if self.releases.history().get(&release.id()) == Some(&release) {
@@ -193,6 +203,7 @@ impl Node {
             return;
         };
         let ahead_ms = self.ahead_ms(self.clock, self.wall_ms);
+        self.take_own();
         let made = self.releases.file(file, self.wall_ms, ahead_ms);
         self.apply_releases(now, Store::First);
         if let Some(release) = made {
@@ -233,7 +244,7 @@ impl Node {
     pub(super) fn record(&mut self, now: Time, from: SocketAddrV4, release: Arc<Release>) {
         let learnt = self.learn_releases(now, from, vec![release.clone()], Vec::new());
         if learnt.releases.is_empty() {
-            let refused = learnt.unsigned + learnt.forged > 0;
+            let refused = learnt.unsigned + learnt.forged + learnt.aside > 0;
             if !refused && self.is_old(now, &release.id()) {
                 self.refusals.counters.records.old += 1;
                 self.refuse(now, from, Refusal::Old);
@@ -327,8 +338,11 @@ impl Node {
         releases: Vec<Arc<Release>>,
         votes: Vec<Vote>,
     ) -> Learnt {
-        let votes = votes.into_iter().filter(|vote| self.may_vote(vote.node));
-        let learnt = self.releases.learn(releases, votes.collect());
+        self.releases.set_latest(self.latest());
+        let learnt = self.releases.learn(releases, votes);
+        if self.releases.has_aside() && self.rumours.aside.is_none() {
+            self.rumours.aside = Some(now + ASIDE_AGAIN);
+        }
         self.refusals.counters.records.unsigned += learnt.unsigned;
         self.refusals.counters.records.forged += learnt.forged;
         if learnt.unsigned > 0 {
@@ -342,9 +356,38 @@ impl Node {
         learnt
     }
 
-    /// Whether there can be a node with this IP.
-    fn may_vote(&self, ip: Ipv4Addr) -> bool {
-        ip == self.me.run.ip() || self.config.allows(ip)
+    /// The latest time that a new record may have: a little after the latest that may
+    /// be now. A node without members has nobody's clock but the one it stored, which
+    /// is ahead of its own where that loses its time with the power.
+    fn latest(&self) -> Hlc {
+        let me = self.me.run.ip();
+        let up = self
+            .roster
+            .entries()
+            .filter(|it| it.is_up() && it.run.ip() != me);
+        let theirs = up.filter_map(|it| self.contacts.admitted(it.run.ip()));
+        let mut clocks: Vec<u64> = theirs.map(|it| it.clock.ms()).collect();
+        let members = median(&mut clocks).unwrap_or(self.releases.clock().ms());
+        let now = self.wall_ms.max(self.config.built_ms).max(members);
+        Hlc::from_ms(now.saturating_add(AHEAD_MOST_MS))
+    }
+
+    /// What is decided here may follow what is known here, whatever the time is.
+    fn take_own(&mut self) {
+        let next = self.releases.clock().tick(0);
+        self.releases.set_latest(self.latest().max(next));
+    }
+
+    /// Looks again at the records that were set aside.
+    fn look_at_aside(&mut self, now: Time) {
+        self.rumours.aside = None;
+        self.releases.set_latest(self.latest());
+        let releases = self.releases.look_at_aside();
+        let from = self.me.run.address();
+        self.learn_releases(now, from, releases, Vec::new());
+        if self.releases.has_aside() {
+            self.rumours.aside = Some(now + ASIDE_AGAIN);
+        }
     }
 
     /// Says the target, stores what has changed, and says what else is new,
@@ -423,6 +466,9 @@ impl Node {
         }
         if self.rumours.store.is_some_and(|at| at <= now) {
             self.store_releases(false);
+        }
+        if self.rumours.aside.is_some_and(|at| at <= now) {
+            self.look_at_aside(now);
         }
     }
 

@@ -15,6 +15,7 @@ use super::*;
 use crate::membership::hearsay;
 use crate::membership::{TableSwim, Update};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
+use crate::release::Hlc;
 use crate::{Cidr, DownReason, HttpUrl, NodeName, TakenEvidence};
 
 /// A node, and what the test knows of it.
@@ -53,6 +54,7 @@ impl Bench {
             boot_stored: None,
             releases_stored: None,
             deploy_key: None,
+            built_ms: 0,
             wall_ms: 1000,
         };
         adjust(&mut config);
@@ -132,6 +134,7 @@ impl Puppet {
             },
             state_hash: 0,
             nonce: 77,
+            clock: Hlc::default(),
             wall_ms: 0,
             head: None,
             releases_hash: 0,

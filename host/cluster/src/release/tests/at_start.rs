@@ -69,7 +69,7 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let draft = set.draft(push(component("signed"), Plan::default()), WALL + 1, None);
     set.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
     let stored = set.store().expect("bytes");
-    let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
+    let mut set = ReleaseSet::load(node(2), Some(key.clone()), &stored).expect("loaded");
     assert_eq!(serves(&set), Some(component("signed").digest));
     let forgotten = News::Forgotten {
         unsigned: 1,
@@ -77,7 +77,7 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     };
     assert_eq!(news(&mut set)[0], forgotten);
     let stored = set.store().expect("bytes");
-    let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
+    let mut set = ReleaseSet::load(node(2), Some(key.clone()), &stored).expect("loaded");
     let told = news(&mut set);
     assert!(!told.iter().any(|it| matches!(it, News::Forgotten { .. })));
 }

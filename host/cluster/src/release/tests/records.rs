@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::DATAGRAM_MAX;
 use crate::wire::Version;
+use crate::{AppName, DATAGRAM_MAX};
 
 fn full() -> Arc<Release> {
     let mut set = ReleaseSet::new(
@@ -85,6 +85,8 @@ fn the_target_before_is_another_release_and_earlier() {
     let second = pushed(&mut set, "second", WALL + 1);
     let with = |parent: Option<&Arc<Release>>, base: &Arc<Release>, at: u64| {
         Release::new(&Parts {
+            app: AppName::the_only(),
+            cluster: None,
             kind: Kind::Push,
             at: Hlc::from_ms(at),
             node: node(2),
