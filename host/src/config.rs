@@ -115,9 +115,9 @@ pub struct Config {
     /// What an app must answer before it serves, if anything.
     pub smoke: Option<PathAndQuery>,
     /// The largest app, in bytes.
-    pub max_app: u64,
+    pub max_component: u64,
     /// How many apps are kept.
-    pub keep_apps: usize,
+    pub keep_components: usize,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
     /// Where the secret is; none to keep one in the data folder.
@@ -209,8 +209,8 @@ impl Config {
             name,
             app: cli.app,
             smoke: cli.smoke.map(|given| smoke(&given)).transpose()?,
-            keep_apps: cli.keep_apps.into(),
-            max_app: limit("--max-app", cli.max_app, MIN_APP..=LARGEST_APP)? as u64,
+            keep_components: cli.keep_apps.into(),
+            max_component: limit("--max-app", cli.max_app, MIN_APP..=LARGEST_APP)? as u64,
             watch: match cli.watch {
                 Watch::Notify => Some(WatchMode::Notify),
                 Watch::Poll => Some(WatchMode::Poll),

@@ -10,7 +10,7 @@ use std::{env, process};
 
 use cluster::NodeName;
 
-use crate::fault;
+use crate::durable::{self, Points};
 
 /// Under which name the folders of all nodes stand in the user's or the
 /// system's folder for such things.
@@ -23,6 +23,13 @@ const LOCK: &str = "lock";
 /// The most that [`DataDir::read`] reads, in bytes: the history of releases,
 /// which is the largest file.
 const READ_MAX: u64 = cluster::release::STORED_MAX as u64;
+
+/// Where the process may die in [`DataDir::write`].
+const POINTS: Points = Points {
+    begun: "data: file begun",
+    synced: "data: file synced",
+    renamed: "data: file renamed",
+};
 
 /// The data folder of this node, locked until it is dropped.
 #[derive(Debug)]
@@ -251,28 +258,8 @@ impl DataDir {
         // Only one host is in the folder, so one name is enough, and what a
         // crash left of it is overwritten.
         let temporary = self.path.join(format!(".{file}.new"));
-        let write = || {
-            let mut new = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            fault::point("data: file begun");
-            new.write_all(content)?;
-            new.sync_all()?;
-            fault::point("data: file synced");
-            fs::rename(&temporary, &path)?;
-            fault::point("data: file renamed");
-            // The rename is a change of the folder, and lasts once that is
-            // on the disk.
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(|error| {
-            // On a full disk it would take the room that others may need.
-            let _ = fs::remove_file(&temporary);
-            DataDirError::Write { path, error }
-        })
+        durable::write(&path, &temporary, content, &POINTS)
+            .map_err(|error| DataDirError::Write { path, error })
     }
 }
 

@@ -22,19 +22,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use cluster::Digest;
 use cluster::release::{Kind, Target, Verdict};
+use cluster::{ComponentBytes, Digest};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::app::{AppBytes, Draining, Loader, Preparing, Ready, Refusal, Swapped};
+use crate::app::{Draining, Loader, NamedComponent, Preparing, Ready, Refusal, Swapped};
 use crate::cluster_view::short;
 use crate::health::Judgement;
 use crate::membership::Releases;
-use crate::spread::{Fetcher, SpreadError};
 use crate::store::{Store, StoreError};
+use crate::transfer::{Fetcher, TransferError};
 
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
@@ -58,7 +57,7 @@ enum Trouble {
     Store(#[from] StoreError),
     /// No member gives it.
     #[error(transparent)]
-    Spread(SpreadError),
+    Transfer(TransferError),
     /// It is larger than this node takes, now and whenever it is tried again.
     #[error(transparent)]
     TooLarge(StoreError),
@@ -70,11 +69,11 @@ enum Trouble {
     Stopping,
 }
 
-impl From<SpreadError> for Trouble {
-    fn from(error: SpreadError) -> Trouble {
+impl From<TransferError> for Trouble {
+    fn from(error: TransferError) -> Trouble {
         match error {
-            SpreadError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
-            other => Trouble::Spread(other),
+            TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
+            other => Trouble::Transfer(other),
         }
     }
 }
@@ -239,11 +238,10 @@ impl Deploy {
         if let Some(ready) = self.loader.back(target.digest).await {
             return Ok((ready, None));
         }
-        let (bytes, fetched) = self.obtain(target).await?;
-        let app = AppBytes {
+        let (component, fetched) = self.obtain(target).await?;
+        let app = NamedComponent {
             path: PathBuf::from(format!("release {}", target.id)),
-            bytes,
-            digest: target.digest,
+            component,
         };
         let tell = |what| {
             let step = match what {
@@ -256,12 +254,12 @@ impl Deploy {
         Ok((ready, fetched))
     }
 
-    /// The bytes of the app: of the store, or of a member, and how long that took.
-    async fn obtain(&self, target: &Target) -> Result<(Bytes, Option<Duration>), Trouble> {
+    /// The component: of the store, or of a member, and how long that took.
+    async fn obtain(&self, target: &Target) -> Result<(ComponentBytes, Option<Duration>), Trouble> {
         let (store, digest) = (self.store.clone(), target.digest);
-        let kept = spawn_blocking(move || store.get(&digest)).await;
-        if let Some(bytes) = kept.map_err(|_| Trouble::Stopping)?? {
-            return Ok((bytes, None));
+        let found = spawn_blocking(move || store.find(&digest)).await;
+        if let Some(component) = found.map_err(|_| Trouble::Stopping)?? {
+            return Ok((component, None));
         }
         let began = Instant::now();
         let Some(release) = &target.release else {

@@ -8,7 +8,7 @@
 //! feature a point is nothing.
 
 /// All points, in the order in which a changed file comes to them.
-pub const POINTS: [&str; 23] = [
+pub const POINTS: [&str; 22] = [
     "intake: app read",
     "loader: room made",
     "validate: compiled",
@@ -20,7 +20,6 @@ pub const POINTS: [&str; 23] = [
     "store: app synced",
     "store: app renamed",
     "store: app kept",
-    "store: download reserved",
     "store: download begun",
     "store: chunk written",
     "store: download synced",

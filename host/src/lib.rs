@@ -12,7 +12,7 @@
 //! - [`membership`], [`control`]: the thread that drives `cluster::Node`, and its TCP side
 //! - [`app`]: from the bytes of a component to a [`app::Generation`] in the [`app::Slot`]
 //! - [`deploy`]: from what the cluster has agreed on to what serves
-//! - [`spread`]: how an app gets from the members that have it to those that do not
+//! - [`transfer`]: how an app gets from the members that have it to those that do not
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`http`]: listener, dispatch, conversion to and from the contract
 //! - [`exchange`]: one request and all that follows from it
@@ -33,6 +33,7 @@ pub mod control;
 pub mod cookies;
 pub mod data_dir;
 pub mod deploy;
+mod durable;
 pub mod exchange;
 pub mod fault;
 pub mod health;
@@ -42,6 +43,6 @@ pub mod membership;
 pub mod net;
 pub mod node;
 pub mod publish;
-pub mod spread;
 pub mod store;
 pub mod tools;
+pub mod transfer;

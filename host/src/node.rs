@@ -34,9 +34,9 @@ use crate::http::{HttpLimits, Server};
 use crate::log;
 use crate::membership::{self, FatalError, Membership};
 use crate::publish::{self, Inbox};
-use crate::spread::{Fetcher, Holder};
 use crate::store::{Store, StoreError, StoreLimits};
 use crate::tools::{self, SocketError, ToolSocket};
+use crate::transfer::{ChunkServer, Fetcher};
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -105,8 +105,8 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let port = start::take_port(http)?;
     let socket = ToolSocket::listen(identity.data.path())?;
     let limits = StoreLimits {
-        app: config.max_app,
-        blobs: config.keep_apps,
+        component: config.max_component,
+        components: config.keep_components,
         ..StoreLimits::default()
     };
     let store = Store::open(identity.data.clone(), limits)?;
@@ -114,7 +114,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let followed = config.app.clone().zip(config.watch);
     let mut first = first::Start::read(
         config.app.as_deref(),
-        config.max_app,
+        config.max_component,
         config.deploy_key,
         stored.as_deref(),
         &name,
@@ -150,7 +150,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         loaded = first.load(&store, &loader, &report) => loaded?,
         () = signals.next() => return Ok(()),
     }
-    first.keep(&store);
+    first.store(&store);
     let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
@@ -223,14 +223,14 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         deploy_key: config.deploy_key,
     });
     let limits = tools::Limits {
-        app: config.max_app,
+        component: config.max_component,
         ..tools::Limits::default()
     };
     let tools = tools::Service::new(face.clone(), log::recent(), limits);
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),
-        holder: Holder::new(store.clone()),
+        chunk_server: ChunkServer::new(store.clone()),
         inbox: Inbox::new(
             exchanges.topics().clone(),
             membership.views(),

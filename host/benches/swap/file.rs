@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host::app::{
-    AppBytes, Loader, Places, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read,
+    Loader, NamedComponent, Places, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read,
     validate,
 };
 use host::cluster_view::Views;
@@ -129,7 +129,7 @@ impl Watched {
             Some(bytes) => {
                 std::fs::write(&path, bytes).expect("a file");
                 let app = read(&path).expect("it can be read");
-                let digest = app.digest;
+                let digest = app.component.digest();
                 let first = validate(&runtime, app).await.expect("it is an app");
                 let node = Node::with_generation(Arc::new(first), Setup::default()).await;
                 (node, Some(digest))
@@ -182,10 +182,9 @@ impl Watched {
     /// Loads an app past the file, and waits until it answers. Gives how long
     /// that took, and how long the store of it.
     async fn load(&mut self, bytes: Vec<u8>) -> (Duration, Duration) {
-        let app = AppBytes {
+        let app = NamedComponent {
             path: self.path(),
-            digest: cluster::Digest::of(&bytes),
-            bytes: bytes.into(),
+            component: cluster::ComponentBytes::of(bytes.into()),
         };
         self.following.abort();
         tokio::time::sleep(PAUSE).await;

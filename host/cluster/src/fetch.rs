@@ -4,7 +4,7 @@
 //! others, so it spreads like an epidemic and no node sends it to all.
 //!
 //! The caller asks over the network, checks what comes against the manifest and
-//! keeps it; bytes never come in here. Its part is a loop:
+//! stores it; bytes never come in here. Its part is a loop:
 //!
 //! ```text
 //! loop match fetch.next(now) {
@@ -34,7 +34,7 @@ pub use sources::Holding;
 use self::sources::Sources;
 use crate::{NodeName, Time};
 
-/// How many chunks a holder sends at a time, to all members together; who asks
+/// How many chunks a node sends at a time, to all members together. A member that asks
 /// for one more is told that it is busy.
 pub const UPLOADS: usize = 4;
 

@@ -5,11 +5,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cluster::Digest;
+use cluster::{ComponentBytes, Digest};
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
-use super::{AppBytes, Runtime};
+use super::Runtime;
 
 /// What the compiler made of an app; an error of the channel says that it
 /// panicked.
@@ -50,26 +50,25 @@ impl Drop for Busy {
 impl Runtime {
     /// Has the compiler begin with an app that is likely to be loaded in a
     /// moment. Does nothing while it still works on another one that was.
-    pub fn compile_ahead(&self, app: AppBytes) {
+    pub fn compile_ahead(&self, app: &ComponentBytes) {
         let busy = self.ahead.is_busy.clone();
         if busy.swap(true, Ordering::AcqRel) {
             return;
         }
-        let digest = app.digest;
-        let compiling = self.begin(app.bytes, Busy(busy));
-        self.ahead.keep(digest, compiling);
+        let compiling = self.begin(app.bytes(), Busy(busy));
+        self.ahead.keep(app.digest(), compiling);
     }
 
     /// Has the compiler begin with an app, or go on with what it began ahead.
-    pub(super) fn compile(&self, app: AppBytes) -> Compiling {
-        match self.ahead.take(&app.digest) {
+    pub(super) fn compile(&self, app: &ComponentBytes) -> Compiling {
+        match self.ahead.take(&app.digest()) {
             Some(compiling) => compiling,
-            None => self.begin(app.bytes, ()),
+            None => self.begin(app.bytes(), ()),
         }
     }
 
-    fn begin(&self, bytes: bytes::Bytes, until: impl Send + 'static) -> Compiling {
-        let engine = self.engine.clone();
+    fn begin(&self, bytes: &bytes::Bytes, until: impl Send + 'static) -> Compiling {
+        let (engine, bytes) = (self.engine.clone(), bytes.clone());
         let (sender, compiling) = oneshot::channel();
         self.compilers.spawn(move || {
             let _until = until;
@@ -105,26 +104,22 @@ mod tests {
         Runtime::new(config, Arc::new(NodeInfo { views })).unwrap()
     }
 
-    fn app(bytes: &[u8]) -> AppBytes {
-        AppBytes {
-            path: "app.wasm".into(),
-            digest: Digest::of(bytes),
-            bytes: bytes.to_vec().into(),
-        }
+    fn app(bytes: &[u8]) -> ComponentBytes {
+        ComponentBytes::of(bytes.to_vec().into())
     }
 
     #[tokio::test]
     async fn what_was_begun_ahead_is_taken_once_and_by_its_own_digest_only() {
         let runtime = runtime();
         let (one, other) = (b"\0asm\x0d\0\x01\0".to_vec(), b"no app".to_vec());
-        runtime.compile_ahead(app(&one));
+        runtime.compile_ahead(&app(&one));
         assert!(runtime.ahead.take(&Digest::of(&other)).is_none());
         let compiling = runtime.ahead.take(&Digest::of(&one));
         compiling.expect("it was begun").await.unwrap().unwrap();
         assert!(runtime.ahead.take(&Digest::of(&one)).is_none());
         // What was not begun is compiled all the same, and a failure told.
-        assert!(runtime.compile(app(&one)).await.unwrap().is_ok());
-        assert!(runtime.compile(app(&other)).await.unwrap().is_err());
+        assert!(runtime.compile(&app(&one)).await.unwrap().is_ok());
+        assert!(runtime.compile(&app(&other)).await.unwrap().is_err());
     }
 
     #[tokio::test]
@@ -134,8 +129,8 @@ mod tests {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         runtime.compilers.spawn(move || wait.recv().unwrap());
         let apps = [b"\0asm\x0d\0\x01\0".to_vec(), b"second".to_vec()];
-        runtime.compile_ahead(app(&apps[0]));
-        runtime.compile_ahead(app(&apps[1]));
+        runtime.compile_ahead(&app(&apps[0]));
+        runtime.compile_ahead(&app(&apps[1]));
         assert!(runtime.ahead.take(&Digest::of(&apps[1])).is_none());
         go.send(()).unwrap();
         let first = runtime.ahead.take(&Digest::of(&apps[0])).unwrap();
@@ -144,7 +139,7 @@ mod tests {
         while runtime.ahead.is_busy.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
         }
-        runtime.compile_ahead(app(&apps[1]));
+        runtime.compile_ahead(&app(&apps[1]));
         let second = runtime.ahead.take(&Digest::of(&apps[1])).unwrap();
         assert!(second.await.unwrap().is_err());
     }

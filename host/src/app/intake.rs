@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use cluster::Digest;
+use cluster::ComponentBytes;
 
 use super::places::Places;
 use crate::fault;
@@ -54,15 +54,13 @@ pub enum IntakeError {
     },
 }
 
-/// The bytes of an app, and what they are known by.
+/// A component that can be loaded.
 #[derive(Clone, Debug)]
-pub struct AppBytes {
-    /// The file they came from.
+pub struct NamedComponent {
+    /// The file it came from, or what else people know it by.
     pub path: PathBuf,
-    /// The bytes.
-    pub bytes: bytes::Bytes,
-    /// Their SHA-256.
-    pub digest: Digest,
+    /// The component.
+    pub component: ComponentBytes,
 }
 
 /// Finds the file that `--app` means. A bare file name that is not in the
@@ -100,7 +98,7 @@ pub(crate) fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeEr
 ///
 /// # Errors
 /// See [`IntakeError`].
-pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
+pub fn read(path: &Path) -> Result<NamedComponent, IntakeError> {
     read_up_to(path, MAX_APP)
 }
 
@@ -108,7 +106,7 @@ pub fn read(path: &Path) -> Result<AppBytes, IntakeError> {
 ///
 /// # Errors
 /// See [`IntakeError`].
-pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
+pub fn read_up_to(path: &Path, most: u64) -> Result<NamedComponent, IntakeError> {
     let unreadable = |cause| IntakeError::Unreadable {
         path: path.to_owned(),
         cause,
@@ -137,12 +135,11 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<AppBytes, IntakeError> {
     if bytes.len() as u64 > most {
         return Err(too_large(bytes.len() as u64));
     }
-    let digest = Digest::of(&bytes);
+    let component = ComponentBytes::of(bytes.into());
     fault::point("intake: app read");
-    Ok(AppBytes {
+    Ok(NamedComponent {
         path: path.to_owned(),
-        bytes: bytes.into(),
-        digest,
+        component,
     })
 }
 

@@ -17,7 +17,7 @@ use cluster::Digest;
 
 use crate::fault;
 
-use super::{AppBytes, Draining, Generation, Refusal, Room, Runtime, Slot, Smoke, validate};
+use super::{Draining, Generation, NamedComponent, Refusal, Room, Runtime, Slot, Smoke, validate};
 
 /// Loads apps into one slot.
 pub struct Loader {
@@ -115,7 +115,7 @@ impl Loader {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn prepare(&self, app: AppBytes) -> Result<Ready, Refusal> {
+    pub async fn prepare(&self, app: NamedComponent) -> Result<Ready, Refusal> {
         self.prepare_telling(app, |_| {}).await
     }
 
@@ -125,11 +125,11 @@ impl Loader {
     /// See [`Refusal`].
     pub async fn prepare_telling(
         &self,
-        app: AppBytes,
+        app: NamedComponent,
         tell: impl Fn(Preparing),
     ) -> Result<Ready, Refusal> {
         let began = Instant::now();
-        let mut room = pin!(self.slot.room_or_back(app.digest));
+        let mut room = pin!(self.slot.room_or_back(app.component.digest()));
         let (room, back) = tokio::select! {
             biased;
             room = &mut room => room,

@@ -26,7 +26,7 @@ mod whole;
 pub use engine::{Runtime, RuntimeConfig, RuntimeError};
 pub use generation::{Generation, Kind};
 pub(crate) use intake::locate_in;
-pub use intake::{AppBytes, IntakeError, LARGEST_APP, MAX_APP, locate, read, read_up_to};
+pub use intake::{IntakeError, LARGEST_APP, MAX_APP, NamedComponent, locate, read, read_up_to};
 pub use life::{Alive, Life, Seat};
 pub use loader::{Loader, Preparing, Ready, Swapped};
 pub use places::Places;

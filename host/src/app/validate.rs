@@ -8,12 +8,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use cluster::ComponentBytes;
 use wasmtime::component::{Component, InstancePre};
 
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::generation::{SimpleApp, StreamingApp};
-use super::{AppBytes, Generation, Kind, Runtime};
+use super::{Generation, Kind, NamedComponent, Runtime};
 use crate::cluster_view::short;
 use crate::contract::{
     CallContext, Held, Metered, ReleaseTag, WallDeadline, simple::SimpleAppPre,
@@ -112,13 +113,13 @@ pub enum Refusal {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub async fn validate(runtime: &Arc<Runtime>, app: AppBytes) -> Result<Generation, Refusal> {
+pub async fn validate(runtime: &Arc<Runtime>, app: NamedComponent) -> Result<Generation, Refusal> {
     let name = app.path.display().to_string();
-    check_layer(&name, &app.bytes)?;
+    check_layer(&name, app.component.bytes())?;
 
     let began = Instant::now();
-    let size = app.bytes.len();
-    let (component, digest) = compile(runtime, &name, app).await?;
+    let (size, digest) = (app.component.bytes().len(), app.component.digest());
+    let component = compile(runtime, &name, &app.component).await?;
     let compiled_in = began.elapsed();
     fault::point("validate: compiled");
 
@@ -187,15 +188,14 @@ fn check_layer(app: &str, bytes: &[u8]) -> Result<(), Refusal> {
 async fn compile(
     runtime: &Arc<Runtime>,
     name: &str,
-    app: AppBytes,
-) -> Result<(Component, cluster::Digest), Refusal> {
-    let digest = app.digest;
+    app: &ComponentBytes,
+) -> Result<Component, Refusal> {
     let invalid = |cause: String| Refusal::Invalid {
         app: name.to_owned(),
         cause,
     };
     match runtime.compile(app).await {
-        Ok(Ok(component)) => Ok((component, digest)),
+        Ok(Ok(component)) => Ok(component),
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),
     }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Runtime;
-use super::intake::{AppBytes, IntakeError, MAX_APP, read_up_to};
+use super::intake::{IntakeError, MAX_APP, NamedComponent, read_up_to};
 use super::places::{Modified, Places};
 use super::whole::{Whole, look_at};
 
@@ -56,7 +56,7 @@ type Look = Option<(usize, u64, u64, u64, Modified, i64, i64)>;
 #[derive(Debug)]
 pub struct Seen {
     /// The app, or why there is none.
-    pub app: Result<AppBytes, IntakeError>,
+    pub app: Result<NamedComponent, IntakeError>,
     /// When the change was first seen.
     pub at: std::time::Instant,
 }
@@ -95,7 +95,7 @@ impl WatchedFile {
                 })
                 .ok(),
         };
-        let mut file = WatchedFile {
+        WatchedFile {
             places,
             woken,
             watcher,
@@ -106,9 +106,7 @@ impl WatchedFile {
             digest,
             most: MAX_APP,
             ahead: None,
-        };
-        file.watch_folders();
-        file
+        }
     }
 
     /// Takes apps of up to so many bytes.
@@ -130,12 +128,21 @@ impl WatchedFile {
         self.places.path()
     }
 
-    /// Looks where the file is now, and what it looks like.
-    fn look(&mut self) -> Look {
-        if self.places.follow() {
+    /// Looks where the file is now, and what it looks like. Never returns if the node
+    /// stops.
+    async fn look(&mut self) -> Look {
+        let mut places = self.places.clone();
+        let (places, moved, look) = blocking(move || {
+            let moved = places.follow();
+            let look = look(places.place(), places.path());
+            (places, moved, look)
+        })
+        .await;
+        self.places = places;
+        if moved {
             tracing::info!("the app file is {} from now on", self.path().display());
         }
-        look(self.places.place(), self.path())
+        look
     }
 
     /// Waits for a new content of the file that is whole, or that has not
@@ -153,7 +160,7 @@ impl WatchedFile {
     /// Waits until the file looks otherwise than the last time.
     async fn changed(&mut self) -> std::time::Instant {
         loop {
-            let now = self.look();
+            let now = self.look().await;
             if self.known != Some(now) {
                 return std::time::Instant::now();
             }
@@ -162,22 +169,22 @@ impl WatchedFile {
                 None => POLL,
             };
             if timeout(wait, self.woken.notified()).await.is_err() {
-                self.watch_folders();
+                self.watch_folders().await;
             }
         }
     }
 
     /// Waits until the file rests, and reads it; none if it has what was taken
     /// last.
-    async fn settled(&mut self) -> Option<Result<AppBytes, IntakeError>> {
+    async fn settled(&mut self) -> Option<Result<NamedComponent, IntakeError>> {
         let mut due = Instant::now() + UNFINISHED;
-        let mut before = self.look();
+        let mut before = self.look().await;
         let mut since = Instant::now();
         // What it looked like when it was last compiled ahead.
         let mut begun = None;
         loop {
             sleep(LOOK).await;
-            let now = self.look();
+            let now = self.look().await;
             if now != before {
                 // As long as something is written to it, it is being built.
                 if now.is_some() {
@@ -194,30 +201,31 @@ impl WatchedFile {
                 continue;
             }
             let read = self.read().await;
-            if self.look() != before {
+            if self.look().await != before {
                 continue;
             }
             let unfinished = match &read {
-                Ok(app) => look_at(&app.bytes) != Whole::Component,
+                Ok(app) => look_at(app.component.bytes()) != Whole::Component,
                 Err(IntakeError::Missing { .. }) => true,
                 Err(_) => false,
             };
             if unfinished && Instant::now() < due {
                 // Not read again before it changes.
-                while self.look() == before && Instant::now() < due {
+                while self.look().await == before && Instant::now() < due {
                     sleep(LOOK).await;
                 }
                 continue;
             }
+            self.watch_folders().await;
+            // From here on nothing is waited for, so that no change is lost.
             self.known = Some(before);
             if let Some((.., modified, _, _)) = before {
                 self.places.take(modified);
             }
-            self.watch_folders();
             return match read {
-                Ok(app) if Some(app.digest) == self.digest => None,
+                Ok(app) if Some(app.component.digest()) == self.digest => None,
                 Ok(app) => {
-                    self.digest = Some(app.digest);
+                    self.digest = Some(app.component.digest());
                     Some(Ok(app))
                 }
                 Err(error) => Some(Err(error)),
@@ -235,15 +243,15 @@ impl WatchedFile {
         // It tells nobody: what there is to say of the file is said later.
         drop(tokio::task::spawn_blocking(move || {
             if let Ok(app) = read_up_to(&path, most)
-                && Some(app.digest) != known
-                && look_at(&app.bytes) == Whole::Component
+                && Some(app.component.digest()) != known
+                && look_at(app.component.bytes()) == Whole::Component
             {
-                runtime.compile_ahead(app);
+                runtime.compile_ahead(&app.component);
             }
         }));
     }
 
-    async fn read(&self) -> Result<AppBytes, IntakeError> {
+    async fn read(&self) -> Result<NamedComponent, IntakeError> {
         let (path, most) = (self.path().to_owned(), self.most);
         let missing = |cause: io::Error| match cause.kind() {
             io::ErrorKind::NotFound => IntakeError::Missing {
@@ -265,21 +273,24 @@ impl WatchedFile {
     /// Watches the folders that lead to the file: those of its places, and that
     /// of each symbolic link on the way. One that is not there yet is looked
     /// for now and then.
-    fn watch_folders(&mut self) {
-        let Some(watcher) = &mut self.watcher else {
+    async fn watch_folders(&mut self) {
+        if self.watcher.is_none() {
             return;
-        };
-        let wanted: Vec<_> = folders(self.places.all())
-            .into_iter()
-            .map(|folder| {
+        }
+        let places = self.places.all().to_vec();
+        let wanted: Vec<_> = blocking(move || {
+            let folders = folders(&places).into_iter();
+            let with_id = folders.map(|folder| {
                 let id = std::fs::metadata(&folder).ok();
                 let id = id.map(|metadata| (metadata.dev(), metadata.ino()));
                 (folder, id)
-            })
-            .collect();
-        if wanted == self.folders {
+            });
+            with_id.collect()
+        })
+        .await;
+        let Some(watcher) = self.watcher.as_mut().filter(|_| wanted != self.folders) else {
             return;
-        }
+        };
         for (folder, _) in &self.folders {
             // It may be gone; then there is nothing to let go of.
             let _ = watcher.unwatch(folder);
@@ -297,6 +308,15 @@ impl WatchedFile {
         self.folders = wanted;
         // What happened before the folders were watched told nobody.
         self.woken.notify_one();
+    }
+}
+
+/// Runs what waits for the disk. Never returns if the node stops.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => std::future::pending().await,
     }
 }
 

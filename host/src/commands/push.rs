@@ -39,7 +39,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
     };
     let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
-        app: Some(file.component.digest.to_string()),
+        component: Some(file.component.digest.to_string()),
         canaries: asked.canary,
         bake_ms: u32::try_from(bake.as_millis()).unwrap_or(u32::MAX),
         ..wanted(&client, &asked.rollout, &mut *show).await?
@@ -120,7 +120,7 @@ async fn make(
     let made = release(client, wanted, file, key).await;
     match (made, file) {
         // What no release has may be cleared away at any time.
-        (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoApp => {
+        (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoComponent => {
             upload(client, file, show).await?;
             release(client, wanted, Some(file), key).await
         }
@@ -129,19 +129,19 @@ async fn make(
 }
 
 async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
-    let path = format!("/v1/apps/{}", file.component.digest);
-    match client.get::<api::App>(&path).await {
+    let path = format!("/v1/components/{}", file.component.digest);
+    match client.get::<api::Component>(&path).await {
         Ok(_) => Ok(true),
-        Err(CommandError::Refused(problem)) if problem.code == Code::NoApp => Ok(false),
+        Err(CommandError::Refused(problem)) if problem.code == Code::NoComponent => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 async fn upload(client: &Client, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
     let gone = show.uploading(file.component.size);
-    let path = format!("/v1/apps/{}", file.component.digest);
+    let path = format!("/v1/components/{}", file.component.digest);
     let taken = client
-        .put::<api::App>(&path, file.bytes.clone(), gone)
+        .put::<api::Component>(&path, file.bytes.clone(), gone)
         .await;
     show.uploaded();
     taken.map(|_| ())
@@ -198,8 +198,8 @@ impl File {
         // What the nodes take is for them to say.
         let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
         Ok(File {
-            component: Component::of(&read.bytes),
-            bytes: read.bytes,
+            component: read.component.app(),
+            bytes: read.component.bytes().clone(),
         })
     }
 }

@@ -116,8 +116,8 @@ pub(super) fn status(it: &Status) -> String {
 }
 
 fn store(it: &Status) -> String {
-    let apps = count(usize_of(it.store.apps), "app", "apps");
-    let mut text = format!("{apps}, {}", size(it.store.bytes));
+    let components = count(usize_of(it.store.components), "component", "components");
+    let mut text = format!("{components}, {}", size(it.store.bytes));
     if it.store.quarantined > 0 {
         let damaged = format!(", {} damaged and put aside", it.store.quarantined);
         text += &styled(BAD, damaged);

@@ -4,7 +4,7 @@
 //! ```text
 //! POST /v1/hello   name of the caller     -> name of the called
 //! POST /v1/sync    state of the caller    -> state of the called
-//! POST /app/…      of members             -> see `spread`
+//! POST /component/…  of members           -> see `transfer`
 //! POST /publish    of members             -> see `publish`
 //!      /v1/…       of tools               -> see `tools`
 //! ```
@@ -55,7 +55,9 @@ impl Audience {
             HELLO => Some(Self::Hello),
             SYNC => Some(Self::Sync),
             "/publish" => Some(Self::Members),
-            _ if path.starts_with("/app/") => Some(Self::Members),
+            _ if path.starts_with("/component/") || path.starts_with("/app/") => {
+                Some(Self::Members)
+            }
             _ if path.starts_with("/v1/") => Some(Self::Tools),
             _ => None,
         }

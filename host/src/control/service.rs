@@ -25,7 +25,7 @@ pub enum Peer {
 pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Answers the requests that come on the control channel. Which paths come
-/// from whom is certain already: `/app/…` and `/publish` from members, `/v1/…`
+/// from whom is certain already: `/component/…`, `/app/…` and `/publish` from members, `/v1/…`
 /// from tools.
 pub trait Service: Send + Sync {
     /// Answers one request. What is returned runs in the runtime in which

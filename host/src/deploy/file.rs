@@ -1,18 +1,17 @@
 //! Following the file of `--app`: whenever there is a new app in it, that is
-//! loaded and checked, and if it works, it is released. Where it cannot be kept,
+//! loaded and checked, and if it works, it is released. Where it cannot be stored,
 //! for lack of room, that is tried again, until another release comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use cluster::Digest;
-use cluster::release::{AppFile, Component, PathId, ReleaseId};
+use cluster::release::{AppFile, PathId, ReleaseId};
+use cluster::{ComponentBytes, Digest};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 
 use super::{AGAIN, AGAIN_MOST, Candidate, Reporter, Step};
-use crate::app::{AppBytes, Loader, Seen, WatchedFile};
+use crate::app::{Loader, NamedComponent, Seen, WatchedFile};
 use crate::cluster_view::short;
 use crate::membership::{Releases, Stopping};
 use crate::store::{Store, StoreError};
@@ -33,8 +32,8 @@ pub(crate) struct Followed {
 enum NotTaken {
     /// The fault is the file's.
     Refused(String),
-    /// There is no room to keep it, or the disk fails: later it may be taken up.
-    NotKept(String),
+    /// There is no room to store it, or the disk fails: later it may be taken up.
+    NotStored(String),
     /// The node stops.
     Stopping,
 }
@@ -47,7 +46,7 @@ impl From<Stopping> for NotTaken {
 
 /// A file that is taken up again.
 struct Later {
-    app: AppBytes,
+    app: NamedComponent,
     at: Instant,
     /// How long it was waited for.
     wait: Duration,
@@ -68,7 +67,9 @@ pub(crate) async fn follow(mut followed: Followed) {
         if let Some(again) = again.as_ref().filter(|again| again.head != head) {
             match head {
                 // Somebody else has released the same.
-                Some((_, digest)) if digest == again.app.digest => followed.report.idle(),
+                Some((_, digest)) if digest == again.app.component.digest() => {
+                    followed.report.idle()
+                }
                 _ => followed.give_up(&again.app),
             }
             continue;
@@ -80,20 +81,20 @@ pub(crate) async fn follow(mut followed: Followed) {
                 continue;
             }
         };
-        // What could not be kept is not loaded again for nothing: that takes the only
+        // What could not be stored is not loaded again for nothing: that takes the only
         // room, and may end what drains.
-        let kept = match again {
-            Some(_) => followed.keep(app.bytes.clone()).await,
+        let stored = match again {
+            Some(_) => followed.store(app.component.clone()).await,
             None => Ok(()),
         };
-        let taken = match kept {
+        let taken = match stored {
             Ok(()) => followed.take_up(app.clone(), seen).await,
-            Err(not_kept) => Err(not_kept),
+            Err(not_stored) => Err(not_stored),
         };
         match taken {
             Ok(()) => {}
             Err(NotTaken::Refused(reason)) => followed.refuse(reason),
-            Err(NotTaken::NotKept(reason)) => {
+            Err(NotTaken::NotStored(reason)) => {
                 let wait = again.map_or(AGAIN, |again| AGAIN_MOST.min(again.wait * 2));
                 followed.put_off(&app, &reason, wait);
                 let at = Instant::now() + wait;
@@ -136,31 +137,35 @@ impl Followed {
     }
 
     /// Tells that a file is taken up later, after so long.
-    fn put_off(&self, app: &AppBytes, reason: &str, wait: Duration) {
+    fn put_off(&self, app: &NamedComponent, reason: &str, wait: Duration) {
         tracing::warn!(
-            digest = short(&app.digest.to_string()),
+            digest = short(&app.component.digest().to_string()),
             again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "cannot take up the app file yet: {reason}",
         );
         self.report.failed(None, reason.to_owned(), false);
-        self.report.doing_file(app.digest, Step::Waiting);
+        self.report
+            .doing_file(app.component.digest(), Step::Waiting);
     }
 
     /// Tells that a file is not taken up any more, since it is not the newest.
-    fn give_up(&self, app: &AppBytes) {
+    fn give_up(&self, app: &NamedComponent) {
         let reason = "the app file is not taken up any more, since another release has come \
                       meanwhile; to serve the file, change it again or push it";
-        tracing::warn!(digest = short(&app.digest.to_string()), "{reason}");
+        tracing::warn!(
+            digest = short(&app.component.digest().to_string()),
+            "{reason}"
+        );
         self.report.failed(None, reason.to_owned(), false);
         self.report.idle();
     }
 
     /// One change of the file.
-    async fn take_up(&self, app: AppBytes, seen: Instant) -> Result<(), NotTaken> {
-        let digest = app.digest;
+    async fn take_up(&self, app: NamedComponent, seen: Instant) -> Result<(), NotTaken> {
+        let digest = app.component.digest();
         let file = AppFile {
             path: self.path,
-            component: Component::of(&app.bytes),
+            component: app.component.app(),
         };
         let read = seen.elapsed();
         self.report.file(&app, Some(read));
@@ -196,37 +201,36 @@ impl Followed {
         Ok(())
     }
 
-    /// Loads and checks an app, and keeps its bytes, so that others can have
-    /// them as soon as they hear of it.
-    async fn offer(&self, app: AppBytes) -> Result<(), NotTaken> {
-        let digest = app.digest;
+    /// Loads and checks a component, and stores it, so that others can have it as soon
+    /// as they hear of it.
+    async fn offer(&self, app: NamedComponent) -> Result<(), NotTaken> {
+        let digest = app.component.digest();
         self.report.doing_file(digest, Step::Compiling);
         // What was uploaded and not released yet has no claim to the room.
         self.candidate.clear();
-        let keep = self.keep(app.bytes.clone());
+        let store = self.store(app.component.clone());
         let prepare = async {
             let ready = self.loader.prepare(app).await;
             ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))
         };
-        // What cannot be kept is not loaded to the end: that may end what drains.
-        let ((), ready) = tokio::try_join!(keep, prepare)?;
+        // What cannot be stored is not loaded to the end: that may end what drains.
+        let ((), ready) = tokio::try_join!(store, prepare)?;
         self.candidate.offer(ready);
         Ok(())
     }
 
-    /// Puts an app into the store.
-    async fn keep(&self, bytes: Bytes) -> Result<(), NotTaken> {
+    async fn store(&self, component: ComponentBytes) -> Result<(), NotTaken> {
         let store = self.store.clone();
-        match spawn_blocking(move || store.put(&bytes)).await {
-            Ok(Ok(_)) => Ok(()),
+        match spawn_blocking(move || store.store(&component)).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error @ StoreError::TooLarge { .. })) => {
                 Err(NotTaken::Refused(error.to_string()))
             }
-            Ok(Err(error)) => Err(NotTaken::NotKept(error.to_string())),
+            Ok(Err(error)) => Err(NotTaken::NotStored(error.to_string())),
             Err(ended) if ended.is_panic() => {
-                let reason = "the app file cannot be kept: the store failed in a way that it must not; \
+                let reason = "the app file cannot be stored: the store failed in a way that it must not; \
                               the log has more of it";
-                Err(NotTaken::NotKept(reason.to_owned()))
+                Err(NotTaken::NotStored(reason.to_owned()))
             }
             Err(_) => Err(NotTaken::Stopping),
         }

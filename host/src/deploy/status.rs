@@ -9,7 +9,7 @@ use cluster::Digest;
 use cluster::release::{ReleaseId, Target};
 use tokio::sync::watch;
 
-use crate::app::{AppBytes, Generation, Swapped};
+use crate::app::{Generation, NamedComponent, Swapped};
 
 /// What goes on with the app of a node.
 #[derive(Clone, Debug, Default)]
@@ -186,9 +186,9 @@ impl Reporter {
 
     /// What the app file holds now, and how long it took to read it, if it has
     /// changed.
-    pub(crate) fn file(&self, app: &AppBytes, read_in: Option<Duration>) {
+    pub(crate) fn file(&self, app: &NamedComponent, read_in: Option<Duration>) {
         self.change(|now| {
-            (now.file, now.file_read_in) = (Some(app.digest), read_in);
+            (now.file, now.file_read_in) = (Some(app.component.digest()), read_in);
             now.file_at = Some(app.path.clone());
         });
     }

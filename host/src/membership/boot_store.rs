@@ -1,15 +1,20 @@
-//! The number of this node's last run, on disk.
+//! The number of this node's last run, on disk. At the start it is stored before
+//! anything is sent; later a thread of its own stores it, while what would tell others
+//! of it waits.
 
 use std::sync::Arc;
+use std::thread;
 
 use cluster::Boot;
+use tokio::sync::oneshot;
 
 use crate::data_dir::{DataDir, DataDirError};
 
 /// The file in the data folder: the number in decimal, and a newline.
 const FILE: &str = "boot";
 
-/// Keeps the boot number.
+/// Keeps the boot number. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct BootStore {
     folder: Arc<DataDir>,
 }
@@ -39,6 +44,22 @@ impl BootStore {
         self.folder
             .write(FILE, format!("{}\n", boot.number()).as_bytes())
     }
+
+    /// Stores a number on a thread of its own, and tells how that went. No answer comes
+    /// if there is no such thread.
+    pub(super) fn store_apart(&self, boot: Boot) -> oneshot::Receiver<Result<(), DataDirError>> {
+        let (done, stored) = oneshot::channel();
+        let boots = self.clone();
+        let storing = thread::Builder::new().name("boot number".to_owned());
+        let storing = storing.spawn(move || {
+            // Nobody waits for it any more if the node stops.
+            let _ = done.send(boots.store(boot));
+        });
+        if let Err(error) = storing {
+            tracing::error!(%error, "cannot start a thread to store the boot number");
+        }
+        stored
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +78,15 @@ mod tests {
         assert_eq!(boots.load().expect("readable"), None);
         let boot = Boot::from_number(u64::MAX - 1);
         boots.store(boot).expect("written");
+        assert_eq!(boots.load().expect("readable"), Some(boot));
+    }
+
+    #[test]
+    fn a_number_that_is_stored_apart_is_on_the_disk_when_that_is_told() {
+        let (_folder, boots) = store();
+        let boot = Boot::from_number(7);
+        let told = boots.store_apart(boot).blocking_recv();
+        told.expect("it is answered").expect("written");
         assert_eq!(boots.load().expect("readable"), Some(boot));
     }
 

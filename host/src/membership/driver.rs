@@ -3,6 +3,7 @@
 //! wants. It alone owns the core, the sockets and the connections.
 
 mod carry_out;
+mod held;
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use self::held::Held;
 use super::boot_store::BootStore;
 use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
@@ -57,6 +59,8 @@ pub(super) struct Driver {
     links: Links,
     events: mpsc::Receiver<Event>,
     boots: BootStore,
+    /// While a new boot number is on its way to the disk: what waits for that.
+    held: Option<Held>,
     releases: ReleaseStore,
     /// A file that waits until the clock is right, and when to look again.
     file_again: Option<(Instant, AppFile)>,
@@ -210,6 +214,7 @@ impl Driver {
             links,
             events,
             boots,
+            held: None,
             releases,
             file_again: None,
             file_asked: None,
@@ -234,6 +239,7 @@ impl Driver {
     /// Takes part until it is told not to.
     pub(super) async fn run(mut self) {
         loop {
+            self.boot_stored().await;
             let woken = self.wait().await;
             match woken {
                 Woken::Order => {

@@ -13,8 +13,8 @@ use super::first::{self, Start};
 use crate::app::{Loader, WatchMode, WatchedFile};
 use crate::deploy::{self, Candidate, Deploy, Followed, Reporter, Trials};
 use crate::membership::Releases;
-use crate::spread::Fetcher;
 use crate::store::Store;
+use crate::transfer::Fetcher;
 
 /// What it takes.
 pub(super) struct Apps {
@@ -35,7 +35,7 @@ pub(super) struct Apps {
 impl Apps {
     /// Starts the tasks. They end when the set is dropped.
     pub(super) fn start(self) -> JoinSet<()> {
-        let digest = self.first.file.as_ref().map(|file| file.digest);
+        let digest = self.first.file.as_ref().map(|file| file.component.digest());
         if let Some(file) = &self.first.file {
             self.report.file(file, None);
         }
@@ -62,7 +62,7 @@ impl Apps {
                 path: first::path_id(&given),
                 // If it could not be found, it may appear.
                 file: WatchedFile::watch(places, digest, mode)
-                    .up_to(self.store.limits().app)
+                    .up_to(self.store.limits().component)
                     .compiling_ahead(self.loader.runtime().clone()),
                 loader: self.loader,
                 store: self.store,

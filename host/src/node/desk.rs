@@ -9,8 +9,8 @@ use hyper::body::Incoming;
 use super::face::{Face, STATE};
 use crate::control::{self, Answer, Peer};
 use crate::publish::{Inbox, PUBLISH};
-use crate::spread::{APPS, Holder};
 use crate::tools::{Asker, Service as Tools};
+use crate::transfer::{COMPONENTS, ChunkServer};
 
 /// Answers once it has been given what it takes. Until then a node is only
 /// just starting, and says so.
@@ -21,7 +21,7 @@ pub(super) struct Desk(OnceLock<Parts>);
 pub(super) struct Parts {
     pub(super) face: Arc<Face>,
     pub(super) tools: Tools,
-    pub(super) holder: Holder,
+    pub(super) chunk_server: ChunkServer,
     pub(super) inbox: Inbox,
 }
 
@@ -48,9 +48,9 @@ impl control::Service for Shared {
             match from {
                 Peer::Tool(ip) => parts.tools.answer(Asker::Remote(ip), request).await,
                 Peer::Member(_) if path == STATE => control::answer(parts.face.state()),
-                Peer::Member(_) if path.starts_with(APPS) => {
+                Peer::Member(_) if path.starts_with(COMPONENTS) => {
                     let path = path.to_owned();
-                    parts.holder.answer(&path, request.into_body()).await
+                    parts.chunk_server.answer(&path, request.into_body()).await
                 }
                 Peer::Member(name) if path == PUBLISH => {
                     parts.inbox.answer(&name, request.into_body()).await

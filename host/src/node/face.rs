@@ -8,22 +8,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
-use cluster::{Digest, Member, NodeName, View};
+use cluster::{ComponentBytes, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::{AppBytes, Loader, Slot};
+use crate::app::{Loader, NamedComponent, Slot};
 use crate::control::Peers;
 use crate::deploy::{self, Candidate, Deployment, Reporter};
 use crate::membership::{Counting, Overview, Releases, Stopping};
 use crate::publish;
-use crate::spread::Fetcher;
 use crate::store::{Store, StoreError};
 use crate::tools::api::{self, Code};
 use crate::tools::{Later, Node, Refused, describe};
+use crate::transfer::Fetcher;
 
 /// Where a member is asked what it does about releases.
 pub(super) const STATE: &str = "/app/state";
@@ -203,27 +203,22 @@ impl Face {
         }
     }
 
-    async fn store_app(&self, app: Bytes) -> Result<Component, Refused> {
-        let store = self.store.clone();
-        let made = spawn_blocking(move || {
-            let made = Component::of(&app);
-            store.put(&app)?;
-            Ok::<_, StoreError>((made, app))
-        });
-        let (made, bytes) = made.await.map_err(|_| stopping())?.map_err(storage)?;
-        if self.loader.serves() == Some(made.digest) {
-            return Ok(made);
+    async fn store_and_prepare(&self, component: ComponentBytes) -> Result<(), Refused> {
+        let (store, it) = (self.store.clone(), component.clone());
+        let stored = spawn_blocking(move || store.store(&it));
+        stored.await.map_err(|_| stopping())?.map_err(storage)?;
+        if self.loader.serves() == Some(component.digest()) {
+            return Ok(());
         }
-        let app = AppBytes {
+        let app = NamedComponent {
             path: "the app".into(),
-            bytes,
-            digest: made.digest,
+            component,
         };
         self.candidate.clear();
         let ready = self.loader.prepare(app).await;
-        let ready = ready.map_err(|refusal| Refused::new(Code::BadApp, refusal))?;
+        let ready = ready.map_err(|refusal| Refused::new(Code::BadComponent, refusal))?;
         self.candidate.offer_for(ready, UNRELEASED);
-        Ok(made)
+        Ok(())
     }
 }
 
@@ -233,7 +228,7 @@ impl Node for Face {
         let overview = self.overview();
         let counters = self.counting.now();
         let datagrams = &counters.datagrams;
-        let stored = self.store.apps();
+        let stored = self.store.components();
         api::Status {
             api: api::API,
             now_ms: since_1970(SystemTime::now()),
@@ -260,7 +255,7 @@ impl Node for Face {
             }),
             file: self.app_file(&now),
             store: api::Stored {
-                apps: stored.len() as u64,
+                components: stored.len() as u64,
                 bytes: self.store.bytes(),
                 quarantined: self.store.quarantined(),
             },
@@ -338,16 +333,15 @@ impl Node for Face {
         })
     }
 
-    fn keep(&self, app: Bytes) -> Later<'_, Result<Component, Refused>> {
-        Box::pin(self.store_app(app))
+    fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>> {
+        Box::pin(self.store_and_prepare(component))
     }
 
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
         let store = self.store.clone();
         Box::pin(async move {
-            let read = spawn_blocking(move || store.get(&digest)).await;
-            let bytes = read.map_err(|_| stopping())?.map_err(storage)?;
-            Ok(bytes.map(|bytes| Component::of(&bytes)))
+            let found = spawn_blocking(move || store.describe(&digest)).await;
+            found.map_err(|_| stopping())?.map_err(storage)
         })
     }
 

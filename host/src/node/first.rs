@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use cluster::release::{self, AppFile, Component, DeployKey, PathId, ReleaseId};
+use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
-use crate::app::{self, AppBytes, Generation, IntakeError, Loader, Places, Refusal};
+use crate::app::{self, Generation, IntakeError, Loader, NamedComponent, Places, Refusal};
 use crate::cluster_view::short;
 use crate::deploy::Reporter;
 use crate::store::Store;
@@ -14,7 +14,7 @@ use crate::store::Store;
 /// What a node knows of its app before it hears from others.
 pub(super) struct Start {
     /// The app file, if it could be read.
-    pub(super) file: Option<AppBytes>,
+    pub(super) file: Option<NamedComponent>,
     /// What it is called in release agreement.
     path: Option<PathId>,
     /// Where it may be.
@@ -71,13 +71,13 @@ impl Start {
         Ok(start)
     }
 
-    /// Keeps the bytes of a file that is to be released, so that members can
-    /// have them. The disk may take its time: the file is there, too.
-    pub(super) fn keep(&self, store: &Store) {
+    /// Stores a file that is to be released, so that members can have it. The disk may
+    /// take its time: the file is there, too.
+    pub(super) fn store(&self, store: &Store) {
         if let Some(file) = self.file.as_ref().filter(|_| self.news) {
-            let (store, bytes) = (store.clone(), file.bytes.clone());
+            let (store, component) = (store.clone(), file.component.clone());
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = store.put(&bytes) {
+                if let Err(error) = store.store(&component) {
                     tracing::error!("{error}; other nodes cannot get the app file from this one");
                 }
             });
@@ -85,10 +85,10 @@ impl Start {
     }
 
     /// What can be served, best first.
-    fn choices(&self, store: &Store) -> Vec<AppBytes> {
+    fn choices(&self, store: &Store) -> Vec<NamedComponent> {
         let of_release = self.target.and_then(|(id, digest)| match &self.file {
-            Some(file) if file.digest == digest => Some(file.clone()),
-            _ => kept(store, id, digest),
+            Some(file) if file.component.digest() == digest => Some(file.clone()),
+            _ => find(store, id, digest),
         });
         match (&self.file, of_release) {
             (Some(file), Some(other)) if self.news => vec![file.clone(), other],
@@ -112,7 +112,7 @@ impl Start {
         report: &Reporter,
     ) -> Result<(), Refusal> {
         for app in self.choices(store) {
-            let (digest, path) = (app.digest, app.path.clone());
+            let (digest, path) = (app.component.digest(), app.path.clone());
             match loader.prepare(app).await {
                 Ok(ready) => {
                     let generation = ready.generation().clone();
@@ -123,7 +123,7 @@ impl Start {
                 Err(refusal) if self.target.is_none() => return Err(refusal),
                 Err(refusal) => {
                     tracing::error!("{refusal}");
-                    self.file.take_if(|file| file.digest == digest);
+                    self.file.take_if(|file| file.component.digest() == digest);
                 }
             }
         }
@@ -140,7 +140,7 @@ impl Start {
         let (file, path) = (self.file.as_ref()?, self.path?);
         Some(AppFile {
             path,
-            component: Component::of(&file.bytes),
+            component: file.component.app(),
         })
     }
 }
@@ -156,18 +156,17 @@ pub(super) fn path_id(given: &Path) -> PathId {
     PathId::of(absolute.as_os_str().as_bytes())
 }
 
-fn kept(store: &Store, id: ReleaseId, digest: Digest) -> Option<AppBytes> {
-    match store.get(&digest) {
-        Ok(Some(bytes)) => Some(AppBytes {
-            path: format!("the app of release {id}").into(),
-            bytes,
-            digest,
+fn find(store: &Store, id: ReleaseId, digest: Digest) -> Option<NamedComponent> {
+    match store.find(&digest) {
+        Ok(Some(component)) => Some(NamedComponent {
+            path: format!("the component of release {id}").into(),
+            component,
         }),
         Ok(None) => {
             tracing::warn!(
                 release = %id,
                 digest = short(&digest.to_string()),
-                "the app of the target is not kept here; a member has to give it",
+                "the component of the target is not stored here; a member has to give it",
             );
             None
         }

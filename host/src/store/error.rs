@@ -7,37 +7,37 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 use cluster::Digest;
 
-/// Why an app could not be stored or read. Nothing half done is left.
+/// Why a component could not be stored or read. Nothing half done is left.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk has no room.
     #[error(
-        "there is no room for the app of {} on the disk of {}; \
+        "there is no room for the component of {} on the disk of {}; \
          make room there, or move the data folder with --data-dir",
         ByteSize(*size), path.display()
     )]
     Full {
         /// The file that was to be written.
         path: PathBuf,
-        /// How large the app is, in bytes.
+        /// How large the component is, in bytes.
         size: u64,
     },
     /// The disk has room, but a quota of the user or of the folder does not.
     #[error(
-        "the app of {} is more than the disk quota still lets this node write to {}; \
+        "the component of {} is more than the disk quota still lets this node write to {}; \
          make room there, raise the quota, or move the data folder with --data-dir",
         ByteSize(*size), path.display()
     )]
     Quota {
         /// The file that was to be written.
         path: PathBuf,
-        /// How large the app is, in bytes.
+        /// How large the component is, in bytes.
         size: u64,
     },
-    /// The app is larger than is taken.
+    /// The component is larger than this node accepts.
     #[error(
-        "the app has {size} bytes, more than the {most} that this node takes; \
-         build it in release mode or strip it, or raise --max-app on every node"
+        "the component has {size} bytes, more than the {most} that this node accepts; \
+         build it in release mode or strip it, or raise --max-component on every node"
     )]
     TooLarge {
         /// Its size, in bytes.
@@ -65,40 +65,40 @@ pub enum StoreError {
         /// What the system says.
         error: io::Error,
     },
-    /// The manifest is not that of the app.
-    #[error("the manifest does not belong to app {0}; ask another member for it")]
+    /// The manifest is not that of the component.
+    #[error("the manifest does not belong to component {0}; ask another member for it")]
     Manifest(Digest),
     /// A chunk is not the one that the manifest names.
     #[error(
-        "chunk {index} of app {digest} is not what its manifest says; ask another member for it"
+        "chunk {index} of component {digest} is not what its manifest says; ask another member for it"
     )]
     Chunk {
-        /// The app.
+        /// The component.
         digest: Digest,
         /// Which chunk, from 0.
         index: usize,
     },
     /// There are chunks missing still.
-    #[error("{missing} chunks of app {digest} are missing still")]
+    #[error("{missing} chunks of component {digest} are missing still")]
     Unfinished {
-        /// The app.
+        /// The component.
         digest: Digest,
         /// How many.
         missing: usize,
     },
-    /// All chunks are what the manifest says, and the app is another one.
+    /// All chunks are what the manifest says, and the component is another one.
     #[error(
-        "what the manifest of app {0} describes is another app; \
+        "what the manifest of component {0} describes is another one; \
          whoever released it made an error: push it again"
     )]
-    OtherApp(Digest),
+    OtherComponent(Digest),
     /// The download was removed, for a newer one or for lack of room.
-    #[error("the download of app {0} was given up; begin it again")]
+    #[error("the download of component {0} was given up; begin it again")]
     Gone(Digest),
 }
 
 impl StoreError {
-    /// Whether it lies in this node alone, so that it says nothing about the app.
+    /// Whether it lies in this node alone, so that it says nothing about the component.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Full { .. }
@@ -108,7 +108,7 @@ impl StoreError {
             | Self::Write { .. }
             | Self::Unfinished { .. }
             | Self::Gone(_) => true,
-            Self::Manifest(_) | Self::Chunk { .. } | Self::OtherApp(_) => false,
+            Self::Manifest(_) | Self::Chunk { .. } | Self::OtherComponent(_) => false,
         }
     }
 

@@ -2,21 +2,21 @@
 //! folder in a state from which the next start goes on.
 //!
 //! ```text
-//! apps/DIGEST                    a whole app
+//! apps/DIGEST                    a whole component
 //! apps/.new                      one that is being written
-//! apps/partial/DIGEST            a download, at full length from the start
-//! apps/partial/DIGEST.manifest   what its chunks must be; written after it
+//! apps/partial/DIGEST            a download of this process, at full length from the start
 //! apps/quarantine/DIGEST         what was whole once and is not any more
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use cluster::Digest;
+use cluster::{ComponentBytes, Digest};
 
+use crate::durable::{self, Points};
 use crate::fault;
 
 /// The folder of the store in the data folder.
@@ -24,36 +24,40 @@ const APPS: &str = "apps";
 const PARTIAL: &str = "partial";
 const QUARANTINE: &str = "quarantine";
 const NEW: &str = ".new";
-const MANIFEST: &str = ".manifest";
 
-/// The most apps that are kept in quarantine.
+/// The most components that are kept in quarantine.
 pub(super) const QUARANTINE_MAX: usize = 3;
 
-/// The largest file that is read as an app, in bytes.
+/// The largest file that is read as a component, in bytes.
 pub(super) const READ_MAX: u64 = crate::app::LARGEST_APP;
 
-/// The largest manifest: that of the largest app.
-const MANIFEST_MAX: u64 = READ_MAX / cluster::release::CHUNK as u64 * 32;
+/// Where the process may die in [`Files::write_whole`].
+const POINTS: Points = Points {
+    begun: "store: app begun",
+    synced: "store: app synced",
+    renamed: "store: app renamed",
+};
 
 /// The paths of the store's files.
 #[derive(Debug)]
 pub(super) struct Files {
-    apps: PathBuf,
+    folder: PathBuf,
 }
 
 /// A file that has a digest for a name.
 pub(super) struct Named {
     pub(super) digest: Digest,
     pub(super) modified: SystemTime,
+    pub(super) size: u64,
 }
 
 impl Files {
     /// Makes the folders, if they are not there.
     pub(super) fn make(data: &Path) -> Result<Self, (PathBuf, io::Error)> {
         let files = Self {
-            apps: data.join(APPS),
+            folder: data.join(APPS),
         };
-        for folder in [files.apps.clone(), files.partials(), files.quarantine()] {
+        for folder in [files.folder.clone(), files.partials(), files.quarantine()] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -63,91 +67,60 @@ impl Files {
         Ok(files)
     }
 
-    pub(super) fn apps(&self) -> &Path {
-        &self.apps
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn partials(&self) -> PathBuf {
-        self.apps.join(PARTIAL)
+        self.folder.join(PARTIAL)
     }
 
     pub(super) fn quarantine(&self) -> PathBuf {
-        self.apps.join(QUARANTINE)
+        self.folder.join(QUARANTINE)
     }
 
     pub(super) fn whole(&self, digest: &Digest) -> PathBuf {
-        self.apps.join(digest.to_string())
-    }
-
-    /// Only one app is written at a time, so one name is enough.
-    pub(super) fn being_written(&self) -> PathBuf {
-        self.apps.join(NEW)
+        self.folder.join(digest.to_string())
     }
 
     pub(super) fn partial(&self, digest: &Digest) -> PathBuf {
         self.partials().join(digest.to_string())
     }
 
-    pub(super) fn manifest(&self, digest: &Digest) -> PathBuf {
-        self.partials().join(format!("{digest}{MANIFEST}"))
-    }
-
     pub(super) fn read_whole(&self, digest: &Digest) -> io::Result<Vec<u8>> {
         read(&self.whole(digest), READ_MAX)
     }
 
-    pub(super) fn read_manifest(&self, digest: &Digest) -> io::Result<Vec<u8>> {
-        read(&self.manifest(digest), MANIFEST_MAX)
-    }
-
-    /// Removes what a crash left: files that were being written, and downloads
-    /// that lack one of their two files.
+    /// Removes what an earlier process left: the file that was being written, and
+    /// all downloads.
     pub(super) fn sweep(&self) -> io::Result<()> {
-        remove(&self.being_written())?;
+        remove(&self.folder.join(NEW))?;
         for entry in fs::read_dir(self.partials())? {
             let entry = entry?;
-            let path = entry.path();
-            if !entry.file_type()?.is_file() {
-                continue;
-            }
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let digest = name.strip_suffix(MANIFEST).unwrap_or(&name);
-            let complete = digest.parse().is_ok_and(|digest| {
-                self.partial(&digest).is_file() && self.manifest(&digest).is_file()
-            });
-            if !complete {
-                remove(&path)?;
+            if entry.file_type()?.is_file() {
+                remove(&entry.path())?;
             }
         }
         Ok(())
     }
 
-    /// Removes both files of a download, the manifest first: without it the
-    /// other one is a leftover, and so it is the other way round.
-    pub(super) fn remove_partial(&self, digest: &Digest) -> io::Result<()> {
-        let manifest = remove(&self.manifest(digest));
-        remove(&self.partial(digest)).and(manifest)
+    /// Writes a whole component. If that fails, nothing of it is left.
+    pub(super) fn write_whole(&self, component: &ComponentBytes) -> io::Result<()> {
+        let whole = self.whole(&component.digest());
+        // Only one component is written at a time, so one name is enough.
+        let (new, bytes) = (self.folder.join(NEW), component.bytes());
+        durable::write(&whole, &new, bytes, &POINTS).inspect_err(|_| remove_nameless(&whole))
     }
 
-    /// Gives a file that is on the disk the name of a whole app. If that cannot be
-    /// seen onto the disk, the app is not there; `renamed` is the fault point in
-    /// between.
-    pub(super) fn name_whole(
-        &self,
-        from: &Path,
-        digest: &Digest,
-        renamed: &'static str,
-    ) -> io::Result<()> {
+    /// Gives a download, which is on the disk, the name of a whole component. If that
+    /// fails, there is no such component.
+    pub(super) fn name_whole(&self, digest: &Digest) -> io::Result<()> {
         let whole = self.whole(digest);
-        fs::rename(from, &whole)?;
-        fault::point(renamed);
-        sync_folder(&self.apps).inspect_err(|_| {
-            // If this fails too, it is one more whole app at the next start.
-            let _ = remove(&whole);
-        })
+        durable::rename(&self.partial(digest), &whole, "store: download renamed")
+            .inspect_err(|_| remove_nameless(&whole))
     }
 
-    /// Puts a whole app aside; the oldest of those there make room for it. Says
+    /// Puts a whole component aside; the oldest of those there make room for it. Says
     /// where it is; nowhere, if there is no room for as much as a name there: it is
     /// removed then.
     pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
@@ -171,7 +144,7 @@ impl Files {
             Err(error) => return Err(error),
         };
         fault::point("store: app put aside");
-        sync_folder(&self.apps)?;
+        durable::sync_folder_of(&whole)?;
         Ok(aside)
     }
 }
@@ -188,6 +161,7 @@ pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
         if metadata.is_file() {
             found.push(Named {
                 digest,
+                size: metadata.len(),
                 modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
             });
         }
@@ -195,25 +169,10 @@ pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
     Ok(found)
 }
 
-/// Makes a file for this user only (mode 0600), and empties one that is there.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-}
-
-/// Writes a whole file and sees it onto the disk.
-pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = create(path)?;
-    fault::point("store: app begun");
-    file.write_all(content)?;
-    file.sync_all()?;
-    fault::point("store: app synced");
-    Ok(())
+/// Removes a component whose name may not be on the disk. If this fails too, it is one more
+/// whole component at the next start.
+fn remove_nameless(whole: &Path) {
+    let _ = remove(whole);
 }
 
 /// Reads a file, and no more than `most` bytes of it.
@@ -237,9 +196,4 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// A rename is a change of the folder, and lasts once that is on the disk.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

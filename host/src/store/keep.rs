@@ -1,5 +1,5 @@
 //! What the store knows without a look at the disk, and how that and the files
-//! change together: an app comes, is put aside, or has to go.
+//! change together: a component comes, is put aside, or has to go.
 //!
 //! Who calls one of these holds `change`, and shows it.
 
@@ -7,19 +7,20 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
-use cluster::Digest;
+use cluster::release::Component;
+use cluster::{ComponentBytes, Digest};
 
 use crate::fault;
 
-use super::partial::Download;
+use super::partial::Partial;
 use super::{Store, StoreError, files};
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The one that was put in last is the last.
+    /// The one that was stored last is the last.
     pub(super) whole: Vec<Whole>,
     /// The one that was begun last is the last.
-    pub(super) partials: Vec<Begun>,
+    pub(super) partials: Vec<Arc<Partial>>,
     /// What [`Store::collect`] was told last; nothing is removed before.
     pub(super) keep: Option<Vec<Digest>>,
 }
@@ -27,72 +28,68 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) digest: Digest,
-    /// Made when it is first asked for.
-    pub(super) manifest: Option<Bytes>,
-}
-
-#[derive(Debug)]
-pub(super) struct Begun {
-    pub(super) digest: Digest,
-    /// None if it is of an earlier process, and was not gone on with yet.
-    pub(super) download: Option<Arc<Download>>,
+    /// How many bytes its file has.
+    pub(super) size: u64,
+    /// What it is, with its manifest, once this process has stored or read it.
+    pub(super) described: Option<(Component, Bytes)>,
 }
 
 impl Store {
-    /// Puts a damaged app aside, or removes it if there is no room for that; unless
+    /// Puts a damaged component aside, or removes it if there is no room for that; unless
     /// a good one has come meanwhile: that is given then.
     pub(super) fn put_aside(
         &self,
         _changing: &MutexGuard<'_, ()>,
         digest: &Digest,
-    ) -> Result<Option<Bytes>, StoreError> {
+    ) -> Result<Option<ComponentBytes>, StoreError> {
         match self.read(digest)? {
-            Some(content) if Digest::of(&content) == *digest => return Ok(Some(content)),
+            Some(component) if component.digest() == *digest => return Ok(Some(component)),
             Some(_) => {}
             None => return Ok(None),
         }
         let aside = self.0.files.put_aside(digest);
         let aside =
             aside.map_err(|error| StoreError::change(&self.0.files.whole(digest), error))?;
-        self.known().whole.retain(|app| app.digest != *digest);
+        self.known().whole.retain(|it| it.digest != *digest);
         self.0.quarantined.fetch_add(1, Ordering::Relaxed);
         match aside {
             Some(aside) => tracing::error!(
                 aside = %aside.display(),
-                "the stored app {digest} is damaged: it was put aside, and is fetched again when it is needed; \
+                "the stored component {digest} is damaged: it was put aside, and is fetched again when it is needed; \
                  look at the disk of this machine",
             ),
             None => tracing::error!(
-                "the stored app {digest} is damaged: it was removed, since there is no room to put it aside, and is \
+                "the stored component {digest} is damaged: it was removed, since there is no room to put it aside, and is \
                  fetched again when it is needed; make room on the disk of this machine, and look at it",
             ),
         }
         Ok(None)
     }
 
-    /// A whole app came, or was asked to be kept again. That an older one cannot be
-    /// removed is no reason to refuse it.
-    pub(super) fn came(
-        &self,
-        changing: &MutexGuard<'_, ()>,
-        digest: Digest,
-        manifest: Option<Bytes>,
-    ) {
+    /// A whole component came, or was asked to be stored again. That an older one cannot
+    /// be removed is no reason to refuse it.
+    pub(super) fn came(&self, changing: &MutexGuard<'_, ()>, component: &ComponentBytes) {
+        let digest = component.digest();
         {
             let mut known = self.known();
-            let at = known.whole.iter().position(|app| app.digest == digest);
-            let mut app = match at {
-                Some(at) => known.whole.remove(at),
-                None => Whole {
-                    digest,
-                    manifest: None,
-                },
-            };
-            app.manifest = app.manifest.or(manifest);
-            known.whole.push(app);
+            known.whole.retain(|it| it.digest != digest);
+            known.whole.push(Whole {
+                digest,
+                size: component.app().size,
+                described: Some((component.app(), component.manifest().clone())),
+            });
         }
         if let Err(error) = self.prune(changing, Some(digest)) {
-            tracing::warn!("old apps are not removed: {error}");
+            tracing::warn!("old components are not removed: {error}");
+        }
+    }
+
+    /// Remembers the hashes of a component that is there.
+    pub(super) fn remember(&self, component: &ComponentBytes) {
+        let mut known = self.known();
+        let digest = component.digest();
+        if let Some(whole) = known.whole.iter_mut().find(|it| it.digest == digest) {
+            whole.described = Some((component.app(), component.manifest().clone()));
         }
     }
 
@@ -109,9 +106,9 @@ impl Store {
                 return Ok(0);
             };
             let wanted = |digest: &Digest| keep.contains(digest) || new == Some(*digest);
-            let digests = known.whole.iter().map(|app| app.digest);
+            let digests = known.whole.iter().map(|it| it.digest);
             let others = digests.filter(|digest| !wanted(digest));
-            let over = known.whole.len().saturating_sub(self.0.limits.blobs);
+            let over = known.whole.len().saturating_sub(self.0.limits.components);
             others.take(over).collect()
         };
         let mut failed = None;
@@ -122,7 +119,7 @@ impl Store {
                 continue;
             }
             fault::point("store: app collected");
-            self.known().whole.retain(|app| app.digest != *digest);
+            self.known().whole.retain(|it| it.digest != *digest);
         }
         failed.map_or(Ok(surplus.len()), Err)
     }
@@ -138,37 +135,31 @@ impl Store {
                 let known = self.known();
                 let over = known.partials.len() > most;
                 let oldest = known.partials.first().filter(|_| over);
-                oldest.map(|oldest| oldest.digest)
+                oldest.map(|oldest| oldest.digest())
             };
             let Some(digest) = oldest else {
                 return Ok(());
             };
-            self.forget_partial(changing, &digest, true)?;
+            self.forget_partial(changing, &digest)?;
         }
     }
 
-    /// Forgets a download, and removes its files too if it is told to.
+    /// Forgets a download, and removes its file.
     pub(super) fn forget_partial(
         &self,
         _changing: &MutexGuard<'_, ()>,
         digest: &Digest,
-        remove: bool,
     ) -> Result<(), StoreError> {
         let forgotten = {
             let mut known = self.known();
-            let at = known.partials.iter().position(|it| it.digest == *digest);
+            let at = known.partials.iter().position(|it| it.digest() == *digest);
             at.map(|at| known.partials.remove(at))
         };
-        let Some(begun) = forgotten else {
+        let Some(partial) = forgotten else {
             return Ok(());
         };
-        if let Some(download) = begun.download {
-            download.is_gone();
-        }
-        if remove {
-            let removed = self.0.files.remove_partial(digest);
-            removed.map_err(|error| StoreError::change(&self.0.files.partial(digest), error))?;
-        }
-        Ok(())
+        partial.is_gone();
+        let path = self.0.files.partial(digest);
+        files::remove(&path).map_err(|error| StoreError::change(&path, error))
     }
 }

@@ -1,16 +1,16 @@
-//! The apps that this node has, on disk, each under the SHA-256 of its bytes:
+//! The components that this node has, on disk, each under the SHA-256 of its bytes:
 //! what it serves and served, and what it fetches from members, piece by piece.
 //!
 //! ```text
-//! put (file, push)  ---------------------------> whole -> get, chunk
-//! partial -> put_chunk (members) -> finish ----> whole
+//! store (file, push)  ----------------------------> whole -> find, chunk
+//! begin -> store_chunk (members) -> finish -------> whole
 //!            whole, but other bytes than its name says -> quarantine
 //! ```
 //!
 //! A file has its name only once all of it is on the disk, so a crash at any
-//! point leaves an app whole or not there; what was begun is swept up at the
-//! next [`Store::open`], or goes on there. All calls block, for as long as the
-//! disk takes: from async code they go through `spawn_blocking`.
+//! point leaves a component whole or not there; what was begun is removed at the next
+//! [`Store::open`]. All calls block, for as long as the disk takes: from async
+//! code they go through `spawn_blocking`.
 
 mod error;
 mod files;
@@ -26,40 +26,40 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use cluster::Digest;
 use cluster::release::{CHUNK, Component};
+use cluster::{ComponentBytes, Digest};
 
 pub use error::StoreError;
-pub use partial::Partial;
+pub use partial::Download;
 
 use crate::data_dir::DataDir;
 use crate::fault;
 use files::Files;
-use keep::{Begun, Known, Whole};
-use partial::Download;
+use keep::{Known, Whole};
+use partial::Partial;
 
-/// What the store takes and keeps.
+/// What the store accepts and keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
-    /// The largest app that is taken, in bytes.
-    pub app: u64,
-    /// How many whole apps are kept, as long as no more are in use.
-    pub blobs: usize,
+    /// The largest component, in bytes.
+    pub component: u64,
+    /// How many whole components are kept, as long as no more are in use.
+    pub components: usize,
     /// How many downloads there are at most; the oldest makes room.
-    pub partials: usize,
+    pub downloads: usize,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
         Self {
-            app: crate::app::MAX_APP,
-            blobs: 5,
-            partials: 2,
+            component: crate::app::MAX_APP,
+            components: 5,
+            downloads: 2,
         }
     }
 }
 
-/// The apps of this node. A handle; all clones are one store.
+/// The components of this node. A handle; all clones are one store.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Shared>);
 
@@ -86,216 +86,162 @@ impl Store {
     pub fn open(folder: Arc<DataDir>, limits: StoreLimits) -> Result<Self, StoreError> {
         let files =
             Files::make(folder.path()).map_err(|(path, error)| StoreError::change(&path, error))?;
-        let unreadable = |error| StoreError::read(files.apps(), error);
         files
             .sweep()
-            .map_err(|error| StoreError::change(files.apps(), error))?;
-        let mut whole = files::named(files.apps()).map_err(unreadable)?;
+            .map_err(|error| StoreError::change(files.folder(), error))?;
+        let mut whole = files::named(files.folder())
+            .map_err(|error| StoreError::read(files.folder(), error))?;
         whole.sort_by_key(|file| file.modified);
-        let mut partials = files::named(&files.partials()).map_err(unreadable)?;
-        partials.sort_by_key(|file| file.modified);
         let known = Known {
             whole: whole
                 .into_iter()
                 .map(|file| Whole {
                     digest: file.digest,
-                    manifest: None,
+                    size: file.size,
+                    described: None,
                 })
                 .collect(),
-            partials: partials
-                .into_iter()
-                .map(|file| Begun {
-                    digest: file.digest,
-                    download: None,
-                })
-                .collect(),
+            partials: Vec::new(),
             keep: None,
         };
-        let store = Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             _folder: folder,
             files,
             limits,
             change: Mutex::default(),
             known: Mutex::new(known),
             quarantined: AtomicU64::new(0),
-        }));
-        let changing = store.change();
-        store.drop_partials(&changing, limits.partials)?;
-        drop(changing);
-        Ok(store)
+        })))
     }
 
-    /// What it takes and keeps.
+    /// What it accepts and keeps.
     pub fn limits(&self) -> StoreLimits {
         self.0.limits
     }
 
-    /// Whether this app is there, as far as its name says.
-    pub fn holds(&self, digest: &Digest) -> bool {
-        self.known().whole.iter().any(|app| app.digest == *digest)
+    /// Whether this component is there, as far as its name says. Does not block.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.known().whole.iter().any(|it| it.digest == *digest)
     }
 
-    /// The apps that are there; the one that was put in last is the last.
-    pub fn apps(&self) -> Vec<Digest> {
-        self.known().whole.iter().map(|app| app.digest).collect()
+    /// The components that are there; the one that was stored last is the last. Does
+    /// not block.
+    pub fn components(&self) -> Vec<Digest> {
+        self.known().whole.iter().map(|it| it.digest).collect()
     }
 
-    /// How many bytes the apps have that are there, as far as the disk says.
+    /// How many bytes the components that are there have. Does not block.
     pub fn bytes(&self) -> u64 {
-        let apps = self.apps();
-        let sizes = apps.iter().map(|app| self.0.files.whole(app).metadata());
-        sizes.filter_map(|file| Some(file.ok()?.len())).sum()
+        self.known().whole.iter().map(|it| it.size).sum()
     }
 
-    /// How many damaged apps were put aside since the store was opened.
+    /// How many damaged components were put aside since the store was opened.
     pub fn quarantined(&self) -> u64 {
         self.0.quarantined.load(Ordering::Relaxed)
     }
 
-    /// The bytes of an app, checked against its digest. None if it is not
-    /// there; a damaged one is put aside, and is not there any more.
+    /// A component, read and checked against its digest. None if it is not there; a
+    /// damaged one is put aside, and is not there any more.
     ///
     /// # Errors
     /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged one cannot be put aside.
-    pub fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+    pub fn find(&self, digest: &Digest) -> Result<Option<ComponentBytes>, StoreError> {
         match self.read(digest)? {
-            Some(content) if Digest::of(&content) == *digest => Ok(Some(content)),
+            Some(component) if component.digest() == *digest => Ok(Some(component)),
             Some(_) => self.put_aside(&self.change(), digest),
             None => Ok(None),
         }
     }
 
-    /// Keeps an app. When it returns, the app is on the disk. Does nothing if
-    /// it is there already.
+    /// What a record says of a component that is there. Reads it only if it was neither
+    /// stored nor read by this process.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn describe(&self, digest: &Digest) -> Result<Option<Component>, StoreError> {
+        Ok(self.described(digest)?.map(|(app, _)| app))
+    }
+
+    /// Stores a component. When it returns, the component is on the disk. Does nothing
+    /// if it is there already.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Full`], [`StoreError::Quota`],
     /// [`StoreError::Write`]; nothing of it is left then. [`StoreError::Read`]
     /// if what is there already cannot be read.
-    pub fn put(&self, app: &Bytes) -> Result<Digest, StoreError> {
-        let size = app.len() as u64;
+    pub fn store(&self, component: &ComponentBytes) -> Result<(), StoreError> {
+        let (digest, size) = (component.digest(), component.app().size);
         self.check_size(size)?;
-        let digest = Digest::of(app);
         let changing = self.change();
-        let there = match self.read(&digest)? {
-            Some(content) if content == *app => true,
+        let there = match self.read_bytes(&digest)? {
+            Some(content) if content == *component.bytes() => true,
             Some(_) => self.put_aside(&changing, &digest)?.is_some(),
             None => false,
         };
         if !there {
             let files = &self.0.files;
-            let (new, whole) = (files.being_written(), files.whole(&digest));
-            let write = || {
-                files::write(&new, app)?;
-                files.name_whole(&new, &digest, "store: app renamed")
-            };
-            if let Err(error) = write() {
-                // It takes the room that others may need. If this fails too,
-                // the next start does it.
-                let _ = files::remove(&new);
-                return Err(StoreError::write(&whole, size, error));
-            }
+            files
+                .write_whole(component)
+                .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
         }
         fault::point("store: app kept");
-        self.came(&changing, digest, None);
-        Ok(digest)
+        self.came(&changing, component);
+        Ok(())
     }
 
-    /// Begins to fetch an app in chunks, or goes on with it. The oldest of the
+    /// Begins to download a component in chunks, or goes on with it. The oldest of the
     /// downloads makes room for it.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
     /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
-    pub fn partial(&self, app: &Component, manifest: &Bytes) -> Result<Partial, StoreError> {
-        self.begin(&self.change(), app, manifest)
-    }
-
-    fn begin(
-        &self,
-        changing: &MutexGuard<'_, ()>,
-        app: &Component,
-        manifest: &Bytes,
-    ) -> Result<Partial, StoreError> {
+    pub fn begin(&self, app: &Component, manifest: &Bytes) -> Result<Download, StoreError> {
+        let changing = self.change();
         self.check_size(app.size)?;
         let chunks = app.size.div_ceil(CHUNK as u64);
         if manifest.len() as u64 != chunks * 32 || Digest::of(manifest) != app.manifest {
             return Err(StoreError::Manifest(app.digest));
         }
-        let begun = {
-            let known = self.known();
-            let begun = known.partials.iter().find(|it| it.digest == app.digest);
-            begun.map(|begun| begun.download.clone())
-        };
-        if let Some(Some(download)) = &begun
-            && download.is(app)
-        {
-            return Ok(Partial::new(self.clone(), download.clone()));
+        if let Some(partial) = self.partial(&app.digest).filter(|it| it.is(app)) {
+            return Ok(Download::new(self.clone(), partial));
         }
-        let resumed = match begun {
-            Some(None) => Download::resume(&self.0.files, app, manifest),
-            _ => None,
-        };
-        self.forget_partial(changing, &app.digest, resumed.is_none())?;
-        self.drop_partials(changing, self.0.limits.partials.saturating_sub(1))?;
-        let download = match resumed {
-            Some(download) => download,
-            None => Download::begin(&self.0.files, app, manifest)?,
-        };
-        let download = Arc::new(download);
-        self.known().partials.push(Begun {
-            digest: app.digest,
-            download: Some(download.clone()),
-        });
-        Ok(Partial::new(self.clone(), download))
+        self.forget_partial(&changing, &app.digest)?;
+        self.drop_partials(&changing, self.0.limits.downloads.saturating_sub(1))?;
+        let partial = Arc::new(Partial::begin(&self.0.files, app, manifest)?);
+        self.known().partials.push(partial.clone());
+        Ok(Download::new(self.clone(), partial))
     }
 
-    /// What there is of an app: all of it, a download that was begun, by an
-    /// earlier process too, or nothing.
+    /// What there is of a component: all of it, a download that was begun, or nothing.
     ///
     /// # Errors
-    /// As [`Store::get`] and [`Store::partial`].
-    pub fn held(&self, app: &Component) -> Result<Held, StoreError> {
+    /// As [`Store::find`].
+    pub fn find_any(&self, app: &Component) -> Result<Found, StoreError> {
         let digest = &app.digest;
-        if let Some(content) = self.get(digest)? {
-            return Ok(Held::Whole(content));
+        if let Some(component) = self.find(digest)? {
+            return Ok(Found::Whole(component));
         }
-        // No download becomes a whole app while this is held; one may have done
-        // so just before.
+        // No download becomes whole while this is held; one may have done so just before.
         let changing = self.change();
-        if let Some(content) = self.put_aside(&changing, digest)? {
-            return Ok(Held::Whole(content));
+        if let Some(component) = self.put_aside(&changing, digest)? {
+            return Ok(Found::Whole(component));
         }
-        match self.0.files.read_manifest(digest) {
-            Ok(manifest) if Digest::of(&manifest) == app.manifest => self
-                .begin(&changing, app, &manifest.into())
-                .map(Held::Begun),
-            Ok(_) => Ok(Held::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Nothing),
-            Err(error) => Err(StoreError::read(&self.0.files.manifest(digest), error)),
-        }
+        let begun = self.partial(digest).filter(|it| it.is(app));
+        Ok(begun.map_or(Found::Nothing, |partial| {
+            Found::Begun(Download::new(self.clone(), partial))
+        }))
     }
 
-    /// Gives up a download, if there is one of this app.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`].
-    pub fn abandon(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.forget_partial(&self.change(), digest, true)
-    }
-
-    /// One chunk of an app that is there, or of one that is being fetched. It
+    /// One chunk of a component that is there, or of one that is being downloaded. It
     /// is what the manifest says, else there is none.
     ///
     /// # Errors
-    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged app cannot be put aside.
+    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged component cannot be put
+    /// aside.
     pub fn chunk(&self, digest: &Digest, index: usize) -> Result<Option<Bytes>, StoreError> {
-        if !self.holds(digest) {
-            let download = self.download(digest);
-            return match download {
-                Some(download) => download.chunk(index),
-                None => Ok(None),
-            };
+        if !self.has(digest) {
+            let partial = self.partial(digest);
+            return partial.map_or(Ok(None), |partial| partial.chunk(index));
         }
         let Some(manifest) = self.manifest(digest)? else {
             return Ok(None);
@@ -315,43 +261,37 @@ impl Store {
         }
     }
 
-    /// The SHA-256 of each chunk of an app that is there or is being fetched.
-    /// Of a download that an earlier process began it is what that one was
-    /// told, and [`Store::partial`] checks it.
+    /// The SHA-256 of each chunk of a component that is there or is being downloaded.
     ///
     /// # Errors
-    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged app cannot be put aside.
+    /// As [`Store::find`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-        let whole = {
-            let known = self.known();
-            let whole = known.whole.iter().find(|app| app.digest == *digest);
-            whole.map(|whole| whole.manifest.clone())
-        };
-        match whole {
-            Some(Some(manifest)) => Ok(Some(manifest)),
-            Some(None) => {
-                let Some(content) = self.get(digest)? else {
-                    return Ok(None);
-                };
-                let manifest = Bytes::from(Component::manifest(&content));
-                let mut known = self.known();
-                if let Some(app) = known.whole.iter_mut().find(|app| app.digest == *digest) {
-                    app.manifest = Some(manifest.clone());
-                }
-                Ok(Some(manifest))
-            }
-            None => match self.0.files.read_manifest(digest) {
-                Ok(manifest) => Ok(Some(manifest.into())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(StoreError::read(&self.0.files.manifest(digest), error)),
-            },
+        match self.described(digest)? {
+            Some((_, manifest)) => Ok(Some(manifest)),
+            None => Ok(self.partial(digest).map(|partial| partial.manifest())),
         }
     }
 
-    /// Says which apps must be kept: the one that runs, the one before it, and
-    /// whatever is about to run. Of all others those that were put in last are
-    /// kept, as long as there are no more than [`StoreLimits::blobs`] with
-    /// these. So it is from now on whenever an app comes, too. Says how many
+    /// What is known of a whole component; read from the disk if need be.
+    fn described(&self, digest: &Digest) -> Result<Option<(Component, Bytes)>, StoreError> {
+        let whole = {
+            let known = self.known();
+            let whole = known.whole.iter().find(|it| it.digest == *digest);
+            whole.map(|whole| whole.described.clone())
+        };
+        match whole {
+            Some(None) => {
+                let found = self.find(digest)?;
+                Ok(found.map(|it| (it.app(), it.manifest().clone())))
+            }
+            described => Ok(described.flatten()),
+        }
+    }
+
+    /// Says which components must be kept: the one that runs, the one before it, and
+    /// whatever is about to run. Of all others those that were stored last are
+    /// kept, as long as there are no more than [`StoreLimits::components`] with
+    /// these. So it is from now on whenever a component comes, too. Says how many
     /// it has removed.
     ///
     /// # Errors
@@ -363,7 +303,7 @@ impl Store {
     }
 
     fn check_size(&self, size: u64) -> Result<(), StoreError> {
-        let most = self.0.limits.app;
+        let most = self.0.limits.component;
         if size > most {
             return Err(StoreError::TooLarge { size, most });
         }
@@ -378,18 +318,28 @@ impl Store {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn download(&self, digest: &Digest) -> Option<Arc<Download>> {
+    fn partial(&self, digest: &Digest) -> Option<Arc<Partial>> {
         let known = self.known();
-        let begun = known.partials.iter().find(|it| it.digest == *digest)?;
-        begun.download.clone()
+        let begun = known.partials.iter().find(|it| it.digest() == *digest);
+        begun.cloned()
+    }
+
+    /// The content of the file, whatever it is, hashed. If it is what its name says, its
+    /// hashes are remembered.
+    fn read(&self, digest: &Digest) -> Result<Option<ComponentBytes>, StoreError> {
+        let read = self.read_bytes(digest)?.map(ComponentBytes::of);
+        if let Some(component) = &read {
+            self.remember(component);
+        }
+        Ok(read)
     }
 
     /// The content of the file, whatever it is.
-    fn read(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+    fn read_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         match self.0.files.read_whole(digest) {
             Ok(content) => Ok(Some(content.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.known().whole.retain(|app| app.digest != *digest);
+                self.known().whole.retain(|it| it.digest != *digest);
                 Ok(None)
             }
             Err(error) => Err(StoreError::read(&self.0.files.whole(digest), error)),
@@ -397,13 +347,13 @@ impl Store {
     }
 }
 
-/// What there is of an app.
+/// What there is of a component.
 #[derive(Debug)]
-pub enum Held {
+pub enum Found {
     /// All of it.
-    Whole(Bytes),
+    Whole(ComponentBytes),
     /// A download, which may be full and not whole yet.
-    Begun(Partial),
+    Begun(Download),
     /// Nothing of use.
     Nothing,
 }

@@ -1,35 +1,34 @@
-//! An app that is being fetched: a file of its full length, into which chunks
-//! are written as they come, in any order, each checked before. What is there
-//! already is found out by checking it, so nothing about it is written down
-//! that a crash could make untrue.
+//! A component that is being downloaded: a file of its full length, into which chunks
+//! are written as they come, in any order, each checked before. Which chunks are
+//! there is known in memory only: after a restart the download begins again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use cluster::Digest;
 use cluster::release::{CHUNK, Component};
+use cluster::{ComponentBytes, Digest};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::retry_on_intr;
 
-use crate::fault;
+use crate::{durable, fault};
 
 use super::files::{self, Files};
 use super::{Store, StoreError, hash_of, read_chunk};
 
-/// A download. A handle; all clones are one download, and it stays on the disk
+/// A download. A handle; all clones are one download, and the store keeps it
 /// when they are dropped.
 #[derive(Clone, Debug)]
-pub struct Partial {
+pub struct Download {
     store: Store,
-    download: Arc<Download>,
+    partial: Arc<Partial>,
 }
 
 #[derive(Debug)]
-pub(super) struct Download {
+pub(super) struct Partial {
     app: Component,
     manifest: Bytes,
     path: PathBuf,
@@ -40,63 +39,63 @@ pub(super) struct Download {
 #[derive(Debug)]
 struct State {
     have: Vec<bool>,
-    /// Its file is removed, or has become a whole app.
+    /// Its file is removed, or has become a whole component.
     gone: bool,
 }
 
-impl Partial {
-    pub(super) fn new(store: Store, download: Arc<Download>) -> Self {
-        Self { store, download }
+impl Download {
+    pub(super) fn new(store: Store, partial: Arc<Partial>) -> Self {
+        Self { store, partial }
     }
 
     /// What is fetched.
     pub fn app(&self) -> &Component {
-        &self.download.app
+        &self.partial.app
     }
 
     /// How many chunks it has.
     pub fn chunks(&self) -> usize {
-        self.download.manifest.len() / 32
+        self.partial.manifest.len() / 32
     }
 
     /// Whether this chunk is there.
     pub fn has(&self, index: usize) -> bool {
-        self.download.state().have.get(index) == Some(&true)
+        self.partial.state().have.get(index) == Some(&true)
     }
 
     /// The chunks that are missing, from the first to the last.
     pub fn missing(&self) -> Vec<usize> {
-        self.download.missing()
+        self.partial.missing()
     }
 
     /// How many bytes are there.
     pub fn have_bytes(&self) -> u64 {
-        let state = self.download.state();
+        let state = self.partial.state();
         let have = state.have.iter().enumerate().filter(|(_, have)| **have);
-        have.map(|(index, _)| self.download.len_of(index) as u64)
+        have.map(|(index, _)| self.partial.len_of(index) as u64)
             .sum()
     }
 
-    /// Takes a chunk, if it is what the manifest says. True if it was missing.
+    /// Stores a chunk, if it is what the manifest says. True if it was missing.
     ///
     /// # Errors
     /// [`StoreError::Chunk`]; [`StoreError::Gone`]; [`StoreError::Full`] and
     /// [`StoreError::Quota`], after which the download is given up;
     /// [`StoreError::Write`].
-    pub fn put_chunk(&self, index: usize, chunk: &[u8]) -> Result<bool, StoreError> {
-        let download = &self.download;
-        let digest = download.app.digest;
-        if hash_of(&download.manifest, index) != Some(Digest::of(chunk))
-            || chunk.len() != download.len_of(index)
+    pub fn store_chunk(&self, index: usize, chunk: &[u8]) -> Result<bool, StoreError> {
+        let partial = &self.partial;
+        let digest = partial.app.digest;
+        if hash_of(&partial.manifest, index) != Some(Digest::of(chunk))
+            || chunk.len() != partial.len_of(index)
         {
             return Err(StoreError::Chunk { digest, index });
         }
-        if download.check_not_gone()?.have[index] {
+        if partial.check_not_gone()?.have[index] {
             return Ok(false);
         }
         let at = index as u64 * CHUNK as u64;
-        if let Err(error) = download.file.write_all_at(chunk, at) {
-            let error = StoreError::write(&download.path, download.app.size, error);
+        if let Err(error) = partial.file.write_all_at(chunk, at) {
+            let error = StoreError::write(&partial.path, partial.app.size, error);
             if matches!(error, StoreError::Full { .. } | StoreError::Quota { .. }) {
                 // What is there of it takes the room that others may need.
                 self.give_up(&self.store.change());
@@ -104,44 +103,49 @@ impl Partial {
             return Err(error);
         }
         fault::point("store: chunk written");
-        let mut state = download.check_not_gone()?;
+        let mut state = partial.check_not_gone()?;
         Ok(!std::mem::replace(&mut state.have[index], true))
     }
 
-    /// The app, once all chunks are there. It may not be on the disk yet, where
-    /// [`Partial::finish`] puts it, or has put it.
-    ///
-    /// # Errors
-    /// As [`Partial::finish`].
-    pub fn content(&self) -> Result<Bytes, StoreError> {
-        let download = &self.download;
-        if let Err(gone) = download.check_not_gone().map(drop) {
-            return self.store.get(&download.app.digest)?.ok_or(gone);
-        }
-        download.check_nothing_missing()?;
-        let content = download.read()?;
-        if download.is_right(&content)? {
-            return Ok(content);
-        }
-        self.give_up(&self.store.change());
-        Err(StoreError::OtherApp(download.app.digest))
-    }
-
-    /// Makes a whole app of it, once all chunks are there. When it returns, the
-    /// app is on the disk.
+    /// The component, read and checked, once all chunks are there. It is not on the disk
+    /// before [`Download::finish`] has returned.
     ///
     /// # Errors
     /// [`StoreError::Unfinished`], [`StoreError::Gone`], [`StoreError::Read`];
-    /// [`StoreError::OtherApp`], [`StoreError::Full`], [`StoreError::Quota`],
-    /// [`StoreError::Write`], after which the download is given up.
-    pub fn finish(&self) -> Result<Bytes, StoreError> {
-        let (store, download) = (&self.store, &self.download);
-        let digest = download.app.digest;
-        drop(download.check_not_gone()?);
-        download.check_nothing_missing()?;
-        let files = &store.0.files;
-        let write = |error| StoreError::write(&download.path, download.app.size, error);
-        if let Err(error) = download.file.sync_all() {
+    /// [`StoreError::OtherComponent`], after which the download is given up.
+    pub fn component(&self) -> Result<ComponentBytes, StoreError> {
+        let partial = &self.partial;
+        if let Err(gone) = partial.check_not_gone().map(drop) {
+            return self.store.find(&partial.app.digest)?.ok_or(gone);
+        }
+        partial.check_nothing_missing()?;
+        let bytes = partial.read()?;
+        let manifest = partial.manifest();
+        if let Some(component) = ComponentBytes::of_download(partial.app, manifest, bytes.clone()) {
+            return Ok(component);
+        }
+        // Either the disk has changed a chunk, which is missing from now on, or
+        // whoever wrote the manifest has made an error.
+        partial.check_chunks(&bytes);
+        partial.check_nothing_missing()?;
+        self.give_up(&self.store.change());
+        Err(StoreError::OtherComponent(partial.app.digest))
+    }
+
+    /// Makes a whole component of the download that it was read from. When it returns, it
+    /// is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`], [`StoreError::OtherComponent`]; [`StoreError::Full`],
+    /// [`StoreError::Quota`], [`StoreError::Write`], after which the download is given up.
+    pub fn finish(&self, component: &ComponentBytes) -> Result<(), StoreError> {
+        let (store, partial) = (&self.store, &self.partial);
+        drop(partial.check_not_gone()?);
+        if component.app() != partial.app {
+            return Err(StoreError::OtherComponent(partial.app.digest));
+        }
+        let write = |error| StoreError::write(&partial.path, partial.app.size, error);
+        if let Err(error) = partial.file.sync_all() {
             // The system says so once: from then on what is not on the disk reads
             // as if it were there.
             self.give_up(&store.change());
@@ -149,28 +153,24 @@ impl Partial {
         }
         fault::point("store: download synced");
         let changing = store.change();
-        drop(download.check_not_gone()?);
-        let content = download.read()?;
-        if !download.is_right(&content)? {
-            self.give_up(&changing);
-            return Err(StoreError::OtherApp(digest));
-        }
-        let named = files.name_whole(&download.path, &digest, "store: download renamed");
+        drop(partial.check_not_gone()?);
+        let digest = &partial.app.digest;
+        let named = store.0.files.name_whole(digest);
         self.give_up(&changing);
         named.map_err(write)?;
         fault::point("store: download kept");
-        store.came(&changing, digest, Some(download.manifest.clone()));
-        Ok(content)
+        store.came(&changing, component);
+        Ok(())
     }
 
     /// From now on it is no download any more.
     fn give_up(&self, changing: &MutexGuard<'_, ()>) {
-        let (store, digest) = (&self.store, &self.download.app.digest);
-        if self.download.state().gone {
-            // Another one of the same app may have been begun since.
+        let (store, digest) = (&self.store, &self.partial.app.digest);
+        if self.partial.state().gone {
+            // Another one of the same component may have been begun since.
             return;
         }
-        if let Err(error) = store.forget_partial(changing, digest, true) {
+        if let Err(error) = store.forget_partial(changing, digest) {
             tracing::warn!(
                 "a download that is over stays on the disk until the next start: {error}"
             );
@@ -178,7 +178,7 @@ impl Partial {
     }
 }
 
-impl Download {
+impl Partial {
     /// A new one, that has all the room it will need.
     pub(super) fn begin(
         files: &Files,
@@ -187,58 +187,41 @@ impl Download {
     ) -> Result<Self, StoreError> {
         let path = files.partial(&app.digest);
         let begin = || {
-            let file = files::create(&path)?;
+            let file = durable::create(&path)?;
             reserve(&file, app.size)?;
-            fault::point("store: download reserved");
-            // If a crash tears it, the download begins anew.
-            files::create(&files.manifest(&app.digest))?.write_all(manifest)?;
             fault::point("store: download begun");
             Ok(file)
         };
         match begin() {
-            Ok(file) => Ok(Self::of(app, manifest, path, file)),
+            Ok(file) => Ok(Self {
+                app: *app,
+                manifest: manifest.clone(),
+                path,
+                file,
+                state: Mutex::new(State {
+                    have: vec![false; manifest.len() / 32],
+                    gone: false,
+                }),
+            }),
             Err(error) => {
                 // If this fails too, the next start does it.
-                let _ = files.remove_partial(&app.digest);
+                let _ = files::remove(&path);
                 Err(StoreError::write(&path, app.size, error))
             }
         }
     }
 
-    /// The one that is in the files; none if they are of no use.
-    pub(super) fn resume(files: &Files, app: &Component, manifest: &Bytes) -> Option<Self> {
-        if files.read_manifest(&app.digest).ok()? != *manifest {
-            return None;
-        }
-        let path = files.partial(&app.digest);
-        let file = OpenOptions::new().read(true).write(true).open(&path);
-        let file = file.ok()?;
-        if file.metadata().ok()?.len() != app.size {
-            return None;
-        }
-        let download = Self::of(app, manifest, path, file);
-        for index in 0..manifest.len() / 32 {
-            let chunk = read_chunk(&download.file, index).ok()?;
-            let have = hash_of(manifest, index) == Some(Digest::of(&chunk));
-            download.state().have[index] = have;
-        }
-        Some(download)
+    /// What is fetched.
+    pub(super) fn digest(&self) -> Digest {
+        self.app.digest
     }
 
-    fn of(app: &Component, manifest: &Bytes, path: PathBuf, file: File) -> Self {
-        Self {
-            app: *app,
-            manifest: manifest.clone(),
-            path,
-            file,
-            state: Mutex::new(State {
-                have: vec![false; manifest.len() / 32],
-                gone: false,
-            }),
-        }
+    /// The SHA-256 of each chunk.
+    pub(super) fn manifest(&self) -> Bytes {
+        self.manifest.clone()
     }
 
-    /// Whether it is a download of this app, size and manifest included.
+    /// Whether it is a download of this component, size and manifest included.
     pub(super) fn is(&self, app: &Component) -> bool {
         self.app == *app
     }
@@ -304,17 +287,6 @@ impl Download {
             .read_exact_at(&mut content, 0)
             .map_err(|error| StoreError::read(&self.path, error))?;
         Ok(content.into())
-    }
-
-    /// Whether this is the app. If the disk has changed a chunk, that is missing
-    /// from now on, and the error says so.
-    fn is_right(&self, content: &[u8]) -> Result<bool, StoreError> {
-        if Digest::of(content) == self.app.digest {
-            return Ok(true);
-        }
-        self.check_chunks(content);
-        self.check_nothing_missing()?;
-        Ok(false)
     }
 
     fn check_chunks(&self, content: &[u8]) {

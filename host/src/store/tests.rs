@@ -71,17 +71,36 @@ fn chunks(app: &Bytes) -> Vec<&[u8]> {
     app.chunks(CHUNK).collect()
 }
 
-fn partial(store: &Store, app: &Bytes) -> Result<Partial, StoreError> {
-    store.partial(&Component::of(app), &Component::manifest(app).into())
+/// Stores a component, and gives its name.
+fn stored(store: &Store, bytes: &Bytes) -> Result<Digest, StoreError> {
+    let component = ComponentBytes::of(bytes.clone());
+    store.store(&component).map(|()| component.digest())
+}
+
+/// The bytes of a component that is there.
+fn read(store: &Store, digest: &Digest) -> Option<Bytes> {
+    let found = store.find(digest).expect("readable");
+    found.map(|component| component.bytes().clone())
+}
+
+fn begun(store: &Store, app: &Bytes) -> Result<Download, StoreError> {
+    store.begin(&Component::of(app), &Component::manifest(app).into())
+}
+
+/// Makes a whole component of a download, and gives its bytes.
+fn finish(download: &Download) -> Result<Bytes, StoreError> {
+    let component = download.component()?;
+    download.finish(&component)?;
+    Ok(component.bytes().clone())
 }
 
 /// Gets an app as members give it, and gives its name.
 fn fetched(store: &Store, app: &Bytes) -> Result<Digest, StoreError> {
-    let download = partial(store, app)?;
+    let download = begun(store, app)?;
     for (index, chunk) in chunks(app).into_iter().enumerate() {
-        download.put_chunk(index, chunk)?;
+        download.store_chunk(index, chunk)?;
     }
-    download.finish().map(|app| Digest::of(&app))
+    finish(&download).map(|app| Digest::of(&app))
 }
 
 #[test]
@@ -89,13 +108,13 @@ fn an_app_reads_back_also_after_a_restart_and_is_for_this_user_only() {
     let place = Place::new();
     let bytes = app(1, 3 * CHUNK + 5);
     let store = place.open();
-    let digest = store.put(&bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     assert_eq!(digest, Digest::of(&bytes));
-    assert_eq!(store.put(&bytes).expect("kept already"), digest);
+    assert_eq!(stored(&store, &bytes).expect("kept already"), digest);
     drop(store);
     let store = place.open();
-    assert!(store.holds(&digest));
-    assert_eq!(store.get(&digest).expect("readable"), Some(bytes.clone()));
+    assert!(store.has(&digest));
+    assert_eq!(read(&store, &digest), Some(bytes.clone()));
     let manifest = store.manifest(&digest).expect("readable");
     assert_eq!(manifest, Some(Component::manifest(&bytes).into()));
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
@@ -112,8 +131,8 @@ fn an_app_reads_back_also_after_a_restart_and_is_for_this_user_only() {
 fn an_app_that_is_not_there_is_none() {
     let place = Place::new();
     let (store, digest) = (place.open(), Digest::of(b"x"));
-    assert!(!store.holds(&digest));
-    assert_eq!(store.get(&digest).expect("readable"), None);
+    assert!(!store.has(&digest));
+    assert_eq!(read(&store, &digest), None);
     assert_eq!(store.chunk(&digest, 0).expect("readable"), None);
     assert_eq!(store.manifest(&digest).expect("readable"), None);
 }
@@ -122,38 +141,38 @@ fn an_app_that_is_not_there_is_none() {
 fn a_damaged_app_is_put_aside_counted_and_taken_again() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(1, CHUNK + 1));
-    let digest = store.put(&bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     place.damage(&digest);
-    assert_eq!(store.get(&digest).expect("no error"), None);
-    assert!(!store.holds(&digest));
+    assert_eq!(read(&store, &digest), None);
+    assert!(!store.has(&digest));
     assert_eq!(store.quarantined(), 1);
     assert_eq!(place.files(), [format!("quarantine/{digest}")]);
-    store.put(&bytes).expect("kept again");
-    assert_eq!(store.get(&digest).expect("readable"), Some(bytes));
+    stored(&store, &bytes).expect("kept again");
+    assert_eq!(read(&store, &digest), Some(bytes));
 }
 
 #[test]
 fn an_app_that_was_damaged_on_the_disk_is_replaced_when_it_is_put_again() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(1, 100));
-    let digest = store.put(&bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     place.damage(&digest);
-    store.put(&bytes).expect("kept");
+    stored(&store, &bytes).expect("kept");
     assert_eq!(store.quarantined(), 1);
-    assert_eq!(store.get(&digest).expect("readable"), Some(bytes));
+    assert_eq!(read(&store, &digest), Some(bytes));
 }
 
 #[test]
 fn no_chunk_of_a_damaged_app_is_given_on() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(1, 2 * CHUNK));
-    let digest = store.put(&bytes).expect("kept");
+    let digest = stored(&store, &bytes).expect("kept");
     assert!(store.chunk(&digest, 0).expect("readable").is_some());
     // The manifest is known by now: the chunk alone tells.
     place.damage(&digest);
     assert!(store.chunk(&digest, 1).expect("readable").is_some());
     assert_eq!(store.chunk(&digest, 0).expect("no error"), None);
-    assert!(!store.holds(&digest));
+    assert!(!store.has(&digest));
     assert_eq!(store.quarantined(), 1);
 }
 
@@ -163,9 +182,9 @@ fn the_quarantine_keeps_the_newest_three() {
     let store = place.open();
     let mut damaged = Vec::new();
     for seed in 0..5 {
-        let digest = store.put(&app(seed, 100)).expect("kept");
+        let digest = stored(&store, &app(seed, 100)).expect("kept");
         place.damage(&digest);
-        assert_eq!(store.get(&digest).expect("no error"), None);
+        assert_eq!(read(&store, &digest), None);
         damaged.push(digest);
         // The times of files are coarse.
         let aside = place.apps().join("quarantine").join(digest.to_string());
@@ -187,31 +206,35 @@ fn what_is_in_use_is_never_collected_and_else_the_newest_stay() {
     let place = Place::new();
     let store = place.open();
     let put: Vec<Digest> = (0..8)
-        .map(|seed| store.put(&app(seed, 100)).expect("kept"))
+        .map(|seed| stored(&store, &app(seed, 100)).expect("kept"))
         .collect();
-    assert_eq!(store.apps(), put, "nothing is known to be surplus yet");
+    assert_eq!(
+        store.components(),
+        put,
+        "nothing is known to be surplus yet"
+    );
     assert_eq!(store.collect(&[put[0], put[1]]).expect("collected"), 3);
-    assert_eq!(store.apps(), [put[0], put[1], put[5], put[6], put[7]]);
+    assert_eq!(store.components(), [put[0], put[1], put[5], put[6], put[7]]);
     // An app that comes makes one go that is not in use; and one that comes
     // again is as good as new.
-    store.put(&app(5, 100)).expect("there already");
-    let new = store.put(&app(9, 100)).expect("kept");
-    assert_eq!(store.apps(), [put[0], put[1], put[7], put[5], new]);
-    let all = store.apps();
+    stored(&store, &app(5, 100)).expect("there already");
+    let new = stored(&store, &app(9, 100)).expect("kept");
+    assert_eq!(store.components(), [put[0], put[1], put[7], put[5], new]);
+    let all = store.components();
     let more: Vec<Digest> = all.iter().copied().chain([put[2], put[3]]).collect();
     assert_eq!(store.collect(&more).expect("collected"), 0, "all in use");
-    let newest = store.put(&app(10, 100)).expect("kept");
-    assert_eq!(store.apps().len(), 6, "what came just now stays");
-    assert!(store.holds(&newest));
+    let newest = stored(&store, &app(10, 100)).expect("kept");
+    assert_eq!(store.components().len(), 6, "what came just now stays");
+    assert!(store.has(&newest));
 }
 
 #[test]
 fn an_app_over_the_limit_is_refused_and_one_at_it_is_taken() {
     let mut place = Place::new();
-    place.limits.app = 1000;
+    place.limits.component = 1000;
     let store = place.open();
-    store.put(&app(1, 1000)).expect("kept");
-    let error = store.put(&app(1, 1001)).expect_err("too large");
+    stored(&store, &app(1, 1000)).expect("kept");
+    let error = stored(&store, &app(1, 1001)).expect_err("too large");
     assert!(matches!(
         error,
         StoreError::TooLarge {
@@ -219,8 +242,8 @@ fn an_app_over_the_limit_is_refused_and_one_at_it_is_taken() {
             most: 1000
         }
     ));
-    assert!(error.to_string().contains("--max-app"), "{error}");
-    let error = partial(&store, &app(1, 1001)).expect_err("too large");
+    assert!(error.to_string().contains("--max-component"), "{error}");
+    let error = begun(&store, &app(1, 1001)).expect_err("too large");
     assert!(matches!(error, StoreError::TooLarge { .. }));
     assert_eq!(place.files().len(), 1);
 }
@@ -230,23 +253,23 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, 4 * CHUNK + 77));
     let digest = Digest::of(&bytes);
-    let download = partial(&store, &bytes).expect("begun");
+    let download = begun(&store, &bytes).expect("begun");
     assert_eq!((download.chunks(), download.have_bytes()), (5, 0));
     for index in [4, 0, 2] {
         assert!(
             download
-                .put_chunk(index, chunks(&bytes)[index])
+                .store_chunk(index, chunks(&bytes)[index])
                 .expect("right")
         );
     }
-    assert!(!download.put_chunk(4, chunks(&bytes)[4]).expect("again"));
+    assert!(!download.store_chunk(4, chunks(&bytes)[4]).expect("again"));
     assert_eq!(download.missing(), [1, 3]);
     assert_eq!(download.have_bytes(), 2 * CHUNK as u64 + 77);
     assert!(download.has(4) && !download.has(3) && !download.has(5));
-    let error = download.finish().expect_err("not all is there");
+    let error = finish(&download).expect_err("not all is there");
     assert!(matches!(error, StoreError::Unfinished { missing: 2, .. }));
     // What is there can be given on, and what is not cannot.
-    assert!(!store.holds(&digest));
+    assert!(!store.has(&digest));
     let given = store.chunk(&digest, 2).expect("readable");
     assert_eq!(given.as_deref(), Some(chunks(&bytes)[2]));
     assert_eq!(store.chunk(&digest, 1).expect("readable"), None);
@@ -254,21 +277,21 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     assert_eq!(manifest, Some(Component::manifest(&bytes).into()));
     for index in [3, 1] {
         download
-            .put_chunk(index, chunks(&bytes)[index])
+            .store_chunk(index, chunks(&bytes)[index])
             .expect("right");
     }
-    let held = store.held(download.app()).expect("readable");
-    assert!(matches!(held, Held::Begun(full) if full.missing().is_empty()));
-    assert_eq!(download.finish().expect("whole"), bytes);
-    assert_eq!(store.get(&digest).expect("readable"), Some(bytes.clone()));
-    let held = store.held(download.app()).expect("readable");
-    assert!(matches!(held, Held::Whole(whole) if whole == bytes));
+    let held = store.find_any(download.app()).expect("readable");
+    assert!(matches!(held, Found::Begun(full) if full.missing().is_empty()));
+    assert_eq!(finish(&download).expect("whole"), bytes);
+    assert_eq!(read(&store, &digest), Some(bytes.clone()));
+    let held = store.find_any(download.app()).expect("readable");
+    assert!(matches!(held, Found::Whole(whole) if *whole.bytes() == bytes));
     assert_eq!(place.files(), [digest.to_string()]);
     // Who has been putting it together has it too.
-    assert_eq!(download.content().expect("whole"), bytes);
-    assert!(matches!(download.finish(), Err(StoreError::Gone(_))));
+    assert_eq!(*download.component().expect("whole").bytes(), bytes);
+    assert!(matches!(finish(&download), Err(StoreError::Gone(_))));
     assert!(matches!(
-        download.put_chunk(0, chunks(&bytes)[0]),
+        download.store_chunk(0, chunks(&bytes)[0]),
         Err(StoreError::Gone(_))
     ));
 }
@@ -277,12 +300,12 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
 fn a_chunk_that_is_not_what_the_manifest_says_is_refused() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, CHUNK + 7));
-    let download = partial(&store, &bytes).expect("begun");
+    let download = begun(&store, &bytes).expect("begun");
     let [first, last] = chunks(&bytes)[..] else {
         panic!("two chunks");
     };
     for (index, chunk) in [(0, last), (1, first), (1, &last[1..]), (2, last), (0, &[])] {
-        let refused = download.put_chunk(index, chunk).expect_err("wrong");
+        let refused = download.store_chunk(index, chunk).expect_err("wrong");
         assert!(matches!(refused, StoreError::Chunk { index: at, .. } if at == index));
         assert!(!refused.is_local());
     }
@@ -300,9 +323,7 @@ fn a_manifest_that_is_not_the_apps_is_refused() {
         ..whole
     };
     for (app, manifest) in [(whole, other), (longer, Component::manifest(&bytes).into())] {
-        let refused = store
-            .partial(&app, &manifest)
-            .expect_err("not its manifest");
+        let refused = store.begin(&app, &manifest).expect_err("not its manifest");
         assert!(matches!(refused, StoreError::Manifest(_)));
     }
     assert_eq!(place.files(), [""; 0]);
@@ -316,52 +337,36 @@ fn a_download_whose_whole_is_another_app_ends() {
         digest: Digest::of(b"another"),
         ..Component::of(&bytes)
     };
-    let download = store.partial(&lie, &Component::manifest(&bytes).into());
+    let download = store.begin(&lie, &Component::manifest(&bytes).into());
     let download = download.expect("nobody can know yet");
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
         download
-            .put_chunk(index, chunk)
+            .store_chunk(index, chunk)
             .expect("as the manifest says");
     }
-    assert!(matches!(download.finish(), Err(StoreError::OtherApp(_))));
+    assert!(matches!(
+        finish(&download),
+        Err(StoreError::OtherComponent(_))
+    ));
     assert_eq!(place.files(), [""; 0]);
-    assert!(!store.holds(&lie.digest));
+    assert!(!store.has(&lie.digest));
 }
 
 #[test]
-fn a_download_goes_on_after_a_restart_with_what_is_right_of_it() {
+fn a_download_begins_again_after_a_restart() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, 3 * CHUNK + 7));
     let digest = Digest::of(&bytes);
-    let download = partial(&store, &bytes).expect("begun");
-    for index in [0, 1, 3] {
-        download
-            .put_chunk(index, chunks(&bytes)[index])
-            .expect("right");
-    }
+    let download = begun(&store, &bytes).expect("begun");
+    download.store_chunk(0, chunks(&bytes)[0]).expect("right");
     drop((download, store));
-    // As if a crash had come before this chunk was on the disk.
-    let path = place.apps().join("partial").join(digest.to_string());
-    let file = File::options().write(true).open(path).expect("a file");
-    file.write_all_at(&[0; 1000], CHUNK as u64)
-        .expect("written");
     let store = place.open();
-    assert_eq!(
-        store.chunk(&digest, 0).expect("readable"),
-        None,
-        "not checked"
-    );
-    let manifest = store.manifest(&digest).expect("readable").expect("kept");
-    let download = store
-        .partial(&Component::of(&bytes), &manifest)
-        .expect("resumed");
-    assert_eq!(download.missing(), [1, 2]);
-    for index in [1, 2] {
-        download
-            .put_chunk(index, chunks(&bytes)[index])
-            .expect("right");
-    }
-    assert_eq!(download.finish().expect("whole"), bytes);
+    assert_eq!(place.files(), [""; 0]);
+    assert_eq!(store.chunk(&digest, 0).expect("readable"), None);
+    assert_eq!(store.manifest(&digest).expect("readable"), None);
+    let held = store.find_any(&Component::of(&bytes)).expect("readable");
+    assert!(matches!(held, Found::Nothing));
+    assert_eq!(fetched(&store, &bytes).expect("whole"), digest);
 }
 
 #[test]
@@ -369,20 +374,20 @@ fn a_chunk_that_the_disk_changed_is_fetched_again_before_the_end() {
     let place = Place::new();
     let (store, bytes) = (place.open(), app(3, 2 * CHUNK));
     let digest = Digest::of(&bytes);
-    let download = partial(&store, &bytes).expect("begun");
+    let download = begun(&store, &bytes).expect("begun");
     for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
-        download.put_chunk(index, chunk).expect("right");
+        download.store_chunk(index, chunk).expect("right");
     }
     let path = place.apps().join("partial").join(digest.to_string());
     let file = File::options().write(true).open(path).expect("a file");
     file.write_all_at(b"damage", 10).expect("written");
     assert!(matches!(
-        download.finish(),
+        finish(&download),
         Err(StoreError::Unfinished { missing: 1, .. })
     ));
     assert_eq!(download.missing(), [0]);
-    download.put_chunk(0, chunks(&bytes)[0]).expect("right");
-    assert_eq!(download.finish().expect("whole"), bytes);
+    download.store_chunk(0, chunks(&bytes)[0]).expect("right");
+    assert_eq!(finish(&download).expect("whole"), bytes);
 }
 
 #[test]
@@ -390,49 +395,33 @@ fn a_third_download_ends_the_oldest() {
     let place = Place::new();
     let store = place.open();
     let apps = [1, 2, 3].map(|seed| app(seed, CHUNK + 1));
-    let [first, second] = [&apps[0], &apps[1]].map(|app| partial(&store, app).expect("begun"));
-    let again = partial(&store, &apps[1]).expect("the same");
-    second.put_chunk(1, chunks(&apps[1])[1]).expect("right");
+    let [first, second] = [&apps[0], &apps[1]].map(|app| begun(&store, app).expect("begun"));
+    let again = begun(&store, &apps[1]).expect("the same");
+    second.store_chunk(1, chunks(&apps[1])[1]).expect("right");
     assert!(again.has(1), "two handles of one download");
-    partial(&store, &apps[2]).expect("begun");
+    begun(&store, &apps[2]).expect("begun");
     assert!(matches!(
-        first.put_chunk(0, chunks(&apps[0])[0]),
+        first.store_chunk(0, chunks(&apps[0])[0]),
         Err(StoreError::Gone(_))
     ));
-    second.put_chunk(0, chunks(&apps[1])[0]).expect("goes on");
-    assert_eq!(place.files().len(), 4, "two, with their manifests");
-    store.abandon(&Digest::of(&apps[1])).expect("given up");
+    second.store_chunk(0, chunks(&apps[1])[0]).expect("goes on");
     assert_eq!(place.files().len(), 2);
-    drop((store, first, second, again));
-    // Also those that an earlier process has left count.
-    let mut place = place;
-    place.limits.partials = 0;
-    place.open();
-    assert_eq!(place.files(), [""; 0]);
 }
 
 #[test]
 fn what_a_crash_left_half_written_is_swept_up_at_the_start() {
     let place = Place::new();
     let store = place.open();
-    let kept = store.put(&app(1, 100)).expect("kept");
-    let bytes = app(2, 2 * CHUNK);
-    let download = partial(&store, &bytes).expect("begun");
+    let kept = stored(&store, &app(1, 100)).expect("kept");
+    let download = begun(&store, &app(2, 2 * CHUNK)).expect("begun");
     drop((download, store));
-    let (apps, begun) = (place.apps(), Digest::of(&bytes));
+    let apps = place.apps();
     std::fs::write(apps.join(".new"), b"half an app").expect("written");
-    let lone = Digest::of(b"lone");
-    std::fs::write(apps.join("partial").join(lone.to_string()), b"").expect("written");
+    // An earlier version kept manifests beside its downloads.
     let manifest = format!("{}.manifest", Digest::of(b"alone"));
     std::fs::write(apps.join("partial").join(manifest), b"").expect("written");
     place.open();
-    let mut expected = [
-        kept.to_string(),
-        format!("partial/{begun}"),
-        format!("partial/{begun}.manifest"),
-    ];
-    expected.sort();
-    assert_eq!(place.files(), expected);
+    assert_eq!(place.files(), [kept.to_string()]);
 }
 
 #[test]
@@ -442,7 +431,8 @@ fn full_disks_and_quotas_are_told_apart_and_say_what_to_do() {
     let full = of(rustix::io::Errno::NOSPC);
     assert!(matches!(full, StoreError::Full { .. }));
     assert!(
-        full.to_string().contains("no room for the app of 2.0 MiB"),
+        full.to_string()
+            .contains("no room for the component of 2.0 MiB"),
         "{full}"
     );
     let quota = of(rustix::io::Errno::DQUOT);
@@ -462,23 +452,25 @@ fn an_app_that_is_asked_for_while_it_becomes_whole_is_there_at_any_moment() {
         let store = place.open();
         let bytes = app(1, 3 * CHUNK + 77);
         let it = Component::of(&bytes);
-        let held = store.held(&it).expect("readable");
-        assert!(matches!(held, Held::Nothing));
-        let download = store.partial(&it, &Component::manifest(&bytes).into());
+        let held = store.find_any(&it).expect("readable");
+        assert!(matches!(held, Found::Nothing));
+        let download = store.begin(&it, &Component::manifest(&bytes).into());
         let download = download.expect("begun");
         for (index, chunk) in chunks(&bytes).into_iter().enumerate() {
-            download.put_chunk(index, chunk).expect("right");
+            download.store_chunk(index, chunk).expect("right");
         }
         std::thread::scope(|scope| {
-            let finishing = scope.spawn(|| download.finish().expect("whole"));
+            let finishing = scope.spawn(|| finish(&download).expect("whole"));
             loop {
-                match store.held(&it).expect("readable") {
-                    Held::Whole(whole) => {
-                        assert_eq!(whole, bytes);
+                match store.find_any(&it).expect("readable") {
+                    Found::Whole(whole) => {
+                        assert_eq!(*whole.bytes(), bytes);
                         break;
                     }
-                    Held::Begun(full) => assert_eq!(full.content().expect("full"), bytes),
-                    Held::Nothing => panic!("it is there"),
+                    Found::Begun(full) => {
+                        assert_eq!(*full.component().expect("full").bytes(), bytes);
+                    }
+                    Found::Nothing => panic!("it is there"),
                 }
             }
             finishing.join().expect("no panic");

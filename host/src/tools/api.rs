@@ -27,9 +27,9 @@ pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Ro
 /// The version of all this.
 pub const API: u32 = 1;
 
-/// `PUT /v1/apps/DIGEST` and `GET` of the same: an app that the node has.
+/// `PUT /v1/components/DIGEST` and `GET` of the same: a component that the node has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct App {
+pub struct Component {
     /// [`API`].
     pub api: u32,
     /// The SHA-256 of its bytes.
@@ -61,14 +61,14 @@ pub enum Code {
     NotFound,
     /// This cannot be done to what is at this path.
     BadMethod,
-    /// The app is larger than may be.
+    /// The component is larger than may be.
     TooLarge,
     /// The bytes are not those of the digest.
     WrongDigest,
-    /// The node does not have the app: upload it first.
-    NoApp,
-    /// The app cannot serve.
-    BadApp,
+    /// The node does not have the component: upload it first.
+    NoComponent,
+    /// The component cannot serve.
+    BadComponent,
     /// The app is the greatest release already.
     Same,
     /// It is the greatest release already, and is rolled out otherwise.

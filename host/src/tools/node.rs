@@ -4,9 +4,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use cluster::Digest;
 use cluster::release::{Component, DraftError, Release, Request};
+use cluster::{ComponentBytes, Digest};
 
 use super::api::{self, Code};
 
@@ -50,12 +49,12 @@ pub trait Node: Send + Sync + 'static {
     /// Ends when anything of this may have changed after this call.
     fn changed(&self) -> Later<'static, ()>;
 
-    /// Stores an app, and makes sure that it could serve here. Nothing serves
-    /// it before it is released.
-    fn keep(&self, app: Bytes) -> Later<'_, Result<Component, Refused>>;
+    /// Stores a component, and makes sure that it could serve here. Nothing serves it
+    /// before it is released.
+    fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>>;
 
-    /// An app that is stored.
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>>;
+    /// What a record says of a component that is stored.
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>>;
 
     /// Makes a release. Nothing changes before it is published.
     fn draft(

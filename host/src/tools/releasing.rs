@@ -17,7 +17,7 @@ use super::body::{Body, json, problem};
 use super::service::{Asker, Limits};
 use super::{Node, Refused, describe, hex, upload};
 
-/// The largest request that is no app, in bytes.
+/// The largest request that is no upload, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024;
 
 /// How long until a release that was just published is in the list.
@@ -45,7 +45,11 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin,
     B::Error: Display,
 {
-    let (bytes, _) = upload::read(body, REQUEST_MAX, limits).await?;
+    let mut bytes = Vec::new();
+    upload::read(body, REQUEST_MAX, limits, |piece| {
+        bytes.extend_from_slice(piece)
+    })
+    .await?;
     let bad = |error| {
         Refused::new(
             Code::BadRequest,
@@ -95,16 +99,16 @@ pub(super) async fn record(
         let bad = |error| Refused::new(Code::BadRelease, error);
         let release = Release::read(&bytes).map_err(bad)?;
         // What nobody has cannot be served by anybody.
-        kept(node, release.component().digest).await?;
+        find(node, release.component().digest).await?;
         publish(node, from, release).await
     };
     published.await.unwrap_or_else(Unreleased::answer)
 }
 
-async fn kept(node: &dyn Node, digest: Digest) -> Result<cluster::release::Component, Refused> {
-    node.kept(digest).await?.ok_or_else(|| {
-        let why = format!("the node does not have the app {digest}; upload it first");
-        Refused::new(Code::NoApp, why)
+async fn find(node: &dyn Node, digest: Digest) -> Result<cluster::release::Component, Refused> {
+    node.find(digest).await?.ok_or_else(|| {
+        let why = format!("the node does not have the component {digest}; upload it first");
+        Refused::new(Code::NoComponent, why)
     })
 }
 
@@ -120,9 +124,9 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
         );
         return Err(Refused::new(Code::TooFewNodes, why).into());
     }
-    let what = match (&wanted.app, &wanted.rollback) {
+    let what = match (&wanted.component, &wanted.rollback) {
         (Some(digest), None) => What::Push {
-            component: kept(node, upload::parse(digest)?).await?,
+            component: find(node, upload::parse(digest)?).await?,
             plan: Plan {
                 canaries: chosen(wanted.canaries, &members)?,
                 bake_ms: wanted.bake_ms,
@@ -137,7 +141,7 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
             let id = id.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
             What::Rollback(RollbackTo::Release(id))
         }
-        _ => return Err(bad("give either `app` or `rollback`").into()),
+        _ => return Err(bad("give either `component` or `rollback`").into()),
     };
     let request = Request {
         what,

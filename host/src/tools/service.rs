@@ -21,8 +21,8 @@ const UPLOADS_MAX: usize = 2;
 /// Limits that differ from program to program, or in tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The largest app that is taken, in bytes.
-    pub app: u64,
+    /// The largest component that is accepted, in bytes.
+    pub component: u64,
     /// How long a caller may be silent in the middle of a request.
     pub silence: Duration,
     /// After how long a stream says that it is still there.
@@ -35,7 +35,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            app: crate::app::MAX_APP,
+            component: crate::app::MAX_APP,
             silence: Duration::from_secs(30),
             waiting: Duration::from_secs(5),
             again: Duration::from_secs(5),
@@ -86,7 +86,7 @@ enum Want<'a> {
     Releases,
     Log,
     Upload(&'a str),
-    Stored(&'a str),
+    Find(&'a str),
     Draft,
     Release,
     Record,
@@ -149,10 +149,10 @@ impl Service {
                 Err(busy) => Err(busy),
             },
             Want::Upload(digest) => match turn(uploads) {
-                Ok(_turn) => upload::take(&*node, digest, *limits, body).await,
+                Ok(_turn) => upload::store(&*node, digest, *limits, body).await,
                 Err(busy) => Err(busy),
             },
-            Want::Stored(digest) => upload::stored(&*node, digest).await,
+            Want::Find(digest) => upload::find(&*node, digest).await,
             Want::Draft => {
                 let wanted = releasing::read(body, *limits).await;
                 return releasing::draft(&*node, wanted).await;
@@ -182,8 +182,10 @@ impl<'a> Want<'a> {
             ["v1", "releases", id, "progress"] => (Want::Progress(id), Method::GET),
             ["v1", "drafts"] => (Want::Draft, Method::POST),
             ["v1", "records"] => (Want::Record, Method::POST),
-            ["v1", "apps", digest] if method == Method::PUT => (Want::Upload(digest), Method::PUT),
-            ["v1", "apps", digest] => (Want::Stored(digest), Method::GET),
+            ["v1", "components", digest] if method == Method::PUT => {
+                (Want::Upload(digest), Method::PUT)
+            }
+            ["v1", "components", digest] => (Want::Find(digest), Method::GET),
             _ => {
                 let why = "there is nothing at this path; docs/api.md lists what there is";
                 return Err(Refused::new(Code::NotFound, why));

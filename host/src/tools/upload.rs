@@ -1,15 +1,15 @@
-//! Uploads of apps: bytes in, an app that the node has stored and checked out.
+//! Uploads: bytes in, a component that the node has stored and checked out. It is hashed
+//! here, as it comes, and nowhere else on its way.
 
 use std::fmt::Display;
 
-use bytes::{Bytes, BytesMut};
-use cluster::Digest;
+use bytes::Bytes;
+use cluster::{ComponentBuilder, Digest};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
-use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
-use super::api::{API, App, Code};
+use super::api::{API, Code, Component};
 use super::body::{Body, json};
 use super::service::Limits;
 use super::{Node, Refused};
@@ -17,8 +17,8 @@ use super::{Node, Refused};
 /// How much memory is taken at once on the word of the caller, in bytes.
 const BEFOREHAND: u64 = 1024 * 1024;
 
-/// Takes in an app that is to have this digest.
-pub(super) async fn take<B>(
+/// Stores a component that is to have this digest.
+pub(super) async fn store<B>(
     node: &dyn Node,
     digest: &str,
     limits: Limits,
@@ -29,25 +29,33 @@ where
     B::Error: Display,
 {
     let digest = parse(digest)?;
-    let (bytes, found) = read(body, limits.app, limits).await?;
-    if found != digest {
+    let beforehand = body.size_hint().lower().min(BEFOREHAND);
+    let mut builder = ComponentBuilder::with_capacity(usize::try_from(beforehand).unwrap_or(0));
+    read(body, limits.component, limits, |piece| builder.push(piece)).await?;
+    let component = builder.finish();
+    if component.digest() != digest {
+        let found = component.digest();
         let why = format!("these bytes have the digest {found}, not {digest}");
         return Err(Refused::new(Code::WrongDigest, why));
     }
-    let app = node.keep(bytes).await?;
+    let app = component.app();
+    node.store(component).await?;
     Ok(json(StatusCode::CREATED, &told(&app)))
 }
 
-/// Says whether the node has an app.
-pub(super) async fn stored(node: &dyn Node, digest: &str) -> Result<Response<Body>, Refused> {
-    match node.kept(parse(digest)?).await? {
+/// Says whether the node has a component.
+pub(super) async fn find(node: &dyn Node, digest: &str) -> Result<Response<Body>, Refused> {
+    match node.find(parse(digest)?).await? {
         Some(app) => Ok(json(StatusCode::OK, &told(&app))),
-        None => Err(Refused::new(Code::NoApp, "the node does not have this app")),
+        None => Err(Refused::new(
+            Code::NoComponent,
+            "the node does not have this component",
+        )),
     }
 }
 
-fn told(app: &cluster::release::Component) -> App {
-    App {
+fn told(app: &cluster::release::Component) -> Component {
+    Component {
         api: API,
         digest: app.digest.to_string(),
         size: app.size,
@@ -60,12 +68,13 @@ pub(super) fn parse(digest: &str) -> Result<Digest, Refused> {
     digest.parse().map_err(bad)
 }
 
-/// Reads a body of so many bytes at most, and its digest.
+/// Reads a body of so many bytes at most, and hands on each piece of it.
 pub(super) async fn read<B>(
     mut body: B,
     most: u64,
     limits: Limits,
-) -> Result<(Bytes, Digest), Refused>
+    mut push: impl FnMut(&[u8]),
+) -> Result<(), Refused>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin,
     B::Error: Display,
@@ -77,13 +86,10 @@ where
             format!("it is larger than the {most} that may be"),
         )
     };
-    let said = body.size_hint().lower();
-    if said > most {
+    if body.size_hint().lower() > most {
         return Err(too_large());
     }
-    let beforehand = usize::try_from(said.min(BEFOREHAND)).unwrap_or_default();
-    let mut bytes = BytesMut::with_capacity(beforehand);
-    let mut hash = Sha256::new();
+    let mut length = 0;
     loop {
         let frame = match timeout(limits.silence, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -91,7 +97,7 @@ where
                 let why = format!("the request was cut off: {error}");
                 return Err(Refused::new(Code::BadRequest, why));
             }
-            Ok(None) => break,
+            Ok(None) => return Ok(()),
             Err(_) => {
                 let why = format!(
                     "nothing more of the request came for {} s",
@@ -101,12 +107,11 @@ where
             }
         };
         if let Ok(data) = frame.into_data() {
-            if (bytes.len() + data.len()) as u64 > most {
+            length += data.len() as u64;
+            if length > most {
                 return Err(too_large());
             }
-            hash.update(&data);
-            bytes.extend_from_slice(&data);
+            push(&data);
         }
     }
-    Ok((bytes.freeze(), Digest::from_bytes(hash.finalize().into())))
 }

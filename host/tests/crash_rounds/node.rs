@@ -247,12 +247,12 @@ impl Lane {
             let _: u64 = boot.trim().parse().context("the run number")?;
         }
         let store = Store::open(folder, StoreLimits::default())?;
-        for digest in store.apps() {
-            ensure!(store.get(&digest)?.is_some(), "app {digest} is damaged");
+        for digest in store.components() {
+            ensure!(store.find(&digest)?.is_some(), "app {digest} is damaged");
         }
         ensure!(store.quarantined() == 0, "an app is damaged");
         if let Some(digest) = self.target(releases.as_deref())? {
-            ensure!(store.holds(&digest), "the target is not there");
+            ensure!(store.has(&digest), "the target is not there");
         }
         ensure!(
             is_empty(&data.join("apps/quarantine"))?,

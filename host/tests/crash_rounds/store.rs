@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cluster::Digest;
 use cluster::release::{CHUNK, Component};
+use cluster::{ComponentBytes, Digest};
 use host::data_dir::DataDir;
 use host::fault::POINTS;
 use host::store::{Store, StoreLimits};
@@ -56,8 +56,8 @@ struct Said {
     keep: Option<Vec<u64>>,
     /// It came to its end, and not to the point.
     outlived: bool,
-    /// These chunks of the app that was being fetched last were there.
-    chunks: Option<(u64, BTreeSet<usize>)>,
+    /// What it fetched last.
+    fetched: Option<u64>,
 }
 
 impl Said {
@@ -85,13 +85,8 @@ impl Said {
                     said.whole.remove(app);
                     said.damaged.insert(*app);
                 }
-                ("fetches", [app]) => said.chunks = Some((*app, BTreeSet::new())),
-                ("chunk", [chunk]) => {
-                    let (_, chunks) = said.chunks.as_mut().expect("it fetches one");
-                    chunks.insert(usize::try_from(*chunk).expect("a small number"));
-                }
+                ("fetches", [app]) => said.fetched = Some(*app),
                 ("outlives", []) => said.outlived = true,
-                ("finishes", []) => said.chunks = None,
                 other => panic!("{other:?}"),
             }
         }
@@ -137,7 +132,9 @@ fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
     let bytes = app(number);
     match steps.random_range(0..10) {
         0..4 => {
-            store.put(&bytes).expect("there is room");
+            store
+                .store(&ComponentBytes::of(bytes))
+                .expect("there is room");
             say("whole", &[number]);
         }
         4..8 => fetch(store, number, &bytes, steps),
@@ -149,11 +146,11 @@ fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
         }
         _ => {
             let digest = Digest::of(&bytes);
-            if store.holds(&digest) {
+            if store.has(&digest) {
                 say("damages", &[number]);
                 std::fs::write(folder.join("apps").join(digest.to_string()), "damage")
                     .expect("it can be written");
-                assert_eq!(store.get(&digest).expect("readable"), None);
+                assert_eq!(store.find(&digest).expect("readable"), None);
             }
         }
     }
@@ -162,21 +159,18 @@ fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
 fn fetch(store: &Store, number: u64, bytes: &Bytes, steps: &mut StdRng) {
     say("fetches", &[number]);
     let manifest = Component::manifest(bytes).into();
-    let download = store
-        .partial(&Component::of(bytes), &manifest)
-        .expect("room");
+    let download = store.begin(&Component::of(bytes), &manifest).expect("room");
     let mut missing = download.missing();
     missing.shuffle(steps);
     for index in missing {
         let chunk = bytes.chunks(CHUNK).nth(index).expect("a chunk");
-        download.put_chunk(index, chunk).expect("it is right");
-        say("chunk", &[index as u64]);
+        download.store_chunk(index, chunk).expect("it is right");
         if steps.random_bool(0.2) {
             return;
         }
     }
-    say("finishes", &[]);
-    download.finish().expect("all is there");
+    let component = download.component().expect("all is there");
+    download.finish(&component).expect("there is room");
     say("whole", &[number]);
 }
 
@@ -184,7 +178,10 @@ fn fetch(store: &Store, number: u64, bytes: &Bytes, steps: &mut StdRng) {
 fn look(folder: &Path, said: &Said) {
     let _opening = opening();
     let store = open(folder);
-    let kept = |number: u64| store.get(&Digest::of(&app(number))).expect("readable");
+    let kept = |number: u64| {
+        let found = store.find(&Digest::of(&app(number))).expect("readable");
+        found.map(|component| component.bytes().clone())
+    };
     for number in &said.whole {
         assert!(
             kept(*number) == Some(app(*number)),
@@ -193,7 +190,7 @@ fn look(folder: &Path, said: &Said) {
     }
     // And of what is there without a word, nothing is half.
     let known = |digest: &Digest| (0..APPS).find(|number| Digest::of(&app(*number)) == *digest);
-    for digest in store.apps() {
+    for digest in store.components() {
         let number = known(&digest).expect("an app of these");
         let whole = kept(number) == Some(app(number));
         assert!(
@@ -201,25 +198,23 @@ fn look(folder: &Path, said: &Said) {
             "app {number} is half"
         );
     }
-    if let Some((number, chunks)) = &said.chunks {
-        let bytes = app(*number);
-        let manifest = Component::manifest(&bytes).into();
-        let download = store
-            .partial(&Component::of(&bytes), &manifest)
-            .expect("room");
-        for chunk in chunks {
-            assert!(download.has(*chunk), "chunk {chunk} of app {number}");
-        }
-        for index in download.missing() {
-            let chunk = bytes.chunks(CHUNK).nth(index).expect("a chunk");
-            download.put_chunk(index, chunk).expect("it is right");
-        }
-        assert!(download.finish().expect("all is there") == bytes);
-    }
     let apps = folder.join("apps");
     let count = |folder: &Path| std::fs::read_dir(folder).expect("a folder").count();
+    assert_eq!(count(&apps.join("partial")), 0, "half a download is left");
+    if let Some(number) = said.fetched {
+        let bytes = app(number);
+        let manifest = Component::manifest(&bytes).into();
+        let download = store
+            .begin(&Component::of(&bytes), &manifest)
+            .expect("room");
+        for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
+            download.store_chunk(index, chunk).expect("it is right");
+        }
+        let component = download.component().expect("all is there");
+        download.finish(&component).expect("there is room");
+        assert!(*component.bytes() == bytes);
+    }
     assert!(!apps.join(".new").exists(), "half an app is left");
-    assert!(count(&apps.join("partial")) <= 2 * 2, "too many downloads");
     assert!(
         count(&apps.join("quarantine")) <= 3 + 1,
         "too many put aside"

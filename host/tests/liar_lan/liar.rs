@@ -111,7 +111,7 @@ pub(crate) struct WrongBytes;
 
 impl Service for WrongBytes {
     fn call(&self, _: Peer, request: http::Request<Incoming>) -> Answer {
-        let is_app = request.uri().path().starts_with(host::spread::APPS);
+        let is_app = request.uri().path().starts_with(host::transfer::COMPONENTS);
         Box::pin(async move {
             match is_app {
                 true => control::answer(Bytes::from_static(&[7; 32])),

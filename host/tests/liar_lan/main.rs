@@ -199,7 +199,7 @@ fn wrong_bytes_of_an_app_are_refused_and_the_right_ones_serve_once_somebody_has_
     ensure!(answer.status == 503);
     let status = scene.json(NEW, "status")?;
     ensure!(status["fetches"]["wrong"] == 1, "{status:#}");
-    ensure!(status["store"]["apps"] == 0, "{status:#}");
+    ensure!(status["store"]["components"] == 0, "{status:#}");
     let _honest = scene.start(NODES[0])?;
     new.wait_for_line(&["the app changed"], BOUND)?;
     ensure!(scene.serves(NEW)? == "v2");

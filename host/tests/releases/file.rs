@@ -209,7 +209,7 @@ fn a_node_keeps_as_many_apps_as_it_was_told_to() -> Result<()> {
     loop {
         let status = place.run(2, &["status", "--json"])?;
         let status: Value = serde_json::from_str(&status.text)?;
-        let kept = &status["store"]["apps"];
+        let kept = &status["store"]["components"];
         if *kept == 2 {
             break;
         }

@@ -325,7 +325,7 @@ fn a_pusher_that_is_killed_while_it_uploads_leaves_nothing() -> Result<()> {
     let digest = cluster::Digest::of(&counter(2));
     write!(
         stream,
-        "PUT /v1/apps/{digest} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        "PUT /v1/components/{digest} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
         counter(2).len()
     )?;
     stream.write_all(&counter(2)[..10_000])?;

@@ -47,7 +47,9 @@ impl Watched {
     /// The next thing that is seen is this content, whole.
     async fn sees(&mut self, content: &[u8]) {
         let app = self.next().await.app.expect("an app");
-        assert_eq!(app.digest, Digest::of(content), "{} bytes", app.bytes.len());
+        let component = &app.component;
+        let length = component.bytes().len();
+        assert_eq!(component.digest(), Digest::of(content), "{length} bytes");
     }
 
     /// Nothing more is seen.
@@ -56,7 +58,7 @@ impl Watched {
         assert!(
             more.is_err(),
             "{:?}",
-            more.map(|seen| seen.app.map(|app| app.digest))
+            more.map(|seen| seen.app.map(|app| app.component.digest()))
         );
     }
 }
@@ -152,7 +154,15 @@ async fn a_file_that_stays_unfinished_is_told_of_after_two_seconds() {
     fs::write(&watched.path, b"\0asm\x01\0\0\0").expect("written");
     let core_module = watched.next().await;
     assert!(core_module.at.elapsed() >= Duration::from_secs(2));
-    assert_eq!(core_module.app.expect("it can be read").bytes.len(), 8);
+    assert_eq!(
+        core_module
+            .app
+            .expect("it can be read")
+            .component
+            .bytes()
+            .len(),
+        8
+    );
     fs::remove_file(&watched.path).expect("removed");
     let gone = watched.next().await;
     assert!(gone.at.elapsed() >= Duration::from_secs(2));
@@ -213,7 +223,7 @@ impl Workspace {
     /// The next thing that is seen is this content, from this folder.
     async fn sees(&mut self, build: &str, content: &[u8]) {
         let app = self.next().await.app.expect("an app");
-        assert_eq!(app.digest, Digest::of(content));
+        assert_eq!(app.component.digest(), Digest::of(content));
         assert_eq!(app.path, self.folder.path().join(build).join("app.wasm"));
     }
 

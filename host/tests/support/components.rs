@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use host::app::{AppBytes, Generation, Runtime, RuntimeConfig, read, validate};
+use cluster::ComponentBytes;
+use host::app::{Generation, NamedComponent, Runtime, RuntimeConfig, read, validate};
 use host::cluster_view::Views;
 use host::contract::{CallLimits, NodeInfo};
 use tokio::sync::{OnceCell, watch};
@@ -84,10 +85,8 @@ pub(crate) fn built(package: &str) -> PathBuf {
 
 /// The bytes of it.
 pub(crate) fn read_built(package: &str) -> Vec<u8> {
-    read(&built(package))
-        .expect("the component can be read")
-        .bytes
-        .into()
+    let read = read(&built(package)).expect("the component can be read");
+    read.component.bytes().to_vec()
 }
 
 /// A component that is kept from an earlier version.
@@ -106,11 +105,10 @@ pub(crate) fn written(file: &str) -> Vec<u8> {
 }
 
 /// Bytes as if they had been read from `app.wasm`.
-pub(crate) fn bytes(bytes: Vec<u8>) -> AppBytes {
-    AppBytes {
+pub(crate) fn bytes(bytes: Vec<u8>) -> NamedComponent {
+    NamedComponent {
         path: "app.wasm".into(),
-        digest: cluster::Digest::of(&bytes),
-        bytes: bytes.into(),
+        component: ComponentBytes::of(bytes.into()),
     }
 }
 

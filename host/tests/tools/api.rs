@@ -3,7 +3,7 @@
 use cluster::Digest;
 use host::tools::Limits;
 use host::tools::api::{
-    API, App, Code, Draft, Kind, Level, LogLine, Nodes, Progress, ReleaseStatus, Released,
+    API, Code, Component, Draft, Kind, Level, LogLine, Nodes, Progress, ReleaseStatus, Released,
     Releases, Status,
 };
 use http_body_util::BodyExt as _;
@@ -14,13 +14,15 @@ use super::{Bench, PATIENCE};
 
 async fn upload(bench: &Bench, app: &'static [u8]) -> String {
     let digest = Digest::of(app).to_string();
-    let kept: App = bench.does("PUT", &format!("/v1/apps/{digest}"), app).await;
+    let kept: Component = bench
+        .does("PUT", &format!("/v1/components/{digest}"), app)
+        .await;
     assert_eq!((&kept.digest, kept.size), (&digest, app.len() as u64));
     digest
 }
 
 fn push(digest: &str) -> String {
-    json!({ "app": digest, "by": "tester", "note": "a note" }).to_string()
+    json!({ "component": digest, "by": "tester", "note": "a note" }).to_string()
 }
 
 #[tokio::test]
@@ -44,13 +46,13 @@ async fn an_app_is_uploaded_released_and_listed() {
 #[tokio::test]
 async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
     let limits = Limits {
-        app: 1000,
+        component: 1000,
         ..Limits::default()
     };
     let bench = Bench::with(None, limits);
     let digest = upload(&bench, b"an app").await;
     let other = Digest::of(b"another app").to_string();
-    let put = |digest: &str| format!("/v1/apps/{digest}");
+    let put = |digest: &str| format!("/v1/components/{digest}");
     for (method, path, body, code) in [
         ("PUT", put(&other), "an app".to_owned(), Code::WrongDigest),
         ("PUT", put("0"), "an app".to_owned(), Code::BadRequest),
@@ -59,9 +61,9 @@ async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
             "PUT",
             put(&Digest::of(b"bad").to_string()),
             "bad".to_owned(),
-            Code::BadApp,
+            Code::BadComponent,
         ),
-        ("GET", put(&other), String::new(), Code::NoApp),
+        ("GET", put(&other), String::new(), Code::NoComponent),
         ("GET", "/v1/other".to_owned(), String::new(), Code::NotFound),
         ("GET", "/".to_owned(), String::new(), Code::NotFound),
         (
@@ -96,10 +98,10 @@ async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
         );
     }
     for (wanted, code) in [
-        (json!({ "app": other }), Code::NoApp),
+        (json!({ "component": other }), Code::NoComponent),
         (json!({}), Code::BadRequest),
         (
-            json!({ "app": digest, "rollback": "previous" }),
+            json!({ "component": digest, "rollback": "previous" }),
             Code::BadRequest,
         ),
         (json!({ "rollback": "previous" }), Code::NothingBefore),
@@ -108,23 +110,32 @@ async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
             Code::UnknownRelease,
         ),
         (json!({ "rollback": { "to": "x" } }), Code::UnknownRelease),
-        (json!({ "app": digest, "unknown": 1 }), Code::BadRequest),
-        (json!({ "app": digest, "expect": other }), Code::Unexpected),
-        (json!({ "app": digest, "min_nodes": 3 }), Code::TooFewNodes),
         (
-            json!({ "app": digest, "canaries": { "count": 3 } }),
+            json!({ "component": digest, "unknown": 1 }),
+            Code::BadRequest,
+        ),
+        (
+            json!({ "component": digest, "expect": other }),
+            Code::Unexpected,
+        ),
+        (
+            json!({ "component": digest, "min_nodes": 3 }),
             Code::TooFewNodes,
         ),
         (
-            json!({ "app": digest, "canaries": { "count": 1 } }),
+            json!({ "component": digest, "canaries": { "count": 3 } }),
+            Code::TooFewNodes,
+        ),
+        (
+            json!({ "component": digest, "canaries": { "count": 1 } }),
             Code::BadRelease,
         ),
         (
-            json!({ "app": digest, "note": "x".repeat(300) }),
+            json!({ "component": digest, "note": "x".repeat(300) }),
             Code::BadRelease,
         ),
         (
-            json!({ "app": digest, "note": "x".repeat(20_000) }),
+            json!({ "component": digest, "note": "x".repeat(20_000) }),
             Code::TooLarge,
         ),
     ] {

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use host::tools::api::{
-    App, Code, Draft, LogLine, Nodes, Problem, Progress, Record, Released, Releases, Status, Wanted,
+    Code, Component, Draft, LogLine, Nodes, Problem, Progress, Record, Released, Releases, Status,
+    Wanted,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +53,7 @@ fn every_example_is_what_the_code_reads_and_writes() {
     check("Nodes", is::<Nodes>);
     check("Releases", is::<Releases>);
     check("LogLine", is::<LogLine>);
-    check("App", is::<App>);
+    check("Component", is::<Component>);
     check("Released", is::<Released>);
     check("Draft", is::<Draft>);
     check("Problem", is::<Problem>);
@@ -70,8 +71,8 @@ fn every_code_is_in_the_table() {
         Code::BadMethod,
         Code::TooLarge,
         Code::WrongDigest,
-        Code::NoApp,
-        Code::BadApp,
+        Code::NoComponent,
+        Code::BadComponent,
         Code::Same,
         Code::OtherPlan,
         Code::Unexpected,

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use cluster::release::{Component, DeployKey, DraftError, Release, Request};
-use cluster::{Config, Digest, Input, Keys, NodeName, Time};
+use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::membership::Stopping;
 use host::tools::api::{self, Code, ReleaseStatus};
 use host::tools::{Later, Node, Refused, describe};
@@ -218,20 +217,19 @@ impl Node for Fake {
         })
     }
 
-    fn keep(&self, app: Bytes) -> Later<'_, Result<Component, Refused>> {
-        let kept = Component::of(&app);
-        let answer = if app.starts_with(b"bad") {
-            Err(Refused::new(Code::BadApp, "it is no component"))
+    fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>> {
+        let answer = if component.bytes().starts_with(b"bad") {
+            Err(Refused::new(Code::BadComponent, "it is no component"))
         } else {
-            held(&self.apps).insert(kept.digest, kept);
-            Ok(kept)
+            held(&self.apps).insert(component.digest(), component.app());
+            Ok(())
         };
         Box::pin(async move { answer })
     }
 
-    fn kept(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
-        let kept = held(&self.apps).get(&digest).copied();
-        Box::pin(async move { Ok(kept) })
+    fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>> {
+        let found = held(&self.apps).get(&digest).copied();
+        Box::pin(async move { Ok(found) })
     }
 
     fn draft(

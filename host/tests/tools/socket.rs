@@ -66,7 +66,7 @@ async fn an_upload_that_falls_silent_or_is_cut_off_keeps_nothing_and_nobody_wait
     let app = b"an app that never comes".as_slice();
     let digest = Digest::of(app);
     let head = format!(
-        "PUT /v1/apps/{digest} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\nan app",
+        "PUT /v1/components/{digest} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\nan app",
         app.len()
     );
     let path = bench.path().join("host.sock");
@@ -80,6 +80,6 @@ async fn an_upload_that_falls_silent_or_is_cut_off_keeps_nothing_and_nobody_wait
     hang_up(&cut);
     let mut rest = Vec::new();
     cut.read_to_end(&mut rest).await.unwrap();
-    let stored = format!("/v1/apps/{digest}");
-    assert_eq!(bench.refuses("GET", &stored, "").await, Code::NoApp);
+    let stored = format!("/v1/components/{digest}");
+    assert_eq!(bench.refuses("GET", &stored, "").await, Code::NoComponent);
 }

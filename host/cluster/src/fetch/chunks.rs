@@ -42,13 +42,13 @@ impl Chunks {
     }
 
     /// None of the chunks of a component.
-    pub fn none_of(component: &Component) -> Self {
-        Self::none(component.chunks())
+    pub fn none_of(app: &Component) -> Self {
+        Self::none(app.chunks())
     }
 
     /// All of the chunks of a component.
-    pub fn all_of(component: &Component) -> Self {
-        Self::none_of(component).missing()
+    pub fn all_of(app: &Component) -> Self {
+        Self::none_of(app).missing()
     }
 
     /// Reads a bitmap of exactly so many chunks.
@@ -134,7 +134,7 @@ impl Chunks {
         (0..self.count).filter(|&index| self.has(index))
     }
 
-    /// What a holder gives to a member that wants these: one that it has, by
+    /// What a member gives to another one that wants these: one that it has, by
     /// chance, so that members get different ones, and can go on to exchange
     /// them. None if it has none of them.
     pub fn choose(&self, wanted: &Chunks, rng: &mut impl Rng) -> Option<usize> {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_gives_each_chunk_that_it_has_and_that_is_wanted_and_no_other() {
+    fn a_member_gives_each_chunk_that_it_has_and_that_is_wanted_and_no_other() {
         let (have, wanted) = (set(20, &[1, 3, 5, 7]), set(20, &[2, 3, 7, 19]));
         let mut rng = StdRng::seed_from_u64(1);
         let mut given = Chunks::none(20);

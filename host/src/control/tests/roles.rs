@@ -132,7 +132,7 @@ async fn what_is_for_members_is_not_for_tools_and_the_other_way_round() {
     let mut called = serving(Echo);
     let (mut tool, admitted) = tool_from(&called, CALLER).await;
     assert_eq!(admitted, StatusCode::OK);
-    for path in [SYNC, "/app/x/chunk", "/publish"] {
+    for path in [SYNC, "/component/x/chunk", "/publish"] {
         let (status, why) = answer_to(&mut tool, path, "state").await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
         assert_eq!(why, "this is for members only");
@@ -145,8 +145,8 @@ async fn what_is_for_members_is_not_for_tools_and_the_other_way_round() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert_eq!(why, "this is for tools only");
     called.counted(|c| c.refused_role == 4).await;
-    let (_, said) = answer_to(&mut member, "/app/x/chunk", "abc").await;
-    assert!(said.starts_with("Member(") && said.ends_with("/app/x/chunk 3"));
+    let (_, said) = answer_to(&mut member, "/component/x/chunk", "abc").await;
+    assert!(said.starts_with("Member(") && said.ends_with("/component/x/chunk 3"));
     let (status, _) = answer_to(&mut member, "/elsewhere", "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
@@ -155,7 +155,7 @@ async fn what_is_for_members_is_not_for_tools_and_the_other_way_round() {
 async fn nothing_reaches_the_service_before_the_hello() {
     let called = serving(Echo);
     let mut stranger = called.stranger(CALLER).await;
-    for path in ["/v1/status", "/app/x/chunk", "/publish"] {
+    for path in ["/v1/status", "/component/x/chunk", "/publish"] {
         let (status, why) = answer_to(&mut stranger, path, "").await;
         assert_eq!(
             (status, &why[..]),
@@ -253,7 +253,7 @@ async fn body_taken(body: &mut Incoming, least: usize) {
 async fn a_member_is_not_left_without_an_answer_for_ever() {
     let called = impatient(Silence);
     let mut member = member(&called).await;
-    let response = member.send_request(post("/app/x/chunk", "")).await;
+    let response = member.send_request(post("/component/x/chunk", "")).await;
     let status = response.expect("answered").status();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
 }

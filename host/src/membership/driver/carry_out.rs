@@ -9,6 +9,7 @@ use cluster::release::{DraftError, News};
 use tokio::sync::oneshot;
 
 use super::Driver;
+use super::held::Held;
 use crate::membership::{FatalError, broadcast, report};
 
 /// How long an app file waits that was not released because the clock is ahead.
@@ -20,6 +21,9 @@ impl Driver {
         effect: Effect,
         answer: &mut Option<oneshot::Sender<Bytes>>,
     ) {
+        if let Some(held) = &mut self.held {
+            return held.push(effect, answer);
+        }
         match effect {
             Effect::Send { to, bytes } => {
                 if let Err(error) = broadcast::send_now(&self.gossip, &bytes, to) {
@@ -51,12 +55,7 @@ impl Driver {
                 }
             }
             Effect::StoreBoot(boot) => {
-                if let Err(error) = self.boots.store(boot) {
-                    // Going on is right: should this number be used twice,
-                    // the members say so and the node takes a higher one.
-                    tracing::error!(%error, boot = boot.number(), "boot number not stored");
-                    self.counters.boots_not_stored += 1;
-                }
+                self.held = Some(Held::until(boot, self.boots.store_apart(boot)));
             }
             Effect::StoreReleases { bytes, first } => self.releases.store(bytes, first),
             Effect::Release(news) => self.release_news(news),

@@ -20,7 +20,7 @@ fn on(small: Small, test: &str, work: impl FnOnce(&Path)) {
 
 /// Asserts that there are whole apps only, and all that the store knows of.
 fn nothing_half_done_is_left(store: &Store, disk: &Path) {
-    let files = store.apps().len();
+    let files = store.components().len();
     let there = std::fs::read_dir(disk.join("apps")).expect("a folder");
     let there = there.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file()));
     assert_eq!(there.count(), files, "half an app is left");
@@ -32,24 +32,24 @@ fn nothing_half_done_is_left(store: &Store, disk: &Path) {
 fn fill(disk: &Path, is_refusal: fn(&StoreError) -> bool) {
     let store = open(disk, StoreLimits::default());
     let small = app(1, 1 << 20);
-    let digest = store.put(&small).expect("it has room");
+    let digest = stored(&store, &small).expect("it has room");
     let large = app(2, 8 << 20);
     for attempt in [
-        |store: &Store, app: &Bytes| store.put(app).map(drop),
+        |store: &Store, app: &Bytes| stored(store, app).map(drop),
         |store: &Store, app: &Bytes| fetched(store, app).map(drop),
     ] {
         let refused = attempt(&store, &large).expect_err("no room");
         assert!(is_refusal(&refused), "{refused}");
         nothing_half_done_is_left(&store, disk);
     }
-    assert_eq!(store.get(&digest).expect("readable"), Some(small));
+    assert_eq!(read(&store, &digest), Some(small));
     // And what fits is taken again.
     let fits = app(3, 3 << 19);
     let digest = fetched(&store, &fits).expect("it has room");
     nothing_half_done_is_left(&store, disk);
     drop(store);
     let store = open(disk, StoreLimits::default());
-    assert_eq!(store.get(&digest).expect("readable"), Some(fits));
+    assert_eq!(read(&store, &digest), Some(fits));
 }
 
 #[test]
@@ -84,19 +84,19 @@ fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_
     on(Small::Quota(MIB), name, |disk| {
         let store = open(disk, StoreLimits::default());
         let bytes = app(1, 1 << 20);
-        let digest = store.put(&bytes).expect("it has room");
+        let digest = stored(&store, &bytes).expect("it has room");
         let path = disk.join("apps").join(digest.to_string());
         std::fs::write(&path, app(2, 1 << 20)).expect("damaged");
         let filling = small_disk::fill(disk, 0).expect("filled");
         let refused = std::fs::rename(&path, disk.join("renamed")).map_err(|error| error.kind());
         assert_eq!(refused, Err(io::ErrorKind::QuotaExceeded));
-        assert_eq!(store.get(&digest).expect("no error"), None);
+        assert_eq!(read(&store, &digest), None);
         assert_eq!(store.quarantined(), 1);
         nothing_half_done_is_left(&store, disk);
         let aside = std::fs::read_dir(disk.join("apps/quarantine")).expect("a folder");
         assert_eq!(aside.count(), 0, "it takes room");
         std::fs::remove_file(filling).expect("removed");
-        store.put(&bytes).expect("it has room again");
-        assert_eq!(store.get(&digest).expect("readable"), Some(bytes));
+        stored(&store, &bytes).expect("it has room again");
+        assert_eq!(read(&store, &digest), Some(bytes));
     });
 }

@@ -7,18 +7,18 @@ fn an_app_is_kept_although_an_older_one_cannot_be_removed() {
     let place = Place::new();
     let store = place.open();
     let put: Vec<Digest> = (0..5)
-        .map(|seed| store.put(&app(seed, 100)).expect("kept"))
+        .map(|seed| stored(&store, &app(seed, 100)).expect("kept"))
         .collect();
     store.collect(&[]).expect("collected");
     // A folder is no file that could be removed.
     let oldest = place.apps().join(put[0].to_string());
     std::fs::remove_file(&oldest).expect("removed");
     std::fs::create_dir(&oldest).expect("made");
-    let new = store.put(&app(9, 100)).expect("kept all the same");
+    let new = stored(&store, &app(9, 100)).expect("kept all the same");
     let newest = fetched(&store, &app(10, 2 * CHUNK)).expect("kept all the same");
-    assert!(store.holds(&new) && store.holds(&newest));
+    assert!(store.has(&new) && store.has(&newest));
     // The next older one went.
-    assert!(!store.holds(&put[1]));
+    assert!(!store.has(&put[1]));
     let error = store.collect(&[]).expect_err("it says so");
     assert!(error.to_string().starts_with("cannot change "), "{error}");
     assert!(error.to_string().contains(&put[0].to_string()), "{error}");
@@ -35,5 +35,5 @@ fn a_download_that_cannot_get_the_name_of_the_app_is_given_up_and_begun_again() 
     assert_eq!(place.files(), [""; 0]);
     std::fs::remove_dir(&in_the_way).expect("removed");
     let digest = fetched(&store, &bytes).expect("kept");
-    assert_eq!(store.get(&digest).expect("readable"), Some(bytes));
+    assert_eq!(read(&store, &digest), Some(bytes));
 }

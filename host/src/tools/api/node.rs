@@ -186,11 +186,11 @@ pub struct AppFile {
     pub differs: bool,
 }
 
-/// Apps that are stored on a node.
+/// Components that are stored on a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// How many.
-    pub apps: u64,
+    pub components: u64,
     /// How many bytes they have together.
     pub bytes: u64,
     /// How many were found damaged and put aside, since the start.

@@ -64,12 +64,12 @@ pub enum Kind {
 }
 
 /// `POST /v1/releases` and `POST /v1/drafts`: what is to be released. Either
-/// `app` or `rollback` is given.
+/// `component` or `rollback` is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wanted {
-    /// The digest of an app that the node has.
-    pub app: Option<String>,
+    /// The digest of a component that the node has.
+    pub component: Option<String>,
     /// What to go back to.
     pub rollback: Option<Rollback>,
     /// Who wants it.

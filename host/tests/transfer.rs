@@ -1,5 +1,6 @@
 //! An app on its way from member to member over real control channels on the
-//! loopback interface: what is wrong is dropped, and what breaks off goes on.
+//! loopback interface: what is wrong is dropped,
+//! and a fetch that breaks off goes on.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -9,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
-use cluster::Digest;
+use cluster::ComponentBytes;
 use cluster::release::{CHUNK, Component};
 use host::control::{Answer, Body, Peer, Refuse, Service, refusal};
 use host::data_dir::DataDir;
 use host::membership::Membership;
-use host::spread::{Fetcher, Holder, SpreadError};
 use host::store::{Store, StoreError, StoreLimits};
+use host::transfer::{ChunkServer, Fetcher, TransferError};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -56,7 +57,7 @@ enum Manner {
 
 /// A node that has the app, or answers as if it had.
 struct Giver {
-    holder: Holder,
+    server: ChunkServer,
     manner: Manner,
     /// How many chunks it was asked for and gave.
     given: Arc<AtomicUsize>,
@@ -65,7 +66,7 @@ struct Giver {
 impl Service for Giver {
     fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
         assert!(matches!(from, Peer::Member(_)));
-        let (holder, manner) = (self.holder.clone(), self.manner);
+        let (server, manner) = (self.server.clone(), self.manner);
         let given = self.given.clone();
         Box::pin(async move {
             let path = request.uri().path().to_owned();
@@ -80,7 +81,7 @@ impl Service for Giver {
                 let why = "this node is starting; try again in a moment";
                 return refusal(StatusCode::SERVICE_UNAVAILABLE, why);
             }
-            let answer = holder.answer(&path, request.into_body()).await;
+            let answer = server.answer(&path, request.into_body()).await;
             if is_chunk && answer.status() == StatusCode::OK {
                 given.fetch_add(1, SeqCst);
             }
@@ -121,14 +122,15 @@ impl Node {
     fn giving(lan: &Lan, last: u8, app: &Bytes, manner: Manner) -> Node {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(&folder.path().join("store"));
-        store.put(app).expect("kept");
+        let component = ComponentBytes::of(app.clone());
+        store.store(&component).expect("stored");
         let given = Arc::new(AtomicUsize::new(0));
         let giver = Giver {
-            holder: Holder::new(store),
+            server: ChunkServer::new(store),
             manner,
             given: given.clone(),
         };
-        let release = Some(Digest::of(app));
+        let release = Some(component.digest());
         let membership = lan.start(last, folder.path(), release, Arc::new(giver));
         Node {
             membership,
@@ -155,7 +157,7 @@ impl Getter {
         let store = store(&folder.join("store"));
         let service: Arc<dyn Service> = match gives {
             true => Arc::new(Giver {
-                holder: Holder::new(store.clone()),
+                server: ChunkServer::new(store.clone()),
                 manner: Manner::Honest,
                 given: Arc::default(),
             }),
@@ -170,9 +172,10 @@ impl Getter {
         }
     }
 
-    async fn fetch(&self, app: &Bytes) -> Result<Bytes, SpreadError> {
+    async fn fetch(&self, app: &Bytes) -> Result<Bytes, TransferError> {
         let what = Component::of(app);
-        soon("the app", self.fetcher.fetch(&what, &self.progress)).await
+        let fetched = soon("the app", self.fetcher.fetch(&what, &self.progress)).await?;
+        Ok(fetched.bytes().clone())
     }
 
     /// How many chunks are there, as far as was said.
@@ -274,7 +277,7 @@ async fn a_holder_that_dies_in_the_middle_is_replaced_by_another() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_restarted_goes_on_with_what_it_has() {
+async fn a_node_that_is_restarted_in_the_middle_fetches_all_of_it_again() {
     let (lan, app) = (Lan::new(), app());
     let folder = tempfile::tempdir().expect("a folder");
     let first = Node::giving(&lan, 2, &app, Manner::StopsAfter(7));
@@ -292,6 +295,24 @@ async fn a_node_that_is_restarted_goes_on_with_what_it_has() {
     let getter = Getter::start(&lan, 3, folder.path());
     lists(&getter.membership, &[3, 4]).await;
     assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
+    assert_eq!(second.given.load(SeqCst), CHUNKS);
+}
+
+#[tokio::test]
+async fn who_gives_up_a_fetch_and_begins_it_again_goes_on_with_what_came() {
+    let (lan, app) = (Lan::new(), app());
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Node::giving(&lan, 2, &app, Manner::StopsAfter(7));
+    let getter = Getter::start(&lan, 3, folder.path());
+    lists(&getter.membership, &[2, 3]).await;
+    tokio::select! {
+        fetched = getter.fetch(&app) => panic!("it cannot be whole: {fetched:?}"),
+        () = until("seven chunks", || getter.have() == 7) => {}
+    }
+    drop(first);
+    let second = Node::giving(&lan, 4, &app, Manner::Honest);
+    lists(&getter.membership, &[3, 4]).await;
+    assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
     assert_eq!(second.given.load(SeqCst), CHUNKS - 7);
 }
 
@@ -303,7 +324,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     let membership = lan.start(3, folder.path(), None, Arc::new(Refuse));
     let data = DataDir::open(&folder.path().join("store")).expect("a data folder");
     let limits = StoreLimits {
-        app: app.len() as u64 - 1,
+        component: app.len() as u64 - 1,
         ..StoreLimits::default()
     };
     let store = Store::open(Arc::new(data), limits).expect("a store");
@@ -313,7 +334,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
     let refused = soon("a refusal", fetcher.fetch(&what, &progress)).await;
     assert!(matches!(
         refused,
-        Err(SpreadError::Store(StoreError::TooLarge { .. }))
+        Err(TransferError::Store(StoreError::TooLarge { .. }))
     ));
     assert_eq!(holder.given.load(SeqCst), 0);
 }
@@ -340,7 +361,7 @@ async fn fetch_to(disk: &Path) {
     lists(&getter.membership, &[2, 3]).await;
     let refused = getter.fetch(&app).await;
     assert!(
-        matches!(refused, Err(SpreadError::Store(StoreError::Full { .. }))),
+        matches!(refused, Err(TransferError::Store(StoreError::Full { .. }))),
         "{refused:?}"
     );
     let partial = std::fs::read_dir(disk.join("store/apps/partial")).expect("a folder");

@@ -1,6 +1,6 @@
-//! How this node gets an app from the members: a loop around [`Fetch`], which
-//! says whom to ask for what. Each chunk is checked before it is kept and the
-//! whole before it is given, and what was kept is there after a restart.
+//! How this node gets a component from the members: a loop around [`Fetch`], which
+//! says whom to ask for what. Each chunk is checked before it is stored and the
+//! whole before it is given.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,7 +11,7 @@ use cluster::fetch::{
     ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split,
 };
 use cluster::release::{CHUNK as CHUNK_LEN, Component};
-use cluster::{NodeName, Time, View};
+use cluster::{ComponentBytes, NodeName, Time, View};
 use http::StatusCode;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -19,14 +19,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep_until;
 
-use super::{APPS, CHUNK, MANIFEST};
+use super::{CHUNK, COMPONENTS, MANIFEST};
 use crate::control::{CallError, Peers, ReadError};
-use crate::store::{Held, Partial, Store, StoreError};
+use crate::store::{Download, Found, Store, StoreError};
 
-/// Why an app did not come.
+/// Why a component did not come.
 #[derive(Debug, thiserror::Error)]
-pub enum SpreadError {
-    /// It cannot be kept here.
+pub enum TransferError {
+    /// It cannot be stored here.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No member has given it.
@@ -37,7 +37,7 @@ pub enum SpreadError {
     Stopping,
 }
 
-/// Gets apps from members. Cheap to clone.
+/// Gets components from members. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     members: watch::Receiver<Arc<View>>,
@@ -47,7 +47,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Asks these members, and keeps what they give in this store.
+    /// Asks these members, and stores what they give in this store.
     pub fn new(members: watch::Receiver<Arc<View>>, peers: Peers, store: Store) -> Self {
         Self {
             members,
@@ -62,59 +62,62 @@ impl Fetcher {
         self.wrong.load(Relaxed)
     }
 
-    /// Gets an app, or goes on getting it, and says on `progress` how many of
-    /// how many bytes there are. If this is dropped, what came is kept, and the
-    /// next call goes on from there.
+    /// Gets a component, or goes on getting it, and says on `progress` how many of
+    /// how many bytes there are. If this is dropped, the store keeps what
+    /// came, and the next call goes on from there.
     ///
     /// # Errors
-    /// [`SpreadError`].
+    /// [`TransferError`].
     pub async fn fetch(
         &self,
         app: &Component,
         progress: &watch::Sender<(u64, u64)>,
-    ) -> Result<Bytes, SpreadError> {
+    ) -> Result<ComponentBytes, TransferError> {
         progress.send_replace((0, app.size));
-        let most = self.store.limits().app;
+        let most = self.store.limits().component;
         if app.size > most {
             let size = app.size;
             return Err(StoreError::TooLarge { size, most }.into());
         }
         let (store, wanted) = (self.store.clone(), *app);
-        let begun = match blocking(move || store.held(&wanted)).await? {
-            Held::Whole(content) => {
+        let begun = match blocking(move || store.find_any(&wanted)).await? {
+            Found::Whole(component) => {
                 progress.send_replace((app.size, app.size));
-                return Ok(content);
+                return Ok(component);
             }
-            Held::Begun(partial) => Some(partial),
-            Held::Nothing => None,
+            Found::Begun(download) => Some(download),
+            Found::Nothing => None,
         };
-        let partial = self.gather(app, begun, progress).await?;
-        let whole = partial.clone();
-        let content = blocking(move || partial.content()).await?;
+        let download = self.gather(app, begun, progress).await?;
+        let full = download.clone();
+        let component = blocking(move || full.component()).await?;
         // It can serve already. A disk may take its time, and if the node dies
-        // meanwhile, the chunks are there or can be had again.
+        // meanwhile, it fetches the component again.
+        let stored = component.clone();
         drop(spawn_blocking(move || {
-            if let Err(error) = whole.finish() {
-                tracing::warn!("{error}; after a restart this node gets the app from members");
+            if let Err(error) = download.finish(&stored) {
+                tracing::warn!(
+                    "{error}; after a restart this node gets the component from members"
+                );
             }
         }));
-        Ok(content)
+        Ok(component)
     }
 
     /// Gets all the chunks that are missing.
     async fn gather(
         &self,
         app: &Component,
-        mut partial: Option<Partial>,
+        mut download: Option<Download>,
         progress: &watch::Sender<(u64, u64)>,
-    ) -> Result<Partial, SpreadError> {
+    ) -> Result<Download, TransferError> {
         let began = Instant::now();
         let now = || Time::from_start(began.elapsed());
         // Without randomness members are asked in an order that others may
         // have too, and that is all.
         let seed = SysRng.try_next_u64().unwrap_or(0);
-        let have = partial.as_ref().map_or(Chunks::none_of(app), chunks_of);
-        let mut fetch = Fetch::new(now(), seed, have, partial.is_some());
+        let have = download.as_ref().map_or(Chunks::none_of(app), chunks_of);
+        let mut fetch = Fetch::new(now(), seed, have, download.is_some());
         let mut members = self.members.clone();
         let mut known = Vec::new();
         let mut asking = JoinSet::new();
@@ -135,7 +138,7 @@ impl Fetcher {
                         app: *app,
                         member,
                         want,
-                        partial: partial.clone(),
+                        download: download.clone(),
                     };
                     asking.spawn(ask.run(self.peers.clone(), self.store.clone()));
                     continue;
@@ -150,30 +153,43 @@ impl Fetcher {
                     // is over.
                     let Ok((member, question, given)) = asked else { continue };
                     let (answer, begun) = given?;
-                    partial = partial.or(begun);
-                    let before = fetch.liars();
-                    fetch.answered(now(), &member, question, answer);
-                    if fetch.liars() > before {
-                        self.wrong.fetch_add(1, Relaxed);
-                        tracing::warn!(
-                            %member, app = %app.digest,
-                            "a member gave wrong bytes of an app: they were dropped, and it is not asked again",
-                        );
-                    }
-                    let have = partial.as_ref().map_or(0, Partial::have_bytes);
+                    download = download.or(begun);
+                    self.answered(&mut fetch, now(), &member, question, answer, app);
+                    let have = download.as_ref().map_or(0, Download::have_bytes);
                     progress.send_replace((have, app.size));
                 }
                 Ok(()) = members.changed() => members.mark_changed(),
                 () = sleep_until(until.into()) => {}
             }
         }
-        match partial {
-            Some(partial) => Ok(partial),
-            // Of an app without a byte there is nothing to ask for.
+        match download {
+            Some(download) => Ok(download),
+            // Of a component without a byte there is nothing to ask for.
             None => {
                 let (store, app) = (self.store.clone(), *app);
-                blocking(move || store.partial(&app, &Bytes::new())).await
+                blocking(move || store.begin(&app, &Bytes::new())).await
             }
+        }
+    }
+
+    /// Hands an answer on. Who gave wrong bytes is counted and named.
+    fn answered(
+        &self,
+        fetch: &mut Fetch,
+        now: Time,
+        member: &NodeName,
+        question: u64,
+        answer: Answer,
+        app: &Component,
+    ) {
+        let before = fetch.liars();
+        fetch.answered(now, member, question, answer);
+        if fetch.liars() > before {
+            self.wrong.fetch_add(1, Relaxed);
+            tracing::warn!(
+                %member, component = %app.digest,
+                "a member gave wrong bytes of a component: they were dropped, and it is not asked again",
+            );
         }
     }
 
@@ -202,9 +218,9 @@ impl Fetcher {
     }
 }
 
-fn chunks_of(partial: &Partial) -> Chunks {
-    let mut chunks = Chunks::none_of(partial.app());
-    for index in (0..partial.chunks()).filter(|&index| partial.has(index)) {
+fn chunks_of(download: &Download) -> Chunks {
+    let mut chunks = Chunks::none_of(download.app());
+    for index in (0..download.chunks()).filter(|&index| download.has(index)) {
         chunks.insert(index);
     }
     chunks
@@ -212,7 +228,7 @@ fn chunks_of(partial: &Partial) -> Chunks {
 
 /// What became of a question: what [`Fetch`] is told, and the download if this
 /// was the answer that began it.
-type Given = Result<(Answer, Option<Partial>), SpreadError>;
+type Given = Result<(Answer, Option<Download>), TransferError>;
 
 /// One question to one member.
 struct Ask {
@@ -220,7 +236,7 @@ struct Ask {
     app: Component,
     member: NodeName,
     want: Want,
-    partial: Option<Partial>,
+    download: Option<Download>,
 }
 
 impl Ask {
@@ -232,59 +248,59 @@ impl Ask {
                 (CHUNK, wanted, HEAD_LEN + CHUNK_LEN)
             }
         };
-        let path = format!("{APPS}{}/{what}", self.app.digest);
+        let path = format!("{COMPONENTS}{}/{what}", self.app.digest);
         let at = peers.at(&self.member);
         let asked = peers
             .request(&self.member, at, &path, message, max, ANSWER_WAIT)
             .await;
         let given = match asked {
-            Ok((StatusCode::OK, bytes)) => self.keep(store, bytes).await,
+            Ok((StatusCode::OK, bytes)) => self.store(store, bytes).await,
             Ok((status @ StatusCode::NO_CONTENT, _)) => {
-                tracing::debug!(member = %self.member, %status, "no part of an app was given");
+                tracing::debug!(member = %self.member, %status, "no part of a component was given");
                 Ok((Answer::Nothing, None))
             }
             Ok((status @ StatusCode::SERVICE_UNAVAILABLE, _)) => {
-                tracing::debug!(member = %self.member, %status, "no part of an app was given");
+                tracing::debug!(member = %self.member, %status, "no part of a component was given");
                 Ok((Answer::Busy, None))
             }
             Err(CallError::Answer(ReadError::TooLong)) => Ok((Answer::Wrong, None)),
             Ok((status, _)) => {
-                tracing::debug!(member = %self.member, %status, "no part of an app was given");
+                tracing::debug!(member = %self.member, %status, "no part of a component was given");
                 Ok((Answer::Failed, None))
             }
             Err(error) => {
-                tracing::debug!(member = %self.member, %error, "no part of an app was given");
+                tracing::debug!(member = %self.member, %error, "no part of a component was given");
                 Ok((Answer::Failed, None))
             }
         };
         (self.member, self.question, given)
     }
 
-    /// Checks and keeps what came.
-    async fn keep(&self, store: Store, bytes: Bytes) -> Given {
+    /// Checks and stores what came.
+    async fn store(&self, store: Store, bytes: Bytes) -> Given {
         let app = self.app;
-        let kept = match (&self.want, &self.partial) {
-            (Want::Manifest, _) => blocking(move || store.partial(&app, &bytes))
+        let stored = match (&self.want, &self.download) {
+            (Want::Manifest, _) => blocking(move || store.begin(&app, &bytes))
                 .await
-                .map(|partial| (Answer::Manifest, Some(partial))),
-            (Want::OneOf(_), Some(partial)) => {
+                .map(|download| (Answer::Manifest, Some(download))),
+            (Want::OneOf(_), Some(download)) => {
                 let Some((index, chunk)) = split(bytes) else {
                     return Ok((Answer::Wrong, None));
                 };
-                let partial = partial.clone();
-                blocking(move || partial.put_chunk(index, &chunk))
+                let download = download.clone();
+                blocking(move || download.store_chunk(index, &chunk))
                     .await
                     .map(|_| (Answer::Chunk(index), None))
             }
             // Chunks are asked for once there is a manifest, and so a download.
             (Want::OneOf(_), None) => return Ok((Answer::Failed, None)),
         };
-        match kept {
+        match stored {
             // It is what the member gave that is wrong, and not this node.
-            Err(SpreadError::Store(StoreError::Manifest(_) | StoreError::Chunk { .. })) => {
+            Err(TransferError::Store(StoreError::Manifest(_) | StoreError::Chunk { .. })) => {
                 Ok((Answer::Wrong, None))
             }
-            kept => kept,
+            stored => stored,
         }
     }
 }
@@ -292,10 +308,10 @@ impl Ask {
 /// Runs what waits for the disk.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, SpreadError> {
+) -> Result<T, TransferError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         // It was never begun.
-        Err(_) => Err(SpreadError::Stopping),
+        Err(_) => Err(TransferError::Stopping),
     }
 }

@@ -1,4 +1,4 @@
-//! What this node gives to members of the apps that it has.
+//! What this node gives to members of the components that it has.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use rand::seq::SliceRandom as _;
 use rand::{SeedableRng as _, TryRng as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{APPS, CHUNK, MANIFEST};
+use super::{CHUNK, COMPONENTS, MANIFEST};
 use crate::control::{self, Body, EXCHANGE};
 use crate::store::{Store, StoreError};
 
@@ -28,7 +28,7 @@ const PIECE: usize = 64 * 1024;
 /// Gives chunks to members, so many at a time as there are slots. Cheap to
 /// clone; all clones share the slots.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct ChunkServer {
     store: Store,
     slots: Arc<Semaphore>,
 }
@@ -40,7 +40,7 @@ enum Asked {
     Chunk,
 }
 
-impl Holder {
+impl ChunkServer {
     /// Gives what is in the store.
     pub fn new(store: Store) -> Self {
         Self {
@@ -49,10 +49,10 @@ impl Holder {
         }
     }
 
-    /// Answers a request of a member for a path below [`APPS`].
+    /// Answers a request of a member for a path below [`COMPONENTS`].
     pub async fn answer(&self, path: &str, body: Incoming) -> Response<Body> {
         let Some((digest, asked)) = parse(path) else {
-            return control::refusal(StatusCode::NOT_FOUND, "no app is asked for like this");
+            return control::refusal(StatusCode::NOT_FOUND, "no component is asked for like this");
         };
         let wanted = match control::read(body, CHUNKS_MAX.div_ceil(8), EXCHANGE).await {
             Ok(wanted) => wanted,
@@ -77,11 +77,12 @@ impl Holder {
                 *nothing.status_mut() = StatusCode::NO_CONTENT;
                 nothing
             }
-            Ok(Err(Unable::Wanted)) => {
-                control::refusal(StatusCode::BAD_REQUEST, "this is no bitmap of the app")
-            }
+            Ok(Err(Unable::Wanted)) => control::refusal(
+                StatusCode::BAD_REQUEST,
+                "this is no bitmap of the component",
+            ),
             Ok(Err(Unable::Store(error))) => {
-                tracing::warn!(app = %digest, %error, "a member cannot be given an app");
+                tracing::warn!(component = %digest, %error, "a member cannot be given a component");
                 control::refusal(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be read")
             }
             // The node stops.
@@ -91,7 +92,7 @@ impl Holder {
 }
 
 fn parse(path: &str) -> Option<(Digest, Asked)> {
-    let (digest, asked) = path.strip_prefix(APPS)?.split_once('/')?;
+    let (digest, asked) = path.strip_prefix(COMPONENTS)?.split_once('/')?;
     let asked = match asked {
         MANIFEST => Asked::Manifest,
         CHUNK => Asked::Chunk,
@@ -183,28 +184,30 @@ impl http_body::Body for Upload {
 
 #[cfg(test)]
 mod tests {
+    use cluster::ComponentBytes;
     use http_body::Body as _;
 
     use super::*;
     use crate::data_dir::DataDir;
     use crate::store::StoreLimits;
 
-    /// Gives an app of so many bytes, and the app.
-    fn holder(size: usize) -> (Holder, Bytes, tempfile::TempDir) {
+    /// Gives a component of so many bytes, and its bytes.
+    fn server(size: usize) -> (ChunkServer, Bytes, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
         let store = Store::open(Arc::new(data), StoreLimits::default()).expect("a store");
         let app: Bytes = (0..size).map(|at| (at / 1000) as u8).collect();
-        store.put(&app).expect("kept");
-        (Holder::new(store), app, folder)
+        let component = ComponentBytes::of(app.clone());
+        store.store(&component).expect("stored");
+        (ChunkServer::new(store), app, folder)
     }
 
     #[tokio::test]
     async fn a_slot_is_taken_until_all_of_a_chunk_was_taken_and_without_one_the_answer_is_busy() {
-        let (holder, app, _folder) = holder(300_000);
+        let (server, app, _folder) = server(300_000);
         let digest = Digest::of(&app);
         let first = Bytes::from_static(&[1]);
-        let give = || holder.give(digest, Asked::Chunk, first.clone());
+        let give = || server.give(digest, Asked::Chunk, first.clone());
         let mut given = Vec::new();
         for _ in 0..UPLOADS {
             let answer = give().await;
@@ -216,7 +219,7 @@ mod tests {
         let mut taken = Vec::new();
         while !body.is_end_stream() {
             let piece = body.frame().await.expect("a piece").expect("no error");
-            assert_eq!(holder.slots.available_permits(), 0);
+            assert_eq!(server.slots.available_permits(), 0);
             taken.extend_from_slice(&piece.into_data().expect("data"));
         }
         drop(body);
@@ -225,12 +228,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_and_what_is_no_bitmap_of_the_app_get_their_status() {
-        let (holder, app, _folder) = holder(300_000);
+    async fn what_is_not_there_and_what_is_no_bitmap_of_the_component_get_their_status() {
+        let (server, app, _folder) = server(300_000);
         let give = |digest, bitmap: &'static [u8]| {
-            let holder = holder.clone();
+            let server = server.clone();
             async move {
-                let answer = holder.give(digest, Asked::Chunk, Bytes::from_static(bitmap));
+                let answer = server.give(digest, Asked::Chunk, Bytes::from_static(bitmap));
                 answer.await.status()
             }
         };
@@ -244,21 +247,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_two_paths_of_an_app_are_understood() {
+    fn only_the_two_paths_of_a_component_are_understood() {
         let digest = Digest::of(b"x");
         let of = |path: String| parse(&path);
         assert_eq!(
-            of(format!("/app/{digest}/chunk")),
+            of(format!("/component/{digest}/chunk")),
             Some((digest, Asked::Chunk))
         );
         assert_eq!(
-            of(format!("/app/{digest}/manifest")),
+            of(format!("/component/{digest}/manifest")),
             Some((digest, Asked::Manifest))
         );
-        for wrong in ["/app/", "/app/x/chunk", "/other/x/chunk"] {
+        for wrong in ["/component/", "/component/x/chunk", "/other/x/chunk"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
-        assert_eq!(of(format!("/app/{digest}")), None);
-        assert_eq!(of(format!("/app/{digest}/chunk/")), None);
+        assert_eq!(of(format!("/component/{digest}")), None);
+        assert_eq!(of(format!("/component/{digest}/chunk/")), None);
     }
 }
