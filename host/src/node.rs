@@ -115,7 +115,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let mut first = first::Start::read(
         config.app.as_deref(),
         config.max_component,
-        config.deploy_key,
+        config.deploy_key.clone(),
         stored.as_deref(),
         &name,
     )?;
@@ -189,7 +189,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         service: Arc::new(desk::Shared(desk.clone())),
         data_dir: identity.data.clone(),
         releases_stored: stored,
-        deploy_key: config.deploy_key,
+        deploy_key: config.deploy_key.clone(),
         release: loader.serves(),
         views: members,
     })?;

@@ -38,7 +38,7 @@ impl Start {
         stored: Option<&[u8]>,
         me: &NodeName,
     ) -> Result<Start, IntakeError> {
-        let at_start = |file| release::at_start(me, deploy_key, stored, file);
+        let at_start = |file| release::at_start(me, deploy_key.clone(), stored, file);
         let target = at_start(None).target;
         let target = target.map(|target| (target.id, target.digest));
         let mut places = given.map(Places::of);

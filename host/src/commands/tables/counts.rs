@@ -27,7 +27,8 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
     match &it.deploy_key {
         Some(key) => {
             let refused = refused.unwrap_or_else(|| "none refused".to_owned());
-            let key = digest(key);
+            let (cluster, public) = key.split_once(':').unwrap_or_default();
+            let key = format!("{cluster}:{}", digest(public));
             line(
                 "releases",
                 format!("only those signed by deploy key {key}; {refused}"),
