@@ -5,6 +5,7 @@
 //! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
 //! ```
 
+pub mod cli;
 mod client;
 mod cookie;
 mod error;
@@ -23,9 +24,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cli::{Ask, Command};
-use crate::cookies::rotate;
-use crate::tools::api;
+use crate::api::types as api;
+use crate::commands::cli::{Ask, Command};
+use crate::node::cookies::rotate;
 use client::Client;
 pub use error::CommandError;
 

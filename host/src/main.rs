@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use host::cli::Cli;
-use host::{commands, log, node};
+use host::commands::{self, cli::Cli};
+use host::node::{self, log};
 
 fn main() -> ExitCode {
     let mut cli = Cli::parse();

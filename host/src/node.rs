@@ -7,9 +7,12 @@
 //! listener, drain.
 
 mod apps;
+pub mod config;
+pub mod cookies;
 mod desk;
 mod face;
 mod first;
+pub mod log;
 mod start;
 mod stop;
 
@@ -23,20 +26,25 @@ use desk::Desk;
 use face::Face;
 pub use start::StartError;
 
-use crate::app::{self, Loader, Runtime, RuntimeConfig, Slot, Smoke};
-use crate::cli::Cli;
-use crate::cluster_view::Views;
-use crate::config::{Config, ConfigError, Environment};
-use crate::contract::NodeInfo;
-use crate::deploy::{Candidate, Reporter, Trials};
-use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use crate::http::{HttpLimits, Server};
-use crate::log;
-use crate::membership::{self, FatalError, Membership};
-use crate::publish::{self, Inbox};
-use crate::store::{Store, StoreError, StoreLimits};
-use crate::tools::{self, SocketError, ToolSocket};
-use crate::transfer::{ChunkServer, Fetcher};
+use crate::api;
+use crate::api::{SocketError, ToolSocket};
+use crate::app;
+use crate::app::deploy::{Candidate, Reporter, Trials};
+use crate::app::publish;
+use crate::app::publish::Inbox;
+use crate::commands::cli::Cli;
+use crate::edge::{HttpLimits, Server};
+use crate::node::config::{Config, ConfigError, Environment};
+use mesh::membership;
+use mesh::membership::{FatalError, Membership};
+use mesh::store::{Store, StoreError, StoreLimits};
+use mesh::transfer::{ChunkServer, Fetcher};
+use runtime::contract::NodeInfo;
+use runtime::engine::{Runtime, RuntimeConfig, RuntimeError};
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use runtime::generation::{Loader, Refusal, Slot};
+use runtime::smoke::Smoke;
+use runtime::views::Views;
 
 /// How long what was cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
@@ -55,7 +63,7 @@ pub enum NodeError {
     Intake(#[from] app::IntakeError),
     /// The app cannot be one.
     #[error(transparent)]
-    Refused(#[from] app::Refusal),
+    Refused(#[from] Refusal),
     /// The store of apps.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,7 +72,7 @@ pub enum NodeError {
     Socket(#[from] SocketError),
     /// The engine.
     #[error(transparent)]
-    Runtime(#[from] app::RuntimeError),
+    Runtime(#[from] RuntimeError),
     /// Membership could not be set up.
     #[error(transparent)]
     Membership(#[from] membership::StartError),
@@ -222,11 +230,11 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         report: report.clone(),
         deploy_key: config.deploy_key,
     });
-    let limits = tools::Limits {
+    let limits = api::Limits {
         component: config.max_component,
-        ..tools::Limits::default()
+        ..api::Limits::default()
     };
-    let tools = tools::Service::new(face.clone(), log::recent(), limits);
+    let tools = api::Service::new(face.clone(), log::recent(), limits);
     desk.open(desk::Parts {
         face,
         tools: tools.clone(),

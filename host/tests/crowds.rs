@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use host::app::Loader;
+use runtime::generation::Loader;
 use support::client::{Client, Protocol, get};
 use support::components::{Limits, bytes, fresh, read_built, runtime};
 use support::node::{NAMES, Node, Setup, view};

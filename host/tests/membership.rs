@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use cluster::release::{AppFile, Component, PathId, Plan, Request, What};
 use cluster::{Cookie, Digest, Keys, Refusal, View};
-use host::data_dir::{DataDir, DataDirError};
-use host::membership::{Membership, SeedName, Settings, StartError, stored_releases};
-use host::net::{AddressError, BindError};
+use mesh::data_dir::{DataDir, DataDirError};
+use mesh::membership::{Membership, SeedName, Settings, StartError, stored_releases};
+use mesh::net::{AddressError, BindError};
 use support::lan::{Lan, name};
 use tempfile::TempDir;
 use tokio::time::timeout;

@@ -33,7 +33,10 @@ pub(crate) fn is_ci() -> bool {
 /// features of crates that the runtime's are built from, and the runtime would
 /// be compiled once more, for six minutes. Whatever is built natively is built
 /// with these together or with `host` alone, which come to the same.
-pub(crate) const NATIVE: [&str; 8] = ["-p", "host", "-p", "cluster", "-p", "lab", "-p", "xtask"];
+pub(crate) const NATIVE: [&str; 14] = [
+    "-p", "host", "-p", "cluster", "-p", "fault", "-p", "mesh", "-p", "runtime", "-p", "lab", "-p",
+    "xtask",
+];
 
 /// The packages of the guests' side that have native tests.
 pub(crate) const GUESTS: [&str; 4] = ["-p", "guest", "-p", "raxx"];

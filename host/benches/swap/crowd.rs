@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use host::app::Loader;
+use runtime::generation::Loader;
 use tokio::sync::watch;
 
 use super::component::another;
@@ -45,7 +45,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
     let apps = ["fixture-counter-v1", "fixture-counter-v2"].map(read_built);
     let cache = tempfile::tempdir().expect("a folder");
     let runtime = runtime(cache.path());
-    let first = host::app::validate(&runtime, bytes(apps[0].clone())).await;
+    let first = runtime::generation::validate(&runtime, bytes(apps[0].clone())).await;
     let first = std::sync::Arc::new(first.expect("it is an app"));
     let node = Node::with_generation(first, Setup::default()).await;
     let loader = Loader::new(runtime, node.slot.clone());

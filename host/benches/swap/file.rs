@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::app::{
-    Loader, NamedComponent, Places, Runtime, RuntimeConfig, Swapped, WatchMode, WatchedFile, read,
-    validate,
-};
-use host::cluster_view::Views;
-use host::contract::{CallLimits, NodeInfo};
+use host::app::{Places, WatchMode, WatchedFile, read};
+use runtime::component::NamedComponent;
+use runtime::contract::{CallLimits, NodeInfo};
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::generation::{Loader, Swapped, validate};
+use runtime::views::Views;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;

@@ -62,6 +62,11 @@ impl FromStr for Digest {
     }
 }
 
+/// The first twelve digits of a digest: enough to tell two apart, short enough to read.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

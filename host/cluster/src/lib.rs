@@ -45,7 +45,7 @@ pub use cidr::{Cidr, CidrError};
 pub use component::{ComponentBuilder, ComponentBytes};
 pub use config::{Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, DigestError, short};
 pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{KeyId, KeyIds, Keys, KeysError};

@@ -4,16 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use cluster::ComponentBytes;
+use mesh::store::MAX_APP;
+use runtime::component::NamedComponent;
 
-use super::places::Places;
-use crate::fault;
-
-/// The largest component that is taken unless `--max-app` says otherwise, in
-/// bytes: 64 MiB.
-pub const MAX_APP: u64 = 64 * 1024 * 1024;
-
-/// The most that `--max-app` can be, in bytes: 1 GiB.
-pub const LARGEST_APP: u64 = 1 << 30;
+use crate::app::places::Places;
 
 /// Why there are no bytes to look at.
 #[derive(Debug, thiserror::Error)]
@@ -52,15 +46,6 @@ pub enum IntakeError {
         /// The limit, in bytes.
         most: u64,
     },
-}
-
-/// A component that can be loaded.
-#[derive(Clone, Debug)]
-pub struct NamedComponent {
-    /// The file it came from, or what else people know it by.
-    pub path: PathBuf,
-    /// The component.
-    pub component: ComponentBytes,
 }
 
 /// Finds the file that `--app` means. A bare file name that is not in the

@@ -18,10 +18,12 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Runtime;
-use super::intake::{IntakeError, MAX_APP, NamedComponent, read_up_to};
-use super::places::{Modified, Places};
-use super::whole::{Whole, look_at};
+use crate::app::intake::{IntakeError, read_up_to};
+use crate::app::places::{Modified, Places};
+use crate::app::whole::{Whole, look_at};
+use mesh::store::MAX_APP;
+use runtime::component::NamedComponent;
+use runtime::engine::Runtime;
 
 /// How long a file must not have changed before it is read: a burst of writes
 /// is read once.

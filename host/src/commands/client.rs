@@ -22,11 +22,11 @@ use tokio::time::timeout;
 
 use super::CommandError;
 use super::remote;
-use crate::cli::Ask;
-use crate::control::tool::Tool;
-use crate::data_dir::DataDir;
-use crate::tools;
-use crate::tools::api::API;
+use crate::api;
+use crate::api::types::API;
+use crate::commands::cli::Ask;
+use mesh::control::tool::Tool;
+use mesh::data_dir::DataDir;
 
 /// How long a node may take to answer, where it has nothing to do.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -168,9 +168,9 @@ async fn over_socket(
     pid: u32,
     mut request: Request<Body>,
 ) -> Result<hyper::Result<Response<Incoming>>, CommandError> {
-    let stream = tools::connect(folder, ANSWER)
+    let stream = api::connect(folder, ANSWER)
         .await
-        .map_err(|cause| CommandError::of_socket(tools::path(folder), pid, cause))?;
+        .map_err(|cause| CommandError::of_socket(api::path(folder), pid, cause))?;
     let (mut sender, connection) = match http1::handshake(TokioIo::new(stream)).await {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),

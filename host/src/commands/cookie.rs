@@ -17,10 +17,10 @@ use rand::TryRng as _;
 use rustix::process::test_kill_process;
 
 use super::make_secret;
-use crate::cli::{CookieCommand, RotateStep};
-use crate::cookies::STRONG;
-use crate::cookies::files;
-use crate::cookies::rotate::At;
+use crate::commands::cli::{CookieCommand, RotateStep};
+use crate::node::cookies::STRONG;
+use crate::node::cookies::files;
+use crate::node::cookies::rotate::At;
 pub(super) use error::CookieError;
 use node::Node;
 

@@ -7,10 +7,10 @@ use cluster::NameError;
 use cluster::release::ReleaseError;
 
 use super::Exit;
+use crate::api::types::{API, Problem};
 use crate::app::IntakeError;
-use crate::control::tool::ToolError;
-use crate::data_dir::DataDirError;
-use crate::tools::api::{API, Problem};
+use mesh::control::tool::ToolError;
+use mesh::data_dir::DataDirError;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ pub enum CommandError {
     NoCookie,
     /// The cookie.
     #[error(transparent)]
-    CookieFile(#[from] crate::cookies::CookieFileError),
+    CookieFile(#[from] crate::node::cookies::CookieFileError),
     /// No keys.
     #[error("cannot derive keys from the cookie: is there no memory left?")]
     Keys,

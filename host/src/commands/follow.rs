@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::client::Client;
 use super::progress::{Show, Summary};
 use super::{CommandError, Exit};
-use crate::tools::api::{Outcome, Progress};
+use crate::api::types::{Outcome, Progress};
 
 /// Follows it, and says how that ended.
 pub(super) async fn follow(

@@ -12,8 +12,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
 use super::{CommandError, Exit, make_secret, print};
-use crate::cli::KeyCommand;
-use crate::tools::hex;
+use crate::api::hex;
+use crate::commands::cli::KeyCommand;
 
 /// What a file of a key begins with, so that nobody takes it for the public
 /// half, which has as many digits.

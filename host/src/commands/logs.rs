@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::client::Client;
 use super::show::{BAD, BUSY, GOOD, PAST, PLAIN, styled};
 use super::{CommandError, Exit, print};
-use crate::cli::{LogLevel, Logs};
-use crate::tools::api::{Level, LogLine};
+use crate::api::types::{Level, LogLine};
+use crate::commands::cli::{LogLevel, Logs};
 
 /// A line of the stream: nothing is in it while nothing happens.
 #[derive(serde::Deserialize)]

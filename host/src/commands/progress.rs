@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
 use super::tables::release_status;
-use crate::tools::api::{NodeState, Outcome, Problem, Progress, Release, ReleaseStatus};
+use crate::api::types::{NodeState, Outcome, Problem, Progress, Release, ReleaseStatus};
 
 /// The most names in one sentence.
 const NAMES: usize = 8;

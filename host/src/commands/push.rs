@@ -14,10 +14,11 @@ use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
+use crate::api::types as api;
+use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
+use crate::api::{describe, hex};
 use crate::app;
-use crate::cli::{Push, Rollback, Rollout};
-use crate::tools::api::{self, API, Code, Draft, Problem, Record, Released, Releases, Wanted};
-use crate::tools::{describe, hex};
+use crate::commands::cli::{Push, Rollback, Rollout};
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
@@ -230,7 +231,7 @@ fn is_next(record: &Release, wanted: &Wanted, known: &[api::Release]) -> Result<
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
         // What the nodes take is for them to say.
-        let read = app::read_up_to(&app::locate(path)?, app::LARGEST_APP)?;
+        let read = app::read_up_to(&app::locate(path)?, mesh::store::LARGEST_APP)?;
         Ok(File {
             component: read.component.app(),
             bytes: read.component.bytes().clone(),

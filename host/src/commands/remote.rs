@@ -6,10 +6,11 @@ use cluster::Keys;
 use tokio::net::lookup_host;
 
 use super::CommandError;
-use crate::cli::Ask;
-use crate::config::{CLUSTER_PORT, Environment};
-use crate::control::tool::{self, Tool};
-use crate::cookies::Origin;
+use crate::commands::cli::Ask;
+use crate::node::config::{CLUSTER_PORT, Environment};
+use crate::node::cookies::Origin;
+use mesh::control::tool;
+use mesh::control::tool::Tool;
 
 /// Connects to the node at `ADDR[:PORT]`.
 pub(super) async fn connect(node: &str, ask: &Ask) -> Result<Tool, CommandError> {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
-use crate::tools::api::{
+use crate::api::types::{
     Doing, Failed, Kind, Member, Nodes, Release, ReleaseStatus, Releases, Status, Step, Steps,
 };
 

@@ -10,11 +10,13 @@ use cluster::release::AppFile;
 use tokio::task::JoinSet;
 
 use super::first::{self, Start};
-use crate::app::{Loader, WatchMode, WatchedFile};
-use crate::deploy::{self, Candidate, Deploy, Followed, Reporter, Trials};
-use crate::membership::Releases;
-use crate::store::Store;
-use crate::transfer::Fetcher;
+use crate::app::deploy;
+use crate::app::deploy::{Candidate, Deploy, Followed, Reporter, Trials};
+use crate::app::{WatchMode, WatchedFile};
+use mesh::membership::Releases;
+use mesh::store::Store;
+use mesh::transfer::Fetcher;
+use runtime::generation::Loader;
 
 /// What it takes.
 pub(super) struct Apps {

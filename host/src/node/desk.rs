@@ -7,10 +7,11 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::face::{Face, STATE};
-use crate::control::{self, Answer, Peer};
-use crate::publish::{Inbox, PUBLISH};
-use crate::tools::{Asker, Service as Tools};
-use crate::transfer::{COMPONENTS, ChunkServer};
+use crate::api::{Asker, Service as Tools};
+use crate::app::publish::{Inbox, PUBLISH};
+use mesh::control;
+use mesh::control::{Answer, Peer};
+use mesh::transfer::{COMPONENTS, ChunkServer};
 
 /// Answers once it has been given what it takes. Until then a node is only
 /// just starting, and says so.

@@ -1,5 +1,5 @@
 //! What a node shows of itself, and lets be done to it: the real
-//! [`tools::Node`].
+//! [`crate::api::Node`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,15 +15,18 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::{Loader, NamedComponent, Slot};
-use crate::control::Peers;
-use crate::deploy::{self, Candidate, Deployment, Reporter};
-use crate::membership::{Counting, Overview, Releases, Stopping};
-use crate::publish;
-use crate::store::{Store, StoreError};
-use crate::tools::api::{self, Code};
-use crate::tools::{Later, Node, Refused, describe};
-use crate::transfer::Fetcher;
+use crate::api::types as api;
+use crate::api::types::Code;
+use crate::api::{Later, Node, Refused, describe};
+use crate::app::deploy;
+use crate::app::deploy::{Candidate, Deployment, Reporter};
+use crate::app::publish;
+use mesh::control::Peers;
+use mesh::membership::{Counting, Overview, Releases, Stopping};
+use mesh::store::{Store, StoreError};
+use mesh::transfer::Fetcher;
+use runtime::component::NamedComponent;
+use runtime::generation::{Loader, Slot};
 
 /// Where a member is asked what it does about releases.
 pub(super) const STATE: &str = "/app/state";

@@ -6,10 +6,13 @@ use std::path::Path;
 use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
-use crate::app::{self, Generation, IntakeError, Loader, NamedComponent, Places, Refusal};
-use crate::cluster_view::short;
-use crate::deploy::Reporter;
-use crate::store::Store;
+use crate::app;
+use crate::app::deploy::Reporter;
+use crate::app::{IntakeError, Places};
+use cluster::short;
+use mesh::store::Store;
+use runtime::component::NamedComponent;
+use runtime::generation::{Generation, Loader, Refusal};
 
 /// What a node knows of its app before it hears from others.
 pub(super) struct Start {

@@ -10,11 +10,12 @@ use rand::TryRng as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::Config;
-use crate::cookies::{CookieFileError, Keeper, KeeperError, Origin, Origins};
-use crate::data_dir::{DataDir, DataDirError};
-use crate::http::HttpLimits;
-use crate::net::{self, AddressError, PrivateAddress};
+use crate::edge::HttpLimits;
+use crate::node::config::Config;
+use crate::node::cookies::{CookieFileError, Keeper, KeeperError, Origin, Origins};
+use mesh::data_dir::{DataDir, DataDirError};
+use mesh::net;
+use mesh::net::{AddressError, PrivateAddress};
 
 /// The name of a node that was given none.
 const NAMELESS: &str = "node";

@@ -7,9 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::exchange::Exchanges;
-use crate::http::Server;
-use crate::membership::Membership;
+use crate::edge::Server;
+use mesh::membership::Membership;
+use runtime::exchange::Exchanges;
 
 /// The signals that end a node.
 pub(super) struct Signals {

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::release::{self, check_stored};
 use cluster::{Digest, NodeName};
-use host::data_dir::DataDir;
-use host::fault::POINTS;
-use host::store::{Store, StoreLimits};
+use fault::POINTS;
 use lab::{Launch, Process, Programs};
+use mesh::data_dir::DataDir;
+use mesh::store::{Store, StoreLimits};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 

@@ -8,11 +8,12 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use cluster::release::Release;
 use cluster::{Cookie, Digest, Keys, NodeName};
-use host::control::{self, Answer, Peer, Service};
-use host::data_dir::DataDir;
-use host::membership::{Membership, Settings};
 use hyper::body::Incoming;
 use lab::{Lan, Machine};
+use mesh::control;
+use mesh::control::{Answer, Peer, Service};
+use mesh::data_dir::DataDir;
+use mesh::membership::{Membership, Settings};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -111,7 +112,7 @@ pub(crate) struct WrongBytes;
 
 impl Service for WrongBytes {
     fn call(&self, _: Peer, request: http::Request<Incoming>) -> Answer {
-        let is_app = request.uri().path().starts_with(host::transfer::COMPONENTS);
+        let is_app = request.uri().path().starts_with(mesh::transfer::COMPONENTS);
         Box::pin(async move {
             match is_app {
                 true => control::answer(Bytes::from_static(&[7; 32])),

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cluster::release::Release;
-use host::control::Refuse;
 use lab::cluster::{ANSWER, START};
 use lab::process::Line;
 use lab::{Lan, Launch, Process, Programs};
+use mesh::control::Refuse;
 use serde_json::Value;
 
 use crate::liar::Liar;

@@ -78,7 +78,7 @@ impl Place {
             .flag("--cluster-port", self.port.to_string())
             .flag("--cookie", COOKIE)
             .flag("--data-dir", self.data(node))
-            .env("HOST_LOG", "info,host::transfer=debug,host::control=debug")
+            .env("HOST_LOG", "info,mesh::transfer=debug,mesh::control=debug")
     }
 
     /// How a node is started that has one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::app::Tally;
+use runtime::generation::Tally;
 
 use crate::support::client::{Client, Protocol, fetch, get};
 use crate::support::components::{Limits, fresh};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::http::HttpLimits;
+use host::edge::HttpLimits;
 
 use crate::support::node::{Node, Setup};
 use crate::support::raw::{Raw, status};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::http::HttpLimits;
+use host::edge::HttpLimits;
 
 use crate::support::client::{Client, Protocol, Reader, empty, full, get, request};
 use crate::support::node::{Node, Setup};

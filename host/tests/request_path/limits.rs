@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use host::exchange::BodyLimits;
+use runtime::exchange::BodyLimits;
 
 use crate::support::client::{BOTH, Client, Protocol, fetch, full, post, request, upload, whole};
 use crate::support::components::Limits;

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use host::app::{MAX_APP, read, validate};
+use host::app::read;
+use mesh::store::MAX_APP;
+use runtime::generation::validate;
 
 use crate::support::components::{
     Limits, built, bytes, runtime, starts_with, wants_memory, wat, written,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::app::{Loader, Slot, Smoke, read};
+use host::app::read;
+use runtime::generation::{Loader, Slot};
+use runtime::smoke::Smoke;
 
 use crate::support::client::{Client, Protocol, post};
 use crate::support::components::{Limits, built, runtime};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use host::app::{Draining, Generation, Loader, Ready, Tally};
-use host::health::{Health, Judgement, Rule};
+use host::app::health::{Health, Judgement, Rule};
+use runtime::generation::{Draining, Generation, Loader, Ready, Tally};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
 use crate::support::components::{Limits, bytes, fresh, read_built, runtime};

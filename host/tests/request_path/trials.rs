@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::app::{Runtime, RuntimeConfig, validate};
-use host::cluster_view::Views;
-use host::contract::{CallLimits, NodeInfo};
+use runtime::contract::{CallLimits, NodeInfo};
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::generation::validate;
+use runtime::views::Views;
 use tokio::sync::watch;
 
 use crate::support::components::{bytes, wat};

@@ -7,9 +7,12 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use cluster::ComponentBytes;
-use host::app::{Generation, NamedComponent, Runtime, RuntimeConfig, read, validate};
-use host::cluster_view::Views;
-use host::contract::{CallLimits, NodeInfo};
+use host::app::read;
+use runtime::component::NamedComponent;
+use runtime::contract::{CallLimits, NodeInfo};
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::generation::{Generation, validate};
+use runtime::views::Views;
 use tokio::sync::{OnceCell, watch};
 
 use super::node;

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cluster::{Digest, Keys, NodeName};
-use host::control::{Refuse, Service};
-use host::data_dir::DataDir;
-use host::membership::{Membership, Settings};
+use mesh::control::{Refuse, Service};
+use mesh::data_dir::DataDir;
+use mesh::membership::{Membership, Settings};
 use tokio::sync::watch;
 
 use super::soon;

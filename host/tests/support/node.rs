@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{Boot, Member, NodeName, View};
-use host::app::{Draining, Generation, Slot};
-use host::cluster_view::Views;
-use host::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use host::http::{HttpLimits, Server};
+use host::edge::{HttpLimits, Server};
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use runtime::generation::{Draining, Generation, Slot};
+use runtime::views::Views;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

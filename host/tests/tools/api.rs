@@ -1,8 +1,8 @@
 //! What is asked over the socket, and what is answered.
 
 use cluster::Digest;
-use host::tools::Limits;
-use host::tools::api::{
+use host::api::Limits;
+use host::api::types::{
     API, Code, Component, Draft, Kind, Level, LogLine, Nodes, Progress, ReleaseStatus, Released,
     Releases, Status,
 };
@@ -160,7 +160,7 @@ async fn the_same_app_again_is_told_which_release_it_is() {
     let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
     let (status, answer) = bench.ask("POST", "/v1/releases", push(&digest)).await;
     assert_eq!(status, 409);
-    let problem: host::tools::api::Problem = serde_json::from_slice(&answer).unwrap();
+    let problem: host::api::types::Problem = serde_json::from_slice(&answer).unwrap();
     assert_eq!(problem.code, Code::Same);
     assert_eq!(problem.release, Some(released.release.id));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cluster::Digest;
 use cluster::release::DeployKey;
-use host::data_dir::DataDir;
-use host::tools::Limits;
+use host::api::Limits;
+use mesh::data_dir::DataDir;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -256,10 +256,10 @@ async fn a_node_with_a_deploy_key_takes_only_what_it_signed() {
 #[tokio::test]
 async fn the_log_is_shown_as_the_node_writes_it() {
     let bench = Bench::new();
-    bench.log.add(host::tools::api::LogLine {
+    bench.log.add(host::api::types::LogLine {
         seq: 0,
         at_ms: 1_790_000_000_000,
-        level: host::tools::api::Level::Warn,
+        level: host::api::types::Level::Warn,
         message: "member down".to_owned(),
         fields: vec![("member".to_owned(), "a@10.0.0.9".to_owned())],
     });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use host::tools::api::{
+use host::api::types::{
     Code, Component, Draft, LogLine, Nodes, Problem, Progress, Record, Released, Releases, Status,
     Wanted,
 };

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::release::{Component, DeployKey, DraftError, Release, Request};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
-use host::membership::Stopping;
-use host::tools::api::{self, Code, ReleaseStatus};
-use host::tools::{Later, Node, Refused, describe};
+use host::api::types as api;
+use host::api::types::Code;
+use host::api::{Later, Node, Refused, describe};
+use mesh::membership::Stopping;
 use tokio::sync::watch;
 
 /// The node itself, and the other member.

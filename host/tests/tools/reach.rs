@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use host::data_dir::DataDir;
-use host::tools::ToolSocket;
+use host::api::ToolSocket;
+use mesh::data_dir::DataDir;
 
 use super::{Ended, command, ended};
 

@@ -7,9 +7,9 @@ use cluster::NameError;
 
 use super::node::{TAKEN, members_do};
 use crate::commands::CommandError;
-use crate::cookies::CookieFileError;
-use crate::cookies::rotate::StepError;
-use crate::data_dir::DataDirError;
+use crate::node::cookies::CookieFileError;
+use crate::node::cookies::rotate::StepError;
+use mesh::data_dir::DataDirError;
 
 /// Why nothing was done, or not all of it.
 #[derive(Debug, thiserror::Error)]

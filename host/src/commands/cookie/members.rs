@@ -13,10 +13,11 @@ use tokio::time::sleep;
 
 use super::CookieError;
 use super::node::HEARD;
+use crate::api::types as api;
 use crate::commands::client::Client;
-use crate::control::DialError;
-use crate::control::tool::{self, ToolError};
-use crate::tools::api;
+use mesh::control::DialError;
+use mesh::control::tool;
+use mesh::control::tool::ToolError;
 
 /// How many are asked at a time.
 const AT_ONCE: usize = 16;

@@ -11,12 +11,13 @@ use tokio::time::{Instant, sleep};
 
 use super::CookieError;
 use super::members;
-use crate::cli::WhichNode;
+use crate::commands::cli::WhichNode;
 use crate::commands::client::Client;
-use crate::cookies::rotate::{At, Files};
-use crate::cookies::state::{self, State};
-use crate::cookies::{Second, some_of};
-use crate::data_dir::{DataDir, DataDirError};
+use crate::node::cookies::rotate::{At, Files};
+use crate::node::cookies::state;
+use crate::node::cookies::state::State;
+use crate::node::cookies::{Second, some_of};
+use mesh::data_dir::{DataDir, DataDirError};
 
 /// How long a node may take to read its cookies again; it takes 0.3 s.
 pub(super) const TAKEN: Duration = Duration::from_secs(20);

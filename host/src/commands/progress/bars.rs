@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Gone, NodeLine, Show, Summary, already, end, late, released, stands};
+use crate::api::types::{NodeState, Problem, Progress, Release};
 use crate::commands::show::{BAD, BUSY, GOOD, styled};
-use crate::tools::api::{NodeState, Problem, Progress, Release};
 
 /// The most nodes that have a line of their own. Of the others, only those
 /// that fail get one.

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::{Gone, Show, Summary, already, end, late, released, stands};
+use crate::api::types::{NodeState, Problem, Progress, Release};
 use crate::commands::show::size;
-use crate::tools::api::{NodeState, Problem, Progress, Release};
 
 pub(super) struct Plain;
 

@@ -2,7 +2,7 @@
 //! short, and of what was refused or lost only what there is.
 
 use super::super::show::{BAD, BUSY, count, digest, styled};
-use crate::tools::api::{
+use crate::api::types::{
     Callers, Datagrams, Publications, RefusedCallers, RefusedDatagrams, RefusedRecords, Status,
 };
 

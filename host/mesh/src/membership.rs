@@ -1,0 +1,408 @@
+//! Membership on real sockets: the thread that drives [`cluster::Node`].
+//!
+//! In: datagrams, closed ports, the control channel, time, and what the rest
+//! of the host tells it. Out: views on a watch channel, datagrams, one log
+//! line per member that comes or goes, and a fatal error if there is one.
+//!
+//! It has a thread and a runtime of its own, so that an app which burns every
+//! core does not make the node look dead. The control channel runs there too:
+//! its work is small, and a cut connection becomes a hint without a detour
+//! through busy threads.
+
+mod boot_store;
+mod broadcast;
+mod driver;
+mod release_store;
+mod releases;
+mod report;
+mod seeds;
+
+use std::net::SocketAddrV4;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{fmt, io};
+
+use bytes::Bytes;
+use cluster::release::{DeployKey, Target};
+use cluster::{Cidr, ConfigError, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::control;
+use crate::control::{ControlCounters, IdentityError, Peers};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::net::{AddressError, BindError};
+use driver::Driver;
+pub use releases::{FileOutcome, Overview, Releases, Stopping};
+pub use seeds::{SeedName, SeedNameError};
+
+/// How long [`Membership::leave`] waits for the farewells to be sent. They
+/// take 40 ms.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What membership is told at its start.
+pub struct Settings {
+    /// Who this node is. The IP must be one of this machine's.
+    pub name: NodeName,
+    /// Where it serves the app: what other members link to.
+    pub url: HttpUrl,
+    /// The UDP and TCP port of membership; the same on all nodes.
+    pub cluster_port: u16,
+    /// Where datagrams and control connections may come from, besides the
+    /// subnet of the node's interface.
+    pub allow: Vec<Cidr>,
+    /// Nodes to ask to be let in, for where broadcast does not reach.
+    pub join: Vec<SocketAddrV4>,
+    /// The same by their DNS names, looked up again and again.
+    pub join_names: Vec<SeedName>,
+    /// What follows from the cookie.
+    pub keys: Keys,
+    /// Answers what members and tools ask for on the control channel, in the
+    /// runtime in which membership is started.
+    pub service: Arc<dyn control::Service>,
+    /// Where the boot number is kept.
+    pub data_dir: Arc<DataDir>,
+    /// What is known of releases from the last run, as [`stored_releases`]
+    /// gives it.
+    pub releases_stored: Option<Bytes>,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
+    /// What this node serves at first.
+    pub release: Option<Digest>,
+    /// Where views are published. Whoever is built before membership can
+    /// subscribe to it already.
+    pub views: watch::Sender<Arc<View>>,
+}
+
+/// What the last run of a node has stored of releases, for [`Settings`]. What
+/// cannot be used is put aside.
+///
+/// # Errors
+/// If the file cannot be read, or not be put aside.
+pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    release_store::load(folder)
+}
+
+/// Why membership did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The IP of the name cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// What it was told cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// What outlives the process cannot be kept: the boot number, or the
+    /// history of releases.
+    #[error(transparent)]
+    Kept(#[from] DataDirError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(io::Error),
+    /// The system gives no thread, or no event queue for it.
+    #[error("cannot start the thread of membership: {0}")]
+    Thread(io::Error),
+}
+
+/// Why a node cannot stay in the cluster. The process should end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FatalError {
+    /// Another machine has the name.
+    #[error(
+        "another machine uses the name {name} ({evidence}); \
+         stop it, or give this one another IP and --name"
+    )]
+    NameTaken {
+        /// The name of this node.
+        name: NodeName,
+        /// How that is known.
+        evidence: TakenEvidence,
+    },
+    /// Its thread has ended although nobody asked it to.
+    #[error("membership has stopped; this is a fault of the program, and the log has its trace")]
+    Stopped,
+}
+
+/// What came and went, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams that came in, by what became of them.
+    pub datagrams: cluster::Counters,
+    /// Datagrams that the system did not take.
+    pub unsent: u64,
+    /// States that were not sent, because one was on its way already.
+    pub syncs_dropped: u64,
+    /// Boot numbers that could not be kept.
+    pub boots_not_stored: u64,
+    /// States of release agreement that could not be kept.
+    pub releases_not_stored: u64,
+    /// Callers on the control channel.
+    pub control: ControlCounters,
+}
+
+/// Tells what came and went. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Counting(Arc<Mutex<Counters>>);
+
+impl Counting {
+    /// Until now.
+    pub fn now(&self) -> Counters {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.clone()
+    }
+}
+
+/// Which members have not followed a change of the cookie yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// How often the keys were changed until now.
+    pub changes: u64,
+    /// While two cookies are accepted: the members that were not heard to send
+    /// with the first one. As much as a second old.
+    pub members: Vec<NodeName>,
+}
+
+/// Changes the keys of a node that runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    keys: watch::Sender<Option<Keys>>,
+    unconfirmed: watch::Receiver<Unconfirmed>,
+}
+
+impl Keyring {
+    /// Sends and accepts with these keys from now on. Waits until that is so.
+    pub async fn change(&mut self, keys: Keys) {
+        let before = self.unconfirmed.borrow_and_update().changes;
+        self.keys.send_replace(Some(keys));
+        // An error means that the node has ended.
+        let _ = self.unconfirmed.wait_for(|now| now.changes > before).await;
+    }
+
+    /// Which members have not followed yet, always the newest.
+    pub fn unconfirmed(&self) -> watch::Receiver<Unconfirmed> {
+        self.unconfirmed.clone()
+    }
+}
+
+/// What the thread is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Run,
+    /// Say farewell, then end.
+    Leave,
+    /// End, as if killed.
+    Stop,
+}
+
+/// Takes part in the cluster until it is left or dropped. Dropped, it ends
+/// without a farewell, and the others find out.
+pub struct Membership {
+    views: watch::Receiver<Arc<View>>,
+    releases: Releases,
+    keyring: Keyring,
+    peers: Peers,
+    order: watch::Sender<Order>,
+    fatal: watch::Receiver<Option<FatalError>>,
+    counters: Arc<Mutex<Counters>>,
+    /// Closed when the thread is about to end.
+    ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The other ends of [`Membership`]'s channels.
+struct Outside {
+    views: watch::Sender<Arc<View>>,
+    release: watch::Receiver<Option<Digest>>,
+    wanted: mpsc::Receiver<releases::Want>,
+    target: watch::Sender<Option<Target>>,
+    overview: watch::Sender<Arc<Overview>>,
+    keys: watch::Receiver<Option<Keys>>,
+    unconfirmed: watch::Sender<Unconfirmed>,
+    order: watch::Receiver<Order>,
+    fatal: watch::Sender<Option<FatalError>>,
+    counters: Arc<Mutex<Counters>>,
+    peers: Peers,
+}
+
+/// What the control channel is given besides what all share.
+struct Channel {
+    /// Shared by all ends of it: keys change for all of them together.
+    identity: control::Identity,
+    /// Where the service answers.
+    runtime: Option<Handle>,
+}
+
+impl Membership {
+    /// Binds the sockets, stores a new boot number and joins the cluster.
+    /// Blocks for the milliseconds that this takes.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let views = settings.views.subscribe();
+        let (release, release_out) = watch::channel(settings.release);
+        let (keys, keys_out) = watch::channel(None);
+        let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
+        let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
+        let (target_in, target) = watch::channel(None);
+        let (overview_in, overview) = watch::channel(Arc::default());
+        let (order, order_out) = watch::channel(Order::Run);
+        let (fatal_in, fatal) = watch::channel(None);
+        let counters = Arc::new(Mutex::new(Counters::default()));
+        let identity = control::Identity::new(&settings.keys)?;
+        let dialler = control::Dialler {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+        };
+        let peers = Peers::new(dialler, settings.cluster_port);
+        let outside = Outside {
+            views: settings.views.clone(),
+            release: release_out,
+            wanted: wanted_out,
+            target: target_in,
+            overview: overview_in,
+            keys: keys_out,
+            unconfirmed: unconfirmed_in,
+            order: order_out,
+            fatal: fatal_in,
+            peers: peers.clone(),
+            counters: counters.clone(),
+        };
+        let runtime = Handle::try_current().ok();
+        let channel = Channel { identity, runtime };
+        let (started_in, started) = std::sync::mpsc::sync_channel(1);
+        let (ended_in, ended) = oneshot::channel::<()>();
+        let thread = thread::Builder::new()
+            .name("membership".to_owned())
+            .spawn(move || {
+                live(settings, channel, outside, &started_in);
+                drop(ended_in);
+            })
+            .map_err(StartError::Thread)?;
+        match started.recv() {
+            Ok(Ok(())) => Ok(Self {
+                views,
+                releases: Releases {
+                    wanted,
+                    serving: release,
+                    target,
+                    overview,
+                },
+                keyring: Keyring { keys, unconfirmed },
+                peers,
+                order,
+                fatal,
+                counters,
+                ended,
+                thread: Some(thread),
+            }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Thread(io::Error::other("it panicked"))),
+        }
+    }
+
+    /// The members, always the newest view. The first holds at least this node.
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.views.clone()
+    }
+
+    /// What is known of releases, and what makes them.
+    pub fn releases(&self) -> Releases {
+        self.releases.clone()
+    }
+
+    /// What changes the keys of this node.
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
+    }
+
+    /// What asks other members on the control channel.
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
+    }
+
+    /// Waits until this node cannot stay in the cluster, which may be never.
+    pub async fn fatal(&mut self) -> FatalError {
+        match self.fatal.wait_for(Option::is_some).await {
+            Ok(fatal) => fatal.clone().unwrap_or(FatalError::Stopped),
+            Err(_) => FatalError::Stopped,
+        }
+    }
+
+    /// What came and went until now.
+    pub fn counters(&self) -> Counters {
+        self.counting().now()
+    }
+
+    /// What tells what came and went, now and later.
+    pub fn counting(&self) -> Counting {
+        Counting(self.counters.clone())
+    }
+
+    /// Tells the members that this node leaves, and ends. Takes some 40 ms.
+    pub async fn leave(mut self) {
+        self.order.send_replace(Order::Leave);
+        // Ended or overdue: either way, dropping `self` ends and joins.
+        let _ = timeout(FAREWELL, &mut self.ended).await;
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.order
+            .send_if_modified(|order| std::mem::replace(order, Order::Stop) != Order::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of membership panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership").finish_non_exhaustive()
+    }
+}
+
+/// All that the thread does.
+fn live(
+    settings: Settings,
+    channel: Channel,
+    outside: Outside,
+    started: &std::sync::mpsc::SyncSender<Result<(), StartError>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(seeds::LOOKUPS_MAX)
+        .build()
+        .map_err(StartError::Thread);
+    let start = runtime.and_then(|runtime| {
+        let entered = runtime.enter();
+        let driver = Driver::start(settings, channel, outside)?;
+        drop(entered);
+        Ok((runtime, driver))
+    });
+    match start {
+        Ok((runtime, driver)) => {
+            // Nobody waits for it only if the caller is gone; then the order
+            // to stop comes next.
+            let _ = started.send(Ok(()));
+            crate::net::raise_thread_priority();
+            runtime.block_on(driver.run());
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+        }
+    }
+}

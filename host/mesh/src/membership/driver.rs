@@ -1,0 +1,506 @@
+//! The loop of membership's thread: waits for anything, takes in a bounded
+//! amount of everything, does what is due, and carries out what the core
+//! wants. It alone owns the core, the sockets and the connections.
+
+mod carry_out;
+mod held;
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use cluster::release::AppFile;
+use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Serving, Time};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::io::{Interest, Ready};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use self::held::Held;
+use super::boot_store::BootStore;
+use super::broadcast::Broadcast;
+use super::release_store::ReleaseStore;
+use super::releases::{FileOutcome, Overview, Want};
+use super::seeds::{self, Found, Search, System};
+use super::{Channel, Counters, Order, Outside, Settings, StartError};
+use crate::control;
+use crate::control::{Dialler, Event, Identity, Links, Server};
+use crate::net;
+
+/// The most datagrams of each socket, and events of the control channel, that
+/// are taken in before timers are looked at.
+const DATAGRAMS: usize = 64;
+const EVENTS: usize = 16;
+
+/// How many events of the control channel may wait; its connections are held
+/// back when there are more.
+const EVENTS_WAITING: usize = 64;
+
+/// How many answers about names may wait; the next lookup waits for room.
+const FOUND_WAITING: usize = 16;
+
+/// How often it is looked which members have followed a change of the cookie.
+const CONFIRMED_EVERY: Duration = Duration::from_secs(1);
+
+/// Callers that may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// When this program was built, in milliseconds since 1970-01-01 UTC; build.rs says it.
+const BUILT_MS: u64 = include!(concat!(env!("OUT_DIR"), "/built_ms"));
+
+/// The state of the loop.
+pub(super) struct Driver {
+    node: Node,
+    name: NodeName,
+    clock: Clock,
+    gossip: UdpSocket,
+    broadcast: Broadcast,
+    links: Links,
+    events: mpsc::Receiver<Event>,
+    boots: BootStore,
+    /// While a new boot number is on its way to the disk: what waits for that.
+    held: Option<Held>,
+    releases: ReleaseStore,
+    /// A file that waits until the clock is right, and when to look again.
+    file_again: Option<(Instant, AppFile)>,
+    /// Who waits to hear what came of a file.
+    file_asked: Option<(AppFile, oneshot::Sender<FileOutcome>)>,
+    /// Of the releases and votes in [`Outside::overview`].
+    shown: u64,
+    outside: Outside,
+    counters: Counters,
+    control: Arc<control::Counters>,
+    /// Shared with the control server and the links.
+    identity: Identity,
+    /// What names to join were found to be.
+    found: mpsc::Receiver<Found>,
+    /// When [`Outside::unconfirmed`] is to be looked at again.
+    confirmed_next: Instant,
+    /// The control server and the lookups; aborted when this is dropped.
+    _tasks: JoinSet<()>,
+    departed: bool,
+    /// One byte more than a datagram may have, so that a longer one shows.
+    buffer: Vec<u8>,
+}
+
+/// What the core is told of time.
+struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    fn now(&self) -> Time {
+        Time::from_start(self.start.elapsed())
+    }
+
+    fn instant(&self, time: Time) -> tokio::time::Instant {
+        (self.start + time.since_start()).into()
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC; 0 if the clock stands before that.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Driver {
+    /// Binds everything and stores the boot number. Must be called in the
+    /// runtime that is to run it.
+    pub(super) fn start(
+        settings: Settings,
+        channel: Channel,
+        outside: Outside,
+    ) -> Result<Self, StartError> {
+        let local = net::find(settings.name.ip())?;
+        let at = SocketAddrV4::new(local.ip, settings.cluster_port);
+        let boots = BootStore::new(settings.data_dir.clone());
+        let releases = ReleaseStore::start(settings.data_dir).map_err(StartError::Thread)?;
+        let config = Config {
+            name: settings.name.clone(),
+            url: settings.url,
+            cluster_port: settings.cluster_port,
+            broadcast: local
+                .broadcast
+                .map(|ip| SocketAddrV4::new(ip, settings.cluster_port)),
+            subnet: local.subnet,
+            allow: settings.allow,
+            join: settings.join,
+            boot_stored: boots.load()?,
+            releases_stored: settings.releases_stored,
+            deploy_key: settings.deploy_key,
+            built_ms: BUILT_MS,
+            wall_ms: wall_ms(),
+        };
+        config.check()?;
+        if config.broadcast.is_none() && config.join.is_empty() && settings.join_names.is_empty() {
+            tracing::warn!(
+                interface = local.interface,
+                "this network has no broadcast, so nobody is found; name a member with --join"
+            );
+        }
+        let seed = SysRng
+            .try_next_u64()
+            .map_err(|error| StartError::Random(io::Error::other(error)))?;
+
+        let listener = net::tcp_listener(at, BACKLOG, "--cluster-port")?;
+        let gossip = net::gossip_socket(at)?;
+        let broadcast = Broadcast::start(local, settings.cluster_port)?;
+
+        let identity = channel.identity;
+        let (events_in, events) = mpsc::channel(EVENTS_WAITING);
+        let control = Arc::new(control::Counters::default());
+        let mut reach = vec![config.subnet];
+        reach.extend(&config.allow);
+        let server = Server {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+            reach,
+            is_here: net::is_here,
+            service: settings.service,
+            runtime: channel.runtime,
+            waits: control::WAITS,
+            events: events_in.clone(),
+            counters: control.clone(),
+        };
+        let dialler = Dialler {
+            me: settings.name.clone(),
+            identity: identity.clone(),
+        };
+        let links = Links::new(dialler, settings.cluster_port, events_in);
+
+        let (found_in, found) = mpsc::channel(FOUND_WAITING);
+        let mut tasks = JoinSet::new();
+        for (number, name) in (0..).zip(settings.join_names) {
+            let search = Search {
+                number,
+                name,
+                me: settings.name.ip(),
+                config: config.clone(),
+                views: outside.views.subscribe(),
+                found: found_in.clone(),
+                waits: seeds::WAITS,
+            };
+            tasks.spawn(search.run(System));
+        }
+        let clock = Clock {
+            start: Instant::now(),
+        };
+        let mut node = Node::new(config, &settings.keys, clock.now(), seed);
+        if let Some(digest) = settings.release {
+            node.handle(
+                clock.now(),
+                wall_ms(),
+                Input::Serving(Serving::the_only(digest)),
+            );
+        }
+        // The first thing a node wants is its boot number stored, and here a
+        // failure has somebody to tell.
+        let mut waiting = Vec::new();
+        while let Some(effect) = node.poll_effect() {
+            match effect {
+                Effect::StoreBoot(boot) => boots.store(boot)?,
+                other => waiting.push(other),
+            }
+        }
+        outside.views.send_replace(node.view());
+        tasks.spawn(server.run(listener));
+        let mut driver = Self {
+            node,
+            name: settings.name,
+            clock,
+            gossip,
+            broadcast,
+            links,
+            events,
+            boots,
+            held: None,
+            releases,
+            file_again: None,
+            file_asked: None,
+            shown: 0,
+            outside,
+            counters: Counters::default(),
+            control,
+            identity,
+            found,
+            confirmed_next: Instant::now(),
+            _tasks: tasks,
+            departed: false,
+            buffer: vec![0; DATAGRAM_MAX + 1],
+        };
+        for effect in waiting {
+            driver.carry_out(effect, &mut None);
+        }
+        driver.publish_overview();
+        Ok(driver)
+    }
+
+    /// Takes part until it is told not to.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.boot_stored().await;
+            let woken = self.wait().await;
+            match woken {
+                Woken::Order => {
+                    let order = *self.outside.order.borrow_and_update();
+                    match order {
+                        Order::Run => {}
+                        Order::Leave => self.handle(Input::Leave),
+                        Order::Stop => return,
+                    }
+                }
+                Woken::Release => {
+                    let release = *self.outside.release.borrow_and_update();
+                    if let Some(digest) = release {
+                        self.handle(Input::Serving(Serving::the_only(digest)));
+                    }
+                }
+                Woken::Keys => self.change_keys(),
+                Woken::Found(Found { name, addresses }) => self.handle(Input::Seeds {
+                    name,
+                    addresses: &addresses,
+                }),
+                Woken::Want(want) => self.want(want),
+                Woken::Event(event) => self.event(event),
+                Woken::Other => {}
+            }
+            // What came before the timers is older than they are: an answer
+            // that waits to be read must not count as missing.
+            let busy = self.take_in();
+            if self
+                .node
+                .next_timer()
+                .is_some_and(|due| due <= self.clock.now())
+            {
+                self.handle(Input::Timer);
+            }
+            if let Some((_, file)) = self.file_again.take_if(|(at, _)| *at <= Instant::now()) {
+                self.handle(Input::AppFile(file));
+            }
+            if self.broadcast.next_look() <= Instant::now() {
+                self.broadcast.look(&self.gossip);
+            }
+            self.publish_overview();
+            self.publish_counters();
+            self.publish_unconfirmed(0);
+            if self.departed {
+                return;
+            }
+            if busy {
+                // The control channel shares this thread.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) -> Woken {
+        let timer = self.node.next_timer().map(|due| self.clock.instant(due));
+        let look = self.broadcast.next_look().into();
+        let next = timer.map_or(look, |timer| timer.min(look));
+        let broadcast = self.broadcast.receiver();
+        tokio::select! {
+            // Errors of readiness itself do not happen, and would show on use.
+            _ = self.gossip.ready(Interest::READABLE | Interest::ERROR) => Woken::Other,
+            _ = readable(broadcast) => Woken::Other,
+            Some(event) = self.events.recv() => Woken::Event(event),
+            changed = self.outside.order.changed() => match changed {
+                Ok(()) => Woken::Order,
+                // Nobody is left to give orders.
+                Err(_) => { self.departed = true; Woken::Other }
+            },
+            Ok(()) = self.outside.release.changed() => Woken::Release,
+            Some(want) = self.outside.wanted.recv() => Woken::Want(want),
+            Ok(()) = self.outside.keys.changed() => Woken::Keys,
+            Some(found) = self.found.recv() => Woken::Found(found),
+            () = sleep_until(next) => Woken::Other,
+        }
+    }
+
+    /// Takes in what is there, a bounded amount of each kind. Returns whether
+    /// there may be more.
+    fn take_in(&mut self) -> bool {
+        for ip in net::refused_peers(&self.gossip) {
+            self.handle(Input::Unreachable { ip });
+        }
+        let mut busy = false;
+        for from_broadcast in [false, true] {
+            let mut taken = 0;
+            while taken < DATAGRAMS && self.datagram(from_broadcast) {
+                taken += 1;
+            }
+            busy |= taken == DATAGRAMS;
+        }
+        for _ in 0..EVENTS {
+            match self.events.try_recv() {
+                Ok(event) => self.event(event),
+                Err(_) => return busy,
+            }
+        }
+        true
+    }
+
+    /// Takes in one datagram. False if there is none.
+    fn datagram(&mut self, from_broadcast: bool) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let socket = if from_broadcast {
+            self.broadcast.receiver()
+        } else {
+            Some(&self.gossip)
+        };
+        let received = match socket {
+            Some(socket) => socket.try_recv_from(&mut buffer),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let more = match received {
+            Ok((length, SocketAddr::V4(from))) => {
+                let bytes = buffer.get(..length).unwrap_or_default();
+                self.handle(Input::Datagram { from, bytes });
+                true
+            }
+            Ok((_, SocketAddr::V6(_))) => true,
+            // Any other error is that of an earlier send; see `net::icmp`.
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
+        self.buffer = buffer;
+        more
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Request {
+                peer,
+                bytes,
+                answer,
+            } => {
+                let mut answer = Some(answer);
+                let request = Input::SyncRequest {
+                    member: peer,
+                    bytes: &bytes,
+                };
+                self.handle_for(request, &mut answer);
+            }
+            Event::Reply { peer, bytes } => self.handle(Input::SyncReply {
+                member: peer,
+                bytes: &bytes,
+            }),
+            Event::Lost { ip } => self.handle(Input::Unreachable { ip }),
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.handle_for(input, &mut None);
+    }
+
+    fn handle_for(&mut self, input: Input<'_>, answer: &mut Option<oneshot::Sender<Bytes>>) {
+        self.node.handle(self.clock.now(), wall_ms(), input);
+        while let Some(effect) = self.node.poll_effect() {
+            self.carry_out(effect, answer);
+        }
+    }
+
+    fn want(&mut self, want: Want) {
+        if !self.node.takes_part() {
+            // With it goes what the answer would come over, and so whoever
+            // waits for that is told.
+            return;
+        }
+        match want {
+            Want::Draft(request, answer) => {
+                let draft = self.node.draft(self.clock.now(), wall_ms(), request);
+                // Who does not wait for it any more has no use for it.
+                let _ = answer.send(draft);
+            }
+            Want::Publish(release, answer) => {
+                self.handle(Input::Publish(release));
+                self.publish_overview();
+                let _ = answer.send(());
+            }
+            Want::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
+            Want::File(file, answer) => {
+                self.file_again = None;
+                if let Some((_, before)) = self.file_asked.replace((file, answer)) {
+                    let _ = before.send(Ok(None));
+                }
+                self.handle(Input::AppFile(file));
+            }
+        }
+    }
+
+    /// Shows the rest of the host what is known of releases, if it is news.
+    fn publish_overview(&mut self) {
+        let known = self.node.releases_hash();
+        if known == self.shown {
+            return;
+        }
+        self.shown = known;
+        self.outside.overview.send_replace(Arc::new(Overview {
+            target: self.node.target(),
+            releases: self.node.listing(),
+        }));
+    }
+
+    fn change_keys(&mut self) {
+        let keys = self.outside.keys.borrow_and_update().clone();
+        let Some(keys) = keys else {
+            return;
+        };
+        if let Err(error) = self.identity.change(&keys) {
+            tracing::error!(%error, "the control channel goes on with the keys it has");
+        }
+        self.handle(Input::Keys(Box::new(keys)));
+        self.publish_unconfirmed(1);
+    }
+
+    /// Says which members have not followed a change of the cookie, at once if
+    /// there was one, else once in a while.
+    fn publish_unconfirmed(&mut self, changes: u64) {
+        let now = Instant::now();
+        if changes == 0 && now < self.confirmed_next {
+            return;
+        }
+        self.confirmed_next = now + CONFIRMED_EVERY;
+        let members = self.node.unconfirmed();
+        self.outside.unconfirmed.send_if_modified(|shown| {
+            let changed = changes > 0 || shown.members != members;
+            shown.changes += changes;
+            shown.members = members;
+            changed
+        });
+    }
+
+    fn publish_counters(&mut self) {
+        self.counters.datagrams.clone_from(self.node.counters());
+        self.counters.control = self.control.snapshot();
+        self.counters.releases_not_stored = self.releases.failed();
+        let shared = self.outside.counters.lock();
+        shared
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&self.counters);
+    }
+}
+
+/// What ended a wait.
+enum Woken {
+    Order,
+    Release,
+    Want(Want),
+    Keys,
+    Found(Found),
+    Event(Event),
+    /// A socket or a timer; both are looked at in any case.
+    Other,
+}
+
+async fn readable(socket: Option<&UdpSocket>) -> io::Result<Ready> {
+    match socket {
+        Some(socket) => socket.ready(Interest::READABLE).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,18 @@
+//! This machine on the network: its interfaces and addresses, and sockets
+//! bound the way the cluster needs them. Everything that touches a socket
+//! option is here.
+
+mod icmp;
+mod interfaces;
+mod priority;
+mod sockets;
+
+pub use icmp::{refused_peers, report_refusals};
+pub use interfaces::{
+    AddressError, InterfaceAddress, LocalAddress, PrivateAddress, find, interface_addresses,
+    is_here, only_private_ipv4, wait_for,
+};
+pub use priority::raise_thread_priority;
+pub use sockets::{
+    BindError, broadcast_receiver, connect, connect_from, gossip_socket, tcp_listener,
+};

@@ -1,0 +1,199 @@
+//! The files of the store: their names, and the steps that each leave the
+//! folder in a state from which the next start goes on.
+//!
+//! ```text
+//! apps/DIGEST                    a whole component
+//! apps/.new                      one that is being written
+//! apps/partial/DIGEST            a download of this process, at full length from the start
+//! apps/quarantine/DIGEST         what was whole once and is not any more
+//! ```
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use cluster::{ComponentBytes, Digest};
+
+use crate::durable;
+use crate::durable::Points;
+
+/// The folder of the store in the data folder.
+const APPS: &str = "apps";
+const PARTIAL: &str = "partial";
+const QUARANTINE: &str = "quarantine";
+const NEW: &str = ".new";
+
+/// The most components that are kept in quarantine.
+pub(super) const QUARANTINE_MAX: usize = 3;
+
+/// The largest file that is read as a component, in bytes.
+pub(super) const READ_MAX: u64 = crate::store::LARGEST_APP;
+
+/// Where the process may die in [`Files::write_whole`].
+const POINTS: Points = Points {
+    begun: "store: app begun",
+    synced: "store: app synced",
+    renamed: "store: app renamed",
+};
+
+/// The paths of the store's files.
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: PathBuf,
+}
+
+/// A file that has a digest for a name.
+pub(super) struct Named {
+    pub(super) digest: Digest,
+    pub(super) modified: SystemTime,
+    pub(super) size: u64,
+}
+
+impl Files {
+    /// Makes the folders, if they are not there.
+    pub(super) fn make(data: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let files = Self {
+            folder: data.join(APPS),
+        };
+        for folder in [files.folder.clone(), files.partials(), files.quarantine()] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(|error| (folder, error))?;
+        }
+        Ok(files)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn partials(&self) -> PathBuf {
+        self.folder.join(PARTIAL)
+    }
+
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.folder.join(QUARANTINE)
+    }
+
+    pub(super) fn whole(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.to_string())
+    }
+
+    pub(super) fn partial(&self, digest: &Digest) -> PathBuf {
+        self.partials().join(digest.to_string())
+    }
+
+    pub(super) fn read_whole(&self, digest: &Digest) -> io::Result<Vec<u8>> {
+        read(&self.whole(digest), READ_MAX)
+    }
+
+    /// Removes what an earlier process left: the file that was being written, and
+    /// all downloads.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        remove(&self.folder.join(NEW))?;
+        for entry in fs::read_dir(self.partials())? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a whole component. If that fails, nothing of it is left.
+    pub(super) fn write_whole(&self, component: &ComponentBytes) -> io::Result<()> {
+        let whole = self.whole(&component.digest());
+        // Only one component is written at a time, so one name is enough.
+        let (new, bytes) = (self.folder.join(NEW), component.bytes());
+        durable::write(&whole, &new, bytes, &POINTS).inspect_err(|_| remove_nameless(&whole))
+    }
+
+    /// Gives a download, which is on the disk, the name of a whole component. If that
+    /// fails, there is no such component.
+    pub(super) fn name_whole(&self, digest: &Digest) -> io::Result<()> {
+        let whole = self.whole(digest);
+        durable::rename(&self.partial(digest), &whole, "store: download renamed")
+            .inspect_err(|_| remove_nameless(&whole))
+    }
+
+    /// Puts a whole component aside; the oldest of those there make room for it. Says
+    /// where it is; nowhere, if there is no room for as much as a name there: it is
+    /// removed then.
+    pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
+        let quarantine = self.quarantine();
+        let mut kept = named(&quarantine)?;
+        kept.retain(|kept| kept.digest != *digest);
+        kept.sort_by_key(|kept| kept.modified);
+        // Before, so that however often a crash comes in between, there are
+        // never too many.
+        let over = (kept.len() + 1).saturating_sub(QUARANTINE_MAX);
+        for old in kept.iter().take(over) {
+            remove(&quarantine.join(old.digest.to_string()))?;
+        }
+        let (whole, to) = (self.whole(digest), quarantine.join(digest.to_string()));
+        let aside = match fs::rename(&whole, &to) {
+            Ok(()) => Some(to),
+            Err(error) if is_full(&error) => {
+                remove(&whole)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        fault::point("store: app put aside");
+        durable::sync_folder_of(&whole)?;
+        Ok(aside)
+    }
+}
+
+/// The files in a folder that are named by a digest.
+pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(digest) = entry.file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            found.push(Named {
+                digest,
+                size: metadata.len(),
+                modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a component whose name may not be on the disk. If this fails too, it is one more
+/// whole component at the next start.
+fn remove_nameless(whole: &Path) {
+    let _ = remove(whole);
+}
+
+/// Reads a file, and no more than `most` bytes of it.
+fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = usize::try_from(file.metadata()?.len().min(most)).unwrap_or(0);
+    let mut content = Vec::with_capacity(size);
+    file.take(most).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Whether there is no room on the disk, or none within a quota.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// Removes a file. That it is not there is no error.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,163 @@
+//! What the store knows without a look at the disk, and how that and the files
+//! change together: a component comes, is put aside, or has to go.
+//!
+//! Who calls one of these holds `change`, and shows it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+use bytes::Bytes;
+use cluster::release::Component;
+use cluster::{ComponentBytes, Digest};
+
+use super::partial::Partial;
+use super::{Store, StoreError, files};
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The one that was stored last is the last.
+    pub(super) whole: Vec<Whole>,
+    /// The one that was begun last is the last.
+    pub(super) partials: Vec<Arc<Partial>>,
+    /// What [`Store::collect`] was told last; nothing is removed before.
+    pub(super) keep: Option<Vec<Digest>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) digest: Digest,
+    /// How many bytes its file has.
+    pub(super) size: u64,
+    /// What it is, with its manifest, once this process has stored or read it.
+    pub(super) described: Option<(Component, Bytes)>,
+}
+
+impl Store {
+    /// Puts a damaged component aside, or removes it if there is no room for that; unless
+    /// a good one has come meanwhile: that is given then.
+    pub(super) fn put_aside(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        digest: &Digest,
+    ) -> Result<Option<ComponentBytes>, StoreError> {
+        match self.read(digest)? {
+            Some(component) if component.digest() == *digest => return Ok(Some(component)),
+            Some(_) => {}
+            None => return Ok(None),
+        }
+        let aside = self.0.files.put_aside(digest);
+        let aside =
+            aside.map_err(|error| StoreError::change(&self.0.files.whole(digest), error))?;
+        self.known().whole.retain(|it| it.digest != *digest);
+        self.0.quarantined.fetch_add(1, Ordering::Relaxed);
+        match aside {
+            Some(aside) => tracing::error!(
+                aside = %aside.display(),
+                "the stored component {digest} is damaged: it was put aside, and is fetched again when it is needed; \
+                 look at the disk of this machine",
+            ),
+            None => tracing::error!(
+                "the stored component {digest} is damaged: it was removed, since there is no room to put it aside, and is \
+                 fetched again when it is needed; make room on the disk of this machine, and look at it",
+            ),
+        }
+        Ok(None)
+    }
+
+    /// A whole component came, or was asked to be stored again. That an older one cannot
+    /// be removed is no reason to refuse it.
+    pub(super) fn came(&self, changing: &MutexGuard<'_, ()>, component: &ComponentBytes) {
+        let digest = component.digest();
+        {
+            let mut known = self.known();
+            known.whole.retain(|it| it.digest != digest);
+            known.whole.push(Whole {
+                digest,
+                size: component.app().size,
+                described: Some((component.app(), component.manifest().clone())),
+            });
+        }
+        if let Err(error) = self.prune(changing, Some(digest)) {
+            tracing::warn!("old components are not removed: {error}");
+        }
+    }
+
+    /// Remembers the hashes of a component that is there.
+    pub(super) fn remember(&self, component: &ComponentBytes) {
+        let mut known = self.known();
+        let digest = component.digest();
+        if let Some(whole) = known.whole.iter_mut().find(|it| it.digest == digest) {
+            whole.described = Some((component.app(), component.manifest().clone()));
+        }
+    }
+
+    /// Removes what is too many, but never what came just now. One that cannot be
+    /// removed does not keep the others.
+    pub(super) fn prune(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        new: Option<Digest>,
+    ) -> Result<usize, StoreError> {
+        let surplus: Vec<Digest> = {
+            let known = self.known();
+            let Some(keep) = &known.keep else {
+                return Ok(0);
+            };
+            let wanted = |digest: &Digest| keep.contains(digest) || new == Some(*digest);
+            let digests = known.whole.iter().map(|it| it.digest);
+            let others = digests.filter(|digest| !wanted(digest));
+            let over = known.whole.len().saturating_sub(self.0.limits.components);
+            others.take(over).collect()
+        };
+        let mut failed = None;
+        for digest in &surplus {
+            let path = self.0.files.whole(digest);
+            if let Err(error) = files::remove(&path) {
+                failed = failed.or(Some(StoreError::change(&path, error)));
+                continue;
+            }
+            fault::point("store: app collected");
+            self.known().whole.retain(|it| it.digest != *digest);
+        }
+        failed.map_or(Ok(surplus.len()), Err)
+    }
+
+    /// Removes the oldest downloads, so that no more than these are left.
+    pub(super) fn drop_partials(
+        &self,
+        changing: &MutexGuard<'_, ()>,
+        most: usize,
+    ) -> Result<(), StoreError> {
+        loop {
+            let oldest = {
+                let known = self.known();
+                let over = known.partials.len() > most;
+                let oldest = known.partials.first().filter(|_| over);
+                oldest.map(|oldest| oldest.digest())
+            };
+            let Some(digest) = oldest else {
+                return Ok(());
+            };
+            self.forget_partial(changing, &digest)?;
+        }
+    }
+
+    /// Forgets a download, and removes its file.
+    pub(super) fn forget_partial(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let forgotten = {
+            let mut known = self.known();
+            let at = known.partials.iter().position(|it| it.digest() == *digest);
+            at.map(|at| known.partials.remove(at))
+        };
+        let Some(partial) = forgotten else {
+            return Ok(());
+        };
+        partial.is_gone();
+        let path = self.0.files.partial(digest);
+        files::remove(&path).map_err(|error| StoreError::change(&path, error))
+    }
+}

@@ -1,0 +1,389 @@
+//! The components that this node has, on disk, each under the SHA-256 of its bytes:
+//! what it serves and served, and what it fetches from members, piece by piece.
+//!
+//! ```text
+//! store (file, push)  ----------------------------> whole -> find, chunk
+//! begin -> store_chunk (members) -> finish -------> whole
+//!            whole, but other bytes than its name says -> quarantine
+//! ```
+//!
+//! A file has its name only once all of it is on the disk, so a crash at any
+//! point leaves a component whole or not there; what was begun is removed at the next
+//! [`Store::open`]. All calls block, for as long as the disk takes: from async
+//! code they go through `spawn_blocking`.
+
+mod error;
+mod files;
+mod keep;
+mod partial;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cluster::release::{CHUNK, Component};
+use cluster::{ComponentBytes, Digest};
+
+pub use error::StoreError;
+pub use partial::Download;
+
+use crate::data_dir::DataDir;
+
+use files::Files;
+use keep::{Known, Whole};
+use partial::Partial;
+
+/// The largest component that is taken unless `--max-app` says otherwise, in
+/// bytes: 64 MiB.
+pub const MAX_APP: u64 = 64 * 1024 * 1024;
+
+/// The most that `--max-app` can be, in bytes: 1 GiB.
+pub const LARGEST_APP: u64 = 1 << 30;
+
+/// What the store accepts and keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreLimits {
+    /// The largest component, in bytes.
+    pub component: u64,
+    /// How many whole components are kept, as long as no more are in use.
+    pub components: usize,
+    /// How many downloads there are at most; the oldest makes room.
+    pub downloads: usize,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            component: crate::store::MAX_APP,
+            components: 5,
+            downloads: 2,
+        }
+    }
+}
+
+/// The components of this node. A handle; all clones are one store.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Held so that no other host is in it.
+    _folder: Arc<DataDir>,
+    files: Files,
+    limits: StoreLimits,
+    /// Held by whoever changes which files there are, for as long as that
+    /// takes. Always taken before `known`.
+    change: Mutex<()>,
+    /// What is known without a look at the disk; held for moments only.
+    known: Mutex<Known>,
+    quarantined: AtomicU64,
+}
+
+impl Store {
+    /// Opens the store in the folder of this node, and sweeps up what a crash
+    /// has left there.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Write`].
+    pub fn open(folder: Arc<DataDir>, limits: StoreLimits) -> Result<Self, StoreError> {
+        let files =
+            Files::make(folder.path()).map_err(|(path, error)| StoreError::change(&path, error))?;
+        files
+            .sweep()
+            .map_err(|error| StoreError::change(files.folder(), error))?;
+        let mut whole = files::named(files.folder())
+            .map_err(|error| StoreError::read(files.folder(), error))?;
+        whole.sort_by_key(|file| file.modified);
+        let known = Known {
+            whole: whole
+                .into_iter()
+                .map(|file| Whole {
+                    digest: file.digest,
+                    size: file.size,
+                    described: None,
+                })
+                .collect(),
+            partials: Vec::new(),
+            keep: None,
+        };
+        Ok(Self(Arc::new(Shared {
+            _folder: folder,
+            files,
+            limits,
+            change: Mutex::default(),
+            known: Mutex::new(known),
+            quarantined: AtomicU64::new(0),
+        })))
+    }
+
+    /// What it accepts and keeps.
+    pub fn limits(&self) -> StoreLimits {
+        self.0.limits
+    }
+
+    /// Whether this component is there, as far as its name says. Does not block.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.known().whole.iter().any(|it| it.digest == *digest)
+    }
+
+    /// The components that are there; the one that was stored last is the last. Does
+    /// not block.
+    pub fn components(&self) -> Vec<Digest> {
+        self.known().whole.iter().map(|it| it.digest).collect()
+    }
+
+    /// How many bytes the components that are there have. Does not block.
+    pub fn bytes(&self) -> u64 {
+        self.known().whole.iter().map(|it| it.size).sum()
+    }
+
+    /// How many damaged components were put aside since the store was opened.
+    pub fn quarantined(&self) -> u64 {
+        self.0.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// A component, read and checked against its digest. None if it is not there; a
+    /// damaged one is put aside, and is not there any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged one cannot be put aside.
+    pub fn find(&self, digest: &Digest) -> Result<Option<ComponentBytes>, StoreError> {
+        match self.read(digest)? {
+            Some(component) if component.digest() == *digest => Ok(Some(component)),
+            Some(_) => self.put_aside(&self.change(), digest),
+            None => Ok(None),
+        }
+    }
+
+    /// What a record says of a component that is there. Reads it only if it was neither
+    /// stored nor read by this process.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn describe(&self, digest: &Digest) -> Result<Option<Component>, StoreError> {
+        Ok(self.described(digest)?.map(|(app, _)| app))
+    }
+
+    /// Stores a component. When it returns, the component is on the disk. Does nothing
+    /// if it is there already.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], [`StoreError::Full`], [`StoreError::Quota`],
+    /// [`StoreError::Write`]; nothing of it is left then. [`StoreError::Read`]
+    /// if what is there already cannot be read.
+    pub fn store(&self, component: &ComponentBytes) -> Result<(), StoreError> {
+        let (digest, size) = (component.digest(), component.app().size);
+        self.check_size(size)?;
+        let changing = self.change();
+        let there = match self.read_bytes(&digest)? {
+            Some(content) if content == *component.bytes() => true,
+            Some(_) => self.put_aside(&changing, &digest)?.is_some(),
+            None => false,
+        };
+        if !there {
+            let files = &self.0.files;
+            files
+                .write_whole(component)
+                .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
+        }
+        fault::point("store: app kept");
+        self.came(&changing, component);
+        Ok(())
+    }
+
+    /// Begins to download a component in chunks, or goes on with it. The oldest of the
+    /// downloads makes room for it.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
+    /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
+    pub fn begin(&self, app: &Component, manifest: &Bytes) -> Result<Download, StoreError> {
+        let changing = self.change();
+        self.check_size(app.size)?;
+        let chunks = app.size.div_ceil(CHUNK as u64);
+        if manifest.len() as u64 != chunks * 32 || Digest::of(manifest) != app.manifest {
+            return Err(StoreError::Manifest(app.digest));
+        }
+        if let Some(partial) = self.partial(&app.digest).filter(|it| it.is(app)) {
+            return Ok(Download::new(self.clone(), partial));
+        }
+        self.forget_partial(&changing, &app.digest)?;
+        self.drop_partials(&changing, self.0.limits.downloads.saturating_sub(1))?;
+        let partial = Arc::new(Partial::begin(&self.0.files, app, manifest)?);
+        self.known().partials.push(partial.clone());
+        Ok(Download::new(self.clone(), partial))
+    }
+
+    /// What there is of a component: all of it, a download that was begun, or nothing.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn find_any(&self, app: &Component) -> Result<Found, StoreError> {
+        let digest = &app.digest;
+        if let Some(component) = self.find(digest)? {
+            return Ok(Found::Whole(component));
+        }
+        // No download becomes whole while this is held; one may have done so just before.
+        let changing = self.change();
+        if let Some(component) = self.put_aside(&changing, digest)? {
+            return Ok(Found::Whole(component));
+        }
+        let begun = self.partial(digest).filter(|it| it.is(app));
+        Ok(begun.map_or(Found::Nothing, |partial| {
+            Found::Begun(Download::new(self.clone(), partial))
+        }))
+    }
+
+    /// One chunk of a component that is there, or of one that is being downloaded. It
+    /// is what the manifest says, else there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged component cannot be put
+    /// aside.
+    pub fn chunk(&self, digest: &Digest, index: usize) -> Result<Option<Bytes>, StoreError> {
+        if !self.has(digest) {
+            let partial = self.partial(digest);
+            return partial.map_or(Ok(None), |partial| partial.chunk(index));
+        }
+        let Some(manifest) = self.manifest(digest)? else {
+            return Ok(None);
+        };
+        let Some(expected) = hash_of(&manifest, index) else {
+            return Ok(None);
+        };
+        let path = self.0.files.whole(digest);
+        match File::open(&path).and_then(|file| read_chunk(&file, index)) {
+            Ok(chunk) if Digest::of(&chunk) == expected => Ok(Some(chunk)),
+            Ok(_) => {
+                self.put_aside(&self.change(), digest)?;
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::read(&path, error)),
+        }
+    }
+
+    /// The SHA-256 of each chunk of a component that is there or is being downloaded.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn manifest(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        match self.described(digest)? {
+            Some((_, manifest)) => Ok(Some(manifest)),
+            None => Ok(self.partial(digest).map(|partial| partial.manifest())),
+        }
+    }
+
+    /// What is known of a whole component; read from the disk if need be.
+    fn described(&self, digest: &Digest) -> Result<Option<(Component, Bytes)>, StoreError> {
+        let whole = {
+            let known = self.known();
+            let whole = known.whole.iter().find(|it| it.digest == *digest);
+            whole.map(|whole| whole.described.clone())
+        };
+        match whole {
+            Some(None) => {
+                let found = self.find(digest)?;
+                Ok(found.map(|it| (it.app(), it.manifest().clone())))
+            }
+            described => Ok(described.flatten()),
+        }
+    }
+
+    /// Says which components must be kept: the one that runs, the one before it, and
+    /// whatever is about to run. Of all others those that were stored last are
+    /// kept, as long as there are no more than [`StoreLimits::components`] with
+    /// these. So it is from now on whenever a component comes, too. Says how many
+    /// it has removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    pub fn collect(&self, keep: &[Digest]) -> Result<usize, StoreError> {
+        let changing = self.change();
+        self.known().keep = Some(keep.to_vec());
+        self.prune(&changing, None)
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), StoreError> {
+        let most = self.0.limits.component;
+        if size > most {
+            return Err(StoreError::TooLarge { size, most });
+        }
+        Ok(())
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.0.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn partial(&self, digest: &Digest) -> Option<Arc<Partial>> {
+        let known = self.known();
+        let begun = known.partials.iter().find(|it| it.digest() == *digest);
+        begun.cloned()
+    }
+
+    /// The content of the file, whatever it is, hashed. If it is what its name says, its
+    /// hashes are remembered.
+    fn read(&self, digest: &Digest) -> Result<Option<ComponentBytes>, StoreError> {
+        let read = self.read_bytes(digest)?.map(ComponentBytes::of);
+        if let Some(component) = &read {
+            self.remember(component);
+        }
+        Ok(read)
+    }
+
+    /// The content of the file, whatever it is.
+    fn read_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        match self.0.files.read_whole(digest) {
+            Ok(content) => Ok(Some(content.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.known().whole.retain(|it| it.digest != *digest);
+                Ok(None)
+            }
+            Err(error) => Err(StoreError::read(&self.0.files.whole(digest), error)),
+        }
+    }
+}
+
+/// What there is of a component.
+#[derive(Debug)]
+pub enum Found {
+    /// All of it.
+    Whole(ComponentBytes),
+    /// A download, which may be full and not whole yet.
+    Begun(Download),
+    /// Nothing of use.
+    Nothing,
+}
+
+/// What a manifest says of a chunk; none if there is no such chunk.
+fn hash_of(manifest: &[u8], index: usize) -> Option<Digest> {
+    let (hashes, _) = manifest.as_chunks::<32>();
+    hashes.get(index).copied().map(Digest::from_bytes)
+}
+
+/// Reads a chunk of a file: up to [`CHUNK`] bytes, fewer at its end.
+fn read_chunk(file: &File, index: usize) -> io::Result<Bytes> {
+    let mut chunk = vec![0; CHUNK];
+    let mut filled = 0;
+    while filled < CHUNK {
+        let at = index as u64 * CHUNK as u64 + filled as u64;
+        match file.read_at(&mut chunk[filled..], at) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    chunk.truncate(filled);
+    Ok(chunk.into())
+}

@@ -1,0 +1,54 @@
+//! The contract between host and guest: bindings generated from `wit/`.
+//!
+//! One linker serves every world, so each world's bindings are generated apart
+//! and share the types of the first.
+
+#![allow(missing_docs, unsafe_code, reason = "generated code")]
+
+mod context;
+mod meter;
+mod outbound;
+mod output;
+
+pub(crate) use context::by_machine;
+pub use context::{
+    CallContext, CallLimits, Effect, Held, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag,
+};
+pub use meter::{Metered, SlowLane, TICK, WallDeadline, on_tick};
+
+/// The most elements that one table of a component has.
+pub const MAX_TABLE_ELEMENTS: usize = 20_000;
+
+/// Bindings of the world `streaming-app`, and of all the types.
+pub mod streaming {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "streaming-app",
+        exports: { default: async },
+    });
+}
+
+/// Bindings of the world `simple-app`.
+pub mod simple {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "simple-app",
+        exports: { default: async },
+        with: {
+            "ace:raxx/http": super::streaming::ace::raxx::http,
+            "ace:raxx/cluster": super::streaming::ace::raxx::cluster,
+        },
+    });
+}
+
+/// Bindings of the optional export `upgrade`.
+pub mod upgrade {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "upgradable",
+        exports: { default: async },
+    });
+}
+
+pub use streaming::ace::raxx::{cluster, http, mailbox};
+pub use streaming::exports::ace::raxx::server::Step;

@@ -1,0 +1,279 @@
+//! The engine that all generations of a node share: compiler, pool of
+//! instances, linker, epoch.
+
+mod ahead;
+mod functions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig, Store,
+};
+
+use crate::contract;
+use crate::contract::{CallContext, CallLimits, Held, NodeInfo, ReleaseTag, SlowLane};
+use crate::engine::functions::Functions;
+use crate::throttle::Throttle;
+
+/// How many callbacks run at a time, over all generations. More wait.
+const INSTANCES: u32 = 1000;
+/// The same where there is little address space.
+const FEW_INSTANCES: u32 = 64;
+/// Lines of guests' output in the log, a second.
+const GUEST_LINES: u32 = 100;
+/// Core instances, memories and tables that one component may be made of: a
+/// guest, the adapter of its WASI version, and what glues the two.
+const CORE_INSTANCES_EACH: u32 = 8;
+const MEMORIES_EACH: u32 = 2;
+const TABLES_EACH: u32 = 4;
+/// Memory that a slot keeps between two callbacks, so that a callback that
+/// stays within it faults no page in.
+const KEEP_RESIDENT: usize = 128 * 1024;
+/// The stack of a callback, in bytes; of it a guest has half.
+const STACK: usize = 1024 * 1024;
+
+/// How a [`Runtime`] is built.
+#[derive(Debug)]
+pub struct RuntimeConfig {
+    /// What a callback may use.
+    pub limits: CallLimits,
+    /// Threads that run guests; as many slices of long callbacks run at a time.
+    pub workers: usize,
+    /// Where compiled code is kept from one start to the next.
+    pub code_cache: Option<PathBuf>,
+}
+
+/// Why no runtime could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The folder for compiled code cannot be used.
+    #[error("cannot keep compiled code in {path}: {cause}; choose another folder with --data-dir")]
+    CodeCache {
+        /// The folder.
+        path: PathBuf,
+        /// What the file system said.
+        cause: wasmtime::Error,
+    },
+    /// The engine could not be built.
+    #[error(
+        "cannot set up the WebAssembly engine: {0}; if address space is limited (ulimit -v), raise the limit"
+    )]
+    Engine(wasmtime::Error),
+    /// The thread that ticks could not be started.
+    #[error("cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
+    Thread(std::io::Error),
+    /// The threads that compile could not be started.
+    #[error("cannot start the threads that compile: {0}; raise the limit of processes (ulimit -u)")]
+    Compilers(rayon::ThreadPoolBuildError),
+}
+
+/// The engine, the linker and what callbacks share.
+pub struct Runtime {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<CallContext>,
+    pub(crate) limits: CallLimits,
+    pub(crate) lane: SlowLane,
+    pub(crate) instances: Arc<Semaphore>,
+    /// A `wasi:http` component holds its instance for as long as its request
+    /// lasts: such requests get half of the instances at most.
+    pub(crate) plain_instances: Arc<Semaphore>,
+    /// So many streams are carried over to newer code at a time: as many as
+    /// leave one worker to requests.
+    pub(crate) carriers: Semaphore,
+    /// The threads that compile, behind all others of this machine.
+    pub(super) compilers: rayon::ThreadPool,
+    ahead: ahead::Ahead,
+    /// What guests write goes into the log through this.
+    pub(crate) guest_lines: Throttle,
+    pub(crate) node: Arc<NodeInfo>,
+    _ticker: Ticker,
+}
+
+impl Runtime {
+    /// Builds the engine.
+    ///
+    /// # Errors
+    /// See [`RuntimeError`].
+    pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
+        let (engine, instances) = build_engine(&config)?;
+        let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
+        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
+        Ok(Arc::new(Runtime {
+            engine,
+            linker,
+            limits: config.limits,
+            lane: SlowLane::beside(config.workers),
+            instances: Arc::new(Semaphore::new(instances as usize)),
+            plain_instances: Arc::new(Semaphore::new(instances as usize / 2)),
+            carriers: Semaphore::new(config.workers.saturating_sub(1).max(1)),
+            compilers: build_compilers(config.workers)?,
+            ahead: ahead::Ahead::default(),
+            guest_lines: Throttle::per_second(GUEST_LINES),
+            node,
+            _ticker: ticker,
+        }))
+    }
+
+    /// A store for one callback of an exchange that holds this already.
+    pub(crate) fn store(&self, release: ReleaseTag, held: Held<'_>) -> Store<CallContext> {
+        let context = CallContext::new(
+            self.node.clone(),
+            release,
+            &self.limits,
+            self.lane.clone(),
+            held,
+        );
+        let mut store = Store::new(&self.engine, context);
+        store.limiter(CallContext::limiter);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(contract::on_tick);
+        store
+    }
+}
+
+/// Threads for the compiler: no more than there are processors, and requests
+/// go before them.
+fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(workers.max(1))
+        .thread_name(|number| format!("compiler-{number}"))
+        .start_handler(|_| crate::priority::lower_thread_priority())
+        // A compiler that panics fails one app, and not the node: who waits
+        // for it sees its sender dropped.
+        .panic_handler(|_| ())
+        .build()
+        .map_err(RuntimeError::Compilers)
+}
+
+/// The engine, and how many instances it has room for.
+fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
+    let mut engine = Config::new();
+    engine
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        .max_wasm_stack(STACK / 2)
+        .async_stack_size(STACK)
+        .memory_init_cow(true);
+    engine
+        .enable_incremental_compilation(Arc::new(Functions::new()))
+        .map_err(RuntimeError::Engine)?;
+    if let Some(path) = &config.code_cache {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(path);
+        let cache = Cache::new(cache).map_err(|cause| RuntimeError::CodeCache {
+            path: path.clone(),
+            cause,
+        })?;
+        engine.cache(Some(cache));
+    }
+    // A slot reserves 4 GiB of addresses so that no access needs a check. Where
+    // there are not so many addresses (39-bit processors, containers with a
+    // limit), a slot reserves no more than its memory, and accesses are checked.
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+        config.limits.memory,
+    )));
+    let roomy = match Engine::new(&engine) {
+        Ok(engine) => return Ok((engine, INSTANCES)),
+        Err(error) => error,
+    };
+    tracing::warn!(
+        "there is not enough address space for {INSTANCES} instances ({}); going on with {FEW_INSTANCES}, and slower",
+        one_line(&roomy),
+    );
+    engine.memory_reservation(config.limits.memory as u64);
+    engine.memory_guard_size(64 * 1024);
+    let mut pool = pool(config.limits.memory);
+    scale(&mut pool, FEW_INSTANCES);
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
+    Ok((engine, FEW_INSTANCES))
+}
+
+fn pool(memory: usize) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    scale(&mut pool, INSTANCES);
+    pool.max_core_instances_per_component(CORE_INSTANCES_EACH)
+        .max_memories_per_component(MEMORIES_EACH)
+        .max_tables_per_component(TABLES_EACH)
+        .max_memory_size(memory)
+        .table_elements(contract::MAX_TABLE_ELEMENTS)
+        .max_unused_warm_slots(100)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(16 * 1024)
+        .async_stack_keep_resident(16 * 1024)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+fn scale(pool: &mut PoolingAllocationConfig, instances: u32) {
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_EACH)
+        .total_memories(instances * MEMORIES_EACH)
+        .total_tables(instances * TABLES_EACH)
+        .total_stacks(instances);
+}
+
+fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<CallContext>> {
+    use wasmtime::component::HasSelf;
+
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, |context| context)?;
+    contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, |context| context)?;
+    contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, |context| context)?;
+    Ok(linker)
+}
+
+/// The thread that advances the epoch, so that guests that run are interrupted.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> std::io::Result<Ticker> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("epoch".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(contract::TICK);
+                    engine.increment_epoch();
+                }
+            })?;
+        Ok(Ticker {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It only sleeps and counts; it cannot have panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// An error and its causes in one line of bounded length.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
+}

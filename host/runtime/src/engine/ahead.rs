@@ -1,0 +1,146 @@
+//! Compiling ahead: while a file that has changed still rests, the compiler
+//! works on what is in it already, since that is most likely what will be
+//! loaded. Should it not be, the work was for nothing, and nothing else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cluster::{ComponentBytes, Digest};
+use tokio::sync::oneshot;
+use wasmtime::component::Component;
+
+use crate::engine::Runtime;
+
+/// What the compiler made of an app; an error of the channel says that it
+/// panicked.
+pub(crate) type Compiling = oneshot::Receiver<wasmtime::Result<Component>>;
+
+/// The one app that is compiled ahead, or was and has not been asked for yet.
+#[derive(Default)]
+pub(super) struct Ahead {
+    begun: Mutex<Option<(Digest, Compiling)>>,
+    /// Whether the compiler works on it still. One at a time: a file that is
+    /// written again and again does not keep the compilers busy.
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Ahead {
+    /// What was begun for this app, if it was.
+    pub(super) fn take(&self, digest: &Digest) -> Option<Compiling> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = begun.take_if(|(of, _)| of == digest)?;
+        Some(found.1)
+    }
+
+    fn keep(&self, digest: Digest, compiling: Compiling) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        *begun = Some((digest, compiling));
+    }
+}
+
+/// Clears the mark when the compiler is done, even by a panic.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Runtime {
+    /// Has the compiler begin with an app that is likely to be loaded in a
+    /// moment. Does nothing while it still works on another one that was.
+    pub fn compile_ahead(&self, app: &ComponentBytes) {
+        let busy = self.ahead.is_busy.clone();
+        if busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let compiling = self.begin(app.bytes(), Busy(busy));
+        self.ahead.keep(app.digest(), compiling);
+    }
+
+    /// Has the compiler begin with an app, or go on with what it began ahead.
+    pub(crate) fn compile(&self, app: &ComponentBytes) -> Compiling {
+        match self.ahead.take(&app.digest()) {
+            Some(compiling) => compiling,
+            None => self.begin(app.bytes(), ()),
+        }
+    }
+
+    fn begin(&self, bytes: &bytes::Bytes, until: impl Send + 'static) -> Compiling {
+        let (engine, bytes) = (self.engine.clone(), bytes.clone());
+        let (sender, compiling) = oneshot::channel();
+        self.compilers.spawn(move || {
+            let _until = until;
+            // Nobody waits for it any more if the node stops, or if it was
+            // compiled ahead for nothing.
+            let _ = sender.send(Component::from_binary(&engine, &bytes));
+        });
+        compiling
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{CallLimits, NodeInfo};
+    use crate::engine::RuntimeConfig;
+    use crate::views::Views;
+    use std::time::Duration;
+
+    fn runtime() -> Arc<Runtime> {
+        let name = "example@10.10.10.2".parse().unwrap();
+        let views = Views::new(tokio::sync::watch::Sender::default().subscribe(), name);
+        let config = RuntimeConfig {
+            limits: CallLimits {
+                cpu: Duration::from_secs(1),
+                wall: Duration::from_secs(1),
+                memory: 1 << 20,
+                state: 0,
+            },
+            workers: 1,
+            code_cache: None,
+        };
+        Runtime::new(config, Arc::new(NodeInfo { views })).unwrap()
+    }
+
+    fn app(bytes: &[u8]) -> ComponentBytes {
+        ComponentBytes::of(bytes.to_vec().into())
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_ahead_is_taken_once_and_by_its_own_digest_only() {
+        let runtime = runtime();
+        let (one, other) = (b"\0asm\x0d\0\x01\0".to_vec(), b"no app".to_vec());
+        runtime.compile_ahead(&app(&one));
+        assert!(runtime.ahead.take(&Digest::of(&other)).is_none());
+        let compiling = runtime.ahead.take(&Digest::of(&one));
+        compiling.expect("it was begun").await.unwrap().unwrap();
+        assert!(runtime.ahead.take(&Digest::of(&one)).is_none());
+        // What was not begun is compiled all the same, and a failure told.
+        assert!(runtime.compile(&app(&one)).await.unwrap().is_ok());
+        assert!(runtime.compile(&app(&other)).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_is_compiled_ahead_and_the_newest_kept() {
+        let runtime = runtime();
+        // Holds the one compiler until this test lets it go.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        runtime.compilers.spawn(move || wait.recv().unwrap());
+        let apps = [b"\0asm\x0d\0\x01\0".to_vec(), b"second".to_vec()];
+        runtime.compile_ahead(&app(&apps[0]));
+        runtime.compile_ahead(&app(&apps[1]));
+        assert!(runtime.ahead.take(&Digest::of(&apps[1])).is_none());
+        go.send(()).unwrap();
+        let first = runtime.ahead.take(&Digest::of(&apps[0])).unwrap();
+        first.await.unwrap().unwrap();
+        // The mark is cleared after the result is there.
+        while runtime.ahead.is_busy.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+        runtime.compile_ahead(&app(&apps[1]));
+        let second = runtime.ahead.take(&Digest::of(&apps[1])).unwrap();
+        assert!(second.await.unwrap().is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The log of what apps do wrong: which release, which path, what.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::generation::Generation;
+use crate::throttle::Throttle;
+
+/// Logs failures of apps, at most ten lines a second, so that an app that
+/// fails at every request does not fill a disk.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    throttle: Throttle,
+    /// Where the last failure is kept instead, if it is not to be logged.
+    kept: Option<Mutex<Option<String>>>,
+}
+
+impl Default for Complaints {
+    fn default() -> Complaints {
+        Complaints {
+            throttle: Throttle::per_second(10),
+            kept: None,
+        }
+    }
+}
+
+impl Complaints {
+    /// Complaints for whoever asks for the last one; the log has none of them.
+    pub(super) fn kept() -> Complaints {
+        Complaints {
+            kept: Some(Mutex::default()),
+            ..Complaints::default()
+        }
+    }
+
+    /// The last failure, if failures are kept.
+    pub(super) fn last(&self) -> Option<String> {
+        let kept = self.kept.as_ref()?;
+        let last = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    /// Names a failure in the log.
+    pub(super) fn about(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+        if let Some(kept) = &self.kept {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_string());
+            return;
+        }
+        let Some(left_out) = self.throttle.admit(Instant::now()) else {
+            return;
+        };
+        if left_out > 0 {
+            tracing::error!("{left_out} more failures of the app were not logged");
+        }
+        tracing::error!(release = %generation.release.id, path, %cause, "the app failed");
+    }
+
+    /// Names a stream that newer code does not take over.
+    pub(super) fn not_carried(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+        if let Some(left_out) = self.throttle.admit(Instant::now()) {
+            if left_out > 0 {
+                tracing::warn!("{left_out} more complaints about the app were not logged");
+            }
+            tracing::warn!(
+                release = %to.release.id, path, %cause,
+                "a stream is not carried over to the new code, and is asked to end"
+            );
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What an exchange waits for between two callbacks, each as a future that may
+//! be dropped at any time without losing anything.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::answer::Answer;
+use super::mailbox::Mailbox;
+use super::outlet::Outlet;
+use crate::contract::mailbox::Message;
+use crate::generation::{Seat, Slot};
+use crate::http::request::BodyRefusal;
+
+/// Until there is something to wait for, nothing comes.
+pub(super) async fn never<T>() -> T {
+    std::future::pending().await
+}
+
+pub(super) async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
+    match (outlet, answer) {
+        (Some(outlet), _) => outlet.gone().await,
+        (None, Answer::Sent(sender)) => sender.closed().await,
+        (None, _) => never().await,
+    }
+}
+
+pub(super) async fn stopping(stopping: Option<&mut watch::Receiver<bool>>) {
+    match stopping {
+        Some(stopping) => {
+            if stopping.wait_for(|stopping| *stopping).await.is_err() {
+                never().await
+            }
+        }
+        None => never().await,
+    }
+}
+
+pub(super) async fn changed(
+    views: Option<&mut watch::Receiver<Arc<cluster::View>>>,
+) -> Arc<cluster::View> {
+    match views {
+        Some(views) => match views.changed().await {
+            Ok(()) => views.borrow_and_update().clone(),
+            Err(_) => never().await,
+        },
+        None => never().await,
+    }
+}
+
+pub(super) async fn published(mailbox: Option<&Mailbox>) -> Message {
+    match mailbox {
+        Some(mailbox) => mailbox.next().await,
+        None => never().await,
+    }
+}
+
+/// Waits until there is newer code than that of this seat, and its turn to go
+/// over has come; at once if it was there before.
+pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
+    if !follows {
+        return never().await;
+    }
+    // In line before the look, so that no change falls between the two.
+    let mut left = pin!(seat.life.left());
+    left.as_mut().enable();
+    if slot.is_current(seat) {
+        left.await;
+    }
+}
+
+/// Waits until an exchange that was left on old code must have ended: at its
+/// time, or sooner if a next app waits for the room. Or, and then this is false,
+/// until that code is current again. One that was not left there is woken by the
+/// change of code instead.
+pub(super) async fn drained(due: Option<Instant>, seat: &Seat, slot: &Slot) -> bool {
+    let Some(due) = due else {
+        return never().await;
+    };
+    // In line before the look, so that no change falls between the two.
+    let mut back = pin!(seat.life.back());
+    back.as_mut().enable();
+    if slot.is_current(seat) {
+        return false;
+    }
+    tokio::select! {
+        biased;
+        () = back => false,
+        () = seat.life.over() => true,
+        () = sleep_until(due) => true,
+    }
+}
+
+pub(super) async fn due(timer: Option<(usize, Instant)>) -> usize {
+    match timer {
+        Some((number, at)) => {
+            sleep_until(at).await;
+            number
+        }
+        None => never().await,
+    }
+}
+
+/// What was read of the body of a request.
+pub(super) enum Read {
+    Data(Bytes),
+    End(HeaderMap),
+}
+
+pub(super) async fn read(body: Option<&mut Incoming>, due: Instant) -> Result<Read, BodyRefusal> {
+    let Some(body) = body else {
+        return never().await;
+    };
+    loop {
+        return match timeout_at(due, body.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                // Empty frames do not count as progress.
+                Ok(data) if data.is_empty() => continue,
+                Ok(data) => Ok(Read::Data(data)),
+                Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
+            },
+            Ok(None) => Ok(Read::End(HeaderMap::new())),
+            Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
+            Err(_) => Err(BodyRefusal::TooSlow),
+        };
+    }
+}

@@ -1,0 +1,269 @@
+//! One request and all that follows from it: callbacks, parts, messages.
+//!
+//! An exchange that is over after its first callback never leaves the task of
+//! its connection. One that goes on gets a task of its own, which owns its
+//! state; between two callbacks there is no instance.
+
+mod answer;
+mod call;
+mod carry;
+mod complain;
+mod event;
+mod mailbox;
+mod outlet;
+mod plain;
+mod run;
+mod sequence;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, watch};
+
+pub use call::Failure;
+pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
+pub use outlet::{Cut, OutletBody};
+pub use plain::PlainBody;
+
+use crate::generation::{Generation, Kind, Seat, Slot};
+use crate::http::{Body, Head, empty, request, text};
+use crate::views::Views;
+use complain::Complaints;
+
+/// How long a `wasi:http` component may go on after its response was sent.
+const AFTER_RESPONSE: Duration = Duration::from_secs(30);
+
+/// All whole bodies together have 256 MiB, or one that may be larger by itself,
+/// counted in units of 64 KiB.
+const BODY_UNIT: usize = 64 * 1024;
+const BODY_UNITS: usize = 4096;
+
+/// What all exchanges of a node share.
+pub struct Exchanges {
+    views: Views,
+    /// Where open exchanges see that newer code has come.
+    slot: Arc<Slot>,
+    own_name: Arc<str>,
+    topics: Arc<Topics>,
+    /// True from when the node begins to stop.
+    stopping: watch::Receiver<bool>,
+    /// The state that an exchange starts with.
+    config: Bytes,
+    limits: BodyLimits,
+    /// What is left of the memory for whole bodies, in units of [`BODY_UNIT`].
+    whole_bodies: Semaphore,
+    complaints: Complaints,
+    live: AtomicUsize,
+}
+
+/// What an exchange is given besides what all share.
+#[derive(Debug)]
+pub struct ExchangesConfig {
+    /// The app's config: the state that an exchange starts with.
+    pub config: Bytes,
+    /// What bodies of requests may be.
+    pub bodies: BodyLimits,
+}
+
+/// What the body of a request may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// The largest whole body, in bytes.
+    pub whole: usize,
+    /// How long a whole body may take to come.
+    pub time: Duration,
+    /// How long a streamed body may pause before its exchange is ended.
+    pub idle: Duration,
+}
+
+impl Default for BodyLimits {
+    /// 8 MiB; a minute each.
+    fn default() -> BodyLimits {
+        let minute = Duration::from_secs(60);
+        BodyLimits {
+            whole: 8 << 20,
+            time: minute,
+            idle: minute,
+        }
+    }
+}
+
+impl Exchanges {
+    /// What exchanges share on the node that sees these views. `stopping`
+    /// turns true when the node begins to stop.
+    pub fn new(
+        views: Views,
+        slot: Arc<Slot>,
+        stopping: watch::Receiver<bool>,
+        config: ExchangesConfig,
+    ) -> Arc<Exchanges> {
+        Arc::new(Exchanges {
+            own_name: views.own_name().to_string().into(),
+            views,
+            slot,
+            topics: Arc::default(),
+            stopping,
+            config: config.config,
+            limits: config.bodies,
+            whole_bodies: Semaphore::new(BODY_UNITS),
+            complaints: Complaints::default(),
+            live: AtomicUsize::new(0),
+        })
+    }
+
+    /// What exchanges share in which new code is tried before it serves: nobody
+    /// else hears of what they publish, and the log says nothing of them.
+    pub(crate) fn for_trial(
+        views: Views,
+        stopping: watch::Receiver<bool>,
+        config: ExchangesConfig,
+    ) -> Arc<Exchanges> {
+        let slot = Slot::new(Duration::ZERO);
+        let mut exchanges = Exchanges::new(views, slot, stopping, config);
+        if let Some(exchanges) = Arc::get_mut(&mut exchanges) {
+            exchanges.complaints = Complaints::kept();
+        }
+        exchanges
+    }
+
+    /// How the app failed last, in a trial.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        self.complaints.last()
+    }
+
+    /// What is published on this node, and who has subscribed.
+    pub fn topics(&self) -> &Arc<Topics> {
+        &self.topics
+    }
+
+    /// How many exchanges there are now.
+    pub fn live(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// Answers one request, by the generation that was current when it came.
+    pub async fn serve(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        head: Head,
+        body: Incoming,
+    ) -> http::Response<Body> {
+        let seat = Seat::take(generation);
+        match &seat.kind {
+            Kind::Plain(_) => plain::serve(self, seat, head, body).await,
+            Kind::Simple(_) => self.simple(seat, head, body).await,
+            Kind::Streaming(_) => self.streaming(seat, head, body).await,
+        }
+    }
+
+    async fn simple(
+        self: &Arc<Self>,
+        seat: Seat,
+        head: Head,
+        body: Incoming,
+    ) -> http::Response<Body> {
+        let limit = self.limits.whole;
+        // Whole bodies are held in memory, so all of them together have a
+        // budget; who comes when it is used up waits for a part of it.
+        let room = request::room(&body, limit)
+            .div_ceil(BODY_UNIT)
+            .min(BODY_UNITS);
+        let room = self.whole_bodies.acquire_many(room as u32);
+        let Ok(Ok(_room)) = tokio::time::timeout(self.limits.time, room).await else {
+            return overloaded();
+        };
+        let read = tokio::select! {
+            read = request::whole(body, limit, self.limits.time) => read,
+            () = seat.life.over() => {
+                seat.life.count_cut();
+                return overloaded();
+            }
+        };
+        let whole = match read {
+            Ok(whole) => whole,
+            Err(refusal) => return refusal.response(limit),
+        };
+        let request = head.to_contract(whole);
+        self.run(seat, &head, request, None).await
+    }
+
+    async fn streaming(
+        self: &Arc<Self>,
+        seat: Seat,
+        head: Head,
+        body: Incoming,
+    ) -> http::Response<Body> {
+        use http_body::Body as _;
+        let (kind, body) = match body.is_end_stream() {
+            true => (crate::contract::http::RequestBody::None, None),
+            false => (crate::contract::http::RequestBody::Streamed, Some(body)),
+        };
+        let request = head.to_contract(kind);
+        self.run(seat, &head, request, body).await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        seat: Seat,
+        head: &Head,
+        request: crate::contract::http::Request,
+        body: Option<Incoming>,
+    ) -> http::Response<Body> {
+        run::Exchange::new(self, seat, head, body)
+            .answer(request)
+            .await
+    }
+}
+
+/// What a client gets whose exchange failed before its head.
+fn failed() -> http::Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
+}
+
+/// What a client gets whose request asked for what is not served yet.
+fn not_implemented() -> http::Response<Body> {
+    text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
+}
+
+/// What a client gets for whom no instance came free.
+fn overloaded() -> http::Response<Body> {
+    let mut response = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this node is busy; try again in a moment\n",
+    );
+    let soon = http::HeaderValue::from_static("1");
+    response
+        .headers_mut()
+        .insert(http::header::RETRY_AFTER, soon);
+    response
+}
+
+/// Counts an exchange as live until dropped.
+struct Live(Arc<Exchanges>);
+
+impl Live {
+    fn new(exchanges: &Arc<Exchanges>) -> Live {
+        exchanges.live.fetch_add(1, Relaxed);
+        Live(exchanges.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A response without a body to a `HEAD` request.
+fn headless(mut response: http::Response<Body>, length: Option<usize>) -> http::Response<Body> {
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| empty())
+}

@@ -1,0 +1,250 @@
+//! The place that holds the generation that serves new exchanges, and the one
+//! before it until the last exchange has left it.
+//!
+//! There are at most two generations. Who wants to put in a next one asks for
+//! [`Slot::room`] before it loads it: that waits until the one that drains is
+//! gone, and at the end of the drain ends what is left on it. Who wants the one
+//! that drains itself need not wait: [`Slot::room_or_back`] gives it as it is, and
+//! who waits for its end lets it go first, and waits again.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use cluster::Digest;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::generation::Generation;
+use crate::generation::life::{Life, Seat};
+
+/// How long what is ended may take to notice. A guest that runs is interrupted
+/// every few milliseconds, so far less is needed.
+const END: Duration = Duration::from_secs(5);
+
+/// Holds the current generation, and knows the one that drains.
+pub struct Slot {
+    /// Read once per request, so that the next request on an open connection
+    /// sees what was put in last.
+    current: ArcSwapOption<Generation>,
+    draining: Mutex<Option<Draining>>,
+    /// One at a time loads and puts in.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// How many wait for their turn to put in again the one that drains.
+    going_back: watch::Sender<usize>,
+    drain: Duration,
+}
+
+/// A generation that new exchanges do not go to any more.
+#[derive(Clone, Debug)]
+pub struct Draining {
+    /// What it was.
+    pub digest: Digest,
+    /// Since when.
+    pub since: Instant,
+    /// What is on it still, and what became of the rest.
+    pub life: Arc<Life>,
+    /// The generation itself, as long as anything is on it.
+    generation: Weak<Generation>,
+}
+
+/// The right to load a next generation, and room for it. Nobody else has it
+/// meanwhile; dropped unused, it is given back.
+pub struct Room {
+    slot: Arc<Slot>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Slot {
+    /// An empty slot. `drain` is how long a generation may still have
+    /// exchanges once a third one waits for its room.
+    pub fn new(drain: Duration) -> Arc<Slot> {
+        Arc::new(Slot {
+            current: ArcSwapOption::empty(),
+            draining: Mutex::new(None),
+            turn: Arc::default(),
+            going_back: watch::Sender::new(0),
+            drain,
+        })
+    }
+
+    /// What serves now; none until the first generation is in.
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.current.load_full()
+    }
+
+    /// What drains, if anything does.
+    pub fn draining(&self) -> Option<Draining> {
+        let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.clone()
+    }
+
+    /// How long exchanges that cannot be carried over have to finish.
+    pub fn drain(&self) -> Duration {
+        self.drain
+    }
+
+    /// Whether nothing newer than the code of this place is there.
+    pub(crate) fn is_current(&self, seat: &Seat) -> bool {
+        let current = self.current.load();
+        current.as_ref().is_none_or(|current| seat.is_on(current))
+    }
+
+    /// Waits for room for a next generation.
+    pub async fn room(self: &Arc<Self>) -> Room {
+        self.claim(None).await.0
+    }
+
+    /// The same for a generation of this app; or, if that is the one which drains
+    /// and is still used, gives it as soon as nobody loads another one, to be put in
+    /// again as it is.
+    pub(super) async fn room_or_back(
+        self: &Arc<Self>,
+        app: Digest,
+    ) -> (Room, Option<Arc<Generation>>) {
+        self.claim(Some(app)).await
+    }
+
+    /// The generation of this app, if it is the one which drains and is still used.
+    pub(super) async fn back(self: &Arc<Self>, app: Digest) -> Option<(Room, Arc<Generation>)> {
+        if !self.is_back(app) {
+            return None;
+        }
+        let turn = self.turn_of(app).await;
+        let back = self.draining()?.back(app)?;
+        Some((Room::new(self, turn), back))
+    }
+
+    async fn claim(self: &Arc<Self>, app: Option<Digest>) -> (Room, Option<Arc<Generation>>) {
+        loop {
+            let turn = match app {
+                Some(app) => self.turn_of(app).await,
+                None => self.turn.clone().lock_owned().await,
+            };
+            let Some(draining) = self.draining() else {
+                return (Room::new(self, turn), None);
+            };
+            if let Some(back) = app.and_then(|app| draining.back(app)) {
+                return (Room::new(self, turn), Some(back));
+            }
+            tokio::select! {
+                biased;
+                () = draining.life.freed() => {}
+                () = self.goes_back(true) => {
+                    // Nothing is loaded yet, so nothing is lost, while the one that
+                    // is wanted would be ended here.
+                    drop(turn);
+                    self.goes_back(false).await;
+                    continue;
+                }
+                () = sleep_until(draining.since + self.drain) => self.end(&draining).await,
+            }
+            *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            return (Room::new(self, turn), None);
+        }
+    }
+
+    /// Waits for the turn of one who wants this app. If that is the one which
+    /// drains, whoever waits for its end lets this one go first.
+    async fn turn_of(&self, app: Digest) -> OwnedMutexGuard<()> {
+        let _first = self.is_back(app).then(|| First::new(&self.going_back));
+        self.turn.clone().lock_owned().await
+    }
+
+    /// Whether this app can be had back.
+    fn is_back(&self, app: Digest) -> bool {
+        self.draining()
+            .is_some_and(|draining| draining.is_back(app))
+    }
+
+    /// Waits until somebody waits for the turn to go back, or nobody does any more.
+    async fn goes_back(&self, whether: bool) {
+        let mut going_back = self.going_back.subscribe();
+        // The sender is this, so it does not go meanwhile.
+        let _ = going_back.wait_for(|them| (*them > 0) == whether).await;
+    }
+
+    async fn end(&self, draining: &Draining) {
+        tracing::warn!(
+            digest = cluster::short(&draining.digest.to_string()),
+            left = draining.life.live(),
+            "a next app waits, and the drain of {} s is over: what is left on the old one is ended",
+            self.drain.as_secs_f32(),
+        );
+        draining.life.end();
+        if timeout(END, draining.life.freed()).await.is_err() {
+            tracing::error!(
+                left = draining.life.live(),
+                "an old app is still in use; going on with three for now"
+            );
+        }
+    }
+}
+
+impl Draining {
+    /// Whether it is of this app and is still used. What was told to end does not
+    /// come back: it would refuse every request that is open, or comes.
+    fn is_back(&self, app: Digest) -> bool {
+        self.digest == app && !self.life.is_over() && self.generation.strong_count() > 0
+    }
+
+    fn back(&self, app: Digest) -> Option<Arc<Generation>> {
+        self.generation.upgrade().filter(|_| self.is_back(app))
+    }
+}
+
+/// Held by one who waits for the turn to go back.
+struct First<'slot>(&'slot watch::Sender<usize>);
+
+impl First<'_> {
+    fn new(going_back: &watch::Sender<usize>) -> First<'_> {
+        going_back.send_modify(|them| *them += 1);
+        First(going_back)
+    }
+}
+
+impl Drop for First<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|them| *them -= 1);
+    }
+}
+
+impl Room {
+    fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> Room {
+        Room {
+            slot: slot.clone(),
+            _turn: turn,
+        }
+    }
+
+    /// Puts a generation in, in one atomic store, and says what drains now: its
+    /// exchanges are woken, and go over. Must be called within a tokio runtime.
+    pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
+        let slot = &self.slot;
+        let life = generation.life.life();
+        life.begin();
+        let old = slot.current.swap(Some(generation));
+        let draining = old.map(|old| {
+            let draining = Draining {
+                digest: old.digest,
+                since: Instant::now(),
+                life: old.life.life(),
+                generation: Arc::downgrade(&old),
+            };
+            // If nothing is on it, this frees it, which takes its time.
+            drop(tokio::task::spawn_blocking(move || drop(old)));
+            draining
+        });
+        let mut drains = slot.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        let drained = std::mem::replace(&mut *drains, draining.clone());
+        drop(drains);
+        if drained.is_some_and(|drained| Arc::ptr_eq(&drained.life, &life)) {
+            life.come_back();
+        }
+        if let Some(draining) = &draining {
+            let life = draining.life.clone();
+            tokio::spawn(async move { life.wake().await });
+        }
+        draining
+    }
+}

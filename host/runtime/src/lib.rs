@@ -1,0 +1,23 @@
+//! WebAssembly: from the bytes of a component to the answer to a request.
+//!
+//! A map of the crate, in the order in which a component and then a request travel:
+//!
+//! - [`component`]: bytes with a digest
+//! - [`engine`]: compiler, pool of instances, linker, epoch: shared by all generations of a node
+//! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
+//! - [`generation`]: a component that was compiled and checked; the loader that makes one, the slot that holds it
+//! - [`http`]: between hyper's requests and responses and the contract's
+//! - [`exchange`]: one request and all that follows from it
+//! - [`smoke`]: the request that new code must answer before it serves
+//! - [`views`]: the members, as exchanges and the contract see them
+
+pub mod component;
+pub mod contract;
+pub mod engine;
+pub mod exchange;
+pub mod generation;
+pub mod http;
+mod priority;
+pub mod smoke;
+pub mod throttle;
+pub mod views;

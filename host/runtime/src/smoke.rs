@@ -1,0 +1,121 @@
+//! The smoke request: one request that new code must answer before it serves.
+//!
+//! It goes the way of any other request, through HTTP and an exchange, to the
+//! new code alone: over a connection within this process, with topics of its
+//! own, so that nobody else hears what it publishes.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::uri::PathAndQuery;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use crate::generation::Generation;
+use crate::http::Head;
+
+/// Bytes of the answer that are under way at a time.
+const PIPE: usize = 64 * 1024;
+/// What is left to a callback that is over its time to be ended and told of,
+/// so that the reason is known.
+const GRACE: Duration = Duration::from_secs(1);
+/// How the app can tell this request from others.
+const AGENT: &str = concat!("host/", env!("CARGO_PKG_VERSION"), " (smoke)");
+
+/// The request that `--smoke` asks for.
+#[derive(Clone, Debug)]
+pub struct Smoke {
+    /// What is got.
+    pub target: PathAndQuery,
+    /// The config that the app is given.
+    pub config: Bytes,
+}
+
+impl Smoke {
+    /// Makes the request. A redirect and any success passes; of an answer whose
+    /// length is known all must come, and a stream has passed with its head.
+    ///
+    /// # Errors
+    /// What was answered instead, or why nothing was, as the end of a sentence.
+    pub(super) async fn ask(&self, generation: Generation) -> Result<(), String> {
+        let views = generation.runtime.node.views.clone();
+        let ip = views.own_name().ip();
+        let patience = generation.runtime.limits.wall + GRACE;
+        let (_stop, stopping) = watch::channel(false);
+        let config = ExchangesConfig {
+            config: self.config.clone(),
+            bodies: BodyLimits::default(),
+        };
+        let exchanges = Exchanges::for_trial(views, stopping, config);
+
+        let generation = Arc::new(generation);
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let service = service_fn(|request: http::Request<Incoming>| {
+            let (parts, body) = request.into_parts();
+            let head = Head::new(parts, SocketAddr::new(IpAddr::V4(ip), 0));
+            let (exchanges, generation) = (exchanges.clone(), generation.clone());
+            async move { Ok::<_, Infallible>(exchanges.serve(generation, head, body).await) }
+        });
+        let server = hyper::server::conn::http1::Builder::new();
+        let mut server = pin!(server.serve_connection(TokioIo::new(theirs), service));
+        let mut asked = pin!(tokio::time::timeout(
+            patience,
+            self.get(TokioIo::new(ours), ip.to_string())
+        ));
+        let answered = tokio::select! {
+            answered = &mut asked => answered,
+            // It closes its side when it has answered, or breaks off.
+            _ = &mut server => asked.await,
+        };
+        let failed = match answered {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(answer)) => answer,
+            Err(_) => format!("was not answered within {} s", patience.as_secs_f32()),
+        };
+        Err(match exchanges.complaint() {
+            Some(cause) => format!("{failed}: {cause}"),
+            None => failed,
+        })
+    }
+
+    /// The client's side.
+    async fn get(&self, io: TokioIo<tokio::io::DuplexStream>, host: String) -> Result<(), String> {
+        let broke = |error: hyper::Error| format!("broke off ({error})");
+        let request = http::Request::get(self.target.as_str())
+            .header(HOST, host)
+            .header(USER_AGENT, AGENT)
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| format!("cannot be made ({error})"))?;
+        let client = hyper::client::conn::http1::handshake(io);
+        let (mut sender, connection) = client.await.map_err(broke)?;
+        let mut connection = pin!(connection);
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(broke)?;
+            let status = response.status();
+            if !status.is_success() && !status.is_redirection() {
+                return Err(format!("was answered with {status}"));
+            }
+            let mut body = response.into_body();
+            if body.size_hint().exact().is_some() {
+                while let Some(frame) = body.frame().await {
+                    frame.map_err(broke)?;
+                }
+            }
+            Ok(())
+        };
+        let mut answer = pin!(answer);
+        tokio::select! {
+            answered = &mut answer => answered,
+            _ = &mut connection => answer.await,
+        }
+    }
+}

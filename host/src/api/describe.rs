@@ -1,0 +1,119 @@
+//! From the terms of the core to those of the API.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use cluster::release::{Kind, Listed, ReleaseId, Verdict};
+use cluster::{Counters, NodeId, NodeName, Refusal};
+
+use super::types as api;
+use crate::app::publish::PublishCounters;
+use mesh::control::ControlCounters;
+
+/// Refused datagrams by reason.
+pub fn refused_datagrams(counters: &Counters) -> api::RefusedDatagrams {
+    let by = |why| counters.refused(why);
+    api::RefusedDatagrams {
+        size: by(Refusal::Size),
+        version: by(Refusal::Version),
+        source: by(Refusal::Source),
+        cookie: by(Refusal::Cookie),
+        address: by(Refusal::Address),
+        receiver: by(Refusal::Receiver),
+        replay: by(Refusal::Replay),
+        stale: by(Refusal::Stale),
+        content: by(Refusal::Content),
+        unsigned: by(Refusal::Unsigned),
+        forged: by(Refusal::Forged),
+        old: by(Refusal::Old),
+    }
+}
+
+/// Refused records by reason.
+pub fn refused_records(counted: &cluster::RefusedRecords) -> api::RefusedRecords {
+    api::RefusedRecords {
+        unreadable: counted.unreadable,
+        unsigned: counted.unsigned,
+        forged: counted.forged,
+        old: counted.old,
+    }
+}
+
+/// Callers by what became of them.
+pub fn callers(counted: &ControlCounters) -> api::Callers {
+    api::Callers {
+        admitted: counted.admitted,
+        refused: counted.refused(),
+        refused_by: api::RefusedCallers {
+            source: counted.refused_source,
+            limit: counted.refused_limit,
+            handshake: counted.refused_handshake,
+            hello: counted.refused_hello,
+            role: counted.refused_role,
+            stalled: counted.refused_stalled,
+        },
+    }
+}
+
+/// Publications by what became of them.
+pub fn publications(counted: &PublishCounters) -> api::Publications {
+    api::Publications {
+        sent: counted.sent,
+        uncertain: counted.uncertain,
+        dropped: counted.dropped,
+        received: counted.received,
+        stale: counted.stale,
+        unreadable: counted.unreadable,
+    }
+}
+
+/// All digits of a key.
+pub fn id(id: &ReleaseId) -> String {
+    format!("{id:.32}")
+}
+
+/// All releases, what has become of each, and who has voted on it. Nodes are shown by
+/// their IP as far as one of these or of those that released something has their id, else by that.
+pub fn releases<'a>(
+    listed: &'a [Listed],
+    members: impl IntoIterator<Item = &'a NodeName>,
+) -> Vec<api::Release> {
+    let deciders = listed.iter().map(|it| &it.release.stamp().node);
+    let known = deciders.chain(members).map(|name| (name.id(), name.ip()));
+    let known: BTreeMap<NodeId, Ipv4Addr> = known.collect();
+    let show = |node: NodeId| match known.get(&node) {
+        Some(ip) => ip.to_string(),
+        None => node.to_string(),
+    };
+    listed.iter().map(|it| release(it, show)).collect()
+}
+
+fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::Release {
+    let (release, votes) = (&listed.release, &listed.votes);
+    let voted = |wanted| {
+        let votes = votes.iter().filter(move |(_, verdict)| *verdict == wanted);
+        votes.map(|(node, _)| show(*node)).collect()
+    };
+    let canaries = release.plan().canaries.iter();
+    api::Release {
+        id: id(&release.id()),
+        kind: match release.kind() {
+            Kind::Bootstrap => api::Kind::Bootstrap,
+            Kind::Push => api::Kind::Push,
+            Kind::Rollback => api::Kind::Rollback,
+        },
+        status: listed.status,
+        digest: release.component().digest.to_string(),
+        size: release.component().size,
+        at_ms: release.stamp().at.ms(),
+        node: release.stamp().node.to_string(),
+        by: release.by().to_owned(),
+        note: release.note().to_owned(),
+        parent: release.parent().map(|parent| id(&parent.id)),
+        canaries: canaries.map(|node| show(*node)).collect(),
+        bake_ms: release.plan().bake_ms,
+        signed: release.signature().is_some(),
+        votes_for: voted(Verdict::Ok),
+        votes_against: voted(Verdict::Failed),
+    }
+}

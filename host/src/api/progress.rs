@@ -1,0 +1,326 @@
+//! Following a release until it is decided: what each member does about it,
+//! one line for each change.
+//!
+//! [`Look`] is a pure function of what the node knows; the stream says how one
+//! look differs from the one before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::NodeName;
+use http::Response;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::body::{Body, Hung, Lines, lines};
+use super::releasing::listed;
+use super::service::Limits;
+use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step};
+use super::{Node, Refused};
+
+/// How long between two looks at least, and that for each member, since what
+/// they do is asked of them; and at most.
+const LOOK_LEAST: Duration = Duration::from_millis(25);
+const LOOK_MEMBER: Duration = Duration::from_millis(1);
+const LOOK_MOST: Duration = Duration::from_millis(250);
+
+/// What a member does about a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Member {
+    ip: Option<String>,
+    state: NodeState,
+    have: Option<u64>,
+    of: Option<u64>,
+    reason: Option<String>,
+    /// Whether it cannot take it for a reason that lies in its machine, and has
+    /// got no further since.
+    is_stuck: bool,
+}
+
+/// How a release stands at one moment.
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    status: ReleaseStatus,
+    waits_for: Vec<String>,
+    members: BTreeMap<String, Member>,
+    /// How it ended, if it has.
+    done: Option<Done>,
+    /// How it ends if those that try again get no further; none while others are
+    /// on their way.
+    stuck: Option<Done>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Done {
+    outcome: Outcome,
+    failed: Vec<(String, Option<String>)>,
+    instead: Option<api::Release>,
+}
+
+/// Answers with lines until the release is decided, or the caller goes.
+pub(super) async fn answer(
+    node: Arc<dyn Node>,
+    id: &str,
+    limits: Limits,
+    turn: OwnedSemaphorePermit,
+) -> Result<Response<Body>, Refused> {
+    let changed = node.changed();
+    if listed(&*node, id, changed).await.is_none() {
+        let why = format!("there is no release {id}; give all 32 digits of its id");
+        return Err(Refused::new(Code::UnknownRelease, why));
+    }
+    let (lines, answer) = lines();
+    let id = id.to_owned();
+    tokio::spawn(async move {
+        // An error means that the caller has gone.
+        let _ = write(lines, &*node, &id, limits).await;
+        drop(turn);
+    });
+    Ok(answer)
+}
+
+async fn write(mut to: Lines, node: &dyn Node, id: &str, limits: Limits) -> Result<(), Hung> {
+    let mut before: Option<Look> = None;
+    let mut said = Instant::now();
+    let mut stuck_since = None;
+    loop {
+        let began = Instant::now();
+        let changed = node.changed();
+        let members = node.nodes(Some(id)).await;
+        let mut look = Look::at(id, &node.releases(), &members, before.as_ref());
+        stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
+        // A restart or a cable may be all that it takes; a full disk stays full.
+        if stuck_since.is_some_and(|since| since.elapsed() >= limits.again) {
+            look.done = look.done.or_else(|| look.stuck.take());
+        }
+        let news = look.news(before.as_ref());
+        if !news.is_empty() {
+            said = Instant::now();
+        }
+        for line in news {
+            to.write(&line).await?;
+        }
+        if let Some(done) = look.done {
+            let Done {
+                outcome,
+                failed,
+                instead,
+            } = done;
+            return to
+                .write(&Progress::Done {
+                    outcome,
+                    failed,
+                    instead,
+                })
+                .await;
+        }
+        if said.elapsed() >= limits.waiting {
+            said = Instant::now();
+            to.write(&Progress::Waiting).await?;
+        }
+        before = Some(look);
+        let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        let least = LOOK_LEAST.max(LOOK_MEMBER.saturating_mul(count));
+        let _ = timeout(LOOK_MOST.min(limits.waiting), changed).await;
+        sleep(least.saturating_sub(began.elapsed())).await;
+    }
+}
+
+impl Look {
+    /// `before`: the look before this one, of which is kept what a member did that
+    /// has not answered now.
+    fn at(
+        id: &str,
+        releases: &[api::Release],
+        members: &[api::Member],
+        before: Option<&Look>,
+    ) -> Look {
+        let release = releases.iter().find(|release| release.id == id);
+        // One that is forgotten was followed by a thousand others.
+        let status = release.map_or(ReleaseStatus::Earlier, |release| release.status);
+        let doing = |member: &api::Member| {
+            let does = does(member, id, release, status);
+            let before = before.and_then(|before| before.members.get(&member.node));
+            match before.filter(|_| does.state == NodeState::Waiting && !member.answered) {
+                Some(before) if !is_over(before.state) => before.clone(),
+                _ => does,
+            }
+        };
+        let members: BTreeMap<String, Member> = members
+            .iter()
+            .map(|member| (member.node.clone(), doing(member)))
+            .collect();
+        let voted = |ip: &String| {
+            release.is_some_and(|release| {
+                release.votes_for.contains(ip) || release.votes_against.contains(ip)
+            })
+        };
+        let canaries = release.map_or(&[][..], |release| &release.canaries);
+        let waits_for = match status {
+            ReleaseStatus::Baking => canaries.iter().filter(|ip| !voted(ip)).cloned().collect(),
+            _ => Vec::new(),
+        };
+        let done = outcome(status, &members).map(|outcome| Done {
+            outcome,
+            failed: failed(release, &members, |it| it.state == NodeState::Failed),
+            instead: releases
+                .iter()
+                // The greatest come first: what bakes is ahead of the target.
+                .find(|other| {
+                    let bakes = other.status == ReleaseStatus::Baking;
+                    let is_ahead = bakes && outcome == Outcome::Superseded;
+                    (is_ahead || other.status == ReleaseStatus::Target) && other.id != id
+                })
+                .filter(|_| status != ReleaseStatus::Target)
+                .cloned(),
+        });
+        let is_stuck = status == ReleaseStatus::Target
+            && done.is_none()
+            && members.values().all(|it| it.is_stuck || is_over(it.state));
+        let stuck = is_stuck.then(|| Done {
+            outcome: Outcome::Failed,
+            failed: failed(release, &members, |it| {
+                it.is_stuck || it.state == NodeState::Failed
+            }),
+            instead: None,
+        });
+        Look {
+            status,
+            waits_for,
+            members,
+            done,
+            stuck,
+        }
+    }
+
+    /// What is to be said of it after the look before.
+    fn news(&self, before: Option<&Look>) -> Vec<Progress> {
+        let mut news = Vec::new();
+        let state = |look: &Look| (look.status, look.waits_for.clone());
+        if before.map(state) != Some(state(self)) {
+            news.push(Progress::Release {
+                status: self.status,
+                waits_for: self.waits_for.clone(),
+            });
+        }
+        for (node, member) in &self.members {
+            if before.and_then(|before| before.members.get(node)) != Some(member) {
+                news.push(Progress::Node {
+                    node: node.clone(),
+                    state: member.state,
+                    have: member.have,
+                    of: member.of,
+                    reason: member.reason.clone(),
+                });
+            }
+        }
+        let were = before.into_iter().flat_map(|before| before.members.keys());
+        let gone = were.filter(|node| !self.members.contains_key(*node));
+        news.extend(gone.map(|node| Progress::Gone { node: node.clone() }));
+        news
+    }
+}
+
+fn does(
+    member: &api::Member,
+    id: &str,
+    release: Option<&api::Release>,
+    status: ReleaseStatus,
+) -> Member {
+    let ip = member.node.parse().ok();
+    let ip = ip.map(|name: NodeName| name.ip().to_string());
+    let about = |of: &Option<String>| of.as_deref() == Some(id);
+    let failed = member.failed.as_ref().filter(|it| about(&it.release));
+    let doing = member.doing.as_ref().filter(|it| about(&it.release));
+    let is = |ips: &[String]| ip.as_ref().is_some_and(|ip| ips.contains(ip));
+    let against = release.is_some_and(|release| is(&release.votes_against));
+    let canary = release.is_none_or(|it| it.canaries.is_empty() || is(&it.canaries));
+    let serves = release.is_some_and(|it| member.digest.as_ref() == Some(&it.digest));
+    let state = if against || failed.is_some_and(|failed| !failed.again) {
+        NodeState::Failed
+    } else if serves {
+        NodeState::Serving
+    } else if let Some(doing) = doing {
+        match doing.step {
+            Step::Fetching => NodeState::Fetching,
+            Step::WaitingForRoom => NodeState::WaitingForRoom,
+            Step::Compiling => NodeState::Compiling,
+            Step::Validating => NodeState::Validating,
+            Step::TryingAgain => NodeState::TryingAgain,
+        }
+    } else if failed.is_some() {
+        NodeState::TryingAgain
+    } else if status == ReleaseStatus::Baking && !canary {
+        NodeState::NotYet
+    } else {
+        NodeState::Waiting
+    };
+    let fetches = doing.filter(|_| state == NodeState::Fetching);
+    let have = fetches.and_then(|doing| doing.have);
+    // One that begins to fetch again has got no further than it was.
+    let begins = state == NodeState::Fetching && have.unwrap_or(0) == 0;
+    let is_stuck = failed.is_some() && (state == NodeState::TryingAgain || begins);
+    let says_why = is_stuck || state == NodeState::Failed;
+    Member {
+        ip,
+        state,
+        have,
+        of: fetches.and_then(|doing| doing.of),
+        reason: failed
+            .filter(|_| says_why)
+            .map(|failed| failed.reason.clone()),
+        is_stuck,
+    }
+}
+
+/// How it ended; none while it goes on.
+fn outcome(status: ReleaseStatus, members: &BTreeMap<String, Member>) -> Option<Outcome> {
+    match status {
+        ReleaseStatus::Baking => None,
+        ReleaseStatus::VotedDown => Some(Outcome::Failed),
+        ReleaseStatus::Superseded | ReleaseStatus::RolledBack | ReleaseStatus::Earlier => {
+            Some(Outcome::Superseded)
+        }
+        ReleaseStatus::Target => {
+            let all = |ends: fn(NodeState) -> bool| members.values().all(|it| ends(it.state));
+            if all(|state| state == NodeState::Serving) {
+                Some(Outcome::Served)
+            } else {
+                all(is_over).then_some(Outcome::Failed)
+            }
+        }
+    }
+}
+
+/// Whether a member is through with a release.
+fn is_over(state: NodeState) -> bool {
+    matches!(state, NodeState::Serving | NodeState::Failed)
+}
+
+/// Who could not take it: those that voted against it, and those of whom that is
+/// so.
+fn failed(
+    release: Option<&api::Release>,
+    members: &BTreeMap<String, Member>,
+    fails: impl Fn(&Member) -> bool,
+) -> Vec<(String, Option<String>)> {
+    let failing = members.iter().filter(|(_, it)| fails(it));
+    let mut failed: Vec<_> = failing
+        .map(|(node, member)| (node.clone(), member.reason.clone()))
+        .collect();
+    let against = release.map_or(&[][..], |release| &release.votes_against);
+    for ip in against {
+        if !members
+            .values()
+            .any(|member| member.ip.as_ref() == Some(ip))
+        {
+            failed.push((ip.clone(), None));
+        }
+    }
+    failed
+}
+
+#[cfg(test)]
+#[path = "progress/tests.rs"]
+mod tests;

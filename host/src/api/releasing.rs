@@ -1,0 +1,302 @@
+//! Pushes and rollbacks: what is wanted in, a release or a refusal out.
+
+use std::fmt::Display;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::release::{
+    DeployKey, DraftError, Plan, Release, Request, RollbackTo, Unaccepted, What,
+};
+use cluster::{Digest, NodeId, NodeName};
+use http::{Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::body::{Body, json, problem};
+use super::service::{Asker, Limits};
+use super::types::{self as api, API, Canaries, Code, Draft, Record, Released, Rollback, Wanted};
+use super::{Node, Refused, describe, hex, upload};
+
+/// The largest request that is no upload, in bytes.
+const REQUEST_MAX: u64 = 16 * 1024;
+
+/// How long until a release that was just published is in the list.
+const LISTED: Duration = Duration::from_secs(2);
+
+/// Why something is not released, and which release that is about.
+pub(super) struct Unreleased(Refused, Option<String>);
+
+impl From<Refused> for Unreleased {
+    fn from(refused: Refused) -> Unreleased {
+        Unreleased(refused, None)
+    }
+}
+
+impl Unreleased {
+    fn answer(self) -> Response<Body> {
+        problem(self.0, self.1)
+    }
+}
+
+/// Reads a request.
+pub(super) async fn read<T, B>(body: B, limits: Limits) -> Result<T, Refused>
+where
+    T: DeserializeOwned,
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
+    let mut bytes = Vec::new();
+    upload::read(body, REQUEST_MAX, limits, |piece| {
+        bytes.extend_from_slice(piece)
+    })
+    .await?;
+    let bad = |error| {
+        Refused::new(
+            Code::BadRequest,
+            format!("cannot read the request: {error}"),
+        )
+    };
+    serde_json::from_slice(&bytes).map_err(bad)
+}
+
+/// Makes a record, and changes nothing.
+pub(super) async fn draft(node: &dyn Node, wanted: Result<Wanted, Refused>) -> Response<Body> {
+    let made = async { make(node, wanted?).await };
+    match made.await {
+        Ok(release) => json(
+            StatusCode::OK,
+            &Draft {
+                api: API,
+                record: hex::encode(release.bytes()),
+            },
+        ),
+        Err(unreleased) => unreleased.answer(),
+    }
+}
+
+/// Makes a release.
+pub(super) async fn release(
+    node: &dyn Node,
+    from: Asker,
+    wanted: Result<Wanted, Refused>,
+) -> Response<Body> {
+    let published = async {
+        let release = make(node, wanted?).await?;
+        publish(node, from, release).await
+    };
+    published.await.unwrap_or_else(Unreleased::answer)
+}
+
+/// Releases a record that was drafted before.
+pub(super) async fn record(
+    node: &dyn Node,
+    from: Asker,
+    record: Result<Record, Refused>,
+) -> Response<Body> {
+    let published = async {
+        let bytes = hex::decode(&record?.record);
+        let bytes = bytes.ok_or_else(|| Refused::new(Code::BadRequest, "the record is no hex"))?;
+        let bad = |error| Refused::new(Code::BadRelease, error);
+        let release = Release::read(&bytes).map_err(bad)?;
+        // What nobody has cannot be served by anybody.
+        find(node, release.component().digest).await?;
+        publish(node, from, release).await
+    };
+    published.await.unwrap_or_else(Unreleased::answer)
+}
+
+async fn find(node: &dyn Node, digest: Digest) -> Result<cluster::release::Component, Refused> {
+    node.find(digest).await?.ok_or_else(|| {
+        let why = format!("the node does not have the component {digest}; upload it first");
+        Refused::new(Code::NoComponent, why)
+    })
+}
+
+async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unreleased> {
+    let bad = |why: &str| Refused::new(Code::BadRequest, why);
+    let expect = wanted.expect.as_deref().map(upload::parse).transpose()?;
+    let members = node.nodes(None).await;
+    if members.len() < wanted.min_nodes {
+        let why = format!(
+            "the node sees {} members, itself included, and at least {} are asked for",
+            members.len(),
+            wanted.min_nodes
+        );
+        return Err(Refused::new(Code::TooFewNodes, why).into());
+    }
+    let what = match (&wanted.component, &wanted.rollback) {
+        (Some(digest), None) => What::Push {
+            component: find(node, upload::parse(digest)?).await?,
+            plan: Plan {
+                canaries: chosen(wanted.canaries, &members)?,
+                bake_ms: wanted.bake_ms,
+            },
+        },
+        (None, Some(_)) if wanted.canaries.is_some() => {
+            return Err(bad("a rollback goes to all nodes at once: it has no canaries").into());
+        }
+        (None, Some(Rollback::Previous)) => What::Rollback(RollbackTo::Previous),
+        (None, Some(Rollback::To(id))) => {
+            let id = id.parse();
+            let id = id.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
+            What::Rollback(RollbackTo::Release(id))
+        }
+        _ => return Err(bad("give either `component` or `rollback`").into()),
+    };
+    let request = Request {
+        what,
+        by: wanted.by,
+        note: wanted.note,
+        expect,
+    };
+    node.draft(request).await?.map_err(refused)
+}
+
+/// The members with the lowest addresses, in the order of their ids.
+fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<NodeId>, Refused> {
+    let count = match canaries {
+        None => return Ok(Vec::new()),
+        Some(Canaries::Count(count)) => usize::try_from(count).unwrap_or(usize::MAX),
+        Some(Canaries::Percent(percent @ 1..=100)) => {
+            let percent = usize::try_from(percent).unwrap_or(100);
+            (members.len() * percent).div_ceil(100)
+        }
+        Some(Canaries::Percent(_)) => 0,
+    };
+    if count == 0 {
+        let why = "at least one node has to be a canary, and at most 100 percent of them";
+        return Err(Refused::new(Code::BadRequest, why));
+    }
+    if count > members.len() {
+        let why = format!(
+            "{count} canaries are asked for, and there are {} members",
+            members.len()
+        );
+        return Err(Refused::new(Code::TooFewNodes, why));
+    }
+    let names = members.iter().filter_map(|member| member.node.parse().ok());
+    let mut ips: Vec<Ipv4Addr> = names.map(|name: NodeName| name.ip()).collect();
+    ips.sort_unstable();
+    ips.dedup();
+    ips.truncate(count);
+    let mut nodes: Vec<NodeId> = ips.into_iter().map(NodeId::of).collect();
+    nodes.sort_unstable();
+    Ok(nodes)
+}
+
+fn refused(error: DraftError) -> Unreleased {
+    let code = match &error {
+        DraftError::ClockAhead(_) => Code::ClockAhead,
+        DraftError::Same(_) => Code::Same,
+        DraftError::OtherPlan { .. } => Code::OtherPlan,
+        DraftError::Unexpected(_) => Code::Unexpected,
+        DraftError::Unknown(_) => Code::UnknownRelease,
+        DraftError::Ambiguous { .. } => Code::Ambiguous,
+        DraftError::NothingBefore => Code::NothingBefore,
+        DraftError::Unsigned => Code::Unsigned,
+        DraftError::Release(_) => Code::BadRelease,
+    };
+    let about = match &error {
+        DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
+        _ => None,
+    };
+    Unreleased(Refused::new(code, error), about)
+}
+
+async fn publish(
+    node: &dyn Node,
+    from: Asker,
+    release: Arc<Release>,
+) -> Result<Response<Body>, Unreleased> {
+    let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
+    let checked = deploy_key.map_or(Ok(()), |key: DeployKey| key.check(&release));
+    if let Err(why) = checked {
+        tracing::warn!(
+            release = %release.id(),
+            by = release.by(),
+            "a release from {from} is refused where a deploy key is set: {why}",
+        );
+        return Err(match why {
+            Unaccepted::Unsigned => refused(DraftError::Unsigned),
+            why => Refused::new(Code::Unsigned, format!("the release is not taken: {why}")).into(),
+        });
+    }
+    let changed = node.changed();
+    node.publish(release.clone()).await?;
+    tracing::info!(
+        release = %release.id(),
+        digest = cluster::short(&release.component().digest.to_string()),
+        by = release.by(),
+        note = release.note(),
+        "{} published from {from}",
+        release.kind(),
+    );
+    let id = describe::id(&release.id());
+    let release = listed(node, &id, changed).await.ok_or_else(|| {
+        let why = "the release was published, and the node does not list it; its log may say why";
+        Refused::new(Code::Other, why)
+    })?;
+    let released = Released { api: API, release };
+    Ok(json(StatusCode::CREATED, &released))
+}
+
+/// Waits a little for a release to be known.
+pub(super) async fn listed(
+    node: &dyn Node,
+    id: &str,
+    mut changed: super::Later<'static, ()>,
+) -> Option<api::Release> {
+    let wait = async {
+        loop {
+            let mut releases = node.releases().into_iter();
+            if let Some(release) = releases.find(|release| release.id == id) {
+                return release;
+            }
+            changed.await;
+            changed = node.changed();
+        }
+    };
+    timeout(LISTED, wait).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(node: &str) -> api::Member {
+        api::Member {
+            node: node.to_owned(),
+            me: false,
+            url: String::new(),
+            boot: 1,
+            since_ms: 1,
+            digest: None,
+            release: None,
+            on_target: false,
+            answered: false,
+            doing: None,
+            failed: None,
+        }
+    }
+
+    #[test]
+    fn canaries_are_the_members_with_the_lowest_addresses() {
+        let members = ["a@10.0.0.9", "a@10.0.0.2", "a@10.0.0.10"].map(member);
+        let chosen = |canaries| chosen(Some(canaries), &members).map_err(|refused| refused.code);
+        let ips = |ends: &[u8]| -> Vec<NodeId> {
+            let ips = ends.iter().map(|&end| Ipv4Addr::new(10, 0, 0, end));
+            let mut nodes: Vec<NodeId> = ips.map(NodeId::of).collect();
+            nodes.sort_unstable();
+            nodes
+        };
+        assert_eq!(chosen(Canaries::Count(2)), Ok(ips(&[2, 9])));
+        assert_eq!(chosen(Canaries::Percent(1)), Ok(ips(&[2])));
+        assert_eq!(chosen(Canaries::Percent(34)), Ok(ips(&[2, 9])));
+        assert_eq!(chosen(Canaries::Percent(100)), Ok(ips(&[2, 9, 10])));
+        assert_eq!(chosen(Canaries::Count(0)), Err(Code::BadRequest));
+        assert_eq!(chosen(Canaries::Percent(101)), Err(Code::BadRequest));
+        assert_eq!(chosen(Canaries::Count(4)), Err(Code::TooFewNodes));
+    }
+}

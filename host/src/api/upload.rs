@@ -1,0 +1,117 @@
+//! Uploads: bytes in, a component that the node has stored and checked out. It is hashed
+//! here, as it comes, and nowhere else on its way.
+
+use std::fmt::Display;
+
+use bytes::Bytes;
+use cluster::{ComponentBuilder, Digest};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use super::body::{Body, json};
+use super::service::Limits;
+use super::types::{API, Code, Component};
+use super::{Node, Refused};
+
+/// How much memory is taken at once on the word of the caller, in bytes.
+const BEFOREHAND: u64 = 1024 * 1024;
+
+/// Stores a component that is to have this digest.
+pub(super) async fn store<B>(
+    node: &dyn Node,
+    digest: &str,
+    limits: Limits,
+    body: B,
+) -> Result<Response<Body>, Refused>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
+    let digest = parse(digest)?;
+    let beforehand = body.size_hint().lower().min(BEFOREHAND);
+    let mut builder = ComponentBuilder::with_capacity(usize::try_from(beforehand).unwrap_or(0));
+    read(body, limits.component, limits, |piece| builder.push(piece)).await?;
+    let component = builder.finish();
+    if component.digest() != digest {
+        let found = component.digest();
+        let why = format!("these bytes have the digest {found}, not {digest}");
+        return Err(Refused::new(Code::WrongDigest, why));
+    }
+    let app = component.app();
+    node.store(component).await?;
+    Ok(json(StatusCode::CREATED, &told(&app)))
+}
+
+/// Says whether the node has a component.
+pub(super) async fn find(node: &dyn Node, digest: &str) -> Result<Response<Body>, Refused> {
+    match node.find(parse(digest)?).await? {
+        Some(app) => Ok(json(StatusCode::OK, &told(&app))),
+        None => Err(Refused::new(
+            Code::NoComponent,
+            "the node does not have this component",
+        )),
+    }
+}
+
+fn told(app: &cluster::release::Component) -> Component {
+    Component {
+        api: API,
+        digest: app.digest.to_string(),
+        size: app.size,
+    }
+}
+
+/// A digest that a caller gave.
+pub(super) fn parse(digest: &str) -> Result<Digest, Refused> {
+    let bad = |error| Refused::new(Code::BadRequest, format!("`{digest}`: {error}"));
+    digest.parse().map_err(bad)
+}
+
+/// Reads a body of so many bytes at most, and hands on each piece of it.
+pub(super) async fn read<B>(
+    mut body: B,
+    most: u64,
+    limits: Limits,
+    mut push: impl FnMut(&[u8]),
+) -> Result<(), Refused>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
+    let too_large = || {
+        let most = bytesize::ByteSize(most);
+        Refused::new(
+            Code::TooLarge,
+            format!("it is larger than the {most} that may be"),
+        )
+    };
+    if body.size_hint().lower() > most {
+        return Err(too_large());
+    }
+    let mut length = 0;
+    loop {
+        let frame = match timeout(limits.silence, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                let why = format!("the request was cut off: {error}");
+                return Err(Refused::new(Code::BadRequest, why));
+            }
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                let why = format!(
+                    "nothing more of the request came for {} s",
+                    limits.silence.as_secs_f32()
+                );
+                return Err(Refused::new(Code::BadRequest, why));
+            }
+        };
+        if let Ok(data) = frame.into_data() {
+            length += data.len() as u64;
+            if length > most {
+                return Err(too_large());
+            }
+            push(&data);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The app: from the file or the release that names its component to what
+//! serves, and what follows from how it does.
+//!
+//! ```text
+//! app file: watch -> intake -> Loader -> candidate -> release
+//! target:   candidate | store | members -> Loader -> Slot; bake -> vote
+//! ```
+
+pub mod deploy;
+pub mod health;
+mod intake;
+mod places;
+pub mod publish;
+mod watch;
+mod whole;
+
+pub(crate) use intake::locate_in;
+pub use intake::{IntakeError, locate, read, read_up_to};
+pub use places::Places;
+pub use watch::{Seen, WatchMode, WatchedFile};

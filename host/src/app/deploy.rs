@@ -1,0 +1,362 @@
+//! From what the cluster has agreed on to what this node serves.
+//!
+//! ```text
+//! target -> candidate | store | members -> Loader -> slot -> told to members
+//! ```
+//!
+//! One task, [`Deploy`], makes the target serve. Whatever fails leaves
+//! what serves as it is; the reason is shown in the log and in
+//! [`Deployment`], and if the fault is the app's, this node votes against the
+//! release. What has its cause on this machine, such as a full disk, is tried
+//! again, and says nothing about the app. An app that is larger than this node
+//! takes is not tried again; where it is to be tried out, that speaks against it.
+
+mod candidate;
+mod file;
+mod status;
+mod trials;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::release::{Kind, Target, Verdict};
+use cluster::{ComponentBytes, Digest, NodeId};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::app::health::Judgement;
+use cluster::short;
+use mesh::membership::Releases;
+use mesh::store::{Store, StoreError};
+use mesh::transfer::{Fetcher, TransferError};
+use runtime::component::NamedComponent;
+use runtime::generation::{Draining, Loader, Preparing, Ready, Refusal, Swapped};
+
+pub(crate) use candidate::Candidate;
+pub(crate) use file::{Followed, follow};
+pub(crate) use status::Reporter;
+pub use status::{Deployment, Doing, Failed, Serving, Step};
+pub(crate) use trials::Trials;
+
+/// How long until what failed for a reason on this machine is tried again; at
+/// first, and at most.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MOST: Duration = Duration::from_secs(30);
+
+/// Why a release does not serve here.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// The fault is the app's.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The fault is this machine's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No member gives it.
+    #[error(transparent)]
+    Transfer(TransferError),
+    /// It is larger than this node takes, now and whenever it is tried again.
+    #[error(transparent)]
+    TooLarge(StoreError),
+    /// What it is cannot be checked, so it cannot be fetched.
+    #[error("the record of the release has not come yet")]
+    NoRecord,
+    /// The node stops.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+impl From<TransferError> for Trouble {
+    fn from(error: TransferError) -> Trouble {
+        match error {
+            TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
+            other => Trouble::Transfer(other),
+        }
+    }
+}
+
+/// How a release comes to serve here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brought {
+    /// Its app served already.
+    Already,
+    /// Its app was put in.
+    Changed,
+}
+
+/// Makes the target serve.
+pub(crate) struct Deploy {
+    /// The IP of this node, by which canaries are named.
+    pub(crate) ip: Ipv4Addr,
+    pub(crate) loader: Arc<Loader>,
+    pub(crate) store: Store,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) releases: Releases,
+    /// What the follower of the app file has ready.
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) report: Reporter,
+    pub(crate) trials: Trials,
+}
+
+impl Deploy {
+    /// Runs until membership ends. May be dropped at any time.
+    pub(crate) async fn run(mut self) {
+        let mut targets = self.releases.target();
+        loop {
+            let target = targets.borrow_and_update().clone();
+            tokio::select! {
+                changed = targets.changed() => if changed.is_err() {
+                    return;
+                },
+                () = self.obey(target) => {}
+            }
+        }
+    }
+
+    /// Makes this serve. Does not return: what follows next is a change of
+    /// the target, and this is dropped then.
+    async fn obey(&mut self, target: Option<Target>) {
+        if let Some(target) = target {
+            self.candidate.keep_only(target.digest);
+            self.report.wanted(&target);
+            if let Some(brought) = self.bring_at_last(&target).await {
+                // On trial from its first moment: the disk may take its time.
+                let judgement = self.try_out(&target);
+                tokio::join!(self.judge(&target, judgement), self.tidy(brought));
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Begins to look at how what serves does.
+    fn try_out(&mut self, target: &Target) -> impl Future<Output = Judgement> + use<> {
+        let life = self.loader.current().map(|serves| serves.life.life());
+        let judgement = life.map(|life| self.trials.of(target, life).judgement());
+        async move {
+            match judgement {
+                Some(judgement) => judgement.await,
+                // Nothing serves, and nothing can be said of it.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Votes on its release once it is known how it does.
+    async fn judge(&self, target: &Target, judgement: impl Future<Output = Judgement>) {
+        let id = target.id;
+        let verdict = match judgement.await {
+            Judgement::Sound => Verdict::Ok,
+            Judgement::Failed(reason) => {
+                tracing::error!(
+                    release = %id,
+                    digest = short(&target.digest.to_string()),
+                    "{reason}; {}",
+                    consequence(target),
+                );
+                self.report.failed(Some(target), reason.to_string(), false);
+                Verdict::Failed
+            }
+        };
+        // It fails only if the node stops.
+        let _ = self.releases.vote(id, verdict).await;
+    }
+
+    /// Brings it to serve, if it takes several attempts. None if it cannot be,
+    /// however often it is tried.
+    async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
+        let mut wait = AGAIN;
+        loop {
+            if self.loader.serves() == Some(target.digest) {
+                self.report.serves(target.id, target.digest);
+                return Some(Brought::Already);
+            }
+            let trouble = match self.bring(target).await {
+                Ok(swapped) => {
+                    self.swapped(target, &swapped);
+                    return Some(Brought::Changed);
+                }
+                Err(trouble) => trouble,
+            };
+            let digest = short(&target.digest.to_string()).to_owned();
+            let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
+            self.report.failed(Some(target), trouble.to_string(), again);
+            if again {
+                tracing::warn!(
+                    release = %target.id,
+                    digest,
+                    again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    "cannot serve the release yet: {trouble}",
+                );
+                sleep(wait).await;
+                wait = AGAIN_MOST.min(wait * 2);
+                continue;
+            }
+            // How much this node takes says nothing of what others take.
+            let speaks_against =
+                matches!(trouble, Trouble::Refused(_)) || is_canary_of(target, self.ip);
+            let follows = match speaks_against {
+                true => consequence(target),
+                false => "the other nodes go on without this one",
+            };
+            tracing::error!(
+                release = %target.id,
+                digest,
+                "{trouble}; what serves goes on serving, and {follows}",
+            );
+            if speaks_against {
+                // It fails only if the node stops.
+                let _ = self.releases.vote(target.id, Verdict::Failed).await;
+            }
+            return None;
+        }
+    }
+
+    /// One attempt.
+    async fn bring(&self, target: &Target) -> Result<Swapped, Trouble> {
+        // Whoever else loads the same app has the only room meanwhile, and offers
+        // it then: so the offer is waited for beside all else.
+        let (ready, fetched) = tokio::select! {
+            biased;
+            ready = self.candidate.wait_for(target.digest) => (ready, None),
+            loaded = self.load(target) => loaded?,
+        };
+        let generation = ready.generation().clone();
+        let swapped = ready.activate();
+        self.releases.serves(target.digest);
+        self.report
+            .activated(target, &generation, &swapped, fetched);
+        Ok(swapped)
+    }
+
+    /// Gets the app, and loads it. Says how long it took to get it, if it came
+    /// from members.
+    async fn load(&self, target: &Target) -> Result<(Ready, Option<Duration>), Trouble> {
+        // What drains is here, whatever has become of its file.
+        if let Some(ready) = self.loader.back(target.digest).await {
+            return Ok((ready, None));
+        }
+        let (component, fetched) = self.obtain(target).await?;
+        let app = NamedComponent {
+            path: PathBuf::from(format!("release {}", target.id)),
+            component,
+        };
+        let tell = |what| {
+            let step = match what {
+                Preparing::WaitingForRoom => Step::WaitingForRoom,
+                Preparing::Compiling => Step::Compiling,
+            };
+            self.report.doing(target, step);
+        };
+        let ready = self.loader.prepare_telling(app, tell).await?;
+        Ok((ready, fetched))
+    }
+
+    /// The component: of the store, or of a member, and how long that took.
+    async fn obtain(&self, target: &Target) -> Result<(ComponentBytes, Option<Duration>), Trouble> {
+        let (store, digest) = (self.store.clone(), target.digest);
+        let found = spawn_blocking(move || store.find(&digest)).await;
+        if let Some(component) = found.map_err(|_| Trouble::Stopping)?? {
+            return Ok((component, None));
+        }
+        let began = Instant::now();
+        let Some(release) = &target.release else {
+            return Err(Trouble::NoRecord);
+        };
+        let app = release.component();
+        let (progress, mut told) = watch::channel((0, app.size));
+        let mut fetch = pin!(self.fetcher.fetch(&app, &progress));
+        loop {
+            let (have, of) = *told.borrow_and_update();
+            self.report.doing(target, Step::Fetching { have, of });
+            tokio::select! {
+                fetched = &mut fetch => return Ok((fetched?, Some(began.elapsed()))),
+                // The sender is here, so it does not go.
+                _ = told.changed() => {}
+            }
+        }
+    }
+
+    fn swapped(&self, target: &Target, swapped: &Swapped) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            release = %target.id,
+            digest = short(&swapped.digest.to_string()),
+            waited_ms = ms(swapped.waited),
+            compiled_ms = ms(swapped.compiled),
+            validated_ms = ms(swapped.validated),
+            swapped_us = u64::try_from(swapped.swapped.as_micros()).unwrap_or(u64::MAX),
+            "the app changed",
+        );
+        if let Some(draining) = swapped.draining.clone() {
+            tokio::spawn(tell_end(draining, self.report.clone()));
+        }
+    }
+
+    /// Lets go of apps that nobody goes back to any more: what runs stays, what
+    /// drains, and the last two that were released.
+    async fn tidy(&self, brought: Brought) {
+        if brought == Brought::Already {
+            return;
+        }
+        let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
+        keep.extend(self.loader.draining());
+        let overview = self.releases.overview().borrow().clone();
+        let released = overview
+            .releases
+            .iter()
+            .map(|it| it.release.component().digest);
+        let mut last: Vec<Digest> = Vec::new();
+        for digest in released {
+            if last.len() < 2 && !last.contains(&digest) {
+                last.push(digest);
+            }
+        }
+        keep.extend(last);
+        let store = self.store.clone();
+        if let Ok(Err(error)) = spawn_blocking(move || store.collect(&keep)).await {
+            tracing::warn!("old apps are not removed: {error}");
+        }
+    }
+}
+
+/// Whether the release is to be tried out on this node.
+fn is_canary_of(target: &Target, ip: Ipv4Addr) -> bool {
+    let release = target.release.as_ref();
+    release.is_some_and(|release| release.plan().has_canary(NodeId::of(ip)))
+}
+
+/// What follows from it that a release fails here. The core takes no vote on what
+/// has nothing before it, nor on a person's decision to go back.
+fn consequence(target: &Target) -> &'static str {
+    let is_voted_on = target
+        .release
+        .as_ref()
+        .is_some_and(|release| release.kind() == Kind::Push && release.parent().is_some());
+    if is_voted_on {
+        "this node votes against the release"
+    } else {
+        "a first release or a rollback is not voted on: push another app, or go back with `host rollback`"
+    }
+}
+
+/// Says what became of the exchanges of old code, once it is freed; nothing if it
+/// comes to serve again before that.
+async fn tell_end(draining: Draining, report: Reporter) {
+    if !draining.life.drained().await {
+        return;
+    }
+    let life = &draining.life;
+    report.drained(draining.since.elapsed());
+    tracing::info!(
+        digest = short(&draining.digest.to_string()),
+        carried = life.carried(),
+        refused = life.refused(),
+        cut = life.cut(),
+        drained_ms = u64::try_from(draining.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "the app before is gone",
+    );
+}

@@ -1,0 +1,71 @@
+//! An app that is loaded and checked, and waits for the cluster's word.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cluster::Digest;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use runtime::generation::Ready;
+
+/// Holds one app at most. While it does, no other can be loaded.
+#[derive(Default)]
+pub(crate) struct Candidate {
+    held: Mutex<Option<Ready>>,
+    /// Told whenever an app is offered.
+    offered: Notify,
+}
+
+impl Candidate {
+    /// Offers an app, in place of the one before.
+    pub(crate) fn offer(&self, ready: Ready) {
+        self.with(|held| *held = Some(ready));
+        self.offered.notify_waiters();
+    }
+
+    /// Offers an app for so long.
+    pub(crate) fn offer_for(self: &Arc<Self>, ready: Ready, time: Duration) {
+        let generation = Arc::downgrade(ready.generation());
+        self.offer(ready);
+        let held = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(time).await;
+            if let (Some(held), Some(generation)) = (held.upgrade(), generation.upgrade()) {
+                held.with(|held| {
+                    drop(held.take_if(|ready| Arc::ptr_eq(ready.generation(), &generation)));
+                });
+            }
+        });
+    }
+
+    /// Lets go of whatever is held, to make room for another one.
+    pub(crate) fn clear(&self) {
+        self.with(|held| *held = None);
+    }
+
+    /// Takes the app, if it is this one.
+    pub(crate) fn take(&self, digest: Digest) -> Option<Ready> {
+        self.with(|held| held.take_if(|ready| ready.generation().digest == digest))
+    }
+
+    /// Waits until this app is offered, and takes it.
+    pub(crate) async fn wait_for(&self, digest: Digest) -> Ready {
+        loop {
+            let offered = self.offered.notified();
+            if let Some(ready) = self.take(digest) {
+                return ready;
+            }
+            offered.await;
+        }
+    }
+
+    /// Lets go of any other app.
+    pub(crate) fn keep_only(&self, digest: Digest) {
+        self.with(|held| drop(held.take_if(|ready| ready.generation().digest != digest)));
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Option<Ready>) -> T) -> T {
+        act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,240 @@
+//! Following the file of `--app`: whenever there is a new app in it, that is
+//! loaded and checked, and if it works, it is released. Where it cannot be stored,
+//! for lack of room, that is tried again, until another release comes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::release::{AppFile, PathId, ReleaseId};
+use cluster::{ComponentBytes, Digest};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep_until;
+
+use super::{AGAIN, AGAIN_MOST, Candidate, Reporter, Step};
+use crate::app::{Seen, WatchedFile};
+use cluster::short;
+use mesh::membership::{Releases, Stopping};
+use mesh::store::{Store, StoreError};
+use runtime::component::NamedComponent;
+use runtime::generation::Loader;
+
+/// What following a file takes.
+pub(crate) struct Followed {
+    pub(crate) file: WatchedFile,
+    /// What the file is called in release agreement.
+    pub(crate) path: PathId,
+    pub(crate) loader: Arc<Loader>,
+    pub(crate) store: Store,
+    pub(crate) releases: Releases,
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) report: Reporter,
+}
+
+/// Why an app file was not taken up.
+enum NotTaken {
+    /// The fault is the file's.
+    Refused(String),
+    /// There is no room to store it, or the disk fails: later it may be taken up.
+    NotStored(String),
+    /// The node stops.
+    Stopping,
+}
+
+impl From<Stopping> for NotTaken {
+    fn from(_: Stopping) -> NotTaken {
+        NotTaken::Stopping
+    }
+}
+
+/// A file that is taken up again.
+struct Later {
+    app: NamedComponent,
+    at: Instant,
+    /// How long it was waited for.
+    wait: Duration,
+    /// The greatest release when it changed: a greater one is newer than the file.
+    head: Option<(ReleaseId, Digest)>,
+}
+
+/// Follows a file until the node stops.
+pub(crate) async fn follow(mut followed: Followed) {
+    let mut later: Option<Later> = None;
+    loop {
+        let (app, seen, again) = tokio::select! {
+            Seen { app, at } = followed.file.next() => (app, at, None),
+            again = due(&mut later) => (Ok(again.app.clone()), Instant::now(), Some(again)),
+        };
+        later = None;
+        let head = followed.head();
+        if let Some(again) = again.as_ref().filter(|again| again.head != head) {
+            match head {
+                // Somebody else has released the same.
+                Some((_, digest)) if digest == again.app.component.digest() => {
+                    followed.report.idle()
+                }
+                _ => followed.give_up(&again.app),
+            }
+            continue;
+        }
+        let app = match app {
+            Ok(app) => app,
+            Err(error) => {
+                followed.refuse(error.to_string());
+                continue;
+            }
+        };
+        // What could not be stored is not loaded again for nothing: that takes the only
+        // room, and may end what drains.
+        let stored = match again {
+            Some(_) => followed.store(app.component.clone()).await,
+            None => Ok(()),
+        };
+        let taken = match stored {
+            Ok(()) => followed.take_up(app.clone(), seen).await,
+            Err(not_stored) => Err(not_stored),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(NotTaken::Refused(reason)) => followed.refuse(reason),
+            Err(NotTaken::NotStored(reason)) => {
+                let wait = again.map_or(AGAIN, |again| AGAIN_MOST.min(again.wait * 2));
+                followed.put_off(&app, &reason, wait);
+                let at = Instant::now() + wait;
+                later = Some(Later {
+                    app,
+                    at,
+                    wait,
+                    head,
+                });
+            }
+            Err(NotTaken::Stopping) => return,
+        }
+    }
+}
+
+/// The file that is to be taken up again, when it is time. May be dropped before.
+async fn due(later: &mut Option<Later>) -> Later {
+    if let Some(it) = later {
+        sleep_until(it.at.into()).await;
+    }
+    match later.take() {
+        Some(it) => it,
+        None => std::future::pending().await,
+    }
+}
+
+impl Followed {
+    /// The greatest release and its app, whatever the target is: that changes by
+    /// votes too, and then nobody has decided anything anew.
+    fn head(&self) -> Option<(ReleaseId, Digest)> {
+        let overview = self.releases.overview();
+        let overview = overview.borrow();
+        let head = overview.releases.first().map(|listed| &listed.release);
+        head.map(|head| (head.id(), head.component().digest))
+    }
+
+    fn refuse(&self, reason: String) {
+        tracing::error!("{reason}; the app before goes on serving");
+        self.report.failed(None, reason, false);
+    }
+
+    /// Tells that a file is taken up later, after so long.
+    fn put_off(&self, app: &NamedComponent, reason: &str, wait: Duration) {
+        tracing::warn!(
+            digest = short(&app.component.digest().to_string()),
+            again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "cannot take up the app file yet: {reason}",
+        );
+        self.report.failed(None, reason.to_owned(), false);
+        self.report
+            .doing_file(app.component.digest(), Step::Waiting);
+    }
+
+    /// Tells that a file is not taken up any more, since it is not the newest.
+    fn give_up(&self, app: &NamedComponent) {
+        let reason = "the app file is not taken up any more, since another release has come \
+                      meanwhile; to serve the file, change it again or push it";
+        tracing::warn!(
+            digest = short(&app.component.digest().to_string()),
+            "{reason}"
+        );
+        self.report.failed(None, reason.to_owned(), false);
+        self.report.idle();
+    }
+
+    /// One change of the file.
+    async fn take_up(&self, app: NamedComponent, seen: Instant) -> Result<(), NotTaken> {
+        let digest = app.component.digest();
+        let file = AppFile {
+            path: self.path,
+            component: app.component.app(),
+        };
+        let read = seen.elapsed();
+        self.report.file(&app, Some(read));
+        if self.loader.serves() != Some(digest) {
+            self.offer(app).await?;
+            tracing::debug!(
+                digest = short(&digest.to_string()),
+                read_ms = u64::try_from(read.as_millis()).unwrap_or(u64::MAX),
+                checked_ms = u64::try_from(seen.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "the app file changed",
+            );
+        }
+        // Why it was refused is logged by membership.
+        let outcome = self.releases.file(file).await?;
+        let target = self.releases.target();
+        let wanted = target
+            .borrow()
+            .as_ref()
+            .is_some_and(|it| it.digest == digest);
+        if !wanted || self.loader.serves() == Some(digest) {
+            // The target is another component, whatever this file says; or the
+            // same came from elsewhere and serves already.
+            drop(self.candidate.take(digest));
+            self.report.idle();
+        }
+        if let Err(error) = outcome {
+            self.report.failed(
+                None,
+                format!("the app file was not released: {error}"),
+                false,
+            );
+        }
+        Ok(())
+    }
+
+    /// Loads and checks a component, and stores it, so that others can have it as soon
+    /// as they hear of it.
+    async fn offer(&self, app: NamedComponent) -> Result<(), NotTaken> {
+        let digest = app.component.digest();
+        self.report.doing_file(digest, Step::Compiling);
+        // What was uploaded and not released yet has no claim to the room.
+        self.candidate.clear();
+        let store = self.store(app.component.clone());
+        let prepare = async {
+            let ready = self.loader.prepare(app).await;
+            ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))
+        };
+        // What cannot be stored is not loaded to the end: that may end what drains.
+        let ((), ready) = tokio::try_join!(store, prepare)?;
+        self.candidate.offer(ready);
+        Ok(())
+    }
+
+    async fn store(&self, component: ComponentBytes) -> Result<(), NotTaken> {
+        let store = self.store.clone();
+        match spawn_blocking(move || store.store(&component)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ StoreError::TooLarge { .. })) => {
+                Err(NotTaken::Refused(error.to_string()))
+            }
+            Ok(Err(error)) => Err(NotTaken::NotStored(error.to_string())),
+            Err(ended) if ended.is_panic() => {
+                let reason = "the app file cannot be stored: the store failed in a way that it must not; \
+                              the log has more of it";
+                Err(NotTaken::NotStored(reason.to_owned()))
+            }
+            Err(_) => Err(NotTaken::Stopping),
+        }
+    }
+}

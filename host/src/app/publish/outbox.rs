@@ -1,0 +1,197 @@
+//! What goes to members: for each a line of its own, that takes what was
+//! published from the queue of the node as fast as the member takes it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Boot, NodeName, View};
+use http::StatusCode;
+use tokio::sync::broadcast::{Receiver, error};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use super::PUBLISH;
+use super::batch::{self, BATCH_BYTES, weight};
+use super::counters::{Counters, count};
+use mesh::control::{CallError, EXCHANGE, Peers};
+use runtime::exchange::{OUTGOING, Published, Topics};
+
+/// How long after a member was not reached it is tried again; doubled each
+/// time, up to the second. What is published meanwhile waits in the queue.
+const AGAIN: Duration = Duration::from_millis(50);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+
+/// For how long a batch is kept for a member that is not reached.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// How often it is told of one member that publications for it were dropped.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Sends what is published on this node to the members, for as long as there
+/// are views of them.
+pub async fn run(
+    topics: Arc<Topics>,
+    mut members: watch::Receiver<Arc<View>>,
+    peers: Peers,
+    counters: Arc<Counters>,
+) {
+    let mut tasks = JoinSet::new();
+    let mut lines: HashMap<NodeName, (Boot, AbortHandle)> = HashMap::new();
+    loop {
+        let view = members.borrow_and_update().clone();
+        lines.retain(|name, (boot, line)| {
+            let mut all = view.members.iter();
+            let stays = all.any(|member| member.name == *name && member.boot == *boot);
+            if !stays {
+                // What waits for it is of no use to the next run of it.
+                line.abort();
+            }
+            stays
+        });
+        for member in view.members.iter().filter(|it| it.name != *peers.me()) {
+            if !lines.contains_key(&member.name) {
+                let line = Line {
+                    member: member.name.clone(),
+                    queue: topics.outgoing(),
+                    held: None,
+                    members: members.clone(),
+                    peers: peers.clone(),
+                    counters: counters.clone(),
+                    dropped: 0,
+                    told: None,
+                };
+                let task = tasks.spawn(line.run());
+                lines.insert(member.name.clone(), (member.boot, task));
+            }
+        }
+        // Those that were ended are not kept.
+        while tasks.try_join_next().is_some() {}
+        if members.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The line to one member.
+struct Line {
+    member: NodeName,
+    queue: Receiver<Arc<Published>>,
+    /// What was taken from the queue and did not fit the batch.
+    held: Option<Arc<Published>>,
+    members: watch::Receiver<Arc<View>>,
+    peers: Peers,
+    counters: Arc<Counters>,
+    /// How many were dropped since that was told.
+    dropped: u64,
+    told: Option<Instant>,
+}
+
+impl Line {
+    async fn run(mut self) {
+        while let Some(first) = self.next().await {
+            let batch = self.fill(first);
+            self.send(&batch).await;
+        }
+    }
+
+    /// Waits for the next publication; none if there will be no other.
+    async fn next(&mut self) -> Option<Arc<Published>> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        loop {
+            match self.queue.recv().await {
+                Ok(published) => return Some(published),
+                Err(error::RecvError::Lagged(many)) => self.dropped(many),
+                Err(error::RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// Adds what waits already, as far as there is room.
+    fn fill(&mut self, first: Arc<Published>) -> Vec<Arc<Published>> {
+        let mut bytes = weight(&first);
+        let mut batch = vec![first];
+        while batch.len() < OUTGOING {
+            match self.queue.try_recv() {
+                Ok(published) => {
+                    bytes += weight(&published);
+                    if bytes > BATCH_BYTES {
+                        self.held = Some(published);
+                        return batch;
+                    }
+                    batch.push(published);
+                }
+                Err(error::TryRecvError::Lagged(many)) => self.dropped(many),
+                Err(_) => return batch,
+            }
+        }
+        batch
+    }
+
+    /// Sends a batch once. It is tried again only as long as nothing of it can
+    /// have arrived.
+    async fn send(&mut self, batch: &[Arc<Published>]) {
+        let many = batch.len() as u64;
+        let began = Instant::now();
+        let mut wait = AGAIN;
+        let Ok(message) = batch::write(self.boot(), batch) else {
+            return self.dropped(many);
+        };
+        loop {
+            let at = self.peers.at(&self.member);
+            let sent = self
+                .peers
+                .request(&self.member, at, PUBLISH, message.clone(), 256, EXCHANGE)
+                .await;
+            match sent {
+                Ok((StatusCode::OK, _)) => return count(&self.counters.sent, many),
+                Ok((status, _)) => {
+                    tracing::debug!(member = %self.member, %status, "it takes no publications");
+                    self.dropped(many);
+                    return sleep(wait).await;
+                }
+                Err(error) if error.is_unsent() && began.elapsed() < KEPT => {
+                    sleep(wait).await;
+                    wait = (wait * 2).min(AGAIN_MAX);
+                }
+                Err(error) => {
+                    self.failed(many, &error);
+                    return sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// The number of this run. It may have been raised since the start.
+    fn boot(&self) -> u64 {
+        let view = self.members.borrow();
+        let mut members = view.members.iter();
+        let me = members.find(|member| member.name == *self.peers.me());
+        me.map_or(0, |me| me.boot.number())
+    }
+
+    fn failed(&mut self, many: u64, error: &CallError) {
+        tracing::debug!(member = %self.member, %error, "publications not sent");
+        if error.is_unsent() {
+            self.dropped(many);
+        } else {
+            count(&self.counters.uncertain, many);
+        }
+    }
+
+    fn dropped(&mut self, many: u64) {
+        count(&self.counters.dropped, many);
+        self.dropped += many;
+        if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
+            tracing::warn!(
+                member = %self.member, dropped = self.dropped,
+                "publications for a member were dropped: it takes them too slowly, or is not reached",
+            );
+            self.dropped = 0;
+            self.told = Some(Instant::now());
+        }
+    }
+}

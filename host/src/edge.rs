@@ -1,0 +1,10 @@
+//! The edge: the listener that clients reach, and the limits they meet there.
+//!
+//! ```text
+//! listener -> dispatch -> slot (current generation) -> exchange -> component
+//! ```
+
+mod listener;
+mod open;
+
+pub use listener::{HttpLimits, Server};

@@ -1,0 +1,240 @@
+//! The HTTP server of a node: accepts connections, and sends each request to
+//! the generation that is current when it comes.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use runtime::http::{Body, Head, text};
+
+use super::open::{Activity, OpenBody};
+use runtime::exchange::Exchanges;
+use runtime::generation::Slot;
+
+/// How long a peer may leave what was sent unacknowledged.
+const DEAD_PEER: Duration = Duration::from_secs(60);
+/// How long the accept loop rests when the machine has no room for a connection.
+const NO_ROOM: Duration = Duration::from_millis(50);
+
+/// What a listener allows.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// Open connections; more wait in the backlog of the kernel.
+    pub connections: u32,
+    /// Bytes of the header fields of one request.
+    pub header_bytes: u32,
+    /// HTTP/2 streams of one connection that are open at a time.
+    pub streams: u32,
+    /// How long a connection may take until its first request, and may be
+    /// idle between two.
+    pub idle: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> HttpLimits {
+        HttpLimits {
+            connections: 16_384,
+            header_bytes: 128 * 1024,
+            streams: 256,
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The HTTP server of a node.
+pub struct Server {
+    slot: Arc<Slot>,
+    exchanges: Arc<Exchanges>,
+    limits: HttpLimits,
+    /// True from when the node begins to stop.
+    stopping: watch::Receiver<bool>,
+    connections: Arc<Semaphore>,
+    protocol: Builder<TokioExecutor>,
+}
+
+impl Server {
+    /// A server of what is in the slot. It stops when `stopping` turns true.
+    pub fn new(
+        slot: Arc<Slot>,
+        exchanges: Arc<Exchanges>,
+        limits: HttpLimits,
+        stopping: watch::Receiver<bool>,
+    ) -> Arc<Server> {
+        let mut protocol = Builder::new(TokioExecutor::new());
+        protocol
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(limits.header_bytes.max(8192) as usize);
+        protocol
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(limits.header_bytes)
+            .keep_alive_interval(limits.idle / 3)
+            .keep_alive_timeout(limits.idle / 3);
+        let connections = Arc::new(Semaphore::new(limits.connections as usize));
+        Arc::new(Server {
+            slot,
+            exchanges,
+            limits,
+            stopping,
+            connections,
+            protocol,
+        })
+    }
+
+    /// Accepts connections until the node begins to stop; the listener is
+    /// closed then. Connections go on; [`Server::drained`] waits for them.
+    pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        let mut stopping = self.stopping.clone();
+        let mut stopped = pin!(stopping.wait_for(|stopping| *stopping));
+        let mut full = false;
+        loop {
+            let accepted = tokio::select! {
+                _ = &mut stopped => return,
+                accepted = self.accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok((stream, peer, permit)) => {
+                    full = false;
+                    tokio::spawn(self.clone().connection(stream, peer, permit));
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut full, true) {
+                        tracing::warn!("cannot accept a connection: {error}; trying on");
+                    }
+                    tokio::time::sleep(NO_ROOM).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let permit = self
+            .connections
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(std::io::Error::other)?;
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, peer, permit))
+    }
+
+    /// Waits until every connection is closed.
+    pub async fn drained(&self) {
+        // All permits are back only when no connection holds one.
+        let _ = self.connections.acquire_many(self.limits.connections).await;
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        tune(&stream);
+        let activity = Arc::new(Activity::default());
+        let (server, seen) = (self.clone(), activity.clone());
+        let service = service_fn(move |request| {
+            let open = seen.open();
+            let server = server.clone();
+            async move {
+                let response = server.dispatch(request, peer).await;
+                Ok::<_, Infallible>(response.map(|body| OpenBody::new(body, open)))
+            }
+        });
+        let mut connection = pin!(
+            self.protocol
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let mut stopping = self.stopping.clone();
+        let grace = tokio::select! {
+            // Errors here are the client's: it broke off or sent no HTTP.
+            _ = connection.as_mut() => return,
+            () = activity.idle(self.limits.idle) => self.limits.idle,
+            _ = stopping.wait_for(|stopping| *stopping) => Duration::MAX,
+        };
+        connection.as_mut().graceful_shutdown();
+        // The node itself keeps the time of its end; it cuts what is left.
+        let _ = tokio::time::timeout(grace, connection).await;
+    }
+
+    /// One request: to the generation that is current now.
+    async fn dispatch(
+        &self,
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> http::Response<Body> {
+        if let Some(refused) = refuse(&request) {
+            return refused;
+        }
+        let Some(generation) = self.slot.current() else {
+            return no_app();
+        };
+        let (parts, body) = request.into_parts();
+        // Boxed: a connection keeps the room of its service's future for as
+        // long as it lives, and a running callback needs several KiB of it.
+        Box::pin(
+            self.exchanges
+                .serve(generation, Head::new(parts, peer), body),
+        )
+        .await
+    }
+}
+
+/// The page of a node that has no app yet. It looks again by itself.
+const NO_APP: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
+<meta name=viewport content=\"width=device-width\"><meta http-equiv=refresh content=1>\
+<title>No app yet</title><p>This node has no app yet. It gets it from the other nodes as soon as one \
+has it; this page looks again every second.\n";
+
+fn no_app() -> http::Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, NO_APP);
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
+    let soon = HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, soon);
+    response
+}
+
+/// What no app can answer.
+fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<Body>> {
+    if request.method() == Method::CONNECT {
+        return Some(text(StatusCode::NOT_IMPLEMENTED, "this is not a proxy\n"));
+    }
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts != 1 {
+        return Some(text(
+            StatusCode::BAD_REQUEST,
+            "a request has one host field\n",
+        ));
+    }
+    None
+}
+
+fn tune(stream: &TcpStream) {
+    // None of these is needed to serve; where one is refused, it is left.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_user_timeout(Some(DEAD_PEER));
+    let _ = socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(DEAD_PEER)
+            .with_interval(DEAD_PEER / 4),
+    );
+}

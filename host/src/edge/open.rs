@@ -1,0 +1,84 @@
+//! Which requests of a connection are open: from their head to the end of the
+//! body of their response.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+
+/// What happens on one connection: kept by counts and looked at now and then,
+/// since a timer for each request would cost more than the request's parsing.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    begun: AtomicU64,
+    open: AtomicUsize,
+}
+
+impl Activity {
+    /// A request has begun; it is open until this is dropped.
+    pub(super) fn open(self: &Arc<Self>) -> Open {
+        self.begun.fetch_add(1, Relaxed);
+        self.open.fetch_add(1, Relaxed);
+        Open(self.clone())
+    }
+
+    /// Ends when for so long, and for at most twice that, no request was open
+    /// and none began; so a client that dribbles a head is closed too.
+    pub(super) async fn idle(&self, time: Duration) {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(time).await;
+            let begun = self.begun.load(Relaxed);
+            if begun == before && self.open.load(Relaxed) == 0 {
+                return;
+            }
+            before = begun;
+        }
+    }
+}
+
+/// A request that is open until the body of its response has gone.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Activity>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The body of a response, which keeps its request open until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenBody<B> {
+    body: B,
+    _open: Open,
+}
+
+impl<B> OpenBody<B> {
+    pub(super) fn new(body: B, open: Open) -> OpenBody<B> {
+        OpenBody { body, _open: open }
+    }
+}
+
+impl<B: Body + Unpin> Body for OpenBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

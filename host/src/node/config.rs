@@ -1,0 +1,446 @@
+//! The command line and the environment, checked: what a node is built from.
+//! What needs a look at the machine (its addresses, its files) comes later, in
+//! [`crate::node`].
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::release::{DeployKey, DeployKeyError};
+use cluster::{Cidr, CidrError, NameError, NodeName};
+use http::uri::PathAndQuery;
+
+use crate::app::WatchMode;
+use crate::app::health::Rule;
+use crate::commands::cli::{Cli, Watch};
+use crate::node::cookies::{CookieFileError, Origin};
+use mesh::membership::{SeedName, SeedNameError};
+use mesh::store::LARGEST_APP;
+use runtime::contract::CallLimits;
+
+/// The port of membership where nothing else is said.
+pub const CLUSTER_PORT: u16 = 8383;
+/// The port of HTTP where nothing else is said.
+const HTTP_PORT: u16 = 8080;
+/// The least and the most memory that an instance can be given: a Rust guest
+/// does not start in less, and WebAssembly does not address more.
+const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The largest state of an exchange that can be allowed.
+const MAX_STATE: u64 = 16 << 20;
+/// The largest whole body that can be allowed: it is held in memory.
+const MAX_BODY: u64 = 1 << 30;
+/// The most nodes to join that can be given.
+const JOIN_MAX: usize = 64;
+/// The least that the largest app can be.
+const MIN_APP: u64 = 64 << 10;
+/// The longest path of a smoke request, in bytes.
+const MAX_SMOKE: usize = 1024;
+/// The largest config of an app.
+const MAX_CONFIG: u64 = 64 * 1024;
+
+/// Why a command line makes no node.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// `--name`.
+    #[error("--name: {0}")]
+    Name(#[from] NameError),
+    /// `--cookie`, `--cookie-file`, `HOST_COOKIE`, and the second one.
+    #[error(transparent)]
+    Cookie(#[from] CookieFileError),
+    /// A file that was named cannot be read.
+    #[error("{flag}: cannot read {path}: {cause}")]
+    File {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        cause: std::io::Error,
+    },
+    /// `--deploy-key`.
+    #[error("--deploy-key: {0}; `host key public FILE` prints it")]
+    DeployKey(#[from] DeployKeyError),
+    /// `--smoke`.
+    #[error(
+        "--smoke: `{0}` is no request to be made; give GET and a path, e.g. --smoke GET /health"
+    )]
+    Smoke(String),
+    /// `PORT`.
+    #[error(
+        "the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT"
+    )]
+    Port(String),
+    /// `--join`.
+    #[error(
+        "--join: `{text}` is not to be understood: {cause}; give IP, IP:PORT, NAME or NAME:PORT"
+    )]
+    Join {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        cause: SeedNameError,
+    },
+    /// Too many of `--join`.
+    #[error(
+        "--join: these are {0} nodes to join; give at most {JOIN_MAX}, one of each network is enough"
+    )]
+    JoinMany(usize),
+    /// `--allow`.
+    #[error("--allow: {0}")]
+    Allow(#[from] CidrError),
+    /// A limit that cannot be.
+    #[error("{flag} is {given}; it is at least {least} and at most {most}")]
+    Limit {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        given: bytesize::ByteSize,
+        /// The least.
+        least: bytesize::ByteSize,
+        /// The most.
+        most: bytesize::ByteSize,
+    },
+    /// A time that cannot be.
+    #[error("{0} is zero; give a time such as 10s")]
+    NoTime(&'static str),
+}
+
+/// What a node is built from.
+#[derive(Debug)]
+pub struct Config {
+    /// Who the node is; none to find out.
+    pub name: Option<NodeName>,
+    /// What `--app` said; none to serve what the cluster has agreed on.
+    pub app: Option<PathBuf>,
+    /// What an app must answer before it serves, if anything.
+    pub smoke: Option<PathAndQuery>,
+    /// The largest app, in bytes.
+    pub max_component: u64,
+    /// How many apps are kept.
+    pub keep_components: usize,
+    /// How it is watched, if it is.
+    pub watch: Option<WatchMode>,
+    /// Where the secret is; none to keep one in the data folder.
+    pub cookie: Option<Origin>,
+    /// Where a second one is, that is accepted besides.
+    pub also_cookie: Option<Origin>,
+    /// Where HTTP listens, if it was said.
+    pub http: Option<SocketAddr>,
+    /// The port of HTTP, if only that was said, or nothing.
+    pub http_port: u16,
+    /// The port of membership.
+    pub cluster_port: u16,
+    /// Nodes to join, by address.
+    pub join: Vec<SocketAddrV4>,
+    /// Nodes to join, by DNS name.
+    pub join_names: Vec<SeedName>,
+    /// Networks that nodes may come from besides the own one.
+    pub allow: Vec<Cidr>,
+    /// The data folder, if it was said.
+    pub data_dir: Option<PathBuf>,
+    /// How long to wait for the IP.
+    pub wait_address: Option<Duration>,
+    /// The app's config.
+    pub app_config: Bytes,
+    /// What a callback may use.
+    pub limits: CallLimits,
+    /// The largest whole body, in bytes.
+    pub body_limit: usize,
+    /// How long exchanges may take to finish at the end.
+    pub drain: Duration,
+    /// The key that signs releases, if only signed ones are taken.
+    pub deploy_key: Option<DeployKey>,
+    /// When a new release is left; none for never.
+    pub revert: Option<Rule>,
+}
+
+/// The part of the environment that counts.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `HOST_COOKIE`.
+    pub cookie: Option<String>,
+    /// `HOST_ALSO_COOKIE`.
+    pub also_cookie: Option<String>,
+    /// `PORT`.
+    pub port: Option<String>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Environment {
+        let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Environment {
+            cookie: text("HOST_COOKIE"),
+            also_cookie: text("HOST_ALSO_COOKIE"),
+            port: text("PORT"),
+        }
+    }
+}
+
+impl Config {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// The first thing that cannot be.
+    pub fn check(cli: Cli, environment: Environment) -> Result<Config, ConfigError> {
+        let name = cli.name.as_deref().map(str::parse).transpose()?;
+        let http_port = match environment.port.filter(|port| !port.is_empty()) {
+            Some(port) => port.parse().map_err(|_| ConfigError::Port(port))?,
+            None => HTTP_PORT,
+        };
+        for (flag, time) in [
+            ("--cpu-limit", cli.cpu_limit),
+            ("--wall-limit", cli.wall_limit),
+        ] {
+            if time.is_zero() {
+                return Err(ConfigError::NoTime(flag));
+            }
+        }
+        let file = |flag| move |path| Origin::file(flag, path);
+        let given = |from| move |text| Origin::given(from, text);
+        let cookie = cli.cookie.map(given("--cookie"));
+        let cookie = cookie.or_else(|| cli.cookie_file.map(file("--cookie-file")));
+        let cookie = cookie.or_else(|| environment.cookie.map(given("HOST_COOKIE")));
+        let also = cli.also_cookie_file.map(file("--also-cookie-file"));
+        let also = also.or_else(|| environment.also_cookie.map(given("HOST_ALSO_COOKIE")));
+        let (cookie, also_cookie) = (cookie.transpose()?, also.transpose()?);
+        let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
+        Ok(Config {
+            name,
+            app: cli.app,
+            smoke: cli.smoke.map(|given| smoke(&given)).transpose()?,
+            keep_components: cli.keep_apps.into(),
+            max_component: limit("--max-app", cli.max_app, MIN_APP..=LARGEST_APP)? as u64,
+            watch: match cli.watch {
+                Watch::Notify => Some(WatchMode::Notify),
+                Watch::Poll => Some(WatchMode::Poll),
+                Watch::Off => None,
+            },
+            cookie,
+            also_cookie,
+            http: cli.http,
+            http_port,
+            cluster_port: cli.cluster_port,
+            join: seeds.addresses,
+            join_names: seeds.names,
+            allow: cli
+                .allow
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_, _>>()?,
+            data_dir: cli.data_dir,
+            wait_address: cli.wait_address,
+            app_config: app_config(cli.config)?,
+            limits: CallLimits {
+                cpu: cli.cpu_limit,
+                wall: cli.wall_limit,
+                memory: limit("--memory-limit", cli.memory_limit, MEMORY)?,
+                state: limit("--max-state", cli.max_state, 0..=MAX_STATE)?,
+            },
+            body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
+            drain: cli.drain,
+            deploy_key: cli.deploy_key.as_deref().map(str::parse).transpose()?,
+            revert: cli.revert_on_errors.0,
+        })
+    }
+}
+
+fn limit(
+    flag: &'static str,
+    given: bytesize::ByteSize,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<usize, ConfigError> {
+    match usize::try_from(given.as_u64()) {
+        Ok(bytes) if range.contains(&given.as_u64()) => Ok(bytes),
+        _ => {
+            let [least, most] = [*range.start(), *range.end()].map(bytesize::ByteSize);
+            Err(ConfigError::Limit {
+                flag,
+                given,
+                least,
+                most,
+            })
+        }
+    }
+}
+
+/// A request of which it is known from the start that it can be made.
+fn smoke(given: &[String]) -> Result<PathAndQuery, ConfigError> {
+    let refused = || ConfigError::Smoke(given.join(" "));
+    match given {
+        [method, path] if method == "GET" && path.starts_with('/') && path.len() <= MAX_SMOKE => {
+            path.parse().map_err(|_| refused())
+        }
+        _ => Err(refused()),
+    }
+}
+
+fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
+    let Some(path) = file else {
+        return Ok(Bytes::new());
+    };
+    match read(&path, MAX_CONFIG) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(cause) => Err(ConfigError::File {
+            flag: "--config",
+            path,
+            cause,
+        }),
+    }
+}
+
+/// Reads a small file, and no more than `most` bytes of it.
+fn read(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(most + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!(
+            "it has more than {most} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Nodes to join, as they were given.
+struct Seeds {
+    addresses: Vec<SocketAddrV4>,
+    names: Vec<SeedName>,
+}
+
+impl Seeds {
+    fn check(given: &[String], port: u16) -> Result<Seeds, ConfigError> {
+        if given.len() > JOIN_MAX {
+            return Err(ConfigError::JoinMany(given.len()));
+        }
+        let (mut addresses, mut names) = (Vec::new(), Vec::new());
+        for text in given {
+            let ip = text.parse::<Ipv4Addr>();
+            let address = ip.map(|ip| SocketAddrV4::new(ip, port));
+            match address.or_else(|_| text.parse::<SocketAddrV4>()) {
+                Ok(address) => addresses.push(address),
+                Err(_) => {
+                    let name = SeedName::parse(text, port);
+                    names.push(name.map_err(|cause| ConfigError::Join {
+                        text: text.clone(),
+                        cause,
+                    })?);
+                }
+            }
+        }
+        Ok(Seeds { addresses, names })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn check(line: &str, environment: Environment) -> Result<Config, ConfigError> {
+        Config::check(Cli::try_parse_from(line.split(' ')).unwrap(), environment)
+    }
+
+    fn refused(line: &str) -> String {
+        check(line, Environment::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_port_comes_from_the_environment_and_else_is_8080() {
+        assert_eq!(
+            check("host --app a", Environment::default())
+                .unwrap()
+                .http_port,
+            8080
+        );
+        let port = |port: &str| Environment {
+            port: Some(port.to_owned()),
+            ..Environment::default()
+        };
+        assert_eq!(check("host --app a", port("9000")).unwrap().http_port, 9000);
+        assert!(
+            check("host --app a", port("x"))
+                .unwrap_err()
+                .to_string()
+                .contains("PORT")
+        );
+    }
+
+    #[test]
+    fn the_cookie_comes_from_the_flag_then_the_file_then_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cookie");
+        std::fs::write(&file, "of the file\n").unwrap();
+        let environment = || Environment {
+            cookie: Some("of the environment".into()),
+            ..Default::default()
+        };
+        let cookie = |line: &str| {
+            check(line, environment())
+                .unwrap()
+                .cookie
+                .unwrap()
+                .read()
+                .unwrap()
+                .reveal()
+                .to_vec()
+        };
+        assert_eq!(cookie("host --app a --cookie flag"), b"flag");
+        assert_eq!(
+            cookie(&format!("host --app a --cookie-file {}", file.display())),
+            b"of the file"
+        );
+        assert_eq!(cookie("host --app a"), b"of the environment");
+        assert!(
+            check("host --app a", Environment::default())
+                .unwrap()
+                .cookie
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        assert!(refused("host --app a --name example").starts_with("--name: `example` has no IP"));
+        assert!(refused("host --app a --join 10.0.0").starts_with("--join: `10.0.0`"));
+        assert!(refused("host --app a --allow 10.0.0.0/33").starts_with("--allow: "));
+        assert!(
+            refused("host --app a --memory-limit 5GiB").starts_with("--memory-limit is 5.0 GiB")
+        );
+        assert!(refused("host --app a --cpu-limit 0s").starts_with("--cpu-limit is zero"));
+        assert!(
+            refused("host --app a --cookie-file /nonexistent/x")
+                .starts_with("--cookie-file: cannot")
+        );
+        assert!(check("host --app a --cookie x", Environment::default()).is_ok());
+    }
+
+    #[test]
+    fn a_smoke_request_is_get_and_a_path() {
+        let config = check("host --smoke GET /a?b --app a", Environment::default());
+        assert_eq!(config.unwrap().smoke.unwrap().as_str(), "/a?b");
+        for given in ["POST /", "GET a", "get /", "GET /\u{7}"] {
+            let error = refused(&format!("host --app a --smoke {given}"));
+            assert!(
+                error.starts_with(&format!("--smoke: `{given}` is no")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn nodes_to_join_take_the_cluster_port_by_default() {
+        let config = check(
+            "host --app a --join 10.0.0.5,10.0.0.6:1,seed.example.org,seed:1 --cluster-port 9",
+            Environment::default(),
+        );
+        let config = config.unwrap();
+        assert_eq!(config.join[0].to_string(), "10.0.0.5:9");
+        assert_eq!(config.join[1].to_string(), "10.0.0.6:1");
+        assert_eq!(config.join_names[0].to_string(), "seed.example.org:9");
+        assert_eq!(config.join_names[1].to_string(), "seed:1");
+    }
+}
