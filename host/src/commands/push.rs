@@ -15,7 +15,7 @@ use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::types as api;
-use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
+use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
 use crate::api::{describe, hex};
 use crate::app;
 use crate::commands::cli::{Push, Rollback, Rollout};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cluster::release::{Component, DeployKey, DraftError, Release, Request};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::api::types as api;
-use host::api::types::Code;
+use host::api::types::{Code, ReleaseStatus};
 use host::api::{Later, Node, Refused, describe};
 use mesh::membership::Stopping;
 use tokio::sync::watch;
