@@ -69,7 +69,10 @@ install_node() {
     fi
     install -d -m 0755 /etc/host
     printf 'NODE_NAME=example@%s\n' "$ip" >/etc/host/node.env
-    install -m 0600 "$SHARED/dist/cookie" /etc/host/cookie
+    if ! getent passwd host >/dev/null; then
+        useradd --system --user-group --no-create-home --shell /usr/sbin/nologin host
+    fi
+    install -m 0640 -g host "$SHARED/dist/cookie" /etc/host/cookie
     install -D -m 0644 "$SHARED/README.md" /usr/local/share/doc/host/README.md
     install -m 0644 "$SHARED/deploy/host.service" /etc/systemd/system/host.service
     systemctl daemon-reload

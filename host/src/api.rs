@@ -13,7 +13,6 @@
 
 mod body;
 pub mod describe;
-pub(crate) mod hex;
 mod logs;
 mod node;
 mod progress;

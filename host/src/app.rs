@@ -6,8 +6,8 @@
 //! target:   candidate | store | members -> Loader -> Slot; bake -> vote
 //! ```
 
+pub mod bake;
 pub mod deploy;
-pub mod health;
 mod intake;
 mod places;
 pub mod publish;

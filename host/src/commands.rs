@@ -1,5 +1,5 @@
 //! The commands that ask a node something: `host status`, `nodes`, `releases`,
-//! `logs`, `push`, `rollback`, `cookie`; and `host key`, which asks nobody.
+//! `logs`, `push`, `rollback`; and `host key` and `host cookie`, which ask nobody.
 //!
 //! ```text
 //! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
@@ -18,15 +18,16 @@ mod remote;
 mod show;
 mod tables;
 
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::types as api;
-use crate::commands::cli::{Ask, Command};
-use crate::node::cookies::rotate;
+use cli::{Ask, Tool};
 use client::Client;
 pub use error::CommandError;
 
@@ -49,25 +50,25 @@ impl Exit {
 /// # Errors
 /// [`CommandError`]; the exit status is 1 then, or what
 /// [`CommandError::exit`] says.
-pub fn run(command: Command) -> Result<Exit, CommandError> {
+pub fn run(tool: Tool) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(CommandError::Runtime)?;
     let ended = runtime.block_on(async {
-        match command {
-            Command::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
-            Command::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
-            Command::Releases(releases) => {
+        match tool {
+            Tool::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
+            Tool::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
+            Tool::Releases(releases) => {
                 let table = |all: &api::Releases| tables::releases(all, releases.lines);
                 show(&releases.ask, "/v1/releases", table).await
             }
-            Command::Logs(asked) => logs::run(asked).await,
-            Command::Push(asked) => push::push(asked).await,
-            Command::Rollback(asked) => push::rollback(asked).await,
-            Command::Key { command } => key::run(command),
-            Command::Cookie { command } => {
-                cookie::run(command).await?;
+            Tool::Logs(asked) => logs::run(asked).await,
+            Tool::Push(asked) => push::push(asked).await,
+            Tool::Rollback(asked) => push::rollback(asked).await,
+            Tool::Key { command } => key::run(command),
+            Tool::Cookie { command } => {
+                cookie::run(command)?;
                 Ok(Exit::OK)
             }
         }
@@ -80,7 +81,13 @@ pub fn run(command: Command) -> Result<Exit, CommandError> {
 /// Makes a file that was not there and that only its owner can read, of these
 /// parts. Half a file is not left.
 fn make_secret(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = rotate::create(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    // The umask does not count.
+    file.set_permissions(Permissions::from_mode(0o600))?;
     let mut write = || {
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()

@@ -8,12 +8,14 @@
 //! - [`api`]: what people and their programs ask of a node
 //! - [`node`]: configuration, cookies, log; a node from its parts, its start and its end
 //! - [`commands`]: `host status`, `host push` and the like, which ask a node
+//! - [`cli`]: the command line of it all
 //!
 //! Below it: `runtime` (components and exchanges), `mesh` (between machines),
 //! `cluster` (the core without IO), `fault` (where tests let a node die).
 
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod commands;
 pub mod edge;
 pub mod node;

@@ -1,26 +1,28 @@
-//! The program `host`: parses, builds a node or does what was asked instead,
-//! waits for its end, exits.
+//! The program `host`: parses, runs a node or does what else was asked, exits.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use host::commands::{self, cli::Cli};
+use host::cli::{self, Command};
+use host::commands;
 use host::node::{self, log};
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    let ended = match cli.command.take() {
-        Some(command) => match commands::run(command) {
-            Ok(exit) => return ExitCode::from(exit.0),
-            Err(error) => Err((error.exit().0, error.to_string())),
-        },
-        None => {
-            log::init(cli.log_format);
-            node::run(cli).map_err(|error| (1, error.to_string()))
+    let typed = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    for hint in &typed.hints {
+        eprintln!("{hint}");
+    }
+    let ended = match typed.command {
+        Command::Run(run) => {
+            log::init(run.log_format);
+            let ended = node::run(*run).map(|()| 0);
+            ended.map_err(|error| (1, error.to_string()))
         }
+        Command::Tool(tool) => commands::run(*tool)
+            .map(|exit| exit.0)
+            .map_err(|error| (error.exit().0, error.to_string())),
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => ExitCode::from(exit),
         Err((exit, error)) => {
             eprintln!("error: {error}");
             ExitCode::from(exit)

@@ -12,6 +12,7 @@ pub mod cookies;
 mod desk;
 mod face;
 mod first;
+pub mod flags;
 pub mod log;
 mod start;
 mod stop;
@@ -24,17 +25,19 @@ use tokio::sync::watch;
 use apps::Apps;
 use desk::Desk;
 use face::Face;
+use flags::Run;
 pub use start::StartError;
 
 use crate::api;
 use crate::api::{SocketError, ToolSocket};
 use crate::app;
-use crate::app::deploy::{Candidate, Reporter, Trials};
+use crate::app::deploy::{BakeChecks, Candidate, Reporter};
 use crate::app::publish;
 use crate::app::publish::Inbox;
-use crate::commands::cli::Cli;
 use crate::edge::{HttpLimits, Server};
 use crate::node::config::{Config, ConfigError, Environment};
+use cluster::Counted;
+use mesh::counts::Publications;
 use mesh::membership;
 use mesh::membership::{FatalError, Membership};
 use mesh::store::{Store, StoreError, StoreLimits};
@@ -42,7 +45,8 @@ use mesh::transfer::{ChunkServer, Fetcher};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig, RuntimeError};
 use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use runtime::generation::{Loader, Refusal, Slot};
+use runtime::generation::{ComponentError, Slot};
+use runtime::loader::Loader;
 use runtime::smoke::Smoke;
 use runtime::views::Views;
 
@@ -63,7 +67,7 @@ pub enum NodeError {
     Intake(#[from] app::IntakeError),
     /// The app cannot be one.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] ComponentError),
     /// The store of apps.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,8 +89,8 @@ pub enum NodeError {
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn run(cli: Cli) -> Result<(), NodeError> {
-    let config = Config::check(cli, Environment::of_process())?;
+pub fn run(typed: Run) -> Result<(), NodeError> {
+    let config = Config::check(typed, Environment::of_process())?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -130,10 +134,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
 
     // Keys take their time from the processor; the compiler does not wait for them.
     let (cookie, also, data) = (config.cookie, config.also_cookie, identity.data.clone());
-    let keys = tokio::task::spawn_blocking({
-        let (name, port) = (name.clone(), config.cluster_port);
-        move || start::cookies(cookie, also, &name, port, data)
-    });
+    let keys = tokio::task::spawn_blocking(move || start::cookies(cookie, also, &data));
     let members = watch::Sender::new(Arc::new(cluster::View::default()));
     let views = Views::new(members.subscribe(), name.clone());
     let engine = RuntimeConfig {
@@ -159,7 +160,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         () = signals.next() => return Ok(()),
     }
     first.store(&store);
-    let (keeper, keys) = keys.await.map_err(|_| StartError::Keys)??;
+    let (cookies, keys) = keys.await.map_err(|_| StartError::Keys)??;
 
     let (stop, stopping) = watch::channel(false);
     let exchanges = Exchanges::new(
@@ -190,7 +191,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         name: name.clone(),
         url: cluster::HttpUrl::plain(link),
         cluster_port: config.cluster_port,
-        allow: config.allow,
+        allow: config.member_nets,
         join: config.join,
         join_names: config.join_names,
         keys,
@@ -201,7 +202,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         release: loader.serves(),
         views: members,
     })?;
-    tokio::spawn(keeper.run(membership.keyring(), hangups));
+    tokio::spawn(cookies.run(membership.keyring(), membership.views(), hangups));
     let serving = tokio::spawn(server.clone().run(listener));
     tracing::info!(
         started_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -211,7 +212,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     let releases = membership.releases();
     let candidate = Arc::new(Candidate::default());
     let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
-    let published = Arc::<publish::Counters>::default();
+    let published = Arc::<Counted<Publications>>::default();
     let face = Arc::new(Face {
         name: name.clone(),
         url: cluster::HttpUrl::plain(link).to_string(),
@@ -261,7 +262,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         releases,
         candidate,
         report,
-        trials: Trials::new(config.revert),
+        bake_checks: BakeChecks::new(config.revert),
     }
     .start();
     apps.spawn(socket.serve(tools));

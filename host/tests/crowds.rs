@@ -10,9 +10,10 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
-use runtime::generation::Loader;
-use support::client::{Client, Protocol, get};
+use runtime::loader::Loader;
+use support::client::{Client, Protocol, Reader, get};
 use support::components::{Limits, bytes, fresh, read_built, runtime};
 use support::node::{NAMES, Node, Setup, view};
 use support::{soon, until};
@@ -268,6 +269,61 @@ fn spread<T: Copy + Ord>(mut values: Vec<T>) -> [T; 2] {
     [50, 99].map(|percent| values[values.len() * percent / 100])
 }
 
+/// A thousand streams on ten connections, which must live as long.
+async fn open_a_thousand(node: &Node) -> (Vec<Reader>, Vec<Client>) {
+    let mut streams = Vec::new();
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut client = Client::connect(Protocol::H2, node.address).await;
+        for _ in 0..100 {
+            streams.push(client.open("/count/tea").await);
+        }
+        connections.push(client);
+    }
+    (streams, connections)
+}
+
+/// How long the requests of all tasks took, before and during the swaps.
+async fn answered(asking: Vec<JoinHandle<[Vec<u32>; 2]>>) -> [Vec<u32>; 2] {
+    let [mut steady, mut swapping] = [Vec::new(), Vec::new()];
+    for task in asking {
+        let [before, during] = task.await.expect("every request was answered");
+        steady.extend(before);
+        swapping.extend(during);
+    }
+    [steady, swapping]
+}
+
+async fn ask_on_four_connections(
+    node: &Node,
+    phase: tokio::sync::watch::Receiver<Phase>,
+) -> Vec<JoinHandle<[Vec<u32>; 2]>> {
+    let mut asking = Vec::new();
+    for protocol in [Protocol::H1, Protocol::H1, Protocol::H1, Protocol::H2] {
+        let client = Client::connect(protocol, node.address).await;
+        asking.push(tokio::spawn(ask(client, phase.clone())));
+    }
+    asking
+}
+
+fn print_times(
+    steady: Vec<u32>,
+    swapping: Vec<u32>,
+    stores: Vec<Duration>,
+    migrating: Vec<Duration>,
+) {
+    println!(
+        "requests, p50 and p99: {:?} us before, {:?} us during the swaps",
+        spread(steady),
+        spread(swapping),
+    );
+    println!(
+        "the store of a swap, p50 and p99: {:?}; 1000 streams migrated: {:?}",
+        spread(stores),
+        spread(migrating),
+    );
+}
+
 #[test]
 fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
     // The first changes leave the allocator what it will use again: its threads
@@ -282,22 +338,10 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
         let apps = packages.map(read_built);
 
-        let mut streams = Vec::new();
-        let mut connections = Vec::new();
-        for _ in 0..10 {
-            let mut client = Client::connect(Protocol::H2, node.address).await;
-            for _ in 0..100 {
-                streams.push(client.open("/count/tea").await);
-            }
-            connections.push(client);
-        }
+        let (mut streams, _connections) = open_a_thousand(&node).await;
         assert_eq!(node.exchanges.live(), 1000);
         let (phase, seen) = tokio::sync::watch::channel(Phase::Steady);
-        let mut asking = Vec::new();
-        for protocol in [Protocol::H1, Protocol::H1, Protocol::H1, Protocol::H2] {
-            let client = Client::connect(protocol, node.address).await;
-            asking.push(tokio::spawn(ask(client, seen.clone())));
-        }
+        let asking = ask_on_four_connections(&node, seen).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
 
         phase.send_replace(Phase::Swapping);
@@ -306,17 +350,17 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let mut ticks = 0;
         let mut memory = Vec::new();
         let mut stores = Vec::new();
-        let mut carrying = Vec::new();
+        let mut migrating = Vec::new();
         for swap in 1..=SETTLE + SWAPS {
             let app = bytes(apps[swap % 2].clone());
             let ready = loader.prepare(app).await.expect("it is an app");
             let swapped = ready.activate();
             let draining = swapped.draining.expect("there was one before");
-            soon("the old code to be freed", draining.life.freed()).await;
+            soon("the old code to be freed", draining.signals.freed()).await;
             stores.push(swapped.swapped);
-            carrying.push(draining.since.elapsed());
-            assert_eq!(draining.life.carried(), 1000, "swap {swap}");
-            assert_eq!(draining.life.refused() + draining.life.cut(), 0);
+            migrating.push(draining.since.elapsed());
+            assert_eq!(draining.stats.left().migrated, 1000, "swap {swap}");
+            assert_eq!(draining.stats.left().refused + draining.stats.left().cut, 0);
             if swap % 5 == 0 {
                 phase.send_replace(Phase::Telling);
                 assert_eq!(ticker.get("/tick").await.status, 204);
@@ -337,27 +381,13 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let lasted = began.elapsed();
         assert_eq!(node.exchanges.live(), 1000);
         phase.send_replace(Phase::Over);
-        let [mut steady, mut swapping] = [Vec::new(), Vec::new()];
-        for task in asking {
-            let [before, during] = task.await.expect("every request was answered");
-            steady.extend(before);
-            swapping.extend(during);
-        }
+        let [steady, swapping] = answered(asking).await;
         println!(
             "{} swaps in {lasted:?}, 1000 streams each; {} requests, none failed",
             SETTLE + SWAPS,
             steady.len() + swapping.len()
         );
-        println!(
-            "requests, p50 and p99: {:?} us before, {:?} us during the swaps",
-            spread(steady),
-            spread(swapping),
-        );
-        println!(
-            "the store of a swap, p50 and p99: {:?}; 1000 streams carried over: {:?}",
-            spread(stores),
-            spread(carrying),
-        );
+        print_times(steady, swapping, stores, migrating);
         println!("memory after {SETTLE} swaps and 5, 25, 50, 75, 100: {memory:?} KiB");
         assert!(memory[4] * 10 <= memory[0] * 11, "{memory:?} KiB");
     });
@@ -393,8 +423,8 @@ fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
         assert!(loaded > before + 2048, "{before}, then {loaded} KiB");
         let ready = loader.prepare(small()).await.expect("it is an app");
         let draining = ready.activate().draining.expect("the large one");
-        soon("the old code to be freed", draining.life.freed()).await;
-        assert_eq!(draining.life.carried(), 1);
+        soon("the old code to be freed", draining.signals.freed()).await;
+        assert_eq!(draining.stats.left().migrated, 1);
         until("its memory to be given back", || code_kib() < before + 1024).await;
         println!("code: {before}, {loaded}, then {} KiB", code_kib());
     });

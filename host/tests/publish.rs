@@ -7,11 +7,13 @@ mod support;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use cluster::Counted;
 use host::app::publish;
-use host::app::publish::{Counters, Inbox, PUBLISH};
+use host::app::publish::{Inbox, PUBLISH};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use mesh::control::{Answer, Peer, Service, refusal};
+use mesh::counts::Publications;
 use mesh::membership::Membership;
 use runtime::contract::mailbox::Message;
 use runtime::exchange::{OUTGOING, Subscriptions, Topics};
@@ -58,7 +60,7 @@ struct Publisher {
     membership: Membership,
     topics: Arc<Topics>,
     subscribed: Subscriptions,
-    counters: Arc<Counters>,
+    counters: Arc<Counted<Publications>>,
     gate: Arc<Gate>,
     sending: JoinHandle<()>,
 }
@@ -76,7 +78,7 @@ impl Publisher {
         });
         let service = Arc::new(Shared(gate.clone()));
         let membership = lan.start(last, folder, None, service);
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::<Counted<Publications>>::default();
         let inbox = Inbox::new(topics.clone(), membership.views(), counters.clone());
         assert!(gate.inbox.set(inbox).is_ok());
         let sending = tokio::spawn(publish::run(
@@ -173,11 +175,8 @@ async fn what_each_of_three_nodes_publishes_comes_to_all_once_and_in_its_order()
     }
     for node in &nodes {
         let to_others = (ROUNDS * EACH * 2) as u64;
-        until("the last answers", || {
-            node.counters.snapshot().sent == to_others
-        })
-        .await;
-        let counted = node.counters.snapshot();
+        until("the last answers", || node.counters.now().sent == to_others).await;
+        let counted = node.counters.now();
         assert_eq!(counted.received, to_others);
         assert_eq!(
             (counted.dropped, counted.uncertain, counted.stale),
@@ -216,7 +215,7 @@ async fn a_slow_member_loses_the_oldest_with_a_count_and_nobody_else_waits() {
     assert_eq!(slow.next().await, (own.clone(), "first".to_owned()));
     let lost = (MANY - OUTGOING) as u64;
     until("what was lost to be counted", || {
-        publisher.counters.snapshot().dropped == lost
+        publisher.counters.now().dropped == lost
     })
     .await;
     // Its mailbox is smaller than the queue was, and says so itself.
@@ -232,11 +231,8 @@ async fn a_slow_member_loses_the_oldest_with_a_count_and_nobody_else_waits() {
         last = Some(number);
     }
     let sent = (1 + MANY + 1 + OUTGOING) as u64;
-    until("the last answers", || {
-        publisher.counters.snapshot().sent == sent
-    })
-    .await;
-    assert_eq!(publisher.counters.snapshot().uncertain, 0);
+    until("the last answers", || publisher.counters.now().sent == sent).await;
+    assert_eq!(publisher.counters.now().uncertain, 0);
 }
 
 #[tokio::test]
@@ -271,7 +267,7 @@ async fn a_node_that_is_restarted_gets_what_is_published_from_then_on_and_is_hea
     assert_eq!(stays.next().await.1, "after");
     let heard = stays.next().await;
     assert_eq!(heard, (other, "of the second run".to_owned()));
-    assert_eq!(stays.counters.snapshot().stale, 0);
+    assert_eq!(stays.counters.now().stale, 0);
 }
 
 #[tokio::test]

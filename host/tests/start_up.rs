@@ -296,15 +296,21 @@ fn an_app_that_is_larger_than_allowed_is_refused() -> Result<()> {
     let file = start.file("large.wasm", &[0; 70_000])?;
     let command = start.command().flag("--app", &file);
     refuses(
-        &command.clone().flag("--max-app", "64KiB"),
+        &command.clone().flag("--max-component", "64KiB"),
         &[
             "large.wasm has 70000 bytes, more than the 65536",
-            "--max-app",
+            "--max-component",
         ],
     )?;
     // And with more room it is looked at.
-    refuses(&command.flag("--max-app", "70KB"), &["large.wasm is not"])?;
-    refuses(&start.command().flag("--max-app", "2GiB"), &["--max-app"])
+    refuses(
+        &command.flag("--max-component", "70KB"),
+        &["large.wasm is not"],
+    )?;
+    refuses(
+        &start.command().flag("--max-component", "2GiB"),
+        &["--max-component"],
+    )
 }
 
 #[test]
@@ -317,4 +323,35 @@ fn a_cookie_that_cannot_be_is_refused_and_not_shown() -> Result<()> {
     ensure!(!host.output().contains("secretsecret"), "{}", host.output());
     let missing = start.command().flag("--cookie-file", "no-such-file");
     refuses(&missing, &["no-such-file", "--cookie-file"])
+}
+
+#[test]
+fn a_flag_can_be_a_variable_and_an_old_name_works_with_a_hint() -> Result<()> {
+    let start = Start::new()?;
+    // The variable alone, then beside the flag, which counts.
+    let command = start
+        .command()
+        .without("--app")
+        .env("HOST_APP", "nowhere.wasm");
+    refuses(&command, &["nowhere.wasm", "target/"])?;
+    refuses(
+        &command.flag("--app", "elsewhere.wasm"),
+        &["elsewhere.wasm", "target/"],
+    )?;
+    let command = start.command().env("HOST_MEMORY_LIMIT", "1KiB");
+    refuses(&command, &["--memory-limit is 1.0 KiB"])?;
+    let host = start.command().env("HOST_DRAIN", "soon").spawn()?;
+    let (status, _) = host.wait_for_end(BOUND)?;
+    ensure!(status.code() == Some(2), "{}", host.output());
+    ensure!(host.output().contains("HOST_DRAIN"), "{}", host.output());
+    let old = start.command().flag("--max-app", "1KiB");
+    let host = old.spawn()?;
+    host.wait_for_end(BOUND)?;
+    let output = host.output();
+    ensure!(
+        output.contains("`--max-app` is now called `--max-component`"),
+        "{output}"
+    );
+    ensure!(output.contains("--max-component is 1.0 KiB"), "{output}");
+    Ok(())
 }

@@ -202,7 +202,7 @@ async fn an_app_reaches_all_who_lack_it_and_they_give_it_to_each_other() {
         assert_eq!(got.expect("fetched"), app);
         let len = app.len() as u64;
         assert_eq!(*getter.progress.borrow(), (len, len));
-        assert_eq!(getter.fetcher.wrong(), 0);
+        assert_eq!(getter.fetcher.fetches().wrong, 0);
     }
     let given = holder.given.load(SeqCst);
     assert!(given >= CHUNKS, "{given}");
@@ -224,13 +224,20 @@ async fn wrong_bytes_are_dropped(manner: Manner) {
     lists(&getter.membership, &[2, 3]).await;
     let fetching = getter.fetch(&app);
     let watching = async {
-        until("wrong bytes to be counted", || getter.fetcher.wrong() == 1).await;
+        until("wrong bytes to be counted", || {
+            getter.fetcher.fetches().wrong == 1
+        })
+        .await;
         assert_eq!(getter.have(), 0, "nothing of it is kept");
         Node::giving(&lan, 4, &app, Manner::Honest)
     };
     let (fetched, _honest) = tokio::join!(fetching, watching);
     assert_eq!(fetched.expect("fetched"), app);
-    assert_eq!(getter.fetcher.wrong(), 1, "the liar is not asked again");
+    assert_eq!(
+        getter.fetcher.fetches().wrong,
+        1,
+        "the liar is not asked again"
+    );
     log.tells_once(&["example@127.0.0.2", "wrong bytes"]);
     drop(liar);
 }
@@ -254,7 +261,7 @@ async fn a_member_whose_refusal_is_longer_than_its_answer_would_be_is_no_liar_an
     let getter = Getter::start(&lan, 3, folder.path());
     lists(&getter.membership, &[2, 3]).await;
     assert_eq!(getter.fetch(&app).await.expect("fetched"), app);
-    assert_eq!(getter.fetcher.wrong(), 0);
+    assert_eq!(getter.fetcher.fetches().wrong, 0);
 }
 
 #[tokio::test]
@@ -366,5 +373,9 @@ async fn fetch_to(disk: &Path) {
     );
     let partial = std::fs::read_dir(disk.join("store/apps/partial")).expect("a folder");
     assert_eq!(partial.count(), 0, "half a download is left");
-    assert_eq!(getter.fetcher.wrong(), 0, "the holder did nothing wrong");
+    assert_eq!(
+        getter.fetcher.fetches().wrong,
+        0,
+        "the holder did nothing wrong"
+    );
 }

@@ -177,15 +177,7 @@ impl<'lan> Session<'lan> {
             _ => Relation::Sequence,
         };
         if relation == Relation::Conflict {
-            for node in self.nodes.all() {
-                let told = facts.superseded(node.number, &loser.id, &winner.id);
-                ensure!(
-                    told.is_some(),
-                    ".{} does not log by whom {} is superseded",
-                    node.number,
-                    loser.id
-                );
-            }
+            self.all_log_the_conflict(&facts, loser, winner)?;
         }
         let pauses = pulse.pauses();
         let mut leeway = Duration::ZERO;
@@ -208,6 +200,19 @@ impl<'lan> Session<'lan> {
             stood_still: pauses.sum(),
             leeway,
         })
+    }
+
+    fn all_log_the_conflict(&self, facts: &Facts, loser: &Release, winner: &Release) -> Result<()> {
+        for node in self.nodes.all() {
+            let told = facts.superseded(node.number, &loser.id, &winner.id);
+            ensure!(
+                told.is_some(),
+                ".{} does not log by whom {} is superseded",
+                node.number,
+                loser.id
+            );
+        }
+        Ok(())
     }
 
     /// A release more, so that going back is possible whatever was decided

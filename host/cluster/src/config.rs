@@ -7,6 +7,9 @@ use bytes::Bytes;
 use crate::release::DeployKey;
 use crate::{Boot, Cidr, HttpUrl, NodeName};
 
+/// The UDP and TCP port of membership where nothing else is said.
+pub const CLUSTER_PORT: u16 = 8383;
+
 /// What a node is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -49,7 +52,7 @@ pub enum ConfigError {
     /// A node to join answers from an address that is refused.
     #[error(
         "answers of {address} would be refused: it is outside of {subnet}; \
-         add --allow {ip}/32 here, and --allow with this node's IP there"
+         add --member-net {ip}/32 here, and --member-net with this node's IP there"
     )]
     JoinNotAllowed {
         /// What was to be joined.

@@ -12,13 +12,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::Sha256;
 
-use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
+use crate::membership::{FocaSwim, KnownNode, Swim, SwimEvent, Update};
 use crate::message::{Beacon, Cause, Down, Hello, Message};
 use crate::release::{Component, Hlc, Kind, Parts, Plan, Release, ReleaseId};
+use crate::replicate::{self, DataKind, KindPart};
 use crate::run::{Advertised, Run};
-use crate::sync::{KnownNode, State};
+use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{AppName, Boot, Cookie, HttpUrl, Keys, NodeId, NodeName, Time};
+use crate::{AppName, Boot, Cookie, HttpUrl, Keys, NodeName, Time};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -65,18 +66,16 @@ fn beacon() -> Beacon {
             serving: None,
             keys: keys().ids(),
         },
-        state_hash: 1,
         nonce: 2,
         wall_ms: START_MS + 1000,
-        head: None,
-        releases_hash: 0,
         clock: Hlc::default(),
+        summaries: replicate::of_nothing(1),
     }
 }
 
 #[test]
 fn the_document_numbers_the_messages_as_they_are_sent() {
-    let (ip, boot) = (run(2).ip(), run(2).boot);
+    let (node, boot) = (run(2).id(), run(2).boot);
     let why = Cause::Left;
     let hello = Hello {
         echo: 0,
@@ -89,11 +88,15 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         Message::Beacon(beacon()),
         Message::Hello(hello),
         Message::Swim(b""),
-        Message::Down(Down { ip, boot, why }),
+        Message::Down(Down { node, boot, why }),
         Message::Leave,
         Message::Probe { boot },
         Message::Ack,
-        Message::Taken { ip, boot, echo: 0 },
+        Message::Taken {
+            node,
+            boot,
+            echo: 0,
+        },
         Message::Release(b""),
         Message::Want(id),
         Message::Votes(Vec::new()),
@@ -150,9 +153,9 @@ fn every_constant_of_the_document_is_as_in_the_code() {
             "keys.rs",
             "const SALT: &[u8] = b\"ace raxx cluster cookie v1\";",
         ),
-        ("node/beacon.rs", "Duration::from_millis(250),\n];"),
+        ("presence.rs", "Duration::from_millis(250),\n];"),
         (
-            "node/releases.rs",
+            "agreement/rumours.rs",
             "const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];",
         ),
     ] {
@@ -224,20 +227,24 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let me = run(2);
     let head = Head {
         version: Version::OURS,
-        source: me.ip(),
+        source: me.id(),
         receiver: None,
         boot: me.boot,
         sequence: 1,
     };
     let sealed = wire::seal(&keys, &head, &Message::Beacon(beacon())).expect("it fits");
+    let node = KnownNode {
+        update: Update::alive(me.clone()),
+        advertised: None,
+    };
+    let delta = replicate::write_all([node].iter(), replicate::DELTA_MAX);
     let state = State {
         boot: me.boot,
-        nodes: vec![KnownNode {
-            update: Update::alive(me.clone()),
-            advertised: None,
+        parts: vec![KindPart {
+            kind: DataKind::MEMBERS,
+            ask: 1u64.to_le_bytes().to_vec().into(),
+            delta: delta.into(),
         }],
-        releases_hash: 0,
-        releases: None,
     };
     let release = Release::new(&Parts {
         app: AppName::the_only(),
@@ -265,7 +272,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("mac-key", mac_key.to_vec()),
         ("key-id", keys.key_id().as_bytes().to_vec()),
         ("tls-seed", keys.tls_seed().to_vec()),
-        ("node-id", NodeId::of(head.source).as_bytes().to_vec()),
+        ("node-id", head.source.as_bytes().to_vec()),
         ("beacon", sealed.to_vec()),
         ("swim-announce", announce()),
         ("state", state.write().expect("it can be written").to_vec()),

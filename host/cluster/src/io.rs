@@ -54,7 +54,7 @@ pub enum Input<'a> {
         bytes: &'a [u8],
     },
     /// The cookie changes, or a second one is accepted from now on, or no
-    /// longer. See [`Node::unconfirmed`](crate::Node::unconfirmed).
+    /// longer. Members are told which keys these are.
     Keys(Box<Keys>),
     /// A name to join was looked up. What it gave takes the place of what it
     /// gave before; addresses from which nothing is accepted are left out.

@@ -96,11 +96,6 @@ impl Keys {
         self
     }
 
-    /// Whether a second cookie is accepted.
-    pub fn accepts_two(&self) -> bool {
-        self.other.is_some()
-    }
-
     /// What is accepted besides, as keys of their own.
     pub fn other(&self) -> Option<Keys> {
         let other = self.other.clone()?;
@@ -127,17 +122,6 @@ impl Keys {
     /// other in TLS.
     pub fn tls_seed(&self) -> Zeroizing<[u8; 32]> {
         self.current.tls_seed.clone()
-    }
-
-    /// Whether a frame that was found to be right is tagged with the key that
-    /// is sent with, and not with the other one. Their ids may be equal, so it
-    /// is the tag that counts.
-    pub(crate) fn is_current(&self, frame: &[u8]) -> bool {
-        let Some(at) = frame.len().checked_sub(TAG_LEN) else {
-            return false;
-        };
-        let (signed, tag) = frame.split_at(at);
-        self.other.is_none() || bool::from(self.current.tag(signed)[..].ct_eq(tag))
     }
 
     /// The tag over these bytes.
@@ -190,6 +174,13 @@ fn label<const N: usize>(master: &[u8; 32], info: &[u8]) -> Zeroizing<[u8; N]> {
         .expand(info, out.as_mut())
         .expect("HKDF-SHA256 gives up to 8160 bytes");
     out
+}
+
+impl KeyIds {
+    /// Whether a datagram under this key is accepted.
+    pub fn accept(&self, key: KeyId) -> bool {
+        self.sends == key || self.accepts == Some(key)
+    }
 }
 
 impl KeyId {
@@ -259,9 +250,6 @@ mod tests {
             Some(true)
         );
         assert_eq!(both.tag(b"x"), new.tag(b"x"));
-        let frame = |keys: &Keys| [&b"x"[..], &keys.tag(b"x")[..]].concat();
-        assert!(both.is_current(&frame(&new)));
-        assert!(!both.is_current(&frame(&old)));
         assert_eq!(both.other().map(|keys| keys.tag(b"x")), Some(old.tag(b"x")));
         assert_ne!(
             new.verify(old.key_id().first_byte(), b"x", &old.tag(b"x")),
@@ -272,6 +260,8 @@ mod tests {
             accepts: Some(old.key_id()),
         };
         assert_eq!(both.ids(), ids);
+        assert!(ids.accept(old.key_id()) && ids.accept(new.key_id()));
+        assert!(!new.ids().accept(old.key_id()));
     }
 
     #[test]

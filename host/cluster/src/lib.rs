@@ -7,12 +7,15 @@
 //! `wire -> admission -> membership -> view`.
 
 mod admission;
+mod agreement;
 mod app_name;
 mod boot;
+mod chance;
 mod cidr;
 mod component;
 mod config;
 mod cookie;
+mod counts;
 mod digest;
 #[cfg(test)]
 mod documented;
@@ -23,12 +26,17 @@ mod hash;
 mod http_url;
 mod io;
 mod keys;
+mod me;
 mod membership;
 mod message;
 mod name;
 mod node;
 mod node_id;
+mod outbox;
+mod presence;
 pub mod release;
+mod replicate;
+mod replication;
 mod run;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -38,13 +46,14 @@ mod time;
 mod view;
 mod wire;
 
-pub use admission::{Counters, REFUSALS, Refusal, RefusedRecords};
+pub use admission::{Counters, Refusal, RefusedDatagrams, RefusedRecords};
 pub use app_name::{APP_NAME_MAX, AppName, AppNameError};
 pub use boot::Boot;
 pub use cidr::{Cidr, CidrError};
 pub use component::{ComponentBuilder, ComponentBytes};
-pub use config::{Config, ConfigError};
+pub use config::{CLUSTER_PORT, Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
+pub use counts::Counted;
 pub use digest::{Digest, DigestError, short};
 pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};

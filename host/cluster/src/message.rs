@@ -1,13 +1,12 @@
 //! What nodes say to each other, inside of the envelope that `wire` seals.
 
-use std::net::Ipv4Addr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::release::{Hlc, ReleaseId, Vote};
+use crate::replicate::KindSummary;
 use crate::run::{Advertised, Run};
 use crate::wire::Version;
-use crate::{Boot, DownReason};
+use crate::{Boot, DownReason, NodeId};
 
 /// The content of a datagram.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +27,7 @@ pub(crate) enum Message<'a> {
     Ack,
     /// "The machine with this boot number uses a name that was in use." The
     /// nonce is one of that machine, so an old notice does nothing.
-    Taken { ip: Ipv4Addr, boot: Boot, echo: u64 },
+    Taken { node: NodeId, boot: Boot, echo: u64 },
     /// The record of a release.
     Release(#[serde(borrow)] &'a [u8]),
     /// "Send me the record of this release."
@@ -61,21 +60,15 @@ pub(crate) struct Beacon {
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
     pub(crate) advertised: Advertised,
-    /// Of its view: equal hashes mean that there is nothing to exchange.
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) state_hash: u64,
     /// To be echoed by whoever wants to show that it is live.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) nonce: u64,
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
-    /// The greatest release that it knows.
-    pub(crate) head: Option<ReleaseId>,
-    /// Of all releases and votes that it knows.
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) releases_hash: u64,
     /// Its hybrid clock.
     pub(crate) clock: Hlc,
+    /// What it holds of each kind of data.
+    pub(crate) summaries: Vec<KindSummary>,
 }
 
 /// A beacon to one node.
@@ -103,7 +96,7 @@ pub(crate) struct KnownRun {
 /// A run that is down, and why.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Down {
-    pub(crate) ip: Ipv4Addr,
+    pub(crate) node: NodeId,
     pub(crate) boot: Boot,
     pub(crate) why: Cause,
 }

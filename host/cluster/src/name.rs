@@ -15,6 +15,8 @@ use crate::NodeId;
 pub struct NodeName {
     name: Arc<str>,
     ip: Ipv4Addr,
+    /// Of the IP; kept, since nodes are looked up by it all the time.
+    id: NodeId,
 }
 
 /// The longest part before the `@`, in bytes.
@@ -61,6 +63,7 @@ impl NodeName {
         Ok(Self {
             name: name.into(),
             ip,
+            id: NodeId::of(ip),
         })
     }
 
@@ -76,7 +79,7 @@ impl NodeName {
 
     /// The id of the node.
     pub fn id(&self) -> NodeId {
-        NodeId::of(self.ip)
+        self.id
     }
 }
 

@@ -37,6 +37,11 @@ impl NodeId {
         &self.0
     }
 
+    /// The same as a number, for hashes.
+    pub(crate) const fn as_number(&self) -> u64 {
+        u64::from_le_bytes(self.0)
+    }
+
     /// An id that was read, rather than computed from an IP.
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)

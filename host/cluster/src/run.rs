@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use serde::{Deserialize, Serialize};
 
 use crate::http_url::Scheme;
-use crate::{Boot, HttpUrl, HttpUrlError, KeyIds, NodeName, Serving};
+use crate::{Boot, HttpUrl, HttpUrlError, KeyIds, NodeId, NodeName, Serving};
 
 /// One run of one node: who it is, and where it is reached. It travels whole,
 /// so that whoever hears of a member can link to it and talk to it at once.
@@ -87,6 +87,10 @@ impl Run {
         self.name.ip()
     }
 
+    pub(crate) fn id(&self) -> NodeId {
+        self.name.id()
+    }
+
     pub(crate) fn address(&self) -> SocketAddrV4 {
         SocketAddrV4::new(self.ip(), self.port)
     }
@@ -95,7 +99,7 @@ impl Run {
 /// What it is reached by follows from which run it is.
 impl PartialEq for Run {
     fn eq(&self, other: &Self) -> bool {
-        (self.ip(), self.boot, self.process) == (other.ip(), other.boot, other.process)
+        (self.id(), self.boot, self.process) == (other.id(), other.boot, other.process)
     }
 }
 

@@ -5,38 +5,70 @@
 use std::time::Duration;
 
 use crate::Time;
+use crate::me::Me;
 
 /// A timer that comes later than this was held up.
 const LATE: Duration = Duration::from_millis(20);
 
-/// Turns the caller's time into the node's, which leaves out every lag.
+/// What every room is told with each call: what time it is, and whose room it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    /// The node's time, which leaves out every stall.
+    pub(crate) now: Time,
+    /// The caller's time.
+    pub(crate) clock: Time,
+    /// The wall clock, in milliseconds since 1970-01-01 UTC.
+    pub(crate) wall_ms: u64,
+    pub(crate) me: &'a Me,
+}
+
+/// Turns the caller's time into the node's, which leaves out every stall.
 #[derive(Debug)]
 pub(crate) struct StallAdjustedClock {
     lost: Duration,
-    last: Time,
+    now: Time,
+    /// The caller's clocks, when it last called.
+    clock: Time,
+    wall_ms: u64,
 }
 
 impl StallAdjustedClock {
-    pub(crate) fn new(now: Time) -> Self {
+    pub(crate) fn new(now: Time, wall_ms: u64) -> Self {
         Self {
             lost: Duration::ZERO,
-            last: now,
+            now,
+            clock: now,
+            wall_ms,
         }
     }
 
-    /// The node's time at this moment of the caller's, given when the node
-    /// wanted to be called at the latest.
-    pub(crate) fn enter(&mut self, now: Time, due: Option<Time>) -> Time {
-        let mut inner = (now - self.lost).max(self.last);
+    /// Takes in the caller's clocks, given when the node wanted to be called at the latest.
+    pub(crate) fn enter(&mut self, clock: Time, wall_ms: u64, due: Option<Time>) {
+        (self.clock, self.wall_ms) = (clock, wall_ms);
+        let mut inner = (clock - self.lost).max(self.now);
         if let Some(due) = due
             && inner.since(due) > LATE
         {
-            let resumed = due.max(self.last);
+            let resumed = due.max(self.now);
             self.lost += inner.since(resumed);
             inner = resumed;
         }
-        self.last = inner;
-        inner
+        self.now = inner;
+    }
+
+    /// This moment, on this node.
+    pub(crate) fn at<'a>(&self, me: &'a Me) -> Moment<'a> {
+        Moment {
+            now: self.now,
+            clock: self.clock,
+            wall_ms: self.wall_ms,
+            me,
+        }
+    }
+
+    /// The node's time.
+    pub(crate) fn now(&self) -> Time {
+        self.now
     }
 
     /// The caller's time of a moment of the node's.
@@ -53,23 +85,24 @@ mod tests {
         Time::from_start(Duration::from_millis(millis))
     }
 
+    fn enter(clock: &mut StallAdjustedClock, now: u64, due: u64) -> Time {
+        clock.enter(at(now), 0, Some(at(due)));
+        clock.now()
+    }
+
     #[test]
     fn time_does_not_pass_while_a_node_is_frozen() {
-        let mut clock = StallAdjustedClock::new(at(0));
-        assert_eq!(clock.enter(at(100), Some(at(100))), at(100));
-        assert_eq!(clock.enter(at(60_000), Some(at(200))), at(200), "thawed");
+        let mut clock = StallAdjustedClock::new(at(0), 0);
+        assert_eq!(enter(&mut clock, 100, 100), at(100));
+        assert_eq!(enter(&mut clock, 60_000, 200), at(200), "thawed");
         assert_eq!(clock.outer(at(300)), at(60_100));
-        assert_eq!(
-            clock.enter(at(60_100), Some(at(300))),
-            at(300),
-            "and on time again"
-        );
+        assert_eq!(enter(&mut clock, 60_100, 300), at(300), "and on time again");
     }
 
     #[test]
     fn a_small_delay_is_not_held_back_and_time_never_turns() {
-        let mut clock = StallAdjustedClock::new(at(0));
-        assert_eq!(clock.enter(at(110), Some(at(100))), at(110));
-        assert_eq!(clock.enter(at(5_000), Some(at(100))), at(110));
+        let mut clock = StallAdjustedClock::new(at(0), 0);
+        assert_eq!(enter(&mut clock, 110, 100), at(110));
+        assert_eq!(enter(&mut clock, 5_000, 100), at(110));
     }
 }

@@ -1,45 +1,25 @@
-//! Push-pull: two members exchange all that they know, over the control
-//! channel, when their state hashes differ.
+//! Push-pull: two members exchange what they do not both hold, over the control
+//! channel, when their summaries differ.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::admission::CONTACTS_MAX;
-use crate::membership::Update;
-use crate::release::{Ballot, HISTORY_MAX};
-use crate::run::Advertised;
+use crate::replicate::KindPart;
 use crate::wire::Version;
 use crate::{Boot, Refusal};
 
-/// The longest state that is read, in bytes: as many nodes, releases and votes
-/// as a node keeps.
+/// The longest state that is sent or read, in bytes.
 pub const STATE_MAX: usize = 4 * 1024 * 1024;
 
-/// Everything that a node knows, as of now.
+/// The most kinds of data in one state.
+const PARTS_MAX: usize = 64;
+
+/// What a node says to a member of the data that both hold.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     /// The run that sends it.
     pub(crate) boot: Boot,
-    pub(crate) nodes: Vec<KnownNode>,
-    /// Of all releases and votes that it knows.
-    pub(crate) releases_hash: u64,
-    /// These, if the receiver may lack some.
-    pub(crate) releases: Option<Releases>,
-}
-
-/// All that a node knows of releases.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Releases {
-    pub(crate) records: Vec<Bytes>,
-    pub(crate) votes: Vec<Ballot>,
-}
-
-/// What it knows of one node.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KnownNode {
-    pub(crate) update: Update,
-    /// What that run has said of itself, if it was heard or told.
-    pub(crate) advertised: Option<Advertised>,
+    pub(crate) parts: Vec<KindPart>,
 }
 
 impl State {
@@ -64,12 +44,7 @@ impl State {
         }
         let (state, rest) =
             postcard::take_from_bytes::<State>(body).map_err(|_| Refusal::Content)?;
-        let records = state.releases.as_ref().map_or(0, |it| it.records.len());
-        let ballots = state.releases.iter().flat_map(|it| &it.votes);
-        let bounded = state.nodes.len() <= 2 * CONTACTS_MAX
-            && records <= HISTORY_MAX
-            && ballots.clone().count() <= HISTORY_MAX
-            && ballots.clone().all(Ballot::is_bounded);
+        let bounded = state.parts.len() <= PARTS_MAX;
         if bounded && (rest.is_empty() || version.is_newer()) {
             Ok(state)
         } else {
@@ -88,7 +63,7 @@ mod tests {
         #[test]
         fn garbage_is_no_state_or_a_small_one(garbage: Vec<u8>) {
             if let Ok(state) = State::read(&garbage) {
-                prop_assert!(state.nodes.len() <= garbage.len());
+                prop_assert!(state.parts.len() <= garbage.len());
             }
         }
     }

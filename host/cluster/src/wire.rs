@@ -80,9 +80,9 @@ pub(crate) const SWIM_OVERHEAD: usize = HEAD_LEN + TAG_LEN + 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) version: Version,
-    pub(crate) source: Ipv4Addr,
+    pub(crate) source: NodeId,
     /// None for a broadcast.
-    pub(crate) receiver: Option<Ipv4Addr>,
+    pub(crate) receiver: Option<NodeId>,
     pub(crate) boot: Boot,
     pub(crate) sequence: u64,
 }
@@ -105,9 +105,9 @@ fn begin(keys: &Keys, head: &Head) -> Vec<u8> {
     let mut frame = Vec::with_capacity(256);
     frame.push(head.version.byte());
     frame.push(keys.key_id().first_byte());
-    frame.extend_from_slice(NodeId::of(head.source).as_bytes());
-    let receiver = head.receiver.map(NodeId::of);
-    frame.extend_from_slice(receiver.map_or(EVERYONE, |it| *it.as_bytes()).as_slice());
+    frame.extend_from_slice(head.source.as_bytes());
+    let receiver = head.receiver.map_or(EVERYONE, |it| *it.as_bytes());
+    frame.extend_from_slice(&receiver);
     frame.extend_from_slice(&head.boot.number().to_be_bytes());
     frame.extend_from_slice(&head.sequence.to_be_bytes());
     frame
@@ -119,14 +119,14 @@ fn finish(keys: &Keys, mut frame: Vec<u8>) -> Option<Bytes> {
 }
 
 /// Checks an envelope and takes the message out, unread. `from` is the source
-/// address as the system gives it, `me` the IP of the own name.
+/// address as the system gives it, `me` the own node.
 ///
 /// # Errors
 /// Why the datagram is refused. The order of the checks is that of their cost.
 pub(crate) fn open<'a>(
     keys: &Keys,
     allows: impl Fn(Ipv4Addr) -> bool,
-    me: Ipv4Addr,
+    me: NodeId,
     from: Ipv4Addr,
     frame: &'a [u8],
 ) -> Result<(Head, &'a [u8]), Refusal> {
@@ -144,17 +144,18 @@ pub(crate) fn open<'a>(
     if keys.verify(frame[1], signed, tag) != Some(true) {
         return Err(Refusal::Cookie);
     }
-    if NodeId::from_bytes(part(frame, 2)) != NodeId::of(from) {
+    let source = NodeId::from_bytes(part(frame, 2));
+    if source != NodeId::of(from) {
         return Err(Refusal::Address);
     }
     let receiver = part(frame, 10);
     let to_all = receiver == EVERYONE;
-    if !to_all && NodeId::from_bytes(receiver) != NodeId::of(me) {
+    if !to_all && NodeId::from_bytes(receiver) != me {
         return Err(Refusal::Receiver);
     }
     let head = Head {
         version,
-        source: from,
+        source,
         receiver: (!to_all).then_some(me),
         boot: Boot::from_number(u64::from_be_bytes(part(frame, 18))),
         sequence: u64::from_be_bytes(part(frame, 26)),
@@ -186,8 +187,8 @@ mod tests {
     fn head(receiver: Option<Ipv4Addr>) -> Head {
         Head {
             version: Version::OURS,
-            source: THEM,
-            receiver,
+            source: NodeId::of(THEM),
+            receiver: receiver.map(NodeId::of),
             boot: Boot::from_number(9),
             sequence: 4,
         }
@@ -199,7 +200,7 @@ mod tests {
 
     fn opened(frame: &[u8]) -> Result<Head, Refusal> {
         let lan = |ip: Ipv4Addr| ip.octets()[..3] == [10, 10, 10];
-        open(&keys(), lan, ME, THEM, frame).map(|(head, _)| head)
+        open(&keys(), lan, NodeId::of(ME), THEM, frame).map(|(head, _)| head)
     }
 
     #[test]
@@ -213,18 +214,19 @@ mod tests {
     fn each_wrong_envelope_is_refused_for_its_own_reason() {
         let frame = sealed(None);
         let all = |_| true;
-        let open_from = |from| open(&keys(), all, ME, from, &frame).map(|(head, _)| head);
+        let open_from =
+            |from| open(&keys(), all, NodeId::of(ME), from, &frame).map(|(head, _)| head);
         assert_eq!(
             open_from(Ipv4Addr::new(10, 10, 10, 4)),
             Err(Refusal::Address)
         );
         let other = Keys::from_master(&[8; 32]);
         assert_eq!(
-            open(&other, all, ME, THEM, &frame).err(),
+            open(&other, all, NodeId::of(ME), THEM, &frame).err(),
             Some(Refusal::Cookie)
         );
         assert_eq!(
-            open(&keys(), |_| false, ME, THEM, &frame).err(),
+            open(&keys(), |_| false, NodeId::of(ME), THEM, &frame).err(),
             Some(Refusal::Source)
         );
         assert_eq!(opened(b""), Err(Refusal::Size));

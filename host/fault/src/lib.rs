@@ -16,17 +16,17 @@ pub const POINTS: [&str; 22] = [
     "loader: smoke passed",
     "loader: ready",
     "loader: activated",
-    "store: app begun",
-    "store: app synced",
-    "store: app renamed",
-    "store: app kept",
+    "store: component begun",
+    "store: component synced",
+    "store: component renamed",
+    "store: component kept",
     "store: download begun",
     "store: chunk written",
     "store: download synced",
     "store: download renamed",
     "store: download kept",
-    "store: app collected",
-    "store: app put aside",
+    "store: component collected",
+    "store: component put aside",
     "data: file begun",
     "data: file synced",
     "data: file renamed",
@@ -101,8 +101,14 @@ mod armed {
 
         #[test]
         fn a_point_is_chosen_by_its_name_and_how_often_it_is_passed() {
-            assert_eq!(parse("store: app synced"), ("store: app synced", 1));
-            assert_eq!(parse("store: app synced:3"), ("store: app synced", 3));
+            assert_eq!(
+                parse("store: component synced"),
+                ("store: component synced", 1)
+            );
+            assert_eq!(
+                parse("store: component synced:3"),
+                ("store: component synced", 3)
+            );
         }
     }
 }

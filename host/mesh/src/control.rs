@@ -12,7 +12,6 @@
 //! system closes it within a millisecond. So every node keeps connections to
 //! a few others, and tells membership when one is cut ([`Event::Lost`]).
 
-mod attended;
 mod caller;
 mod choice;
 mod counters;
@@ -23,6 +22,7 @@ mod peers;
 mod protocol;
 mod server;
 mod service;
+mod stall_guard;
 mod stream;
 mod tls;
 pub mod tool;
@@ -37,8 +37,8 @@ use bytes::Bytes;
 use cluster::NodeName;
 use tokio::sync::oneshot;
 
-pub use counters::ControlCounters;
-pub(crate) use counters::Counters;
+pub(crate) use counters::CallerCounts;
+pub use counters::{CallerRefusal, Callers, RefusedCallers};
 pub use dial::DialError;
 pub(crate) use dial::Dialler;
 pub(crate) use links::Links;

@@ -8,8 +8,10 @@
 //! - [`control`]: TCP between nodes, and from tools to nodes
 //! - [`store`]: the components that this node has, on disk
 //! - [`transfer`]: components in chunks between members
+//! - [`counts`]: what is counted of all this
 
 pub mod control;
+pub mod counts;
 pub mod data_dir;
 pub mod durable;
 pub mod membership;

@@ -18,20 +18,20 @@ mod report;
 mod seeds;
 
 use std::net::SocketAddrV4;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
 use cluster::release::{DeployKey, Target};
-use cluster::{Cidr, ConfigError, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
+use cluster::{Cidr, ConfigError, Counted, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::control;
-use crate::control::{ControlCounters, IdentityError, Peers};
+use crate::control::{Callers, IdentityError, Peers};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
@@ -132,8 +132,8 @@ pub enum FatalError {
 }
 
 /// What came and went, since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MembershipCounts {
     /// Datagrams that came in, by what became of them.
     pub datagrams: cluster::Counters,
     /// Datagrams that the system did not take.
@@ -145,50 +145,17 @@ pub struct Counters {
     /// States of release agreement that could not be kept.
     pub releases_not_stored: u64,
     /// Callers on the control channel.
-    pub control: ControlCounters,
-}
-
-/// Tells what came and went. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Counting(Arc<Mutex<Counters>>);
-
-impl Counting {
-    /// Until now.
-    pub fn now(&self) -> Counters {
-        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.clone()
-    }
-}
-
-/// Which members have not followed a change of the cookie yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unconfirmed {
-    /// How often the keys were changed until now.
-    pub changes: u64,
-    /// While two cookies are accepted: the members that were not heard to send
-    /// with the first one. As much as a second old.
-    pub members: Vec<NodeName>,
+    pub callers: Callers,
 }
 
 /// Changes the keys of a node that runs. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Keyring {
-    keys: watch::Sender<Option<Keys>>,
-    unconfirmed: watch::Receiver<Unconfirmed>,
-}
+pub struct Keyring(watch::Sender<Option<Keys>>);
 
 impl Keyring {
-    /// Sends and accepts with these keys from now on. Waits until that is so.
-    pub async fn change(&mut self, keys: Keys) {
-        let before = self.unconfirmed.borrow_and_update().changes;
-        self.keys.send_replace(Some(keys));
-        // An error means that the node has ended.
-        let _ = self.unconfirmed.wait_for(|now| now.changes > before).await;
-    }
-
-    /// Which members have not followed yet, always the newest.
-    pub fn unconfirmed(&self) -> watch::Receiver<Unconfirmed> {
-        self.unconfirmed.clone()
+    /// Sends and accepts with these keys from now on.
+    pub fn change(&self, keys: Keys) {
+        self.0.send_replace(Some(keys));
     }
 }
 
@@ -211,7 +178,7 @@ pub struct Membership {
     peers: Peers,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
-    counters: Arc<Mutex<Counters>>,
+    counters: Arc<Counted<MembershipCounts>>,
     /// Closed when the thread is about to end.
     ended: oneshot::Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -225,10 +192,9 @@ struct Outside {
     target: watch::Sender<Option<Target>>,
     overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
-    unconfirmed: watch::Sender<Unconfirmed>,
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
-    counters: Arc<Mutex<Counters>>,
+    counters: Arc<Counted<MembershipCounts>>,
     peers: Peers,
 }
 
@@ -250,13 +216,12 @@ impl Membership {
         let views = settings.views.subscribe();
         let (release, release_out) = watch::channel(settings.release);
         let (keys, keys_out) = watch::channel(None);
-        let (unconfirmed_in, unconfirmed) = watch::channel(Unconfirmed::default());
         let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (target_in, target) = watch::channel(None);
         let (overview_in, overview) = watch::channel(Arc::default());
         let (order, order_out) = watch::channel(Order::Run);
         let (fatal_in, fatal) = watch::channel(None);
-        let counters = Arc::new(Mutex::new(Counters::default()));
+        let counters = Arc::<Counted<MembershipCounts>>::default();
         let identity = control::Identity::new(&settings.keys)?;
         let dialler = control::Dialler {
             me: settings.name.clone(),
@@ -270,7 +235,6 @@ impl Membership {
             target: target_in,
             overview: overview_in,
             keys: keys_out,
-            unconfirmed: unconfirmed_in,
             order: order_out,
             fatal: fatal_in,
             peers: peers.clone(),
@@ -296,7 +260,7 @@ impl Membership {
                     target,
                     overview,
                 },
-                keyring: Keyring { keys, unconfirmed },
+                keyring: Keyring(keys),
                 peers,
                 order,
                 fatal,
@@ -338,13 +302,13 @@ impl Membership {
     }
 
     /// What came and went until now.
-    pub fn counters(&self) -> Counters {
-        self.counting().now()
+    pub fn counters(&self) -> MembershipCounts {
+        self.counters.now()
     }
 
     /// What tells what came and went, now and later.
-    pub fn counting(&self) -> Counting {
-        Counting(self.counters.clone())
+    pub fn counting(&self) -> Arc<Counted<MembershipCounts>> {
+        self.counters.clone()
     }
 
     /// Tells the members that this node leaves, and ends. Takes some 40 ms.

@@ -16,8 +16,7 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 
-use crate::contract;
-use crate::contract::{CallContext, CallLimits, Held, NodeInfo, ReleaseTag, SlowLane};
+use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo, SlowLane};
 use crate::engine::functions::Functions;
 use crate::throttle::Throttle;
 
@@ -76,16 +75,16 @@ pub enum RuntimeError {
 /// The engine, the linker and what callbacks share.
 pub struct Runtime {
     pub(crate) engine: Engine,
-    pub(crate) linker: Linker<CallContext>,
+    pub(crate) linker: Linker<HostState>,
     pub(crate) limits: CallLimits,
-    pub(crate) lane: SlowLane,
-    pub(crate) instances: Arc<Semaphore>,
+    lane: SlowLane,
+    pub(super) instances: Arc<Semaphore>,
     /// A `wasi:http` component holds its instance for as long as its request
     /// lasts: such requests get half of the instances at most.
-    pub(crate) plain_instances: Arc<Semaphore>,
-    /// So many streams are carried over to newer code at a time: as many as
+    pub(super) long_instances: Arc<Semaphore>,
+    /// So many streams are migrated to newer code at a time: as many as
     /// leave one worker to requests.
-    pub(crate) carriers: Semaphore,
+    pub(crate) migrations: Semaphore,
     /// The threads that compile, behind all others of this machine.
     pub(super) compilers: rayon::ThreadPool,
     ahead: ahead::Ahead,
@@ -110,8 +109,8 @@ impl Runtime {
             limits: config.limits,
             lane: SlowLane::beside(config.workers),
             instances: Arc::new(Semaphore::new(instances as usize)),
-            plain_instances: Arc::new(Semaphore::new(instances as usize / 2)),
-            carriers: Semaphore::new(config.workers.saturating_sub(1).max(1)),
+            long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
+            migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compilers: build_compilers(config.workers)?,
             ahead: ahead::Ahead::default(),
             guest_lines: Throttle::per_second(GUEST_LINES),
@@ -120,19 +119,17 @@ impl Runtime {
         }))
     }
 
-    /// A store for one callback of an exchange that holds this already.
-    pub(crate) fn store(&self, release: ReleaseTag, held: Held<'_>) -> Store<CallContext> {
-        let context = CallContext::new(
-            self.node.clone(),
-            release,
-            &self.limits,
-            self.lane.clone(),
-            held,
-        );
-        let mut store = Store::new(&self.engine, context);
-        store.limiter(CallContext::limiter);
+    /// A meter for one call.
+    pub(super) fn meter(&self) -> Arc<Meter> {
+        Meter::new(self.limits.cpu, self.lane.clone())
+    }
+
+    /// A store for one instance.
+    pub(super) fn store(&self, state: HostState) -> Store<HostState> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(HostState::limiter);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(contract::on_tick);
+        store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
         store
     }
 }
@@ -221,15 +218,19 @@ fn scale(pool: &mut PoolingAllocationConfig, instances: u32) {
         .total_stacks(instances);
 }
 
-fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<CallContext>> {
+fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     use wasmtime::component::HasSelf;
+
+    fn call(state: &mut HostState) -> &mut CallContext {
+        &mut state.call
+    }
 
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, |context| context)?;
-    contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, |context| context)?;
-    contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, |context| context)?;
+    contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
+    contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
+    contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     Ok(linker)
 }
 

@@ -1,16 +1,18 @@
 //! One loaded release: compiled, linked, checked, serving.
 //!
 //! ```text
-//! Loader: validate -> Generation -> Slot
+//! validate -> Generation -> Slot -> Lease -> invoke
 //! ```
 //!
 //! Only [`validate()`] builds a [`Generation`], and the [`Slot`] takes nothing
-//! else: so whatever serves has been checked. Who loads one has [`Slot::room`]
+//! else: so whatever serves has been checked. Who loads one has [`Slot::permit`]
 //! for it first: so there are at most two.
 
-mod life;
-mod loader;
+mod drain;
+mod invoke;
+mod lease;
 mod slot;
+mod stats;
 mod tally;
 mod validate;
 
@@ -18,46 +20,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Digest;
-use wasmtime::Store;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use crate::contract::{CallContext, ReleaseTag};
+use crate::contract::{HostState, ReleaseTag};
 use crate::engine::Runtime;
 
-pub use life::{Alive, Life, Seat};
-pub use loader::{Loader, Preparing, Ready, Swapped};
-pub use slot::{Draining, Room, Slot};
+pub use drain::{DrainSignals, SignalsOfCode};
+pub use invoke::CallFailure;
+pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
+pub use lease::Lease;
+pub use slot::{DrainingGeneration, LoadPermit, Slot};
+pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
-pub use validate::{Refusal, validate};
+pub use validate::{ComponentError, validate};
 
-/// What kind of app a component is, ready to be instantiated.
+/// What kind of app a component is, with the functions that it is called by.
 ///
-/// The callbacks of a kind are looked up one by one when they are called:
-/// loading a whole interface checks the types of each of its functions again,
-/// which a fresh instance for every callback would pay each time. Validation
-/// has loaded, and so checked, them all.
+/// These are looked up one by one when they are called: loading a whole
+/// interface checks the types of each of its functions again, which a fresh
+/// instance for every callback would pay each time. Validation has loaded, and so
+/// checked, them all.
 #[derive(Clone)]
-pub enum Kind {
+pub enum ComponentKind {
     /// Exports `ace:raxx/simple-server`.
-    Simple(SimpleApp),
+    Simple {
+        /// Its one function.
+        handle_request: ComponentExportIndex,
+    },
     /// Exports `ace:raxx/server`.
-    Streaming(StreamingApp),
+    Streaming(Streaming),
     /// Exports `wasi:http/incoming-handler`.
-    Plain(ProxyPre<CallContext>),
+    WasiHttp {
+        /// Its one function.
+        handle: ComponentExportIndex,
+    },
 }
 
-/// An app that exports `ace:raxx/simple-server`.
+/// The functions of an app that exports `ace:raxx/server`.
 #[derive(Clone)]
-pub struct SimpleApp {
-    pre: InstancePre<CallContext>,
-    pub(crate) handle_request: ComponentExportIndex,
-}
-
-/// An app that exports `ace:raxx/server`.
-#[derive(Clone)]
-pub struct StreamingApp {
-    pre: InstancePre<CallContext>,
+pub struct Streaming {
     pub(crate) handle_head: ComponentExportIndex,
     pub(crate) handle_data: ComponentExportIndex,
     pub(crate) handle_tail: ComponentExportIndex,
@@ -73,60 +74,51 @@ pub(crate) struct Upgrade {
     pub(crate) code_change_down: ComponentExportIndex,
 }
 
-impl SimpleApp {
-    /// Finds the function of the interface; none if it is not exported.
-    pub(super) fn find(pre: InstancePre<CallContext>, interface: &str) -> Option<SimpleApp> {
-        let handle_request = function(pre.component(), interface, "handle-request")?;
-        Some(SimpleApp {
-            pre,
-            handle_request,
-        })
+impl ComponentKind {
+    /// Finds the function of `ace:raxx/simple-server` under this name; none if it
+    /// is not exported. So do the others.
+    pub(super) fn simple(component: &Component, interface: &str) -> Option<ComponentKind> {
+        let handle_request = function(component, interface, "handle-request")?;
+        Some(ComponentKind::Simple { handle_request })
     }
 
-    pub(crate) async fn instantiate(
-        &self,
-        store: &mut Store<CallContext>,
-    ) -> wasmtime::Result<Instance> {
-        self.pre.instantiate_async(store).await
-    }
-}
-
-impl StreamingApp {
-    /// Finds the functions of the interface, and of `upgrade` if it is
-    /// exported; none if one is not there.
-    pub(super) fn find(
-        pre: InstancePre<CallContext>,
+    /// Finds the functions of `ace:raxx/server`, and of `ace:raxx/upgrade` if it is
+    /// exported.
+    pub(super) fn streaming(
+        component: &Component,
         interface: &str,
         upgrade: Option<&str>,
-    ) -> Option<StreamingApp> {
-        let find = |name| function(pre.component(), interface, name);
-        let (handle_head, handle_data) = (find("handle-head")?, find("handle-data")?);
-        let (handle_tail, handle_info) = (find("handle-tail")?, find("handle-info")?);
+    ) -> Option<ComponentKind> {
+        let find = |name| function(component, interface, name);
         let upgrade = match upgrade {
             None => None,
-            Some(interface) => {
-                let find = |name| function(pre.component(), interface, name);
-                Some(Upgrade {
-                    code_change: find("code-change")?,
-                    code_change_down: find("code-change-down")?,
-                })
-            }
+            Some(interface) => Some(Upgrade {
+                code_change: function(component, interface, "code-change")?,
+                code_change_down: function(component, interface, "code-change-down")?,
+            }),
         };
-        Some(StreamingApp {
-            pre,
-            handle_head,
-            handle_data,
-            handle_tail,
-            handle_info,
+        Some(ComponentKind::Streaming(Streaming {
+            handle_head: find("handle-head")?,
+            handle_data: find("handle-data")?,
+            handle_tail: find("handle-tail")?,
+            handle_info: find("handle-info")?,
             upgrade,
-        })
+        }))
     }
 
-    pub(crate) async fn instantiate(
-        &self,
-        store: &mut Store<CallContext>,
-    ) -> wasmtime::Result<Instance> {
-        self.pre.instantiate_async(store).await
+    /// Finds the function of `wasi:http/incoming-handler`.
+    pub(super) fn wasi_http(component: &Component, interface: &str) -> Option<ComponentKind> {
+        let handle = function(component, interface, "handle")?;
+        Some(ComponentKind::WasiHttp { handle })
+    }
+
+    /// What the kind is called in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ComponentKind::Simple { .. } => "ace:raxx/simple-server",
+            ComponentKind::Streaming(_) => "ace:raxx/server",
+            ComponentKind::WasiHttp { .. } => "wasi:http/incoming-handler",
+        }
     }
 }
 
@@ -135,23 +127,14 @@ fn function(component: &Component, interface: &str, name: &str) -> Option<Compon
     component.get_export_index(Some(&interface), name)
 }
 
-impl Kind {
-    /// What the kind is called in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Kind::Simple(_) => "ace:raxx/simple-server",
-            Kind::Streaming(_) => "ace:raxx/server",
-            Kind::Plain(_) => "wasi:http/incoming-handler",
-        }
-    }
-}
-
 /// A component that has been validated and can serve.
 pub struct Generation {
     /// The engine and what callbacks share.
     pub runtime: Arc<Runtime>,
+    /// The component, linked and ready to be instantiated.
+    pub(super) pre: InstancePre<HostState>,
     /// What the component is.
-    pub kind: Kind,
+    pub kind: ComponentKind,
     /// The SHA-256 of its bytes.
     pub digest: Digest,
     /// How the contract and the log name it.
@@ -162,22 +145,27 @@ pub struct Generation {
     pub size: usize,
     /// How long it took to compile, or to load from the cache of compiled code.
     pub compiled_in: Duration,
-    /// Who is on it. Last, so that it is dropped after the code.
-    pub life: Alive,
+    /// What is counted of it.
+    pub stats: Arc<GenerationStats>,
+    /// What its exchanges are told when it is to be left. Last, so that it is
+    /// dropped after the code.
+    pub signals: SignalsOfCode,
 }
 
 impl Generation {
-    /// The same code with a life of its own, in which nothing has happened.
-    pub(super) fn twin(&self) -> Generation {
+    /// The same code, of which nothing is counted yet.
+    pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
+            pre: self.pre.clone(),
             kind: self.kind.clone(),
             digest: self.digest,
             release: self.release.clone(),
             state_version: self.state_version,
             size: self.size,
             compiled_in: self.compiled_in,
-            life: Alive::default(),
+            stats: Arc::default(),
+            signals: SignalsOfCode::default(),
         }
     }
 }

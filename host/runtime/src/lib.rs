@@ -5,11 +5,12 @@
 //! - [`component`]: bytes with a digest
 //! - [`engine`]: compiler, pool of instances, linker, epoch: shared by all generations of a node
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
-//! - [`generation`]: a component that was compiled and checked; the loader that makes one, the slot that holds it
+//! - [`generation`]: a component that was compiled and checked, the slot that holds it, and each call into it
 //! - [`http`]: between hyper's requests and responses and the contract's
 //! - [`exchange`]: one request and all that follows from it
 //! - [`smoke`]: the request that new code must answer before it serves
-//! - [`views`]: the members, as exchanges and the contract see them
+//! - [`loader`]: all of it in order, from bytes to the generation that serves
+//! - [`views`]: the members as they come
 
 pub mod component;
 pub mod contract;
@@ -17,6 +18,7 @@ pub mod engine;
 pub mod exchange;
 pub mod generation;
 pub mod http;
+pub mod loader;
 mod priority;
 pub mod smoke;
 pub mod throttle;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::generation::Generation;
-use crate::http::Head;
+use crate::http::RequestHead;
 
 /// Bytes of the answer that are under way at a time.
 const PIPE: usize = 64 * 1024;
@@ -55,13 +55,13 @@ impl Smoke {
             config: self.config.clone(),
             bodies: BodyLimits::default(),
         };
-        let exchanges = Exchanges::for_trial(views, stopping, config);
+        let exchanges = Exchanges::apart(views, stopping, config);
 
         let generation = Arc::new(generation);
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let service = service_fn(|request: http::Request<Incoming>| {
             let (parts, body) = request.into_parts();
-            let head = Head::new(parts, SocketAddr::new(IpAddr::V4(ip), 0));
+            let head = RequestHead::new(parts, SocketAddr::new(IpAddr::V4(ip), 0));
             let (exchanges, generation) = (exchanges.clone(), generation.clone());
             async move { Ok::<_, Infallible>(exchanges.serve(generation, head, body).await) }
         });

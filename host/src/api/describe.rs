@@ -4,68 +4,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use cluster::release::{Kind, Listed, ReleaseId, Verdict};
-use cluster::{Counters, NodeId, NodeName, Refusal};
+use cluster::{NodeId, NodeName};
 
 use super::types as api;
-use crate::app::publish::PublishCounters;
-use mesh::control::ControlCounters;
-
-/// Refused datagrams by reason.
-pub fn refused_datagrams(counters: &Counters) -> api::RefusedDatagrams {
-    let by = |why| counters.refused(why);
-    api::RefusedDatagrams {
-        size: by(Refusal::Size),
-        version: by(Refusal::Version),
-        source: by(Refusal::Source),
-        cookie: by(Refusal::Cookie),
-        address: by(Refusal::Address),
-        receiver: by(Refusal::Receiver),
-        replay: by(Refusal::Replay),
-        stale: by(Refusal::Stale),
-        content: by(Refusal::Content),
-        unsigned: by(Refusal::Unsigned),
-        forged: by(Refusal::Forged),
-        old: by(Refusal::Old),
-    }
-}
-
-/// Refused records by reason.
-pub fn refused_records(counted: &cluster::RefusedRecords) -> api::RefusedRecords {
-    api::RefusedRecords {
-        unreadable: counted.unreadable,
-        unsigned: counted.unsigned,
-        forged: counted.forged,
-        old: counted.old,
-    }
-}
-
-/// Callers by what became of them.
-pub fn callers(counted: &ControlCounters) -> api::Callers {
-    api::Callers {
-        admitted: counted.admitted,
-        refused: counted.refused(),
-        refused_by: api::RefusedCallers {
-            source: counted.refused_source,
-            limit: counted.refused_limit,
-            handshake: counted.refused_handshake,
-            hello: counted.refused_hello,
-            role: counted.refused_role,
-            stalled: counted.refused_stalled,
-        },
-    }
-}
-
-/// Publications by what became of them.
-pub fn publications(counted: &PublishCounters) -> api::Publications {
-    api::Publications {
-        sent: counted.sent,
-        uncertain: counted.uncertain,
-        dropped: counted.dropped,
-        received: counted.received,
-        stale: counted.stale,
-        unreadable: counted.unreadable,
-    }
-}
 
 /// All digits of a key.
 pub fn id(id: &ReleaseId) -> String {

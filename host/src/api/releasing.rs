@@ -10,6 +10,7 @@ use cluster::release::{
     DeployKey, DraftError, Plan, Release, Request, RollbackTo, Unaccepted, What,
 };
 use cluster::{Digest, NodeId, NodeName};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use super::body::{Body, json, problem};
 use super::service::{Asker, Limits};
 use super::types::{self as api, API, Canaries, Code, Draft, Record, Released, Rollback, Wanted};
-use super::{Node, Refused, describe, hex, upload};
+use super::{Node, Refused, describe, upload};
 
 /// The largest request that is no upload, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024;
@@ -69,7 +70,7 @@ pub(super) async fn draft(node: &dyn Node, wanted: Result<Wanted, Refused>) -> R
             StatusCode::OK,
             &Draft {
                 api: API,
-                record: hex::encode(release.bytes()),
+                record: HEXLOWER.encode(release.bytes()),
             },
         ),
         Err(unreleased) => unreleased.answer(),
@@ -96,8 +97,8 @@ pub(super) async fn record(
     record: Result<Record, Refused>,
 ) -> Response<Body> {
     let published = async {
-        let bytes = hex::decode(&record?.record);
-        let bytes = bytes.ok_or_else(|| Refused::new(Code::BadRequest, "the record is no hex"))?;
+        let bytes = HEXLOWER_PERMISSIVE.decode(record?.record.as_bytes());
+        let bytes = bytes.map_err(|_| Refused::new(Code::BadRequest, "the record is no hex"))?;
         let bad = |error| Refused::new(Code::BadRelease, error);
         let release = Release::read(&bytes).map_err(bad)?;
         // What nobody has cannot be served by anybody.
@@ -151,7 +152,9 @@ async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unrelease
         note: wanted.note,
         expect,
     };
-    node.draft(request).await?.map_err(refused)
+    node.draft(request)
+        .await?
+        .map_err(|error| refused(error, &members))
 }
 
 /// The members with the lowest addresses, in the order of their ids.
@@ -186,7 +189,8 @@ fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<Nod
     Ok(nodes)
 }
 
-fn refused(error: DraftError) -> Unreleased {
+/// `members`: whom to name where the error has their ids.
+fn refused(error: DraftError, members: &[api::Member]) -> Unreleased {
     let code = match &error {
         DraftError::ClockAhead(_) => Code::ClockAhead,
         DraftError::Same(_) => Code::Same,
@@ -202,7 +206,12 @@ fn refused(error: DraftError) -> Unreleased {
         DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
         _ => None,
     };
-    Unreleased(Refused::new(code, error), about)
+    let mut why = error.to_string();
+    let names = members.iter().filter_map(|member| member.node.parse().ok());
+    for name in names.map(|name: NodeName| (name.id(), name.ip())) {
+        why = why.replace(&name.0.to_string(), &name.1.to_string());
+    }
+    Unreleased(Refused::new(code, why), about)
 }
 
 async fn publish(
@@ -219,7 +228,7 @@ async fn publish(
             "a release from {from} is refused where a deploy key is set: {why}",
         );
         return Err(match why {
-            Unaccepted::Unsigned => refused(DraftError::Unsigned),
+            Unaccepted::Unsigned => refused(DraftError::Unsigned, &[]),
             why => Refused::new(Code::Unsigned, format!("the release is not taken: {why}")).into(),
         });
     }
@@ -278,6 +287,7 @@ mod tests {
             answered: false,
             doing: None,
             failed: None,
+            cookie: None,
         }
     }
 

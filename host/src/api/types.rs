@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 
 pub use cluster::release::ReleaseStatus;
 pub use counts::{
-    Callers, Datagrams, Fetches, Publications, RefusedCallers, RefusedDatagrams, RefusedRecords,
+    Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
+    RefusedRecords,
 };
 pub use node::{
-    AppFile, Doing, Draining, Failed, Member, Nodes, Serving, Status, Step, Steps, Stored, Target,
+    AppFile, Doing, Draining, Failed, Member, MemberCookie, Nodes, Serving, Status, Step, Steps,
+    Stored, Target,
 };
 pub use progress::{NodeState, Outcome, Progress};
 pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Wanted};

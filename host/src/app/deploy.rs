@@ -11,10 +11,10 @@
 //! again, and says nothing about the app. An app that is larger than this node
 //! takes is not tried again; where it is to be tried out, that speaks against it.
 
+mod bake_checks;
 mod candidate;
 mod file;
 mod status;
-mod trials;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -28,19 +28,20 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::app::health::Judgement;
+use crate::app::bake::BakeOutcome;
 use cluster::short;
 use mesh::membership::Releases;
 use mesh::store::{Store, StoreError};
 use mesh::transfer::{Fetcher, TransferError};
 use runtime::component::NamedComponent;
-use runtime::generation::{Draining, Loader, Preparing, Ready, Refusal, Swapped};
+use runtime::generation::{ComponentError, DrainingGeneration};
+use runtime::loader::{Loader, Prepared, Preparing, Swapped};
 
+pub(crate) use bake_checks::BakeChecks;
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
 pub(crate) use status::Reporter;
 pub use status::{Deployment, Doing, Failed, Serving, Step};
-pub(crate) use trials::Trials;
 
 /// How long until what failed for a reason on this machine is tried again; at
 /// first, and at most.
@@ -52,7 +53,7 @@ const AGAIN_MOST: Duration = Duration::from_secs(30);
 enum Trouble {
     /// The fault is the app's.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] ComponentError),
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,7 +100,7 @@ pub(crate) struct Deploy {
     /// What the follower of the app file has ready.
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) report: Reporter,
-    pub(crate) trials: Trials,
+    pub(crate) bake_checks: BakeChecks,
 }
 
 impl Deploy {
@@ -124,21 +125,21 @@ impl Deploy {
             self.candidate.keep_only(target.digest);
             self.report.wanted(&target);
             if let Some(brought) = self.bring_at_last(&target).await {
-                // On trial from its first moment: the disk may take its time.
-                let judgement = self.try_out(&target);
-                tokio::join!(self.judge(&target, judgement), self.tidy(brought));
+                // Checked from its first moment: the disk may take its time.
+                let outcome = self.try_out(&target);
+                tokio::join!(self.vote_when_baked(&target, outcome), self.tidy(brought));
             }
         }
         std::future::pending().await
     }
 
     /// Begins to look at how what serves does.
-    fn try_out(&mut self, target: &Target) -> impl Future<Output = Judgement> + use<> {
-        let life = self.loader.current().map(|serves| serves.life.life());
-        let judgement = life.map(|life| self.trials.of(target, life).judgement());
+    fn try_out(&mut self, target: &Target) -> impl Future<Output = BakeOutcome> + use<> {
+        let stats = self.loader.current().map(|serves| serves.stats.clone());
+        let outcome = stats.map(|stats| self.bake_checks.of(target, stats).outcome());
         async move {
-            match judgement {
-                Some(judgement) => judgement.await,
+            match outcome {
+                Some(outcome) => outcome.await,
                 // Nothing serves, and nothing can be said of it.
                 None => std::future::pending().await,
             }
@@ -146,11 +147,11 @@ impl Deploy {
     }
 
     /// Votes on its release once it is known how it does.
-    async fn judge(&self, target: &Target, judgement: impl Future<Output = Judgement>) {
+    async fn vote_when_baked(&self, target: &Target, outcome: impl Future<Output = BakeOutcome>) {
         let id = target.id;
-        let verdict = match judgement.await {
-            Judgement::Sound => Verdict::Ok,
-            Judgement::Failed(reason) => {
+        let verdict = match outcome.await {
+            BakeOutcome::Sound => Verdict::Ok,
+            BakeOutcome::Failed(reason) => {
                 tracing::error!(
                     release = %id,
                     digest = short(&target.digest.to_string()),
@@ -234,7 +235,7 @@ impl Deploy {
 
     /// Gets the app, and loads it. Says how long it took to get it, if it came
     /// from members.
-    async fn load(&self, target: &Target) -> Result<(Ready, Option<Duration>), Trouble> {
+    async fn load(&self, target: &Target) -> Result<(Prepared, Option<Duration>), Trouble> {
         // What drains is here, whatever has become of its file.
         if let Some(ready) = self.loader.back(target.digest).await {
             return Ok((ready, None));
@@ -345,17 +346,17 @@ fn consequence(target: &Target) -> &'static str {
 
 /// Says what became of the exchanges of old code, once it is freed; nothing if it
 /// comes to serve again before that.
-async fn tell_end(draining: Draining, report: Reporter) {
-    if !draining.life.drained().await {
+async fn tell_end(draining: DrainingGeneration, report: Reporter) {
+    if !draining.signals.drained().await {
         return;
     }
-    let life = &draining.life;
+    let stats = &draining.stats;
     report.drained(draining.since.elapsed());
     tracing::info!(
         digest = short(&draining.digest.to_string()),
-        carried = life.carried(),
-        refused = life.refused(),
-        cut = life.cut(),
+        migrated = stats.left().migrated,
+        refused = stats.left().refused,
+        cut = stats.left().cut,
         drained_ms = u64::try_from(draining.since.elapsed().as_millis()).unwrap_or(u64::MAX),
         "the app before is gone",
     );

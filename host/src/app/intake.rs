@@ -36,7 +36,7 @@ pub enum IntakeError {
     },
     /// It is larger than any app may be.
     #[error(
-        "the app file {path} has {size} bytes, more than the {most} that an app may have; build it in release mode or strip it, or raise --max-app"
+        "the app file {path} has {size} bytes, more than the {most} that an app may have; build it in release mode or strip it, or raise --max-component"
     )]
     TooLarge {
         /// The file.

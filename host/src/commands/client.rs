@@ -21,10 +21,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::CommandError;
+use super::cli::Ask;
 use super::remote;
 use crate::api;
 use crate::api::types::API;
-use crate::commands::cli::Ask;
 use mesh::control::tool::Tool;
 use mesh::data_dir::DataDir;
 

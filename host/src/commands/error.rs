@@ -96,7 +96,7 @@ pub enum CommandError {
     /// The node of another machine cannot be reached.
     #[error(
         "cannot reach the node at {0}; does it run there, has it this cookie, and does it let \
-         this machine in (--allow)?"
+         this machine in (--member-net)?"
     )]
     Remote(#[from] ToolError),
     /// The node did not answer.
@@ -132,12 +132,12 @@ pub enum CommandError {
     },
     /// A file is no deploy key.
     #[error(
-        "{} is no deploy key; `host key generate` makes one, and --key takes the file that it makes",
+        "{} is no deploy key; `host key new` makes one, and --sign-with takes the file that it makes",
         .0.display()
     )]
     NoKey(PathBuf),
     /// The file is there already.
-    #[error("{} is there already and was left alone; give another name: host key generate FILE", .0.display())]
+    #[error("{} is there already and was left alone; give another name: host key new FILE", .0.display())]
     Exists(PathBuf),
     /// The file cannot be made.
     #[error("cannot make {}: {cause}", path.display())]

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cluster::release::{ClusterName, DeployKey, Release};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
+use super::cli::KeyCommand;
 use super::{CommandError, Exit, make_secret, print};
-use crate::api::hex;
-use crate::commands::cli::KeyCommand;
 
 /// What a file of a key begins with, so that nobody takes it for the public
 /// half, which has as many digits.
@@ -25,13 +25,13 @@ const FILE_MAX: u64 = 256;
 /// `host key`.
 pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
     match command {
-        KeyCommand::Generate { file, cluster } => {
+        KeyCommand::New { file, cluster } => {
             let key = SigningKey::generate(&file, cluster)?;
             let public = key.public();
             eprintln!(
                 "made a deploy key in {file}, which only its owner can read\n\
                  give every node its public half: --deploy-key {public}\n\
-                 and push with: host push APP --key {file}",
+                 and push with: host push COMPONENT --sign-with {file}",
                 file = file.display()
             );
             print(&format!("{public}\n"))?;
@@ -55,7 +55,7 @@ impl SigningKey {
             .map_err(|error| CommandError::Random(error.to_string()))?;
         let text = Zeroizing::new(format!(
             "{BEGINS}{cluster} {}\n",
-            &*Zeroizing::new(hex::encode(&*seed))
+            &*Zeroizing::new(HEXLOWER.encode(&*seed))
         ));
         make_secret(path, &[text.as_bytes()]).map_err(|cause| match cause.kind() {
             io::ErrorKind::AlreadyExists => CommandError::Exists(path.to_owned()),
@@ -91,7 +91,8 @@ impl SigningKey {
         let parts = text.strip_prefix(BEGINS).and_then(|it| it.split_once(' '));
         let (cluster, hex) = parts.ok_or_else(no_key)?;
         let cluster = cluster.parse().map_err(|_| no_key())?;
-        let seed = Zeroizing::new(hex::decode(hex.trim_end()).ok_or_else(no_key)?);
+        let seed = HEXLOWER_PERMISSIVE.decode(hex.trim_end().as_bytes());
+        let seed = Zeroizing::new(seed.map_err(|_| no_key())?);
         SigningKey::of(&seed, cluster).ok_or_else(no_key)
     }
 

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::cli::{LogLevel, Logs};
 use super::client::Client;
 use super::show::{BAD, BUSY, GOOD, PAST, PLAIN, styled};
 use super::{CommandError, Exit, print};
 use crate::api::types::{Level, LogLine};
-use crate::commands::cli::{LogLevel, Logs};
 
 /// A line of the stream: nothing is in it while nothing happens.
 #[derive(serde::Deserialize)]

@@ -217,7 +217,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
             format!("voted down by {}; the target is{instead}", some(&failed)),
         ),
         Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
-        // What is ahead of it may still be on trial.
+        // What is ahead of it may still bake.
         Outcome::Superseded if bakes => {
             styled(BUSY, format!("superseded by{instead}, which bakes"))
         }

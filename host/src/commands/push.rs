@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cluster::release::{BY_MAX, Component, Kind, Release};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::cli::{Push, Rollback, Rollout};
 use super::client::Client;
 use super::follow::follow;
 use super::key::SigningKey;
@@ -18,7 +20,6 @@ use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
 use crate::api::{describe, hex};
 use crate::app;
-use crate::commands::cli::{Push, Rollback, Rollout};
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ struct File {
 /// `host push`.
 pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
     let client = Client::find(&asked.ask).await?;
-    let file = File::read(&asked.app)?;
+    let file = File::read(&asked.component)?;
     let bake = match (asked.bake, asked.canary) {
         (Some(bake), _) => bake,
         (None, Some(_)) => BAKE,
@@ -77,7 +78,11 @@ async fn carry_out(
 ) -> Result<Exit, CommandError> {
     // From here on none is lost, whatever is waited for.
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
-    let key = rollout.key.as_deref().map(SigningKey::read).transpose()?;
+    let key = rollout
+        .sign_with
+        .as_deref()
+        .map(SigningKey::read)
+        .transpose()?;
     let making = make(client, &wanted, file.as_ref(), key.as_ref(), &mut *show);
     let made = tokio::select! {
         made = making => made,
@@ -162,13 +167,13 @@ async fn release(
         Some(key) => {
             let known: Releases = client.get("/v1/releases").await?;
             let draft: Draft = client.post("/v1/drafts", wanted).await?;
-            let record = hex::decode(&draft.record);
-            let record = record.ok_or(CommandError::Draft("it is no hex"))?;
+            let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
+            let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
             let record = Release::read(&record).map_err(CommandError::Sign)?;
             is_wanted(&record, wanted, file)?;
             is_next(&record, wanted, &known.releases)?;
             let record = Record {
-                record: hex::encode(key.sign(&record)?.bytes()),
+                record: HEXLOWER.encode(key.sign(&record)?.bytes()),
             };
             client.post("/v1/records", &record).await?
         }

@@ -2,27 +2,22 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 
-use cluster::Keys;
+use cluster::{CLUSTER_PORT, Keys};
 use tokio::net::lookup_host;
 
 use super::CommandError;
-use crate::commands::cli::Ask;
-use crate::node::config::{CLUSTER_PORT, Environment};
+use super::cli::Ask;
+use crate::node::config::COOKIE;
 use crate::node::cookies::Origin;
 use mesh::control::tool;
 use mesh::control::tool::Tool;
 
 /// Connects to the node at `ADDR[:PORT]`.
 pub(super) async fn connect(node: &str, ask: &Ask) -> Result<Tool, CommandError> {
-    let cookie = match (
-        &ask.cookie,
-        &ask.cookie_file,
-        Environment::of_process().cookie,
-    ) {
-        (Some(cookie), _, _) => Origin::given("--cookie", cookie.clone())?,
-        (None, Some(file), _) => Origin::file("--cookie-file", file.clone())?,
-        (None, None, Some(cookie)) => Origin::given("HOST_COOKIE", cookie)?,
-        (None, None, None) => return Err(CommandError::NoCookie),
+    let cookie = match (&ask.cookie, &ask.cookie_file) {
+        (Some(cookie), _) => Origin::given(COOKIE, cookie.clone())?,
+        (None, Some(file)) => Origin::file("--cookie-file", file.clone())?,
+        (None, None) => return Err(CommandError::NoCookie),
     };
     let keys = Keys::derive(&cookie.read()?).map_err(|_| CommandError::Keys)?;
     let at = address(node).await?;

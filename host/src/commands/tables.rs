@@ -2,13 +2,15 @@
 
 mod counts;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::api::types::{
-    Doing, Failed, Kind, Member, Nodes, Release, ReleaseStatus, Releases, Status, Step, Steps,
+    Doing, Failed, Kind, Member, MemberCookie, Nodes, Release, ReleaseStatus, Releases, Status,
+    Step, Steps,
 };
 
 /// How much of a reason is shown in a table, in characters.
@@ -59,13 +61,11 @@ pub(super) fn status(it: &Status) -> String {
         line(
             "draining",
             format!(
-                "{} since {}: {} live, {} carried over, {} refused, {} cut",
+                "{} since {}: {} live{}",
                 digest(&draining.digest),
                 ago(now, draining.since_ms),
                 draining.live,
-                draining.carried,
-                draining.refused,
-                draining.cut,
+                counts::all(draining.left.told()),
             ),
         );
     }
@@ -178,6 +178,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
             (None, None) => (BUSY, "another app".to_owned()),
         };
         let me = if member.me { " *" } else { "" };
+        let cookie = member.cookie.as_ref();
         let cells = vec![
             format!("{}{me}", member.node),
             member.url.clone(),
@@ -186,16 +187,59 @@ pub(super) fn nodes(it: &Nodes) -> String {
             or_none(member.release.as_deref().map(id)),
             state,
             member.boot.to_string(),
+            or_none(cookie.map(|cookie| &*cookie.sends)),
+            or_none(cookie.and_then(|cookie| cookie.also.as_deref())),
         ];
         (style, cells)
     };
     let rows = it.nodes.iter().map(row).collect();
-    table(
+    let mut text = table(
         &[
-            "NODE", "HTTP", "UP SINCE", "SERVES", "RELEASE", "STATE", "BOOT",
+            "NODE",
+            "HTTP",
+            "UP SINCE",
+            "SERVES",
+            "RELEASE",
+            "STATE",
+            "BOOT",
+            "SENDS WITH",
+            "ALSO ACCEPTS",
         ],
         rows,
-    )
+    );
+    for told in refused_cookies(&it.nodes) {
+        text += &styled(BAD, told);
+        text.push('\n');
+    }
+    text
+}
+
+/// A line for each cookie that some members send with and others do not accept.
+fn refused_cookies(members: &[Member]) -> Vec<String> {
+    let known = || {
+        members
+            .iter()
+            .filter_map(|it| Some((&*it.node, it.cookie.as_ref()?)))
+    };
+    let sent: BTreeSet<&str> = known().map(|(_, cookie)| &*cookie.sends).collect();
+    let names = |of: &dyn Fn(&MemberCookie) -> bool| -> Vec<&str> {
+        known()
+            .filter(|(_, cookie)| of(cookie))
+            .map(|(name, _)| name)
+            .collect()
+    };
+    let line = |key: &str| {
+        let refuse = names(&|it| it.sends != key && it.also.as_deref() != Some(key));
+        let send = names(&|it| it.sends == key);
+        (!refuse.is_empty()).then(|| {
+            format!(
+                "warning: cookie {key} is not accepted by {}; it is sent with by {}",
+                refuse.join(", "),
+                send.join(", ")
+            )
+        })
+    };
+    sent.into_iter().filter_map(line).collect()
 }
 
 /// `host releases`.

@@ -16,7 +16,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use runtime::http::{Body, Head, text};
+use runtime::http::{OutgoingBody, RequestHead, text};
 
 use super::open::{Activity, OpenBody};
 use runtime::exchange::Exchanges;
@@ -179,7 +179,7 @@ impl Server {
         &self,
         request: http::Request<Incoming>,
         peer: SocketAddr,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         if let Some(refused) = refuse(&request) {
             return refused;
         }
@@ -191,7 +191,7 @@ impl Server {
         // long as it lives, and a running callback needs several KiB of it.
         Box::pin(
             self.exchanges
-                .serve(generation, Head::new(parts, peer), body),
+                .serve(generation, RequestHead::new(parts, peer), body),
         )
         .await
     }
@@ -203,7 +203,7 @@ const NO_APP: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
 <title>No app yet</title><p>This node has no app yet. It gets it from the other nodes as soon as one \
 has it; this page looks again every second.\n";
 
-fn no_app() -> http::Response<Body> {
+fn no_app() -> http::Response<OutgoingBody> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, NO_APP);
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, html);
@@ -213,7 +213,7 @@ fn no_app() -> http::Response<Body> {
 }
 
 /// What no app can answer.
-fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<Body>> {
+fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<OutgoingBody>> {
     if request.method() == Method::CONNECT {
         return Some(text(StatusCode::NOT_IMPLEMENTED, "this is not a proxy\n"));
     }

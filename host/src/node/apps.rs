@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 
 use super::first::{self, Start};
 use crate::app::deploy;
-use crate::app::deploy::{Candidate, Deploy, Followed, Reporter, Trials};
+use crate::app::deploy::{BakeChecks, Candidate, Deploy, Followed, Reporter};
 use crate::app::{WatchMode, WatchedFile};
 use mesh::membership::Releases;
 use mesh::store::Store;
 use mesh::transfer::Fetcher;
-use runtime::generation::Loader;
+use runtime::loader::Loader;
 
 /// What it takes.
 pub(super) struct Apps {
@@ -31,7 +31,7 @@ pub(super) struct Apps {
     pub(super) releases: Releases,
     pub(super) candidate: Arc<Candidate>,
     pub(super) report: Reporter,
-    pub(super) trials: Trials,
+    pub(super) bake_checks: BakeChecks,
 }
 
 impl Apps {
@@ -49,7 +49,7 @@ impl Apps {
             releases: self.releases.clone(),
             candidate: self.candidate.clone(),
             report: self.report.clone(),
-            trials: self.trials,
+            bake_checks: self.bake_checks,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(make_serve(

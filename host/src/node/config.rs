@@ -12,15 +12,15 @@ use cluster::{Cidr, CidrError, NameError, NodeName};
 use http::uri::PathAndQuery;
 
 use crate::app::WatchMode;
-use crate::app::health::Rule;
-use crate::commands::cli::{Cli, Watch};
+use crate::app::bake::Rule;
 use crate::node::cookies::{CookieFileError, Origin};
+use crate::node::flags::{Run, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::contract::CallLimits;
 
-/// The port of membership where nothing else is said.
-pub const CLUSTER_PORT: u16 = 8383;
+/// Where a cookie comes from that is not in a file.
+pub const COOKIE: &str = "--cookie or HOST_COOKIE";
 /// The port of HTTP where nothing else is said.
 const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can be given: a Rust guest
@@ -32,8 +32,8 @@ const MAX_STATE: u64 = 16 << 20;
 const MAX_BODY: u64 = 1 << 30;
 /// The most nodes to join that can be given.
 const JOIN_MAX: usize = 64;
-/// The least that the largest app can be.
-const MIN_APP: u64 = 64 << 10;
+/// The least that `--max-component` can be, in bytes.
+const MIN_COMPONENT: u64 = 64 << 10;
 /// The longest path of a smoke request, in bytes.
 const MAX_SMOKE: usize = 1024;
 /// The largest config of an app.
@@ -86,9 +86,9 @@ pub enum ConfigError {
         "--join: these are {0} nodes to join; give at most {JOIN_MAX}, one of each network is enough"
     )]
     JoinMany(usize),
-    /// `--allow`.
-    #[error("--allow: {0}")]
-    Allow(#[from] CidrError),
+    /// `--member-net`.
+    #[error("--member-net: {0}")]
+    MemberNet(#[from] CidrError),
     /// A limit that cannot be.
     #[error("{flag} is {given}; it is at least {least} and at most {most}")]
     Limit {
@@ -115,9 +115,9 @@ pub struct Config {
     pub app: Option<PathBuf>,
     /// What an app must answer before it serves, if anything.
     pub smoke: Option<PathAndQuery>,
-    /// The largest app, in bytes.
+    /// The largest component, in bytes.
     pub max_component: u64,
-    /// How many apps are kept.
+    /// How many components are kept.
     pub keep_components: usize,
     /// How it is watched, if it is.
     pub watch: Option<WatchMode>,
@@ -136,7 +136,7 @@ pub struct Config {
     /// Nodes to join, by DNS name.
     pub join_names: Vec<SeedName>,
     /// Networks that nodes may come from besides the own one.
-    pub allow: Vec<Cidr>,
+    pub member_nets: Vec<Cidr>,
     /// The data folder, if it was said.
     pub data_dir: Option<PathBuf>,
     /// How long to wait for the IP.
@@ -155,11 +155,9 @@ pub struct Config {
     pub revert: Option<Rule>,
 }
 
-/// The part of the environment that counts.
+/// What the environment says beyond the variables of the flags.
 #[derive(Debug, Default)]
 pub struct Environment {
-    /// `HOST_COOKIE`.
-    pub cookie: Option<String>,
     /// `HOST_ALSO_COOKIE`.
     pub also_cookie: Option<String>,
     /// `PORT`.
@@ -171,7 +169,6 @@ impl Environment {
     pub fn of_process() -> Environment {
         let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Environment {
-            cookie: text("HOST_COOKIE"),
             also_cookie: text("HOST_ALSO_COOKIE"),
             port: text("PORT"),
         }
@@ -183,15 +180,15 @@ impl Config {
     ///
     /// # Errors
     /// The first thing that cannot be.
-    pub fn check(cli: Cli, environment: Environment) -> Result<Config, ConfigError> {
-        let name = cli.name.as_deref().map(str::parse).transpose()?;
+    pub fn check(typed: Run, environment: Environment) -> Result<Config, ConfigError> {
+        let name = typed.name.as_deref().map(str::parse).transpose()?;
         let http_port = match environment.port.filter(|port| !port.is_empty()) {
             Some(port) => port.parse().map_err(|_| ConfigError::Port(port))?,
             None => HTTP_PORT,
         };
         for (flag, time) in [
-            ("--cpu-limit", cli.cpu_limit),
-            ("--wall-limit", cli.wall_limit),
+            ("--cpu-limit", typed.cpu_limit),
+            ("--wall-limit", typed.wall_limit),
         ] {
             if time.is_zero() {
                 return Err(ConfigError::NoTime(flag));
@@ -199,49 +196,52 @@ impl Config {
         }
         let file = |flag| move |path| Origin::file(flag, path);
         let given = |from| move |text| Origin::given(from, text);
-        let cookie = cli.cookie.map(given("--cookie"));
-        let cookie = cookie.or_else(|| cli.cookie_file.map(file("--cookie-file")));
-        let cookie = cookie.or_else(|| environment.cookie.map(given("HOST_COOKIE")));
-        let also = cli.also_cookie_file.map(file("--also-cookie-file"));
+        let cookie = typed.cookie.map(given(COOKIE));
+        let cookie = cookie.or_else(|| typed.cookie_file.map(file("--cookie-file")));
+        let also = typed.also_cookie_file.map(file("--also-cookie-file"));
         let also = also.or_else(|| environment.also_cookie.map(given("HOST_ALSO_COOKIE")));
         let (cookie, also_cookie) = (cookie.transpose()?, also.transpose()?);
-        let seeds = Seeds::check(&cli.join, cli.cluster_port)?;
+        let seeds = Seeds::check(&typed.join, typed.cluster_port)?;
         Ok(Config {
             name,
-            app: cli.app,
-            smoke: cli.smoke.map(|given| smoke(&given)).transpose()?,
-            keep_components: cli.keep_apps.into(),
-            max_component: limit("--max-app", cli.max_app, MIN_APP..=LARGEST_APP)? as u64,
-            watch: match cli.watch {
+            app: typed.app,
+            smoke: typed.smoke.map(|given| smoke(&given)).transpose()?,
+            keep_components: typed.keep_components.into(),
+            max_component: limit(
+                "--max-component",
+                typed.max_component,
+                MIN_COMPONENT..=LARGEST_APP,
+            )? as u64,
+            watch: match typed.watch {
                 Watch::Notify => Some(WatchMode::Notify),
                 Watch::Poll => Some(WatchMode::Poll),
                 Watch::Off => None,
             },
             cookie,
             also_cookie,
-            http: cli.http,
+            http: typed.http,
             http_port,
-            cluster_port: cli.cluster_port,
+            cluster_port: typed.cluster_port,
             join: seeds.addresses,
             join_names: seeds.names,
-            allow: cli
-                .allow
+            member_nets: typed
+                .member_net
                 .iter()
                 .map(|text| text.parse())
                 .collect::<Result<_, _>>()?,
-            data_dir: cli.data_dir,
-            wait_address: cli.wait_address,
-            app_config: app_config(cli.config)?,
+            data_dir: typed.data_dir,
+            wait_address: typed.wait_address,
+            app_config: app_config(typed.app_config)?,
             limits: CallLimits {
-                cpu: cli.cpu_limit,
-                wall: cli.wall_limit,
-                memory: limit("--memory-limit", cli.memory_limit, MEMORY)?,
-                state: limit("--max-state", cli.max_state, 0..=MAX_STATE)?,
+                cpu: typed.cpu_limit,
+                wall: typed.wall_limit,
+                memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
+                state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
             },
-            body_limit: limit("--max-body", cli.max_body, 0..=MAX_BODY)?,
-            drain: cli.drain,
-            deploy_key: cli.deploy_key.as_deref().map(str::parse).transpose()?,
-            revert: cli.revert_on_errors.0,
+            body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
+            drain: typed.drain,
+            deploy_key: typed.deploy_key.as_deref().map(str::parse).transpose()?,
+            revert: typed.revert_on_errors.0,
         })
     }
 }
@@ -283,7 +283,7 @@ fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
     match read(&path, MAX_CONFIG) {
         Ok(bytes) => Ok(bytes.into()),
         Err(cause) => Err(ConfigError::File {
-            flag: "--config",
+            flag: "--app-config",
             path,
             cause,
         }),
@@ -340,8 +340,14 @@ mod tests {
     use super::*;
     use clap::Parser as _;
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
     fn check(line: &str, environment: Environment) -> Result<Config, ConfigError> {
-        Config::check(Cli::try_parse_from(line.split(' ')).unwrap(), environment)
+        Config::check(Line::parse_from(line.split(' ')).run, environment)
     }
 
     fn refused(line: &str) -> String {
@@ -370,43 +376,29 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_comes_from_the_flag_then_the_file_then_the_environment() {
+    fn the_cookie_comes_from_the_flag_or_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cookie");
         std::fs::write(&file, "of the file\n").unwrap();
-        let environment = || Environment {
-            cookie: Some("of the environment".into()),
-            ..Default::default()
-        };
         let cookie = |line: &str| {
-            check(line, environment())
-                .unwrap()
+            let config = check(line, Environment::default()).unwrap();
+            config
                 .cookie
-                .unwrap()
-                .read()
-                .unwrap()
-                .reveal()
-                .to_vec()
+                .map(|origin| origin.read().unwrap().reveal().to_vec())
         };
-        assert_eq!(cookie("host --app a --cookie flag"), b"flag");
+        assert_eq!(cookie("host --app a --cookie flag"), Some(b"flag".to_vec()));
         assert_eq!(
             cookie(&format!("host --app a --cookie-file {}", file.display())),
-            b"of the file"
+            Some(b"of the file".to_vec())
         );
-        assert_eq!(cookie("host --app a"), b"of the environment");
-        assert!(
-            check("host --app a", Environment::default())
-                .unwrap()
-                .cookie
-                .is_none()
-        );
+        assert_eq!(cookie("host --app a"), None);
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         assert!(refused("host --app a --name example").starts_with("--name: `example` has no IP"));
         assert!(refused("host --app a --join 10.0.0").starts_with("--join: `10.0.0`"));
-        assert!(refused("host --app a --allow 10.0.0.0/33").starts_with("--allow: "));
+        assert!(refused("host --app a --member-net 10.0.0.0/33").starts_with("--member-net: "));
         assert!(
             refused("host --app a --memory-limit 5GiB").starts_with("--memory-limit is 5.0 GiB")
         );

@@ -1,24 +1,15 @@
-//! The cookies of a node: where they come from, how they are read again while
-//! it runs, and the steps in which a person changes them (`host cookie`).
+//! The cookies of a node: where they come from, and how they are read again while it runs.
 //!
-//! A cookie file has at most two neighbours while a cluster changes its cookie:
+//! A node sends with one cookie and may accept a second one besides, so that a cluster can change its cookie
+//! node by node. The second cookie is in the file of `--also-cookie-file`, or else in `FILE.also` beside the
+//! cookie file `FILE`, if there is such a file. docs/operations.md has the steps of a change.
 //!
-//! | file | what it holds |
-//! |---|---|
-//! | `FILE` | the cookie that is sent with |
-//! | `FILE.next` | the new one, accepted already (step 1) |
-//! | `FILE.previous` | the old one, accepted still (step 2) |
-//!
-//! So the files alone say at which step a node is, whether it runs or not, and
-//! each step changes them by renames, of which every prefix is a state that
-//! works. In: flags, files, SIGHUP. Out: [`cluster::Keys`], log lines, and
-//! [`state::State`] in the data folder for the commands to read.
+//! ```text
+//! flags, files, SIGHUP -> Origins -> Cookies -> CookieWatcher -> cluster::Keys -> membership
+//! ```
 
-pub(crate) mod files;
-mod keeper;
-pub(crate) mod rotate;
-pub(crate) mod state;
+mod files;
+mod watcher;
 
-pub use files::{CookieFileError, Cookies, Origin, Origins, Second};
-pub use keeper::{Keeper, KeeperError};
-pub(crate) use keeper::{STRONG, some_of};
+pub use files::{CookieFileError, Cookies, Origin, Origins};
+pub use watcher::{CookieWatcher, CookieWatcherError};

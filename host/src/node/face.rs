@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
-use cluster::{ComponentBytes, Digest, Member, NodeName, View};
+use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -20,13 +20,14 @@ use crate::api::types::Code;
 use crate::api::{Later, Node, Refused, describe};
 use crate::app::deploy;
 use crate::app::deploy::{Candidate, Deployment, Reporter};
-use crate::app::publish;
 use mesh::control::Peers;
-use mesh::membership::{Counting, Overview, Releases, Stopping};
+use mesh::counts::Publications;
+use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use mesh::transfer::Fetcher;
 use runtime::component::NamedComponent;
-use runtime::generation::{Loader, Slot};
+use runtime::generation::Slot;
+use runtime::loader::Loader;
 
 /// Where a member is asked what it does about releases.
 pub(super) const STATE: &str = "/app/state";
@@ -54,10 +55,10 @@ pub(super) struct Face {
     pub(super) loader: Arc<Loader>,
     pub(super) store: Store,
     pub(super) releases: Releases,
-    pub(super) counting: Counting,
+    pub(super) counting: Arc<Counted<MembershipCounts>>,
     pub(super) peers: Peers,
     pub(super) fetcher: Fetcher,
-    pub(super) published: Arc<publish::Counters>,
+    pub(super) published: Arc<Counted<Publications>>,
     pub(super) candidate: Arc<Candidate>,
     pub(super) report: Reporter,
     pub(super) deploy_key: Option<DeployKey>,
@@ -99,7 +100,7 @@ impl Face {
 
     fn serving(&self, now: &Deployment) -> Option<api::Serving> {
         let serving = now.serving.as_ref()?;
-        let live = self.slot.current().map_or(0, |it| it.life.live());
+        let live = self.slot.current().map_or(0, |it| it.stats.live());
         Some(api::Serving {
             digest: serving.digest.to_string(),
             release: serving.release.as_ref().map(describe::id),
@@ -122,14 +123,12 @@ impl Face {
 
     fn draining(&self) -> Option<api::Draining> {
         let draining = self.slot.draining()?;
-        let life = &draining.life;
-        (life.live() > 0).then(|| api::Draining {
+        let stats = &draining.stats;
+        (stats.live() > 0).then(|| api::Draining {
             digest: draining.digest.to_string(),
             since_ms: since_1970(SystemTime::now() - draining.since.elapsed()),
-            live: life.live() as u64,
-            carried: life.carried(),
-            refused: life.refused(),
-            cut: life.cut(),
+            live: stats.live() as u64,
+            left: stats.left(),
         })
     }
 
@@ -165,6 +164,10 @@ impl Face {
             answered,
             doing: said.doing,
             failed: said.failed,
+            cookie: member.keys.map(|keys| api::MemberCookie {
+                sends: keys.sends.to_string(),
+                also: keys.accepts.map(|also| also.to_string()),
+            }),
         }
     }
 
@@ -265,16 +268,14 @@ impl Node for Face {
             datagrams: api::Datagrams {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,
-                refused: datagrams.refused_total(),
-                refused_by: describe::refused_datagrams(datagrams),
+                refused: datagrams.refused.total(),
+                refused_by: datagrams.refused,
                 unsent: counters.unsent,
             },
-            records: describe::refused_records(&datagrams.records),
-            callers: describe::callers(&counters.control),
-            fetches: api::Fetches {
-                wrong: self.fetcher.wrong(),
-            },
-            publications: describe::publications(&self.published.snapshot()),
+            records: datagrams.records,
+            callers: counters.callers,
+            fetches: self.fetcher.fetches(),
+            publications: self.published.now(),
             deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }

@@ -12,7 +12,8 @@ use crate::app::{IntakeError, Places};
 use cluster::short;
 use mesh::store::Store;
 use runtime::component::NamedComponent;
-use runtime::generation::{Generation, Loader, Refusal};
+use runtime::generation::{ComponentError, Generation};
+use runtime::loader::Loader;
 
 /// What a node knows of its app before it hears from others.
 pub(super) struct Start {
@@ -113,7 +114,7 @@ impl Start {
         store: &Store,
         loader: &Loader,
         report: &Reporter,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ComponentError> {
         for app in self.choices(store) {
             let (digest, path) = (app.component.digest(), app.path.clone());
             match loader.prepare(app).await {

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::commands::cli::LogFormat;
+use super::flags::LogFormat;
 pub use recent::{Follow, Recent, RecentLayer, recent};
 
 /// The environment variable that says how much is logged.

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::edge::HttpLimits;
 use crate::node::config::Config;
-use crate::node::cookies::{CookieFileError, Keeper, KeeperError, Origin, Origins};
+use crate::node::cookies::{CookieFileError, CookieWatcher, CookieWatcherError, Origin, Origins};
 use mesh::data_dir::{DataDir, DataDirError};
 use mesh::net;
 use mesh::net::{AddressError, PrivateAddress};
@@ -72,7 +72,7 @@ pub enum StartError {
     CookieFile(#[from] CookieFileError),
     /// No keys.
     #[error(transparent)]
-    Derive(#[from] KeeperError),
+    Derive(#[from] CookieWatcherError),
     /// The thread that derives keys died.
     #[error("cannot derive keys from the cookie: is there no memory left?")]
     Keys,
@@ -171,23 +171,16 @@ pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, StartError> {
 pub(super) fn cookies(
     main: Option<Origin>,
     second: Option<Origin>,
-    name: &NodeName,
-    cluster_port: u16,
-    data: Arc<DataDir>,
-) -> Result<(Keeper, Keys), StartError> {
+    data: &DataDir,
+) -> Result<(CookieWatcher, Keys), StartError> {
     let main = match main {
         Some(main) => main,
         None => {
-            kept_cookie(&data)?;
+            kept_cookie(data)?;
             Origin::file("the data folder", data.path().join(COOKIE_FILE))?
         }
     };
-    Ok(Keeper::start(
-        Origins { main, second },
-        name,
-        cluster_port,
-        data,
-    )?)
+    Ok(CookieWatcher::start(Origins { main, second })?)
 }
 
 fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {

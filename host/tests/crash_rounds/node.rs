@@ -78,8 +78,8 @@ fn points() -> impl Iterator<Item = &'static str> {
     let elsewhere = [
         "store: download",
         "store: chunk",
-        "store: app collected",
-        "store: app put aside",
+        "store: component collected",
+        "store: component put aside",
     ];
     POINTS
         .into_iter()

@@ -193,7 +193,7 @@ fn wrong_bytes_of_an_app_are_refused_and_the_right_ones_serve_once_somebody_has_
     // A new node, for which the liar is the only one to ask.
     let new = scene.start(NEW)?;
     let source = at(LIAR).ip().to_string();
-    new.wait_for_line(&[&source, "wrong bytes of an app"], BOUND)?;
+    new.wait_for_line(&[&source, "wrong bytes of a component"], BOUND)?;
     let url = lan.machine(NEW).url();
     let answer = lan.machine(NEW).netns().run(|| client::get(&url, BOUND))?;
     ensure!(answer.status == 503);
@@ -205,7 +205,7 @@ fn wrong_bytes_of_an_app_are_refused_and_the_right_ones_serve_once_somebody_has_
     ensure!(scene.serves(NEW)? == "v2");
     ensure!(scene.serves(NODES[0])? == "v2");
     let output = new.output();
-    let told = output.matches("wrong bytes of an app").count();
+    let told = output.matches("wrong bytes of a component").count();
     ensure!(told == 1, "{output}");
     liar.is_on(lan.machine(LIAR))
 }

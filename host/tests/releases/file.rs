@@ -27,7 +27,7 @@ fn a_changed_file_is_released_and_served_and_open_streams_go_over() -> Result<()
     client::get(&node.url("/tick"), BOUND)?;
     let event = stream.next(BOUND).map(|event| event.data);
     ensure!(event.as_deref() == Some("v2 unnamed 1"), "{event:?}");
-    node.says(&["the app before is gone", "carried=1", "refused=0", "cut=0"])
+    node.says(&["the app before is gone", "migrated=1", "refused=0", "cut=0"])
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_release_build_after_a_debug_build_is_the_same_app_file_changed() -> Result<
 fn a_node_keeps_as_many_apps_as_it_was_told_to() -> Result<()> {
     let place = Place::new()?;
     place.write(2, &counter(1))?;
-    let node = Node::start(&place.with_file(2).flag("--keep-apps", "2"))?;
+    let node = Node::start(&place.with_file(2).flag("--keep-components", "2"))?;
     node.comes_to_serve("v1")?;
     for version in [2, 3] {
         place.write(2, &counter(version))?;

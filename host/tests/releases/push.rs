@@ -131,7 +131,7 @@ fn a_release_that_traps_on_the_streams_that_are_open_is_left_although_all_go_ove
     place.write(2, &counter(1))?;
     let node = place.start(2)?;
     node.says(&["new target"])?;
-    // Just as many as it is judged by: not one may be missed.
+    // Just as many as it is decided by: not one may be missed.
     let streams = (0..20).map(|_| Sse::open(&node.url("/count/tea"), BOUND));
     let _streams = streams.collect::<Result<Vec<_>>>()?;
     let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
@@ -331,7 +331,7 @@ fn a_pusher_that_is_killed_while_it_uploads_leaves_nothing() -> Result<()> {
     stream.write_all(&counter(2)[..10_000])?;
     drop(stream);
     let listed = place.run(2, &["status"])?;
-    ensure!(listed.text.contains("1 app,"), "{listed:?}");
+    ensure!(listed.text.contains("1 component,"), "{listed:?}");
     ensure!(nodes[0].serves()? == "v1");
     // And one that goes as soon as it has released: the nodes go on alone.
     let two = place.app("two.wasm", &counter(2))?;
@@ -382,9 +382,9 @@ fn only_what_the_deploy_key_has_signed_is_served() -> Result<()> {
     let two = place.app("two.wasm", &counter(2))?;
     let refused = place.run(2, &["push", &two])?;
     ensure!(refused.code == Some(2), "{refused:?}");
-    ensure!(refused.text.contains("--key"), "{refused:?}");
+    ensure!(refused.text.contains("--sign-with"), "{refused:?}");
     ensure!(client::get(&nodes[0].url("/"), BOUND)?.status == 503);
-    ensure!(place.run(2, &["push", &two, "--key", &key])?.code == Some(0));
+    ensure!(place.run(2, &["push", &two, "--sign-with", &key])?.code == Some(0));
     for node in &nodes {
         ensure!(node.serves()? == "v2");
     }

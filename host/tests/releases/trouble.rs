@@ -153,13 +153,13 @@ fn a_canary_that_the_app_fails_the_smoke_request_of_says_so_and_the_release_befo
 /// and an app that is larger than that.
 fn with_one_for_small_apps(place: &Place) -> Result<([Node; 3], Vec<u8>)> {
     place.write_all(&counter(1))?;
-    let small = place.with_file(LOWEST).flag("--max-app", "1MiB");
+    let small = place.with_file(LOWEST).flag("--max-component", "1MiB");
     let nodes = place.together_as(&small)?;
     Ok((nodes, filled(&counter(3), LARGE, 1)))
 }
 
 /// What such a node says of it.
-const TOO_LARGE: &str = "more than the 1048576 that this node takes";
+const TOO_LARGE: &str = "more than the 1048576 that this node accepts";
 
 #[test]
 fn a_canary_that_takes_only_smaller_apps_says_so_and_the_release_before_stays() -> Result<()> {
@@ -283,7 +283,7 @@ fn refused_for_lack_of_room(test: &str, small: Small, why: [&str; 2]) -> Result<
 #[test]
 fn a_push_to_a_node_without_room_is_refused_and_leaves_nothing() -> Result<()> {
     let name = "a_push_to_a_node_without_room_is_refused_and_leaves_nothing";
-    let why = ["there is no room for the app of", "make room there"];
+    let why = ["there is no room for the component of", "make room there"];
     refused_for_lack_of_room(name, Small::Disk(LITTLE), why)
 }
 
@@ -310,7 +310,7 @@ fn a_changed_file_that_there_is_no_room_for_is_released_when_there_is_unless_ano
     let filling = small_disk::fill(&disk, LEFT)?;
     let yet = [
         "cannot take up the app file yet",
-        "there is no room for the app of",
+        "there is no room for the component of",
     ];
     place.write(LOWEST, &filled(&counter(3), LARGE, 1))?;
     nodes[0].says(&yet)?;

@@ -19,7 +19,7 @@ async fn counted(package: &str, limits: Limits) -> Node {
 }
 
 fn tally(node: &Node) -> Tally {
-    node.slot.current().expect("it serves").life.requests()
+    node.slot.current().expect("it serves").stats.requests()
 }
 
 /// Gets a path, and says as what it was counted: requests, traps, overruns.
@@ -92,7 +92,7 @@ async fn what_is_cut_at_the_end_of_a_drain_is_no_failure_of_its_code() {
         ..Setup::default()
     };
     let first = fresh(Limits::Usual, "fixture-misbehave").await;
-    let life = first.life.life();
+    let stats = first.stats.clone();
     let node = Node::with_generation(first, setup).await;
     let mut client = Client::connect(Protocol::H1, node.address).await;
     let asking = tokio::spawn(async move { client.get("/spin").await.status });
@@ -104,23 +104,23 @@ async fn what_is_cut_at_the_end_of_a_drain_is_no_failure_of_its_code() {
         .await;
     let status = soon("an answer", asking).await.expect("no panic");
     assert_eq!(status, 503);
-    assert_eq!(life.cut(), 1);
-    assert_eq!(life.requests(), Tally::default());
+    assert_eq!(stats.left().cut, 1);
+    assert_eq!(stats.requests(), Tally::default());
 }
 
 #[tokio::test]
 async fn a_stream_that_was_carried_over_counts_where_its_callbacks_run() {
     let first = fresh(Limits::Usual, "fixture-counter-v1").await;
-    let old = first.life.life();
+    let old = first.stats.clone();
     let node = Node::with_generation(first, Setup::default()).await;
     let mut client = Client::connect(Protocol::H1, node.address).await;
     let mut reader = client.open("/count/tea").await;
     let draining = node
         .swap(fresh(Limits::Usual, "fixture-counter-v2").await)
         .await;
-    soon("the stream to go over", draining.life.freed()).await;
+    soon("the stream to go over", draining.signals.freed()).await;
     assert_eq!(old.requests().requests, 1);
-    let new = node.slot.current().expect("it serves").life.life();
+    let new = node.slot.current().expect("it serves").stats.clone();
     assert_eq!(new.changes().requests, 1, "its state was turned");
     assert_eq!(new.requests().requests, 0, "and nothing has run since");
     fetch(Protocol::H1, node.address, "/tick").await;

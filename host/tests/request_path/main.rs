@@ -13,7 +13,7 @@
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
 //! - [`counts`]: how requests end, as it is counted
-//! - [`trials`]: new code before it serves, where there is little room
+//! - [`try_out`]: new code before it serves, where there is little room
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
 
@@ -33,6 +33,6 @@ mod plain;
 mod refusals;
 mod smoke;
 mod swaps;
-mod trials;
+mod try_out;
 mod uploads;
 mod watching;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::app::read;
-use runtime::generation::{Loader, Slot};
+use runtime::generation::Slot;
+use runtime::loader::Loader;
 use runtime::smoke::Smoke;
 
 use crate::support::client::{Client, Protocol, post};
@@ -54,61 +55,52 @@ async fn an_app_that_answers_with_a_success_or_a_redirect_passes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_does_not_is_refused_with_what_it_did_instead() {
+    use Limits::{Hurried, Tight, Usual};
     for (package, limits, target, words) in [
         (
             SIMPLE,
-            Limits::Usual,
+            Usual,
             "/panic",
             "was answered with 500 Internal Server Error: thread",
         ),
         (
             SIMPLE,
-            Limits::Usual,
+            Usual,
             "/panic",
             "asked to panic; repair the app, or change --smoke",
         ),
-        (PLAIN, Limits::Usual, "/panic", "panicked at"),
+        (PLAIN, Usual, "/panic", "panicked at"),
         (
             PLAIN,
-            Limits::Usual,
+            Usual,
             "/silent",
             "returned without setting a response",
         ),
-        (STREAMING, Limits::Usual, "/panic", "panicked at"),
+        (STREAMING, Usual, "/panic", "panicked at"),
         (
             STREAMING,
-            Limits::Usual,
+            Usual,
             "/bad-status/404",
             "was answered with 404 Not Found;",
         ),
         (
             STREAMING,
-            Limits::Usual,
+            Usual,
             "/data-before-head",
             "with 500 Internal Server Error: ",
         ),
         (
             STREAMING,
-            Limits::Tight,
+            Tight,
             "/spin",
             "used its 0.3 s of processor time",
         ),
-        (
-            PLAIN,
-            Limits::Tight,
-            "/spin",
-            "used its 0.3 s of processor time",
-        ),
-        (STREAMING, Limits::Tight, "/alloc", "16 MiB of memory"),
+        (PLAIN, Tight, "/spin", "used its 0.3 s of processor time"),
+        (STREAMING, Tight, "/alloc", "16 MiB of memory"),
+        (STREAMING, Hurried, "/sleep", "did not return within 0.3 s"),
         (
             STREAMING,
-            Limits::Hurried,
-            "/sleep",
-            "did not return within 0.3 s",
-        ),
-        (
-            STREAMING,
-            Limits::Hurried,
+            Hurried,
             "/late/60000",
             "was not answered within 1.3 s",
         ),
@@ -134,7 +126,7 @@ async fn what_new_code_does_in_its_smoke_request_is_not_noticed_by_others() {
     let loader = loader(&node.slot, Limits::Usual, "/publish/news");
     let app = read(&built(STREAMING)).expect("the component can be read");
     let ready = loader.prepare(app).await.expect("it passes");
-    assert_eq!(ready.generation().life.live(), 0);
+    assert_eq!(ready.generation().stats.live(), 0);
     ready.activate();
     // The first that is heard is what a client publishes.
     let told = post(Protocol::H1, node.address, "/publish/news", "real");

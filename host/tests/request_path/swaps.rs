@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use host::app::health::{Health, Judgement, Rule};
-use runtime::generation::{Draining, Generation, Loader, Ready, Tally};
+use host::app::bake::{BakeOutcome, BakeTask, Rule};
+use runtime::generation::{DrainingGeneration, Generation, Tally};
+use runtime::loader::{Loader, Prepared};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
 use crate::support::components::{Limits, bytes, fresh, read_built, runtime};
@@ -28,8 +29,8 @@ async fn start(package: &str, setup: Setup) -> (Node, Weak<Generation>) {
     (Node::with_generation(generation, setup).await, weak)
 }
 
-async fn freed(draining: &Draining, generation: &Weak<Generation>) {
-    soon("the old code to be freed", draining.life.freed()).await;
+async fn freed(draining: &DrainingGeneration, generation: &Weak<Generation>) {
+    soon("the old code to be freed", draining.signals.freed()).await;
     until("the old code to be dropped", || {
         generation.strong_count() == 0
     })
@@ -60,7 +61,7 @@ async fn echo(node: &Node) -> (Client, Upload, Reader) {
 
 /// Makes the component of a package ready, as a node does: the generation that
 /// drains, if it is that one.
-fn prepare(node: &Node, package: &str) -> impl Future<Output = Ready> + use<> {
+fn prepare(node: &Node, package: &str) -> impl Future<Output = Prepared> + use<> {
     let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
     let app = bytes(read_built(package));
     async move { loader.prepare(app).await.expect("it is an app") }
@@ -117,8 +118,8 @@ async fn a_stream_goes_over_to_code_whose_state_has_another_shape_twice_and_back
         let draining = node.swap(new).await;
         // Nothing happens on the streams, and they go over all the same.
         freed(&draining, &old).await;
-        assert_eq!(draining.life.carried(), 2);
-        assert_eq!(draining.life.refused() + draining.life.cut(), 0);
+        assert_eq!(draining.stats.left().migrated, 2);
+        assert_eq!(draining.stats.left().refused + draining.stats.left().cut, 0);
         tick(&node).await;
         for (_, reader) in &mut streams {
             assert_eq!(reader.to("\n\n").await, event);
@@ -132,21 +133,27 @@ async fn a_stream_goes_over_to_code_whose_state_has_another_shape_twice_and_back
 async fn a_state_that_the_new_code_refuses_ends_its_stream_cleanly_and_is_counted() {
     let log = Log::capture();
     let (node, old) = start("fixture-counter-v3", Setup::default()).await;
-    let (_one, mut carried) = open(&node, Protocol::H1, "/count/tea").await;
+    let (_one, mut migrated) = open(&node, Protocol::H1, "/count/tea").await;
     let (_two, refused) = open(&node, Protocol::H1, "/count/tea+milk").await;
     let draining = node.swap(load("fixture-counter-v2").await.0).await;
     let (_, end) = refused.rest().await;
     end.expect("it ends cleanly");
     freed(&draining, &old).await;
-    assert_eq!((draining.life.carried(), draining.life.refused()), (1, 1));
+    assert_eq!(
+        (
+            draining.stats.left().migrated,
+            draining.stats.left().refused
+        ),
+        (1, 1)
+    );
     log.tells_once(&[
-        "not carried over",
+        "not migrated",
         "/count/tea+milk",
         "a stream of two names does not go back",
     ]);
     log.tells_no_failure();
     tick(&node).await;
-    assert_eq!(carried.to("\n\n").await, "data: v2 tea 1\n\n");
+    assert_eq!(migrated.to("\n\n").await, "data: v2 tea 1\n\n");
 }
 
 #[tokio::test]
@@ -157,7 +164,7 @@ async fn streams_end_cleanly_where_the_new_app_knows_no_versions_or_has_no_strea
         let draining = node.swap(load(package).await.0).await;
         reader.rest().await.1.expect("it ends cleanly");
         freed(&draining, &old).await;
-        assert_eq!(draining.life.refused(), 1, "{package}");
+        assert_eq!(draining.stats.left().refused, 1, "{package}");
     }
 }
 
@@ -174,7 +181,10 @@ async fn a_stream_that_does_not_end_when_it_is_told_to_is_cut_at_the_end_of_the_
     let draining = node.swap(load("guest").await.0).await;
     assert!(reader.rest().await.1.is_err(), "it is cut");
     freed(&draining, &old).await;
-    assert_eq!((draining.life.refused(), draining.life.cut()), (1, 1));
+    assert_eq!(
+        (draining.stats.left().refused, draining.stats.left().cut),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -184,14 +194,14 @@ async fn a_wasi_http_request_finishes_on_the_code_it_began_with() {
     let draining = node.swap(load("fixture-counter-v1").await.0).await;
     let mut client = Client::connect(Protocol::H1, node.address).await;
     assert_eq!(client.get("/").await.text(), "v1");
-    assert_eq!(draining.life.live(), 1);
+    assert_eq!(draining.stats.live(), 1);
     assert!(old.strong_count() > 0);
     assert!(upload.data("second").await);
     assert_eq!(reader.to("second").await, "second");
     drop(upload);
     assert_eq!(reader.rest().await.0, "");
     freed(&draining, &old).await;
-    assert_eq!(draining.life.cut(), 0);
+    assert_eq!(draining.stats.left().cut, 0);
 }
 
 #[tokio::test]
@@ -210,7 +220,7 @@ async fn a_third_app_waits_for_the_drain_and_then_ends_and_counts_what_is_left()
     assert!(first.since.elapsed() >= Duration::from_millis(300));
     assert!(reader.rest().await.1.is_err(), "it is cut");
     freed(&first, &old).await;
-    assert_eq!(first.life.cut(), 1);
+    assert_eq!(first.stats.left().cut, 1);
     log.tells_once(&["a next app waits", "left=1"]);
 }
 
@@ -222,7 +232,7 @@ async fn a_callback_that_runs_when_new_code_comes_finishes_on_the_old() {
     let asked = tokio::spawn(async move { client.get("/sleep/1000").await.text().to_owned() });
     until("the callback to run", || node.exchanges.live() == 1).await;
     let draining = node.swap(new).await;
-    assert_eq!(draining.life.live(), 1);
+    assert_eq!(draining.stats.live(), 1);
     assert_eq!(asked.await.expect("it does not panic"), "slept");
     freed(&draining, &old).await;
 }
@@ -235,7 +245,7 @@ async fn a_download_goes_on_over_a_swap_and_its_order_of_parts_is_still_checked(
     let first = reader.piece().await.expect("it has begun").expect("data");
     let draining = node.swap(load("fixture-misbehave").await.0).await;
     freed(&draining, &old).await;
-    assert_eq!(draining.life.carried(), 1);
+    assert_eq!(draining.stats.left().migrated, 1);
     let (rest, end) = reader.rest().await;
     end.expect("it ends cleanly");
     assert_eq!(first.len() + rest.len(), 16 << 20);
@@ -257,12 +267,12 @@ async fn a_change_that_trapped_on_all_streams_before_anybody_looked_is_held_agai
     }
     let swapped = prepare(&node, "fixture-misbehave").await.activate();
     let left = swapped.draining.expect("there was one before");
-    until("all streams to be left", || left.life.refused() == 20).await;
-    let serves = node.slot.current().expect("it was put in").life.life();
-    let health = Health::begin(serves, Tally::default(), Some(Rule::default()), None);
-    let judgement = soon("the judgement", health.judgement()).await;
-    let Judgement::Failed(reason) = judgement else {
-        panic!("{judgement:?}");
+    until("all streams to be left", || left.stats.left().refused == 20).await;
+    let serves = node.slot.current().expect("it was put in").stats.clone();
+    let task = BakeTask::begin(serves, Tally::default(), Some(Rule::default()), None);
+    let outcome = soon("the outcome", task.outcome()).await;
+    let BakeOutcome::Failed(reason) = outcome else {
+        panic!("{outcome:?}");
     };
     let reason = reason.to_string();
     assert!(reason.starts_with("20 of 20 open streams"), "{reason}");
@@ -295,7 +305,7 @@ async fn five_hundred_idle_streams_go_over_while_requests_are_answered() {
         "500 streams went over in {:?}; the slowest request took {slowest:?}",
         began.elapsed()
     );
-    assert_eq!(draining.life.carried(), 500);
+    assert_eq!(draining.stats.left().migrated, 500);
     tick(&node).await;
     for reader in &mut streams {
         assert_eq!(reader.to("\n\n").await, "data: v2 unnamed 1\n\n");
@@ -336,14 +346,14 @@ async fn going_back_does_not_wait_for_one_who_waits_for_room_and_who_then_has_it
     // Nothing is open on the one that was left.
     let third = soon("the third", third).await.expect("it does not panic");
     let left = swapped.draining.expect("there was one before");
-    soon("the one that was left to be freed", left.life.freed()).await;
+    soon("the one that was left to be freed", left.signals.freed()).await;
     drop(first);
     let draining = third.activate().draining.expect("there was one before");
     let mut client = Client::connect(Protocol::H1, node.address).await;
     assert_eq!(client.get("/").await.text(), "v2");
     assert!(upload.data("third").await);
     assert_eq!(reader.to("third").await, "third");
-    assert_eq!(draining.life.cut(), 0);
+    assert_eq!(draining.stats.left().cut, 0);
 }
 
 #[tokio::test]
@@ -384,7 +394,10 @@ async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_go
     reader.to(": subscribed\n\n").await;
     let swapped = prepare(&node, "fixture-plain").await.activate();
     let first = swapped.draining.expect("there was one before");
-    until("the stream to be refused", || first.life.refused() == 1).await;
+    until("the stream to be refused", || {
+        first.stats.left().refused == 1
+    })
+    .await;
     prepare(&node, "fixture-misbehave").await.activate();
     assert!(
         first.since.elapsed() < drain,
@@ -401,10 +414,16 @@ async fn a_stream_that_newer_code_refused_stays_open_once_its_own_is_back_and_go
         reader.to("\n\n").await;
     };
     publish(&mut reader).await;
-    assert_eq!(first.life.cut(), 0);
+    assert_eq!(first.stats.left().cut, 0);
 
     let draining = node.swap(load("fixture-misbehave").await.0).await;
     freed(&draining, &old).await;
-    assert_eq!((draining.life.carried(), draining.life.refused()), (1, 1));
+    assert_eq!(
+        (
+            draining.stats.left().migrated,
+            draining.stats.left().refused
+        ),
+        (1, 1)
+    );
     publish(&mut reader).await;
 }

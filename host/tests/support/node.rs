@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cluster::{Boot, Member, NodeName, View};
 use host::edge::{HttpLimits, Server};
 use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
-use runtime::generation::{Draining, Generation, Slot};
+use runtime::generation::{DrainingGeneration, Generation, Slot};
 use runtime::views::Views;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -107,7 +107,7 @@ impl Node {
     pub(crate) async fn with_generation(generation: Arc<Generation>, setup: Setup) -> Node {
         let release = generation.release.id.clone();
         let slot = Slot::new(setup.drain);
-        slot.room().await.put(generation);
+        slot.permit().await.put(generation);
         Node::of(slot, release, setup).await
     }
 
@@ -145,9 +145,9 @@ impl Node {
     }
 
     /// Puts another app in, and says what drains.
-    pub(crate) async fn swap(&self, generation: Arc<Generation>) -> Draining {
-        let room = soon("room for another app", self.slot.room()).await;
-        room.put(generation).expect("there was one before")
+    pub(crate) async fn swap(&self, generation: Arc<Generation>) -> DrainingGeneration {
+        let permit = soon("room for another app", self.slot.permit()).await;
+        permit.put(generation).expect("there was one before")
     }
 
     /// From now on the node sees this.

@@ -70,6 +70,7 @@ fn member(node: &str) -> api::Member {
         answered: true,
         doing: None,
         failed: None,
+        cookie: None,
     }
 }
 

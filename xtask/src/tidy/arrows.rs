@@ -41,7 +41,13 @@ const BETWEEN_CRATES: [Arrow; 9] = [
 ];
 
 /// The arrows between the rooms of `host`.
-const INSIDE_HOST: [Arrow; 4] = [
+const INSIDE_HOST: [Arrow; 6] = [
+    arrow(
+        "cli",
+        "node",
+        "the flags of a node are a part of the command line",
+    ),
+    arrow("cli", "commands", "so are those of the commands"),
     arrow("node", "edge", "a node opens the listener"),
     arrow("node", "app", "a node serves the app"),
     arrow("node", "api", "a node answers people's programs"),

@@ -1,17 +1,13 @@
-//! Who is let in. A run of a node is on probation until it has echoed a nonce
-//! of ours; from then on its datagrams pass if their sequence number is new.
-//! What flows in are envelopes, what comes out is whether to listen.
+//! The table of nodes that were heard: of each the run that was let in, and what keeps recordings of
+//! it and of others out. Everyone may read it, and only admission changes it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::admission::{Bucket, Window};
+use super::replay::{Bucket, Window};
 use crate::message::Beacon;
-use crate::node::SYNC_FIRST;
-use crate::release::{Hlc, Skew};
 use crate::wire::Head;
-use crate::{Boot, Time};
+use crate::{Boot, NodeId, Time};
 
 /// The nodes that are told apart. Only holders of the cookie get in here, so
 /// it is a limit for a cluster that has gone mad, not for a stranger.
@@ -34,87 +30,102 @@ const OTHERS_MAX: usize = 8;
 /// for so long: a broadcast and an answer take two ways through the system.
 const OVERTAKEN: Duration = Duration::from_secs(1);
 
+/// How many answers one node gets at once, and how often one more.
+pub(super) const HELLOS_AT_ONCE: u32 = 6;
+pub(super) const HELLOS_EVERY: Duration = Duration::from_millis(50);
+
 /// The table of nodes that were heard.
 #[derive(Debug, Default)]
 pub(crate) struct Contacts {
-    contacts: BTreeMap<Ipv4Addr, Contact>,
+    contacts: BTreeMap<NodeId, Contact>,
 }
 
 /// A node that was heard.
 #[derive(Debug)]
-pub(crate) struct Contact {
+pub(super) struct Contact {
     /// The run that has proven itself live.
-    pub(crate) admitted: Option<Admitted>,
+    admitted: Option<Admitted>,
     /// Another run that has, while the admitted one may still be there.
     /// (Boxed, since there hardly ever is one: the table is walked with every
     /// datagram, and stays in the cache if it is small.)
-    pub(crate) conflict: Option<Box<NameConflict>>,
+    conflict: Option<Box<NameConflict>>,
     /// The runs that have proven themselves and are not the admitted one, each
     /// with the newest number by which it did, or that was accepted of it.
     others: VecDeque<(u64, u64)>,
     /// Limits how often it is answered.
-    pub(crate) hellos: Bucket,
+    pub(super) hellos: Bucket,
     touched: Time,
 }
 
 /// A run that has proven itself live.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    pub(crate) boot: Boot,
-    pub(crate) process: u64,
+    pub(super) boot: Boot,
+    process: u64,
     window: Window,
     /// When it was let in.
     since: Time,
     /// When anything of it was accepted last.
-    pub(crate) heard: Time,
+    pub(super) heard: Time,
     /// When a broadcast of it was accepted last.
-    pub(crate) broadcast: Option<Time>,
-    /// Its process started so long before the core did, or after.
-    pub(crate) uptime: Uptime,
-    pub(crate) nonce: u64,
-    /// What its wall clock shows.
-    pub(crate) skew: Skew,
-    /// Of all releases and votes that it knows.
-    pub(crate) releases_hash: u64,
-    /// Its hybrid clock.
-    pub(crate) clock: Hlc,
-    /// When state may be exchanged with it again, and how long to wait after
-    /// that while the states go on differing.
-    pub(crate) sync_next: Time,
-    pub(crate) sync_wait: Duration,
-    /// How many of its beacons in a row had another state hash than ours.
-    pub(crate) odd: u8,
+    pub(super) broadcast: Option<Time>,
+    /// How long its process had run at some moment.
+    uptime: (Duration, Time),
+    nonce: u64,
     /// How long it may be silent before it is asked whether it is there.
-    pub(crate) patience: Duration,
+    pub(super) patience: Duration,
 }
 
-/// How long a process had run at some moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Uptime {
-    pub(crate) was: Duration,
-    pub(crate) at: Time,
-}
+impl Admitted {
+    pub(crate) fn boot(&self) -> Boot {
+        self.boot
+    }
 
-impl Uptime {
-    pub(crate) fn now(&self, now: Time) -> Duration {
-        self.was + now.since(self.at)
+    pub(crate) fn process(&self) -> u64 {
+        self.process
+    }
+
+    /// The nonce that it gave out last.
+    pub(crate) fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
+    /// How long nothing of it was accepted.
+    pub(crate) fn silence(&self, now: Time) -> Duration {
+        now.since(self.heard)
+    }
+
+    /// How long no broadcast of it was accepted; none if none is expected.
+    pub(crate) fn silence_of_broadcasts(&self, now: Time) -> Option<Duration> {
+        self.broadcast.map(|at| now.since(at))
+    }
+
+    /// How long its process has run.
+    pub(super) fn uptime(&self, now: Time) -> Duration {
+        let (was, at) = self.uptime;
+        was + now.since(at)
+    }
+
+    fn note_beacon(&mut self, now: Time, about: &Beacon) {
+        self.uptime = (Duration::from_millis(about.uptime_ms), now);
+        self.nonce = about.nonce;
     }
 }
 
 /// A second run of a node whose first one may still be there.
 #[derive(Debug)]
-pub(crate) struct NameConflict {
-    pub(crate) about: Beacon,
-    pub(crate) head: Head,
-    pub(crate) heard: Time,
+pub(super) struct NameConflict {
+    pub(super) about: Beacon,
+    pub(super) head: Head,
+    pub(super) heard: Time,
     /// When the first run was last found to be there too; at first, when this
     /// one was found.
-    pub(crate) contested: Time,
+    pub(super) contested: Time,
 }
 
 /// What to do with a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pass {
+pub(super) enum Pass {
     /// It is new, and of the run that was let in.
     Accepted,
     /// It is of that run, but was seen before or may have been.
@@ -127,7 +138,7 @@ pub(crate) enum Pass {
 
 impl Contacts {
     /// Decides about a datagram whose envelope is right.
-    pub(crate) fn pass(&mut self, now: Time, head: &Head) -> Pass {
+    pub(super) fn pass(&mut self, now: Time, head: &Head) -> Pass {
         let Some(contact) = self.contacts.get_mut(&head.source) else {
             return Pass::Probation;
         };
@@ -151,7 +162,7 @@ impl Contacts {
 
     /// Whether a datagram that was taken for a replay is most likely none: it was
     /// only overtaken by the one that let its run in.
-    pub(crate) fn was_overtaken(&self, now: Time, head: &Head) -> bool {
+    pub(super) fn was_overtaken(&self, now: Time, head: &Head) -> bool {
         self.admitted(head.source).is_some_and(|admitted| {
             admitted.boot == head.boot
                 && admitted.window.precedes(head.sequence)
@@ -161,7 +172,7 @@ impl Contacts {
 
     /// Lets a run in that has proven itself with this datagram. False if there
     /// is no room.
-    pub(crate) fn admit(
+    pub(super) fn admit(
         &mut self,
         now: Time,
         head: &Head,
@@ -185,17 +196,8 @@ impl Contacts {
             since: now,
             heard: now,
             broadcast: None,
-            uptime: Uptime {
-                was: Duration::from_millis(about.uptime_ms),
-                at: now,
-            },
+            uptime: (Duration::from_millis(about.uptime_ms), now),
             nonce: about.nonce,
-            skew: Skew::default(),
-            releases_hash: about.releases_hash,
-            clock: about.clock,
-            sync_next: now,
-            sync_wait: SYNC_FIRST,
-            odd: 0,
             patience,
         });
         true
@@ -203,21 +205,21 @@ impl Contacts {
 
     /// Whether a run that is not the admitted one proves itself with this
     /// datagram. A recording of one that did before does not.
-    pub(crate) fn proves(&mut self, now: Time, head: &Head, process: u64) -> bool {
+    pub(super) fn proves(&mut self, now: Time, head: &Head, process: u64) -> bool {
         self.contact(now, head.source)
             .is_some_and(|contact| contact.is_news(process, head.sequence))
     }
 
     /// The record of a node, made if there is room for it.
-    pub(crate) fn contact(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut Contact> {
-        if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&ip) {
+    pub(super) fn contact(&mut self, now: Time, id: NodeId) -> Option<&mut Contact> {
+        if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&id) {
             self.contacts
                 .retain(|_, contact| now.since(contact.touched) < FORGET);
             if self.contacts.len() >= CONTACTS_MAX {
                 return None;
             }
         }
-        let contact = self.contacts.entry(ip).or_insert_with(|| Contact {
+        let contact = self.contacts.entry(id).or_insert_with(|| Contact {
             admitted: None,
             conflict: None,
             others: VecDeque::new(),
@@ -228,23 +230,30 @@ impl Contacts {
     }
 
     /// The run of this node that was let in.
-    pub(crate) fn admitted(&self, ip: Ipv4Addr) -> Option<&Admitted> {
-        self.contacts.get(&ip)?.admitted.as_ref()
+    pub(crate) fn admitted(&self, id: NodeId) -> Option<&Admitted> {
+        self.contacts.get(&id)?.admitted.as_ref()
     }
 
-    /// The same, to be changed.
-    pub(crate) fn admitted_mut(&mut self, ip: Ipv4Addr) -> Option<&mut Admitted> {
-        self.contacts.get_mut(&ip)?.admitted.as_mut()
+    /// Notes what the run that was let in says of itself.
+    pub(super) fn note_beacon(&mut self, now: Time, about: &Beacon) {
+        if let Some(admitted) = self.admitted_mut(about.run.id()) {
+            admitted.note_beacon(now, about);
+        }
+    }
+
+    /// The run of this node that was let in, to be changed.
+    pub(super) fn admitted_mut(&mut self, id: NodeId) -> Option<&mut Admitted> {
+        self.contacts.get_mut(&id)?.admitted.as_mut()
     }
 
     /// Whether this very run was let in and heard within so long.
-    pub(crate) fn heard(&self, now: Time, ip: Ipv4Addr, boot: Boot, within: Duration) -> bool {
-        self.admitted(ip)
+    pub(crate) fn heard(&self, now: Time, id: NodeId, boot: Boot, within: Duration) -> bool {
+        self.admitted(id)
             .is_some_and(|admitted| admitted.boot == boot && now.since(admitted.heard) < within)
     }
 
     /// Notes that a second run of a node has proven itself with this datagram.
-    pub(crate) fn note_conflict(&mut self, now: Time, head: Head, about: Beacon) {
+    pub(super) fn note_conflict(&mut self, now: Time, head: Head, about: Beacon) {
         let Some(contact) = self.contact(now, head.source) else {
             return;
         };
@@ -265,9 +274,18 @@ impl Contacts {
         }
     }
 
+    /// Whether a second run of this node waits.
+    pub(crate) fn has_conflict(&self, now: Time, id: NodeId) -> bool {
+        let conflict = self
+            .contacts
+            .get(&id)
+            .and_then(|contact| contact.conflict.as_ref());
+        conflict.is_some_and(|conflict| now.since(conflict.heard) < HOLD)
+    }
+
     /// The second run of this node, if there is one and it is still heard.
-    pub(crate) fn conflict_mut(&mut self, now: Time, ip: Ipv4Addr) -> Option<&mut NameConflict> {
-        let contact = self.contacts.get_mut(&ip)?;
+    pub(super) fn conflict_mut(&mut self, now: Time, id: NodeId) -> Option<&mut NameConflict> {
+        let contact = self.contacts.get_mut(&id)?;
         contact
             .conflict
             .take_if(|conflict| now.since(conflict.heard) >= HOLD);
@@ -277,7 +295,7 @@ impl Contacts {
     /// The nodes of which a second run waits although the first has not been
     /// heard for longer than a beacon takes. If neither was, silence says
     /// nothing about which of the two is there.
-    pub(crate) fn unblocked(&self, now: Time) -> Vec<Ipv4Addr> {
+    pub(super) fn unblocked(&self, now: Time) -> Vec<NodeId> {
         let waits = |contact: &Contact| {
             let conflict = contact.conflict.as_ref()?;
             let first = contact.admitted.as_ref();
@@ -290,11 +308,11 @@ impl Contacts {
 
     /// What is known of the nodes that have proven themselves live.
     #[cfg(feature = "sim")]
-    pub(crate) fn known(
+    pub(super) fn known(
         &self,
-    ) -> impl Iterator<Item = (&Ipv4Addr, &Option<Admitted>, &Option<Box<NameConflict>>)> {
+    ) -> impl Iterator<Item = (&NodeId, &Option<Admitted>, &Option<Box<NameConflict>>)> {
         let all = self.contacts.iter();
-        all.map(|(ip, contact)| (ip, &contact.admitted, &contact.conflict))
+        all.map(|(id, contact)| (id, &contact.admitted, &contact.conflict))
             .filter(|(_, admitted, conflict)| admitted.is_some() || conflict.is_some())
     }
 
@@ -305,10 +323,10 @@ impl Contacts {
     }
 
     /// Takes out the second run of this node, if one waits.
-    pub(crate) fn take_conflict(&mut self, now: Time, ip: Ipv4Addr) -> Option<NameConflict> {
-        self.conflict_mut(now, ip)?;
+    pub(super) fn take_conflict(&mut self, now: Time, id: NodeId) -> Option<NameConflict> {
+        self.conflict_mut(now, id)?;
         self.contacts
-            .get_mut(&ip)?
+            .get_mut(&id)?
             .conflict
             .take()
             .map(|conflict| *conflict)
@@ -331,7 +349,3 @@ impl Contact {
         true
     }
 }
-
-/// How many answers one node gets at once, and how often one more.
-pub(crate) const HELLOS_AT_ONCE: u32 = 6;
-pub(crate) const HELLOS_EVERY: Duration = Duration::from_millis(50);

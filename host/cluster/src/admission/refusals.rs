@@ -2,102 +2,67 @@
 //! and minute. Bounded, whatever comes in.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::{Effect, Time, Version};
 
-/// Why a datagram was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
-    /// It is shorter or longer than any datagram of a cluster.
-    Size,
-    /// It does not begin like a datagram of a cluster, or of another version.
-    Version,
-    /// It comes from outside of the own subnet and every allowed range.
-    Source,
+crate::reasons! {
+    /// Why a datagram was refused.
+    pub enum Refusal;
+    /// Datagrams that were refused, by reason; what members say of their state
+    /// over the control channel counts too.
+    pub struct RefusedDatagrams;
     /// Its tag is wrong: another cookie, or a forgery.
-    Cookie,
+    Cookie, cookie: "of another cookie", "wrong cookie";
+    /// It comes from outside of the own subnet and every allowed range.
+    Source, source: "from outside", "outside of the own subnet; --member-net lets it in";
     /// Its tag is right but its sender claims another IP than it comes from.
-    Address,
-    /// It was meant for another node.
-    Receiver,
-    /// It was seen before, or is older than what the window still tells apart.
-    Replay,
-    /// Its sender has been followed by a later run of the same node.
-    Stale,
+    Address, address: "from another IP than that of the name",
+        "its name has another IP than it sends from";
+    /// It does not begin like a datagram of a cluster, or of another version.
+    Version, version: "of another version",
+        "of another protocol than version {}: from a host of another version, update the \
+         older one; or from another program", Version::OURS.major();
+    /// It is shorter or longer than any datagram of a cluster.
+    Size, size: "of a wrong size", "no datagram of a cluster has this size";
     /// Its tag is right but its content cannot be read.
-    Content,
+    Content, content: "unreadable", "right cookie but unreadable; is it another version?";
+    /// It was meant for another node.
+    Receiver, receiver: "for another node", "meant for another node";
+    /// It was seen before, or is older than what the window still tells apart.
+    Replay, replay: "seen before", "seen before";
+    /// Its sender has been followed by a later run of the same node.
+    Stale, stale: "of an earlier run", "from an earlier run of its node";
     /// It has a release that is not signed, where a deploy key is set.
-    Unsigned,
+    Unsigned, unsigned: "with an unsigned release",
+        "a release that is not signed with the deploy key";
     /// It has a release whose signature is not that of the deploy key over it.
-    Forged,
+    Forged, forged: "with a forged release",
+        "a release that another key has signed, or that was changed after it was signed";
     /// It tells as new of a release that has long been followed by another.
-    Old,
+    Old, old: "with an old release",
+        "a release from before the target, told as if it were new";
 }
 
-/// Every reason, in the order of [`Counters`].
-pub const REFUSALS: [Refusal; 12] = [
-    Refusal::Size,
-    Refusal::Version,
-    Refusal::Source,
-    Refusal::Cookie,
-    Refusal::Address,
-    Refusal::Receiver,
-    Refusal::Replay,
-    Refusal::Stale,
-    Refusal::Content,
-    Refusal::Unsigned,
-    Refusal::Forged,
-    Refusal::Old,
-];
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::Size => "no datagram of a cluster has this size",
-            Refusal::Version => {
-                let ours = Version::OURS.major();
-                return write!(
-                    f,
-                    "of another protocol than version {ours}: from a host of another version, \
-                     update the older one; or from another program"
-                );
-            }
-            Refusal::Source => "outside of the own subnet; --allow lets it in",
-            Refusal::Cookie => "wrong cookie",
-            Refusal::Address => "its name has another IP than it sends from",
-            Refusal::Receiver => "meant for another node",
-            Refusal::Replay => "seen before",
-            Refusal::Stale => "from an earlier run of its node",
-            Refusal::Content => "right cookie but unreadable; is it another version?",
-            Refusal::Unsigned => "a release that is not signed with the deploy key",
-            Refusal::Forged => {
-                "a release that another key has signed, or that was changed after it was signed"
-            }
-            Refusal::Old => "a release from before the target, told as if it were new",
-        })
+crate::counts! {
+    /// Records of releases that were refused, by reason, since the start. A datagram
+    /// brings one, the state of a member may bring many.
+    pub struct RefusedRecords {
+        /// They are not signed, where a deploy key is set.
+        unsigned: "unsigned",
+        /// Their signature is not that of the deploy key over them.
+        forged: "forged",
+        /// They were told as new, long after another release has followed.
+        old: "old",
+        /// They cannot be read, or break a rule.
+        unreadable: "unreadable",
     }
-}
-
-/// Records of releases that were refused, by why, since the start. A datagram
-/// brings one, the state of a member may bring many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RefusedRecords {
-    /// They cannot be read, or break a rule.
-    pub unreadable: u64,
-    /// They are not signed, where a deploy key is set.
-    pub unsigned: u64,
-    /// Their signature is not that of the deploy key over them.
-    pub forged: u64,
-    /// They were told as new, long after another release has followed.
-    pub old: u64,
 }
 
 /// How many datagrams were accepted, and refused for which reason, since the
 /// start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Accepted.
     pub accepted: u64,
@@ -109,19 +74,8 @@ pub struct Counters {
     pub unknown: u64,
     /// Records of releases that were refused.
     pub records: RefusedRecords,
-    refused: [u64; REFUSALS.len()],
-}
-
-impl Counters {
-    /// How many were refused for this reason.
-    pub fn refused(&self, why: Refusal) -> u64 {
-        self.refused[why as usize]
-    }
-
-    /// How many were refused at all.
-    pub fn refused_total(&self) -> u64 {
-        self.refused.iter().sum()
-    }
+    /// Refused.
+    pub refused: RefusedDatagrams,
 }
 
 /// The sources that are told apart. What comes from more of them at once is
@@ -151,14 +105,9 @@ impl Refusals {
         self.sources.len()
     }
 
-    /// Counts a refused datagram of which nothing is told.
-    pub(crate) fn count(&mut self, why: Refusal) {
-        self.counters.refused[why as usize] += 1;
-    }
-
     /// Counts a refused datagram. Says what to report, if it is time to.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
-        self.count(why);
+        self.counters.refused.count(why);
         let mut shown = from;
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(from.ip()) {
             self.sources
@@ -213,7 +162,7 @@ mod tests {
             })
             .collect();
         assert_eq!(reports, [1, 60, 60]);
-        assert_eq!(refusals.counters.refused(Refusal::Cookie), 180);
+        assert_eq!(refusals.counters.refused.of(Refusal::Cookie), 180);
     }
 
     #[test]
@@ -233,6 +182,6 @@ mod tests {
             refusals.sources.len() < 3,
             "sources are forgotten after a minute"
         );
-        assert_eq!(refusals.counters.refused_total(), 10_001);
+        assert_eq!(refusals.counters.refused.total(), 10_001);
     }
 }

@@ -10,8 +10,19 @@ use super::subject::{Subject, run};
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
+use crate::replicate::{DataKind, KindPart, KindSummary};
 use crate::sync::State;
 use crate::{AppName, Boot, DownReason, Input, Serving, Time};
+
+/// What a person may type where the nodes read a text.
+const TEXTS: [(&str, &str); 6] = [
+    ("name", "example@10.10.10.2"),
+    ("url", "https://node-2.example:443"),
+    ("url-ip", "http://[fd00::2]:8080"),
+    ("range", "10.20.0.0/16"),
+    ("key", "0011aaff"),
+    ("cookie", "correct horse battery\n"),
+];
 
 /// The inputs of each target: its name, theirs, and their bytes. Always the
 /// same, so that a change of the format shows.
@@ -52,12 +63,17 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let stranger = beacon.map_or(Vec::new(), |(_, message)| framed(3, message));
     add("payload", "not-who-it-says", &stranger);
 
-    let all = answer(&mut subject, 0);
-    let hash = State::read(&all).map_or(0, |state| state.releases_hash);
-    for (name, state) in [("all", all), ("members", answer(&mut subject, hash))] {
+    let all = [DataKind::MEMBERS, DataKind::RELEASES, DataKind::VOTES];
+    let unknown = [DataKind::unheard_of(200)];
+    for (name, kinds) in [
+        ("all", &all[..]),
+        ("members", &all[..1]),
+        ("unknown", &unknown),
+    ] {
+        let state = answer(&mut subject, kinds);
         for (how, kind) in [(0, "request"), (1, "reply")] {
             let mut input = vec![how];
-            input.extend_from_slice(&of_first_member(&state));
+            input.extend_from_slice(&state.write().unwrap_or_default());
             add("sync", &format!("{name}-{kind}"), &input);
         }
     }
@@ -68,6 +84,24 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     let stored = subject.stored.clone().unwrap_or_default();
     add("stored", "one-release", &stored);
+    let mut stored = stored_with_mark_and_vote(stored, id);
+    add("stored", "mark-and-vote", &stored);
+    // The last byte counts the uses of marks: here it is as high as it can be.
+    stored.pop();
+    stored.extend_from_slice(&[0xff; 9]);
+    stored.push(1);
+    add("stored", "marks-used-up", &stored);
+
+    for (name, text) in TEXTS {
+        add("text", name, text.as_bytes());
+    }
+    let digest = Component::of(b"an app").digest.to_string();
+    add("text", "digest", digest.as_bytes());
+    inputs
+}
+
+/// What a node has stored once it has seen a file of its own, and voted.
+fn stored_with_mark_and_vote(stored: Bytes, id: ReleaseId) -> Vec<u8> {
     let mut other = Subject::new(Some(stored));
     let file = AppFile {
         path: PathId::of(b"/srv/app.wasm"),
@@ -78,34 +112,24 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     other.pass(Duration::from_secs(3));
     other.input(Input::Vote(id, Found::Ok));
     other.settle();
-    let mut stored = other.stored.unwrap_or_default().to_vec();
-    add("stored", "mark-and-vote", &stored);
-    // The last byte counts the uses of marks: here it is as high as it can be.
-    stored.pop();
-    stored.extend_from_slice(&[0xff; 9]);
-    stored.push(1);
-    add("stored", "marks-used-up", &stored);
-
-    for (name, text) in [
-        ("name", "example@10.10.10.2"),
-        ("url", "https://node-2.example:443"),
-        ("url-ip", "http://[fd00::2]:8080"),
-        ("range", "10.20.0.0/16"),
-        ("key", "0011aaff"),
-        ("cookie", "correct horse battery\n"),
-    ] {
-        add("text", name, text.as_bytes());
-    }
-    let digest = Component::of(b"an app").digest.to_string();
-    add("text", "digest", digest.as_bytes());
-    inputs
+    other.stored.unwrap_or_default().to_vec()
 }
 
 /// One message of each kind, and what SWIM says in three seconds.
 fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec<u8>)> {
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
-    beacon.head = Some(id);
+    let mut of_releases = vec![1; 8];
+    of_releases.extend_from_slice(id.as_bytes());
+    for summary in &mut beacon.summaries {
+        if summary.kind == DataKind::RELEASES {
+            summary.bytes = of_releases.clone().into();
+        }
+    }
+    beacon.summaries.push(KindSummary {
+        kind: DataKind::unheard_of(200),
+        bytes: Bytes::from_static(b"what it is"),
+    });
     beacon.advertised.revision = 1;
     beacon.advertised.serving = Some(Serving::the_only(Component::of(b"an app").digest));
     let (other, boot) = (run(2), Boot::from_number(5));
@@ -120,7 +144,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         verdict,
     };
     let down = Down {
-        ip: other.ip(),
+        node: other.id(),
         boot,
         why: Cause::Refused,
     };
@@ -134,7 +158,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         (
             "taken",
             Message::Taken {
-                ip: other.ip(),
+                node: other.id(),
                 boot,
                 echo,
             },
@@ -197,25 +221,29 @@ fn framed(how: u8, message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// What the subject answers to a member that knows these releases.
-fn answer(subject: &mut Subject, releases_hash: u64) -> Bytes {
-    let nothing = State {
-        boot: run(1).boot,
-        nodes: Vec::new(),
-        releases_hash,
-        releases: None,
+/// What the subject answers to a member that lacks all of these kinds, as that member would send
+/// it: with its boot number, and asking for as much.
+fn answer(subject: &mut Subject, kinds: &[DataKind]) -> State {
+    let boot = run(1).boot;
+    let part = |kind: &DataKind| KindPart {
+        kind: *kind,
+        ask: Bytes::from_static(&[0]),
+        delta: Bytes::new(),
     };
-    subject.sync(0, &nothing.write().unwrap_or_default());
-    subject.answered.take().unwrap_or_default()
-}
-
-/// The same state, as the first member would send it: with its boot number.
-fn of_first_member(state: &[u8]) -> Vec<u8> {
-    let Ok(mut read) = State::read(state) else {
-        return Vec::new();
+    let lacks = State {
+        boot,
+        parts: kinds.iter().map(part).collect(),
     };
-    read.boot = run(1).boot;
-    read.write().map_or(Vec::new(), |bytes| bytes.to_vec())
+    subject.sync(0, &lacks.write().unwrap_or_default());
+    let answered = subject.answered.take().unwrap_or_default();
+    let mut parts = lacks.parts;
+    for had in State::read(&answered).map_or(Vec::new(), |state| state.parts) {
+        let same = parts.iter_mut().find(|part| part.kind == had.kind);
+        if let Some(part) = same {
+            part.delta = had.delta;
+        }
+    }
+    State { boot, parts }
 }
 
 fn signed(record: &[u8]) -> Option<Bytes> {

@@ -10,10 +10,13 @@ use bytes::Bytes;
 
 use crate::message::{Beacon, Content, Hello, Message};
 use crate::release::{Hlc, Release, Request, check_stored};
+use crate::replicate;
 use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cidr, Config, DATAGRAM_MAX, Effect, HttpUrl, Input, Keys, Node, NodeName, Time};
+use crate::{
+    Boot, Cidr, Config, DATAGRAM_MAX, Effect, HttpUrl, Input, Keys, Node, NodeId, NodeName, Time,
+};
 
 /// The subject is at the first of these; members are at the next two, and a
 /// node that was never let in at the last.
@@ -122,12 +125,10 @@ impl Subject {
                     serving: None,
                     keys: self.keys.ids(),
                 },
-                state_hash: 1,
                 nonce: 77,
                 wall_ms: WALL_MS,
-                head: None,
-                releases_hash: 0,
                 clock: Hlc::default(),
+                summaries: replicate::of_nothing(1),
             },
         }
     }
@@ -163,8 +164,8 @@ impl Subject {
         self.sequence += 1;
         let head = Head {
             version: Version::from_byte(Version::OURS.byte() + (how >> 2 & 1)),
-            source: sender.ip(),
-            receiver: (how & 8 == 0).then_some(IPS[0]),
+            source: sender.id(),
+            receiver: (how & 8 == 0).then_some(NodeId::of(IPS[0])),
             boot: sender.boot,
             sequence: self.sequence,
         };
@@ -190,9 +191,9 @@ impl Subject {
 
     pub(super) fn input(&mut self, input: Input<'_>) {
         let datagram = matches!(input, Input::Datagram { .. });
-        let refused = self.node.counters().refused_total();
+        let refused = self.node.counters().refused.total();
         self.node.handle(self.now, self.wall_ms(), input);
-        let taken = self.node.counters().refused_total() == refused;
+        let taken = self.node.counters().refused.total() == refused;
         self.inputs += u64::from(taken && !datagram);
         self.carry_out();
     }
@@ -256,7 +257,7 @@ impl Subject {
     /// Whatever it sends can be read by whom it is meant for.
     fn look_at(&mut self, to: Ipv4Addr, bytes: Bytes) {
         assert!(bytes.len() <= DATAGRAM_MAX);
-        let opened = wire::open(&self.keys, |_| true, to, IPS[0], &bytes);
+        let opened = wire::open(&self.keys, |_| true, NodeId::of(to), IPS[0], &bytes);
         let Ok((head, payload)) = opened else {
             panic!("it sent what does not open: {:?}", opened.err());
         };

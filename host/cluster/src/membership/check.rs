@@ -2,10 +2,9 @@
 //! only if all go unanswered to the decision that it is down.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::{Boot, DownReason, Time};
+use crate::{Boot, DownReason, NodeId, Time};
 
 /// What made a node doubt another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ const CONTRADICT: Duration = Duration::from_millis(10);
 /// The nodes being probed.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    running: BTreeMap<Ipv4Addr, Check>,
+    running: BTreeMap<NodeId, Check>,
 }
 
 #[derive(Debug)]
@@ -61,10 +60,10 @@ struct Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CheckStep {
     /// Probe this run.
-    Probe { ip: Ipv4Addr, boot: Boot },
+    Probe { id: NodeId, boot: Boot },
     /// This run has not answered.
     Down {
-        ip: Ipv4Addr,
+        id: NodeId,
         boot: Boot,
         reason: DownReason,
     },
@@ -72,8 +71,8 @@ pub(crate) enum CheckStep {
 
 impl Checks {
     /// Takes in a hint that this run may be gone.
-    pub(crate) fn doubt(&mut self, now: Time, ip: Ipv4Addr, boot: Boot, hint: Hint) {
-        match self.running.get_mut(&ip) {
+    pub(crate) fn doubt(&mut self, now: Time, id: NodeId, boot: Boot, hint: Hint) {
+        match self.running.get_mut(&id) {
             Some(check) if check.boot == boot => {
                 if hint == Hint::Unreachable {
                     check.refused = check.refused.saturating_add(1);
@@ -89,14 +88,14 @@ impl Checks {
                     refused: 0,
                     next: now,
                 };
-                self.running.insert(ip, check);
+                self.running.insert(id, check);
             }
         }
     }
 
     /// The run was heard: it is there.
-    pub(crate) fn clear(&mut self, ip: Ipv4Addr) {
-        self.running.remove(&ip);
+    pub(crate) fn clear(&mut self, id: NodeId) {
+        self.running.remove(&id);
     }
 
     /// How many nodes are being probed.
@@ -112,7 +111,7 @@ impl Checks {
 
     /// The next thing to do by now, if there is any.
     pub(crate) fn step(&mut self, now: Time) -> Option<CheckStep> {
-        let (&ip, check) = self
+        let (&id, check) = self
             .running
             .iter_mut()
             .find(|(_, check)| check.next <= now)?;
@@ -127,8 +126,8 @@ impl Checks {
             } else {
                 DownReason::Failed
             };
-            self.running.remove(&ip);
-            return Some(CheckStep::Down { ip, boot, reason });
+            self.running.remove(&id);
+            return Some(CheckStep::Down { id, boot, reason });
         }
         check.sent += 1;
         check.sent_at = now;
@@ -138,7 +137,7 @@ impl Checks {
             } else {
                 spacing
             };
-        Some(CheckStep::Probe { ip, boot })
+        Some(CheckStep::Probe { id, boot })
     }
 }
 
@@ -146,20 +145,20 @@ impl Checks {
 mod tests {
     use super::*;
 
-    const IP: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 3);
+    const ID: NodeId = NodeId::from_bytes([3; 8]);
     const BOOT: Boot = Boot::from_number(5);
 
     /// Runs a check to its end; gives the times of its probes and of the decision.
     fn run(hint: Hint, refused_after: Option<Duration>) -> (Vec<Duration>, Duration, DownReason) {
         let mut checks = Checks::default();
-        checks.doubt(Time::ZERO, IP, BOOT, hint);
+        checks.doubt(Time::ZERO, ID, BOOT, hint);
         let mut probes = Vec::new();
         while let Some(now) = checks.due() {
             match checks.step(now) {
                 Some(CheckStep::Probe { .. }) => {
                     probes.push(now.since_start());
                     if let Some(after) = refused_after {
-                        checks.doubt(now + after, IP, BOOT, Hint::Unreachable);
+                        checks.doubt(now + after, ID, BOOT, Hint::Unreachable);
                     }
                 }
                 Some(CheckStep::Down { reason, .. }) => {
@@ -198,12 +197,12 @@ mod tests {
     #[test]
     fn a_node_that_is_heard_is_not_down() {
         let mut checks = Checks::default();
-        checks.doubt(Time::ZERO, IP, BOOT, Hint::Silence);
+        checks.doubt(Time::ZERO, ID, BOOT, Hint::Silence);
         assert!(matches!(
             checks.step(Time::ZERO),
             Some(CheckStep::Probe { .. })
         ));
-        checks.clear(IP);
+        checks.clear(ID);
         assert_eq!((checks.due(), checks.step(Time::ZERO + HOUR)), (None, None));
     }
 

@@ -1,17 +1,16 @@
 //! Whether to believe what another node says of a third.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::{Roster, Update};
 use crate::admission::{CONTACTS_MAX, Contacts, HOLD};
-use crate::membership::Roster;
-use crate::membership::Update;
 use crate::run::Run;
-use crate::{Boot, Config, DownReason, Time};
+use crate::stall::Moment;
+use crate::{Boot, DownReason, NodeId, Time};
 
 /// While a suspect is heard so often, a suspicion that has run out waits until
 /// it was asked once more.
-pub(crate) const HEARD: Duration = Duration::from_secs(1);
+pub(super) const HEARD: Duration = Duration::from_secs(1);
 
 /// Whoever was heard within this is not taken for down on another's word, so
 /// one deaf node cannot take down the others. It is longer than the longest
@@ -21,80 +20,70 @@ pub(crate) const HEARSAY: Duration = Duration::from_millis(1500);
 
 /// Whether this very run may be there for all that this node can tell: it was
 /// heard within so long, or sends no broadcasts that could be missed.
-pub(crate) fn may_be_there(
-    contacts: &Contacts,
+pub(super) fn may_be_there(
+    heard: &Contacts,
     now: Time,
-    ip: Ipv4Addr,
+    id: NodeId,
     boot: Boot,
     within: Duration,
 ) -> bool {
-    let admitted = contacts
-        .admitted(ip)
-        .filter(|admitted| admitted.boot == boot);
-    admitted.is_some_and(|it| it.broadcast.is_none() || now.since(it.heard) < within)
+    let admitted = heard.admitted(id).filter(|it| it.boot() == boot);
+    admitted.is_some_and(|it| it.silence_of_broadcasts(now).is_none() || it.silence(now) < within)
 }
 
 /// Whether this node makes sure itself when another one says that this run is
 /// gone: it may be there for all that it can tell, or is up and was not heard
 /// yet. Who speaks of that one may come from the other side of a cut.
-pub(crate) fn doubtful(
-    contacts: &Contacts,
+pub(super) fn doubtful(
+    heard: &Contacts,
     roster: &Roster,
     now: Time,
-    ip: Ipv4Addr,
+    id: NodeId,
     boot: Boot,
 ) -> bool {
-    let heard = contacts
-        .admitted(ip)
-        .is_some_and(|admitted| admitted.boot == boot);
-    may_be_there(contacts, now, ip, boot, HEARSAY) || !heard && roster.is_up(ip, boot)
+    let was_heard = heard.admitted(id).is_some_and(|it| it.boot() == boot);
+    may_be_there(heard, now, id, boot, HEARSAY) || !was_heard && roster.is_up(id, boot)
 }
 
-/// Filters the updates of one datagram.
-pub(crate) struct HearsayFilter<'a> {
-    now: Time,
-    config: &'a Config,
-    me: &'a Run,
-    contacts: &'a Contacts,
+/// Filters the updates of one datagram or state.
+pub(super) struct HearsayFilter<'a> {
+    at: Moment<'a>,
+    heard: &'a Contacts,
     roster: &'a Roster,
     /// How many more nodes may become known.
     room: usize,
     /// The runs that were called down but may be there.
-    pub(crate) doubts: Vec<(Ipv4Addr, Boot)>,
+    pub(super) doubts: Vec<(NodeId, Boot)>,
 }
 
 impl<'a> HearsayFilter<'a> {
-    pub(crate) fn new(
-        now: Time,
-        config: &'a Config,
-        me: &'a Run,
-        contacts: &'a Contacts,
+    /// That of a node which knows so many nodes.
+    pub(super) fn new(
+        at: Moment<'a>,
+        heard: &'a Contacts,
         roster: &'a Roster,
         known: usize,
     ) -> Self {
-        let room = CONTACTS_MAX.saturating_sub(known);
         Self {
-            now,
-            config,
-            me,
-            contacts,
+            at,
+            heard,
             roster,
-            room,
+            room: CONTACTS_MAX.saturating_sub(known),
             doubts: Vec::new(),
         }
     }
 
     /// Whether to take in this update.
-    pub(crate) fn believes(&mut self, update: &Update) -> bool {
-        let ip = update.run.ip();
-        if ip == self.me.ip() {
+    pub(super) fn believes(&mut self, update: &Update) -> bool {
+        let id = update.run.id();
+        if id == self.at.me.id() {
             // Of this run, so that SWIM can refute it; not of earlier ones.
-            return update.run == *self.me;
+            return update.run == self.at.me.run;
         }
-        if !self.config.allows(ip) {
+        if !self.at.me.config.allows(update.run.ip()) {
             return false;
         }
-        if self.roster.get(ip).is_none() {
+        if self.roster.get(id).is_none() {
             if self.room == 0 {
                 return false;
             }
@@ -106,9 +95,9 @@ impl<'a> HearsayFilter<'a> {
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = update.run.boot;
-                let doubtful = doubtful(self.contacts, self.roster, self.now, ip, boot);
-                if doubtful && self.roster.is_up(ip, boot) {
-                    self.doubts.push((ip, boot));
+                let doubtful = doubtful(self.heard, self.roster, self.at.now, id, boot);
+                if doubtful && self.roster.is_up(id, boot) {
+                    self.doubts.push((id, boot));
                 }
                 !doubtful
             }
@@ -118,11 +107,11 @@ impl<'a> HearsayFilter<'a> {
     /// Whether another run of this node is there, so that this one has to prove
     /// itself here.
     fn second_run(&self, run: &Run) -> bool {
-        self.contacts.admitted(run.ip()).is_some_and(|first| {
-            run.boot > first.boot
-                && run.process != first.process
-                && self.now.since(first.heard) < HOLD
-                && self.roster.is_up(run.ip(), first.boot)
+        self.heard.admitted(run.id()).is_some_and(|first| {
+            run.boot > first.boot()
+                && run.process != first.process()
+                && first.silence(self.at.now) < HOLD
+                && self.roster.is_up(run.id(), first.boot())
         })
     }
 }

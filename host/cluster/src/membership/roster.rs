@@ -2,13 +2,12 @@
 //! they know the same, and the view that everyone else gets.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hash::mix;
 use crate::run::{Advertised, Run};
-use crate::{Boot, Member, Time, View};
+use crate::{Boot, Member, NodeId, Time, View};
 
 /// How long a run that is down is remembered here: as long as by SWIM.
 const REMEMBER: Duration = Duration::from_secs(60 * 60);
@@ -53,17 +52,14 @@ impl RosterEntry {
             .map_or(0, |it| u64::from(it.revision) + 1);
         [self.run.boot.number(), self.run.process, revision]
             .into_iter()
-            .fold(
-                u64::from_le_bytes(*self.run.name.id().as_bytes()),
-                |hash, word| mix(hash ^ word),
-            )
+            .fold(self.run.id().as_number(), |hash, word| mix(hash ^ word))
     }
 }
 
 /// The members, this node included.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    entries: BTreeMap<Ipv4Addr, RosterEntry>,
+    entries: BTreeMap<NodeId, RosterEntry>,
     hash: u64,
     view: Arc<View>,
     changed: bool,
@@ -85,7 +81,7 @@ impl Roster {
     /// Enters a node, in place of what was known of it.
     pub(crate) fn put(&mut self, entry: RosterEntry) {
         self.hash = self.hash.wrapping_add(entry.hash());
-        if let Some(old) = self.entries.insert(entry.run.ip(), entry) {
+        if let Some(old) = self.entries.insert(entry.run.id(), entry) {
             self.hash = self.hash.wrapping_sub(old.hash());
         }
         self.changed = true;
@@ -94,10 +90,10 @@ impl Roster {
     /// Changes what is known of a node, if anything is.
     pub(crate) fn update<T>(
         &mut self,
-        ip: Ipv4Addr,
+        id: NodeId,
         change: impl FnOnce(&mut RosterEntry) -> T,
     ) -> Option<T> {
-        let entry = self.entries.get_mut(&ip)?;
+        let entry = self.entries.get_mut(&id)?;
         let before = entry.hash();
         let result = change(entry);
         self.hash = self.hash.wrapping_sub(before).wrapping_add(entry.hash());
@@ -106,34 +102,40 @@ impl Roster {
     }
 
     /// Notes what a run says of itself, if that is news.
-    pub(crate) fn advertise(&mut self, ip: Ipv4Addr, process: u64, advertised: Advertised) {
+    pub(crate) fn advertise(&mut self, id: NodeId, process: u64, advertised: Advertised) {
         let is_older = |old: &Advertised| old.revision < advertised.revision;
         let news = |entry: &&RosterEntry| {
             entry.run.process == process && entry.advertised.as_ref().is_none_or(is_older)
         };
-        if self.get(ip).filter(news).is_some() {
-            self.update(ip, |entry| entry.advertised = Some(advertised));
+        if self.get(id).filter(news).is_some() {
+            self.update(id, |entry| entry.advertised = Some(advertised));
         }
     }
 
     /// What is known of a node.
-    pub(crate) fn get(&self, ip: Ipv4Addr) -> Option<&RosterEntry> {
-        self.entries.get(&ip)
+    pub(crate) fn get(&self, id: NodeId) -> Option<&RosterEntry> {
+        self.entries.get(&id)
     }
 
     /// What is known of a node that is up.
-    pub(crate) fn up(&self, ip: Ipv4Addr) -> Option<&RosterEntry> {
-        self.get(ip).filter(|entry| entry.is_up())
+    pub(crate) fn up(&self, id: NodeId) -> Option<&RosterEntry> {
+        self.get(id).filter(|entry| entry.is_up())
     }
 
     /// Whether this very run is up.
-    pub(crate) fn is_up(&self, ip: Ipv4Addr, boot: Boot) -> bool {
-        self.up(ip).is_some_and(|entry| entry.run.boot == boot)
+    pub(crate) fn is_up(&self, id: NodeId, boot: Boot) -> bool {
+        self.up(id).is_some_and(|entry| entry.run.boot == boot)
     }
 
     /// All that are or were members.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &RosterEntry> {
         self.entries.values()
+    }
+
+    /// The runs that are up, but for this node's own.
+    pub(crate) fn others(&self, me: NodeId) -> impl Iterator<Item = &Run> {
+        let up = self.entries().filter(|entry| entry.is_up());
+        up.map(|entry| &entry.run).filter(move |run| run.id() != me)
     }
 
     /// Forgets who has been down for long.
@@ -157,13 +159,13 @@ impl Roster {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
-        // Sorted by IP already, and an IP has one name at a time.
-        let members: Vec<Member> = self
+        let mut members: Vec<Member> = self
             .entries
             .values()
             .filter(|entry| entry.is_up())
             .map(RosterEntry::member)
             .collect();
+        members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         if members == self.view.members {
             return None;
         }
@@ -186,7 +188,7 @@ mod tests {
     use crate::{Digest, Keys, Serving};
 
     fn entry(last: u8, boot: u64) -> RosterEntry {
-        let ip = Ipv4Addr::new(10, 10, 10, last);
+        let ip = std::net::Ipv4Addr::new(10, 10, 10, last);
         let run = Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,
@@ -202,8 +204,8 @@ mod tests {
         }
     }
 
-    fn ip(last: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 10, 10, last)
+    fn id(last: u8) -> NodeId {
+        entry(last, 1).run.id()
     }
 
     #[test]
@@ -217,9 +219,9 @@ mod tests {
         assert_ne!(one.hash(), other.hash());
         other.put(entry(3, 1));
         assert_eq!(one.hash(), other.hash());
-        one.update(ip(3), |entry| entry.gone = Some(Time::ZERO));
+        one.update(id(3), |entry| entry.gone = Some(Time::ZERO));
         assert_ne!(one.hash(), other.hash());
-        other.update(ip(3), |entry| entry.gone = Some(Time::ZERO));
+        other.update(id(3), |entry| entry.gone = Some(Time::ZERO));
         assert_eq!(one.hash(), other.hash());
     }
 
@@ -231,10 +233,10 @@ mod tests {
             serving: Some(Serving::the_only(Digest::of(text.as_bytes()))),
             keys: Keys::from_master(&[1; 32]).ids(),
         };
-        roster.advertise(ip(2), 1, serves(2, "new"));
-        roster.advertise(ip(2), 1, serves(1, "old"));
-        roster.advertise(ip(2), 9, serves(5, "of another run"));
-        let entry = roster.get(ip(2)).expect("it is there");
+        roster.advertise(id(2), 1, serves(2, "new"));
+        roster.advertise(id(2), 1, serves(1, "old"));
+        roster.advertise(id(2), 9, serves(5, "of another run"));
+        let entry = roster.get(id(2)).expect("it is there");
         assert_eq!(entry.advertised, Some(serves(2, "new")));
     }
 
@@ -254,7 +256,7 @@ mod tests {
                 "example@10.10.10.10"
             ]
         );
-        roster.update(ip(2), |_| ());
+        roster.update(id(2), |_| ());
         assert!(roster.publish().is_none(), "nothing has changed");
     }
 }

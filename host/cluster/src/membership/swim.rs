@@ -6,13 +6,11 @@ mod foca;
 #[cfg(test)]
 mod table;
 
-use std::net::Ipv4Addr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::message::KnownRun;
 use crate::run::Run;
-use crate::{Boot, DownReason, Time};
+use crate::{Boot, DownReason, NodeId, Time};
 
 pub(crate) use self::foca::FocaSwim;
 #[cfg(test)]
@@ -110,7 +108,7 @@ pub(crate) trait Swim: Send {
     fn packet(
         &mut self,
         now: Time,
-        from: (Ipv4Addr, Boot),
+        from: (NodeId, Boot),
         bytes: &[u8],
         believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable>;
@@ -131,7 +129,7 @@ pub(crate) trait Swim: Send {
     fn len(&self) -> usize;
 
     /// The latest run that is known of a node.
-    fn known(&self, ip: Ipv4Addr) -> Option<KnownRun>;
+    fn known(&self, id: NodeId) -> Option<KnownRun>;
 
     /// What it wants done or has found out.
     fn poll(&mut self) -> Option<SwimEvent>;

@@ -1,169 +1,221 @@
-//! The way of a datagram: envelope, contacts, message. One function for each step.
+//! The way of a datagram: admission says what comes of it, and each message goes to the room that
+//! it is for.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Duration;
+use std::net::SocketAddrV4;
 
 use super::Node;
-use super::upkeep::SECOND;
-use crate::admission::{CONTACTS_MAX, Pass, Uptime};
-use crate::membership::Hint;
-use crate::membership::Update;
-use crate::membership::hearsay::doubtful;
-use crate::message::{Beacon, Cause, Content, Down, Hello, Message};
-use crate::release::Release;
-use crate::wire::{self, Head};
-use crate::{Boot, DownReason, Refusal, TakenEvidence, Time};
+use crate::admission::{Greeting, Received};
+use crate::message::{Beacon, Hello, KnownRun, Message};
+use crate::run::Run;
+use crate::wire::Head;
+use crate::{Boot, NodeId, Refusal, TakenEvidence};
 
 impl Node {
-    pub(super) fn datagram(&mut self, now: Time, from: SocketAddrV4, bytes: &[u8]) {
-        let (me, allows) = (self.me.run.ip(), |ip| self.config.allows(ip));
-        let (head, payload) = match wire::open(&self.keys, allows, me, *from.ip(), bytes) {
-            Ok(opened) => opened,
-            Err(why) => return self.refuse(now, from, why),
-        };
-        if head.source == me {
-            return self.own_name(now, from, &head, payload);
-        }
-        match self.contacts.pass(now, &head) {
-            Pass::Accepted => {
-                self.note_key(head.source, bytes);
-                self.accepted(now, from, &head, payload);
+    pub(super) fn datagram(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        let at = self.clock.at(&self.me);
+        let (roster, out) = (self.membership.roster(), &mut self.outbox);
+        match self.admission.receive(at, roster, from, bytes, out) {
+            Received::Nothing => {}
+            Received::Accepted(head, message) => {
+                self.membership.heard(head.source);
+                if let Some(message) = message {
+                    self.accepted(from, &head, message);
+                }
             }
-            pass => self.not_admitted(now, from, &head, payload, pass),
+            Received::Admitted(hello) => self.greeted(from, hello),
+            Received::Conflict(id) => self.membership.heard(id),
+            Received::Greet(greeting) => self.hello(greeting),
+            Received::Namesake(nonce) => self.ask_namesake(nonce),
+            Received::NameTaken(evidence) => self.name_taken(evidence),
         }
     }
 
-    /// What a datagram with a right envelope says. None if that is of a later
-    /// version, or is refused, being unreadable or in the name of another node.
-    pub(super) fn read<'a>(
-        &mut self,
-        now: Time,
-        from: SocketAddrV4,
-        head: &Head,
-        payload: &'a [u8],
-    ) -> Option<Message<'a>> {
-        let why = match Message::read(head.version, payload) {
-            Content::Message(message) => match message.about() {
-                Some(about) if !speaks_for(about, head) => Refusal::Address,
-                _ => return Some(message),
-            },
-            Content::Unknown => {
-                self.refusals.counters.unknown += 1;
-                return None;
-            }
-            Content::Unreadable => Refusal::Content,
-        };
-        self.refuse(now, from, why);
-        None
-    }
-
-    /// A new datagram of a run that was let in.
-    fn accepted(&mut self, now: Time, from: SocketAddrV4, head: &Head, payload: &[u8]) {
-        let ip = head.source;
-        self.checks.clear(ip);
-        self.contest(now, from);
-        let Some(message) = self.read(now, from, head, payload) else {
-            return;
-        };
-        self.refusals.counters.accepted += 1;
+    /// A new message of a run that was let in.
+    fn accepted(&mut self, from: SocketAddrV4, head: &Head, message: Message<'_>) {
+        let at = self.clock.at(&self.me);
+        let (id, boot) = (head.source, head.boot);
+        let heard = self.admission.heard();
+        let out = &mut self.outbox;
         match message {
-            Message::Beacon(about) => self.beacon(now, from, about),
-            Message::Hello(hello) => self.greeted(now, from, hello),
+            Message::Beacon(about) => self.beacon(from, about),
+            Message::Hello(hello) => self.greeted(from, hello),
             Message::Swim(bytes) => {
-                if !self.gossip(now, (ip, head.boot), bytes) {
-                    self.refuse(now, from, Refusal::Content);
+                let read = self.membership.gossip(at, heard, (id, boot), bytes, out);
+                if read.is_err() {
+                    out.refuse(at.now, from, Refusal::Content);
                 }
             }
-            Message::Down(down) => self.told_down(now, down),
-            Message::Leave => self.declare(now, ip, head.boot, DownReason::Left, false),
-            Message::Probe { boot } if boot == self.me.run.boot => self.send(from, &Message::Ack),
-            Message::Probe { boot } if self.me.boots.contains(&boot) => {
-                // This process had that number until just now, and the sender
-                // has not let it in under the new one.
-                let nonce = self.contacts.admitted(ip).map_or(0, |them| them.nonce);
-                self.hello(now, from, head.boot, nonce, false);
-            }
-            // The probe is for another run of this node; that the answer to
-            // one came was noted at the contacts.
-            Message::Probe { .. } | Message::Ack => {}
-            Message::Taken { ip, boot, echo } => self.taken(head, ip, boot, echo),
-            Message::Release(bytes) => match Release::read(bytes) {
-                Ok(release) => self.record(now, from, release),
-                Err(error) => {
-                    self.refusals.counters.records.unreadable += 1;
-                    self.refuse(now, from, error.refusal());
+            Message::Down(down) if down.node == at.me.id() => self.told_that_down(down.boot),
+            Message::Down(down) => self.membership.told_down(at, heard, down, out),
+            Message::Leave => self.membership.left(at, id, boot, out),
+            Message::Probe { boot } => self.probed(from, head, boot),
+            // That the answer to a probe came was noted by admission.
+            Message::Ack => {}
+            Message::Taken {
+                node: id,
+                boot,
+                echo,
+            } => {
+                let taken = self.admission.taken(&self.me, from, id, boot, echo);
+                if let Received::NameTaken(evidence) = taken {
+                    self.name_taken(evidence);
                 }
-            },
-            Message::Want(id) => self.wanted(from, id),
-            Message::Votes(votes) => self.voted(now, from, votes),
+            }
+            Message::Release(record) => {
+                let roster = self.membership.roster();
+                self.agreement.record(at, roster, from, record, out);
+            }
+            Message::Want(id) => self.agreement.wanted(at, from, id, out),
+            Message::Votes(votes) => {
+                let roster = self.membership.roster();
+                self.agreement.voted(at, roster, from, votes, out);
+            }
         }
     }
 
     /// A node that was let in says who it is and what it knows.
-    pub(super) fn beacon(&mut self, now: Time, from: SocketAddrV4, about: Beacon) {
-        let (ip, boot, process) = (about.run.ip(), about.run.boot, about.run.process);
-        if let Some(admitted) = self.contacts.admitted_mut(ip) {
-            let was = Duration::from_millis(about.uptime_ms);
-            admitted.uptime = Uptime { was, at: now };
-            admitted.nonce = about.nonce;
-            admitted.skew.note(self.clock.as_ms(), about.wall_ms);
-            admitted.releases_hash = about.releases_hash;
-            admitted.clock = about.clock;
+    fn beacon(&mut self, from: SocketAddrV4, about: Beacon) {
+        let at = self.clock.at(&self.me);
+        let out = &mut self.outbox;
+        self.admission.note_beacon(at, &about);
+        self.agreement.note_beacon(at, from, &about, out);
+        if !self.membership.alive(at, &about, out) {
+            // It is held for down, or for an earlier run: it has to know.
+            self.hello(Greeting {
+                to: from,
+                boot: about.run.boot,
+                echo: about.nonce,
+                want_echo: false,
+            });
         }
-        if !self.roster.is_up(ip, boot) {
-            let other_run = self.roster.get(ip).map(|entry| entry.run.boot != boot);
-            if other_run.unwrap_or(self.swim.len() < CONTACTS_MAX) {
-                self.swim.learn(now, vec![Update::alive(about.run)]);
-                self.apply_swim(now, false);
-            }
-            if !self.roster.is_up(ip, boot) {
-                // It is held for down, or for an earlier run: it has to know.
-                self.hello(now, from, boot, about.nonce, false);
-            }
-        }
-        self.roster.advertise(ip, process, about.advertised);
-        self.catch_up(now, from, about.head);
-        self.compare(now, ip, (about.state_hash, about.releases_hash));
+        self.compare(&about);
     }
 
     /// A node that was let in answered, or asks for an answer.
-    pub(super) fn greeted(&mut self, now: Time, from: SocketAddrV4, hello: Hello) {
-        let (boot, nonce) = (hello.about.run.boot, hello.about.nonce);
-        self.beacon(now, from, hello.about);
+    fn greeted(&mut self, from: SocketAddrV4, hello: Hello) {
+        let greeting = Greeting {
+            to: from,
+            boot: hello.about.run.boot,
+            echo: hello.about.nonce,
+            want_echo: false,
+        };
+        self.beacon(from, hello.about);
         if hello.want_echo {
-            self.hello(now, from, boot, nonce, false);
+            self.hello(greeting);
         }
         if let Some(known) = hello.known
-            && self.nonces.accepts(hello.echo)
+            && self.admission.accepts(hello.echo)
         {
-            self.on_known_run(now, known);
+            self.on_known_run(known);
         }
     }
 
-    /// Another node has made sure that a run is down.
-    fn told_down(&mut self, now: Time, down: Down) {
-        let Down { ip, boot, why } = down;
-        if ip == self.me.run.ip() {
-            if boot == self.me.run.boot && self.protests.take(now, 1, SECOND) {
-                self.announce(now);
+    /// A node said, under our nonce, what it knows of this one.
+    fn on_known_run(&mut self, known: KnownRun) {
+        let mine = self.me.run.boot;
+        if known.boot > mine {
+            if self.me.is_overtaken(self.clock.now()) {
+                return self.name_taken(TakenEvidence::Overtaken);
             }
-        } else if why != Cause::Left && doubtful(&self.contacts, &self.roster, now, ip, boot) {
-            self.doubt(now, ip, Some(boot), Hint::Hearsay);
-        } else {
-            self.declare(now, ip, boot, why.into(), false);
+            self.raise(known.boot);
+        } else if known.boot == mine && known.down {
+            self.raise(mine);
         }
     }
 
-    /// A node says that a machine uses a name that was in use.
-    pub(super) fn taken(&mut self, head: &Head, ip: Ipv4Addr, boot: Boot, echo: u64) {
-        let me = &self.me.run;
-        if (ip, boot) == (me.ip(), me.boot) && self.nonces.accepts(echo) {
-            self.name_taken(TakenEvidence::Witness(head.source));
+    /// A node says that this run of this node is down: contradicts that.
+    fn told_that_down(&mut self, boot: Boot) {
+        if boot == self.me.run.boot && self.presence.may_protest(self.clock.now()) {
+            self.announce();
         }
     }
-}
 
-/// Whether what a node says of itself agrees with its envelope.
-fn speaks_for(about: &Beacon, head: &Head) -> bool {
-    (about.run.ip(), about.run.boot) == (head.source, head.boot)
+    /// A node asks whether a run of this node is there.
+    fn probed(&mut self, from: SocketAddrV4, head: &Head, boot: Boot) {
+        if boot == self.me.run.boot {
+            self.outbox.send(&self.me, from, &Message::Ack);
+        } else if self.me.has_had(boot) {
+            // This process had that number until just now, and the sender
+            // has not let it in under the new one.
+            let admitted = self.admission.heard().admitted(head.source);
+            self.hello(Greeting {
+                to: from,
+                boot: head.boot,
+                echo: admitted.map_or(0, |them| them.nonce()),
+                want_echo: false,
+            });
+        }
+    }
+
+    /// Answers a node, or asks it for a proof that it is live.
+    pub(super) fn hello(&mut self, greeting: Greeting) {
+        let (now, id) = (self.clock.now(), NodeId::of(*greeting.to.ip()));
+        if !self.admission.may_answer(now, id) {
+            self.outbox.count().unanswered += 1;
+            return;
+        }
+        let (roster, known) = (self.membership.roster(), self.membership.known(id));
+        let known = self
+            .admission
+            .news_for(now, roster, (id, greeting.boot), known);
+        let hello = Hello {
+            echo: greeting.echo,
+            want_echo: greeting.want_echo,
+            known,
+            about: self.about(),
+        };
+        self.outbox
+            .send(&self.me, greeting.to, &Message::Hello(hello));
+    }
+
+    /// Asks a run that is up to prove itself, unless it has.
+    pub(super) fn ask_to_prove(&mut self, run: &Run) {
+        let admitted = self.admission.heard().admitted(run.id());
+        if admitted.is_none_or(|admitted| admitted.boot() != run.boot) {
+            self.hello(Greeting {
+                to: run.address(),
+                boot: run.boot,
+                echo: 0,
+                want_echo: true,
+            });
+        }
+    }
+
+    /// Asks whoever has the own name to show that it is live. By broadcast: the system
+    /// would give a datagram to the own IP back to this node.
+    fn ask_namesake(&mut self, nonce: u64) {
+        let hello = Hello {
+            echo: nonce,
+            want_echo: true,
+            known: None,
+            about: self.about(),
+        };
+        self.outbox.broadcast(&self.me, &Message::Hello(hello));
+    }
+
+    /// The first run of a node is gone: if a second one waits, it is let in.
+    pub(super) fn promote(&mut self, id: NodeId) {
+        let Some((greeting, about)) = self.admission.promote(self.clock.now(), id) else {
+            return;
+        };
+        if let Some(about) = about {
+            self.beacon(greeting.to, about);
+        }
+        self.hello(greeting);
+    }
+
+    /// What this node says of itself.
+    pub(super) fn about(&mut self) -> Beacon {
+        let summaries = self.summaries();
+        let at = self.clock.at(&self.me);
+        Beacon {
+            run: at.me.run.clone(),
+            uptime_ms: at.me.uptime_ms(at.clock),
+            advertised: at.me.advertised.clone(),
+            nonce: self.admission.nonce(),
+            wall_ms: at.wall_ms,
+            clock: self.agreement.releases().clock(),
+            summaries,
+        }
+    }
 }

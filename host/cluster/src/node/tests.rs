@@ -4,19 +4,24 @@ mod down_decisions;
 mod joining;
 mod name_conflict;
 mod records;
+mod replicated;
 mod versions;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::membership::hearsay;
-use crate::membership::{TableSwim, Update};
+use crate::membership::{HEARSAY, TableSwim, Update, VIEWS_APART};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
 use crate::release::Hlc;
-use crate::{Cidr, DownReason, HttpUrl, NodeName, TakenEvidence};
+use crate::replicate;
+use crate::run::Advertised;
+use crate::sync::State;
+use crate::wire::{self, Head, Version};
+use crate::{Cidr, DownReason, HttpUrl, NodeName, Refusal, TakenEvidence};
 
 /// A node, and what the test knows of it.
 struct Bench {
@@ -100,7 +105,8 @@ impl Bench {
             });
         all.filter(|(ip, _)| *ip == to)
             .map(|(_, bytes)| {
-                let (_, payload) = wire::open(&keys(), |_| true, to, ME, &bytes).expect("ours");
+                let (_, payload) =
+                    wire::open(&keys(), |_| true, NodeId::of(to), ME, &bytes).expect("ours");
                 match Message::read(wire::Version::OURS, payload) {
                     Content::Message(message) => format!("{message:?}"),
                     other => panic!("{other:?}"),
@@ -132,12 +138,10 @@ impl Puppet {
                 serving: None,
                 keys: keys().ids(),
             },
-            state_hash: 0,
             nonce: 77,
             clock: Hlc::default(),
             wall_ms: 0,
-            head: None,
-            releases_hash: 0,
+            summaries: replicate::of_nothing(0),
         }
     }
 
@@ -145,8 +149,8 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: wire::Version::OURS,
-            source: self.run.ip(),
-            receiver: Some(ME),
+            source: self.run.id(),
+            receiver: Some(NodeId::of(ME)),
             boot: self.run.boot,
             sequence: self.sequence,
         };
@@ -159,7 +163,7 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.run.ip(),
+            source: self.run.id(),
             receiver: None,
             boot: self.run.boot,
             sequence: self.sequence,
@@ -182,8 +186,8 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version: Version::OURS,
-            source: self.run.ip(),
-            receiver: Some(ME),
+            source: self.run.id(),
+            receiver: Some(NodeId::of(ME)),
             boot: self.run.boot,
             sequence: self.sequence,
         };
@@ -198,12 +202,16 @@ impl Puppet {
 
     /// Proves itself, and is let in.
     fn join(&mut self, bench: &mut Bench) {
-        let nonce = bench.node.nonces.current();
+        let nonce = bench.node.admission.nonce();
         self.hello(bench, nonce, None);
         assert!(bench.lists(self));
         let beacon = Message::Beacon(self.about());
         self.broadcast(bench, &beacon);
         bench.effects();
+    }
+
+    fn id(&self) -> NodeId {
+        self.run.id()
     }
 
     fn ip(&self) -> Ipv4Addr {
@@ -231,7 +239,7 @@ fn the_boot_number_is_stored_before_anything_is_sent_under_it() {
     let mut puppet = Puppet::new(3, 5);
     bench.pass(Duration::from_millis(10));
     puppet.join(&mut bench);
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     let known = KnownRun {
         boot: Boot::from_number(9_000),
         down: false,
@@ -244,7 +252,7 @@ fn the_boot_number_is_stored_before_anything_is_sent_under_it() {
             Effect::StoreBoot(boot) => stored = boot,
             Effect::Send { bytes, .. } | Effect::Broadcast { bytes } => {
                 let (head, _) =
-                    wire::open(&keys(), |_| true, puppet.ip(), ME, &bytes).expect("ours");
+                    wire::open(&keys(), |_| true, puppet.id(), ME, &bytes).expect("ours");
                 assert_eq!(head.boot, stored);
             }
             _ => {}
@@ -262,18 +270,22 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
     let gossip = vec![Update::alive(third.run.clone())];
     let gossip = postcard::to_allocvec(&gossip).expect("it can be written");
     let accused = Down {
-        ip: known.ip(),
+        node: known.id(),
         boot: known.run.boot,
         why: Cause::Failed,
     };
-    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
+    bench.pass(HEARSAY + Duration::from_millis(1));
     let before = bench.node.counters().probation;
     let about = stranger.about();
     stranger.say(&mut bench, &Message::Beacon(about));
     stranger.say(&mut bench, &Message::Swim(&gossip));
     stranger.say(&mut bench, &Message::Down(accused));
     let member = stranger.run.name.clone();
-    let bytes = bench.node.state(0).write().expect("it can be written");
+    let state = State {
+        boot: stranger.run.boot,
+        parts: Vec::new(),
+    };
+    let bytes = state.write().expect("it can be written");
     bench.node.handle(
         bench.now,
         0,
@@ -307,7 +319,7 @@ fn a_higher_boot_number_counts_only_under_a_nonce_of_ours() {
         boot: Boot::from_number(9_000),
         down: false,
     };
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     puppet.hello(&mut bench, nonce ^ 1, Some(known));
     assert_eq!(bench.node.boot(), mine);
     puppet.hello(
@@ -337,7 +349,7 @@ fn a_node_that_is_overtaken_three_times_in_a_minute_ends() {
         let mut puppet = Puppet::new(3, 5);
         puppet.join(&mut bench);
         for _ in 0..3 {
-            let nonce = bench.node.nonces.current();
+            let nonce = bench.node.admission.nonce();
             let known = KnownRun {
                 boot: bench.node.boot().next(),
                 down: false,
@@ -363,11 +375,11 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     let mut bench = Bench::new();
     let mut puppet = Puppet::new(3, 5);
     puppet.join(&mut bench);
-    let (boot, echo) = (bench.node.boot(), bench.node.nonces.current());
+    let (boot, echo) = (bench.node.boot(), bench.node.admission.nonce());
     puppet.say(
         &mut bench,
         &Message::Taken {
-            ip: ME,
+            node: NodeId::of(ME),
             boot: boot.next(),
             echo,
         },
@@ -375,7 +387,7 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     puppet.say(
         &mut bench,
         &Message::Taken {
-            ip: ME,
+            node: NodeId::of(ME),
             boot,
             echo: echo ^ 1,
         },
@@ -383,13 +395,20 @@ fn a_notice_that_the_name_is_taken_counts_only_for_this_run_and_under_a_nonce_of
     puppet.say(
         &mut bench,
         &Message::Taken {
-            ip: puppet_ip(),
+            node: NodeId::of(puppet_ip()),
             boot,
             echo,
         },
     );
     assert!(bench.node.next_timer().is_some());
-    puppet.say(&mut bench, &Message::Taken { ip: ME, boot, echo });
+    puppet.say(
+        &mut bench,
+        &Message::Taken {
+            node: NodeId::of(ME),
+            boot,
+            echo,
+        },
+    );
     assert!(bench.effects().iter().any(|effect| {
         matches!(effect, Effect::NameTaken { evidence: TakenEvidence::Witness(ip) } if *ip == puppet_ip())
     }));
@@ -425,8 +444,8 @@ proptest! {
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..30),
     ) {
         let mut bench = Bench::new();
-        bench.node.swim =
-            Box::new(FocaSwim::new(bench.node.me.run.clone(), StdRng::seed_from_u64(1)));
+        let swim = FocaSwim::new(bench.node.me.run.clone(), StdRng::seed_from_u64(1));
+        bench.node.membership.set_engine(Box::new(swim));
         let mut puppet = Puppet::new(3, 5);
         puppet.join(&mut bench);
         for payload in payloads {
@@ -437,7 +456,7 @@ proptest! {
             puppet.sequence += 1;
             let head = Head {
                 version: wire::Version::OURS,
-                source: puppet.ip(),
+                source: puppet.id(),
                 receiver: None,
                 boot: puppet.run.boot,
                 sequence: puppet.sequence,

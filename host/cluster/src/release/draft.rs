@@ -102,7 +102,7 @@ pub enum DraftError {
     /// Only signed releases are taken here.
     #[error(
         "nodes of this cluster take only releases that are signed with the deploy key; \
-         push it with `host push --key FILE`"
+         push it with `host push --sign-with FILE`"
     )]
     Unsigned,
     /// The parts cannot make a release.

@@ -97,7 +97,8 @@ pub(crate) struct ReleaseSet {
     pub(super) history: History,
     pub(super) votes: Votes,
     marks: Marks,
-    hash: u64,
+    /// Of all records, and of all votes.
+    hashes: (u64, u64),
     /// The target here, as it was last told.
     target: Option<Target>,
     /// The superseded ones that were told.
@@ -121,7 +122,7 @@ impl ReleaseSet {
             history: History::default(),
             votes: Votes::default(),
             marks: Marks::default(),
-            hash: 0,
+            hashes: (0, 0),
             target: None,
             told: BTreeSet::new(),
             judged: None,
@@ -333,7 +334,7 @@ impl ReleaseSet {
 
     fn changed(&mut self) {
         self.dirty = true;
-        self.hash = self.hash_now();
+        self.hashes = self.hashes_now();
         self.tell_superseded();
         self.tell_vote_state();
         let target = target(&self.history, &self.votes, Some(self.me.id()));
@@ -383,15 +384,26 @@ impl ReleaseSet {
         });
     }
 
-    fn hash_now(&self) -> u64 {
+    fn hashes_now(&self) -> (u64, u64) {
         let records = self.history.newest().map(|release| release.fingerprint());
         let votes = self.votes.iter().map(|vote| vote.fingerprint());
-        records.chain(votes).fold(0, u64::wrapping_add)
+        let sum = u64::wrapping_add;
+        (records.fold(0, sum), votes.fold(0, sum))
+    }
+
+    /// Equal on two nodes that know the same records.
+    pub(crate) fn records_hash(&self) -> u64 {
+        self.hashes.0
+    }
+
+    /// Equal on two nodes that know the same votes.
+    pub(crate) fn votes_hash(&self) -> u64 {
+        self.hashes.1
     }
 
     /// Equal on two nodes that know the same records and votes.
     pub(crate) fn hash(&self) -> u64 {
-        self.hash
+        self.hashes.0.wrapping_add(self.hashes.1)
     }
 
     /// The target on this node.

@@ -62,6 +62,12 @@ impl Ballot {
         self.votes.len() <= VOTERS_MAX
     }
 
+    /// Equal on two nodes that know the same votes about this release.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let votes = self.votes().map(|vote| vote.fingerprint());
+        votes.fold(0, u64::wrapping_add)
+    }
+
     /// Its votes, one by one.
     pub(crate) fn votes(&self) -> impl Iterator<Item = Vote> {
         let release = self.release;

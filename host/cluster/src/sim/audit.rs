@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use crate::{Boot, Cidr, Input, Keys, Node, NodeId};
 
@@ -61,7 +61,6 @@ pub struct Audit {
 /// What was seen of a datagram before it was handed in.
 struct Before {
     number: Option<(Number, Tag)>,
-    from: Ipv4Addr,
     accepted: u64,
     admitted: Option<Boot>,
     harmless: Option<(Harmless, String)>,
@@ -194,8 +193,7 @@ impl Lan {
         Some(Before {
             number,
             accepted: node.counters().accepted,
-            from: *from.ip(),
-            admitted: node.admitted(*from.ip()),
+            admitted: number.and_then(|((source, ..), _)| node.admitted(source)),
             harmless: harmless.map(|why| (why, node.fingerprint())),
         })
     }
@@ -216,8 +214,8 @@ impl Lan {
             }
         }
         if let (Some((number, tag)), Some(node)) = (before.number, node) {
-            let (_, boot, _) = number;
-            let admitted = node.admitted(before.from);
+            let (source, boot, _) = number;
+            let admitted = node.admitted(source);
             if node.counters().accepted > before.accepted
                 || admitted != before.admitted && admitted == Some(boot)
             {

@@ -265,20 +265,7 @@ impl fmt::Display for Violation {
                 machine,
                 lists,
                 truth,
-            } => {
-                write!(f, "machine {machine} does not list who is there:")?;
-                let show = |(name, boot, release): &Shown| match release {
-                    Some(release) => format!("{name} {boot} {release}"),
-                    None => format!("{name} {boot}"),
-                };
-                for missing in truth.difference(lists) {
-                    write!(f, "\n  - {}", show(missing))?;
-                }
-                for wrong in lists.difference(truth) {
-                    write!(f, "\n  + {}", show(wrong))?;
-                }
-                Ok(())
-            }
+            } => write_difference(f, *machine, lists, truth),
             Violation::Late { within } => {
                 write!(f, "views had not converged {within:?} after the last fault")
             }
@@ -335,4 +322,25 @@ impl fmt::Display for Violation {
             }
         }
     }
+}
+
+/// What a machine lists and should not, and the other way round.
+fn write_difference(
+    f: &mut fmt::Formatter<'_>,
+    machine: usize,
+    lists: &BTreeSet<Shown>,
+    truth: &BTreeSet<Shown>,
+) -> fmt::Result {
+    write!(f, "machine {machine} does not list who is there:")?;
+    let show = |(name, boot, release): &Shown| match release {
+        Some(release) => format!("{name} {boot} {release}"),
+        None => format!("{name} {boot}"),
+    };
+    for missing in truth.difference(lists) {
+        write!(f, "\n  - {}", show(missing))?;
+    }
+    for wrong in lists.difference(truth) {
+        write!(f, "\n  + {}", show(wrong))?;
+    }
+    Ok(())
 }

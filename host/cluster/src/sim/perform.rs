@@ -54,7 +54,6 @@ pub(super) enum Undo {
 impl Runner {
     /// Begins an operation; one that only waits is over then.
     pub(super) fn perform(&mut self, op: Op) {
-        let now = self.lan.now;
         let nodes = self.nodes;
         let node = |node: u8| usize::from(node) % nodes;
         match op {
@@ -75,80 +74,25 @@ impl Runner {
             | Op::Rollback(it)
             | Op::Vote(it, ..)
                 if self.lan.is_frozen(node(it)) => {}
-            Op::Leave(it) => {
-                self.lan.leave(node(it));
-                self.ledger.open(Touch::Of(node(it)), now);
-            }
-            Op::Wipe(it) => {
-                self.lan.machines[node(it)].disk = Disk::default();
-                self.lan.made.wiped(node(it));
-            }
+            Op::Leave(it) => self.leave(node(it)),
+            Op::Wipe(it) => self.wipe(node(it)),
             Op::Clock(it, off) => self.lan.machines[node(it)].clock_off = off,
-            Op::Freeze(it, time) => {
-                self.lan.freeze(node(it));
-                self.fault(Touch::Of(node(it)), time);
-                self.fault(Touch::Held(node(it)), time);
-                self.later(time, Undo::Thaw(node(it)));
-            }
-            Op::Starve(it, time) => {
-                let machine = node(it);
-                self.fault(Touch::Of(machine), time);
-                self.fault(Touch::Held(machine), time);
-                self.undo(Undo::Starve {
-                    machine,
-                    until: now + ms(time.into()),
-                    frozen: false,
-                });
-            }
-            Op::Deafen(it, time) => {
-                self.lan.machines[node(it)].deaf = true;
-                self.fault(Touch::Of(node(it)), time);
-                self.fault(Touch::By(node(it)), time);
-                self.later(time, Undo::Hear(node(it)));
-            }
-            Op::Cut(it, time) => {
-                self.lan.set_linked(node(it), false);
-                self.fault(Touch::Of(node(it)), time);
-                self.fault(Touch::By(node(it)), time);
-                self.later(time, Undo::Link(node(it)));
-            }
+            Op::Freeze(it, time) => self.freeze(node(it), time),
+            Op::Starve(it, time) => self.starve(node(it), time),
+            Op::Deafen(it, time) => self.deafen(node(it), time),
+            Op::Cut(it, time) => self.cut(node(it), time),
             Op::Part(bits, time) => self.part(bits, time),
-            Op::Lose(share, time) => {
-                self.lan.loss = self.loss.max(f64::from(share.min(1000)) / 1000.0);
-                if share > LOSS_OF_NO_FAULT {
-                    self.fault(Touch::Everyone, time);
-                }
-                self.later(time, Undo::Loss);
-            }
+            Op::Lose(share, time) => self.lose(share, time),
             Op::LoseBetween(from, to, share, time) => {
-                let (of, by) = (node(from), node(to));
-                let share = f64::from(share.min(1000)) / 1000.0;
-                self.lan.loss_between.insert((of, by), share);
-                // Neither the question nor the answer may come.
-                self.fault(Touch::Between { by, of }, time);
-                self.fault(Touch::Between { by: of, of: by }, time);
-                self.later(time, Undo::LossBetween(of, by));
+                self.lose_between(node(from), node(to), share, time);
             }
             Op::Double(share, time) => {
                 self.lan.duplication = f64::from(share.min(1000)) / 1000.0;
                 self.later(time, Undo::Duplication);
             }
-            Op::Delay(most, time) => {
-                let most_micros = u64::from(most) * 1000;
-                self.lan.latency = LATENCY.start..most_micros.max(LATENCY.end);
-                if most > DELAY_OF_NO_FAULT {
-                    self.fault(Touch::Everyone, time);
-                }
-                self.later(time, Undo::Latency);
-            }
-            Op::NoControl(time) => {
-                self.lan.control = false;
-                self.later(time, Undo::Control);
-            }
-            Op::NoHints(time) => {
-                self.lan.hints = false;
-                self.later(time, Undo::Hints);
-            }
+            Op::Delay(most, time) => self.delay(most, time),
+            Op::NoControl(time) => self.no_control(time),
+            Op::NoHints(time) => self.no_hints(time),
             Op::Hint(it, about) => {
                 let ip = self.lan.machines[node(about)].name.ip();
                 self.lan.give(node(it), Input::Unreachable { ip });
@@ -165,25 +109,108 @@ impl Runner {
             Op::Rollback(it) => self.lan.roll_back(node(it)),
             Op::Vote(it, back, ok) => self.lan.vote(node(it), back, ok),
             Op::Twin(it, time, reached) => self.twin(node(it), time, reached),
-            Op::Alien(time) => {
-                let machine = self.extra();
-                self.lan.machines[machine].keys = other_keys();
-                self.lan.start(machine);
-                self.later(time, Undo::Remove(machine));
-            }
-            Op::Liar(time) => {
-                let machine = self.extra();
-                self.lan.machines[machine].adjust =
-                    |config| config.name = "example@10.10.200.200".parse().expect("a name");
-                self.lan.start(machine);
-                self.later(time, Undo::Remove(machine));
-            }
+            Op::Alien(time) => self.alien(time),
+            Op::Liar(time) => self.liar(time),
             Op::Replay(it, count) => self.lan.attack(node(it), Attack::Replay, count),
             Op::Misdirect(it, count) => self.lan.attack(node(it), Attack::Misdirect, count),
             Op::Forge(it, count) => self.lan.attack(node(it), Attack::Forge, count),
             Op::Spoof(it, count) => self.lan.attack(node(it), Attack::Spoof, count),
             Op::Flood(it, count) => self.lan.attack(node(it), Attack::Flood, count),
         }
+    }
+
+    fn leave(&mut self, machine: usize) {
+        self.lan.leave(machine);
+        self.ledger.open(Touch::Of(machine), self.lan.now);
+    }
+
+    fn wipe(&mut self, machine: usize) {
+        self.lan.machines[machine].disk = Disk::default();
+        self.lan.made.wiped(machine);
+    }
+
+    fn no_control(&mut self, time: u32) {
+        self.lan.control = false;
+        self.later(time, Undo::Control);
+    }
+
+    fn no_hints(&mut self, time: u32) {
+        self.lan.hints = false;
+        self.later(time, Undo::Hints);
+    }
+
+    fn freeze(&mut self, machine: usize, time: u32) {
+        self.lan.freeze(machine);
+        self.fault(Touch::Of(machine), time);
+        self.fault(Touch::Held(machine), time);
+        self.later(time, Undo::Thaw(machine));
+    }
+
+    fn starve(&mut self, machine: usize, time: u32) {
+        self.fault(Touch::Of(machine), time);
+        self.fault(Touch::Held(machine), time);
+        self.undo(Undo::Starve {
+            machine,
+            until: self.lan.now + ms(time.into()),
+            frozen: false,
+        });
+    }
+
+    fn deafen(&mut self, machine: usize, time: u32) {
+        self.lan.machines[machine].deaf = true;
+        self.fault(Touch::Of(machine), time);
+        self.fault(Touch::By(machine), time);
+        self.later(time, Undo::Hear(machine));
+    }
+
+    fn cut(&mut self, machine: usize, time: u32) {
+        self.lan.set_linked(machine, false);
+        self.fault(Touch::Of(machine), time);
+        self.fault(Touch::By(machine), time);
+        self.later(time, Undo::Link(machine));
+    }
+
+    fn lose(&mut self, share: u16, time: u32) {
+        self.lan.loss = self.loss.max(f64::from(share.min(1000)) / 1000.0);
+        if share > LOSS_OF_NO_FAULT {
+            self.fault(Touch::Everyone, time);
+        }
+        self.later(time, Undo::Loss);
+    }
+
+    fn lose_between(&mut self, of: usize, by: usize, share: u16, time: u32) {
+        let share = f64::from(share.min(1000)) / 1000.0;
+        self.lan.loss_between.insert((of, by), share);
+        // Neither the question nor the answer may come.
+        self.fault(Touch::Between { by, of }, time);
+        self.fault(Touch::Between { by: of, of: by }, time);
+        self.later(time, Undo::LossBetween(of, by));
+    }
+
+    fn delay(&mut self, most: u16, time: u32) {
+        let most_micros = u64::from(most) * 1000;
+        self.lan.latency = LATENCY.start..most_micros.max(LATENCY.end);
+        if most > DELAY_OF_NO_FAULT {
+            self.fault(Touch::Everyone, time);
+        }
+        self.later(time, Undo::Latency);
+    }
+
+    /// A node of another cluster.
+    fn alien(&mut self, time: u32) {
+        let machine = self.extra();
+        self.lan.machines[machine].keys = other_keys();
+        self.lan.start(machine);
+        self.later(time, Undo::Remove(machine));
+    }
+
+    /// A node whose name has the address of another machine.
+    fn liar(&mut self, time: u32) {
+        let machine = self.extra();
+        self.lan.machines[machine].adjust =
+            |config| config.name = "example@10.10.200.200".parse().expect("a name");
+        self.lan.start(machine);
+        self.later(time, Undo::Remove(machine));
     }
 
     /// Ends an operation.

@@ -41,7 +41,7 @@ fn a_cluster_that_starts_tells_of_nothing_refused_although_datagrams_overtake_ea
         assert!(!lan.log.iter().any(|entry| told(&entry.effect)));
         let counts = all
             .iter()
-            .map(|&machine| lan.node(machine).counters().refused(Refusal::Replay));
+            .map(|&machine| lan.node(machine).counters().refused.of(Refusal::Replay));
         overtaken.set(overtaken.get() + counts.sum::<u64>());
     });
     assert!(overtaken.get() > 0, "no datagram was overtaken");

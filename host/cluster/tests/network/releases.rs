@@ -383,7 +383,7 @@ fn a_node_that_refuses_what_the_others_know_is_not_told_it_for_ever() {
         lan.run(secs(120));
         let each = (synced(lan) - before) / 120 / 5;
         assert!(each < 2_000, "{each} B/s of states by each node");
-        let refused = lan.node(all[4]).counters().refused(Refusal::Unsigned);
+        let refused = lan.node(all[4]).counters().refused.of(Refusal::Unsigned);
         assert!(refused > 0, "and it says so");
         assert_eq!(serves(lan, all[4]), None);
     });

@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::attended::Attended;
-use super::counters::Refusal;
+use super::counters::CallerRefusal;
 use super::protocol::{self, Audience, Body, NAME_MAX, TOOL};
 use super::server::{Server, ToolRoom, Tools};
+use super::stall_guard::StallGuard;
 use super::stream::Watched;
 use super::{EXCHANGE, Event, HANDSHAKE, MESSAGE_MAX, PING, PING_ANSWER, Peer, WINDOW};
 
@@ -41,7 +41,7 @@ pub(super) struct Caller {
     /// Who it is, once it has said so.
     who: OnceLock<Who>,
     /// Why its hello was refused.
-    refused: OnceLock<Refusal>,
+    refused: OnceLock<CallerRefusal>,
     /// Its hello came, good or bad.
     said_hello: Notify,
     /// It does not take what it asked for.
@@ -75,7 +75,7 @@ impl Caller {
         self: Arc<Self>,
         stream: TcpStream,
         stranger: P,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CallerRefusal> {
         let server = &self.server;
         let nodelay = stream.set_nodelay(true);
         let tls = match nodelay {
@@ -84,7 +84,7 @@ impl Caller {
         };
         let (tls, shown) = tls.map_err(|error| {
             tracing::debug!(ip = %self.ip, %error, "TLS handshake failed");
-            Refusal::Handshake
+            CallerRefusal::Handshake
         })?;
         let (stream, cut) = Watched::new(tls);
         let service = service_fn(|request| {
@@ -109,7 +109,7 @@ impl Caller {
         let Some(who) = self.who.get() else {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(GOODBYE, connection).await;
-            return Err(self.refused.get().copied().unwrap_or(Refusal::Hello));
+            return Err(self.refused.get().copied().unwrap_or(CallerRefusal::Hello));
         };
         drop(stranger);
         server.counters.admitted();
@@ -121,7 +121,7 @@ impl Caller {
                 let _ = timeout(GOODBYE, connection).await;
                 return Ok(());
             }
-            () = self.stalled.notified() => return Err(Refusal::Stalled),
+            () = self.stalled.notified() => return Err(CallerRefusal::Stalled),
         };
         if let Err(error) = ended {
             tracing::debug!(ip = %self.ip, %error, "control connection ended");
@@ -166,7 +166,7 @@ impl Caller {
     }
 
     fn not_for(&self, why: &'static str) -> Response<Body> {
-        self.server.counters.refused(self.ip, Refusal::Role);
+        self.server.counters.refused(self.ip, CallerRefusal::Role);
         protocol::refusal(StatusCode::FORBIDDEN, why)
     }
 
@@ -179,7 +179,7 @@ impl Caller {
         match timeout(within, self.server.ask(from, request)).await {
             Ok(answer) => {
                 let (stall, stalled) = (self.server.waits.stall, self.stalled.clone());
-                answer.map(|body| Attended::new(body, stall, stalled).boxed())
+                answer.map(|body| StallGuard::new(body, stall, stalled).boxed())
             }
             Err(_) => protocol::refusal(StatusCode::SERVICE_UNAVAILABLE, "no answer in time"),
         }
@@ -210,36 +210,51 @@ impl Caller {
         }
     }
 
-    fn admit_member(&self, name: NodeName) -> Result<(), (Refusal, StatusCode, &'static str)> {
+    fn admit_member(
+        &self,
+        name: NodeName,
+    ) -> Result<(), (CallerRefusal, StatusCode, &'static str)> {
         if name.ip() != self.ip {
             let why = "your IP is not that of your name";
-            return Err((Refusal::Hello, StatusCode::FORBIDDEN, why));
+            return Err((CallerRefusal::Hello, StatusCode::FORBIDDEN, why));
         }
         if !self.server.reaches(self.ip) {
             let why = "no members are let in from your IP";
-            return Err((Refusal::Source, StatusCode::FORBIDDEN, why));
+            return Err((CallerRefusal::Source, StatusCode::FORBIDDEN, why));
         }
         match self.who.get_or_init(|| Who::Member(name.clone())) {
             Who::Member(known) if *known == name => Ok(()),
-            _ => Err((Refusal::Hello, StatusCode::FORBIDDEN, "you were another")),
+            _ => Err((
+                CallerRefusal::Hello,
+                StatusCode::FORBIDDEN,
+                "you were another",
+            )),
         }
     }
 
-    fn admit_tool(&self) -> Result<(), (Refusal, StatusCode, &'static str)> {
+    fn admit_tool(&self) -> Result<(), (CallerRefusal, StatusCode, &'static str)> {
         match self.who.get() {
             Some(Who::Tool { .. }) => return Ok(()),
             Some(Who::Member(_)) => {
-                return Err((Refusal::Hello, StatusCode::FORBIDDEN, "you were a member"));
+                return Err((
+                    CallerRefusal::Hello,
+                    StatusCode::FORBIDDEN,
+                    "you were a member",
+                ));
             }
             None => {}
         }
         let Some(room) = self.tools.room(self.ip) else {
             let why = "too many tools are connected; end one";
-            return Err((Refusal::Limit, StatusCode::SERVICE_UNAVAILABLE, why));
+            return Err((CallerRefusal::Limit, StatusCode::SERVICE_UNAVAILABLE, why));
         };
         match self.who.get_or_init(|| Who::Tool { _room: room }) {
             Who::Tool { .. } => Ok(()),
-            Who::Member(_) => Err((Refusal::Hello, StatusCode::FORBIDDEN, "you were a member")),
+            Who::Member(_) => Err((
+                CallerRefusal::Hello,
+                StatusCode::FORBIDDEN,
+                "you were a member",
+            )),
         }
     }
 

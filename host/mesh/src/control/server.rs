@@ -16,7 +16,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
 use super::caller::Caller;
-use super::counters::{Counters, Refusal};
+use super::counters::{CallerCounts, CallerRefusal};
 use super::protocol::{self, Body};
 use super::{Event, Identity, Peer, Service};
 
@@ -68,7 +68,7 @@ pub(crate) struct Server {
     pub(crate) runtime: Option<Handle>,
     pub(crate) waits: Waits,
     pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<CallerCounts>,
 }
 
 impl Server {
@@ -107,15 +107,15 @@ impl Server {
         open: &mut Open,
         strangers: &Arc<Semaphore>,
         tools: &Arc<Tools>,
-    ) -> Option<Refusal> {
+    ) -> Option<CallerRefusal> {
         if !self.reaches(ip) && !(self.is_here)(ip) {
-            return Some(Refusal::Source);
+            return Some(CallerRefusal::Source);
         }
         let Ok(stranger) = strangers.clone().try_acquire_owned() else {
-            return Some(Refusal::Limit);
+            return Some(CallerRefusal::Limit);
         };
         if open.total() >= CONNECTIONS_MAX || open.of(ip) >= PER_IP_MAX {
-            return Some(Refusal::Limit);
+            return Some(CallerRefusal::Limit);
         }
         let caller = Arc::new(Caller::new(ip, self.clone(), tools.clone()));
         open.spawn(
@@ -190,7 +190,7 @@ impl Drop for ToolRoom {
 /// The open connections, and whose they are.
 #[derive(Default)]
 struct Open {
-    tasks: JoinSet<Option<Refusal>>,
+    tasks: JoinSet<Option<CallerRefusal>>,
     ips: HashMap<Id, Ipv4Addr>,
     counts: HashMap<Ipv4Addr, usize>,
 }
@@ -207,7 +207,7 @@ impl Open {
     fn spawn(
         &mut self,
         ip: Ipv4Addr,
-        connection: impl Future<Output = Option<Refusal>> + Send + 'static,
+        connection: impl Future<Output = Option<CallerRefusal>> + Send + 'static,
     ) {
         let id = self.tasks.spawn(connection).id();
         self.ips.insert(id, ip);
@@ -215,7 +215,7 @@ impl Open {
     }
 
     /// Waits until one ends.
-    async fn ended(&mut self) -> (Ipv4Addr, Option<Refusal>) {
+    async fn ended(&mut self) -> (Ipv4Addr, Option<CallerRefusal>) {
         loop {
             let (id, refusal) = match self.tasks.join_next_with_id().await {
                 Some(Ok((id, refusal))) => (id, refusal),

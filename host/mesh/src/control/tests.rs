@@ -48,7 +48,7 @@ fn dialler(ip: Ipv4Addr) -> Dialler {
 /// A node that can be called, on a port of its own.
 struct Called {
     at: SocketAddrV4,
-    counters: Arc<Counters>,
+    counters: Arc<CallerCounts>,
     events: mpsc::Receiver<Event>,
 }
 
@@ -80,7 +80,7 @@ impl Called {
         let listener = listener.expect("bound");
         let port = listener.local_addr().expect("bound").port();
         let (events_in, events) = mpsc::channel(16);
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(CallerCounts::default());
         let server = Server {
             me: node(CALLED),
             identity,
@@ -105,14 +105,14 @@ impl Called {
         event.expect("an event in time").expect("the server runs")
     }
 
-    async fn counted(&self, done: impl Fn(ControlCounters) -> bool) {
+    async fn counted(&self, done: impl Fn(Callers) -> bool) {
         let counted = async {
-            while !done(self.counters.snapshot()) {
+            while !done(self.counters.now()) {
                 tokio::task::yield_now().await;
             }
         };
         let in_time = timeout(SOON, counted).await;
-        assert!(in_time.is_ok(), "{:?}", self.counters.snapshot());
+        assert!(in_time.is_ok(), "{:?}", self.counters.now());
     }
 
     /// A connection as a member's, but without its hello.
@@ -171,7 +171,7 @@ async fn a_caller_with_the_wrong_cookie_is_refused_and_counted() {
     };
     let dialled = wrong.dial(&node(CALLED), called.at).await;
     assert!(matches!(dialled.err(), Some(DialError::Tls(_))));
-    called.counted(|c| c.refused_handshake == 1).await;
+    called.counted(|c| c.refused_by.handshake == 1).await;
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_caller_whose_ip_is_not_that_of_its_name_is_closed() {
     let lie = post(HELLO, protocol::introduce(&node(CALLER)));
     let response = ask(&mut requests, lie).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    called.counted(|c| c.refused_hello == 1).await;
+    called.counted(|c| c.refused_by.hello == 1).await;
     let after = requests.send_request(post(SYNC, "state")).await;
     assert!(after.is_err(), "the connection is closed");
 }
@@ -236,7 +236,7 @@ async fn callers_that_say_nothing_are_closed_in_time() {
     let (closed, mut no_hello) = tokio::join!(timeout(SOON, closed), no_hello);
     closed.expect("closed in time").ok();
     called
-        .counted(|c| c.refused_handshake == 1 && c.refused_hello == 1)
+        .counted(|c| c.refused_by.handshake == 1 && c.refused_by.hello == 1)
         .await;
     assert!(no_hello.send_request(post(SYNC, "state")).await.is_err());
 }
@@ -253,7 +253,7 @@ async fn a_caller_from_elsewhere_does_not_get_as_far_as_tls() {
         .await
         .expect("closed");
     assert!(rest.is_empty());
-    called.counted(|c| c.refused_source == 1).await;
+    called.counted(|c| c.refused_by.source == 1).await;
 }
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn one_ip_gets_eight_connections_and_others_are_served_meanwhile() {
     }
     let ninth = dialler(CALLER).dial(&node(CALLED), called.at).await;
     assert!(ninth.is_err());
-    called.counted(|c| c.refused_limit == 1).await;
+    called.counted(|c| c.refused_by.limit == 1).await;
     let other = Ipv4Addr::new(127, 0, 0, 4);
     let dialled = dialler(other).dial(&node(CALLED), called.at).await;
     dialled.expect("admitted");
@@ -283,7 +283,7 @@ async fn garbage_in_place_of_tls_is_refused_and_hurts_nobody() {
         let _ = stream.write_all(&[n; 4096]).await;
     }
     called
-        .counted(|c| c.refused_handshake + c.refused_limit == 50)
+        .counted(|c| c.refused_by.handshake + c.refused_by.limit == 50)
         .await;
     let dialled = dialler(CALLER).dial(&node(CALLED), called.at).await;
     dialled.expect("admitted");

@@ -13,6 +13,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use cluster::Keys;
+use data_encoding::HEXLOWER;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key};
@@ -214,8 +215,7 @@ impl fmt::Debug for Ends {
 /// listens no more than the tags of datagrams do.
 fn key_name(public: &CertificateDer<'_>) -> Result<DnsName<'static>, Error> {
     let hash = Sha256::digest(public);
-    let start = hash.iter().take(KEY_NAME_BYTES);
-    let hex: String = start.map(|byte| format!("{byte:02x}")).collect();
+    let hex = HEXLOWER.encode(&hash[..KEY_NAME_BYTES]);
     DnsName::try_from(format!("{hex}.ace"))
         .map_err(|_| Error::General("the name of a key is no name".to_owned()))
 }

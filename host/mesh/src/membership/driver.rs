@@ -7,8 +7,8 @@ mod held;
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
@@ -27,7 +27,7 @@ use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
 use super::releases::{FileOutcome, Overview, Want};
 use super::seeds::{self, Found, Search, System};
-use super::{Channel, Counters, Order, Outside, Settings, StartError};
+use super::{Channel, MembershipCounts, Order, Outside, Settings, StartError};
 use crate::control;
 use crate::control::{Dialler, Event, Identity, Links, Server};
 use crate::net;
@@ -43,9 +43,6 @@ const EVENTS_WAITING: usize = 64;
 
 /// How many answers about names may wait; the next lookup waits for room.
 const FOUND_WAITING: usize = 16;
-
-/// How often it is looked which members have followed a change of the cookie.
-const CONFIRMED_EVERY: Duration = Duration::from_secs(1);
 
 /// Callers that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -73,14 +70,12 @@ pub(super) struct Driver {
     /// Of the releases and votes in [`Outside::overview`].
     shown: u64,
     outside: Outside,
-    counters: Counters,
-    control: Arc<control::Counters>,
+    counters: MembershipCounts,
+    control: Arc<control::CallerCounts>,
     /// Shared with the control server and the links.
     identity: Identity,
     /// What names to join were found to be.
     found: mpsc::Receiver<Found>,
-    /// When [`Outside::unconfirmed`] is to be looked at again.
-    confirmed_next: Instant,
     /// The control server and the lookups; aborted when this is dropped.
     _tasks: JoinSet<()>,
     departed: bool,
@@ -154,7 +149,7 @@ impl Driver {
 
         let identity = channel.identity;
         let (events_in, events) = mpsc::channel(EVENTS_WAITING);
-        let control = Arc::new(control::Counters::default());
+        let control = Arc::new(control::CallerCounts::default());
         let mut reach = vec![config.subnet];
         reach.extend(&config.allow);
         let server = Server {
@@ -225,11 +220,10 @@ impl Driver {
             file_asked: None,
             shown: 0,
             outside,
-            counters: Counters::default(),
+            counters: MembershipCounts::default(),
             control,
             identity,
             found,
-            confirmed_next: Instant::now(),
             _tasks: tasks,
             departed: false,
             buffer: vec![0; DATAGRAM_MAX + 1],
@@ -288,7 +282,6 @@ impl Driver {
             }
             self.publish_overview();
             self.publish_counters();
-            self.publish_unconfirmed(0);
             if self.departed {
                 return;
             }
@@ -455,34 +448,13 @@ impl Driver {
             tracing::error!(%error, "the control channel goes on with the keys it has");
         }
         self.handle(Input::Keys(Box::new(keys)));
-        self.publish_unconfirmed(1);
-    }
-
-    /// Says which members have not followed a change of the cookie, at once if
-    /// there was one, else once in a while.
-    fn publish_unconfirmed(&mut self, changes: u64) {
-        let now = Instant::now();
-        if changes == 0 && now < self.confirmed_next {
-            return;
-        }
-        self.confirmed_next = now + CONFIRMED_EVERY;
-        let members = self.node.unconfirmed();
-        self.outside.unconfirmed.send_if_modified(|shown| {
-            let changed = changes > 0 || shown.members != members;
-            shown.changes += changes;
-            shown.members = members;
-            changed
-        });
     }
 
     fn publish_counters(&mut self) {
-        self.counters.datagrams.clone_from(self.node.counters());
-        self.counters.control = self.control.snapshot();
+        self.counters.datagrams = *self.node.counters();
+        self.counters.callers = self.control.now();
         self.counters.releases_not_stored = self.releases.failed();
-        let shared = self.outside.counters.lock();
-        shared
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&self.counters);
+        self.outside.counters.count(|shown| *shown = self.counters);
     }
 }
 

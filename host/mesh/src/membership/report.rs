@@ -67,7 +67,7 @@ pub(super) fn release(news: &News) {
             unsigned,
             kept,
             "the releases stored here that are not signed with the deploy key are forgotten; \
-             push the app again with `host push --key FILE`",
+             push the app again with `host push --sign-with FILE`",
         ),
         News::File { outcome, .. } => match outcome {
             Ok(Some(release)) => tracing::info!(

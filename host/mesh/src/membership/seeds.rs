@@ -247,8 +247,8 @@ impl Said {
             self.refused = Some(now);
             tracing::warn!(
                 %name,
-                "the name to join is {ip}, which is outside of {}; add --allow {ip}/32 here, \
-                 and --allow {}/32 there",
+                "the name to join is {ip}, which is outside of {}; add --member-net {ip}/32 here, \
+                 and --member-net {}/32 there",
                 config.subnet,
                 config.name.ip(),
             );

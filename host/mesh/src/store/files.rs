@@ -33,9 +33,9 @@ pub(super) const READ_MAX: u64 = crate::store::LARGEST_APP;
 
 /// Where the process may die in [`Files::write_whole`].
 const POINTS: Points = Points {
-    begun: "store: app begun",
-    synced: "store: app synced",
-    renamed: "store: app renamed",
+    begun: "store: component begun",
+    synced: "store: component synced",
+    renamed: "store: component renamed",
 };
 
 /// The paths of the store's files.
@@ -143,7 +143,7 @@ impl Files {
             }
             Err(error) => return Err(error),
         };
-        fault::point("store: app put aside");
+        fault::point("store: component put aside");
         durable::sync_folder_of(&whole)?;
         Ok(aside)
     }

@@ -116,7 +116,7 @@ impl Store {
                 failed = failed.or(Some(StoreError::change(&path, error)));
                 continue;
             }
-            fault::point("store: app collected");
+            fault::point("store: component collected");
             self.known().whole.retain(|it| it.digest != *digest);
         }
         failed.map_or(Ok(surplus.len()), Err)

@@ -38,11 +38,11 @@ use files::Files;
 use keep::{Known, Whole};
 use partial::Partial;
 
-/// The largest component that is taken unless `--max-app` says otherwise, in
+/// The largest component that is taken unless `--max-component` says otherwise, in
 /// bytes: 64 MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
-/// The most that `--max-app` can be, in bytes: 1 GiB.
+/// The most that `--max-component` can be, in bytes: 1 GiB.
 pub const LARGEST_APP: u64 = 1 << 30;
 
 /// What the store accepts and keeps.
@@ -191,7 +191,7 @@ impl Store {
                 .write_whole(component)
                 .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
         }
-        fault::point("store: app kept");
+        fault::point("store: component kept");
         self.came(&changing, component);
         Ok(())
     }

@@ -3,7 +3,6 @@
 //! whole before it is given.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use cluster::fetch::{
     ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split,
 };
 use cluster::release::{CHUNK as CHUNK_LEN, Component};
-use cluster::{ComponentBytes, NodeName, Time, View};
+use cluster::{ComponentBytes, Counted, NodeName, Time, View};
 use http::StatusCode;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -21,6 +20,7 @@ use tokio::time::sleep_until;
 
 use super::{CHUNK, COMPONENTS, MANIFEST};
 use crate::control::{CallError, Peers, ReadError};
+use crate::counts::Fetches;
 use crate::store::{Download, Found, Store, StoreError};
 
 /// Why a component did not come.
@@ -43,7 +43,7 @@ pub struct Fetcher {
     members: watch::Receiver<Arc<View>>,
     peers: Peers,
     store: Store,
-    wrong: Arc<AtomicU64>,
+    fetches: Arc<Counted<Fetches>>,
 }
 
 impl Fetcher {
@@ -53,13 +53,13 @@ impl Fetcher {
             members,
             peers,
             store,
-            wrong: Arc::default(),
+            fetches: Arc::default(),
         }
     }
 
-    /// How often a member gave bytes that were not what was asked for.
-    pub fn wrong(&self) -> u64 {
-        self.wrong.load(Relaxed)
+    /// What went wrong until now.
+    pub fn fetches(&self) -> Fetches {
+        self.fetches.now()
     }
 
     /// Gets a component, or goes on getting it, and says on `progress` how many of
@@ -185,7 +185,7 @@ impl Fetcher {
         let before = fetch.liars();
         fetch.answered(now, member, question, answer);
         if fetch.liars() > before {
-            self.wrong.fetch_add(1, Relaxed);
+            self.fetches.count(|fetches| fetches.wrong += 1);
             tracing::warn!(
                 %member, component = %app.digest,
                 "a member gave wrong bytes of a component: they were dropped, and it is not asked again",

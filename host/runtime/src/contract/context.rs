@@ -1,5 +1,5 @@
-//! What a component can reach while one of its callbacks runs: the data of
-//! its store, and the host's side of the imports.
+//! What a component can reach of the cluster and its mailbox while one of its
+//! callbacks runs: the host's side of the contract's imports.
 //!
 //! A context lives for one callback (for one whole request of a `wasi:http`
 //! component). It collects what the callback asks for; the exchange puts it
@@ -9,14 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::meter::{Slices, SlowLane};
-use super::outbound::NoOutbound;
-use super::output::GuestOutput;
-use super::{cluster, mailbox};
+use super::meter::Meter;
+use super::{cluster, mailbox, members};
 use crate::views::Views;
 
 /// The most topics, and the most timers, that one exchange has at a time; the
@@ -58,7 +53,7 @@ pub struct ReleaseTag {
 
 /// Something that a callback asked for and that takes hold when it returns.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum CallEffect {
     /// Tell this exchange of the members.
     SubscribeNodes,
     /// Tell this exchange what is published on a topic.
@@ -83,31 +78,25 @@ pub enum Effect {
 
 /// What an exchange holds when a callback of it begins.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Held<'a> {
+pub struct Subscribed<'a> {
     /// The topics that it has subscribed to.
     pub topics: &'a [Arc<str>],
     /// How many timers it waits for.
     pub timers: usize,
 }
 
-/// The data of one store.
+/// What belongs to one call.
 pub struct CallContext {
     node: Arc<NodeInfo>,
     release: ReleaseTag,
     view: Option<Arc<::cluster::View>>,
     /// What the callback asked for, in order.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<CallEffect>,
     /// The topics that the exchange would have if the callback returned now.
     topics: Vec<Arc<str>>,
     timers_left: usize,
     publishes_left: usize,
-    slices: Arc<Slices>,
-    memory: MemoryCap,
-    output: GuestOutput,
-    wasi: Option<Box<WasiCtx>>,
-    http: WasiHttpCtx,
-    outbound: NoOutbound,
-    table: ResourceTable,
+    meter: Arc<Meter>,
 }
 
 impl CallContext {
@@ -115,9 +104,8 @@ impl CallContext {
     pub fn new(
         node: Arc<NodeInfo>,
         release: ReleaseTag,
-        limits: &CallLimits,
-        lane: SlowLane,
-        held: Held<'_>,
+        meter: Arc<Meter>,
+        held: Subscribed<'_>,
     ) -> CallContext {
         CallContext {
             node,
@@ -127,39 +115,13 @@ impl CallContext {
             topics: held.topics.to_vec(),
             timers_left: MAX_PER_EXCHANGE.saturating_sub(held.timers),
             publishes_left: MAX_PER_EXCHANGE,
-            slices: Slices::new(limits.cpu, lane),
-            memory: MemoryCap::new(limits.memory),
-            output: GuestOutput::default(),
-            wasi: None,
-            http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
-            table: ResourceTable::new(),
+            meter,
         }
     }
 
-    /// The limiter of the store.
-    pub fn limiter(&mut self) -> &mut dyn wasmtime::ResourceLimiter {
-        &mut self.memory
-    }
-
-    /// The slices that this callback runs in.
-    pub fn slices(&self) -> &Arc<Slices> {
-        &self.slices
-    }
-
-    /// Whether the guest was refused memory, and so most likely died of it.
-    pub fn memory_refused(&self) -> Option<usize> {
-        self.memory.refused.then_some(self.memory.cap)
-    }
-
-    /// Whether this machine had no memory for it, and so it most likely died.
-    pub fn starved(&self) -> bool {
-        self.memory.starved
-    }
-
-    /// What the guest wrote to its standard output and error.
-    pub fn output(&self) -> &GuestOutput {
-        &self.output
+    /// What the call has used.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     fn view(&mut self) -> Arc<::cluster::View> {
@@ -169,7 +131,7 @@ impl CallContext {
             .clone()
     }
 
-    fn take_back(&mut self, effect: &Effect) -> bool {
+    fn take_back(&mut self, effect: &CallEffect) -> bool {
         let at = self.effects.iter().position(|asked| asked == effect);
         at.map(|at| self.effects.remove(at)).is_some()
     }
@@ -185,7 +147,7 @@ impl CallContext {
 impl cluster::Host for CallContext {
     fn self_(&mut self) -> cluster::Node {
         let view = self.view();
-        let mut node = self.node.views.own(&view);
+        let mut node = members::own(&self.node.views, &view);
         node.release = Some(cluster::Release {
             id: self.release.id.to_string(),
             digest: self.release.digest.to_string(),
@@ -195,7 +157,7 @@ impl cluster::Host for CallContext {
 
     fn nodes(&mut self) -> cluster::View {
         let view = self.view();
-        self.node.views.to_contract(&view)
+        members::view(&view)
     }
 }
 
@@ -203,8 +165,8 @@ impl super::http::Host for CallContext {}
 
 impl mailbox::Host for CallContext {
     fn subscribe_nodes(&mut self) {
-        if !self.effects.contains(&Effect::SubscribeNodes) {
-            self.effects.push(Effect::SubscribeNodes);
+        if !self.effects.contains(&CallEffect::SubscribeNodes) {
+            self.effects.push(CallEffect::SubscribeNodes);
         }
     }
 
@@ -220,9 +182,9 @@ impl mailbox::Host for CallContext {
         self.topics.push(topic.clone());
         // Taking back an effect instead of adding its contrary keeps their
         // number bounded, however often a guest changes its mind.
-        let contrary = Effect::Unsubscribe(topic.clone());
+        let contrary = CallEffect::Unsubscribe(topic.clone());
         if !self.take_back(&contrary) {
-            self.effects.push(Effect::Subscribe(topic));
+            self.effects.push(CallEffect::Subscribe(topic));
         }
         Ok(())
     }
@@ -232,9 +194,9 @@ impl mailbox::Host for CallContext {
             return;
         };
         let topic = self.topics.swap_remove(at);
-        let contrary = Effect::Subscribe(topic.clone());
+        let contrary = CallEffect::Subscribe(topic.clone());
         if !self.take_back(&contrary) {
-            self.effects.push(Effect::Unsubscribe(topic));
+            self.effects.push(CallEffect::Unsubscribe(topic));
         }
     }
 
@@ -247,7 +209,7 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.publishes_left -= 1;
-        self.effects.push(Effect::Publish {
+        self.effects.push(CallEffect::Publish {
             topic: topic.into(),
             payload: payload.into(),
         });
@@ -259,7 +221,7 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.timers_left -= 1;
-        self.effects.push(Effect::SendAfter {
+        self.effects.push(CallEffect::SendAfter {
             delay: Duration::from_millis(milliseconds),
             token,
         });
@@ -267,103 +229,11 @@ impl mailbox::Host for CallContext {
     }
 }
 
-impl WasiView for CallContext {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Built only when a guest uses WASI at all: it seeds generators, and
-        // most callbacks need none of it.
-        let output = &self.output;
-        let wasi = self.wasi.get_or_insert_with(|| {
-            Box::new(
-                WasiCtx::builder()
-                    .stdout(output.stream())
-                    .stderr(output.stream())
-                    .build(),
-            )
-        });
-        WasiCtxView {
-            ctx: wasi,
-            table: &mut self.table,
-        }
-    }
-}
-
-impl WasiHttpView for CallContext {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
-            hooks: &mut self.outbound,
-        }
-    }
-}
-
-/// Counts linear memory over all memories of a store and refuses what goes
-/// over the cap.
-struct MemoryCap {
-    cap: usize,
-    used: usize,
-    refused: bool,
-    /// Whether memory that it may have could not be had.
-    starved: bool,
-}
-
-impl MemoryCap {
-    fn new(cap: usize) -> MemoryCap {
-        MemoryCap {
-            cap,
-            used: 0,
-            refused: false,
-            starved: false,
-        }
-    }
-}
-
-/// Whether an error of the engine comes from this machine and not from the
-/// guest: no memory, no place in the pool.
-pub(crate) fn by_machine(error: &wasmtime::Error) -> bool {
-    error.is::<wasmtime::OutOfMemory>()
-        || error.is::<wasmtime::PoolConcurrencyLimitError>()
-        || error
-            .chain()
-            .any(|cause| cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>())
-}
-
-impl wasmtime::ResourceLimiter for MemoryCap {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.cap {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
-    }
-
-    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.starved |= by_machine(&error);
-        Ok(())
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired <= super::MAX_TABLE_ELEMENTS)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::SlowLane;
     use crate::contract::mailbox::Host as _;
-    use wasmtime::ResourceLimiter as _;
 
     fn context(held: &[Arc<str>]) -> CallContext {
         let name = "example@10.10.10.2".parse().unwrap();
@@ -372,18 +242,12 @@ mod tests {
             id: "r".into(),
             digest: "d".into(),
         };
-        let limits = CallLimits {
-            cpu: Duration::from_secs(1),
-            wall: Duration::from_secs(1),
-            memory: 1 << 20,
-            state: 0,
-        };
-        let held = Held {
+        let held = Subscribed {
             topics: held,
             timers: 0,
         };
-        let lane = SlowLane::beside(1);
-        CallContext::new(Arc::new(NodeInfo { views }), release, &limits, lane, held)
+        let meter = Meter::new(Duration::from_secs(1), SlowLane::beside(1));
+        CallContext::new(Arc::new(NodeInfo { views }), release, meter, held)
     }
 
     #[test]
@@ -402,8 +266,8 @@ mod tests {
         context.unsubscribe("0".into());
         assert!(context.subscribe("new".into()).is_ok());
         let wanted = [
-            Effect::Unsubscribe("0".into()),
-            Effect::Subscribe("new".into()),
+            CallEffect::Unsubscribe("0".into()),
+            CallEffect::Subscribe("new".into()),
         ];
         assert_eq!(context.effects, wanted);
     }
@@ -416,16 +280,5 @@ mod tests {
             context.unsubscribe("t".into());
         }
         assert!(context.effects.is_empty());
-    }
-
-    #[test]
-    fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
-        let mut cap = MemoryCap::new(100);
-        assert!(cap.memory_growing(0, 60, None).unwrap());
-        assert!(cap.memory_growing(0, 40, None).unwrap());
-        assert!(!cap.refused);
-        assert!(!cap.memory_growing(60, 61, None).unwrap());
-        assert!(cap.refused);
-        assert!(!cap.memory_growing(0, usize::MAX, None).unwrap());
     }
 }

@@ -16,9 +16,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use wasmtime::{StoreContextMut, UpdateDeadline};
-
-use super::CallContext;
+use wasmtime::UpdateDeadline;
 
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub const TICK: Duration = Duration::from_millis(5);
@@ -36,26 +34,29 @@ impl SlowLane {
     }
 }
 
-/// The slices of one callback: shared by the store, which sees the ticks, and
-/// by [`Metered`], which sees where a slice begins and ends.
-pub struct Slices {
+/// What one call has used: shared by the store, which sees the ticks, and by
+/// [`Metered`], which sees where a slice of the guest's running begins and ends.
+pub struct Meter {
     budget: Duration,
     used_nanos: AtomicU64,
     /// Whether it has lived through a tick, and so is measured.
     long: AtomicBool,
     overrun: AtomicBool,
+    /// Whether it may last, since its response head is there.
+    may_last: AtomicBool,
     lane: SlowLane,
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-impl Slices {
-    /// A callback that may use so much processor time.
-    pub fn new(budget: Duration, lane: SlowLane) -> Arc<Slices> {
-        Arc::new(Slices {
+impl Meter {
+    /// A meter for a call that may use so much processor time.
+    pub fn new(budget: Duration, lane: SlowLane) -> Arc<Meter> {
+        Arc::new(Meter {
             budget,
             used_nanos: AtomicU64::new(0),
             long: AtomicBool::new(false),
             overrun: AtomicBool::new(false),
+            may_last: AtomicBool::new(false),
             lane,
             place: Mutex::new(None),
         })
@@ -64,6 +65,36 @@ impl Slices {
     /// Whether the budget was used up.
     pub fn overrun(&self) -> bool {
         self.overrun.load(Relaxed)
+    }
+
+    /// From now on it has no wall deadline any more.
+    pub fn lift_deadline(&self) {
+        self.may_last.store(true, Relaxed);
+    }
+
+    /// What the store of the call does at each epoch tick.
+    ///
+    /// # Errors
+    /// When the call has used up its processor time.
+    pub fn on_tick(self: Arc<Self>) -> wasmtime::Result<UpdateDeadline> {
+        if !self.long.swap(true, Relaxed) {
+            // The slice before the first tick is not measured: it was at most one tick.
+            self.add(TICK);
+        }
+        if Duration::from_nanos(self.used_nanos.load(Relaxed)) >= self.budget {
+            self.overrun.store(true, Relaxed);
+            return Err(wasmtime::Error::msg("used up its processor time"));
+        }
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(async move {
+                // Not a bare wake-up: that would put the guest back in the queue
+                // without a look at the sockets.
+                tokio::task::yield_now().await;
+                // The semaphore is never closed; were it, the slice would just run.
+                self.set_place(self.lane.0.clone().acquire_owned().await.ok());
+            }),
+        ))
     }
 
     fn add(&self, time: Duration) {
@@ -76,33 +107,7 @@ impl Slices {
     }
 }
 
-/// What the store does at each epoch tick.
-///
-/// # Errors
-/// When the callback has used up its processor time.
-pub fn on_tick(store: StoreContextMut<'_, CallContext>) -> wasmtime::Result<UpdateDeadline> {
-    let slices = store.data().slices().clone();
-    if !slices.long.swap(true, Relaxed) {
-        // The slice before the first tick is not measured: it was at most one tick.
-        slices.add(TICK);
-    }
-    if Duration::from_nanos(slices.used_nanos.load(Relaxed)) >= slices.budget {
-        slices.overrun.store(true, Relaxed);
-        return Err(wasmtime::Error::msg("used up its processor time"));
-    }
-    Ok(UpdateDeadline::YieldCustom(
-        1,
-        Box::pin(async move {
-            // Not a bare wake-up: that would put the guest back in the queue
-            // without a look at the sockets.
-            tokio::task::yield_now().await;
-            // The semaphore is never closed; were it, the slice would just run.
-            slices.set_place(slices.lane.0.clone().acquire_owned().await.ok());
-        }),
-    ))
-}
-
-/// Why a callback was ended from outside.
+/// Why a call was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallDeadline;
 
@@ -110,23 +115,19 @@ pub struct WallDeadline;
 /// lane is given back whenever it waits, and it ends at its wall deadline.
 pub struct Metered<'a, F> {
     call: Pin<&'a mut F>,
-    slices: Arc<Slices>,
-    /// How long it may take; for ever if none.
-    wall: Option<Duration>,
+    meter: Arc<Meter>,
+    /// How long it may take, unless [`Meter::lift_deadline`] says that it may last.
+    wall: Duration,
     /// Set up when the call first waits; most never do.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a, F> Metered<'a, F> {
     /// Meters a call.
-    pub fn new(
-        call: Pin<&'a mut F>,
-        slices: Arc<Slices>,
-        wall: Option<Duration>,
-    ) -> Metered<'a, F> {
+    pub fn new(call: Pin<&'a mut F>, meter: Arc<Meter>, wall: Duration) -> Metered<'a, F> {
         Metered {
             call,
-            slices,
+            meter,
             wall,
             deadline: None,
         }
@@ -138,18 +139,19 @@ impl<F: Future> Future for Metered<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let began = this.slices.long.load(Relaxed).then(thread_time);
+        let began = this.meter.long.load(Relaxed).then(thread_time);
         let polled = this.call.as_mut().poll(cx);
         if let Some(began) = began {
-            this.slices.add(thread_time().saturating_sub(began));
+            this.meter.add(thread_time().saturating_sub(began));
         }
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
         }
-        this.slices.set_place(None);
-        let Some(wall) = this.wall else {
+        this.meter.set_place(None);
+        if this.meter.may_last.load(Relaxed) {
             return Poll::Pending;
-        };
+        }
+        let wall = this.wall;
         let deadline = this
             .deadline
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(wall)));

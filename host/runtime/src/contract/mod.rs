@@ -6,15 +6,18 @@
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
 mod context;
+mod instance;
+pub(crate) mod members;
 mod meter;
 mod outbound;
 mod output;
 
-pub(crate) use context::by_machine;
 pub use context::{
-    CallContext, CallLimits, Effect, Held, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag,
+    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag, Subscribed,
 };
-pub use meter::{Metered, SlowLane, TICK, WallDeadline, on_tick};
+pub use instance::HostState;
+pub(crate) use instance::{InstanceContext, by_machine};
+pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
 
 /// The most elements that one table of a component has.
 pub const MAX_TABLE_ELEMENTS: usize = 20_000;

@@ -22,17 +22,17 @@ struct Buffer {
 
 /// What one callback has written, standard output and error together.
 #[derive(Clone, Debug, Default)]
-pub struct GuestOutput(Arc<Mutex<Buffer>>);
+pub(crate) struct GuestOutput(Arc<Mutex<Buffer>>);
 
 impl GuestOutput {
     /// Whether nothing was written.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().text.is_empty()
     }
 
     /// The lines that were written, and a last one that says how much was
     /// dropped if any was.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let buffer = self.lock();
         let text = String::from_utf8_lossy(&buffer.text);
         let mut lines: Vec<String> = text
@@ -55,7 +55,7 @@ impl GuestOutput {
 
     /// What the guest said of its panic, if what it wrote tells of one: Rust
     /// writes "panicked at PLACE:", and the reason in the line after it.
-    pub fn last_panic(&self) -> Option<String> {
+    pub(crate) fn last_panic(&self) -> Option<String> {
         let lines = self.lines();
         let at = lines
             .iter()
@@ -73,7 +73,7 @@ impl GuestOutput {
     }
 
     /// A stream that writes here.
-    pub fn stream(&self) -> GuestOutput {
+    pub(super) fn stream(&self) -> GuestOutput {
         self.clone()
     }
 

@@ -2,35 +2,35 @@
 
 use tokio::sync::oneshot;
 
-use crate::http::Body;
+use crate::http::OutgoingBody;
 
 /// What becomes of the head of a response.
-pub(super) enum Answer {
+pub(super) enum ResponseHead {
     /// There is none yet; the first callback runs.
     Awaited,
     /// The first callback gave it.
-    Ready(Box<http::Response<Body>>),
+    Ready(Box<http::Response<OutgoingBody>>),
     /// It will be sent from the exchange's own task.
-    Sent(oneshot::Sender<http::Response<Body>>),
+    Sent(oneshot::Sender<http::Response<OutgoingBody>>),
     /// The connection has it.
     Given,
 }
 
-impl Answer {
+impl ResponseHead {
     pub(super) fn is_given(&self) -> bool {
-        matches!(self, Answer::Ready(_) | Answer::Given)
+        matches!(self, ResponseHead::Ready(_) | ResponseHead::Given)
     }
 
     /// Gives the head, if it was not given before.
-    pub(super) fn give(&mut self, response: http::Response<Body>) {
-        *self = match std::mem::replace(self, Answer::Given) {
-            Answer::Awaited => Answer::Ready(Box::new(response)),
-            Answer::Sent(sender) => {
-                // It is refused only if the client has gone; the outlet will tell.
+    pub(super) fn give(&mut self, response: http::Response<OutgoingBody>) {
+        *self = match std::mem::replace(self, ResponseHead::Given) {
+            ResponseHead::Awaited => ResponseHead::Ready(Box::new(response)),
+            ResponseHead::Sent(sender) => {
+                // It is refused only if the client has gone; the output will tell.
                 let _ = sender.send(response);
-                Answer::Given
+                ResponseHead::Given
             }
-            given @ (Answer::Ready(_) | Answer::Given) => given,
+            given @ (ResponseHead::Ready(_) | ResponseHead::Given) => given,
         };
     }
 }

@@ -56,14 +56,14 @@ impl Complaints {
     }
 
     /// Names a stream that newer code does not take over.
-    pub(super) fn not_carried(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+    pub(super) fn not_migrated(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(left_out) = self.throttle.admit(Instant::now()) {
             if left_out > 0 {
                 tracing::warn!("{left_out} more complaints about the app were not logged");
             }
             tracing::warn!(
                 release = %to.release.id, path, %cause,
-                "a stream is not carried over to the new code, and is asked to end"
+                "a stream is not migrated to the new code, and is asked to end"
             );
         }
     }

@@ -11,11 +11,11 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::answer::Answer;
+use super::answer::ResponseHead;
 use super::mailbox::Mailbox;
-use super::outlet::Outlet;
 use crate::contract::mailbox::Message;
-use crate::generation::{Seat, Slot};
+use crate::generation::{Lease, Slot};
+use crate::http::OutputQueue;
 use crate::http::request::BodyRefusal;
 
 /// Until there is something to wait for, nothing comes.
@@ -23,10 +23,10 @@ pub(super) async fn never<T>() -> T {
     std::future::pending().await
 }
 
-pub(super) async fn client_gone(outlet: Option<&Outlet>, answer: &mut Answer) {
-    match (outlet, answer) {
-        (Some(outlet), _) => outlet.gone().await,
-        (None, Answer::Sent(sender)) => sender.closed().await,
+pub(super) async fn client_gone(output: Option<&OutputQueue>, answer: &mut ResponseHead) {
+    match (output, answer) {
+        (Some(output), _) => output.gone().await,
+        (None, ResponseHead::Sent(sender)) => sender.closed().await,
         (None, _) => never().await,
     }
 }
@@ -61,16 +61,16 @@ pub(super) async fn published(mailbox: Option<&Mailbox>) -> Message {
     }
 }
 
-/// Waits until there is newer code than that of this seat, and its turn to go
+/// Waits until there is newer code than that of this lease, and its turn to go
 /// over has come; at once if it was there before.
-pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
+pub(super) async fn code_changed(follows: bool, lease: &Lease, slot: &Slot) {
     if !follows {
         return never().await;
     }
     // In line before the look, so that no change falls between the two.
-    let mut left = pin!(seat.life.left());
+    let mut left = pin!(lease.signals.left());
     left.as_mut().enable();
-    if slot.is_current(seat) {
+    if slot.is_current(lease) {
         left.await;
     }
 }
@@ -79,20 +79,20 @@ pub(super) async fn code_changed(follows: bool, seat: &Seat, slot: &Slot) {
 /// time, or sooner if a next app waits for the room. Or, and then this is false,
 /// until that code is current again. One that was not left there is woken by the
 /// change of code instead.
-pub(super) async fn drained(due: Option<Instant>, seat: &Seat, slot: &Slot) -> bool {
+pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) -> bool {
     let Some(due) = due else {
         return never().await;
     };
     // In line before the look, so that no change falls between the two.
-    let mut back = pin!(seat.life.back());
+    let mut back = pin!(lease.signals.back());
     back.as_mut().enable();
-    if slot.is_current(seat) {
+    if slot.is_current(lease) {
         return false;
     }
     tokio::select! {
         biased;
         () = back => false,
-        () = seat.life.over() => true,
+        () = lease.signals.over() => true,
         () = sleep_until(due) => true,
     }
 }

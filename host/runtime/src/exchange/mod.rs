@@ -6,14 +6,13 @@
 
 mod answer;
 mod call;
-mod carry;
 mod complain;
 mod event;
 mod mailbox;
-mod outlet;
-mod plain;
+mod migrate;
 mod run;
 mod sequence;
+mod wasi_http;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -24,18 +23,12 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
-pub use call::Failure;
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
-pub use outlet::{Cut, OutletBody};
-pub use plain::PlainBody;
 
-use crate::generation::{Generation, Kind, Seat, Slot};
-use crate::http::{Body, Head, empty, request, text};
+use crate::generation::{ComponentKind, Generation, Lease, Slot};
+use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
-
-/// How long a `wasi:http` component may go on after its response was sent.
-const AFTER_RESPONSE: Duration = Duration::from_secs(30);
 
 /// All whole bodies together have 256 MiB, or one that may be larger by itself,
 /// counted in units of 64 KiB.
@@ -117,7 +110,7 @@ impl Exchanges {
 
     /// What exchanges share in which new code is tried before it serves: nobody
     /// else hears of what they publish, and the log says nothing of them.
-    pub(crate) fn for_trial(
+    pub(crate) fn apart(
         views: Views,
         stopping: watch::Receiver<bool>,
         config: ExchangesConfig,
@@ -130,7 +123,7 @@ impl Exchanges {
         exchanges
     }
 
-    /// How the app failed last, in a trial.
+    /// How the app failed last, in exchanges apart.
     pub(crate) fn complaint(&self) -> Option<String> {
         self.complaints.last()
     }
@@ -149,23 +142,23 @@ impl Exchanges {
     pub async fn serve(
         self: &Arc<Self>,
         generation: Arc<Generation>,
-        head: Head,
+        head: RequestHead,
         body: Incoming,
-    ) -> http::Response<Body> {
-        let seat = Seat::take(generation);
-        match &seat.kind {
-            Kind::Plain(_) => plain::serve(self, seat, head, body).await,
-            Kind::Simple(_) => self.simple(seat, head, body).await,
-            Kind::Streaming(_) => self.streaming(seat, head, body).await,
+    ) -> http::Response<OutgoingBody> {
+        let lease = Lease::take(generation);
+        match &lease.kind {
+            ComponentKind::WasiHttp { .. } => wasi_http::serve(self, lease, head, body).await,
+            ComponentKind::Simple { .. } => self.simple(lease, head, body).await,
+            ComponentKind::Streaming(_) => self.streaming(lease, head, body).await,
         }
     }
 
     async fn simple(
         self: &Arc<Self>,
-        seat: Seat,
-        head: Head,
+        lease: Lease,
+        head: RequestHead,
         body: Incoming,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         let limit = self.limits.whole;
         // Whole bodies are held in memory, so all of them together have a
         // budget; who comes when it is used up waits for a part of it.
@@ -178,8 +171,8 @@ impl Exchanges {
         };
         let read = tokio::select! {
             read = request::whole(body, limit, self.limits.time) => read,
-            () = seat.life.over() => {
-                seat.life.count_cut();
+            () = lease.signals.over() => {
+                lease.stats.count_left(|left| left.cut += 1);
                 return overloaded();
             }
         };
@@ -188,49 +181,49 @@ impl Exchanges {
             Err(refusal) => return refusal.response(limit),
         };
         let request = head.to_contract(whole);
-        self.run(seat, &head, request, None).await
+        self.run(lease, &head, request, None).await
     }
 
     async fn streaming(
         self: &Arc<Self>,
-        seat: Seat,
-        head: Head,
+        lease: Lease,
+        head: RequestHead,
         body: Incoming,
-    ) -> http::Response<Body> {
+    ) -> http::Response<OutgoingBody> {
         use http_body::Body as _;
         let (kind, body) = match body.is_end_stream() {
             true => (crate::contract::http::RequestBody::None, None),
             false => (crate::contract::http::RequestBody::Streamed, Some(body)),
         };
         let request = head.to_contract(kind);
-        self.run(seat, &head, request, body).await
+        self.run(lease, &head, request, body).await
     }
 
     async fn run(
         self: &Arc<Self>,
-        seat: Seat,
-        head: &Head,
+        lease: Lease,
+        head: &RequestHead,
         request: crate::contract::http::Request,
         body: Option<Incoming>,
-    ) -> http::Response<Body> {
-        run::Exchange::new(self, seat, head, body)
+    ) -> http::Response<OutgoingBody> {
+        run::Exchange::new(self, lease, head, body)
             .answer(request)
             .await
     }
 }
 
 /// What a client gets whose exchange failed before its head.
-fn failed() -> http::Response<Body> {
+fn failed() -> http::Response<OutgoingBody> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
 }
 
 /// What a client gets whose request asked for what is not served yet.
-fn not_implemented() -> http::Response<Body> {
+fn not_implemented() -> http::Response<OutgoingBody> {
     text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
 }
 
 /// What a client gets for whom no instance came free.
-fn overloaded() -> http::Response<Body> {
+fn overloaded() -> http::Response<OutgoingBody> {
     let mut response = text(
         StatusCode::SERVICE_UNAVAILABLE,
         "this node is busy; try again in a moment\n",
@@ -259,7 +252,10 @@ impl Drop for Live {
 }
 
 /// A response without a body to a `HEAD` request.
-fn headless(mut response: http::Response<Body>, length: Option<usize>) -> http::Response<Body> {
+fn headless(
+    mut response: http::Response<OutgoingBody>,
+    length: Option<usize>,
+) -> http::Response<OutgoingBody> {
     if let Some(length) = length {
         response
             .headers_mut()

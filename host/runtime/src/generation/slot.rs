@@ -2,9 +2,9 @@
 //! before it until the last exchange has left it.
 //!
 //! There are at most two generations. Who wants to put in a next one asks for
-//! [`Slot::room`] before it loads it: that waits until the one that drains is
+//! [`Slot::permit`] before it loads it: that waits until the one that drains is
 //! gone, and at the end of the drain ends what is left on it. Who wants the one
-//! that drains itself need not wait: [`Slot::room_or_back`] gives it as it is, and
+//! that drains itself need not wait: [`Slot::permit_or_back`] gives it as it is, and
 //! who waits for its end lets it go first, and waits again.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::generation::Generation;
-use crate::generation::life::{Life, Seat};
+use crate::generation::{DrainSignals, GenerationStats, Lease};
 
 /// How long what is ended may take to notice. A guest that runs is interrupted
 /// every few milliseconds, so far less is needed.
@@ -27,7 +27,7 @@ pub struct Slot {
     /// Read once per request, so that the next request on an open connection
     /// sees what was put in last.
     current: ArcSwapOption<Generation>,
-    draining: Mutex<Option<Draining>>,
+    draining: Mutex<Option<DrainingGeneration>>,
     /// One at a time loads and puts in.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// How many wait for their turn to put in again the one that drains.
@@ -37,20 +37,22 @@ pub struct Slot {
 
 /// A generation that new exchanges do not go to any more.
 #[derive(Clone, Debug)]
-pub struct Draining {
+pub struct DrainingGeneration {
     /// What it was.
     pub digest: Digest,
     /// Since when.
     pub since: Instant,
     /// What is on it still, and what became of the rest.
-    pub life: Arc<Life>,
+    pub stats: Arc<GenerationStats>,
+    /// What its exchanges are told, and when it is freed.
+    pub signals: Arc<DrainSignals>,
     /// The generation itself, as long as anything is on it.
     generation: Weak<Generation>,
 }
 
-/// The right to load a next generation, and room for it. Nobody else has it
+/// The right to load a next generation, of which one is given at a time. Nobody else has it
 /// meanwhile; dropped unused, it is given back.
-pub struct Room {
+pub struct LoadPermit {
     slot: Arc<Slot>,
     _turn: OwnedMutexGuard<()>,
 }
@@ -74,62 +76,65 @@ impl Slot {
     }
 
     /// What drains, if anything does.
-    pub fn draining(&self) -> Option<Draining> {
+    pub fn draining(&self) -> Option<DrainingGeneration> {
         let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
         draining.clone()
     }
 
-    /// How long exchanges that cannot be carried over have to finish.
+    /// How long exchanges that cannot be migrated have to finish.
     pub fn drain(&self) -> Duration {
         self.drain
     }
 
-    /// Whether nothing newer than the code of this place is there.
-    pub(crate) fn is_current(&self, seat: &Seat) -> bool {
+    /// Whether nothing newer than the code of this lease is there.
+    pub(crate) fn is_current(&self, lease: &Lease) -> bool {
         let current = self.current.load();
-        current.as_ref().is_none_or(|current| seat.is_on(current))
+        current.as_ref().is_none_or(|current| lease.is_on(current))
     }
 
-    /// Waits for room for a next generation.
-    pub async fn room(self: &Arc<Self>) -> Room {
+    /// Waits for the permit to load a next generation.
+    pub async fn permit(self: &Arc<Self>) -> LoadPermit {
         self.claim(None).await.0
     }
 
     /// The same for a generation of this app; or, if that is the one which drains
     /// and is still used, gives it as soon as nobody loads another one, to be put in
     /// again as it is.
-    pub(super) async fn room_or_back(
+    pub(crate) async fn permit_or_back(
         self: &Arc<Self>,
         app: Digest,
-    ) -> (Room, Option<Arc<Generation>>) {
+    ) -> (LoadPermit, Option<Arc<Generation>>) {
         self.claim(Some(app)).await
     }
 
     /// The generation of this app, if it is the one which drains and is still used.
-    pub(super) async fn back(self: &Arc<Self>, app: Digest) -> Option<(Room, Arc<Generation>)> {
+    pub(crate) async fn back(
+        self: &Arc<Self>,
+        app: Digest,
+    ) -> Option<(LoadPermit, Arc<Generation>)> {
         if !self.is_back(app) {
             return None;
         }
         let turn = self.turn_of(app).await;
         let back = self.draining()?.back(app)?;
-        Some((Room::new(self, turn), back))
+        Some((LoadPermit::new(self, turn), back))
     }
 
-    async fn claim(self: &Arc<Self>, app: Option<Digest>) -> (Room, Option<Arc<Generation>>) {
+    async fn claim(self: &Arc<Self>, app: Option<Digest>) -> (LoadPermit, Option<Arc<Generation>>) {
         loop {
             let turn = match app {
                 Some(app) => self.turn_of(app).await,
                 None => self.turn.clone().lock_owned().await,
             };
             let Some(draining) = self.draining() else {
-                return (Room::new(self, turn), None);
+                return (LoadPermit::new(self, turn), None);
             };
             if let Some(back) = app.and_then(|app| draining.back(app)) {
-                return (Room::new(self, turn), Some(back));
+                return (LoadPermit::new(self, turn), Some(back));
             }
             tokio::select! {
                 biased;
-                () = draining.life.freed() => {}
+                () = draining.signals.freed() => {}
                 () = self.goes_back(true) => {
                     // Nothing is loaded yet, so nothing is lost, while the one that
                     // is wanted would be ended here.
@@ -140,7 +145,7 @@ impl Slot {
                 () = sleep_until(draining.since + self.drain) => self.end(&draining).await,
             }
             *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            return (Room::new(self, turn), None);
+            return (LoadPermit::new(self, turn), None);
         }
     }
 
@@ -164,28 +169,28 @@ impl Slot {
         let _ = going_back.wait_for(|them| (*them > 0) == whether).await;
     }
 
-    async fn end(&self, draining: &Draining) {
+    async fn end(&self, draining: &DrainingGeneration) {
         tracing::warn!(
             digest = cluster::short(&draining.digest.to_string()),
-            left = draining.life.live(),
+            left = draining.stats.live(),
             "a next app waits, and the drain of {} s is over: what is left on the old one is ended",
             self.drain.as_secs_f32(),
         );
-        draining.life.end();
-        if timeout(END, draining.life.freed()).await.is_err() {
+        draining.signals.end();
+        if timeout(END, draining.signals.freed()).await.is_err() {
             tracing::error!(
-                left = draining.life.live(),
+                left = draining.stats.live(),
                 "an old app is still in use; going on with three for now"
             );
         }
     }
 }
 
-impl Draining {
+impl DrainingGeneration {
     /// Whether it is of this app and is still used. What was told to end does not
     /// come back: it would refuse every request that is open, or comes.
     fn is_back(&self, app: Digest) -> bool {
-        self.digest == app && !self.life.is_over() && self.generation.strong_count() > 0
+        self.digest == app && !self.signals.is_over() && self.generation.strong_count() > 0
     }
 
     fn back(&self, app: Digest) -> Option<Arc<Generation>> {
@@ -193,7 +198,7 @@ impl Draining {
     }
 }
 
-/// Held by one who waits for the turn to go back.
+/// Subscribed by one who waits for the turn to go back.
 struct First<'slot>(&'slot watch::Sender<usize>);
 
 impl First<'_> {
@@ -209,9 +214,9 @@ impl Drop for First<'_> {
     }
 }
 
-impl Room {
-    fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> Room {
-        Room {
+impl LoadPermit {
+    fn new(slot: &Arc<Slot>, turn: OwnedMutexGuard<()>) -> LoadPermit {
+        LoadPermit {
             slot: slot.clone(),
             _turn: turn,
         }
@@ -219,16 +224,17 @@ impl Room {
 
     /// Puts a generation in, in one atomic store, and says what drains now: its
     /// exchanges are woken, and go over. Must be called within a tokio runtime.
-    pub fn put(self, generation: Arc<Generation>) -> Option<Draining> {
+    pub fn put(self, generation: Arc<Generation>) -> Option<DrainingGeneration> {
         let slot = &self.slot;
-        let life = generation.life.life();
-        life.begin();
+        let signals = generation.signals.share();
+        generation.stats.begin();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
-            let draining = Draining {
+            let draining = DrainingGeneration {
                 digest: old.digest,
                 since: Instant::now(),
-                life: old.life.life(),
+                stats: old.stats.clone(),
+                signals: old.signals.share(),
                 generation: Arc::downgrade(&old),
             };
             // If nothing is on it, this frees it, which takes its time.
@@ -238,12 +244,12 @@ impl Room {
         let mut drains = slot.draining.lock().unwrap_or_else(PoisonError::into_inner);
         let drained = std::mem::replace(&mut *drains, draining.clone());
         drop(drains);
-        if drained.is_some_and(|drained| Arc::ptr_eq(&drained.life, &life)) {
-            life.come_back();
+        if drained.is_some_and(|drained| Arc::ptr_eq(&drained.signals, &signals)) {
+            signals.come_back();
         }
         if let Some(draining) = &draining {
-            let life = draining.life.clone();
-            tokio::spawn(async move { life.wake().await });
+            let (signals, live) = (draining.signals.clone(), draining.stats.live());
+            tokio::spawn(async move { signals.wake(live).await });
         }
         draining
     }

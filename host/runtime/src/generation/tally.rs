@@ -1,4 +1,4 @@
-//! How the requests that reach a generation end: what the judgement on it
+//! How the requests that reach a generation end: what the outcome on it
 //! counts, and nothing besides.
 //!
 //! Only an end that is the app's own doing is counted: a return, a trap, a

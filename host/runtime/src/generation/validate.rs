@@ -4,35 +4,32 @@
 //! Types of exports are checked only when an instance is made and each of its
 //! interfaces is loaded, so that is done here, under the limits of a callback.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cluster::ComponentBytes;
-use wasmtime::component::{Component, InstancePre};
-
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use cluster::{ComponentBytes, short};
+use wasmtime::Store;
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use crate::component::NamedComponent;
-use crate::contract::simple::SimpleAppPre;
-use crate::contract::streaming::StreamingAppPre;
+use crate::contract::simple::SimpleAppIndices;
+use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
-use crate::contract::{CallContext, Held, Metered, ReleaseTag, WallDeadline};
+use crate::contract::{HostState, ReleaseTag, Subscribed};
 use crate::engine::{Runtime, one_line};
-use crate::generation::{Generation, Kind};
-use crate::generation::{SimpleApp, StreamingApp};
-use cluster::short;
+use crate::generation::{ComponentKind, Generation, Span, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
 const STREAMING: &str = "ace:raxx/server@";
 const MAILBOX: &str = "ace:raxx/mailbox@";
 const UPGRADE: &str = "ace:raxx/upgrade@";
-const PLAIN: &str = "wasi:http/incoming-handler@";
+const WASI_HTTP: &str = "wasi:http/incoming-handler@";
 
 /// Why a component cannot be an app here. Each says what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum ComponentError {
     /// Not WebAssembly of any kind.
     #[error(
         "{app} is not WebAssembly; --app takes a component, as `cargo component build -p guest` makes it"
@@ -112,8 +109,11 @@ pub enum Refusal {
 /// Makes a generation from the bytes of an app.
 ///
 /// # Errors
-/// See [`Refusal`].
-pub async fn validate(runtime: &Arc<Runtime>, app: NamedComponent) -> Result<Generation, Refusal> {
+/// See [`ComponentError`].
+pub async fn validate(
+    runtime: &Arc<Runtime>,
+    app: NamedComponent,
+) -> Result<Generation, ComponentError> {
     let name = app.path.display().to_string();
     check_layer(&name, app.component.bytes())?;
 
@@ -123,63 +123,45 @@ pub async fn validate(runtime: &Arc<Runtime>, app: NamedComponent) -> Result<Gen
     let compiled_in = began.elapsed();
     fault::point("validate: compiled");
 
-    let exports: Vec<String> = component
-        .component_type()
-        .exports(&runtime.engine)
-        .map(|(export, _)| export.to_owned())
-        .collect();
     let pre = runtime
         .linker
         .instantiate_pre(&component)
-        .map_err(|error| Refusal::Import {
+        .map_err(|error| ComponentError::Import {
             app: name.clone(),
             cause: one_line(&error),
         })?;
-    let world = World::of(&name, &exports, &pre)?;
-    let imports_mailbox = component
-        .component_type()
-        .imports(&runtime.engine)
-        .any(|(import, _)| import.starts_with(MAILBOX));
-    if imports_mailbox && !matches!(world, World::Streaming(..)) {
-        return Err(Refusal::Import {
-            app: name,
-            cause: "ace:raxx/mailbox is for apps that export ace:raxx/server, since only their \
-                    exchanges have a mailbox"
-                .to_owned(),
-        });
-    }
-
+    let interfaces = Interfaces::of(runtime, &component);
+    let (kind, world) = interfaces.kind(&name, &pre)?;
     let text = digest.to_string();
-    let release = ReleaseTag {
-        id: short(&text).into(),
-        digest: text.into(),
-    };
-    let upgrade = exports.iter().find(|export| export.starts_with(UPGRADE));
-    let state_version = try_out(runtime, &name, &world, &release, upgrade.is_some(), &pre).await?;
-    fault::point("validate: tried out");
-    let kind = world.into_kind(&name, pre, upgrade.map(String::as_str))?;
-
-    Ok(Generation {
+    let mut generation = Generation {
         runtime: runtime.clone(),
+        pre,
         kind,
         digest,
-        release,
-        state_version,
+        release: ReleaseTag {
+            id: short(&text).into(),
+            digest: text.into(),
+        },
+        state_version: 0,
         size,
         compiled_in,
-        life: super::Alive::default(),
-    })
+        stats: Arc::default(),
+        signals: super::SignalsOfCode::default(),
+    };
+    generation.state_version = try_out(&generation, &name, &world, &interfaces).await?;
+    fault::point("validate: tried out");
+    Ok(generation)
 }
 
 /// A component starts with the magic of WebAssembly and layer 1; a core module
 /// has layer 0 there.
-fn check_layer(app: &str, bytes: &[u8]) -> Result<(), Refusal> {
+fn check_layer(app: &str, bytes: &[u8]) -> Result<(), ComponentError> {
     match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(Refusal::CoreModule {
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(ComponentError::CoreModule {
             app: app.to_owned(),
         }),
-        _ => Err(Refusal::NotWasm {
+        _ => Err(ComponentError::NotWasm {
             app: app.to_owned(),
         }),
     }
@@ -189,8 +171,8 @@ async fn compile(
     runtime: &Arc<Runtime>,
     name: &str,
     app: &ComponentBytes,
-) -> Result<Component, Refusal> {
-    let invalid = |cause: String| Refusal::Invalid {
+) -> Result<Component, ComponentError> {
+    let invalid = |cause: String| ComponentError::Invalid {
         app: name.to_owned(),
         cause,
     };
@@ -201,136 +183,124 @@ async fn compile(
     }
 }
 
-/// The world that a component fits, with the name of its handler.
-enum World {
-    Simple(String, SimpleAppPre<CallContext>),
-    Streaming(String, StreamingAppPre<CallContext>),
-    Plain(ProxyPre<CallContext>),
+/// What a component imports and exports, by name.
+struct Interfaces {
+    imports_mailbox: bool,
+    exports: Vec<String>,
 }
 
-impl World {
-    fn of(app: &str, exports: &[String], pre: &InstancePre<CallContext>) -> Result<World, Refusal> {
-        let find = |interface: &str| {
-            exports
-                .iter()
-                .find(|export| export.starts_with(interface))
-                .cloned()
-        };
-        let contract = |error: wasmtime::Error| Refusal::Contract {
-            app: app.to_owned(),
-            cause: one_line(&error),
-        };
-        if let Some(handler) = find(STREAMING) {
-            Ok(World::Streaming(
-                handler,
-                StreamingAppPre::new(pre.clone()).map_err(contract)?,
-            ))
-        } else if let Some(handler) = find(SIMPLE) {
-            Ok(World::Simple(
-                handler,
-                SimpleAppPre::new(pre.clone()).map_err(contract)?,
-            ))
-        } else if find(PLAIN).is_some() {
-            Ok(World::Plain(ProxyPre::new(pre.clone()).map_err(contract)?))
+/// The interfaces of a kind, which are loaded once, to check their types.
+enum World {
+    Simple(SimpleAppIndices),
+    Streaming(StreamingAppIndices),
+    WasiHttp(ProxyIndices),
+}
+
+impl Interfaces {
+    fn of(runtime: &Runtime, component: &Component) -> Interfaces {
+        let component = component.component_type();
+        let names = component.exports(&runtime.engine);
+        Interfaces {
+            exports: names.map(|(export, _)| export.to_owned()).collect(),
+            imports_mailbox: component
+                .imports(&runtime.engine)
+                .any(|(import, _)| import.starts_with(MAILBOX)),
+        }
+    }
+
+    fn export(&self, interface: &str) -> Option<&str> {
+        let mut exports = self.exports.iter();
+        let found = exports.find(|export| export.starts_with(interface))?;
+        Some(found)
+    }
+
+    /// The kind of app that a component with these interfaces is.
+    fn kind(
+        &self,
+        app: &str,
+        pre: &InstancePre<HostState>,
+    ) -> Result<(ComponentKind, World), ComponentError> {
+        let component = pre.component();
+        let (kind, world) = if let Some(handler) = self.export(STREAMING) {
+            let kind = ComponentKind::streaming(component, handler, self.export(UPGRADE));
+            (kind, StreamingAppIndices::new(pre).map(World::Streaming))
+        } else if let Some(handler) = self.export(SIMPLE) {
+            let kind = ComponentKind::simple(component, handler);
+            (kind, SimpleAppIndices::new(pre).map(World::Simple))
+        } else if let Some(handler) = self.export(WASI_HTTP) {
+            let kind = ComponentKind::wasi_http(component, handler);
+            (kind, ProxyIndices::new(pre).map(World::WasiHttp))
         } else {
-            let exports = match exports {
+            let exports = match &self.exports[..] {
                 [] => "nothing".to_owned(),
                 some => some.join(", "),
             };
-            Err(Refusal::NoHandler {
+            return Err(ComponentError::NoHandler {
                 app: app.to_owned(),
                 exports,
-            })
-        }
-    }
-
-    fn into_kind(
-        self,
-        app: &str,
-        pre: InstancePre<CallContext>,
-        upgrade: Option<&str>,
-    ) -> Result<Kind, Refusal> {
-        let found = match &self {
-            World::Simple(handler, _) => SimpleApp::find(pre, handler).map(Kind::Simple),
-            World::Streaming(handler, _) => {
-                StreamingApp::find(pre, handler, upgrade).map(Kind::Streaming)
-            }
-            World::Plain(pre) => Some(Kind::Plain(pre.clone())),
+            });
         };
-        found.ok_or_else(|| Refusal::Contract {
-            app: app.to_owned(),
-            cause: "a function of its handler is missing".to_owned(),
-        })
+        let world = world.map_err(|error| contract(app, one_line(&error)))?;
+        if self.imports_mailbox && !matches!(world, World::Streaming(_)) {
+            return Err(ComponentError::Import {
+                app: app.to_owned(),
+                cause: "ace:raxx/mailbox is for apps that export ace:raxx/server, since only \
+                        their exchanges have a mailbox"
+                    .to_owned(),
+            });
+        }
+        let missing = || contract(app, "a function of its handler is missing".to_owned());
+        Ok((kind.ok_or_else(missing)?, world))
     }
 }
 
-/// Makes a second instance, since only so are the interfaces of a kind loaded.
-/// It is metered by itself, and is gone when this returns: it may hold the one
-/// place in the slow lane, which it needs for its own next slice, and then the
-/// first instance to go on.
-async fn load_all(
-    runtime: &Arc<Runtime>,
-    world: &World,
-    release: &ReleaseTag,
-) -> wasmtime::Result<()> {
-    let mut other = runtime.store(release.clone(), Held::default());
-    let slices = other.data().slices().clone();
-    let loaded = pin!(async {
-        match world {
-            World::Simple(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
-            World::Streaming(_, pre) => pre.instantiate_async(&mut other).await.map(drop),
-            World::Plain(pre) => pre.instantiate_async(&mut other).await.map(drop),
+fn contract(app: &str, cause: String) -> ComponentError {
+    ComponentError::Contract {
+        app: app.to_owned(),
+        cause,
+    }
+}
+
+impl World {
+    fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()> {
+        match self {
+            World::Simple(indices) => indices.load(store, instance).map(drop),
+            World::Streaming(indices) => indices.load(store, instance).map(drop),
+            World::WasiHttp(indices) => indices.load(store, instance).map(drop),
         }
-    });
-    // Whoever waits for this keeps the time.
-    match Metered::new(loaded, slices, None).await {
-        Ok(loaded) => loaded,
-        Err(WallDeadline) => Err(wasmtime::Error::msg("it did not start in time")),
     }
 }
 
 /// Makes one instance, loads each of its interfaces, and asks for its state version.
 async fn try_out(
-    runtime: &Arc<Runtime>,
+    generation: &Generation,
     app: &str,
     world: &World,
-    release: &ReleaseTag,
-    upgradable: bool,
-    pre: &InstancePre<CallContext>,
-) -> Result<u32, Refusal> {
-    let start = |cause: String| Refusal::Start {
-        app: app.to_owned(),
-        cause,
-    };
-    let contract = |error: wasmtime::Error| Refusal::Contract {
-        app: app.to_owned(),
-        cause: one_line(&error),
-    };
-
-    let mut store = runtime.store(release.clone(), Held::default());
-    let slices = store.data().slices().clone();
-    let trial = pin!(async {
-        let instance = pre
-            .instantiate_async(&mut store)
-            .await
-            .map_err(|e| start(one_line(&e)))?;
-        load_all(runtime, world, release).await.map_err(contract)?;
-        if !upgradable {
-            return Ok(0);
-        }
-        let upgrade = UpgradeIndices::new(pre)
-            .and_then(|indices| indices.load(&mut store, &instance))
-            .map_err(contract)?;
-        upgrade
-            .call_state_version(&mut store)
-            .await
-            .map_err(|e| start(one_line(&e)))
-    });
-    match Metered::new(trial, slices, Some(runtime.limits.wall)).await {
-        Ok(tried) => tried,
-        Err(_) => Err(start(format!(
-            "it took more than {} s",
-            runtime.limits.wall.as_secs()
-        ))),
+    interfaces: &Interfaces,
+) -> Result<u32, ComponentError> {
+    let tried = invoke(
+        generation,
+        Span::Callback,
+        Subscribed::default(),
+        async |store, instance| {
+            let upgrade = world.load(store, instance).and_then(|()| {
+                let exported = interfaces.export(UPGRADE);
+                exported
+                    .map(|_| UpgradeIndices::new(&generation.pre)?.load(&mut *store, instance))
+                    .transpose()
+            });
+            match upgrade {
+                Ok(None) => Ok(Ok(0)),
+                Ok(Some(upgrade)) => upgrade.call_state_version(store).await.map(Ok),
+                Err(error) => Ok(Err(contract(app, one_line(&error)))),
+            }
+        },
+    );
+    match tried.await {
+        Ok((tried, _)) => tried,
+        Err(failure) => Err(ComponentError::Start {
+            app: app.to_owned(),
+            cause: failure.to_string(),
+        }),
     }
 }

@@ -7,52 +7,55 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 
-use crate::exchange::{OutletBody, PlainBody};
+use super::{OutputBody, WasiHttpBody};
 
 /// The body of a response.
 #[derive(Debug)]
-pub struct Body(Source);
+pub struct OutgoingBody(Source);
 
 #[derive(Debug)]
 enum Source {
     /// All of it; none once it was taken.
     Whole(Option<Bytes>),
     /// The parts of an exchange.
-    Stream(OutletBody),
+    Stream(OutputBody),
     /// What a `wasi:http` component writes.
-    Plain(PlainBody),
+    WasiHttp(WasiHttpBody),
 }
 
-impl Body {
+impl OutgoingBody {
     /// A body that is there already.
-    pub fn whole(bytes: Bytes) -> Body {
-        Body(Source::Whole((!bytes.is_empty()).then_some(bytes)))
+    pub fn whole(bytes: Bytes) -> OutgoingBody {
+        OutgoingBody(Source::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
-    pub(crate) fn stream(body: OutletBody) -> Body {
-        Body(Source::Stream(body))
+    pub(crate) fn stream(body: OutputBody) -> OutgoingBody {
+        OutgoingBody(Source::Stream(body))
     }
 
-    pub(crate) fn plain(body: PlainBody) -> Body {
-        Body(Source::Plain(body))
+    pub(crate) fn wasi_http(body: WasiHttpBody) -> OutgoingBody {
+        OutgoingBody(Source::WasiHttp(body))
     }
 }
 
 /// No body.
-pub fn empty() -> Body {
-    Body(Source::Whole(None))
+pub fn empty() -> OutgoingBody {
+    OutgoingBody(Source::Whole(None))
 }
 
 /// A response of the host's own, in plain text.
-pub fn text(status: StatusCode, text: &'static str) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::whole(Bytes::from_static(text.as_bytes())));
+pub fn text(status: StatusCode, text: &'static str) -> http::Response<OutgoingBody> {
+    let mut response =
+        http::Response::new(OutgoingBody::whole(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     response
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for OutgoingBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,7 +66,7 @@ impl http_body::Body for Body {
         match &mut self.get_mut().0 {
             Source::Whole(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Source::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::WasiHttp(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -71,7 +74,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Source::Whole(whole) => whole.is_none(),
             Source::Stream(body) => body.is_end_stream(),
-            Source::Plain(body) => body.is_end_stream(),
+            Source::WasiHttp(body) => body.is_end_stream(),
         }
     }
 
@@ -81,7 +84,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(whole.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Source::Stream(body) => body.size_hint(),
-            Source::Plain(body) => body.size_hint(),
+            Source::WasiHttp(body) => body.size_hint(),
         }
     }
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use super::body::{Body, text};
+use super::body::{OutgoingBody, text};
 use super::response::fields;
 use crate::contract::http as contract;
 
@@ -17,15 +17,15 @@ const LOGGED_PATH: usize = 200;
 
 /// The head of a request, and where it came from.
 #[derive(Debug)]
-pub struct Head {
+pub struct RequestHead {
     parts: Parts,
     peer: SocketAddr,
 }
 
-impl Head {
+impl RequestHead {
     /// A head that came from this peer.
-    pub fn new(parts: Parts, peer: SocketAddr) -> Head {
-        Head { parts, peer }
+    pub fn new(parts: Parts, peer: SocketAddr) -> RequestHead {
+        RequestHead { parts, peer }
     }
 
     /// The method.
@@ -108,12 +108,12 @@ pub enum BodyRefusal {
 
 impl BodyRefusal {
     /// What the client is told.
-    pub fn response(self, limit: usize) -> http::Response<Body> {
+    pub fn response(self, limit: usize) -> http::Response<OutgoingBody> {
         match self {
             BodyRefusal::TooLarge => {
                 let mut response = text(StatusCode::PAYLOAD_TOO_LARGE, "");
                 let told = format!("the body is larger than the {limit} bytes that are taken\n");
-                *response.body_mut() = Body::whole(told.into());
+                *response.body_mut() = OutgoingBody::whole(told.into());
                 response
             }
             BodyRefusal::TooSlow => text(
@@ -177,7 +177,8 @@ mod tests {
                 .header("x-twice", "2");
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        Head::new(parts, "127.0.0.1:9".parse().unwrap()).to_contract(contract::RequestBody::None)
+        RequestHead::new(parts, "127.0.0.1:9".parse().unwrap())
+            .to_contract(contract::RequestBody::None)
     }
 
     #[test]
@@ -217,7 +218,7 @@ mod tests {
             .unwrap()
             .into_parts();
         assert_eq!(
-            Head::new(parts, "127.0.0.1:9".parse().unwrap())
+            RequestHead::new(parts, "127.0.0.1:9".parse().unwrap())
                 .path()
                 .len(),
             LOGGED_PATH

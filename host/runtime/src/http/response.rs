@@ -3,7 +3,7 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::body::{Body, empty};
+use super::body::{OutgoingBody, empty};
 use crate::contract::http::{Field, Response, ResponseBody};
 
 /// The most fields that a response may have.
@@ -49,7 +49,7 @@ pub enum IllegalResponse {
 pub fn head(
     response: Response,
     to_head: bool,
-) -> Result<(http::Response<Body>, ResponseBody), IllegalResponse> {
+) -> Result<(http::Response<OutgoingBody>, ResponseBody), IllegalResponse> {
     let status = match StatusCode::from_u16(response.status) {
         Ok(status) if (200..600).contains(&response.status) => status,
         _ => return Err(IllegalResponse::Status(response.status)),

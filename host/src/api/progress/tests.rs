@@ -37,6 +37,7 @@ fn member(end: u8, serves: &str) -> api::Member {
         answered: true,
         doing: None,
         failed: None,
+        cookie: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Callers, Datagrams, Fetches, Publications, RefusedRecords, ReleaseStatus};
+use super::{Callers, Datagrams, Fetches, Left, Publications, RefusedRecords, ReleaseStatus};
 
 /// `GET /v1/status`: what a node is and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,12 +105,9 @@ pub struct Draining {
     pub since_ms: u64,
     /// How many exchanges are on it still.
     pub live: u64,
-    /// How many went over to the new code.
-    pub carried: u64,
-    /// How many could not, and were asked to end.
-    pub refused: u64,
-    /// How many were ended because their time was over.
-    pub cut: u64,
+    /// What became of the others.
+    #[serde(flatten)]
+    pub left: Left,
 }
 
 /// What a node is busy with.
@@ -235,4 +232,16 @@ pub struct Member {
     pub doing: Option<Doing>,
     /// What failed there last.
     pub failed: Option<Failed>,
+    /// Which cookies it uses; none until that is known.
+    #[serde(default)]
+    pub cookie: Option<MemberCookie>,
+}
+
+/// Which cookies a member uses, by their key ids: 8 hex digits, which are no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberCookie {
+    /// The one that it sends with. It accepts this one too.
+    pub sends: String,
+    /// The second one that it accepts, while the cluster changes its cookie.
+    pub also: Option<String>,
 }

@@ -7,25 +7,25 @@ use cluster::Digest;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use runtime::generation::Ready;
+use runtime::loader::Prepared;
 
 /// Holds one app at most. While it does, no other can be loaded.
 #[derive(Default)]
 pub(crate) struct Candidate {
-    held: Mutex<Option<Ready>>,
+    held: Mutex<Option<Prepared>>,
     /// Told whenever an app is offered.
     offered: Notify,
 }
 
 impl Candidate {
     /// Offers an app, in place of the one before.
-    pub(crate) fn offer(&self, ready: Ready) {
+    pub(crate) fn offer(&self, ready: Prepared) {
         self.with(|held| *held = Some(ready));
         self.offered.notify_waiters();
     }
 
     /// Offers an app for so long.
-    pub(crate) fn offer_for(self: &Arc<Self>, ready: Ready, time: Duration) {
+    pub(crate) fn offer_for(self: &Arc<Self>, ready: Prepared, time: Duration) {
         let generation = Arc::downgrade(ready.generation());
         self.offer(ready);
         let held = Arc::downgrade(self);
@@ -45,12 +45,12 @@ impl Candidate {
     }
 
     /// Takes the app, if it is this one.
-    pub(crate) fn take(&self, digest: Digest) -> Option<Ready> {
+    pub(crate) fn take(&self, digest: Digest) -> Option<Prepared> {
         self.with(|held| held.take_if(|ready| ready.generation().digest == digest))
     }
 
     /// Waits until this app is offered, and takes it.
-    pub(crate) async fn wait_for(&self, digest: Digest) -> Ready {
+    pub(crate) async fn wait_for(&self, digest: Digest) -> Prepared {
         loop {
             let offered = self.offered.notified();
             if let Some(ready) = self.take(digest) {
@@ -65,7 +65,7 @@ impl Candidate {
         self.with(|held| drop(held.take_if(|ready| ready.generation().digest != digest)));
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Option<Ready>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Option<Prepared>) -> T) -> T {
         act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

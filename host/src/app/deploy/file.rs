@@ -16,7 +16,7 @@ use cluster::short;
 use mesh::membership::{Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use runtime::component::NamedComponent;
-use runtime::generation::Loader;
+use runtime::loader::Loader;
 
 /// What following a file takes.
 pub(crate) struct Followed {

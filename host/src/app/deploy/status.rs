@@ -10,7 +10,8 @@ use cluster::release::{ReleaseId, Target};
 use tokio::sync::watch;
 
 use runtime::component::NamedComponent;
-use runtime::generation::{Generation, Swapped};
+use runtime::generation::Generation;
+use runtime::loader::Swapped;
 
 /// What goes on with the app of a node.
 #[derive(Clone, Debug, Default)]

@@ -6,15 +6,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cluster::{NodeName, View};
+use cluster::{Counted, NodeName, View};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::batch::{self, BATCH_MAX};
-use super::counters::{Counters, count};
 use mesh::control;
 use mesh::control::{Body, EXCHANGE};
+use mesh::counts::Publications;
 use runtime::exchange::Topics;
 
 /// Of how many nodes that are no members any more it is remembered what came
@@ -25,7 +25,7 @@ const GONE_MAX: usize = 1024;
 pub struct Inbox {
     topics: Arc<Topics>,
     members: watch::Receiver<Arc<View>>,
-    counters: Arc<Counters>,
+    counters: Arc<Counted<Publications>>,
     /// The run and the number of what came last from each node.
     last: Mutex<HashMap<NodeName, (u64, u64)>>,
 }
@@ -41,7 +41,7 @@ impl Inbox {
     pub fn new(
         topics: Arc<Topics>,
         members: watch::Receiver<Arc<View>>,
-        counters: Arc<Counters>,
+        counters: Arc<Counted<Publications>>,
     ) -> Self {
         Self {
             topics,
@@ -68,7 +68,7 @@ impl Inbox {
             return control::refusal(StatusCode::FORBIDDEN, "you are no member here");
         }
         let Some(batch) = batch::read(bytes) else {
-            count(&self.counters.unreadable, 1);
+            self.counters.count(|counts| counts.unreadable += 1);
             return control::refusal(StatusCode::BAD_REQUEST, "this is no batch");
         };
         let name: Arc<str> = from.to_string().into();
@@ -82,11 +82,11 @@ impl Inbox {
         for message in batch.messages {
             let place = (batch.boot, message.number);
             if place <= *last {
-                count(&self.counters.stale, 1);
+                self.counters.count(|counts| counts.stale += 1);
                 continue;
             }
             *last = place;
-            count(&self.counters.received, 1);
+            self.counters.count(|counts| counts.received += 1);
             let payload = Bytes::copy_from_slice(message.payload);
             self.topics
                 .deliver(message.topic.into(), payload, name.clone());
@@ -167,7 +167,7 @@ mod tests {
             let from = "example@10.0.0.2".to_owned();
             assert_eq!(next(&subscribed).await, (expected.to_owned(), from));
         }
-        let counted = inbox.counters.snapshot();
+        let counted = inbox.counters.now();
         assert_eq!((counted.received, counted.stale), (4, 3));
     }
 
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
         let answer = inbox.take(&node(2), b"garbage");
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(inbox.counters.snapshot().unreadable, 1);
+        assert_eq!(inbox.counters.now().unreadable, 1);
         inbox.take(&node(2), &batch(1, &[2]));
         assert_eq!(next(&subscribed).await.0, "1.2");
     }

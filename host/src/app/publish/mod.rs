@@ -14,11 +14,9 @@
 //! has no room for, and that is counted.
 
 mod batch;
-mod counters;
 mod inbox;
 mod outbox;
 
-pub use counters::{Counters, PublishCounters};
 pub use inbox::Inbox;
 pub use outbox::run;
 

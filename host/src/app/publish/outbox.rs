@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Boot, NodeName, View};
+use cluster::{Boot, Counted, NodeName, View};
 use http::StatusCode;
 use tokio::sync::broadcast::{Receiver, error};
 use tokio::sync::watch;
@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 
 use super::PUBLISH;
 use super::batch::{self, BATCH_BYTES, weight};
-use super::counters::{Counters, count};
 use mesh::control::{CallError, EXCHANGE, Peers};
+use mesh::counts::Publications;
 use runtime::exchange::{OUTGOING, Published, Topics};
 
 /// How long after a member was not reached it is tried again; doubled each
@@ -35,7 +35,7 @@ pub async fn run(
     topics: Arc<Topics>,
     mut members: watch::Receiver<Arc<View>>,
     peers: Peers,
-    counters: Arc<Counters>,
+    counters: Arc<Counted<Publications>>,
 ) {
     let mut tasks = JoinSet::new();
     let mut lines: HashMap<NodeName, (Boot, AbortHandle)> = HashMap::new();
@@ -82,7 +82,7 @@ struct Line {
     held: Option<Arc<Published>>,
     members: watch::Receiver<Arc<View>>,
     peers: Peers,
-    counters: Arc<Counters>,
+    counters: Arc<Counted<Publications>>,
     /// How many were dropped since that was told.
     dropped: u64,
     told: Option<Instant>,
@@ -147,7 +147,9 @@ impl Line {
                 .request(&self.member, at, PUBLISH, message.clone(), 256, EXCHANGE)
                 .await;
             match sent {
-                Ok((StatusCode::OK, _)) => return count(&self.counters.sent, many),
+                Ok((StatusCode::OK, _)) => {
+                    return self.counters.count(|counts| counts.sent += many);
+                }
                 Ok((status, _)) => {
                     tracing::debug!(member = %self.member, %status, "it takes no publications");
                     self.dropped(many);
@@ -178,12 +180,12 @@ impl Line {
         if error.is_unsent() {
             self.dropped(many);
         } else {
-            count(&self.counters.uncertain, many);
+            self.counters.count(|counts| counts.uncertain += many);
         }
     }
 
     fn dropped(&mut self, many: u64) {
-        count(&self.counters.dropped, many);
+        self.counters.count(|counts| counts.dropped += many);
         self.dropped += many;
         if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
             tracing::warn!(

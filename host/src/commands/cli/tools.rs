@@ -6,8 +6,19 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use cluster::release::ClusterName;
 
-use super::WhichNode;
 use crate::api::types::Canaries;
+
+/// Which node of this machine is meant. Without either it is the one that runs.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WhichNode {
+    /// The node of this name; without it, the one that runs on this machine
+    #[arg(long, value_name = "NAME@IP")]
+    pub name: Option<String>,
+
+    /// The node with this data folder, if it was given --data-dir
+    #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
+    pub data_dir: Option<PathBuf>,
+}
 
 /// Which node is asked, and how its answer is shown.
 #[derive(Args, Clone, Debug, Default)]
@@ -19,7 +30,7 @@ pub struct Ask {
     /// A node of another machine, by its address or DNS name
     ///
     /// It is reached over its cluster port, which needs the cookie, and has to
-    /// let this machine in: it is in its subnet, or within its --allow.
+    /// let this machine in: it is in its subnet, or within its --member-net.
     #[arg(long, value_name = "ADDR[:PORT]", conflicts_with_all = ["name", "data_dir"])]
     pub node: Option<String>,
 
@@ -34,7 +45,12 @@ pub struct Ask {
     pub cookie: Option<String>,
 
     /// With --node: a file that holds the cookie
-    #[arg(long, value_name = "FILE", requires = "node")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "cookie",
+        requires = "node"
+    )]
     pub cookie_file: Option<PathBuf>,
 
     /// Print JSON, for programs: docs/api.md describes it
@@ -65,17 +81,17 @@ pub struct Rollout {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
 
-    /// The deploy key to sign it with: a file of `host key generate`
+    /// The deploy key to sign it with: a file of `host key new`
     #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    pub sign_with: Option<PathBuf>,
 }
 
 /// `host push`.
 #[derive(Args, Clone, Debug)]
 pub struct Push {
-    /// The app: a WASI component, found as by `host --app`
-    #[arg(value_name = "APP")]
-    pub app: PathBuf,
+    /// The component, found as by `host --app`
+    #[arg(value_name = "COMPONENT")]
+    pub component: PathBuf,
 
     /// Let so many nodes serve it first, and the rest once all of these have
     /// served it without fault: a number, or a part of the members as in 10%
@@ -169,7 +185,7 @@ pub enum LogLevel {
 pub enum KeyCommand {
     /// Makes a deploy key, in a file that only its owner can read, and prints
     /// its public half
-    Generate {
+    New {
         /// The file to make; one that is there is left alone
         #[arg(value_name = "FILE", default_value = "deploy.key")]
         file: PathBuf,
@@ -188,7 +204,7 @@ pub enum KeyCommand {
 
 /// What `host push --help` says besides.
 pub(super) const AFTER_PUSH: &str = "\
-The app is uploaded to the node of this machine, which tells the cluster of the
+The component is uploaded to the node of this machine, which tells the cluster of the
 release; every node fetches it, checks it, and serves it. What goes on can be
 seen on any node: host status, host nodes, host releases.
 
@@ -204,9 +220,9 @@ Exit status:
 pub(super) const AFTER_KEY: &str = "\
 Where nodes have a deploy key, only releases that it has signed are taken:
 
-  host key generate --cluster berlin      once; keep the file where you push from
+  host key new --cluster berlin           once; keep the file where you push from
   host … --deploy-key PUBLIC              on every node
-  host push guest.wasm --key deploy.key
+  host push guest.wasm --sign-with deploy.key
 
 Such nodes do not release their app files when these change, since nothing signs
 them.";

@@ -2,31 +2,22 @@
 //! short, and of what was refused or lost only what there is.
 
 use super::super::show::{BAD, BUSY, count, digest, styled};
-use crate::api::types::{
-    Callers, Datagrams, Publications, RefusedCallers, RefusedDatagrams, RefusedRecords, Status,
-};
+use crate::api::types::{Callers, Datagrams, Publications, Status};
 
 /// Tells each line by its name.
 pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
     line("datagrams", datagrams(&it.datagrams));
     line("callers", callers(&it.callers));
     line("published", publications(&it.publications));
-    let wrong = it.fetches.wrong;
-    if wrong > 0 {
-        let times = count(
-            usize::try_from(wrong).unwrap_or(usize::MAX),
-            "time",
-            "times",
-        );
-        line(
-            "fetches",
-            styled(BAD, format!("wrong bytes of an app from members, {times}")),
-        );
+    for (number, what) in it.fetches.told().filter(|(number, _)| *number > 0) {
+        let times = usize::try_from(number).unwrap_or(usize::MAX);
+        let times = count(times, "time", "times");
+        line("fetches", styled(BAD, format!("{what}, {times}")));
     }
-    let refused = records(&it.records);
+    let records: u64 = it.records.told().map(|(number, _)| number).sum();
+    let refused = refused(records, it.records.told());
     match &it.deploy_key {
         Some(key) => {
-            let refused = refused.unwrap_or_else(|| "none refused".to_owned());
             let (cluster, public) = key.split_once(':').unwrap_or_default();
             let key = format!("{cluster}:{}", digest(public));
             line(
@@ -34,46 +25,19 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
                 format!("only those signed by deploy key {key}; {refused}"),
             );
         }
-        None => {
-            if let Some(refused) = refused {
-                line("releases", refused);
-            }
-        }
+        None if records > 0 => line("releases", refused),
+        None => {}
     }
 }
 
+/// All of these counts, as the rest of a line.
+pub(super) fn all(told: impl Iterator<Item = (u64, &'static str)>) -> String {
+    told.map(|(number, what)| format!(", {number} {what}"))
+        .collect()
+}
+
 fn datagrams(it: &Datagrams) -> String {
-    let RefusedDatagrams {
-        size,
-        version,
-        source,
-        cookie,
-        address,
-        receiver,
-        replay,
-        stale,
-        content,
-        unsigned,
-        forged,
-        old,
-    } = it.refused_by;
-    let refused = by_reason(
-        it.refused,
-        &[
-            (cookie, "of another cookie"),
-            (source, "from outside"),
-            (address, "from another IP than that of the name"),
-            (version, "of another version"),
-            (size, "of a wrong size"),
-            (content, "unreadable"),
-            (receiver, "for another node"),
-            (replay, "seen before"),
-            (stale, "of an earlier run"),
-            (unsigned, "with an unsigned release"),
-            (forged, "with a forged release"),
-            (old, "with an old release"),
-        ],
-    );
+    let refused = refused(it.refused, it.refused_by.told());
     let unsent = match it.unsent {
         0 => String::new(),
         unsent => styled(BAD, format!(", {unsent} not sent")),
@@ -82,73 +46,28 @@ fn datagrams(it: &Datagrams) -> String {
 }
 
 fn callers(it: &Callers) -> String {
-    let RefusedCallers {
-        source,
-        limit,
-        handshake,
-        hello,
-        role,
-        stalled,
-    } = it.refused_by;
-    let refused = by_reason(
-        it.refused,
-        &[
-            (handshake, "without cookie or TLS, or too slow"),
-            (source, "from outside"),
-            (hello, "without a name of their IP"),
-            (role, "asked for what is not theirs"),
-            (limit, "too many at once"),
-            (stalled, "did not take their answer"),
-        ],
-    );
-    format!("{} admitted, {refused}", it.admitted)
+    format!(
+        "{} admitted, {}",
+        it.admitted,
+        refused(it.refused, it.refused_by.told())
+    )
 }
 
+/// What went well, and of what was lost only what there is.
 fn publications(it: &Publications) -> String {
-    let mut text = format!("{} sent, {} received", it.sent, it.received);
-    for (number, what) in [
-        (it.dropped, "dropped, members slow or unreachable"),
-        (it.uncertain, "perhaps lost"),
-        (it.stale, "came late or twice"),
-        (it.unreadable, "unreadable"),
-    ] {
-        if number > 0 {
-            text += &styled(BAD, format!(", {number} {what}"));
-        }
-    }
-    text
-}
-
-/// The records that were refused; none if none were.
-fn records(it: &RefusedRecords) -> Option<String> {
-    let RefusedRecords {
-        unreadable,
-        unsigned,
-        forged,
-        old,
-    } = *it;
-    let refused = unreadable + unsigned + forged + old;
-    (refused > 0).then(|| {
-        by_reason(
-            refused,
-            &[
-                (unsigned, "unsigned"),
-                (forged, "forged"),
-                (old, "old"),
-                (unreadable, "unreadable"),
-            ],
-        )
-    })
+    let lost = it.told().skip(2).filter(|(number, _)| *number > 0);
+    let lost = lost.map(|lost| styled(BAD, all(std::iter::once(lost))));
+    all(it.told().take(2)).trim_start_matches(", ").to_owned() + &lost.collect::<String>()
 }
 
 /// How many were refused, and of each reason how many, if any.
-fn by_reason(refused: u64, reasons: &[(u64, &str)]) -> String {
-    if refused == 0 {
+fn refused(all: u64, told: impl Iterator<Item = (u64, &'static str)>) -> String {
+    if all == 0 {
         return "none refused".to_owned();
     }
-    let told = reasons.iter().filter(|(number, _)| *number > 0);
+    let told = told.filter(|(number, _)| *number > 0);
     let told: Vec<String> = told
         .map(|(number, why)| format!("{number} {why}"))
         .collect();
-    styled(BUSY, format!("{refused} refused ({})", told.join(", ")))
+    styled(BUSY, format!("{all} refused ({})", told.join(", ")))
 }

@@ -24,13 +24,13 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   cluster   3 members, this one included
   serves    0fbcca52de4e of release 3fa2b1c0d4, 186.2 KiB, ace:raxx/server, since 3 min ago
   current   generation 3, 12 live exchanges
-  draining  77aa02de4e8c since 3 min ago: 1 live, 120 carried over, 1 refused, 0 cut
+  draining  77aa02de4e8c since 3 min ago: 1 live, 120 migrated, 1 refused, 0 cut
   last swap seen 4 ms, compiled 210 ms, validated 12 ms, swapped 18 µs
   now       fetching 256.0 KiB of 1.0 MiB 9c1b0fbcca52 of release b2c0d4e5f6
   failed    5 s ago: the disk is full; it tries again
   target    release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
   app file  /srv/guest.wasm is what serves
-  store     3 apps, 558.6 KiB
+  store     3 components, 558.6 KiB
   datagrams 52011 accepted, 4 refused (3 of another cookie, 1 seen before)
   callers   9 admitted, 1 refused (1 without cookie or TLS, or too slow)
   published 240 sent, 118 received, 12 dropped, members slow or unreachable
@@ -73,7 +73,7 @@ fn what_was_refused_is_told_by_reason_and_nothing_of_what_was_not() {
     it.records.forged = 1;
     let shown = plain(&status(&it));
     let told = "
-  fetches   wrong bytes of an app from members, 1 time
+  fetches   wrong bytes of a component from members, 1 time
   releases  3 refused (1 forged, 2 old)
 ";
     assert!(shown.ends_with(told), "{shown}");
@@ -97,11 +97,35 @@ fn the_members_with_what_they_do() {
     assert_eq!(
         plain(&nodes(&it)),
         "\
-NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT
-example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000
-example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000
+NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT           SENDS WITH  ALSO ACCEPTS
+example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000  5f3a21b0    c2d4e6f8
+example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000  5f3a21b0    c2d4e6f8
 "
     );
+}
+
+#[test]
+fn a_cookie_that_a_member_sends_with_and_another_does_not_accept_is_told_of() {
+    let mut it: Nodes = example("Nodes");
+    let mut other = it.nodes[0].clone();
+    other.node = "example@10.10.10.3".to_owned();
+    other.cookie = Some(MemberCookie {
+        sends: "c2d4e6f8".to_owned(),
+        also: Some("5f3a21b0".to_owned()),
+    });
+    it.nodes.push(other.clone());
+    assert!(!nodes(&it).contains("warning"), "both accept both");
+    it.nodes[0].cookie.as_mut().unwrap().also = None;
+    let shown = plain(&nodes(&it));
+    assert!(
+        shown.ends_with(
+            "\nwarning: cookie c2d4e6f8 is not accepted by example@10.10.10.2; \
+             it is sent with by example@10.10.10.3\n"
+        ),
+        "{shown}"
+    );
+    it.nodes[0].cookie = None;
+    assert!(!nodes(&it).contains("warning"), "nothing is known of it");
 }
 
 #[test]

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use cluster::{COOKIE_MAX, Cookie, CookieError};
 use zeroize::Zeroizing;
 
-/// What is put behind the name of the cookie file.
-const NEXT: &str = ".next";
-const PREVIOUS: &str = ".previous";
+/// What follows the name of the cookie file in the name of the second cookie's file.
+const ALSO: &str = ".also";
 
 /// Why a cookie cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -32,15 +31,15 @@ pub enum CookieFileError {
         /// What is wrong.
         cause: CookieError,
     },
-    /// Both are one.
+    /// The two cookies are equal.
     #[error(
-        "the cookie of {main} and the second one of {second} are the same; \
-         give the one that is to be accepted besides, or leave it away"
+        "the cookie of {main} and the second cookie of {second} are the same; \
+         remove the second one, or give another one there"
     )]
     Same {
-        /// Where the first came from.
+        /// Where the first cookie came from.
         main: String,
-        /// Where the second came from.
+        /// Where the second cookie came from.
         second: String,
     },
 }
@@ -69,20 +68,9 @@ pub enum Origin {
 pub struct Origins {
     /// The one that is sent with.
     pub main: Origin,
-    /// The one that is accepted besides, if it was named; else the neighbours
-    /// of the first one's file count.
+    /// The one that is accepted too, if a flag or the environment named it. Otherwise it is in the file
+    /// `FILE.also` beside the first cookie's file, if there is one.
     pub second: Option<Origin>,
-}
-
-/// What a second cookie is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Second {
-    /// The new one, before it is sent with.
-    Next,
-    /// The old one, after it was.
-    Previous,
-    /// It was named by a flag or the environment.
-    Given,
 }
 
 /// The cookies of a node.
@@ -90,18 +78,17 @@ pub enum Second {
 pub struct Cookies {
     /// The one that is sent with.
     pub main: Cookie,
-    /// The one that is accepted besides.
-    pub second: Option<(Second, Cookie)>,
+    /// The one that is accepted too.
+    pub second: Option<Cookie>,
 }
 
 impl Cookies {
     /// Whether these are the same cookies in the same roles.
     pub(super) fn equal(&self, other: &Cookies) -> bool {
-        let second = |cookies: &Cookies| {
-            let second = cookies.second.as_ref();
-            second.map(|(what, cookie)| (*what, Zeroizing::new(cookie.reveal().to_vec())))
-        };
-        self.main.reveal() == other.main.reveal() && second(self) == second(other)
+        fn second_of(cookies: &Cookies) -> Option<&[u8]> {
+            cookies.second.as_ref().map(Cookie::reveal)
+        }
+        self.main.reveal() == other.main.reveal() && second_of(self) == second_of(other)
     }
 }
 
@@ -126,8 +113,6 @@ impl Origin {
     /// [`CookieFileError::File`] and [`CookieFileError::Cookie`].
     pub fn file(flag: &'static str, path: PathBuf) -> Result<Self, CookieFileError> {
         read(flag, &path)?;
-        // The commands run in another folder.
-        let path = std::path::absolute(&path).unwrap_or(path);
         Ok(Self::File { flag, path })
     }
 
@@ -155,74 +140,54 @@ impl Origin {
         }
     }
 
-    /// The file that it is in.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Given { .. } => None,
-            Self::File { path, .. } => Some(path),
-        }
+    /// The second cookie's file beside the one of this cookie.
+    fn beside(&self) -> Option<Origin> {
+        let Self::File { path, .. } = self else {
+            return None;
+        };
+        let mut name = path.as_os_str().to_owned();
+        name.push(ALSO);
+        Some(Self::File {
+            flag: "the second cookie",
+            path: name.into(),
+        })
     }
 }
 
 impl Origins {
-    /// Reads all that there is now.
+    /// Reads both cookies as they are now.
     ///
     /// # Errors
-    /// [`CookieFileError`]; what was read before still holds then.
+    /// [`CookieFileError`]; the cookies that were read before stay valid then.
     pub fn read(&self) -> Result<Cookies, CookieFileError> {
         let main = self.main.read()?;
-        let second = match (&self.second, self.main.path()) {
-            (Some(origin), _) => {
-                let second = origin.read()?;
-                if second.reveal() == main.reveal() {
-                    return Err(CookieFileError::Same {
-                        main: self.main.shown(),
-                        second: origin.shown(),
-                    });
-                }
-                Some((Second::Given, second))
-            }
-            (None, Some(path)) => neighbour(path, &main)?,
-            (None, None) => None,
+        let (origin, second) = match (&self.second, self.main.beside()) {
+            (Some(origin), _) => (origin.shown(), Some(origin.read()?)),
+            (None, Some(origin)) => (origin.shown(), if_there(origin.read())?),
+            (None, None) => (String::new(), None),
         };
+        if second.as_ref().map(Cookie::reveal) == Some(main.reveal()) {
+            return Err(CookieFileError::Same {
+                main: self.main.shown(),
+                second: origin,
+            });
+        }
         Ok(Cookies { main, second })
     }
 }
 
-/// The second cookie beside a file. One that is the first one again is what a
-/// step left that was not finished: it counts as not there.
-fn neighbour(path: &Path, main: &Cookie) -> Result<Option<(Second, Cookie)>, CookieFileError> {
-    for (path, second) in [
-        (next_to(path), Second::Next),
-        (previous_to(path), Second::Previous),
-    ] {
-        if let Some(cookie) = read_if_there("the second cookie", &path)?
-            && cookie.reveal() != main.reveal()
-        {
-            return Ok(Some((second, cookie)));
+/// None if there is no such file.
+fn if_there(read: Result<Cookie, CookieFileError>) -> Result<Option<Cookie>, CookieFileError> {
+    match read {
+        Err(CookieFileError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
         }
+        other => other.map(Some),
     }
-    Ok(None)
-}
-
-/// Where the new cookie of a file is.
-pub(super) fn next_to(path: &Path) -> PathBuf {
-    beside(path, NEXT)
-}
-
-/// Where the old cookie of a file is.
-pub(super) fn previous_to(path: &Path) -> PathBuf {
-    beside(path, PREVIOUS)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Reads a cookie file.
-pub(crate) fn read(flag: &'static str, path: &Path) -> Result<Cookie, CookieFileError> {
+fn read(flag: &'static str, path: &Path) -> Result<Cookie, CookieFileError> {
     let bytes = read_bytes(path).map_err(|cause| CookieFileError::File {
         flag,
         path: path.to_owned(),
@@ -232,20 +197,6 @@ pub(crate) fn read(flag: &'static str, path: &Path) -> Result<Cookie, CookieFile
         from: path.display().to_string(),
         cause,
     })
-}
-
-/// The same, or none if there is no such file.
-pub(super) fn read_if_there(
-    flag: &'static str,
-    path: &Path,
-) -> Result<Option<Cookie>, CookieFileError> {
-    match read(flag, path) {
-        Ok(cookie) => Ok(Some(cookie)),
-        Err(CookieFileError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -291,57 +242,63 @@ mod tests {
             }
         }
 
-        /// What is read: the first cookie, what the second is, and the second.
-        fn read(&self) -> (String, Option<(Second, String)>) {
+        /// What is read: the first cookie, and the second.
+        fn read(&self) -> (String, Option<String>) {
             let text = |cookie: &Cookie| String::from_utf8(cookie.reveal().to_vec()).unwrap();
             let cookies = self.origins(None).read().unwrap();
-            let second = cookies.second.as_ref();
-            let second = second.map(|(what, cookie)| (*what, text(cookie)));
-            (text(&cookies.main), second)
+            (text(&cookies.main), cookies.second.as_ref().map(text))
         }
     }
 
     #[test]
-    fn the_neighbours_of_a_cookie_file_say_at_which_step_it_is() {
-        let second = |what, cookie: &str| Some((what, cookie.to_owned()));
+    fn the_file_beside_the_cookie_file_holds_the_second_cookie() {
         let folder = Folder::new(&[("c", "old\n")]);
         assert_eq!(folder.read(), ("old".into(), None));
-        folder.write("c.next", "new\n");
-        assert_eq!(folder.read(), ("old".into(), second(Second::Next, "new")));
-        // A step that was cut short, at each place.
-        folder.write("c.previous", "old\n");
-        assert_eq!(folder.read(), ("old".into(), second(Second::Next, "new")));
-        folder.write("c", "new\n");
-        assert_eq!(
-            folder.read(),
-            ("new".into(), second(Second::Previous, "old"))
-        );
-        std::fs::remove_file(folder.0.path().join("c.next")).unwrap();
-        assert_eq!(
-            folder.read(),
-            ("new".into(), second(Second::Previous, "old"))
-        );
+        folder.write("c.also", "new\n");
+        assert_eq!(folder.read(), ("old".into(), Some("new".into())));
+    }
+
+    #[test]
+    fn each_part_of_the_swap_leaves_files_that_a_node_starts_with() {
+        let folder = Folder::new(&[("c", "old\n"), ("c.also", "new\n")]);
+        let path = |name: &str| folder.0.path().join(name);
+        // As docs/operations.md says.
+        std::fs::copy(path("c"), path("c.old")).unwrap();
+        assert_eq!(folder.read(), ("old".into(), Some("new".into())));
+        std::fs::rename(path("c.also"), path("c")).unwrap();
+        assert_eq!(folder.read(), ("new".into(), None));
+        std::fs::rename(path("c.old"), path("c.also")).unwrap();
+        assert_eq!(folder.read(), ("new".into(), Some("old".into())));
     }
 
     #[test]
     fn a_second_cookie_that_cannot_be_is_an_error_that_names_its_file() {
-        let folder = Folder::new(&[("c", "old"), ("c.next", "\n"), ("same", "old\n")]);
-        let error = folder.origins(None).read().unwrap_err().to_string();
-        assert!(error.contains("c.next: the cookie is empty"), "{error}");
-        let error = folder.origins(Some("same")).read().unwrap_err().to_string();
-        assert!(error.contains("are the same"), "{error}");
-        let error = folder.origins(Some("none")).read().unwrap_err().to_string();
+        let folder = Folder::new(&[("c", "old"), ("c.also", "\n"), ("same", "old\n")]);
+        let error = |second| {
+            let read = folder.origins(second).read();
+            read.unwrap_err().to_string()
+        };
+        let said = error(None);
+        assert!(said.contains("c.also: the cookie is empty"), "{said}");
+        let said = error(Some("same"));
         assert!(
-            error.contains("cannot read") && error.contains("none"),
-            "{error}"
+            said.contains("same") && said.contains("are the same"),
+            "{said}"
         );
+        let said = error(Some("none"));
+        assert!(
+            said.contains("cannot read") && said.contains("none"),
+            "{said}"
+        );
+        folder.write("c.also", "old\n");
+        let said = error(None);
+        assert!(said.contains("c.also are the same"), "{said}");
     }
 
     #[test]
-    fn a_second_cookie_that_is_named_takes_the_place_of_the_neighbours() {
-        let folder = Folder::new(&[("c", "old"), ("c.next", "new"), ("named", "third")]);
+    fn a_second_cookie_that_is_named_takes_the_place_of_the_one_beside_the_file() {
+        let folder = Folder::new(&[("c", "old"), ("c.also", "new"), ("named", "third")]);
         let cookies = folder.origins(Some("named")).read().unwrap();
-        let (what, cookie) = cookies.second.unwrap();
-        assert_eq!((what, cookie.reveal()), (Second::Given, &b"third"[..]));
+        assert_eq!(cookies.second.unwrap().reveal(), b"third");
     }
 }

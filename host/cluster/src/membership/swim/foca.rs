@@ -2,7 +2,6 @@
 //! what its datagrams claim.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::{Swim, SwimEvent, SwimState, Unreadable, Update};
 use crate::message::KnownRun;
 use crate::run::Run;
 use crate::wire::SWIM_OVERHEAD;
-use crate::{Boot, DATAGRAM_MAX, DownReason, Time};
+use crate::{Boot, DATAGRAM_MAX, DownReason, NodeId, Time};
 
 /// From this many members on, updates are passed on more often.
 const MANY: usize = 1000;
@@ -28,12 +27,12 @@ const HEARD_DELAY: Duration = Duration::from_millis(500);
 /// One node's SWIM.
 pub(crate) struct FocaSwim {
     foca: Foca<Run, PostcardCodec, StdRng, NoCustomBroadcast>,
-    out: Outbox,
+    out: Queue,
 }
 
 /// What foca wants, until it is fetched.
 #[derive(Default)]
-struct Outbox {
+struct Queue {
     now: Time,
     events: VecDeque<SwimEvent>,
     timers: BTreeMap<(Time, u64), Timer<Run>>,
@@ -42,15 +41,15 @@ struct Outbox {
 }
 
 impl Identity for Run {
-    type Addr = Ipv4Addr;
+    type Addr = NodeId;
 
     /// foca is not to raise boot numbers by itself: they must be stored first.
     fn renew(&self) -> Option<Self> {
         None
     }
 
-    fn addr(&self) -> Ipv4Addr {
-        self.ip()
+    fn addr(&self) -> NodeId {
+        self.id()
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
@@ -88,7 +87,7 @@ impl FocaSwim {
     pub(crate) fn new(me: Run, rng: StdRng) -> Self {
         Self {
             foca: Foca::new(me, config(0), rng, PostcardCodec),
-            out: Outbox::default(),
+            out: Queue::default(),
         }
     }
 
@@ -187,7 +186,7 @@ impl Swim for FocaSwim {
     fn packet(
         &mut self,
         now: Time,
-        from: (Ipv4Addr, Boot),
+        from: (NodeId, Boot),
         bytes: &[u8],
         believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable> {
@@ -195,7 +194,7 @@ impl Swim for FocaSwim {
         let header: Header<Run> = PostcardCodec
             .decode_header(&mut rest)
             .map_err(|_| Unreadable)?;
-        if (header.src.ip(), header.src.boot) != from {
+        if (header.src.id(), header.src.boot) != from {
             return Err(Unreadable);
         }
         if rest.is_empty() {
@@ -254,11 +253,11 @@ impl Swim for FocaSwim {
         self.foca.iter_membership_state().len()
     }
 
-    fn known(&self, ip: Ipv4Addr) -> Option<KnownRun> {
+    fn known(&self, id: NodeId) -> Option<KnownRun> {
         let member = self
             .foca
             .iter_membership_state()
-            .find(|member| member.id().ip() == ip)?;
+            .find(|member| member.id().id() == id)?;
         Some(KnownRun {
             boot: member.id().boot,
             down: member.state() == foca::State::Down,
@@ -270,7 +269,7 @@ impl Swim for FocaSwim {
     }
 }
 
-impl Runtime<Run> for Outbox {
+impl Runtime<Run> for Queue {
     fn notify(&mut self, notification: Notification<'_, Run>) {
         self.events.push_back(match notification {
             Notification::MemberUp(run) => SwimEvent::Up(run.clone()),
@@ -327,7 +326,7 @@ mod tests {
     use super::*;
 
     fn run(last: u8) -> Run {
-        let ip = Ipv4Addr::new(10, 10, 10, last);
+        let ip = std::net::Ipv4Addr::new(10, 10, 10, last);
         Run {
             name: crate::NodeName::new("example", ip).expect("a name"),
             port: 8383,

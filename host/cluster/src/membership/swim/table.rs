@@ -2,25 +2,24 @@
 //! tests of membership use it to be rid of the traffic of the real one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
 
 use super::{Swim, SwimEvent, SwimState, Unreadable, Update};
 use crate::message::KnownRun;
 use crate::run::Run;
-use crate::{Boot, DownReason, Time};
+use crate::{Boot, DownReason, NodeId, Time};
 
 /// What was told, and the events that follow from it.
 #[derive(Default)]
 pub(crate) struct TableSwim {
-    updates: BTreeMap<Ipv4Addr, Update>,
+    updates: BTreeMap<NodeId, Update>,
     events: VecDeque<SwimEvent>,
 }
 
 impl TableSwim {
     fn learn_one(&mut self, new: Update) {
-        let ip = new.run.ip();
+        let id = new.run.id();
         let is_up = new.state != SwimState::Down;
-        let old = self.updates.get(&ip).cloned();
+        let old = self.updates.get(&id).cloned();
         let was_up = old.as_ref().is_some_and(|old| old.state != SwimState::Down);
         if let Some(old) = old {
             if old.run.boot > new.run.boot || old.run == new.run && !was_up {
@@ -40,7 +39,7 @@ impl TableSwim {
             self.events
                 .push_back(SwimEvent::Down(new.run.clone(), reason));
         }
-        self.updates.insert(ip, new);
+        self.updates.insert(id, new);
     }
 }
 
@@ -55,7 +54,7 @@ impl Swim for TableSwim {
     fn packet(
         &mut self,
         now: Time,
-        _from: (Ipv4Addr, Boot),
+        _from: (NodeId, Boot),
         bytes: &[u8],
         believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable> {
@@ -83,8 +82,8 @@ impl Swim for TableSwim {
         self.updates.len()
     }
 
-    fn known(&self, ip: Ipv4Addr) -> Option<KnownRun> {
-        let update = self.updates.get(&ip)?;
+    fn known(&self, id: NodeId) -> Option<KnownRun> {
+        let update = self.updates.get(&id)?;
         Some(KnownRun {
             boot: update.run.boot,
             down: update.state == SwimState::Down,

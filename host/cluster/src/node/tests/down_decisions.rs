@@ -5,7 +5,7 @@ use super::*;
 
 fn about(accused: &Puppet, why: Cause) -> Down {
     Down {
-        ip: accused.ip(),
+        node: accused.id(),
         boot: accused.run.boot,
         why,
     }
@@ -43,7 +43,7 @@ fn a_down_decision_about_who_was_not_heard_lately_is_believed() {
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
+    bench.pass(HEARSAY + Duration::from_millis(1));
     bench.effects();
     let down = about(&accused, Cause::Refused);
     judge.say(&mut bench, &Message::Down(down));
@@ -71,7 +71,7 @@ fn a_down_decision_about_who_may_just_be_between_two_beacons_is_only_a_hint() {
 fn a_down_decision_about_who_sends_no_broadcasts_is_only_a_hint() {
     let mut bench = Bench::new();
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     accused.hello(&mut bench, nonce, None);
     judge.join(&mut bench);
     bench.pass(Duration::from_secs(20));
@@ -109,7 +109,7 @@ fn a_node_that_hears_that_it_is_down_still_answers_at_once() {
     // It may protest once a second.
     bench.pass(Duration::from_millis(1100));
     let down = Down {
-        ip: ME,
+        node: NodeId::of(ME),
         boot: bench.node.boot(),
         why: Cause::Failed,
     };
@@ -132,7 +132,7 @@ fn a_probe_for_the_last_number_of_this_process_is_answered_with_the_new_one() {
     let mut prober = Puppet::new(3, 5);
     prober.join(&mut bench);
     let old = bench.node.boot();
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     let known = KnownRun {
         boot: old,
         down: true,
@@ -156,20 +156,20 @@ fn a_probe_for_the_last_number_of_this_process_is_answered_with_the_new_one() {
 fn a_recording_of_the_last_seconds_does_not_make_an_earlier_run_seem_live() {
     let mut bench = Bench::new();
     let mut earlier = Puppet::new(3, 5);
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     let recorded = earlier.sealed_hello(nonce);
     bench.hear(earlier.run.address(), &recorded);
     assert!(bench.lists(&earlier));
     earlier.say(&mut bench, &Message::Leave);
     let mut later = Puppet::new(3, 6);
     later.join(&mut bench);
-    assert!(bench.node.nonces.accepts(nonce), "it is as good as new");
+    assert!(bench.node.admission.accepts(nonce), "it is as good as new");
     bench.hear(earlier.run.address(), &recorded);
-    let ip = later.ip();
-    assert!(bench.node.contacts.conflict_mut(bench.now, ip).is_none());
+    let id = later.id();
+    assert!(!bench.node.admission.heard().has_conflict(bench.now, id));
     // What it sends now does make it seem so.
     earlier.hello(&mut bench, nonce, None);
-    assert!(bench.node.contacts.conflict_mut(bench.now, ip).is_some());
+    assert!(bench.node.admission.heard().has_conflict(bench.now, id));
 }
 
 #[test]
@@ -178,11 +178,11 @@ fn a_down_decision_about_another_run_changes_nothing() {
     let (mut accused, mut judge) = (Puppet::new(3, 5), Puppet::new(4, 5));
     accused.join(&mut bench);
     judge.join(&mut bench);
-    bench.pass(hearsay::HEARSAY + Duration::from_millis(1));
+    bench.pass(HEARSAY + Duration::from_millis(1));
     for boot in [4, 6] {
         let boot = Boot::from_number(boot);
         let down = Down {
-            ip: accused.ip(),
+            node: accused.id(),
             boot,
             why: Cause::Failed,
         };

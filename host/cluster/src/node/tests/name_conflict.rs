@@ -8,7 +8,7 @@ use crate::admission::HOLD;
 fn two_runs(bench: &mut Bench) -> (Puppet, Puppet) {
     let (mut first, mut second) = (Puppet::new(3, 5), Puppet::new(3, 9));
     first.join(bench);
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     second.hello(bench, nonce, None);
     assert_eq!(admitted(bench), first.run.boot);
     bench.effects();
@@ -16,8 +16,12 @@ fn two_runs(bench: &mut Bench) -> (Puppet, Puppet) {
 }
 
 fn admitted(bench: &Bench) -> Boot {
-    let admitted = bench.node.contacts.admitted(puppet_ip());
-    admitted.expect("one was let in").boot
+    let admitted = bench
+        .node
+        .admission
+        .heard()
+        .admitted(NodeId::of(puppet_ip()));
+    admitted.expect("one was let in").boot()
 }
 
 /// Lets time pass in which this run is heard.
@@ -36,7 +40,7 @@ fn a_second_run_is_let_in_when_the_first_is_not_heard_any_more() {
     let (_, second) = two_runs(&mut bench);
     bench.pass(Duration::from_secs(1));
     let mut second = second;
-    let nonce = bench.node.nonces.current();
+    let nonce = bench.node.admission.nonce();
     second.hello(&mut bench, nonce, None);
     bench.pass(HOLD);
     assert_eq!(admitted(&bench), second.run.boot);

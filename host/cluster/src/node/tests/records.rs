@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::super::releases::{SETTLED, WANT_MOST};
 use super::*;
+use crate::agreement::{SETTLED, WANT_MOST};
 use crate::release::{Component, Plan, Release, Request, What};
 
 /// Released by this node itself, one after the other.
@@ -44,7 +44,7 @@ fn old(bench: &mut Bench) -> (u64, u64) {
         });
     let reported = reported.sum();
     let counters = bench.node.counters();
-    assert_eq!(counters.records.old, counters.refused(Refusal::Old));
+    assert_eq!(counters.records.old, counters.refused.of(Refusal::Old));
     (counters.records.old, reported)
 }
 
@@ -78,7 +78,10 @@ fn a_release_that_this_node_has_asked_for_is_never_old() {
     push(&mut bench, "two");
     bench.pass(SETTLED);
     let (now, from) = (bench.now, puppet.run.address());
-    bench.node.want(now, from, first.id());
+    let node = &mut bench.node;
+    node.clock.enter(now, 0, None);
+    let at = node.clock.at(&node.me);
+    node.agreement.want(at, from, first.id(), &mut node.outbox);
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));
     bench.pass(WANT_MOST);
@@ -114,7 +117,7 @@ fn a_record_that_cannot_be_read_is_counted() {
     puppet.say(&mut bench, &Message::Release(b"no record"));
     let counters = bench.node.counters();
     assert_eq!(counters.records.unreadable, 1);
-    assert_eq!(counters.refused(Refusal::Content), 1);
+    assert_eq!(counters.refused.of(Refusal::Content), 1);
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 use super::*;
 use crate::AppName;
+use crate::membership::KnownNode;
 use crate::release::{Component, Hlc, Kind, Parts, Plan, Release};
-use crate::sync::{self, State};
-use crate::wire::{Version, seal_bytes};
-use crate::{Digest, Refusal, Serving};
+use crate::replicate::{DataKind, KindPart};
+use crate::wire::seal_bytes;
+use crate::{Digest, Serving};
 
 const NEWER: Version = Version::from_byte(Version::OURS.byte() + 1);
 const MAJOR: Version = Version::from_byte(Version::OURS.byte() + 16);
@@ -30,7 +31,7 @@ impl Puppet {
         self.sequence += 1;
         let head = Head {
             version,
-            source: self.run.ip(),
+            source: self.run.id(),
             receiver: None,
             boot: self.run.boot,
             sequence: self.sequence,
@@ -42,7 +43,7 @@ impl Puppet {
     fn proof(&self, bench: &Bench) -> Message<'static> {
         Message::Hello(Hello {
             about: self.about(),
-            echo: bench.node.nonces.current(),
+            echo: bench.node.admission.nonce(),
             want_echo: false,
             known: None,
         })
@@ -50,15 +51,18 @@ impl Puppet {
 
     /// The bytes of a state that names this node and another one.
     fn state(&self, other: &Puppet) -> Vec<u8> {
-        let known = |run: &Run| sync::KnownNode {
+        let known = |run: &Run| KnownNode {
             update: Update::alive(run.clone()),
             advertised: None,
         };
+        let nodes = [known(&self.run), known(&other.run)];
         let state = State {
             boot: self.run.boot,
-            nodes: vec![known(&self.run), known(&other.run)],
-            releases_hash: 0,
-            releases: None,
+            parts: vec![KindPart {
+                kind: DataKind::MEMBERS,
+                ask: Bytes::from_static(&[0; 8]),
+                delta: replicate::write_all(nodes.iter(), replicate::DELTA_MAX).into(),
+            }],
         };
         state.write().expect("it can be written").to_vec()
     }
@@ -74,7 +78,7 @@ fn reports(bench: &mut Bench) -> Vec<(Refusal, u64)> {
 }
 
 fn refused(bench: &Bench) -> u64 {
-    bench.node.counters().refused_total()
+    bench.node.counters().refused.total()
 }
 
 #[test]
@@ -160,8 +164,8 @@ fn another_major_version_is_refused_with_one_report_a_minute() {
     puppet.say_as(&mut bench, MAJOR, &hello, &[]);
     // Those in between, and the last one.
     assert_eq!(reports(&mut bench), [(Refusal::Version, 4)]);
-    assert_eq!(bench.node.counters().refused(Refusal::Version), 5);
-    assert_eq!(bench.node.counters().refused_total(), 5);
+    assert_eq!(bench.node.counters().refused.of(Refusal::Version), 5);
+    assert_eq!(bench.node.counters().refused.total(), 5);
     assert_eq!(bench.node.counters().probation, 0);
 }
 
@@ -191,8 +195,8 @@ fn the_state_of_another_major_version_is_refused_with_a_report() {
             .handle(bench.now, 0, Input::SyncReply { member, bytes });
         assert_eq!(reports(&mut bench), []);
     }
-    assert_eq!(bench.node.counters().refused(Refusal::Version), 2);
-    assert_eq!(bench.node.counters().refused(Refusal::Content), 2);
+    assert_eq!(bench.node.counters().refused.of(Refusal::Version), 2);
+    assert_eq!(bench.node.counters().refused.of(Refusal::Content), 2);
     assert!(!bench.lists(&third));
 }
 

@@ -66,7 +66,10 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let (key, sign) = deploy_key(1);
     let mut set = set(2);
     pushed(&mut set, "unsigned", WALL);
-    let draft = set.draft(push(component("signed"), Plan::default()), WALL + 1, None);
+    // Drafts of a node with the key are for its cluster.
+    let mut keyed = ReleaseSet::new(node(3), Some(key.clone()));
+    tell(&set, &mut keyed);
+    let draft = keyed.draft(push(component("signed"), Plan::default()), WALL + 1, None);
     set.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
     let stored = set.store().expect("bytes");
     let mut set = ReleaseSet::load(node(2), Some(key.clone()), &stored).expect("loaded");

@@ -115,8 +115,12 @@ fn canaries_are_in_order_bounded_and_there_once() {
     let mut set = set(2);
     pushed(&mut set, "base", WALL);
     let many: Vec<u8> = (2..3 + CANARIES_MAX as u8).collect();
-    for canaries in [&[4, 3][..], &[3, 3], &many] {
-        let refused = set.draft(push(component("new"), staged(canaries)), WALL, None);
+    let mut unordered = staged(&[3, 4]);
+    unordered.canaries.reverse();
+    let mut twice = staged(&[3]);
+    twice.canaries.push(node(3).id());
+    for plan in [unordered, twice, staged(&many)] {
+        let refused = set.draft(push(component("new"), plan), WALL, None);
         assert!(matches!(
             refused,
             Err(DraftError::Release(ReleaseError::Plan(_)))

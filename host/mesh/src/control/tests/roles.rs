@@ -125,7 +125,7 @@ async fn a_tool_with_the_wrong_cookie_is_refused_and_counted() {
     let refused = tool::connect(&Keys::from_master(&[2; 32]), called.at).await;
     let error = refused.expect_err("refused").to_string();
     assert!(error.contains("cookie"), "{error}");
-    called.counted(|c| c.refused_handshake == 1).await;
+    called.counted(|c| c.refused_by.handshake == 1).await;
 }
 
 #[tokio::test]
@@ -139,13 +139,13 @@ async fn what_is_for_members_is_not_for_tools_and_the_other_way_round() {
         assert_eq!(why, "this is for members only");
     }
     assert!(called.events.try_recv().is_err(), "no state was taken in");
-    called.counted(|c| c.refused_role == 3).await;
+    called.counted(|c| c.refused_by.role == 3).await;
 
     let mut member = member(&called).await;
     let (status, why) = answer_to(&mut member, "/v1/status", "").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert_eq!(why, "this is for tools only");
-    called.counted(|c| c.refused_role == 4).await;
+    called.counted(|c| c.refused_by.role == 4).await;
     let (_, said) = answer_to(&mut member, "/component/x/chunk", "abc").await;
     assert!(said.starts_with("Member(") && said.ends_with("/component/x/chunk 3"));
     let (status, _) = answer_to(&mut member, "/elsewhere", "").await;
@@ -188,7 +188,7 @@ async fn from_this_machine_tools_may_call_although_members_may_not() {
     let (status, _) = answer_to(&mut member, HELLO, name).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     called
-        .counted(|c| c.refused_source == 1 && c.admitted == 1)
+        .counted(|c| c.refused_by.source == 1 && c.admitted == 1)
         .await;
 }
 
@@ -203,7 +203,7 @@ async fn one_ip_gets_four_tools_and_its_member_is_let_in_all_the_same() {
     }
     let (_fifth, refused) = tool_from(&called, CALLER).await;
     assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
-    called.counted(|c| c.refused_limit == 1).await;
+    called.counted(|c| c.refused_by.limit == 1).await;
     let _member = member(&called).await;
     // One that ends makes room.
     tools.pop();
@@ -222,7 +222,7 @@ async fn a_caller_that_does_not_take_its_answer_is_closed_and_counted() {
     let response = tool.send_request(post("/v1/logs", "")).await;
     let response = response.expect("answered");
     // Nothing of its body is read.
-    called.counted(|c| c.refused_stalled == 1).await;
+    called.counted(|c| c.refused_by.stalled == 1).await;
     assert!(response.into_body().collect().await.is_err(), "cut off");
 }
 
@@ -238,7 +238,7 @@ async fn a_caller_that_reads_is_answered_for_as_long_as_it_likes() {
         body_taken(&mut body, 64 * 1024).await;
         tokio::time::sleep(SHORT / 20).await;
     }
-    assert_eq!(called.counters.snapshot().refused_stalled, 0);
+    assert_eq!(called.counters.now().refused_by.stalled, 0);
 }
 
 /// Reads at least so much more.

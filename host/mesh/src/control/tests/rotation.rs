@@ -60,7 +60,7 @@ async fn a_node_at_the_next_or_the_same_step_is_reached_without_a_refusal() {
         let called = Called::start_as(16, identity);
         let dialled = at_step(caller_at).dial(&node(CALLED), called.at).await;
         dialled.expect("admitted").close().await;
-        assert_eq!(called.counters.snapshot().refused_handshake, 0);
+        assert_eq!(called.counters.now().refused_by.handshake, 0);
     }
 }
 
@@ -76,7 +76,7 @@ async fn a_third_cookie_is_refused_in_both_directions_at_every_step() {
         let called = Called::start_as(16, Identity::new(&keys(WRONG)).expect("an identity"));
         let dialled = at_step(step).dial(&node(CALLED), called.at).await;
         assert!(matches!(dialled.err(), Some(DialError::Tls(_))));
-        assert_eq!(called.counters.snapshot().admitted, 0);
+        assert_eq!(called.counters.now().admitted, 0);
     }
 }
 

@@ -4,8 +4,8 @@ use tokio::time::Instant;
 
 use super::{Ended, Exchange};
 use crate::contract::mailbox::ClosingReason;
-use crate::exchange::carry::carry;
-use crate::generation::Seat;
+use crate::exchange::migrate::migrate;
+use crate::generation::Lease;
 
 impl Exchange {
     /// Goes over to the code that is current now, if that is another. Returns
@@ -14,32 +14,34 @@ impl Exchange {
         let Some(new) = self.shared.slot.current() else {
             return true;
         };
-        if self.seat.is_on(&new) {
+        if self.lease.is_on(&new) {
             self.is_not_left();
             return true;
         }
-        let carried = tokio::select! {
-            carried = carry(&self.seat, &new, &self.state) => carried,
-            () = self.seat.life.over() => {
+        let migrated = tokio::select! {
+            migrated = migrate(&self.lease, &new, &self.state) => migrated,
+            () = self.lease.signals.over() => {
                 self.end(&Ended::Drained);
                 return false;
             }
         };
-        match carried {
+        match migrated {
             Ok(state) => {
-                self.seat.life.count_carried();
+                self.lease.stats.count_left(|left| left.migrated += 1);
                 self.state = state;
-                self.seat = Seat::take(new);
+                self.lease = Lease::take(new);
                 self.is_not_left();
             }
             Err(cause) => {
-                self.shared.complaints.not_carried(&new, &self.path, &cause);
+                self.shared
+                    .complaints
+                    .not_migrated(&new, &self.path, &cause);
                 // While it was asked, its own code may have come back.
-                if self.shared.slot.is_current(&self.seat) {
+                if self.shared.slot.is_current(&self.lease) {
                     self.is_not_left();
                     return true;
                 }
-                self.seat.life.count_refused();
+                self.lease.stats.count_left(|left| left.refused += 1);
                 self.follows = false;
                 self.drain_due = Some(Instant::now() + self.shared.slot.drain());
                 self.closing = Some(ClosingReason::CodeChange);

@@ -1,0 +1,76 @@
+//! What may be asked of a node at any time. Nothing changes by it.
+
+use std::sync::Arc;
+
+use super::Node;
+use crate::presence::Stage;
+use crate::release::{DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
+use crate::{Boot, Counters, NodeId, Time, View};
+
+impl Node {
+    /// The members now.
+    pub fn view(&self) -> Arc<View> {
+        self.membership.view()
+    }
+
+    /// The present boot number of this node.
+    pub fn boot(&self) -> Boot {
+        self.me.run.boot
+    }
+
+    /// Whether this node still takes part: it neither leaves nor has left. One
+    /// that does not takes in nothing more, so whoever wants to give it
+    /// something is to be told.
+    pub fn takes_part(&self) -> bool {
+        matches!(self.presence.stage(), Stage::Running)
+    }
+
+    /// What came in and was refused, since the start.
+    pub fn counters(&self) -> &Counters {
+        self.outbox.counters()
+    }
+
+    /// Makes a release of what somebody wants, to be given to
+    /// [`Input::Publish`](crate::Input::Publish), signed or as it is. Nothing
+    /// changes before that.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn draft(
+        &self,
+        now: Time,
+        wall_ms: u64,
+        request: Request,
+    ) -> Result<Arc<Release>, DraftError> {
+        let roster = self.membership.roster();
+        self.agreement.draft(now, wall_ms, roster, request)
+    }
+
+    /// What this node is to serve, by all that it knows; none while nothing
+    /// was released.
+    pub fn target(&self) -> Option<Target> {
+        self.agreement.releases().target()
+    }
+
+    /// Equal on two nodes that know the same releases and votes, and hardly ever
+    /// on others; so it tells whether there is anything new.
+    pub fn releases_hash(&self) -> u64 {
+        self.agreement.releases().hash()
+    }
+
+    /// The releases that are known and what has become of each, the greatest
+    /// first.
+    pub fn listing(&self) -> Vec<Listed> {
+        self.agreement.listing()
+    }
+
+    /// The releases that are known, the greatest first.
+    pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
+        self.agreement.releases().history().newest()
+    }
+
+    /// The votes about a release, by the node that voted.
+    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (NodeId, Verdict)> {
+        self.agreement.releases().votes().of(release)
+    }
+}

@@ -1,0 +1,251 @@
+//! The seam for data that every member is to hold. A kind of data says what it holds in a few
+//! bytes, which go into every beacon; what it lacks that a member has; what a member lacks that it
+//! has; and it takes in what a member gave. When and with whom is no concern of it.
+//!
+//! Beacons and states carry a kind with each piece, and a kind that is not known is skipped. So a
+//! further kind has its number here, its implementation beside its data, and its line in
+//! `node::exchange`, and touches nothing of the others.
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Refusal;
+use crate::sync::STATE_MAX;
+
+/// The most bytes of a delta.
+pub(crate) const DELTA_MAX: usize = 1024 * 1024;
+
+/// What is left of a state for what is not a delta: asks, and what says which kind they are of.
+const ASKS_MAX: usize = 256 * 1024;
+
+/// The number of a kind of data. None is ever used for another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataKind(u8);
+
+impl DataKind {
+    /// Who is a member, and what each says of itself.
+    pub(crate) const MEMBERS: Self = Self(1);
+    /// Records of releases.
+    pub(crate) const RELEASES: Self = Self(2);
+    /// Votes on releases.
+    pub(crate) const VOTES: Self = Self(3);
+
+    /// One that no node knows yet.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) const fn unheard_of(number: u8) -> Self {
+        Self(number)
+    }
+}
+
+/// One kind of data, as a node holds it.
+pub(crate) trait Replicated {
+    /// What this node holds, in a few bytes: equal on two nodes that hold the same, and hardly ever
+    /// on others.
+    fn summary(&self) -> Vec<u8>;
+
+    /// What to ask a member with this summary for; none if it has nothing that is missing here. It
+    /// begins with the own summary, and may tell more exactly what this node holds.
+    fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>>;
+
+    /// What a member lacks that has this summary, or asks this: at most so many bytes, none if it
+    /// lacks nothing. What does not fit is there when it asks again.
+    fn delta(&self, ask: &[u8], most: usize) -> Vec<u8>;
+
+    /// Takes in what a member gave.
+    ///
+    /// # Errors
+    /// Why it is refused as a whole.
+    fn merge(&mut self, delta: &[u8]) -> Result<(), Refusal>;
+}
+
+/// All kinds that a node holds.
+pub(crate) trait Kinds {
+    /// Their numbers, in the order in which they are merged.
+    fn kinds(&self) -> &'static [DataKind];
+
+    /// One of them; none if it is not known here.
+    fn kind(&mut self, kind: DataKind) -> Option<Box<dyn Replicated + '_>>;
+}
+
+/// What a node holds of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KindSummary {
+    pub(crate) kind: DataKind,
+    pub(crate) bytes: Bytes,
+}
+
+/// What a node says in its beacon that holds nothing; `members` is what it has instead of the hash.
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
+    let summary = |(kind, bytes): (DataKind, Vec<u8>)| KindSummary {
+        kind,
+        bytes: bytes.into(),
+    };
+    let kinds = [
+        (DataKind::MEMBERS, members.to_le_bytes().to_vec()),
+        (DataKind::RELEASES, vec![0; 24]),
+        (DataKind::VOTES, vec![0; 8]),
+    ];
+    kinds.map(summary).into()
+}
+
+/// What one member says to another of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KindPart {
+    pub(crate) kind: DataKind,
+    /// What it lacks; empty in an answer.
+    pub(crate) ask: Bytes,
+    /// What the other one lacks.
+    pub(crate) delta: Bytes,
+}
+
+/// The summary of this kind, if a node has told it.
+pub(crate) fn of(summaries: &[KindSummary], kind: DataKind) -> Option<&[u8]> {
+    let found = summaries.iter().find(|summary| summary.kind == kind);
+    found.map(|summary| &summary.bytes[..])
+}
+
+/// What a node holds, for its beacon.
+pub(crate) fn summaries(kinds: &mut impl Kinds) -> Vec<KindSummary> {
+    let mut summaries = Vec::with_capacity(kinds.kinds().len());
+    for &kind in kinds.kinds() {
+        let bytes = kinds.kind(kind).map(|data| data.summary().into());
+        summaries.extend(bytes.map(|bytes| KindSummary { kind, bytes }));
+    }
+    summaries
+}
+
+/// Whether a member with these summaries holds the same, in all that both know.
+pub(crate) fn is_same(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> bool {
+    kinds.kinds().iter().all(|&kind| {
+        let data = kinds.kind(kind);
+        let theirs = of(theirs, kind);
+        data.zip(theirs)
+            .is_none_or(|(data, theirs)| data.summary() == theirs)
+    })
+}
+
+/// What to say to a member with these summaries: what is missing here, and what there.
+pub(crate) fn request(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> Vec<KindPart> {
+    let mut room = STATE_MAX - ASKS_MAX;
+    let mut parts = Vec::new();
+    for &kind in kinds.kinds() {
+        let (Some(data), Some(theirs)) = (kinds.kind(kind), of(theirs, kind)) else {
+            continue;
+        };
+        if let Some(ask) = data.missing(theirs) {
+            let delta = data.delta(theirs, room.min(DELTA_MAX));
+            room -= delta.len();
+            parts.push(KindPart {
+                kind,
+                ask: ask.into(),
+                delta: delta.into(),
+            });
+        }
+    }
+    parts
+}
+
+/// Takes in what a member said, and gives what it asked for. A kind that is not known is skipped,
+/// and what is refused of one leaves the others as they are.
+pub(crate) fn answer(
+    kinds: &mut impl Kinds,
+    theirs: &[KindPart],
+    mut refused: impl FnMut(Refusal),
+) -> Vec<KindPart> {
+    let mut room = STATE_MAX - ASKS_MAX;
+    let mut parts = Vec::new();
+    for &kind in kinds.kinds() {
+        let Some(part) = theirs.iter().find(|part| part.kind == kind) else {
+            continue;
+        };
+        let Some(mut data) = kinds.kind(kind) else {
+            continue;
+        };
+        let merged = match &part.delta[..] {
+            [] => Ok(()),
+            delta => data.merge(delta),
+        };
+        let delta = match &part.ask[..] {
+            [] => Vec::new(),
+            ask => data.delta(ask, room.min(DELTA_MAX)),
+        };
+        drop(data);
+        if let Err(why) = merged {
+            refused(why);
+        }
+        room -= delta.len();
+        if !delta.is_empty() {
+            parts.push(KindPart {
+                kind,
+                ask: Bytes::new(),
+                delta: delta.into(),
+            });
+        }
+    }
+    parts
+}
+
+/// An ask of a node that holds what these fingerprints stand for: its summary, and then these.
+pub(crate) fn ask(mut summary: Vec<u8>, held: impl Iterator<Item = u64>) -> Vec<u8> {
+    held.for_each(|fingerprint| summary.extend_from_slice(&fingerprint.to_le_bytes()));
+    summary
+}
+
+/// What of these the sender of an ask, or of a summary, lacks: as many as fit, one after the other.
+pub(crate) fn lacking<T: Serialize>(
+    ask: &[u8],
+    summary: &[u8],
+    items: impl Iterator<Item = (u64, T)>,
+    most: usize,
+) -> Vec<u8> {
+    let (theirs, held) = ask.split_at(summary.len().min(ask.len()));
+    if theirs == summary {
+        return Vec::new();
+    }
+    let (held, _) = held.as_chunks();
+    let mut held: Vec<u64> = held.iter().map(|it| u64::from_le_bytes(*it)).collect();
+    held.sort_unstable();
+    let lacks = |fingerprint: &u64| held.binary_search(fingerprint).is_err();
+    write_all(
+        items.filter(|(it, _)| lacks(it)).map(|(_, item)| item),
+        most,
+    )
+}
+
+/// As many of these as fit, one after the other.
+pub(crate) fn write_all<T: Serialize>(items: impl Iterator<Item = T>, most: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for item in items {
+        let written = postcard::to_allocvec(&item).unwrap_or_default();
+        if bytes.len() + written.len() > most {
+            break;
+        }
+        bytes.extend_from_slice(&written);
+    }
+    bytes
+}
+
+/// Reads what [`write_all`] has written, but no more than so many.
+///
+/// # Errors
+/// It is something else, or more.
+pub(crate) fn read_all<T: DeserializeOwned>(
+    mut bytes: &[u8],
+    most: usize,
+) -> Result<Vec<T>, Refusal> {
+    let mut items = Vec::new();
+    while !bytes.is_empty() {
+        let (item, rest) = postcard::take_from_bytes(bytes).map_err(|_| Refusal::Content)?;
+        if items.len() == most || rest.len() == bytes.len() {
+            return Err(Refusal::Content);
+        }
+        items.push(item);
+        bytes = rest;
+    }
+    Ok(items)
+}

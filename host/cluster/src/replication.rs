@@ -1,0 +1,123 @@
+//! When two members exchange all that they know (push-pull): when they go on differing, and not
+//! again and again with one with which that settles nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+
+use crate::chance::jitter;
+use crate::membership::Roster;
+use crate::run::Run;
+use crate::{Boot, NodeId, Time};
+
+/// How long between two exchanges with one member while the states go on
+/// differing: at first, and at most.
+const SYNC_FIRST: Duration = Duration::from_millis(500);
+const SYNC_MOST: Duration = Duration::from_secs(60);
+
+/// How long between two exchanges with whomever, more or less.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+const SYNC_JITTER_PER_CENT: u32 = 25;
+
+/// A node that has started so lately exchanges state at the first difference.
+const FRESH: Duration = Duration::from_millis(1500);
+const FRESH_EVERY: Duration = Duration::from_millis(300);
+
+/// When state is exchanged.
+pub(crate) struct Replication {
+    next: Time,
+    fresh_until: Time,
+    /// The last exchange was not answered: the control channel may not work.
+    unanswered: bool,
+    members: BTreeMap<NodeId, Pause>,
+    rng: StdRng,
+}
+
+/// How long to leave a run of a member alone.
+#[derive(Debug)]
+struct Pause {
+    boot: Boot,
+    /// How many of its beacons in a row showed that it knows something else.
+    odd: u8,
+    /// When state may be exchanged with it again, and how long to wait after
+    /// that while the states go on differing.
+    next: Time,
+    wait: Duration,
+}
+
+impl Replication {
+    pub(crate) fn new(now: Time, rng: StdRng) -> Self {
+        Self {
+            next: now,
+            fresh_until: now + FRESH,
+            unanswered: false,
+            members: BTreeMap::new(),
+            rng,
+        }
+    }
+
+    /// A member told what it knows. Whether state is to be exchanged with it now.
+    pub(crate) fn is_due(&mut self, now: Time, member: &Run, same: bool) -> bool {
+        let begin = || Pause {
+            boot: member.boot,
+            odd: 0,
+            next: now,
+            wait: SYNC_FIRST,
+        };
+        let pause = self.members.entry(member.id()).or_insert_with(begin);
+        if pause.boot != member.boot {
+            *pause = begin();
+        }
+        if same {
+            (pause.odd, pause.wait) = (0, SYNC_FIRST);
+            return false;
+        }
+        pause.odd = pause.odd.saturating_add(1);
+        // A change takes a moment to reach everyone, so one beacon that
+        // differs means nothing, unless this node knows nobody yet.
+        let fresh = now < self.fresh_until;
+        if pause.odd < 2 && !fresh || now < self.next || now < pause.next {
+            return false;
+        }
+        // What an exchange did not settle, another one seldom does: a node that
+        // refuses what the others know would be told of it for ever.
+        pause.next = now + pause.wait;
+        pause.wait = SYNC_MOST.min(pause.wait * 2);
+        let wait = if fresh {
+            FRESH_EVERY
+        } else {
+            jitter(&mut self.rng, SYNC_EVERY, SYNC_JITTER_PER_CENT)
+        };
+        self.next = now + wait;
+        true
+    }
+
+    /// An exchange begins. Whether the one before was not answered.
+    pub(crate) fn begin(&mut self) -> bool {
+        std::mem::replace(&mut self.unanswered, true)
+    }
+
+    /// An exchange was answered.
+    pub(crate) fn answered(&mut self) {
+        self.unanswered = false;
+    }
+
+    /// Forgets the nodes that are no members any more.
+    pub(crate) fn forget(&mut self, roster: &Roster) {
+        self.members.retain(|id, _| roster.up(*id).is_some());
+    }
+
+    /// What a refused datagram must not change.
+    #[cfg(feature = "sim")]
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self {
+            next,
+            fresh_until,
+            unanswered,
+            members,
+            rng: _,
+        } = self;
+        format!("sync {next:?} {fresh_until:?} {unanswered:?} {members:?}\n")
+    }
+}

@@ -1,0 +1,174 @@
+//! The data of one store: what belongs to the instance in it, and what belongs
+//! to the call that runs. An instance that were used again would get a new call.
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::context::CallContext;
+use super::outbound::NoOutbound;
+use super::output::GuestOutput;
+
+/// The data of one store.
+pub struct HostState {
+    /// What lasts as long as the instance.
+    pub(crate) instance: InstanceContext,
+    /// What lasts as long as one call into it.
+    pub(crate) call: CallContext,
+}
+
+/// What belongs to an instance: its memory, its resources, and where its
+/// standard output goes.
+pub(crate) struct InstanceContext {
+    memory: MemoryCap,
+    output: GuestOutput,
+    wasi: Option<Box<WasiCtx>>,
+    http: WasiHttpCtx,
+    outbound: NoOutbound,
+    table: ResourceTable,
+}
+
+impl HostState {
+    /// The limiter of the store.
+    pub(crate) fn limiter(&mut self) -> &mut dyn wasmtime::ResourceLimiter {
+        &mut self.instance.memory
+    }
+}
+
+impl InstanceContext {
+    /// What an instance needs that may have so many bytes of linear memory.
+    pub(crate) fn new(memory: usize) -> InstanceContext {
+        InstanceContext {
+            memory: MemoryCap::new(memory),
+            output: GuestOutput::default(),
+            wasi: None,
+            http: WasiHttpCtx::new(),
+            outbound: NoOutbound,
+            table: ResourceTable::new(),
+        }
+    }
+
+    /// Whether the guest was refused memory, and so most likely died of it.
+    pub(crate) fn memory_refused(&self) -> bool {
+        self.memory.refused
+    }
+
+    /// Whether this machine had no memory for it, and so it most likely died.
+    pub(crate) fn starved(&self) -> bool {
+        self.memory.starved
+    }
+
+    /// What the guest wrote to its standard output and error.
+    pub(crate) fn output(&self) -> &GuestOutput {
+        &self.output
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Built only when a guest uses WASI at all: it seeds generators, and
+        // most callbacks need none of it.
+        let output = &self.instance.output;
+        let wasi = self.instance.wasi.get_or_insert_with(|| {
+            Box::new(
+                WasiCtx::builder()
+                    .stdout(output.stream())
+                    .stderr(output.stream())
+                    .build(),
+            )
+        });
+        WasiCtxView {
+            ctx: wasi,
+            table: &mut self.instance.table,
+        }
+    }
+}
+
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.instance.http,
+            table: &mut self.instance.table,
+            hooks: &mut self.instance.outbound,
+        }
+    }
+}
+
+/// Counts linear memory over all memories of a store and refuses what goes
+/// over the cap.
+struct MemoryCap {
+    cap: usize,
+    used: usize,
+    refused: bool,
+    /// Whether memory that it may have could not be had.
+    starved: bool,
+}
+
+impl MemoryCap {
+    fn new(cap: usize) -> MemoryCap {
+        MemoryCap {
+            cap,
+            used: 0,
+            refused: false,
+            starved: false,
+        }
+    }
+}
+
+/// Whether an error of the engine comes from this machine and not from the
+/// guest: no memory, no place in the pool.
+pub(crate) fn by_machine(error: &wasmtime::Error) -> bool {
+    error.is::<wasmtime::OutOfMemory>()
+        || error.is::<wasmtime::PoolConcurrencyLimitError>()
+        || error
+            .chain()
+            .any(|cause| cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>())
+}
+
+impl wasmtime::ResourceLimiter for MemoryCap {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.cap {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.starved |= by_machine(&error);
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= super::MAX_TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::ResourceLimiter as _;
+
+    #[test]
+    fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
+        let mut cap = MemoryCap::new(100);
+        assert!(cap.memory_growing(0, 60, None).unwrap());
+        assert!(cap.memory_growing(0, 40, None).unwrap());
+        assert!(!cap.refused);
+        assert!(!cap.memory_growing(60, 61, None).unwrap());
+        assert!(cap.refused);
+        assert!(!cap.memory_growing(0, usize::MAX, None).unwrap());
+    }
+}

@@ -1,0 +1,72 @@
+//! Migrating an exchange to newer code, or back to older: its state is
+//! turned into one that the other code reads.
+//!
+//! The version of a state is the state version of the generation that its
+//! exchange is on: a callback of that generation wrote it, or it was turned
+//! into that version when the exchange went there.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+
+use super::call::{Change, change};
+use crate::generation::{CallFailure, ComponentKind, Generation};
+
+/// Why an exchange cannot be migrated. The text names it for the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotMigrated {
+    #[error("the new app is a {0}, which has no streams that go on")]
+    Kind(&'static str),
+    #[error("its state of version {from} was refused for version {to}: {reason}")]
+    Refused { from: u32, to: u32, reason: String },
+    #[error("turning its state of version {from} into version {to} failed: {failure}")]
+    Failed {
+        from: u32,
+        to: u32,
+        failure: CallFailure,
+    },
+    #[error("its new state has {0} bytes, more than the {1} allowed; --max-state allows more")]
+    TooLarge(usize, usize),
+}
+
+/// The state for the new code. Of the two, the code with the higher state
+/// version knows both shapes: it is the one that is asked.
+pub(super) async fn migrate(
+    old: &Generation,
+    new: &Generation,
+    state: &Bytes,
+) -> Result<Bytes, NotMigrated> {
+    if !matches!(new.kind, ComponentKind::Streaming(_)) {
+        return Err(NotMigrated::Kind(new.kind.name()));
+    }
+    let (from, to) = (old.state_version, new.state_version);
+    let (code, direction) = match to.cmp(&from) {
+        Ordering::Equal => return Ok(state.clone()),
+        Ordering::Greater => (new, Change::From(from)),
+        Ordering::Less => (old, Change::DownTo(to)),
+    };
+    // A thousand streams take turns here, so that requests are not held up.
+    // The semaphore is never closed; were it, they would just not wait.
+    let _turn = new.runtime.migrations.acquire().await.ok();
+    match change(code, direction, state).await {
+        Ok(Ok(state)) => {
+            let limit = new.runtime.limits.state;
+            match state.len() > limit {
+                true => Err(NotMigrated::TooLarge(state.len(), limit)),
+                false => Ok(state.into()),
+            }
+        }
+        Ok(Err(reason)) => Err(NotMigrated::Refused {
+            from,
+            to,
+            reason: short(&reason),
+        }),
+        Err(failure) => Err(NotMigrated::Failed { from, to, failure }),
+    }
+}
+
+/// A guest's own words, in one line of bounded length.
+fn short(reason: &str) -> String {
+    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(300).collect()
+}

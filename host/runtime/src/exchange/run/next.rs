@@ -1,0 +1,118 @@
+//! What comes next in an exchange: a callback with what has happened, or
+//! something else.
+
+use tokio::time::Instant;
+
+use super::{Ended, Exchange};
+use crate::contract::mailbox::{ClosingReason, Message};
+use crate::contract::members;
+use crate::exchange::call::Call;
+use crate::exchange::event::{
+    Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
+};
+use crate::exchange::mailbox::Subscriptions;
+use crate::http::response;
+
+/// What happens next in an exchange, if it is no callback.
+pub(super) enum Instead {
+    /// The client has gone, or its body broke off.
+    Gone,
+    /// Newer code may have come.
+    CodeChange,
+    /// It is ended.
+    End(Ended),
+}
+
+/// What becomes of one that was left on old code: its time is over, or that code
+/// is current again.
+fn left(is_over: bool) -> Instead {
+    match is_over {
+        true => Instead::End(Ended::Drained),
+        false => Instead::CodeChange,
+    }
+}
+
+impl Exchange {
+    /// Waits for what comes next.
+    pub(super) async fn next(&mut self) -> Result<Call, Instead> {
+        if self.held_back && self.output.is_some() {
+            return self.output_gone().await;
+        }
+        if self.drain_due.is_some() && self.shared.slot.is_current(&self.lease) {
+            return Err(Instead::CodeChange);
+        }
+        if let Some(reason) = self.closing.take() {
+            return Ok(Call::Info(Message::Closing(reason)));
+        }
+        let can_answer = self.answer.is_given()
+            || self.body.is_some()
+            || self.views.is_some()
+            || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
+            || !self.timers.is_empty();
+        if !can_answer {
+            return Err(Instead::End(Ended::Stuck));
+        }
+        let timer = self
+            .timers
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(n, (at, _))| (n, *at));
+        let call = tokio::select! {
+            () = client_gone(self.output.as_ref(), &mut self.answer) => None,
+            () = code_changed(self.follows, &self.lease, &self.shared.slot) => return Err(Instead::CodeChange),
+            is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => return Err(left(is_over)),
+            () = stopping(self.stopping.as_mut()) => {
+                self.stopping = None;
+                Some(Call::Info(Message::Closing(ClosingReason::Shutdown)))
+            }
+            view = changed(self.views.as_mut()) => {
+                Some(Call::Info(Message::Nodes(members::view(&view))))
+            }
+            message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
+                Some(Call::Info(message))
+            }
+            number = due(timer) => {
+                let (_, token) = self.timers.swap_remove(number);
+                Some(Call::Info(Message::Timer(token)))
+            }
+            read = read(self.body.as_mut(), self.body_due) => match read {
+                Ok(Read::Data(data)) => {
+                    self.body_due = Instant::now() + self.shared.limits.idle;
+                    Some(Call::Data(data.into()))
+                }
+                Ok(Read::End(trailers)) => {
+                    self.body = None;
+                    Some(Call::Tail(response::fields(&trailers)))
+                }
+                Err(refusal) => {
+                    self.body = None;
+                    self.refusal = Some(refusal);
+                    None
+                }
+            },
+        };
+        call.ok_or(Instead::Gone)
+    }
+
+    /// Waits until so much of the output has gone that callbacks may run again.
+    async fn output_gone(&mut self) -> Result<Call, Instead> {
+        let Some(output) = &self.output else {
+            return Err(Instead::Gone);
+        };
+        tokio::select! {
+            is_there = output.drained() => {
+                self.held_back = false;
+                match is_there {
+                    true => Ok(Call::Info(Message::Writable)),
+                    false => Err(Instead::Gone),
+                }
+            }
+            // No callback is needed for it, so it need not wait.
+            () = code_changed(self.follows, &self.lease, &self.shared.slot) => Err(Instead::CodeChange),
+            is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => Err(left(is_over)),
+            // A client that reads nothing for so long is as good as gone.
+            () = tokio::time::sleep_until(self.stall_due) => Err(Instead::Gone),
+        }
+    }
+}

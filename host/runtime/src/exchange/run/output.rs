@@ -1,0 +1,161 @@
+//! What a callback has returned: checked, sent, and put into effect.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::{Ended, Exchange};
+use crate::contract::http::{Part, ResponseBody};
+use crate::contract::{CallEffect, Step};
+use crate::exchange::headless;
+use crate::exchange::mailbox::Subscriptions;
+use crate::exchange::sequence::{Illegal, Sequence};
+use crate::http::{HIGH_WATER, OutgoingBody, OutputQueue, output_queue, response};
+
+/// How long a client may leave all of its output unread while so much waits
+/// that callbacks are held back.
+const OUTPUT_STALL: Duration = Duration::from_secs(300);
+
+/// A part that may be sent.
+enum Checked {
+    Head((http::Response<OutgoingBody>, ResponseBody)),
+    Data(Bytes),
+    Tail(HeaderMap),
+}
+
+impl Exchange {
+    /// Checks and sends what a callback returned, keeps its state, and puts
+    /// what it asked for into effect.
+    pub(super) fn take(&mut self, step: Step, effects: Vec<CallEffect>) -> Result<(), Ended> {
+        if self.is_over {
+            // The client has gone: parts are dropped, effects are not.
+            for effect in effects {
+                self.put_into_effect(effect);
+            }
+            return Ok(());
+        }
+        match step {
+            Step::Done(response) => {
+                self.sequence.done(&response)?;
+                let head = response::head(response, self.is_head)?;
+                self.send(Checked::Head(head));
+            }
+            Step::Continue((parts, state)) => {
+                let limit = self.lease.runtime.limits.state;
+                if state.len() > limit {
+                    return Err(Ended::State(state.len(), limit));
+                }
+                // All are checked before any is sent: of a callback that broke
+                // a rule nothing goes out, so that a client whose head was not
+                // sent yet gets a 500 and not half an answer.
+                let checked = self.check(parts)?;
+                // Counted without what the connection takes meanwhile, so that
+                // an app that fills the queue can rely on `writable`.
+                let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
+                for part in checked {
+                    if let Checked::Data(data) = &part {
+                        waiting = waiting.saturating_add(data.len());
+                    }
+                    self.send(part);
+                }
+                self.held_back = waiting >= HIGH_WATER;
+                if self.held_back {
+                    self.stall_due = Instant::now() + OUTPUT_STALL;
+                }
+                self.state = state.into();
+            }
+        }
+        for effect in effects {
+            self.put_into_effect(effect);
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, parts: Vec<Part>) -> Result<Vec<Checked>, Ended> {
+        let mut checked = Vec::with_capacity(parts.len());
+        for part in parts {
+            let promised = match &part {
+                Part::Head(head) => response::content_length(head)?,
+                _ => None,
+            };
+            self.sequence.part(&part, promised)?;
+            checked.push(match part {
+                Part::Head(head) => Checked::Head(response::head(head, self.is_head)?),
+                Part::Data(data) => Checked::Data(data.into()),
+                Part::Tail(fields) => Checked::Tail(response::trailers(&fields)?),
+                // The sequence takes none, as long as no host serves WebSockets.
+                Part::Frame(_) => return Err(Illegal::Frame.into()),
+            });
+        }
+        Ok(checked)
+    }
+
+    fn send(&mut self, part: Checked) {
+        match part {
+            Checked::Head((head, body)) => self.send_head(head, body),
+            Checked::Data(data) => {
+                if let Some(output) = &self.output {
+                    output.data(data);
+                }
+            }
+            Checked::Tail(trailers) => {
+                if let Some(output) = self.output.take() {
+                    output.finish(trailers);
+                }
+            }
+        }
+    }
+
+    fn send_head(&mut self, head: http::Response<OutgoingBody>, body: ResponseBody) {
+        let response = match body {
+            ResponseBody::Whole(whole) if self.is_head => headless(head, Some(whole.len())),
+            ResponseBody::Whole(whole) => head.map(|_| OutgoingBody::whole(whole.into())),
+            // To HEAD there is nothing to stream: the head is the whole answer.
+            ResponseBody::Streamed if self.is_head => {
+                self.sequence = Sequence::Complete;
+                head
+            }
+            ResponseBody::Streamed => {
+                let (output, body) = output_queue();
+                self.output = Some(output);
+                head.map(|_| OutgoingBody::stream(body))
+            }
+            // The sequence has refused a WebSocket.
+            ResponseBody::None | ResponseBody::Websocket => head,
+        };
+        self.answer.give(response);
+    }
+
+    fn put_into_effect(&mut self, effect: CallEffect) {
+        match effect {
+            CallEffect::SubscribeNodes => {
+                if self.views.is_none() {
+                    self.views = Some(self.shared.views.subscribe());
+                }
+            }
+            CallEffect::Subscribe(topic) => {
+                let topics = &self.shared.topics;
+                self.subscriptions
+                    .get_or_insert_with(|| Subscriptions::new(topics.clone()))
+                    .add(topic);
+            }
+            CallEffect::Unsubscribe(topic) => {
+                if let Some(subscriptions) = &mut self.subscriptions {
+                    subscriptions.remove(&topic);
+                }
+            }
+            CallEffect::Publish { topic, payload } => {
+                self.shared
+                    .topics
+                    .publish(topic, payload, self.shared.own_name.clone());
+            }
+            CallEffect::SendAfter { delay, token } => {
+                // Farther than any exchange lives; beyond it the clock overflows.
+                let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
+                self.timers.push((Instant::now() + delay, token));
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One call into a component, whatever it is for: a callback, a change of
+//! code, a request of `wasi:http`, the first instance of one that is validated.
+//!
+//! ```text
+//! place -> store (instance and call) -> instantiate -> metered call -> effects, or a CallFailure
+//! ```
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
+use wasmtime::{Store, Trap};
+
+use super::{CallEnd, Generation};
+use crate::contract::{
+    CallContext, CallEffect, HostState, InstanceContext, Metered, Subscribed, WallDeadline,
+    by_machine,
+};
+use crate::engine::one_line;
+
+/// Why a call did not come back. The text is the cause in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFailure {
+    /// The guest trapped: it panicked, or broke a rule of WebAssembly.
+    #[error("{0}")]
+    Trap(String),
+    /// It used up its processor time.
+    #[error("used its {} s of processor time; --cpu-limit allows more", .0.as_secs_f32())]
+    Cpu(Duration),
+    /// It did not return in time.
+    #[error("did not return within {} s; --wall-limit allows more", .0.as_secs_f32())]
+    Wall(Duration),
+    /// It was refused memory and did not survive it.
+    #[error("asked for more than its {} MiB of memory; --memory-limit allows more", .0 >> 20)]
+    Memory(usize),
+    /// Too many calls run already, and none ended in time.
+    #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
+    NoInstance(Duration),
+    /// It ran old code, and the time for that was over.
+    #[error("was ended: it ran old code, and a next app waited for its room")]
+    Drained,
+    /// This machine had no room for it.
+    #[error("could not be given an instance: {0}; is there memory left?")]
+    NoRoom(String),
+}
+
+impl CallFailure {
+    /// What is counted of it; none if it was no fault of the app's.
+    fn end(&self) -> Option<CallEnd> {
+        match self {
+            CallFailure::Trap(_) | CallFailure::Memory(_) => Some(CallEnd::Trapped),
+            CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
+            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
+        }
+    }
+
+    /// Whether the node was too busy for it: another one, or the same a moment
+    /// later, may not be.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_)
+        )
+    }
+}
+
+/// How a call ended, as it is counted; none if that says nothing of the app.
+pub(crate) fn end<T>(ended: &Result<T, CallFailure>) -> Option<CallEnd> {
+    match ended {
+        Ok(_) => Some(CallEnd::Returned),
+        Err(failure) => failure.end(),
+    }
+}
+
+/// For how long a call has its instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// Until it returns.
+    Callback,
+    /// For a whole request of `wasi:http`: such calls get half of the instances
+    /// at most.
+    Request,
+}
+
+/// Calls into a new instance of a component, under all limits of a call, and
+/// gives back what the call returned and what it asked for. `held` says what its
+/// exchange has subscribed to. Most calls return when they are first polled.
+pub(crate) async fn invoke<T>(
+    generation: &Generation,
+    span: Span,
+    held: Subscribed<'_>,
+    call: impl AsyncFnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
+) -> Result<(T, Vec<CallEffect>), CallFailure> {
+    let runtime = &generation.runtime;
+    let limits = &runtime.limits;
+    let _long = match span {
+        Span::Callback => None,
+        Span::Request => Some(place(&runtime.long_instances, limits.wall).await?),
+    };
+    let _place = place(&runtime.instances, limits.wall).await?;
+    let meter = runtime.meter();
+    let mut store = runtime.store(HostState {
+        instance: InstanceContext::new(limits.memory),
+        call: CallContext::new(
+            runtime.node.clone(),
+            generation.release.clone(),
+            meter.clone(),
+            held,
+        ),
+    });
+    let returned = {
+        let running = pin!(async {
+            let instance = generation.pre.instantiate_async(&mut store).await?;
+            call(&mut store, &instance).await
+        });
+        tokio::select! {
+            biased;
+            returned = Metered::new(running, meter, limits.wall) => {
+                returned.map_err(|WallDeadline| CallFailure::Wall(limits.wall))
+            }
+            () = generation.signals.over() => Err(CallFailure::Drained),
+        }
+    };
+    log_output(store.data(), generation);
+    let returned = returned?.map_err(|error| failure(generation, store.data(), &error))?;
+    Ok((returned, std::mem::take(&mut store.data_mut().call.effects)))
+}
+
+/// Calls one function of an instance.
+pub(crate) async fn call_function<P, R>(
+    store: &mut Store<HostState>,
+    instance: &Instance,
+    function: &ComponentExportIndex,
+    parameters: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    instance
+        .get_typed_func::<P, R>(&mut *store, function)?
+        .call_async(store, parameters)
+        .await
+}
+
+/// A place for one instance. One is nearly always free; if not, it is waited
+/// for, for so long.
+async fn place(
+    places: &Arc<Semaphore>,
+    wait: Duration,
+) -> Result<OwnedSemaphorePermit, CallFailure> {
+    if let Ok(place) = places.clone().try_acquire_owned() {
+        return Ok(place);
+    }
+    match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(CallFailure::NoInstance(wait)),
+    }
+}
+
+/// Why a call failed, from what its store saw.
+fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) -> CallFailure {
+    let limits = &generation.runtime.limits;
+    if state.call.meter().overrun() {
+        return CallFailure::Cpu(limits.cpu);
+    }
+    if state.instance.memory_refused() {
+        return CallFailure::Memory(limits.memory);
+    }
+    if state.instance.starved() || by_machine(error) {
+        return CallFailure::NoRoom(one_line(error));
+    }
+    // The backtrace names the guest's own functions: for who asks for it.
+    tracing::debug!(release = %generation.release.id, "{error:?}");
+    let output = state.instance.output();
+    match (output.last_panic(), error.downcast_ref::<Trap>()) {
+        (Some(panic), _) => CallFailure::Trap(panic),
+        (None, Some(trap)) => CallFailure::Trap(trap.to_string()),
+        (None, None) => CallFailure::Trap(one_line(error)),
+    }
+}
+
+/// Logs what the guest wrote, as far as the log's limit allows.
+fn log_output(state: &HostState, generation: &Generation) {
+    let output = state.instance.output();
+    if output.is_empty() {
+        return;
+    }
+    for line in output.lines() {
+        let Some(left_out) = generation.runtime.guest_lines.admit(Instant::now()) else {
+            continue;
+        };
+        if left_out > 0 {
+            tracing::info!("{left_out} more lines of guests were not logged");
+        }
+        tracing::info!(release = %generation.release.id, "guest: {line}");
+    }
+}

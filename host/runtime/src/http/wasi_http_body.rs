@@ -1,0 +1,128 @@
+//! The body that a `wasi:http` component writes, with the component that writes it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header;
+use http_body::{Frame, SizeHint};
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, JoinHandle};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use super::StreamCut;
+use crate::generation::CallFailure;
+
+/// How long a component may go on after its response was sent.
+const AFTER_RESPONSE: Duration = Duration::from_secs(30);
+
+/// Ends a task when nobody waits for it any more.
+#[derive(Debug)]
+pub(crate) struct AbortOnDrop(pub(crate) AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The body that a `wasi:http` component writes. When the client goes away
+/// before its end, the component is ended too.
+#[derive(Debug)]
+pub struct WasiHttpBody {
+    body: HyperOutgoingBody,
+    /// Bytes still to come of those promised.
+    left: Option<u64>,
+    /// Whether the component failed: wasi:http ends its body then as if it
+    /// had been finished.
+    failed: Arc<AtomicBool>,
+    task: Option<(JoinHandle<Result<(), CallFailure>>, AbortOnDrop)>,
+}
+
+impl http_body::Body for WasiHttpBody {
+    type Data = Bytes;
+    type Error = StreamCut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
+        let polled = Pin::new(&mut self.body)
+            .poll_frame(cx)
+            .map_err(|_| StreamCut);
+        if let Poll::Ready(None) = polled {
+            if self.failed.load(Ordering::Acquire) {
+                return Poll::Ready(Some(Err(StreamCut)));
+            }
+            self.let_finish();
+        }
+        if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&polled, self.left) {
+            let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.left = Some(left.saturating_sub(sent));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl WasiHttpBody {
+    /// The response of a component that runs in this task. `failed` turns true
+    /// before the other end of its body goes because the component failed.
+    pub(crate) fn of(
+        response: http::Response<HyperOutgoingBody>,
+        task: JoinHandle<Result<(), CallFailure>>,
+        guard: AbortOnDrop,
+        failed: Arc<AtomicBool>,
+    ) -> http::Response<WasiHttpBody> {
+        let left = promised(&response);
+        response.map(|body| WasiHttpBody {
+            body,
+            left,
+            failed,
+            task: Some((task, guard)),
+        })
+    }
+
+    /// All was sent: what the component still does after its response it may
+    /// do, under its limit of processor time and for as long as a callback.
+    pub(crate) fn let_finish(&mut self) {
+        // Outside of a runtime nothing runs any more that could finish.
+        if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                let _guard = guard;
+                let _ = tokio::time::timeout(AFTER_RESPONSE, task).await;
+            });
+        }
+    }
+}
+
+impl Drop for WasiHttpBody {
+    /// A connection asks for no more than what was promised, and so never sees
+    /// the end of such a body.
+    fn drop(&mut self) {
+        if self.left == Some(0) {
+            self.let_finish();
+        } else if let Some((task, _)) = &self.task {
+            // Before its stream is closed, at which it may trap: a client that
+            // goes is no fault of the app's.
+            task.abort();
+        }
+    }
+}
+
+/// How many bytes a response promises, if it does.
+fn promised(response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
+    let length = response.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.or_else(|| http_body::Body::size_hint(response.body()).exact())
+}

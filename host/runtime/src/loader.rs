@@ -1,0 +1,213 @@
+//! From bytes, wherever they come from, to the generation that serves: the one
+//! way to change the app of a node.
+//!
+//! ```text
+//! bytes -> load permit -> validate -> smoke request -> Prepared -> slot
+//! ```
+//!
+//! If a step fails, the generation that serves goes on serving, the reason is
+//! returned, and nothing else has changed. The app that served before, and drains
+//! still, has passed all of it, and is ready at once.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::Digest;
+
+use crate::component::NamedComponent;
+use crate::engine::Runtime;
+use crate::generation::{
+    ComponentError, DrainingGeneration, Generation, LoadPermit, Slot, validate,
+};
+use crate::smoke::Smoke;
+
+/// Loads apps into one slot.
+pub struct Loader {
+    runtime: Arc<Runtime>,
+    slot: Arc<Slot>,
+    smoke: Option<Smoke>,
+}
+
+/// A generation that has passed all checks, and the permit to put it in. Dropped
+/// unused, it is as if it had never been loaded.
+pub struct Prepared {
+    generation: Arc<Generation>,
+    permit: LoadPermit,
+    /// How long it waited for room.
+    waited: Duration,
+    /// How long the compiler took.
+    compiled: Duration,
+    /// How long compiling and checking took together.
+    prepared: Duration,
+}
+
+/// A change of code that was made, and what it took.
+#[derive(Clone, Debug)]
+pub struct Swapped {
+    /// What serves now.
+    pub digest: Digest,
+    /// What served before, and drains now; none at the start.
+    pub draining: Option<DrainingGeneration>,
+    /// How long it waited until there was room for it.
+    pub waited: Duration,
+    /// How long the compiler took, or the cache of compiled code.
+    pub compiled: Duration,
+    /// How long linking, instantiating and checking took, and the smoke request.
+    pub validated: Duration,
+    /// How long the change itself took: one atomic store, after which requests
+    /// go to the new code.
+    pub swapped: Duration,
+}
+
+/// What preparing a generation is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparing {
+    /// Two generations are loaded, or are about to be.
+    WaitingForRoom,
+    /// There is room.
+    Compiling,
+}
+
+impl Loader {
+    /// A loader for this slot.
+    pub fn new(runtime: Arc<Runtime>, slot: Arc<Slot>) -> Loader {
+        Loader {
+            runtime,
+            slot,
+            smoke: None,
+        }
+    }
+
+    /// From now on an app must answer this before it serves.
+    #[must_use]
+    pub fn with_smoke(self, smoke: Option<Smoke>) -> Loader {
+        Loader { smoke, ..self }
+    }
+
+    /// What serves now; none while nothing does.
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.slot.current()
+    }
+
+    /// The digest of what serves now.
+    pub fn serves(&self) -> Option<Digest> {
+        self.current().map(|generation| generation.digest)
+    }
+
+    /// The digest of what drains, if anything does.
+    pub fn draining(&self) -> Option<Digest> {
+        self.slot.draining().map(|draining| draining.digest)
+    }
+
+    /// The engine that apps are loaded into.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// The app that served before, if it is this one and drains still: it is ready as
+    /// it is, and its bytes are not needed.
+    pub async fn back(&self, app: Digest) -> Option<Prepared> {
+        let began = Instant::now();
+        let (permit, generation) = self.slot.back(app).await?;
+        Some(Prepared::again(generation, permit, began.elapsed()))
+    }
+
+    /// Makes a generation of an app, ready to be put in. Waits for a load permit first:
+    /// no more than two generations are loaded at any time.
+    ///
+    /// # Errors
+    /// See [`ComponentError`].
+    pub async fn prepare(&self, app: NamedComponent) -> Result<Prepared, ComponentError> {
+        self.prepare_telling(app, |_| {}).await
+    }
+
+    /// The same, and says what it is at.
+    ///
+    /// # Errors
+    /// See [`ComponentError`].
+    pub async fn prepare_telling(
+        &self,
+        app: NamedComponent,
+        tell: impl Fn(Preparing),
+    ) -> Result<Prepared, ComponentError> {
+        let began = Instant::now();
+        let mut permit = pin!(self.slot.permit_or_back(app.component.digest()));
+        let (permit, back) = tokio::select! {
+            biased;
+            permit = &mut permit => permit,
+            () = std::future::ready(()) => {
+                tell(Preparing::WaitingForRoom);
+                permit.await
+            }
+        };
+        let waited = began.elapsed();
+        if let Some(generation) = back {
+            return Ok(Prepared::again(generation, permit, waited));
+        }
+        tell(Preparing::Compiling);
+        fault::point("loader: room made");
+        let began = Instant::now();
+        let name = app.path.display().to_string();
+        let generation = Arc::new(validate(&self.runtime, app).await?);
+        if let Some(smoke) = &self.smoke {
+            let asked = smoke.ask(generation.twin()).await;
+            asked.map_err(|cause| ComponentError::Smoke {
+                app: name,
+                target: smoke.target.to_string(),
+                cause,
+            })?;
+            fault::point("loader: smoke passed");
+        }
+        fault::point("loader: ready");
+        Ok(Prepared {
+            compiled: generation.compiled_in,
+            generation,
+            permit,
+            waited,
+            prepared: began.elapsed(),
+        })
+    }
+}
+
+impl Prepared {
+    /// A generation that served before: there is nothing to compile or to check.
+    fn again(generation: Arc<Generation>, permit: LoadPermit, waited: Duration) -> Prepared {
+        Prepared {
+            generation,
+            permit,
+            waited,
+            compiled: Duration::ZERO,
+            prepared: Duration::ZERO,
+        }
+    }
+
+    /// What it is.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// Puts it in.
+    pub fn activate(self) -> Swapped {
+        let Prepared {
+            generation,
+            permit,
+            waited,
+            compiled,
+            prepared,
+        } = self;
+        let digest = generation.digest;
+        let began = Instant::now();
+        let draining = permit.put(generation);
+        let swapped = began.elapsed();
+        fault::point("loader: activated");
+        Swapped {
+            digest,
+            draining,
+            waited,
+            compiled,
+            validated: prepared.saturating_sub(compiled),
+            swapped,
+        }
+    }
+}

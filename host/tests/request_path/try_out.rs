@@ -1,0 +1,76 @@
+//! New code is tried out: an instance is made, its interfaces are loaded, and it
+//! goes on, however few places there are for what runs long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::contract::{CallLimits, NodeInfo};
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::generation::validate;
+use runtime::views::Views;
+use tokio::sync::watch;
+
+use crate::support::components::{bytes, wat};
+use crate::support::node::{NAMES, name, view};
+
+/// A `wasi:http` component with `upgrade`, whose every step runs through
+/// several ticks: the start of each instance, and `state-version`.
+fn always_long() -> Vec<u8> {
+    // Some ten milliseconds at the least; a tick is five.
+    let spin = "(local $n i32) (local.set $n (i32.const 60000000))
+        (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))";
+    wat(&format!(
+        r#"(component
+            (import "wasi:http/types@0.2.0" (instance $types
+              (export "incoming-request" (type (sub resource)))
+              (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $out))
+            (core module $m
+              (memory (export "memory") 1)
+              (func $start {spin})
+              (start $start)
+              (func (export "handle") (param i32 i32) unreachable)
+              (func (export "state-version") (result i32) {spin} (i32.const 7))
+              (func (export "change") (param i32 i32 i32) (result i32) unreachable)
+              (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+            (core instance $i (instantiate $m))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+              (canon lift (core func $i "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler))
+            (func $state-version (result u32) (canon lift (core func $i "state-version")))
+            (func $up (param "from-version" u32) (param "state" (list u8))
+              (result (result (list u8) (error string)))
+              (canon lift (core func $i "change")
+                (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (func $down (param "to-version" u32) (param "state" (list u8))
+              (result (result (list u8) (error string)))
+              (canon lift (core func $i "change")
+                (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (instance $upgrade
+              (export "state-version" (func $state-version))
+              (export "code-change" (func $up))
+              (export "code-change-down" (func $down)))
+            (export "ace:raxx/upgrade@0.1.0" (instance $upgrade)))"#
+    ))
+}
+
+#[tokio::test]
+async fn an_app_that_takes_long_is_tried_out_although_there_is_one_place_for_what_does() {
+    let config = RuntimeConfig {
+        limits: CallLimits {
+            cpu: Duration::from_secs(20),
+            wall: Duration::from_secs(20),
+            memory: 1 << 20,
+            state: 0,
+        },
+        workers: 1,
+        code_cache: None,
+    };
+    let views = watch::channel(Arc::new(view(1, &NAMES[..1]))).1;
+    let views = Views::new(views, name(NAMES[0]));
+    let runtime = Runtime::new(config, Arc::new(NodeInfo { views })).expect("an engine");
+    let generation = validate(&runtime, bytes(always_long())).await;
+    assert_eq!(generation.expect("it comes up").state_version, 7);
+}
