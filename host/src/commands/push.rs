@@ -18,7 +18,7 @@ use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
-use crate::api::{describe, hex};
+use crate::api::describe;
 use crate::app;
 
 /// How long canaries are watched unless it is said.
