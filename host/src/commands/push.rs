@@ -16,9 +16,9 @@ use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
+use crate::api::describe;
 use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
-use crate::api::describe;
 use crate::app;
 
 /// How long canaries are watched unless it is said.
@@ -50,7 +50,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
     let patience = asked.rollout.timeout.saturating_add(bake);
-    carry_out(&client, &asked.rollout, wanted, Some(file), show, patience).await
+    release_and_follow(&client, &asked.rollout, wanted, Some(file), show, patience).await
 }
 
 /// `host rollback`.
@@ -65,10 +65,10 @@ pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
     let patience = asked.rollout.timeout;
-    carry_out(&client, &asked.rollout, wanted, None, show, patience).await
+    release_and_follow(&client, &asked.rollout, wanted, None, show, patience).await
 }
 
-async fn carry_out(
+async fn release_and_follow(
     client: &Client,
     rollout: &Rollout,
     wanted: Wanted,
