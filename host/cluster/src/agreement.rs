@@ -1,4 +1,4 @@
-//! Release agreement among nodes: what is released here, what others tell, and what is in force. A
+//! Release agreement among nodes: what is released here, what others tell, and the target. A
 //! record or vote that is new goes out as a rumour; who the members are flows in.
 
 mod aside;
@@ -49,7 +49,7 @@ enum StoreWhen {
     Later,
 }
 
-/// What is released, and what is in force.
+/// What is released, and the target.
 pub(crate) struct Agreement {
     releases: ReleaseSet,
     rumours: Rumours,
