@@ -4,6 +4,7 @@
 //! A map of the crate, in the order in which a request travels and a node is built:
 //!
 //! - [`edge`]: the listener that clients reach
+//! - [`files`]: the files that people name
 //! - [`app`]: the app: its file, its deployment, its bake check, what its exchanges publish
 //! - [`api`]: what people and their programs ask of a node
 //! - [`node`]: configuration, cookies, log; a node from its parts, its start and its end
@@ -18,4 +19,5 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod edge;
+pub mod files;
 pub mod node;

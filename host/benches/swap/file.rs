@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::app::{AppFileSearch, WatchMode, WatchedFile, read};
+use host::app::{WatchMode, WatchedFile};
+use host::files::{AppFileSearch, read};
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};

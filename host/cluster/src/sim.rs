@@ -133,7 +133,7 @@ pub struct Machine {
     /// What it is told at its start, besides the usual.
     pub adjust: fn(&mut Config),
     frozen: Option<Vec<Event>>,
-    desk: control::Desk,
+    desk: control::MachineLinks,
     depot: fetching::Depot,
     /// Counts its processes: what was meant for an earlier one is dropped.
     life: u32,
@@ -316,7 +316,7 @@ impl Lan {
             lies: false,
             adjust: |_| (),
             frozen: None,
-            desk: control::Desk::default(),
+            desk: control::MachineLinks::default(),
             depot: fetching::Depot::default(),
             life: 0,
             timer: None,

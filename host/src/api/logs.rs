@@ -8,9 +8,9 @@ use tokio::time::timeout;
 
 use super::Refused;
 use super::body::{Body, Hung, Lines, lines};
+use super::recent::{Follow, Recent};
 use super::service::Limits;
 use super::types::{Code, Level};
-use crate::node::log::{Follow, Recent};
 
 /// What is asked for.
 struct Asked {

@@ -35,7 +35,7 @@ impl Refused {
 /// A node, as the API sees it.
 ///
 /// What is told is a copy of what is known at that moment, and costs little.
-pub trait Node: Send + Sync + 'static {
+pub trait NodeApi: Send + Sync + 'static {
     /// What it is and does.
     fn status(&self) -> api::Status;
 

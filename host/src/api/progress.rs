@@ -17,7 +17,7 @@ use super::body::{Body, Hung, Lines, lines};
 use super::releasing::listed;
 use super::service::Limits;
 use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step};
-use super::{Node, Refused};
+use super::{NodeApi, Refused};
 
 /// How long between two looks at least, and that for each member, since what
 /// they do is asked of them; and at most.
@@ -60,7 +60,7 @@ struct Done {
 
 /// Answers with lines until the release is decided, or the caller goes.
 pub(super) async fn answer(
-    node: Arc<dyn Node>,
+    node: Arc<dyn NodeApi>,
     id: &str,
     limits: Limits,
     turn: OwnedSemaphorePermit,
@@ -80,7 +80,7 @@ pub(super) async fn answer(
     Ok(answer)
 }
 
-async fn write(mut to: Lines, node: &dyn Node, id: &str, limits: Limits) -> Result<(), Hung> {
+async fn write(mut to: Lines, node: &dyn NodeApi, id: &str, limits: Limits) -> Result<(), Hung> {
     let mut before: Option<Look> = None;
     let mut said = Instant::now();
     let mut stuck_since = None;

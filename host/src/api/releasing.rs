@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::body::{Body, json, problem};
 use super::service::{Asker, Limits};
 use super::types::{self as api, API, Canaries, Code, Draft, Record, Released, Rollback, Wanted};
-use super::{Node, Refused, describe, upload};
+use super::{NodeApi, Refused, describe, upload};
 
 /// The largest request that is no upload, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024;
@@ -63,7 +63,7 @@ where
 }
 
 /// Makes a record, and changes nothing.
-pub(super) async fn draft(node: &dyn Node, wanted: Result<Wanted, Refused>) -> Response<Body> {
+pub(super) async fn draft(node: &dyn NodeApi, wanted: Result<Wanted, Refused>) -> Response<Body> {
     let made = async { make(node, wanted?).await };
     match made.await {
         Ok(release) => json(
@@ -79,7 +79,7 @@ pub(super) async fn draft(node: &dyn Node, wanted: Result<Wanted, Refused>) -> R
 
 /// Makes a release.
 pub(super) async fn release(
-    node: &dyn Node,
+    node: &dyn NodeApi,
     from: Asker,
     wanted: Result<Wanted, Refused>,
 ) -> Response<Body> {
@@ -92,7 +92,7 @@ pub(super) async fn release(
 
 /// Releases a record that was drafted before.
 pub(super) async fn record(
-    node: &dyn Node,
+    node: &dyn NodeApi,
     from: Asker,
     record: Result<Record, Refused>,
 ) -> Response<Body> {
@@ -108,14 +108,14 @@ pub(super) async fn record(
     published.await.unwrap_or_else(Unreleased::answer)
 }
 
-async fn find(node: &dyn Node, digest: Digest) -> Result<cluster::release::Component, Refused> {
+async fn find(node: &dyn NodeApi, digest: Digest) -> Result<cluster::release::Component, Refused> {
     node.find(digest).await?.ok_or_else(|| {
         let why = format!("the node does not have the component {digest}; upload it first");
         Refused::new(Code::NoComponent, why)
     })
 }
 
-async fn make(node: &dyn Node, wanted: Wanted) -> Result<Arc<Release>, Unreleased> {
+async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unreleased> {
     let bad = |why: &str| Refused::new(Code::BadRequest, why);
     let expect = wanted.expect.as_deref().map(upload::parse).transpose()?;
     let members = node.nodes(None).await;
@@ -215,7 +215,7 @@ fn refused(error: DraftError, members: &[api::Member]) -> Unreleased {
 }
 
 async fn publish(
-    node: &dyn Node,
+    node: &dyn NodeApi,
     from: Asker,
     release: Arc<Release>,
 ) -> Result<Response<Body>, Unreleased> {
@@ -253,7 +253,7 @@ async fn publish(
 
 /// Waits a little for a release to be known.
 pub(super) async fn listed(
-    node: &dyn Node,
+    node: &dyn NodeApi,
     id: &str,
     mut changed: super::Later<'static, ()>,
 ) -> Option<api::Release> {

@@ -10,9 +10,9 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{Body, json, problem};
+use super::recent::Recent;
 use super::types::{API, Code, Nodes, Releases};
-use super::{Node, Refused, logs, progress, releasing, upload};
-use crate::node::log::Recent;
+use super::{NodeApi, Refused, logs, progress, releasing, upload};
 
 /// The most answers at a time that are streams, and the most uploads.
 const STREAMS_MAX: usize = 32;
@@ -66,7 +66,7 @@ impl fmt::Display for Asker {
 pub struct Service(Arc<Parts>);
 
 struct Parts {
-    node: Arc<dyn Node>,
+    node: Arc<dyn NodeApi>,
     log: Arc<Recent>,
     limits: Limits,
     streams: Arc<Semaphore>,
@@ -95,7 +95,7 @@ enum Want<'a> {
 
 impl Service {
     /// The API of this node, whose log is that.
-    pub fn new(node: Arc<dyn Node>, log: Arc<Recent>, limits: Limits) -> Service {
+    pub fn new(node: Arc<dyn NodeApi>, log: Arc<Recent>, limits: Limits) -> Service {
         Service(Arc::new(Parts {
             node,
             log,

@@ -12,14 +12,14 @@ use tokio::time::timeout;
 use super::body::{Body, json};
 use super::service::Limits;
 use super::types::{API, Code, Component};
-use super::{Node, Refused};
+use super::{NodeApi, Refused};
 
 /// How much memory is taken at once on the word of the caller, in bytes.
 const BEFOREHAND: u64 = 1024 * 1024;
 
 /// Stores a component that is to have this digest.
 pub(super) async fn store<B>(
-    node: &dyn Node,
+    node: &dyn NodeApi,
     digest: &str,
     limits: Limits,
     body: B,
@@ -44,7 +44,7 @@ where
 }
 
 /// Says whether the node has a component.
-pub(super) async fn find(node: &dyn Node, digest: &str) -> Result<Response<Body>, Refused> {
+pub(super) async fn find(node: &dyn NodeApi, digest: &str) -> Result<Response<Body>, Refused> {
     match node.find(parse(digest)?).await? {
         Some(app) => Ok(json(StatusCode::OK, &told(&app))),
         None => Err(Refused::new(

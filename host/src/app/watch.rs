@@ -18,9 +18,10 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::app::intake::{IntakeError, read_up_to};
-use crate::app::search::{AppFileSearch, Modified};
 use crate::app::whole::{Whole, look_at};
+use crate::files::AppFileSearch;
+use crate::files::search::Modified;
+use crate::files::{IntakeError, read_up_to};
 use mesh::store::MAX_APP;
 use runtime::component::NamedComponent;
 use runtime::engine::Runtime;

@@ -8,7 +8,7 @@ use cluster::release::ReleaseError;
 
 use super::Exit;
 use crate::api::types::{API, Problem};
-use crate::app::IntakeError;
+use crate::files::IntakeError;
 use mesh::control::tool::ToolError;
 use mesh::data_dir::DataDirError;
 
@@ -86,7 +86,7 @@ pub enum CommandError {
     NoCookie,
     /// The cookie.
     #[error(transparent)]
-    CookieFile(#[from] crate::node::cookies::CookieFileError),
+    CookieFile(#[from] crate::files::cookie::CookieFileError),
     /// No keys.
     #[error("cannot derive keys from the cookie: is there no memory left?")]
     Keys,

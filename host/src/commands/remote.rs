@@ -7,8 +7,8 @@ use tokio::net::lookup_host;
 
 use super::CommandError;
 use super::cli::Ask;
-use crate::node::config::COOKIE;
-use crate::node::cookies::Origin;
+use crate::files::cookie::COOKIE;
+use crate::files::cookie::Origin;
 use mesh::control::tool;
 use mesh::control::tool::Tool;
 

@@ -9,8 +9,8 @@ use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::api::types::{
-    Doing, Failed, Kind, Member, MemberCookie, Nodes, Release, ReleaseStatus, Releases, Status,
-    Step, Steps,
+    AppFile, Doing, Failed, Kind, Member, MemberCookie, Nodes, Release, ReleaseStatus, Releases,
+    Serving, Status, Step, Steps,
 };
 
 /// How much of a reason is shown in a table, in characters.
@@ -38,17 +38,7 @@ pub(super) fn status(it: &Status) -> String {
     line("cluster", format!("{members}, this one included"));
     match &it.serving {
         Some(serving) => {
-            line(
-                "serves",
-                format!(
-                    "{} {}, {}, {}, since {}",
-                    styled(GOOD, digest(&serving.digest)),
-                    of_release(serving.release.as_deref()),
-                    size(serving.size),
-                    serving.handler,
-                    ago(now, serving.since_ms),
-                ),
-            );
+            line("serves", what_serves(now, serving));
             let live = count(usize_of(serving.live), "live exchange", "live exchanges");
             line(
                 "current",
@@ -80,39 +70,55 @@ pub(super) fn status(it: &Status) -> String {
     if let Some(failed) = &it.failed {
         line("failed", styled(BAD, failure(now, failed)));
     }
-    match &it.target {
-        Some(target) => {
-            let mut what = format!(
-                "release {}, {}",
-                id(&target.release),
-                digest(&target.digest)
-            );
-            if target.head != target.release {
-                let head = (id(&target.head), release_status(target.head_status));
-                let _ = write!(what, "; the newest one {} is {}", head.0, head.1);
-            }
-            line("target", what);
-        }
-        None => line("target", "nothing was released yet".to_owned()),
-    }
+    line("target", target(it));
     if let Some(file) = &it.file {
-        let what = match (&file.digest, file.differs) {
-            (Some(found), true) => styled(
-                BUSY,
-                format!(
-                    "{} has {}, which is not what serves",
-                    file.path,
-                    digest(found)
-                ),
-            ),
-            (Some(_), false) => format!("{} is what serves", file.path),
-            (None, _) => styled(BAD, format!("{} cannot be read", file.path)),
-        };
-        line("app file", what);
+        line("app file", app_file(file));
     }
     line("store", store(it));
     counts::lines(it, &mut line);
     text
+}
+
+fn what_serves(now: u64, serving: &Serving) -> String {
+    format!(
+        "{} {}, {}, {}, since {}",
+        styled(GOOD, digest(&serving.digest)),
+        of_release(serving.release.as_deref()),
+        size(serving.size),
+        serving.handler,
+        ago(now, serving.since_ms),
+    )
+}
+
+fn target(it: &Status) -> String {
+    let Some(target) = &it.target else {
+        return "nothing was released yet".to_owned();
+    };
+    let mut what = format!(
+        "release {}, {}",
+        id(&target.release),
+        digest(&target.digest)
+    );
+    if target.head != target.release {
+        let head = (id(&target.head), release_status(target.head_status));
+        let _ = write!(what, "; the newest one {} is {}", head.0, head.1);
+    }
+    what
+}
+
+fn app_file(file: &AppFile) -> String {
+    match (&file.digest, file.differs) {
+        (Some(found), true) => {
+            let what = format!(
+                "{} has {}, which is not what serves",
+                file.path,
+                digest(found)
+            );
+            styled(BUSY, what)
+        }
+        (Some(_), false) => format!("{} is what serves", file.path),
+        (None, _) => styled(BAD, format!("{} cannot be read", file.path)),
+    }
 }
 
 fn store(it: &Status) -> String {

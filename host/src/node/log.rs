@@ -1,8 +1,6 @@
 //! Log lines, on standard error: for people or for machines. The newest of
 //! them are kept besides, for `host logs`.
 
-mod recent;
-
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -10,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::flags::LogFormat;
-pub use recent::{Follow, Recent, RecentLayer, recent};
+use crate::api::recent::{RecentLayer, recent};
 
 /// The environment variable that says how much is logged.
 const VARIABLE: &str = "HOST_LOG";

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use host::app::read;
+use host::files::read;
 use mesh::store::MAX_APP;
 use runtime::generation::validate;
 

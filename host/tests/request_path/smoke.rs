@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::app::read;
+use host::files::read;
 use runtime::generation::Slot;
 use runtime::loader::Loader;
 use runtime::smoke::Smoke;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
-use host::app::{AppFileSearch, Seen, WatchMode, WatchedFile};
+use host::app::{Seen, WatchMode, WatchedFile};
+use host::files::AppFileSearch;
 use lab::components::custom_section;
 
 use crate::support::components::{Limits, runtime};

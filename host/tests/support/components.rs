@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cluster::ComponentBytes;
-use host::app::read;
+use host::files::read;
 use parking_lot::Mutex;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};

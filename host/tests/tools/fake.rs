@@ -9,7 +9,7 @@ use cluster::release::{Component, DeployKey, DraftError, Release, Request};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::api::types as api;
 use host::api::types::{Code, ReleaseStatus};
-use host::api::{Later, Node, Refused, describe};
+use host::api::{Later, NodeApi, Refused, describe};
 use mesh::membership::Stopping;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -167,7 +167,7 @@ impl Fake {
     }
 }
 
-impl Node for Fake {
+impl NodeApi for Fake {
     fn status(&self) -> api::Status {
         let core = held(&self.core);
         let target = core.target();

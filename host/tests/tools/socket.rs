@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use cluster::Digest;
+use host::api::recent::Recent;
 use host::api::types::{Code, Status};
 use host::api::{Limits, Service, ToolSocket, connect};
-use host::node::log::Recent;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 

@@ -41,7 +41,7 @@ const BETWEEN_CRATES: [Arrow; 9] = [
 ];
 
 /// The arrows between the rooms of `host`.
-const INSIDE_HOST: [Arrow; 6] = [
+const INSIDE_HOST: [Arrow; 9] = [
     arrow(
         "cli",
         "node",
@@ -51,6 +51,13 @@ const INSIDE_HOST: [Arrow; 6] = [
     arrow("node", "edge", "a node opens the listener"),
     arrow("node", "app", "a node serves the app"),
     arrow("node", "api", "a node answers people's programs"),
+    arrow("app", "files", "an app has a file"),
+    arrow("node", "files", "a node has a cookie file"),
+    arrow(
+        "commands",
+        "files",
+        "people push files, and name a cookie file",
+    ),
     arrow("commands", "api", "commands ask in the API's terms"),
 ];
 

@@ -42,7 +42,7 @@ pub(super) const BYTE: Duration = Duration::from_nanos(8);
 
 /// The connections of one machine's process.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct MachineLinks {
     calls: BTreeMap<usize, Call>,
     /// Who has a connection to it, and until when it stays if it is not used.
     callers: BTreeMap<usize, Time>,
@@ -180,7 +180,7 @@ impl Lan {
 
     /// The process on a machine has ended, and its connections with it.
     pub(super) fn hang_up(&mut self, machine: usize) {
-        self.machines[machine].desk = Desk::default();
+        self.machines[machine].desk = MachineLinks::default();
         self.machines[machine].depot.close();
         for other in &mut self.machines {
             other.desk.calls.remove(&machine);

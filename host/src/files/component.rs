@@ -7,7 +7,7 @@ use cluster::ComponentBytes;
 use mesh::store::MAX_APP;
 use runtime::component::NamedComponent;
 
-use crate::app::search::AppFileSearch;
+use super::AppFileSearch;
 
 /// Why there are no bytes to look at.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::face::Face;
+use super::running::RunningNode;
 use crate::api::{Asker, Service as Tools};
 use crate::app::publish::Inbox;
 use mesh::control;
@@ -15,41 +15,38 @@ use mesh::control::{Answer, Peer};
 use mesh::transfer::ChunkServer;
 
 /// Answers once it has been given what it takes. Until then a node is only
-/// just starting, and says so.
-#[derive(Default)]
-pub(super) struct Desk(OnceLock<Parts>);
+/// just starting, and says so. All clones are one.
+#[derive(Clone, Default)]
+pub(super) struct ControlService(Arc<OnceLock<Answering>>);
 
 /// What it takes.
-pub(super) struct Parts {
-    pub(super) face: Arc<Face>,
+pub(super) struct Answering {
+    pub(super) node: Arc<RunningNode>,
     pub(super) tools: Tools,
     pub(super) chunk_server: ChunkServer,
     pub(super) inbox: Inbox,
 }
 
-impl Desk {
+impl ControlService {
     /// Answers from now on.
-    pub(super) fn open(&self, parts: Parts) {
+    pub(super) fn open(&self, parts: Answering) {
         // It is opened once.
         let _ = self.0.set(parts);
     }
 }
 
-/// The desk as the control channel has it.
-pub(super) struct Shared(pub(super) Arc<Desk>);
-
-impl control::Service for Shared {
+impl control::Service for ControlService {
     fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
-        let desk = self.0.clone();
+        let parts = self.0.clone();
         Box::pin(async move {
-            let Some(parts) = desk.0.get() else {
+            let Some(parts) = parts.get() else {
                 let why = "this node is starting; try again in a moment";
                 return control::refusal(StatusCode::SERVICE_UNAVAILABLE, why);
             };
             let path = request.uri().path();
             match from {
                 Peer::Tool(ip) => parts.tools.answer(Asker::Remote(ip), request).await,
-                Peer::Member(_) if path == STATE.path => control::answer(parts.face.state()),
+                Peer::Member(_) if path == STATE.path => control::answer(parts.node.state()),
                 Peer::Member(_) if path.starts_with(CHUNKS.path) => {
                     let path = path.to_owned();
                     parts.chunk_server.answer(&path, request.into_body()).await

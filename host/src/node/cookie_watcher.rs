@@ -8,7 +8,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::{CookieFileError, Cookies, Origins};
+use crate::files::cookie::{CookieFileError, Cookies, Origins};
 use mesh::membership::Keyring;
 
 /// A cookie of fewer bits can be guessed by whoever has recorded traffic.
@@ -30,7 +30,7 @@ pub enum CookieWatcherError {
 
 /// The cookies of a node that runs.
 #[derive(Debug)]
-pub struct CookieWatcher {
+pub(super) struct CookieWatcher {
     origins: Arc<Origins>,
     cookies: Arc<Cookies>,
     sends: KeyId,
@@ -42,7 +42,7 @@ impl CookieWatcher {
     ///
     /// # Errors
     /// [`CookieWatcherError`].
-    pub fn start(origins: Origins) -> Result<(Self, Keys), CookieWatcherError> {
+    pub(super) fn start(origins: Origins) -> Result<(Self, Keys), CookieWatcherError> {
         let cookies = origins.read()?;
         let keys = derive(&cookies)?;
         if cookies.second.is_some() {
@@ -58,7 +58,7 @@ impl CookieWatcher {
 
     /// Reads the cookies again at every signal, until the node ends. Warns of members that do not accept
     /// the cookie that this node sends with.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         ring: Keyring,
         mut views: watch::Receiver<Arc<View>>,

@@ -15,7 +15,7 @@ const BUILD_FOLDERS: [&str; 4] = [
 ];
 
 /// When a file was last modified: seconds and nanoseconds since 1970.
-pub(super) type Modified = (i64, i64);
+pub(crate) type Modified = (i64, i64);
 
 /// All places where the file may be, and in which of them it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl AppFileSearch {
     }
 
     /// Each of them.
-    pub(super) fn all(&self) -> &[PathBuf] {
+    pub(crate) fn all(&self) -> &[PathBuf] {
         &self.all
     }
 
@@ -61,18 +61,18 @@ impl AppFileSearch {
     }
 
     /// Which one that is.
-    pub(super) fn place(&self) -> usize {
+    pub(crate) fn place(&self) -> usize {
         self.place
     }
 
     /// Whether it is a bare name, which may be in more than one place.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.all.len() > 1
     }
 
     /// Notes that what is there is taken, as it was modified then. A time to come
     /// counts as now, or it would keep later builds out.
-    pub(super) fn take(&mut self, modified: Modified) {
+    pub(crate) fn take(&mut self, modified: Modified) {
         self.taken = Some(modified.min(now()));
     }
 
@@ -87,7 +87,7 @@ impl AppFileSearch {
     /// What is older than what was taken is no reason to leave a place, so a
     /// build that removes its file for a moment, or somebody who removes it for
     /// good, brings back nothing. Whether it is in another place than before.
-    pub(super) fn follow(&mut self) -> bool {
+    pub(crate) fn follow(&mut self) -> bool {
         let seen: Vec<_> = self.all.iter().map(|path| modified(path)).collect();
         let place = choose(&seen, self.place, self.taken);
         std::mem::replace(&mut self.place, place) != place

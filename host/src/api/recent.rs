@@ -13,7 +13,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::api::types::{Level, LogLine};
+use super::types::{Level, LogLine};
 
 /// The most lines that are kept, and the most bytes of text in them.
 pub(crate) const LINES_MAX: usize = 1000;

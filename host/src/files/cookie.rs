@@ -1,4 +1,12 @@
-//! From flags and files to checked cookies.
+//! The cookies of a node, from flags and files to checked ones.
+//!
+//! A node sends with one cookie and may accept a second one besides, so that a cluster can change its cookie
+//! node by node. The second cookie is in the file of `--also-cookie-file`, or else in `FILE.also` beside the
+//! cookie file `FILE`, if there is such a file. docs/operations.md has the steps of a change.
+//!
+//! ```text
+//! flags, files, SIGHUP -> Origins -> Cookies -> CookieWatcher -> cluster::Keys -> membership
+//! ```
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 use cluster::{COOKIE_MAX, Cookie, CookieError};
 use zeroize::Zeroizing;
+
+/// Where a cookie comes from that is not in a file.
+pub const COOKIE: &str = "--cookie or HOST_COOKIE";
 
 /// What follows the name of the cookie file in the name of the second cookie's file.
 const ALSO: &str = ".also";
@@ -84,7 +95,7 @@ pub struct Cookies {
 
 impl Cookies {
     /// Whether these are the same cookies in the same roles.
-    pub(super) fn equal(&self, other: &Cookies) -> bool {
+    pub(crate) fn equal(&self, other: &Cookies) -> bool {
         fn second_of(cookies: &Cookies) -> Option<&[u8]> {
             cookies.second.as_ref().map(Cookie::reveal)
         }
