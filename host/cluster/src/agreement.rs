@@ -1,6 +1,7 @@
-//! Release agreement among nodes: what is released here, what others tell, and what is in force. A
+//! Release agreement among nodes: what is released here, what others tell, and the target. A
 //! record or vote that is new goes out as a rumour; who the members are flows in.
 
+mod aside;
 mod file;
 mod replicated;
 mod rumours;
@@ -20,7 +21,7 @@ use crate::membership::Roster;
 use crate::message::{Beacon, Message};
 use crate::outbox::Outbox;
 use crate::release::{
-    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Skew,
+    AppFile, DraftError, Hlc, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Skew,
     Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::stall::Moment;
@@ -48,12 +49,14 @@ enum StoreWhen {
     Later,
 }
 
-/// What is released, and what is in force.
+/// What is released, and the target.
 pub(crate) struct Agreement {
     releases: ReleaseSet,
     rumours: Rumours,
     /// When votes of others are to be stored.
     store: Option<Time>,
+    /// When to look again at what was set aside.
+    aside: Option<Time>,
     /// The head, and since when it is.
     head: Option<(ReleaseId, Time)>,
     /// The app file of which it is to be said what it means.
@@ -70,6 +73,8 @@ struct Told {
     skew: Skew,
     /// Of all releases and votes that it knows.
     hash: Option<u64>,
+    /// Its hybrid clock.
+    clock: Hlc,
 }
 
 impl Agreement {
@@ -77,7 +82,7 @@ impl Agreement {
     pub(crate) fn new(me: &Me, now: Time, rng: StdRng, out: &mut Outbox) -> Self {
         let config = &me.config;
         let stored = config.releases_stored.as_deref();
-        let mut releases = ReleaseSet::begin(&config.name, config.deploy_key, stored);
+        let mut releases = ReleaseSet::begin(&config.name, config.deploy_key.clone(), stored);
         while let Some(news) = releases.poll() {
             out.push(Effect::Release(news));
         }
@@ -86,6 +91,7 @@ impl Agreement {
             releases,
             rumours: Rumours::new(rng),
             store: None,
+            aside: None,
             file: None,
             members: BTreeMap::new(),
         }
@@ -98,7 +104,8 @@ impl Agreement {
 
     /// When to call [`Agreement::timer`] next.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.rumours.due().into_iter().chain(self.store).min()
+        let rumours = self.rumours.due().into_iter();
+        rumours.chain(self.store).chain(self.aside).min()
     }
 
     /// Says again what was not said often enough, and stores what waits.
@@ -106,6 +113,9 @@ impl Agreement {
         self.rumours.timer(at, roster, out);
         if self.store.is_some_and(|store| store <= at.now) {
             self.store(false, out);
+        }
+        if self.aside.is_some_and(|again| again <= at.now) {
+            self.look_at_aside(at, out);
         }
     }
 
@@ -160,8 +170,10 @@ impl Agreement {
                 boot,
                 skew: Skew::default(),
                 hash: None,
+                clock: Hlc::default(),
             },
         };
+        told.clock = about.clock;
         told.skew.note(at.clock.as_ms(), about.wall_ms);
         let knows = Knows::read(&about.summaries);
         told.hash = knows.as_ref().map(|knows| knows.hash);
@@ -186,6 +198,7 @@ impl Agreement {
         release: Arc<Release>,
         out: &mut Outbox,
     ) {
+        self.take_own(at);
         self.releases.publish(release.clone());
         self.apply_releases(at.now, StoreWhen::First, out);
         if self.releases.history().get(&release.id()) == Some(&release) {
@@ -226,7 +239,7 @@ impl Agreement {
         };
         let learnt = self.learn(at, from, vec![release.clone()], Vec::new(), out);
         if learnt.releases.is_empty() {
-            let refused = learnt.unsigned + learnt.forged > 0;
+            let refused = learnt.unsigned + learnt.forged + learnt.aside > 0;
             if !refused && self.is_old(at.now, &release.id()) {
                 out.count().records.old += 1;
                 out.refuse(at.now, from, Refusal::Old);
@@ -295,10 +308,9 @@ impl Agreement {
         votes: Vec<Vote>,
         out: &mut Outbox,
     ) -> Learnt {
-        // There can be no other nodes than these.
-        let may_vote = |ip| ip == at.me.ip() || at.me.config.allows(ip);
-        let votes = votes.into_iter().filter(|vote| may_vote(vote.node));
-        let learnt = self.releases.learn(releases, votes.collect());
+        self.releases.set_latest(self.latest(at));
+        let learnt = self.releases.learn(releases, votes);
+        self.look_again_later(at.now);
         out.count().records.unsigned += learnt.unsigned;
         out.count().records.forged += learnt.forged;
         if learnt.unsigned > 0 {
@@ -357,13 +369,14 @@ impl Agreement {
             releases,
             rumours,
             store,
+            aside,
             head,
             file,
             members,
         } = self;
         let rumours = rumours.fingerprint();
         format!(
-            "releases {releases:?}\n{rumours}store {store:?}\nhead {head:?}\nfile {file:?}\n\
+            "releases {releases:?}\n{rumours}store {store:?} {aside:?}\nhead {head:?}\nfile {file:?}\n\
              told {members:?}\n"
         )
     }

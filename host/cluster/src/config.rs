@@ -38,6 +38,9 @@ pub struct Config {
     pub releases_stored: Option<Bytes>,
     /// If set, only releases that are signed by this key are taken.
     pub deploy_key: Option<DeployKey>,
+    /// When this program was built, in milliseconds since 1970-01-01 UTC: no clock that
+    /// shows less is right.
+    pub built_ms: u64,
     /// The wall clock, in milliseconds since 1970-01-01 UTC. It need not be
     /// right.
     pub wall_ms: u64,

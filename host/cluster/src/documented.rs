@@ -19,7 +19,7 @@ use crate::replicate::{self, DataKind, KindPart};
 use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{Boot, Cookie, HttpUrl, Keys, NodeName, Time};
+use crate::{AppName, Boot, Cookie, HttpUrl, Keys, NodeName, Time};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -68,6 +68,7 @@ fn beacon() -> Beacon {
         },
         nonce: 2,
         wall_ms: START_MS + 1000,
+        clock: Hlc::default(),
         summaries: replicate::of_nothing(1),
     }
 }
@@ -82,7 +83,7 @@ fn the_document_numbers_the_messages_as_they_are_sent() {
         known: None,
         about: beacon(),
     };
-    let id = ReleaseId::new(None, &Component::of(b"an app").digest);
+    let id = ReleaseId::new(&AppName::the_only(), None, &Component::of(b"an app").digest);
     let messages = [
         Message::Beacon(beacon()),
         Message::Hello(hello),
@@ -246,6 +247,8 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         }],
     };
     let release = Release::new(&Parts {
+        app: AppName::the_only(),
+        cluster: None,
         kind: Kind::Push,
         at: Hlc::from_ms(START_MS),
         node: me.name,

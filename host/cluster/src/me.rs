@@ -1,7 +1,6 @@
 //! What a node knows of itself: how it is configured, which run it is, and what it serves.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::run::{Advertised, Run};
@@ -55,10 +54,6 @@ impl Me {
 
     pub(crate) fn id(&self) -> NodeId {
         self.run.id()
-    }
-
-    pub(crate) fn ip(&self) -> Ipv4Addr {
-        self.run.ip()
     }
 
     /// How long the process has run, by the caller's clock.

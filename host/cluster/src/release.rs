@@ -28,7 +28,9 @@ mod votes;
 pub use at_start::{AtStart, at_start};
 pub use clock::Hlc;
 pub use id::{IdPrefix, IdPrefixError, Kind, ReleaseId, ReleaseStamp};
-pub use key::{DeployKey, DeployKeyError, SIGNATURE_LEN};
+pub use key::{
+    ClusterName, ClusterNameError, DeployKey, DeployKeyError, SIGNATURE_LEN, Unaccepted,
+};
 pub use listing::{Listed, ReleaseStatus};
 pub use mark::{AppFile, PathId};
 pub use record::{
@@ -41,7 +43,7 @@ pub use draft::{DraftError, Request, RollbackTo, What};
 pub use set::News;
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
-pub(crate) use clock::{Skew, ahead_of_members, beyond};
+pub(crate) use clock::{Skew, ahead_of_members, beyond, median};
 pub(crate) use history::HISTORY_MAX;
 #[cfg(feature = "sim")]
 pub(crate) use history::History;

@@ -342,6 +342,7 @@ impl Lan {
         let its = &mut self.machines[machine];
         let ip = its.name.ip();
         let mut config = Config {
+            built_ms: 0,
             name: its.name.clone(),
             url: HttpUrl::plain((ip, 8080)),
             cluster_port: PORT,

@@ -1,26 +1,41 @@
 //! From the terms of the core to those of the API.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use cluster::release::{Kind, Release, ReleaseId, Verdict};
+use cluster::release::{Kind, Listed, ReleaseId, Verdict};
+use cluster::{NodeId, NodeName};
 
-use super::types::{self as api, ReleaseStatus};
+use super::types as api;
 
 /// All digits of a key.
 pub fn id(id: &ReleaseId) -> String {
     format!("{id:.32}")
 }
 
-/// A release, what has become of it, and who has voted on it.
-pub fn release(
-    release: &Release,
-    status: ReleaseStatus,
-    votes: &[(Ipv4Addr, Verdict)],
-) -> api::Release {
+/// All releases, what has become of each, and who has voted on it. Nodes are shown by
+/// their IP as far as one of these or of those that released something has their id, else by that.
+pub fn releases<'a>(
+    listed: &'a [Listed],
+    members: impl IntoIterator<Item = &'a NodeName>,
+) -> Vec<api::Release> {
+    let deciders = listed.iter().map(|it| &it.release.stamp().node);
+    let known = deciders.chain(members).map(|name| (name.id(), name.ip()));
+    let known: BTreeMap<NodeId, Ipv4Addr> = known.collect();
+    let show = |node: NodeId| match known.get(&node) {
+        Some(ip) => ip.to_string(),
+        None => node.to_string(),
+    };
+    listed.iter().map(|it| release(it, show)).collect()
+}
+
+fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::Release {
+    let (release, votes) = (&listed.release, &listed.votes);
     let voted = |wanted| {
         let votes = votes.iter().filter(move |(_, verdict)| *verdict == wanted);
-        votes.map(|(ip, _)| *ip).collect()
+        votes.map(|(node, _)| show(*node)).collect()
     };
+    let canaries = release.plan().canaries.iter();
     api::Release {
         id: id(&release.id()),
         kind: match release.kind() {
@@ -28,7 +43,7 @@ pub fn release(
             Kind::Push => api::Kind::Push,
             Kind::Rollback => api::Kind::Rollback,
         },
-        status,
+        status: listed.status,
         digest: release.component().digest.to_string(),
         size: release.component().size,
         at_ms: release.stamp().at.ms(),
@@ -36,7 +51,7 @@ pub fn release(
         by: release.by().to_owned(),
         note: release.note().to_owned(),
         parent: release.parent().map(|parent| id(&parent.id)),
-        canaries: release.plan().canaries.clone(),
+        canaries: canaries.map(|node| show(*node)).collect(),
         bake_ms: release.plan().bake_ms,
         signed: release.signature().is_some(),
         votes_for: voted(Verdict::Ok),

@@ -5,7 +5,6 @@
 //! look differs from the one before.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ const LOOK_MOST: Duration = Duration::from_millis(250);
 /// What a member does about a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
-    ip: Option<Ipv4Addr>,
+    ip: Option<String>,
     state: NodeState,
     have: Option<u64>,
     of: Option<u64>,
@@ -43,7 +42,7 @@ struct Member {
 #[derive(Debug, PartialEq, Eq)]
 struct Look {
     status: ReleaseStatus,
-    waits_for: Vec<Ipv4Addr>,
+    waits_for: Vec<String>,
     members: BTreeMap<String, Member>,
     /// How it ended, if it has.
     done: Option<Done>,
@@ -152,14 +151,14 @@ impl Look {
             .iter()
             .map(|member| (member.node.clone(), doing(member)))
             .collect();
-        let voted = |ip: &Ipv4Addr| {
+        let voted = |ip: &String| {
             release.is_some_and(|release| {
                 release.votes_for.contains(ip) || release.votes_against.contains(ip)
             })
         };
         let canaries = release.map_or(&[][..], |release| &release.canaries);
         let waits_for = match status {
-            ReleaseStatus::Baking => canaries.iter().filter(|ip| !voted(ip)).copied().collect(),
+            ReleaseStatus::Baking => canaries.iter().filter(|ip| !voted(ip)).cloned().collect(),
             _ => Vec::new(),
         };
         let done = outcome(status, &members).map(|outcome| Done {
@@ -229,11 +228,12 @@ fn does(
     release: Option<&api::Release>,
     status: ReleaseStatus,
 ) -> Member {
-    let ip = member.node.parse().ok().map(|name: NodeName| name.ip());
+    let ip = member.node.parse().ok();
+    let ip = ip.map(|name: NodeName| name.ip().to_string());
     let about = |of: &Option<String>| of.as_deref() == Some(id);
     let failed = member.failed.as_ref().filter(|it| about(&it.release));
     let doing = member.doing.as_ref().filter(|it| about(&it.release));
-    let is = |ips: &[Ipv4Addr]| ip.is_some_and(|ip| ips.contains(&ip));
+    let is = |ips: &[String]| ip.as_ref().is_some_and(|ip| ips.contains(ip));
     let against = release.is_some_and(|release| is(&release.votes_against));
     let canary = release.is_none_or(|it| it.canaries.is_empty() || is(&it.canaries));
     let serves = release.is_some_and(|it| member.digest.as_ref() == Some(&it.digest));
@@ -310,8 +310,11 @@ fn failed(
         .collect();
     let against = release.map_or(&[][..], |release| &release.votes_against);
     for ip in against {
-        if !members.values().any(|member| member.ip == Some(*ip)) {
-            failed.push((ip.to_string(), None));
+        if !members
+            .values()
+            .any(|member| member.ip.as_ref() == Some(ip))
+        {
+            failed.push((ip.clone(), None));
         }
     }
     failed

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::release::{DeployKey, DraftError, Plan, Release, Request, RollbackTo, What};
-use cluster::{Digest, NodeName};
+use cluster::release::{
+    DeployKey, DraftError, Plan, Release, Request, RollbackTo, Unaccepted, What,
+};
+use cluster::{Digest, NodeId, NodeName};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -150,11 +152,13 @@ async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unrele
         note: wanted.note,
         expect,
     };
-    node.draft(request).await?.map_err(refused)
+    node.draft(request)
+        .await?
+        .map_err(|error| refused(error, &members))
 }
 
-/// The members with the lowest addresses, in their order.
-fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<Ipv4Addr>, Refused> {
+/// The members with the lowest addresses, in the order of their ids.
+fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<NodeId>, Refused> {
     let count = match canaries {
         None => return Ok(Vec::new()),
         Some(Canaries::Count(count)) => usize::try_from(count).unwrap_or(usize::MAX),
@@ -180,10 +184,13 @@ fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<Ipv
     ips.sort_unstable();
     ips.dedup();
     ips.truncate(count);
-    Ok(ips)
+    let mut nodes: Vec<NodeId> = ips.into_iter().map(NodeId::of).collect();
+    nodes.sort_unstable();
+    Ok(nodes)
 }
 
-fn refused(error: DraftError) -> Unreleased {
+/// `members`: whom to name where the error has their ids.
+fn refused(error: DraftError, members: &[api::Member]) -> Unreleased {
     let code = match &error {
         DraftError::ClockAhead(_) => Code::ClockAhead,
         DraftError::Same(_) => Code::Same,
@@ -199,7 +206,12 @@ fn refused(error: DraftError) -> Unreleased {
         DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
         _ => None,
     };
-    Unreleased(Refused::new(code, error), about)
+    let mut why = error.to_string();
+    let names = members.iter().filter_map(|member| member.node.parse().ok());
+    for name in names.map(|name: NodeName| (name.id(), name.ip())) {
+        why = why.replace(&name.0.to_string(), &name.1.to_string());
+    }
+    Unreleased(Refused::new(code, why), about)
 }
 
 async fn publish(
@@ -208,13 +220,17 @@ async fn publish(
     release: Arc<Release>,
 ) -> Result<Response<Body>, Unreleased> {
     let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
-    if deploy_key.is_some_and(|key: DeployKey| !key.signed(&release)) {
+    let checked = deploy_key.map_or(Ok(()), |key: DeployKey| key.check(&release));
+    if let Err(why) = checked {
         tracing::warn!(
             release = %release.id(),
             by = release.by(),
-            "a release from {from} is refused: it is not signed with the deploy key",
+            "a release from {from} is refused where a deploy key is set: {why}",
         );
-        return Err(refused(DraftError::Unsigned));
+        return Err(match why {
+            Unaccepted::Unsigned => refused(DraftError::Unsigned, &[]),
+            why => Refused::new(Code::Unsigned, format!("the release is not taken: {why}")).into(),
+        });
     }
     let changed = node.changed();
     node.publish(release.clone()).await?;
@@ -279,10 +295,11 @@ mod tests {
     fn canaries_are_the_members_with_the_lowest_addresses() {
         let members = ["a@10.0.0.9", "a@10.0.0.2", "a@10.0.0.10"].map(member);
         let chosen = |canaries| chosen(Some(canaries), &members).map_err(|refused| refused.code);
-        let ips = |ends: &[u8]| -> Vec<Ipv4Addr> {
-            ends.iter()
-                .map(|&end| Ipv4Addr::new(10, 0, 0, end))
-                .collect()
+        let ips = |ends: &[u8]| -> Vec<NodeId> {
+            let ips = ends.iter().map(|&end| Ipv4Addr::new(10, 0, 0, end));
+            let mut nodes: Vec<NodeId> = ips.map(NodeId::of).collect();
+            nodes.sort_unstable();
+            nodes
         };
         assert_eq!(chosen(Canaries::Count(2)), Ok(ips(&[2, 9])));
         assert_eq!(chosen(Canaries::Percent(1)), Ok(ips(&[2])));

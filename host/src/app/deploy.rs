@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::release::{Kind, Target, Verdict};
-use cluster::{ComponentBytes, Digest};
+use cluster::{ComponentBytes, Digest, NodeId};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -326,7 +326,7 @@ impl Deploy {
 /// Whether the release is to be tried out on this node.
 fn is_canary_of(target: &Target, ip: Ipv4Addr) -> bool {
     let release = target.release.as_ref();
-    release.is_some_and(|release| release.plan().has_canary(ip))
+    release.is_some_and(|release| release.plan().has_canary(NodeId::of(ip)))
 }
 
 /// What follows from it that a release fails here. The core takes no vote on what

@@ -40,7 +40,7 @@ impl First {
         stored: Option<&[u8]>,
         me: &NodeName,
     ) -> Result<First, IntakeError> {
-        let at_start = |file| release::at_start(me, deploy_key, stored, file);
+        let at_start = |file| release::at_start(me, deploy_key.clone(), stored, file);
         let target = at_start(None).target;
         let target = target.map(|target| (target.id, target.digest));
         let mut places = given.map(AppFileSearch::of);

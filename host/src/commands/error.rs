@@ -153,6 +153,9 @@ pub enum CommandError {
     /// What the node drafted is not what was wanted; it is not signed.
     #[error("the node made another release than it was asked for ({0}); it was not signed")]
     Draft(&'static str),
+    /// What this key has signed is nothing that nodes with it take.
+    #[error("the release is not taken by nodes that have this key: {0}")]
+    NotSigned(cluster::release::Unaccepted),
     /// A record cannot be signed.
     #[error("the release cannot be signed: {0}")]
     Sign(ReleaseError),

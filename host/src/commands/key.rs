@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use cluster::release::{DeployKey, Release};
+use cluster::release::{ClusterName, DeployKey, Release};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -25,8 +25,8 @@ const FILE_MAX: u64 = 256;
 /// `host key`.
 pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
     match command {
-        KeyCommand::New { file } => {
-            let key = SigningKey::generate(&file)?;
+        KeyCommand::New { file, cluster } => {
+            let key = SigningKey::generate(&file, cluster)?;
             let public = key.public();
             eprintln!(
                 "made a deploy key in {file}, which only its owner can read\n\
@@ -42,16 +42,19 @@ pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
 }
 
 /// A deploy key with its secret half.
-pub(super) struct SigningKey(Ed25519KeyPair);
+pub(super) struct SigningKey {
+    pair: Ed25519KeyPair,
+    cluster: ClusterName,
+}
 
 impl SigningKey {
-    fn generate(path: &Path) -> Result<SigningKey, CommandError> {
+    fn generate(path: &Path, cluster: ClusterName) -> Result<SigningKey, CommandError> {
         let mut seed = Zeroizing::new([0; 32]);
         rand::rngs::SysRng
             .try_fill_bytes(&mut *seed)
             .map_err(|error| CommandError::Random(error.to_string()))?;
         let text = Zeroizing::new(format!(
-            "{BEGINS}{}\n",
+            "{BEGINS}{cluster} {}\n",
             &*Zeroizing::new(HEXLOWER.encode(&*seed))
         ));
         make_secret(path, &[text.as_bytes()]).map_err(|cause| match cause.kind() {
@@ -61,7 +64,7 @@ impl SigningKey {
                 cause,
             },
         })?;
-        SigningKey::of(&*seed).ok_or_else(|| CommandError::NoKey(path.to_owned()))
+        SigningKey::of(&*seed, cluster).ok_or_else(|| CommandError::NoKey(path.to_owned()))
     }
 
     /// Reads the file of a key.
@@ -85,35 +88,37 @@ impl SigningKey {
             io::ErrorKind::InvalidData => no_key(),
             _ => failed(cause),
         })?;
-        let seed = text
-            .strip_prefix(BEGINS)
-            .and_then(|hex| HEXLOWER_PERMISSIVE.decode(hex.trim_end().as_bytes()).ok());
-        let seed = Zeroizing::new(seed.ok_or_else(no_key)?);
-        SigningKey::of(&seed).ok_or_else(no_key)
+        let parts = text.strip_prefix(BEGINS).and_then(|it| it.split_once(' '));
+        let (cluster, hex) = parts.ok_or_else(no_key)?;
+        let cluster = cluster.parse().map_err(|_| no_key())?;
+        let seed = HEXLOWER_PERMISSIVE.decode(hex.trim_end().as_bytes());
+        let seed = Zeroizing::new(seed.map_err(|_| no_key())?);
+        SigningKey::of(&seed, cluster).ok_or_else(no_key)
     }
 
-    fn of(seed: &[u8]) -> Option<SigningKey> {
-        Ed25519KeyPair::from_seed_unchecked(seed)
-            .ok()
-            .map(SigningKey)
+    fn of(seed: &[u8], cluster: ClusterName) -> Option<SigningKey> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        Some(SigningKey { pair, cluster })
     }
 
     /// The public half.
-    fn public(&self) -> String {
-        HEXLOWER.encode(self.0.public_key().as_ref())
+    fn public(&self) -> DeployKey {
+        let mut bytes = [0; 32];
+        // It is 32 bytes: RFC 8032.
+        bytes.copy_from_slice(self.pair.public_key().as_ref());
+        DeployKey::new(self.cluster.clone(), bytes)
     }
 
     /// The same release, signed.
     pub(super) fn sign(&self, release: &Release) -> Result<Arc<Release>, CommandError> {
-        let signature = self.0.sign(release.signed_bytes());
+        let signature = self.pair.sign(release.signed_bytes());
         let mut bytes = [0; cluster::release::SIGNATURE_LEN];
         // Both are 64 bytes: RFC 8032.
         bytes.copy_from_slice(signature.as_ref());
         let signed = release.with_signature(&bytes).map_err(CommandError::Sign)?;
-        let public: Result<DeployKey, _> = self.public().parse();
-        match public.is_ok_and(|public| public.signed(&signed)) {
-            true => Ok(signed),
-            false => Err(CommandError::Draft("its signature does not hold")),
+        match self.public().check(&signed) {
+            Ok(()) => Ok(signed),
+            Err(why) => Err(CommandError::NotSigned(why)),
         }
     }
 }
@@ -126,12 +131,17 @@ mod tests {
     fn a_key_reads_back_from_its_file_which_only_its_owner_can_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deploy.key");
-        let made = SigningKey::generate(&path).unwrap();
+        let cluster = || "berlin".parse().unwrap();
+        let made = SigningKey::generate(&path, cluster()).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(SigningKey::read(&path).unwrap().public(), made.public());
-        assert!(made.public().parse::<DeployKey>().is_ok());
-        let again = SigningKey::generate(&path).map(|_| ()).unwrap_err();
+        let shown = made.public().to_string();
+        assert_eq!(shown.parse(), Ok(made.public()));
+        assert!(shown.starts_with("berlin:"));
+        let again = SigningKey::generate(&path, cluster())
+            .map(|_| ())
+            .unwrap_err();
         assert!(matches!(again, CommandError::Exists(_)));
     }
 
@@ -139,7 +149,13 @@ mod tests {
     fn what_is_no_secret_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        for text in ["", &"0".repeat(64), "ace-raxx secret deploy key 00\n"] {
+        let unnamed = format!("ace-raxx secret deploy key {}\n", "0".repeat(64));
+        for text in [
+            "",
+            &"0".repeat(64),
+            "ace-raxx secret deploy key berlin 00\n",
+            &unnamed,
+        ] {
             std::fs::write(&path, text).unwrap();
             let refused = SigningKey::read(&path).map(|_| ()).unwrap_err();
             assert!(matches!(refused, CommandError::NoKey(_)), "{text}");

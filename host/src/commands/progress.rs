@@ -6,7 +6,6 @@ mod plain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -59,7 +58,7 @@ pub(super) struct Summary {
     /// Those that went away before they served it.
     gone: BTreeSet<String>,
     status: Option<ReleaseStatus>,
-    waits_for: Vec<Ipv4Addr>,
+    waits_for: Vec<String>,
 }
 
 /// What one node does.
@@ -122,8 +121,7 @@ impl Summary {
             .collect();
         let mut text = format!("{} of {} serve it", self.serving(), self.nodes.len());
         if self.status == Some(ReleaseStatus::Baking) && !self.waits_for.is_empty() {
-            let waits: Vec<String> = self.waits_for.iter().map(ToString::to_string).collect();
-            text += &format!("; it waits for the votes of {}", some(&waits));
+            text += &format!("; it waits for the votes of {}", some(&self.waits_for));
         } else if !open.is_empty() {
             text += &format!("; it waits for {}", some(&open));
         }
@@ -242,8 +240,7 @@ fn released(release: &Release) -> String {
         id(&release.id)
     );
     if !release.canaries.is_empty() {
-        let canaries: Vec<String> = release.canaries.iter().map(ToString::to_string).collect();
-        text += &format!(", at first to {}", some(&canaries));
+        text += &format!(", at first to {}", some(&release.canaries));
     }
     text
 }
@@ -252,14 +249,13 @@ fn already(release: &str) -> String {
     format!("this app is release {} already", id(release))
 }
 
-fn stands(now: ReleaseStatus, waits_for: &[Ipv4Addr]) -> String {
-    let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
-    match waits.is_empty() {
+fn stands(now: ReleaseStatus, waits_for: &[String]) -> String {
+    match waits_for.is_empty() {
         true => format!("the release is {}", release_status(now)),
         false => format!(
             "the release is {}: it waits for the votes of {}",
             release_status(now),
-            some(&waits)
+            some(waits_for)
         ),
     }
 }

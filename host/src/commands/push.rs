@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cluster::release::{BY_MAX, Component, Kind, Release};
@@ -16,12 +16,16 @@ use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
+use crate::api::describe;
 use crate::api::types as api;
-use crate::api::types::{API, Code, Draft, Problem, Record, Released, Wanted};
+use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
 use crate::files;
 
 /// How long canaries are watched unless it is said.
 const BAKE: Duration = Duration::from_secs(30);
+
+/// How far the time of a draft may be from the clock of this machine.
+const DRAFT_APART_MS: u64 = 10 * 60 * 1000;
 
 /// An app that can be uploaded.
 struct File {
@@ -161,11 +165,13 @@ async fn release(
     let released: Released = match key {
         None => client.post("/v1/releases", wanted).await?,
         Some(key) => {
+            let known: Releases = client.get("/v1/releases").await?;
             let draft: Draft = client.post("/v1/drafts", wanted).await?;
             let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
             let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
             let record = Release::read(&record).map_err(CommandError::Sign)?;
             is_wanted(&record, wanted, file)?;
+            is_next(&record, wanted, &known.releases)?;
             let record = Record {
                 record: HEXLOWER.encode(key.sign(&record)?.bytes()),
             };
@@ -196,6 +202,35 @@ fn is_wanted(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a record follows what the node said is the newest release, goes back to what
+/// was asked for, and is of now.
+fn is_next(record: &Release, wanted: &Wanted, known: &[api::Release]) -> Result<(), CommandError> {
+    let parent = record.parent().map(|parent| describe::id(&parent.id));
+    if parent.as_ref() != known.first().map(|head| &head.id) {
+        return Err(CommandError::Draft(
+            "it does not follow the newest release that the node listed; try again",
+        ));
+    }
+    let digest = record.component().digest.to_string();
+    let goes_back_to = |release: &api::Release| match &wanted.rollback {
+        Some(api::Rollback::To(begins)) => {
+            release.digest == digest && release.id.starts_with(&begins.to_ascii_lowercase())
+        }
+        _ => release.digest == digest,
+    };
+    if wanted.rollback.is_some() && !known.iter().any(goes_back_to) {
+        return Err(CommandError::Draft("it goes back to another release"));
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    if record.stamp().at.ms().abs_diff(now) > DRAFT_APART_MS {
+        return Err(CommandError::Draft(
+            "its time is more than ten minutes from that of this machine; set the clocks",
+        ));
+    }
+    Ok(())
 }
 
 impl File {

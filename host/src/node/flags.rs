@@ -212,7 +212,7 @@ pub struct Run {
     /// more than RATE of its requests trapped or passed their limits beyond
     /// what did of the release before. Fewer than 20 requests say nothing. More
     /// votes against a release than for it, or one of a canary, and the release
-    /// before is in force again.
+    /// before is the target again.
     #[arg(long, value_name = "RATE/TIME|off", default_value_t = RevertOnErrors(Some(Rule::default())),
           help_heading = "Limits")]
     pub revert_on_errors: RevertOnErrors,

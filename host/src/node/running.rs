@@ -288,11 +288,9 @@ impl NodeApi for RunningNode {
     }
 
     fn releases(&self) -> Vec<api::Release> {
-        let overview = self.overview();
-        let releases = overview.releases.iter();
-        releases
-            .map(|it| describe::release(&it.release, it.status, &it.votes))
-            .collect()
+        let view = self.members.borrow().clone();
+        let members = view.members.iter().map(|member| &member.name);
+        describe::releases(&self.overview().releases, members)
     }
 
     fn changed(&self) -> Later<'static, ()> {

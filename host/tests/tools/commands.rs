@@ -223,7 +223,7 @@ async fn ctrl_c_says_that_the_release_goes_on() {
 async fn a_node_with_a_deploy_key_takes_only_what_it_signed() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("deploy.key").display().to_string();
-    let made = ended(command(&["key", "new", &key])).await;
+    let made = ended(command(&["key", "new", "--cluster", "test", &key])).await;
     assert_eq!(made.exit, Some(0), "{made:?}");
     let public: DeployKey = made.out.trim().parse().unwrap();
     let bench = Bench::with(Some(public), Limits::default());
@@ -232,7 +232,12 @@ async fn a_node_with_a_deploy_key_takes_only_what_it_signed() {
     assert_eq!(unsigned.exit, Some(2), "{unsigned:?}");
     assert!(unsigned.err.contains("deploy key"), "{unsigned:?}");
     let other = folder.path().join("other.key").display().to_string();
-    assert_eq!(ended(command(&["key", "new", &other])).await.exit, Some(0));
+    assert_eq!(
+        ended(command(&["key", "new", "--cluster", "test", &other]))
+            .await
+            .exit,
+        Some(0)
+    );
     let wrong = bench.run(&["push", &app, "--sign-with", &other]).await;
     assert_eq!(wrong.exit, Some(2), "{wrong:?}");
     assert_eq!(

@@ -88,7 +88,8 @@ impl Fake {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
-            deploy_key,
+            deploy_key: deploy_key.clone(),
+            built_ms: 0,
             wall_ms: wall_ms(),
         };
         let keys = Keys::from_master(&[7; 32]);
@@ -196,7 +197,7 @@ impl NodeApi for Fake {
             callers: api::Callers::default(),
             fetches: api::Fetches::default(),
             publications: api::Publications::default(),
-            deploy_key: self.deploy_key.map(|key| key.to_string()),
+            deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }
 
@@ -206,10 +207,7 @@ impl NodeApi for Fake {
 
     fn releases(&self) -> Vec<api::Release> {
         let listed = held(&self.core).listing();
-        let told = listed
-            .iter()
-            .map(|it| describe::release(&it.release, it.status, &it.votes));
-        told.collect()
+        describe::releases(&listed, [])
     }
 
     fn changed(&self) -> Later<'static, ()> {

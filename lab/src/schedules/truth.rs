@@ -110,7 +110,7 @@ fn done(
         );
     }
     nobody_is_left_out(said, &serving, facts, leeway)?;
-    known_as_in_force(said, two, facts, leeway)
+    known_as_target(said, two, facts, leeway)
 }
 
 fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
@@ -158,7 +158,7 @@ fn late(said: &Said, end: &End, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>)
             leeway.stale
         );
     }
-    known_as_in_force(said, two, facts, leeway)
+    known_as_target(said, two, facts, leeway)
 }
 
 /// Whoever it says serves it did so, when that was last to be heard.
@@ -194,7 +194,7 @@ fn was_member(said: &Said, node: u8, facts: &Facts, leeway: Leeway<'_>) -> bool 
 }
 
 /// It did not go on following what its node knew to have lost.
-fn known_as_in_force(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
+fn known_as_target(said: &Said, two: Two<'_>, facts: &Facts, leeway: Leeway<'_>) -> Result<()> {
     if two.own.id == two.winner.id {
         return Ok(());
     }

@@ -42,6 +42,7 @@ impl Agreement {
             return;
         };
         let ahead_ms = self.ahead_ms(at.clock, at.wall_ms, roster);
+        self.take_own(at);
         let made = self.releases.file(file, at.wall_ms, ahead_ms);
         self.apply_releases(at.now, StoreWhen::First, out);
         if let Some(release) = made {

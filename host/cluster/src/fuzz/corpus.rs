@@ -12,7 +12,7 @@ use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
 use crate::replicate::{DataKind, KindPart, KindSummary};
 use crate::sync::State;
-use crate::{Boot, DownReason, Input, Serving, Time};
+use crate::{AppName, Boot, DownReason, Input, Serving, Time};
 
 /// What a person may type where the nodes read a text.
 const TEXTS: [(&str, &str); 6] = [
@@ -33,7 +33,11 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let release = subject.node.releases().next().cloned();
     let record = release.map(|it| it.bytes().clone()).unwrap_or_default();
     let id = subject.node.target().map(|target| target.id);
-    let id = id.unwrap_or(ReleaseId::new(None, &Component::of(b"").digest));
+    let id = id.unwrap_or(ReleaseId::new(
+        &AppName::the_only(),
+        None,
+        &Component::of(b"").digest,
+    ));
     let sent = subject.sent.take().unwrap_or_default();
 
     let mut inputs = Vec::new();
@@ -136,7 +140,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
     });
     let vote = |verdict| Vote {
         release: id,
-        node: other.ip(),
+        node: other.name.id(),
         verdict,
     };
     let down = Down {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::{Beacon, Content, Hello, Message};
-use crate::release::{Release, Request, check_stored};
+use crate::release::{Hlc, Release, Request, check_stored};
 use crate::replicate;
 use crate::run::{Advertised, Run};
 use crate::sync::State;
@@ -80,6 +80,7 @@ impl Subject {
             boot_stored: None,
             releases_stored,
             deploy_key: None,
+            built_ms: 0,
             wall_ms: WALL_MS,
             name: me.name,
         };
@@ -126,6 +127,7 @@ impl Subject {
                 },
                 nonce: 77,
                 wall_ms: WALL_MS,
+                clock: Hlc::default(),
                 summaries: replicate::of_nothing(1),
             },
         }

@@ -1,12 +1,11 @@
 //! What may be asked of a node at any time. Nothing changes by it.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::Node;
 use crate::presence::Stage;
 use crate::release::{DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
-use crate::{Boot, Counters, Time, View};
+use crate::{Boot, Counters, NodeId, Time, View};
 
 impl Node {
     /// The members now.
@@ -70,8 +69,8 @@ impl Node {
         self.agreement.releases().history().newest()
     }
 
-    /// The votes about a release, by the IP of the node that voted.
-    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+    /// The votes about a release, by the node that voted.
+    pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (NodeId, Verdict)> {
         self.agreement.releases().votes().of(release)
     }
 }

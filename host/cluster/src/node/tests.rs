@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::membership::{HEARSAY, TableSwim, Update, VIEWS_APART};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
+use crate::release::Hlc;
 use crate::replicate;
 use crate::run::Advertised;
 use crate::sync::State;
@@ -58,6 +59,7 @@ impl Bench {
             boot_stored: None,
             releases_stored: None,
             deploy_key: None,
+            built_ms: 0,
             wall_ms: 1000,
         };
         adjust(&mut config);
@@ -137,6 +139,7 @@ impl Puppet {
                 keys: keys().ids(),
             },
             nonce: 77,
+            clock: Hlc::default(),
             wall_ms: 0,
             summaries: replicate::of_nothing(0),
         }

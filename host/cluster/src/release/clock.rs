@@ -90,11 +90,14 @@ pub(crate) fn beyond(now_ms: u64, wall_ms: u64) -> i64 {
 /// number the lower of the two middle ones counts: it takes two wrong clocks
 /// among three members to hide a wrong one.
 pub(crate) fn ahead_of_members(mine: i64, theirs: &mut [i64]) -> Option<i64> {
-    theirs.sort_unstable();
-    let middle = theirs.len().checked_sub(1)? / 2;
-    theirs
-        .get(middle)
-        .map(|median| mine.saturating_sub(*median))
+    median(theirs).map(|median| mine.saturating_sub(median))
+}
+
+/// The median; of an even number the lower of the two middle ones.
+pub(crate) fn median<T: Ord + Copy>(all: &mut [T]) -> Option<T> {
+    all.sort_unstable();
+    let middle = all.len().checked_sub(1)? / 2;
+    all.get(middle).copied()
 }
 
 #[cfg(test)]

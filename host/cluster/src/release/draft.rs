@@ -2,14 +2,13 @@
 //! none is. Nothing is taken in here.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::record::{Component, Parts, Plan, Release, ReleaseError};
 use super::set::ReleaseSet;
 use super::target::{Target, VoteState, serves_now, target, vote_state};
 use super::{IdPrefix, Kind, ReleaseId};
-use crate::Digest;
+use crate::{AppName, Digest};
 
 /// A wall clock that is further ahead of the median of the members' than this
 /// decides nothing: what it decided would be above all that the others decide
@@ -165,10 +164,12 @@ impl ReleaseSet {
         }
         // What the nodes serve that are no canaries, for what bakes may fail. A
         // rollback that goes just there does not leave it.
-        let base = serves_now(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED)
+        let base = serves_now(&self.history, &self.votes, None)
             .filter(|base| head.is_some_and(|head| head.id() != base.id))
             .filter(|base| kind != Kind::Rollback || base.digest != component.digest);
         Ok(Release::new(&Parts {
+            app: AppName::the_only(),
+            cluster: self.cluster(),
             kind,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),
@@ -200,7 +201,7 @@ impl ReleaseSet {
                 // The same on every node, so it does not go by what this one
                 // serves: a head that bakes or was voted down is left for what
                 // the nodes serve that are no canaries.
-                let everyone = target(&self.history, &self.votes, Ipv4Addr::UNSPECIFIED);
+                let everyone = target(&self.history, &self.votes, None);
                 let Some(Target { release, head, .. }) = everyone else {
                     return Err(DraftError::NothingBefore);
                 };

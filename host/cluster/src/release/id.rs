@@ -10,19 +10,21 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Hlc;
-use crate::{Digest, NodeName};
+use crate::{AppName, Digest, NodeName};
 
-/// What a release does: the first 128 bits of SHA-256 over the id of its
-/// parent and its digest. Whoever pushes the same app after the same release
+/// What a release does: the first 128 bits of SHA-256 over the name of its
+/// app, the id of its parent and its digest. Whoever pushes the same app after the same release
 /// makes the same release, wherever and however often that is done.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReleaseId([u8; 16]);
 
 impl ReleaseId {
-    /// The key of this digest as the follower of that release.
-    pub fn new(parent: Option<ReleaseId>, digest: &Digest) -> Self {
+    /// The id of this digest of this app, as the follower of that release.
+    pub fn new(app: &AppName, parent: Option<ReleaseId>, digest: &Digest) -> Self {
         let hash = Sha256::new()
-            .chain_update(b"ace raxx release v1")
+            .chain_update(b"ace raxx release v2")
+            .chain_update(app.as_str())
+            .chain_update([0])
             .chain_update(parent.map_or([0; 16], |parent| parent.0))
             .chain_update(digest.as_bytes())
             .finalize();
@@ -80,7 +82,7 @@ impl FromStr for IdPrefix {
 }
 
 impl IdPrefix {
-    /// Whether this key begins so.
+    /// Whether this id begins so.
     pub fn matches(&self, id: &ReleaseId) -> bool {
         format!("{id:.32}").starts_with(&self.0)
     }

@@ -1,39 +1,112 @@
 //! The deploy key: where one is set, only releases that are signed by it are
-//! taken, so that whoever has the cookie alone cannot deploy.
+//! taken, so that whoever has the cookie alone cannot deploy. The name of the
+//! cluster is part of it, so that a record of one cluster is worth nothing in another.
 
 use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
 use ring::signature::{ED25519, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
 
 use super::Release;
+use crate::AppName;
 
 /// The bytes of an Ed25519 signature (RFC 8032).
 pub const SIGNATURE_LEN: usize = 64;
 
-/// The public half of a deploy key: Ed25519, shown as 64 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DeployKey([u8; 32]);
+/// The name of a cluster: written like that of an app. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterName(AppName);
+
+/// Why a text is not the name of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot be the name of a cluster; use 1 to 32 lower-case letters, digits and `-`")]
+pub struct ClusterNameError(String);
+
+impl FromStr for ClusterName {
+    type Err = ClusterNameError;
+
+    fn from_str(text: &str) -> Result<Self, ClusterNameError> {
+        let name = text.parse().map_err(|_| ClusterNameError(text.to_owned()));
+        name.map(Self)
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The public half of a deploy key, Ed25519, and the cluster that it is for: shown
+/// as `CLUSTER:` and 64 hex digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeployKey {
+    cluster: ClusterName,
+    public: [u8; 32],
+}
 
 /// Why a text is no deploy key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a deploy key is 64 hex digits, the public half of an Ed25519 key")]
+#[error(
+    "a deploy key is the name of a cluster, a colon and 64 hex digits, the public half of an \
+     Ed25519 key"
+)]
 pub struct DeployKeyError;
 
+/// Why a release is not taken where there is a deploy key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unaccepted {
+    /// It has no signature.
+    #[error("it is not signed")]
+    Unsigned,
+    /// It is for another cluster.
+    #[error("it is for {}, and this is cluster {ours}", named(.theirs))]
+    Cluster {
+        /// The one that it is for; none if it names none.
+        theirs: Option<ClusterName>,
+        /// The one of the key.
+        ours: ClusterName,
+    },
+    /// The signature is not that of the key.
+    #[error("it is signed with another key")]
+    Forged,
+}
+
+fn named(name: &Option<ClusterName>) -> String {
+    match name {
+        Some(name) => format!("cluster {name}"),
+        None => "no cluster".to_owned(),
+    }
+}
+
 impl DeployKey {
-    /// The key of these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// The key of these bytes, for this cluster.
+    pub const fn new(cluster: ClusterName, public: [u8; 32]) -> Self {
+        Self { cluster, public }
     }
 
-    /// Whether the release is signed by this key.
-    pub fn signed(&self, release: &Release) -> bool {
-        release.signature().is_some_and(|signature| {
-            UnparsedPublicKey::new(&ED25519, self.0)
-                .verify(release.signed_bytes(), signature)
-                .is_ok()
-        })
+    /// The cluster that it is for.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// Whether the release is for this cluster, and signed by this key.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn check(&self, release: &Release) -> Result<(), Unaccepted> {
+        let signature = release.signature().ok_or(Unaccepted::Unsigned)?;
+        if release.cluster() != Some(&self.cluster) {
+            return Err(Unaccepted::Cluster {
+                theirs: release.cluster().cloned(),
+                ours: self.cluster.clone(),
+            });
+        }
+        let public = UnparsedPublicKey::new(&ED25519, self.public);
+        let holds = public.verify(release.signed_bytes(), signature);
+        holds.map_err(|_| Unaccepted::Forged)
     }
 }
 
@@ -41,14 +114,21 @@ impl FromStr for DeployKey {
     type Err = DeployKeyError;
 
     fn from_str(text: &str) -> Result<Self, DeployKeyError> {
-        let digest: crate::Digest = text.parse().map_err(|_| DeployKeyError)?;
-        Ok(Self(*digest.as_bytes()))
+        let (cluster, public) = text.split_once(':').ok_or(DeployKeyError)?;
+        let cluster = cluster.parse().map_err(|_| DeployKeyError)?;
+        let public: crate::Digest = public.parse().map_err(|_| DeployKeyError)?;
+        Ok(Self::new(cluster, *public.as_bytes()))
     }
 }
 
 impl fmt::Display for DeployKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_display(&self.0).fmt(f)
+        write!(
+            f,
+            "{}:{}",
+            self.cluster,
+            HEXLOWER.encode_display(&self.public)
+        )
     }
 }
 

@@ -1,7 +1,6 @@
 //! What has become of each release, to be shown to people.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use super::history::History;
 use super::target::{Target, VoteState, vote_state};
 use super::votes::Votes;
 use super::{Release, ReleaseId, Verdict};
+use crate::NodeId;
 
 /// What has become of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Listed {
     /// What has become of it.
     pub status: ReleaseStatus,
     /// Who has voted on it. Votes on old releases are forgotten.
-    pub votes: Vec<(Ipv4Addr, Verdict)>,
+    pub votes: Vec<(NodeId, Verdict)>,
 }
 
 /// All releases that are known, the greatest first.

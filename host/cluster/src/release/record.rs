@@ -3,16 +3,15 @@
 //! passes on what a newer one wrote into it.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Hlc, Kind, ReleaseId, ReleaseStamp, SIGNATURE_LEN};
+use super::{ClusterName, Hlc, Kind, ReleaseId, ReleaseStamp, SIGNATURE_LEN};
 use crate::wire::Version;
-use crate::{Digest, NodeName, Refusal};
+use crate::{AppName, Digest, NodeId, NodeName, Refusal};
 
 /// How a component is cut when nodes fetch it from each other, in bytes. The
 /// manifest has the SHA-256 of each piece.
@@ -31,7 +30,7 @@ pub const CANARIES_MAX: usize = 64;
 pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The longest record, in bytes: it goes into one datagram.
-pub(crate) const RECORD_MAX: usize = 1100;
+pub(crate) const RECORD_MAX: usize = 1300;
 
 /// The largest component, in bytes. What a host takes is its own matter, and less.
 pub(crate) const SIZE_MAX: u64 = 1 << 32;
@@ -88,8 +87,8 @@ pub struct Parent {
 /// How a release is rolled out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The nodes that serve it first, by IP. None means all at once.
-    pub canaries: Vec<Ipv4Addr>,
+    /// The nodes that serve it first, in order. None means all at once.
+    pub canaries: Vec<NodeId>,
     /// How long a node serves it without fault before it votes for it, in
     /// milliseconds.
     pub bake_ms: u32,
@@ -101,7 +100,7 @@ impl fmt::Display for Plan {
             return f.write_str("all nodes at once");
         };
         write!(f, "{first}")?;
-        others.iter().try_for_each(|ip| write!(f, ", {ip}"))?;
+        others.iter().try_for_each(|node| write!(f, ", {node}"))?;
         write!(
             f,
             " first, for {:?}",
@@ -113,6 +112,9 @@ impl fmt::Display for Plan {
 /// What a release is made of, in the order in which it is written.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Parts {
+    pub(crate) app: AppName,
+    /// The cluster that it is for, where releases are signed.
+    pub(crate) cluster: Option<ClusterName>,
     pub(crate) kind: Kind,
     pub(crate) at: Hlc,
     pub(crate) node: NodeName,
@@ -241,7 +243,8 @@ impl Release {
             return Err(ReleaseError::Unreadable);
         }
         body.check()?;
-        let id = ReleaseId::new(body.parent.map(|parent| parent.id), &body.component.digest);
+        let parent = body.parent.map(|parent| parent.id);
+        let id = ReleaseId::new(&body.app, parent, &body.component.digest);
         if body.base.is_some_and(|base| base.id == id) {
             return Err(ReleaseError::Contradiction(
                 "what was the target before it is itself",
@@ -314,6 +317,16 @@ impl Release {
         let left = [self.body.parent, self.body.base];
         let is_rollback = self.kind() == Kind::Rollback;
         left.into_iter().flatten().filter(move |_| is_rollback)
+    }
+
+    /// The app.
+    pub fn app(&self) -> &AppName {
+        &self.body.app
+    }
+
+    /// The cluster that it is for; none where releases are not signed.
+    pub fn cluster(&self) -> Option<&ClusterName> {
+        self.body.cluster.as_ref()
     }
 
     /// The component.
@@ -474,7 +487,7 @@ impl Plan {
     }
 
     /// Whether this node is one of them.
-    pub fn has_canary(&self, ip: Ipv4Addr) -> bool {
-        self.canaries.binary_search(&ip).is_ok()
+    pub fn has_canary(&self, node: NodeId) -> bool {
+        self.canaries.binary_search(&node).is_ok()
     }
 }

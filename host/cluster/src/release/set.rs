@@ -3,7 +3,6 @@
 //! news.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::clock::Hlc;
@@ -12,11 +11,14 @@ use super::mark::{AppFile, Marks, Meaning};
 use super::record::{Component, Parts, Plan, Release};
 use super::target::{Target, VoteState, target, vote_state};
 use super::votes::{VOTED, Verdict, Vote, Votes};
-use super::{DeployKey, DraftError, Kind, ReleaseId, Request, What};
-use crate::NodeName;
+use super::{ClusterName, DeployKey, DraftError, Kind, ReleaseId, Request, Unaccepted, What};
+use crate::{AppName, NodeId, NodeName};
 
 /// How many of those that voted against a release are named.
 const AGAINST: usize = 8;
+
+/// How many records are set aside at most.
+const ASIDE_MAX: usize = 32;
 
 /// What a node finds out about releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub enum News {
         /// What they say.
         state: VoteState,
         /// Nodes that voted against it, the first few.
-        against: Vec<Ipv4Addr>,
+        against: Vec<NodeId>,
         /// How many voted against it, and for it.
         failed: usize,
         /// How many voted for it.
@@ -53,6 +55,9 @@ pub enum News {
         /// The one of this node.
         lost: Arc<Release>,
     },
+    /// A record is of a time so far ahead that it is set aside: it is neither kept
+    /// nor told on, and looked at again later.
+    SetAside(Arc<Release>),
     /// The history that this node stored has releases that are not signed with
     /// the deploy key, which it was given since. It has forgotten them.
     Forgotten {
@@ -79,6 +84,8 @@ pub(crate) struct Learnt {
     pub(crate) unsigned: u64,
     /// How many were refused because theirs is not that of the deploy key.
     pub(crate) forged: u64,
+    /// How many were set aside.
+    pub(crate) aside: u64,
 }
 
 /// The state of release agreement on one node.
@@ -98,6 +105,10 @@ pub(crate) struct ReleaseSet {
     told: BTreeSet<ReleaseId>,
     /// The head and its standing, as they were last told.
     judged: Option<(ReleaseId, VoteState)>,
+    /// No record from after this is taken.
+    latest: Hlc,
+    /// Records from after it, the newest few: time may catch up with them.
+    aside: VecDeque<Arc<Release>>,
     news: VecDeque<News>,
     dirty: bool,
 }
@@ -115,6 +126,8 @@ impl ReleaseSet {
             target: None,
             told: BTreeSet::new(),
             judged: None,
+            latest: Hlc::from_number(u64::MAX),
+            aside: VecDeque::new(),
             news: VecDeque::new(),
             dirty: false,
         }
@@ -191,6 +204,8 @@ impl ReleaseSet {
 
     fn bootstrap(&self, component: Component, wall_ms: u64) -> Result<Arc<Release>, DraftError> {
         Ok(Release::new(&Parts {
+            app: AppName::the_only(),
+            cluster: self.cluster(),
             kind: Kind::Bootstrap,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),
@@ -207,12 +222,24 @@ impl ReleaseSet {
     pub(crate) fn learn(&mut self, releases: Vec<Arc<Release>>, votes: Vec<Vote>) -> Learnt {
         let mut learnt = Learnt::default();
         for release in releases {
-            let key = self.deploy_key.as_ref();
-            if key.is_some_and(|key| !key.signed(&release)) {
-                match release.signature() {
-                    None => learnt.unsigned += 1,
-                    Some(_) => learnt.forged += 1,
+            // Most are known already: comparing bytes costs less than a signature.
+            if self.history.get(&release.id()) == Some(&release) {
+                continue;
+            }
+            match self.deploy_key.as_ref().map(|key| key.check(&release)) {
+                None | Some(Ok(())) => {}
+                Some(Err(Unaccepted::Unsigned)) => {
+                    learnt.unsigned += 1;
+                    continue;
                 }
+                Some(Err(Unaccepted::Forged | Unaccepted::Cluster { .. })) => {
+                    learnt.forged += 1;
+                    continue;
+                }
+            }
+            if release.stamp().at > self.latest {
+                learnt.aside += 1;
+                self.set_aside(release);
                 continue;
             }
             let before = self.history.get(&release.id()).cloned();
@@ -238,6 +265,43 @@ impl ReleaseSet {
         learnt
     }
 
+    /// Sets aside a record of a time that cannot be: it is neither kept nor told on.
+    fn set_aside(&mut self, release: Arc<Release>) {
+        if self.aside.iter().any(|it| it.id() == release.id()) {
+            return;
+        }
+        if self.aside.len() >= ASIDE_MAX {
+            self.aside.pop_front();
+        }
+        self.news.push_back(News::SetAside(release.clone()));
+        self.aside.push_back(release);
+    }
+
+    /// The cluster that records of this node are for.
+    pub(super) fn cluster(&self) -> Option<ClusterName> {
+        self.deploy_key.as_ref().map(|key| key.cluster().clone())
+    }
+
+    /// From here on a record from after this is set aside.
+    pub(crate) fn set_latest(&mut self, latest: Hlc) {
+        self.latest = latest;
+    }
+
+    /// Those that were set aside and are not from too far ahead any more; they are
+    /// learnt now.
+    pub(crate) fn look_at_aside(&mut self) -> Vec<Arc<Release>> {
+        let latest = self.latest;
+        let aside = std::mem::take(&mut self.aside).into_iter();
+        let (later, now) = aside.partition(|it| it.stamp().at > latest);
+        self.aside = later;
+        now.into_iter().collect()
+    }
+
+    /// Whether any record is set aside.
+    pub(crate) fn has_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
     /// Takes in a release that was decided here.
     pub(crate) fn publish(&mut self, release: Arc<Release>) {
         self.learn(vec![release.clone()], Vec::new());
@@ -256,7 +320,7 @@ impl ReleaseSet {
     /// This node has found out how a release does. None if it has voted, or if
     /// the release is none to vote on.
     pub(crate) fn vote(&mut self, release: ReleaseId, verdict: Verdict) -> Option<Vote> {
-        let node = self.me.ip();
+        let node = self.me.id();
         if self.votes.by(&release, node).is_some() {
             return None;
         }
@@ -273,7 +337,7 @@ impl ReleaseSet {
         self.hashes = self.hashes_now();
         self.tell_superseded();
         self.tell_vote_state();
-        let target = target(&self.history, &self.votes, self.me.ip());
+        let target = target(&self.history, &self.votes, Some(self.me.id()));
         let serves = |target: &Option<Target>| target.as_ref().map(|f| (f.id, f.digest));
         if serves(&target) != serves(&self.target)
             && let Some(target) = &target
@@ -310,7 +374,7 @@ impl ReleaseSet {
         }
         let votes: Vec<_> = self.votes.of(&head.id()).collect();
         let failed = votes.iter().filter(|(_, v)| *v == Verdict::Failed);
-        let against: Vec<Ipv4Addr> = failed.map(|(ip, _)| *ip).collect();
+        let against: Vec<NodeId> = failed.map(|(node, _)| *node).collect();
         self.news.push_back(News::VoteState {
             release: head,
             state: judged.1,
@@ -344,7 +408,7 @@ impl ReleaseSet {
 
     /// The target on this node.
     pub(crate) fn target(&self) -> Option<Target> {
-        target(&self.history, &self.votes, self.me.ip())
+        target(&self.history, &self.votes, Some(self.me.id()))
     }
 
     pub(crate) fn history(&self) -> &History {

@@ -24,12 +24,12 @@ struct Stored {
 
 /// The most that is stored, in bytes: as many records and votes as are kept,
 /// at their longest, and the marks.
-pub const STORED_MAX: usize = 2 * 1024 * 1024;
+pub const STORED_MAX: usize = 3 * 1024 * 1024;
 
 const _: () = {
     let records = HISTORY_MAX * (RECORD_MAX + 2);
-    // An IP and a verdict each, after the id and the count of a ballot.
-    let votes = VOTED * (16 + 2 + VOTERS_MAX * 5);
+    // A node and a verdict each, after the id and the count of a ballot.
+    let votes = VOTED * (16 + 2 + VOTERS_MAX * 9);
     assert!(records + votes + 16 * 1024 <= STORED_MAX);
 };
 
@@ -85,7 +85,7 @@ impl ReleaseSet {
         deploy_key: Option<DeployKey>,
         stored: Option<&[u8]>,
     ) -> Self {
-        let loaded = stored.map(|stored| ReleaseSet::load(me.clone(), deploy_key, stored));
+        let loaded = stored.map(|stored| ReleaseSet::load(me.clone(), deploy_key.clone(), stored));
         loaded
             .and_then(Result::ok)
             .unwrap_or_else(|| ReleaseSet::new(me.clone(), deploy_key))

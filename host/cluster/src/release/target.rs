@@ -1,14 +1,13 @@
 //! The target on a node: a pure function of the records, the votes and
 //! the node. A revert is no release of its own; it follows from the votes.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::history::{Hindsight, History};
 use super::record::Parent;
 use super::votes::Votes;
 use super::{Kind, Release, ReleaseId, Verdict};
-use crate::Digest;
+use crate::{Digest, NodeId};
 
 /// What the votes say of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +64,9 @@ pub(crate) fn vote_state(release: &Release, votes: &Votes) -> VoteState {
     }
 }
 
-/// What this node is to serve; none while no release is known.
-pub(crate) fn target(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Target> {
+/// What this node is to serve, or one that is no canary; none while no release is
+/// known.
+pub(crate) fn target(history: &History, votes: &Votes, node: Option<NodeId>) -> Option<Target> {
     let head = history.head()?;
     let (serves, release) = walk(history, votes, node)?;
     Some(Target {
@@ -79,7 +79,7 @@ pub(crate) fn target(history: &History, votes: &Votes, node: Ipv4Addr) -> Option
 }
 
 /// The same, as a release that follows the head names it.
-pub(crate) fn serves_now(history: &History, votes: &Votes, node: Ipv4Addr) -> Option<Parent> {
+pub(crate) fn serves_now(history: &History, votes: &Votes, node: Option<NodeId>) -> Option<Parent> {
     walk(history, votes, node).map(|(serves, _)| serves)
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn serves_now(history: &History, votes: &Votes, node: Ipv4Addr) -> Op
 fn walk<'a>(
     history: &'a History,
     votes: &Votes,
-    node: Ipv4Addr,
+    node: Option<NodeId>,
 ) -> Option<(Parent, Option<&'a Arc<Release>>)> {
     let mut at = history.head()?;
     let (hindsight, oldest_voted) = (history.hindsight(), history.oldest_voted());
@@ -105,7 +105,7 @@ fn walk<'a>(
                 !hindsight.was_passed_over(&at.id())
             }
             VoteState::Accepted => true,
-            VoteState::Baking => at.plan().has_canary(node),
+            VoteState::Baking => node.is_some_and(|node| at.plan().has_canary(node)),
             VoteState::VotedDown => false,
         };
         let base = at.base().filter(|_| !serves);

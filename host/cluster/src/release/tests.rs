@@ -1,6 +1,7 @@
 //! What follows from records and votes, on books that are told by hand.
 
 mod agreement;
+mod ahead;
 mod at_start;
 mod files;
 mod listing;
@@ -9,6 +10,7 @@ mod records;
 mod rollback;
 mod rollout;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -52,12 +54,20 @@ fn deploy_key(seed: u8) -> (DeployKey, impl Fn(&Release) -> Arc<Release>) {
         let signature = signature.as_ref().try_into().expect("64 bytes");
         release.with_signature(&signature).expect("it fits")
     };
-    (DeployKey::from_bytes(public), sign)
+    (
+        DeployKey::new("berlin".parse().expect("a name"), public),
+        sign,
+    )
 }
 
 fn staged(canaries: &[u8]) -> Plan {
     Plan {
-        canaries: canaries.iter().map(|&last| ip(last)).collect(),
+        canaries: canaries
+            .iter()
+            .map(|&last| node(last).id())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         bake_ms: 1000,
     }
 }
@@ -95,7 +105,7 @@ fn rolled_back(set: &mut ReleaseSet, wall_ms: u64) -> Arc<Release> {
 fn vote(release: &Release, last: u8, verdict: Verdict) -> Vote {
     Vote {
         release: release.id(),
-        node: ip(last),
+        node: node(last).id(),
         verdict,
     }
 }

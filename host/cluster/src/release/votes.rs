@@ -3,11 +3,11 @@
 //! worse one counts. So the set only grows, and unions agree.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 use super::ReleaseId;
+use crate::NodeId;
 use crate::hash::mix;
 
 /// Votes are kept for so many of the newest releases. Going back further than
@@ -31,7 +31,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vote {
     pub(crate) release: ReleaseId,
-    pub(crate) node: Ipv4Addr,
+    pub(crate) node: NodeId,
     pub(crate) verdict: Verdict,
 }
 
@@ -40,9 +40,12 @@ impl Vote {
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut half = [0; 8];
         half.copy_from_slice(&self.release.as_bytes()[..8]);
-        [u64::from(self.node.to_bits()), self.verdict as u64]
-            .into_iter()
-            .fold(u64::from_le_bytes(half), |hash, word| mix(hash ^ word))
+        [
+            u64::from_le_bytes(*self.node.as_bytes()),
+            self.verdict as u64,
+        ]
+        .into_iter()
+        .fold(u64::from_le_bytes(half), |hash, word| mix(hash ^ word))
     }
 }
 
@@ -50,7 +53,7 @@ impl Vote {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ballot {
     release: ReleaseId,
-    votes: Vec<(Ipv4Addr, Verdict)>,
+    votes: Vec<(NodeId, Verdict)>,
 }
 
 impl Ballot {
@@ -79,12 +82,12 @@ impl Ballot {
 /// All votes that are kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Votes {
-    by_release: BTreeMap<ReleaseId, BTreeMap<Ipv4Addr, Verdict>>,
+    by_release: BTreeMap<ReleaseId, BTreeMap<NodeId, Verdict>>,
 }
 
 impl Votes {
     /// Takes in a vote. Whether it is news. Of more voters than are kept the
-    /// ones with the lowest addresses stay, so that unions agree.
+    /// ones with the lowest ids stay, so that unions agree.
     pub(crate) fn add(&mut self, vote: &Vote) -> bool {
         let votes = self.by_release.entry(vote.release).or_default();
         let known = votes.get(&vote.node).copied();
@@ -93,19 +96,19 @@ impl Votes {
         }
         votes.insert(vote.node, vote.verdict);
         if votes.len() > VOTERS_MAX {
-            return votes.pop_last().is_some_and(|(ip, _)| ip != vote.node);
+            return votes.pop_last().is_some_and(|(node, _)| node != vote.node);
         }
         true
     }
 
     /// The votes about a release.
-    pub(crate) fn of(&self, release: &ReleaseId) -> impl Iterator<Item = (Ipv4Addr, Verdict)> {
+    pub(crate) fn of(&self, release: &ReleaseId) -> impl Iterator<Item = (NodeId, Verdict)> {
         let votes = self.by_release.get(release).into_iter().flatten();
-        votes.map(|(&ip, &verdict)| (ip, verdict))
+        votes.map(|(&node, &verdict)| (node, verdict))
     }
 
     /// How this node voted.
-    pub(crate) fn by(&self, release: &ReleaseId, node: Ipv4Addr) -> Option<Verdict> {
+    pub(crate) fn by(&self, release: &ReleaseId, node: NodeId) -> Option<Verdict> {
         self.by_release.get(release)?.get(&node).copied()
     }
 
@@ -118,7 +121,10 @@ impl Votes {
     pub(crate) fn ballots(&self) -> Vec<Ballot> {
         let ballot = |(&release, votes): (_, &BTreeMap<_, _>)| Ballot {
             release,
-            votes: votes.iter().map(|(&ip, &verdict)| (ip, verdict)).collect(),
+            votes: votes
+                .iter()
+                .map(|(&node, &verdict)| (node, verdict))
+                .collect(),
         };
         self.by_release.iter().map(ballot).collect()
     }

@@ -1,14 +1,13 @@
 //! What nodes do with releases in a scenario, and what must hold of it in the
 //! end: all know the same, and the target follows from it.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::release::{
     AppFile, Component, History, Kind, PathId, Plan, Release, ReleaseId, Request, RollbackTo,
     Verdict, VoteState, What,
 };
-use crate::{Input, Node};
+use crate::{Input, Node, NodeId};
 
 use super::Lan;
 
@@ -96,7 +95,7 @@ impl Lan {
 
     /// Pushes an app, at first to one canary only if there is one.
     pub(super) fn push(&mut self, machine: usize, number: u8, canary: Option<usize>) {
-        let canary = canary.map(|canary| self.machines[canary].name.ip());
+        let canary = canary.map(|canary| self.machines[canary].name.id());
         let plan = Plan {
             canaries: canary.into_iter().collect(),
             bake_ms: 1000,
@@ -130,7 +129,7 @@ impl Lan {
 }
 
 /// What a node knows of releases.
-fn known(node: &Node) -> Vec<(&Release, Vec<(Ipv4Addr, Verdict)>)> {
+fn known(node: &Node) -> Vec<(&Release, Vec<(NodeId, Verdict)>)> {
     let releases = node.releases();
     let votes = |release: &Release| node.votes(&release.id()).collect();
     releases
@@ -143,8 +142,8 @@ pub(super) fn disagreed(lan: &Lan, machines: usize) -> Option<(usize, Disagreeme
     let node = |at: usize| Some((at, lan.machines[at].node.as_ref()?));
     let nodes: Vec<(usize, &Node)> = (0..machines).filter_map(node).collect();
     let alone = |&(at, node): &(usize, &Node)| {
-        let ip = lan.machines[at].name.ip();
-        let wrong = wrong(node, ip).or_else(|| misses(node, &nodes, &lan.made));
+        let id = lan.machines[at].name.id();
+        let wrong = wrong(node, id).or_else(|| misses(node, &nodes, &lan.made));
         Some((at, wrong?))
     };
     if let Some(wrong) = nodes.iter().find_map(alone) {
@@ -153,12 +152,12 @@ pub(super) fn disagreed(lan: &Lan, machines: usize) -> Option<(usize, Disagreeme
     let pairs = nodes.iter().enumerate();
     let mut pairs = pairs.flat_map(|(i, one)| nodes[i + 1..].iter().map(move |other| (one, other)));
     pairs.find_map(|((one_at, one), (at, other))| {
-        let ips = [*one_at, *at].map(|at| lan.machines[at].name.ip());
-        Some((*at, differs([one, other], ips)?))
+        let ids = [*one_at, *at].map(|at| lan.machines[at].name.id());
+        Some((*at, differs([one, other], ids)?))
     })
 }
 
-fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement> {
+fn differs([one, other]: [&Node; 2], ids: [NodeId; 2]) -> Option<Disagreement> {
     if known(one) != known(other) {
         return Some(Disagreement::Known);
     }
@@ -170,7 +169,7 @@ fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement>
     let for_canary = |which: usize| {
         let release = serves[which].release.as_ref();
         release.is_some_and(|release| {
-            let is_canary = ips.map(|ip| release.plan().canaries.contains(&ip));
+            let is_canary = ids.map(|id| release.plan().canaries.contains(&id));
             bakes(one, release) && is_canary[which] && !is_canary[1 - which]
         })
     };
@@ -182,7 +181,7 @@ fn differs([one, other]: [&Node; 2], ips: [Ipv4Addr; 2]) -> Option<Disagreement>
 fn bakes(node: &Node, release: &Release) -> bool {
     let votes: Vec<_> = node.votes(&release.id()).collect();
     let mut canaries = release.plan().canaries.iter();
-    !canaries.all(|&ip| votes.contains(&(ip, Verdict::Ok)))
+    !canaries.all(|&id| votes.contains(&(id, Verdict::Ok)))
 }
 
 /// What a node lacks of what was ever made, or knows beyond that.
@@ -206,7 +205,7 @@ fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagree
 }
 
 /// What is wrong with what a node serves, by all that it knows.
-fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
+fn wrong(node: &Node, id: NodeId) -> Option<Disagreement> {
     let greatest = node.releases().map(|release| release.stamp()).max()?;
     let Some(target) = node.target() else {
         return Some(Disagreement::Nothing);
@@ -218,7 +217,7 @@ fn wrong(node: &Node, ip: Ipv4Addr) -> Option<Disagreement> {
         return Some(Disagreement::Nothing);
     };
     let canaries = &release.plan().canaries;
-    if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&ip) {
+    if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&id) {
         return Some(Disagreement::NoCanary(target.id));
     }
     let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.id == target.id);

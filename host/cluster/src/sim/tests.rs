@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 use crate::Input;
-use crate::release::{Component, DeployKey, Plan, Request, What};
+use crate::release::{Component, Plan, Request, What};
 
 use super::agreement::{self, Disagreement};
 use super::attack::other_keys;
@@ -84,7 +84,7 @@ fn a_node_that_is_not_listed_at_the_end_is_found() {
 fn a_node_that_does_not_learn_of_a_release_is_found() {
     let one_refuses = run_with(|runner| {
         runner.lan.machines[2].adjust =
-            |config| config.deploy_key = Some(DeployKey::from_bytes([1; 32]));
+            |config| config.deploy_key = format!("berlin:{}", "01".repeat(32)).parse().ok();
         runner.perform(Op::Restart(2, 100));
         runner.pass(secs(3));
         runner.perform(Op::Push(0, 1));

@@ -2,6 +2,7 @@
 //! through losses, cuts, restarts and attacks. `cluster::sim` is the network; each of
 //! the modules is about one kind of event.
 
+mod ahead;
 mod attacks;
 mod discovery;
 mod faults;

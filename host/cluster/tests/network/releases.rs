@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::release::{
-    AppFile, Component, DeployKey, DraftError, Kind, News, PathId, Plan, Release, Request,
-    RollbackTo, What,
+    AppFile, Component, DraftError, Kind, News, PathId, Plan, Release, Request, RollbackTo, What,
 };
 use cluster::sim::{Lan, ms, secs, with_seeds};
 use cluster::{Digest, Effect, Input, Refusal};
@@ -376,7 +375,7 @@ fn a_node_that_refuses_what_the_others_know_is_not_told_it_for_ever() {
         lan.kill(all[4]);
         lan.machines[all[4]].disk = Default::default();
         lan.machines[all[4]].adjust =
-            |config| config.deploy_key = Some(DeployKey::from_bytes([1; 32]));
+            |config| config.deploy_key = format!("berlin:{}", "01".repeat(32)).parse().ok();
         lan.start(all[4]);
         lan.run(secs(120));
         let synced = |lan: &Lan| lan.machines.iter().map(|it| it.synced.1).sum::<u64>();

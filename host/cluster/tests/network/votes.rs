@@ -67,7 +67,7 @@ fn canaries_bake_and_their_votes_decide_everywhere() {
             let all = settled(lan, 8);
             lan.loss = 0.05;
             let mut canaries: Vec<_> = [all[2], all[6]]
-                .map(|machine| lan.machines[machine].name.ip())
+                .map(|machine| lan.machines[machine].name.id())
                 .to_vec();
             canaries.sort();
             let plan = Plan {

@@ -47,6 +47,9 @@ const FOUND_WAITING: usize = 16;
 /// Callers that may wait to be accepted.
 const BACKLOG: i32 = 64;
 
+/// When this program was built, in milliseconds since 1970-01-01 UTC; build.rs says it.
+const BUILT_MS: u64 = include!(concat!(env!("OUT_DIR"), "/built_ms"));
+
 /// The state of the loop.
 pub(super) struct Driver {
     node: Node,
@@ -126,6 +129,7 @@ impl Driver {
             boot_stored: boots.load()?,
             releases_stored: settings.releases_stored,
             deploy_key: settings.deploy_key,
+            built_ms: BUILT_MS,
             wall_ms: wall_ms(),
         };
         config.check()?;

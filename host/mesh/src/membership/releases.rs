@@ -2,7 +2,6 @@
 //! out on a watch channel, and what is wanted goes to membership's thread,
 //! which alone owns the core.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use cluster::Digest;
@@ -25,11 +24,6 @@ impl Overview {
     /// A release, with what has become of it.
     pub fn get(&self, id: &ReleaseId) -> Option<&Listed> {
         self.releases.iter().find(|it| it.release.id() == *id)
-    }
-
-    /// Who has voted on a release, and how.
-    pub fn votes(&self, id: &ReleaseId) -> &[(Ipv4Addr, Verdict)] {
-        self.get(id).map_or(&[], |listed| &listed.votes)
     }
 }
 

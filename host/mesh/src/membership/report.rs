@@ -56,6 +56,13 @@ pub(super) fn release(news: &News) {
             holds.stamp().node,
             lost.plan(),
         ),
+        News::SetAside(release) => tracing::warn!(
+            release = %release.id(),
+            node = %release.stamp().node,
+            at_ms = release.stamp().at.ms(),
+            "a release is set aside: it is more than ten minutes ahead of every clock known here; \
+             set the clock of the node that made it",
+        ),
         News::Forgotten { unsigned, kept } => tracing::warn!(
             unsigned,
             kept,
@@ -114,7 +121,7 @@ fn vote_state_of(
     release: &Release,
     state: VoteState,
     (failed, ok): (usize, usize),
-    against: &[std::net::Ipv4Addr],
+    against: &[cluster::NodeId],
 ) {
     let id = release.id();
     match state {

@@ -56,8 +56,8 @@ fn failed(mut member: api::Member, reason: &str, again: bool) -> api::Member {
     member
 }
 
-fn ip(end: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 0, end)
+fn ip(end: u8) -> String {
+    format!("10.0.0.{end}")
 }
 
 fn two(status: ReleaseStatus) -> Vec<api::Release> {

@@ -1,7 +1,5 @@
 //! The lines that follow a release until it is decided.
 
-use std::net::Ipv4Addr;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Release, ReleaseStatus};
@@ -37,7 +35,7 @@ pub enum Progress {
         /// What has become of it.
         status: ReleaseStatus,
         /// While it bakes: the canaries that have not voted, by IP.
-        waits_for: Vec<Ipv4Addr>,
+        waits_for: Vec<String>,
     },
     /// Nothing has changed for a while; it says that the node is there.
     Waiting,

@@ -1,7 +1,5 @@
 //! Releases: what is known of them, and what is asked for to make one.
 
-use std::net::Ipv4Addr;
-
 use super::ReleaseStatus;
 use serde::{Deserialize, Serialize};
 
@@ -40,15 +38,15 @@ pub struct Release {
     /// The release that it follows; none for the first.
     pub parent: Option<String>,
     /// The nodes that serve it first, by IP; none if all do at once.
-    pub canaries: Vec<Ipv4Addr>,
+    pub canaries: Vec<String>,
     /// How long it is watched before a node votes for it, in milliseconds.
     pub bake_ms: u32,
     /// Whether it has a signature.
     pub signed: bool,
     /// Who voted for it, by IP.
-    pub votes_for: Vec<Ipv4Addr>,
+    pub votes_for: Vec<String>,
     /// Who voted against it.
-    pub votes_against: Vec<Ipv4Addr>,
+    pub votes_against: Vec<String>,
 }
 
 /// How a release came about.

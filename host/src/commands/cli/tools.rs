@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use cluster::release::ClusterName;
 
 use crate::api::types::Canaries;
 
@@ -188,6 +189,9 @@ pub enum KeyCommand {
         /// The file to make; one that is there is left alone
         #[arg(value_name = "FILE", default_value = "deploy.key")]
         file: PathBuf,
+        /// The name of the cluster that it is for; what it signs is worth nothing in another
+        #[arg(long, value_name = "NAME")]
+        cluster: ClusterName,
     },
     /// Prints the public half of a deploy key: what nodes are given with
     /// --deploy-key
@@ -216,7 +220,7 @@ Exit status:
 pub(super) const AFTER_KEY: &str = "\
 Where nodes have a deploy key, only releases that it has signed are taken:
 
-  host key new                            once; keep the file where you push from
+  host key new --cluster berlin           once; keep the file where you push from
   host … --deploy-key PUBLIC              on every node
   host push guest.wasm --sign-with deploy.key
 

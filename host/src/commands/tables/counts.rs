@@ -17,10 +17,14 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
     let records: u64 = it.records.told().map(|(number, _)| number).sum();
     let refused = refused(records, it.records.told());
     match &it.deploy_key {
-        Some(key) => line(
-            "releases",
-            format!("only those signed by deploy key {}; {refused}", digest(key)),
-        ),
+        Some(key) => {
+            let (cluster, public) = key.split_once(':').unwrap_or_default();
+            let key = format!("{cluster}:{}", digest(public));
+            line(
+                "releases",
+                format!("only those signed by deploy key {key}; {refused}"),
+            );
+        }
         None if records > 0 => line("releases", refused),
         None => {}
     }

@@ -47,11 +47,11 @@ fn the_status_of_a_node_without_an_app() {
     it.failed = None;
     it.target = None;
     it.file = None;
-    it.deploy_key = Some("ab".repeat(32));
+    it.deploy_key = Some(format!("berlin:{}", "ab".repeat(32)));
     let shown = plain(&status(&it));
     assert!(shown.contains("  serves    nothing yet\n"), "{shown}");
     assert!(shown.contains("  target    nothing was released yet\n"));
-    let signed = "  releases  only those signed by deploy key abababababab; none refused\n";
+    let signed = "  releases  only those signed by deploy key berlin:abababababab; none refused\n";
     assert!(shown.contains(signed), "{shown}");
 }
 

@@ -119,7 +119,7 @@ fn a_push_may_be_done_in_its_half_once_the_others_are_no_members() {
 }
 
 #[test]
-fn a_push_is_superseded_by_what_is_in_force_and_by_nothing_else() {
+fn a_push_is_superseded_by_the_target_and_by_nothing_else() {
     let world = world();
     let by = "superseded: the target is release bbbbbbbbbb (ann, one)";
     assert!(world.is_true(&world.said((4, 9_200), &HALF, by)));
@@ -190,7 +190,7 @@ fn a_push_that_is_late_says_how_late_and_who_is_missing() {
 }
 
 #[test]
-fn the_later_decision_is_in_force_and_the_other_one_superseded() {
+fn the_later_decision_is_the_target_and_the_other_one_superseded() {
     let mut own = release(OWN, "own000", 1);
     let winner = release(WINNER, "win000", 2);
     let ids = ["aaaaaaaaaa", "bbbbbbbbbb"];

@@ -3,6 +3,7 @@
 //! one report a minute.
 
 use super::*;
+use crate::AppName;
 use crate::membership::KnownNode;
 use crate::release::{Component, Hlc, Kind, Parts, Plan, Release};
 use crate::replicate::{DataKind, KindPart};
@@ -205,6 +206,8 @@ fn the_record_of_another_major_version_is_refused_as_such() {
     let mut puppet = Puppet::new(3, 5);
     puppet.join(&mut bench);
     let release = Release::new(&Parts {
+        app: AppName::the_only(),
+        cluster: None,
         kind: Kind::Push,
         at: Hlc::from_ms(1),
         node: puppet.run.name.clone(),

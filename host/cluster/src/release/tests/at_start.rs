@@ -66,10 +66,13 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let (key, sign) = deploy_key(1);
     let mut set = set(2);
     pushed(&mut set, "unsigned", WALL);
-    let draft = set.draft(push(component("signed"), Plan::default()), WALL + 1, None);
+    // Drafts of a node with the key are for its cluster.
+    let mut keyed = ReleaseSet::new(node(3), Some(key.clone()));
+    tell(&set, &mut keyed);
+    let draft = keyed.draft(push(component("signed"), Plan::default()), WALL + 1, None);
     set.learn(vec![sign(&draft.expect("a draft"))], Vec::new());
     let stored = set.store().expect("bytes");
-    let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
+    let mut set = ReleaseSet::load(node(2), Some(key.clone()), &stored).expect("loaded");
     assert_eq!(serves(&set), Some(component("signed").digest));
     let forgotten = News::Forgotten {
         unsigned: 1,
@@ -77,7 +80,7 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     };
     assert_eq!(news(&mut set)[0], forgotten);
     let stored = set.store().expect("bytes");
-    let mut set = ReleaseSet::load(node(2), Some(key), &stored).expect("loaded");
+    let mut set = ReleaseSet::load(node(2), Some(key.clone()), &stored).expect("loaded");
     let told = news(&mut set);
     assert!(!told.iter().any(|it| matches!(it, News::Forgotten { .. })));
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::DATAGRAM_MAX;
 use crate::wire::Version;
+use crate::{AppName, DATAGRAM_MAX};
 
 fn full() -> Arc<Release> {
     let mut set = ReleaseSet::new(
@@ -85,6 +85,8 @@ fn the_target_before_is_another_release_and_earlier() {
     let second = pushed(&mut set, "second", WALL + 1);
     let with = |parent: Option<&Arc<Release>>, base: &Arc<Release>, at: u64| {
         Release::new(&Parts {
+            app: AppName::the_only(),
+            cluster: None,
             kind: Kind::Push,
             at: Hlc::from_ms(at),
             node: node(2),
@@ -113,8 +115,12 @@ fn canaries_are_in_order_bounded_and_there_once() {
     let mut set = set(2);
     pushed(&mut set, "base", WALL);
     let many: Vec<u8> = (2..3 + CANARIES_MAX as u8).collect();
-    for canaries in [&[4, 3][..], &[3, 3], &many] {
-        let refused = set.draft(push(component("new"), staged(canaries)), WALL, None);
+    let mut unordered = staged(&[3, 4]);
+    unordered.canaries.reverse();
+    let mut twice = staged(&[3]);
+    twice.canaries.push(node(3).id());
+    for plan in [unordered, twice, staged(&many)] {
+        let refused = set.draft(push(component("new"), plan), WALL, None);
         assert!(matches!(
             refused,
             Err(DraftError::Release(ReleaseError::Plan(_)))

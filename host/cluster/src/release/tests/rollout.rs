@@ -5,7 +5,8 @@ use crate::release::votes::VOTED;
 
 /// What the nodes 2 to 5 serve, by what this set knows.
 fn everywhere(set: &ReleaseSet) -> Vec<crate::Digest> {
-    let serves = |last| super::super::target::target(set.history(), set.votes(), ip(last));
+    let serves =
+        |last| super::super::target::target(set.history(), set.votes(), Some(node(last).id()));
     (2..6)
         .filter_map(|last| serves(last).map(|target| target.digest))
         .collect()
@@ -28,7 +29,7 @@ fn a_release_is_left_while_more_nodes_vote_against_it_than_for_it() {
     let down = News::VoteState {
         release: new.clone(),
         state: VoteState::VotedDown,
-        against: vec![ip(3)],
+        against: vec![node(3).id()],
         failed: 1,
         ok: 0,
     };
@@ -107,7 +108,10 @@ fn a_node_votes_once_and_of_two_votes_the_worse_one_counts() {
     // Its data was wiped, and it voted again.
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     set.learn(vec![], vec![vote(&new, 3, Verdict::Ok)]);
-    assert_eq!(set.votes().by(&new.id(), ip(3)), Some(Verdict::Failed));
+    assert_eq!(
+        set.votes().by(&new.id(), node(3).id()),
+        Some(Verdict::Failed)
+    );
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Driver {
             News::Superseded { .. }
             | News::VoteState { .. }
             | News::OtherPlan { .. }
+            | News::SetAside(_)
             | News::Forgotten { .. } => {}
         }
     }

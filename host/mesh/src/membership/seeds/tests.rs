@@ -99,6 +99,7 @@ fn search(lookup: impl Lookup + 'static) -> Running {
             boot_stored: None,
             releases_stored: None,
             deploy_key: None,
+            built_ms: 0,
             wall_ms: 0,
             name,
         },
