@@ -10,9 +10,10 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use runtime::loader::Loader;
-use support::client::{Client, Protocol, get};
+use support::client::{Client, Protocol, Reader, get};
 use support::components::{Limits, bytes, fresh, read_built, runtime};
 use support::node::{NAMES, Node, Setup, view};
 use support::{soon, until};
@@ -268,6 +269,61 @@ fn spread<T: Copy + Ord>(mut values: Vec<T>) -> [T; 2] {
     [50, 99].map(|percent| values[values.len() * percent / 100])
 }
 
+/// A thousand streams on ten connections, which must live as long.
+async fn open_a_thousand(node: &Node) -> (Vec<Reader>, Vec<Client>) {
+    let mut streams = Vec::new();
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut client = Client::connect(Protocol::H2, node.address).await;
+        for _ in 0..100 {
+            streams.push(client.open("/count/tea").await);
+        }
+        connections.push(client);
+    }
+    (streams, connections)
+}
+
+/// How long the requests of all tasks took, before and during the swaps.
+async fn answered(asking: Vec<JoinHandle<[Vec<u32>; 2]>>) -> [Vec<u32>; 2] {
+    let [mut steady, mut swapping] = [Vec::new(), Vec::new()];
+    for task in asking {
+        let [before, during] = task.await.expect("every request was answered");
+        steady.extend(before);
+        swapping.extend(during);
+    }
+    [steady, swapping]
+}
+
+async fn ask_on_four_connections(
+    node: &Node,
+    phase: tokio::sync::watch::Receiver<Phase>,
+) -> Vec<JoinHandle<[Vec<u32>; 2]>> {
+    let mut asking = Vec::new();
+    for protocol in [Protocol::H1, Protocol::H1, Protocol::H1, Protocol::H2] {
+        let client = Client::connect(protocol, node.address).await;
+        asking.push(tokio::spawn(ask(client, phase.clone())));
+    }
+    asking
+}
+
+fn print_times(
+    steady: Vec<u32>,
+    swapping: Vec<u32>,
+    stores: Vec<Duration>,
+    carrying: Vec<Duration>,
+) {
+    println!(
+        "requests, p50 and p99: {:?} us before, {:?} us during the swaps",
+        spread(steady),
+        spread(swapping),
+    );
+    println!(
+        "the store of a swap, p50 and p99: {:?}; 1000 streams carried over: {:?}",
+        spread(stores),
+        spread(carrying),
+    );
+}
+
 #[test]
 fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
     // The first changes leave the allocator what it will use again: its threads
@@ -282,22 +338,10 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let loader = Loader::new(runtime(Limits::Usual), node.slot.clone());
         let apps = packages.map(read_built);
 
-        let mut streams = Vec::new();
-        let mut connections = Vec::new();
-        for _ in 0..10 {
-            let mut client = Client::connect(Protocol::H2, node.address).await;
-            for _ in 0..100 {
-                streams.push(client.open("/count/tea").await);
-            }
-            connections.push(client);
-        }
+        let (mut streams, _connections) = open_a_thousand(&node).await;
         assert_eq!(node.exchanges.live(), 1000);
         let (phase, seen) = tokio::sync::watch::channel(Phase::Steady);
-        let mut asking = Vec::new();
-        for protocol in [Protocol::H1, Protocol::H1, Protocol::H1, Protocol::H2] {
-            let client = Client::connect(protocol, node.address).await;
-            asking.push(tokio::spawn(ask(client, seen.clone())));
-        }
+        let asking = ask_on_four_connections(&node, seen).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
 
         phase.send_replace(Phase::Swapping);
@@ -337,27 +381,13 @@ fn a_hundred_changes_of_code_under_load_lose_no_request_and_no_stream() {
         let lasted = began.elapsed();
         assert_eq!(node.exchanges.live(), 1000);
         phase.send_replace(Phase::Over);
-        let [mut steady, mut swapping] = [Vec::new(), Vec::new()];
-        for task in asking {
-            let [before, during] = task.await.expect("every request was answered");
-            steady.extend(before);
-            swapping.extend(during);
-        }
+        let [steady, swapping] = answered(asking).await;
         println!(
             "{} swaps in {lasted:?}, 1000 streams each; {} requests, none failed",
             SETTLE + SWAPS,
             steady.len() + swapping.len()
         );
-        println!(
-            "requests, p50 and p99: {:?} us before, {:?} us during the swaps",
-            spread(steady),
-            spread(swapping),
-        );
-        println!(
-            "the store of a swap, p50 and p99: {:?}; 1000 streams migrated: {:?}",
-            spread(stores),
-            spread(migrating),
-        );
+        print_times(steady, swapping, stores, migrating);
         println!("memory after {SETTLE} swaps and 5, 25, 50, 75, 100: {memory:?} KiB");
         assert!(memory[4] * 10 <= memory[0] * 11, "{memory:?} KiB");
     });

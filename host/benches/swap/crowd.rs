@@ -56,14 +56,7 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
     let asking = ask_elsewhere(node.address, seen);
     tokio::time::sleep(STEADY).await;
     phase.send_replace(Phase::Compiling);
-    let began = Instant::now();
-    for number in 0.. {
-        if began.elapsed() > STEADY {
-            break;
-        }
-        let app = another(&apps[0], usize::MAX - number);
-        drop(loader.prepare(bytes(app)).await.expect("it is an app"));
-    }
+    compile_all_the_time(&loader, &apps[0]).await;
 
     let mut ticker = Client::connect(Protocol::H1, node.address).await;
     let mut rows: [Spread; 3] = Default::default();
@@ -105,8 +98,36 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
     rows[2].print("  for each of them");
 
     phase.send_replace(Phase::Told);
+    let back = go_back(&loader, &apps, swaps % 2, &mut ticker, &mut streams).await;
+    back.print("rollback: decided -> all streams on the old code");
+    println!("  streams lost: {}", count - node.exchanges.live());
+
+    phase.send_replace(Phase::Over);
+    let took = soon("those who ask", asking).await.expect("no panic");
+    print_requests(&took, &memory);
+}
+
+async fn compile_all_the_time(loader: &Loader, code: &[u8]) {
+    let began = Instant::now();
+    for number in 0.. {
+        if began.elapsed() > STEADY {
+            break;
+        }
+        let app = another(code, usize::MAX - number);
+        drop(loader.prepare(bytes(app)).await.expect("it is an app"));
+    }
+}
+
+/// Goes back and on ten times from this app, and returns how long going back
+/// to the first one took.
+async fn go_back(
+    loader: &Loader,
+    apps: &[Vec<u8>; 2],
+    mut was: usize,
+    ticker: &mut Client,
+    streams: &mut Streams,
+) -> Spread {
     let mut back = Spread::default();
-    let mut was = swaps % 2;
     for _ in 0..10 {
         was = 1 - was;
         let began = Instant::now();
@@ -120,18 +141,18 @@ pub(crate) async fn measure(count: usize, swaps: usize) {
         assert_eq!(ticker.get("/tick").await.status, 204);
         streams.ticked(["v1", "v2 unnamed"][was]).await;
     }
-    back.print("rollback: decided -> all streams on the old code");
-    println!("  streams lost: {}", count - node.exchanges.live());
+    back
+}
 
-    phase.send_replace(Phase::Over);
-    let took = soon("those who ask", asking).await.expect("no panic");
+/// How long requests took in each phase, and how the memory grew.
+fn print_requests(took: &[Spread], memory: &[(usize, u64)]) {
     let steady = took[0].percentile(99).as_secs_f64();
-    for ((_, name), spread) in PHASES.iter().zip(&took) {
+    for ((_, name), spread) in PHASES.iter().zip(took) {
         spread.print(name);
         let times = spread.percentile(99).as_secs_f64() / steady;
         println!("    p99: {times:.1} times that of the first row");
     }
-    for (swap, kib) in &memory {
+    for (swap, kib) in memory {
         let of_five = *kib as f64 / memory[0].1 as f64 * 100.0 - 100.0;
         println!(
             "  memory after {swap:>3} swaps {:>32} MiB {of_five:+9.1} %",

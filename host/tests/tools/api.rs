@@ -44,7 +44,7 @@ async fn an_app_is_uploaded_released_and_listed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
+async fn a_request_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
     let limits = Limits {
         component: 1000,
         ..Limits::default()
@@ -97,6 +97,19 @@ async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
             "{method} {path}"
         );
     }
+    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    assert_eq!(releases.releases, []);
+}
+
+#[tokio::test]
+async fn a_release_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
+    let limits = Limits {
+        component: 1000,
+        ..Limits::default()
+    };
+    let bench = Bench::with(None, limits);
+    let digest = upload(&bench, b"an app").await;
+    let other = Digest::of(b"another app").to_string();
     for (wanted, code) in [
         (json!({ "component": other }), Code::NoComponent),
         (json!({}), Code::BadRequest),
