@@ -310,7 +310,7 @@ fn print_times(
     steady: Vec<u32>,
     swapping: Vec<u32>,
     stores: Vec<Duration>,
-    carrying: Vec<Duration>,
+    migrating: Vec<Duration>,
 ) {
     println!(
         "requests, p50 and p99: {:?} us before, {:?} us during the swaps",
@@ -318,9 +318,9 @@ fn print_times(
         spread(swapping),
     );
     println!(
-        "the store of a swap, p50 and p99: {:?}; 1000 streams carried over: {:?}",
+        "the store of a swap, p50 and p99: {:?}; 1000 streams migrated: {:?}",
         spread(stores),
-        spread(carrying),
+        spread(migrating),
     );
 }
 
