@@ -9,12 +9,12 @@
 pub mod bake;
 pub mod deploy;
 mod intake;
-mod places;
 pub mod publish;
+mod search;
 mod watch;
 mod whole;
 
 pub(crate) use intake::locate_in;
 pub use intake::{IntakeError, locate, read, read_up_to};
-pub use places::Places;
+pub use search::AppFileSearch;
 pub use watch::{Seen, WatchMode, WatchedFile};

@@ -219,7 +219,7 @@ fn a_push_cut_off_while_it_follows_ends_with_an_error_and_a_newer_one_is_served(
     let cluster = two(&lan)?;
     let old = serves(&lan, SECOND)?;
     let guest = std::fs::read(lan.programs().app())?;
-    let (app, digest) = app_file(&lan, &marked(&guest, b"on trial"))?;
+    let (app, digest) = app_file(&lan, &marked(&guest, b"baking"))?;
     let push = ["push", "--canary", "1", "--bake", "10m"];
     let push = lan.tool_from(ELSEWHERE, OTHER, &push).arg(&app).spawn()?;
     let canary = cluster.host(OTHER);

@@ -8,9 +8,9 @@ use crate::process::Launch;
 use crate::programs::Programs;
 use crate::skip;
 use anyhow::{Context, Result};
+use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
 
 pub use machine::Machine;
 pub(crate) use machine::status_of;
@@ -71,9 +71,7 @@ impl Lan {
     /// If the namespaces cannot be made.
     pub fn new(programs: Programs, machines: u8) -> Result<Self> {
         // A test that failed while it had its turn has not spoilt ours.
-        let turn = TURN
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = TURN.lock();
         remove_stale()?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("ace-lab-{}-{id}", std::process::id()));

@@ -2,6 +2,7 @@
 //! how it ends.
 
 use anyhow::{Context, Result, bail};
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -157,7 +158,7 @@ impl Launch {
             ),
         ] {
             let (pipe, shared) = (pipe.context("no pipe from it")?, Arc::clone(&shared));
-            shared.lock().open_pipes += 1;
+            shared.state.lock().open_pipes += 1;
             thread::spawn(move || shared.read_all(pipe, source));
         }
         let reaper = Arc::clone(&shared);
@@ -229,12 +230,12 @@ impl Process {
 
     /// All that it has printed so far.
     pub fn lines(&self) -> Vec<Line> {
-        self.shared.lock().lines.clone()
+        self.shared.state.lock().lines.clone()
     }
 
     /// All that it has printed so far, as one text.
     pub fn output(&self) -> String {
-        self.shared.lock().text()
+        self.shared.state.lock().text()
     }
 
     /// Wait until it prints a line that has all of these words; lines printed
@@ -303,7 +304,7 @@ impl Process {
 
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
-        self.shared.lock().ended.is_none()
+        self.shared.state.lock().ended.is_none()
     }
 
     /// `kill -9`: it gets no chance to say anything. Returns when it was sent.
@@ -407,26 +408,21 @@ impl Drop for Process {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
+        change(&mut self.state.lock());
         self.changed.notify_all();
     }
 
     /// Wait until `look` finds what it looks for.
     fn wait<T>(&self, bound: Duration, mut look: impl FnMut(&State) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + bound;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(found) = look(&state) {
                 return Some(found);
             }
             let left = deadline.checked_duration_since(Instant::now())?;
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, left);
         }
     }
 

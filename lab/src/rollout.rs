@@ -29,7 +29,7 @@ pub use left::{Apart, KeptOff, Overtaken, Reverted, StillOpen};
 /// So many requests that trap are enough to be judged by, and one less is not:
 /// so it is where `--revert-on-errors` is not given.
 const ENOUGH: usize = 20;
-/// Longer than anything here takes: a canary is on trial until it is decided in
+/// Longer than anything here takes: a canary bakes until it is decided in
 /// another way.
 const LONG_BAKE: Duration = Duration::from_secs(600);
 /// How long nodes drain whose open requests are to outlive it: so long that a release

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::app::{Places, WatchMode, WatchedFile, read};
+use host::app::{AppFileSearch, WatchMode, WatchedFile, read};
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -137,7 +137,7 @@ impl Watched {
             }
         };
         let loader = Arc::new(Loader::new(runtime.clone(), node.slot.clone()));
-        let file = WatchedFile::watch(Places::of(&path), digest, WatchMode::Notify)
+        let file = WatchedFile::watch(AppFileSearch::of(&path), digest, WatchMode::Notify)
             .compiling_ahead(runtime);
         let (told, changes) = mpsc::channel(1);
         let following = tokio::spawn(follow(file, loader.clone(), told));

@@ -6,7 +6,7 @@
 //! also what the API says; [`reasons!`](crate::reasons) makes an enum of the
 //! reasons beside it. A new count needs no other place.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// A struct of counts, each with its words for people.
 #[macro_export]
@@ -94,12 +94,12 @@ pub struct Counted<T>(Mutex<T>);
 impl<T: Copy> Counted<T> {
     /// Counts something.
     pub fn count(&self, count: impl FnOnce(&mut T)) {
-        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        count(&mut self.0.lock());
     }
 
     /// What was counted until now.
     pub fn now(&self) -> T {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A bound on how many lines of one kind the log takes.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Lets so many lines a second into the log, and counts the rest.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Throttle {
     /// Whether a line may be written now, and how many were left out since the
     /// one before it.
     pub fn admit(&self, now: Instant) -> Option<u64> {
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut second = self.second.lock();
         let over = |began| now.duration_since(began) >= Duration::from_secs(1);
         if second.began.is_none_or(over) {
             second.began = Some(now);

@@ -246,7 +246,6 @@ fn does(
             Step::Fetching => NodeState::Fetching,
             Step::WaitingForRoom => NodeState::WaitingForRoom,
             Step::Compiling => NodeState::Compiling,
-            Step::Validating => NodeState::Validating,
             Step::TryingAgain => NodeState::TryingAgain,
         }
     } else if failed.is_some() {

@@ -7,7 +7,7 @@ use cluster::ComponentBytes;
 use mesh::store::MAX_APP;
 use runtime::component::NamedComponent;
 
-use crate::app::places::Places;
+use crate::app::search::AppFileSearch;
 
 /// Why there are no bytes to look at.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +55,14 @@ pub enum IntakeError {
 /// # Errors
 /// [`IntakeError::Missing`] with the places that were looked at.
 pub fn locate(app: &Path) -> Result<PathBuf, IntakeError> {
-    locate_in(&Places::of(app), app)
+    locate_in(&AppFileSearch::of(app), app)
 }
 
 /// The same, where it was looked for already.
 ///
 /// # Errors
 /// See [`locate`].
-pub(crate) fn locate_in(places: &Places, app: &Path) -> Result<PathBuf, IntakeError> {
+pub(crate) fn locate_in(places: &AppFileSearch, app: &Path) -> Result<PathBuf, IntakeError> {
     let found = places.path();
     if found.exists() {
         return Ok(found.to_owned());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn locate_from(folder: &Path, app: &Path) -> Result<PathBuf, IntakeError> {
-        locate_in(&Places::seen_from(folder, app), app)
+        locate_in(&AppFileSearch::seen_from(folder, app), app)
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::intake::{IntakeError, read_up_to};
-use crate::app::places::{Modified, Places};
+use crate::app::search::{AppFileSearch, Modified};
 use crate::app::whole::{Whole, look_at};
 use mesh::store::MAX_APP;
 use runtime::component::NamedComponent;
@@ -65,7 +65,7 @@ pub struct Seen {
 
 /// The file of `--app`, watched.
 pub struct WatchedFile {
-    places: Places,
+    places: AppFileSearch,
     woken: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
     /// The folders that the watcher watches, and which ones they were.
@@ -84,7 +84,7 @@ pub struct WatchedFile {
 impl WatchedFile {
     /// Watches the file in these places, of which a content was taken already,
     /// or none.
-    pub fn watch(places: Places, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
+    pub fn watch(places: AppFileSearch, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
         let woken = Arc::new(Notify::new());
         let watcher = match mode {
             WatchMode::Poll => None,

@@ -62,12 +62,12 @@ impl Typed {
         };
         let mut takes = BTreeSet::new();
         for (at, flag) in flags.iter().enumerate() {
-            let mut rivals = flags
+            let mut others = flags
                 .iter()
                 .enumerate()
                 .filter(|(_, other)| conflict(flag, other));
-            let loses = rivals.any(|(place, rival)| {
-                let long = rival.get_long().unwrap_or_default();
+            let loses = others.any(|(place, other)| {
+                let long = other.get_long().unwrap_or_default();
                 typed(long) || (place < at && set(long))
             });
             let long = flag.get_long().unwrap_or_default();

@@ -160,7 +160,6 @@ fn state_text(
         (NodeState::Fetching, ..) => "fetching".to_owned(),
         (NodeState::WaitingForRoom, ..) => "waiting for an earlier app to drain".to_owned(),
         (NodeState::Compiling, ..) => "compiling".to_owned(),
-        (NodeState::Validating, ..) => "validating".to_owned(),
         (NodeState::TryingAgain, ..) => why("trying again"),
         (NodeState::Serving, ..) => "serving".to_owned(),
         (NodeState::Failed, ..) => why("failed"),

@@ -46,7 +46,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
     let patience = asked.rollout.timeout.saturating_add(bake);
-    carry_out(&client, &asked.rollout, wanted, Some(file), show, patience).await
+    release_and_follow(&client, &asked.rollout, wanted, Some(file), show, patience).await
 }
 
 /// `host rollback`.
@@ -61,10 +61,10 @@ pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
     let patience = asked.rollout.timeout;
-    carry_out(&client, &asked.rollout, wanted, None, show, patience).await
+    release_and_follow(&client, &asked.rollout, wanted, None, show, patience).await
 }
 
-async fn carry_out(
+async fn release_and_follow(
     client: &Client,
     rollout: &Rollout,
     wanted: Wanted,

@@ -157,7 +157,6 @@ pub(super) fn busy(doing: &Doing) -> String {
         (Step::Fetching, _, _) => "fetching".to_owned(),
         (Step::WaitingForRoom, ..) => "waiting for an earlier app to drain".to_owned(),
         (Step::Compiling, ..) => "compiling".to_owned(),
-        (Step::Validating, ..) => "validating".to_owned(),
         (Step::TryingAgain, ..) => "trying again".to_owned(),
     }
 }

@@ -382,7 +382,6 @@ fn doing(doing: &deploy::Doing) -> api::Doing {
         deploy::Step::Fetching { have, of } => (api::Step::Fetching, Some(have), Some(of)),
         deploy::Step::WaitingForRoom => (api::Step::WaitingForRoom, None, None),
         deploy::Step::Compiling => (api::Step::Compiling, None, None),
-        deploy::Step::Validating => (api::Step::Validating, None, None),
         deploy::Step::Waiting => (api::Step::TryingAgain, None, None),
     };
     api::Doing {

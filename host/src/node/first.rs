@@ -8,7 +8,7 @@ use cluster::{Digest, NodeName};
 
 use crate::app;
 use crate::app::deploy::Reporter;
-use crate::app::{IntakeError, Places};
+use crate::app::{AppFileSearch, IntakeError};
 use cluster::short;
 use mesh::store::Store;
 use runtime::component::NamedComponent;
@@ -22,7 +22,7 @@ pub(super) struct Start {
     /// What it is called in release agreement.
     path: Option<PathId>,
     /// Where it may be.
-    pub(super) places: Option<Places>,
+    pub(super) places: Option<AppFileSearch>,
     /// Whether it is to be released, as far as this node knows.
     pub(super) news: bool,
     /// What was the target when the node last ran.
@@ -45,7 +45,7 @@ impl Start {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let target = at_start(None).target;
         let target = target.map(|target| (target.id, target.digest));
-        let mut places = given.map(Places::of);
+        let mut places = given.map(AppFileSearch::of);
         let read = given.zip(places.as_mut()).map(|(given, places)| {
             let found = app::locate_in(places, given)?;
             places.take_now();

@@ -9,9 +9,9 @@
 mod node;
 mod store;
 
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -25,12 +25,12 @@ static FOLDERS: RwLock<()> = RwLock::new(());
 
 /// Held as long as a data folder is open in this process.
 fn opening() -> RwLockReadGuard<'static, ()> {
-    FOLDERS.read().unwrap_or_else(PoisonError::into_inner)
+    FOLDERS.read()
 }
 
 /// Held while a process is started.
 fn starting() -> RwLockWriteGuard<'static, ()> {
-    FOLDERS.write().unwrap_or_else(PoisonError::into_inner)
+    FOLDERS.write()
 }
 
 /// The seed of this run.
@@ -56,13 +56,13 @@ struct Deaths(Mutex<std::collections::BTreeMap<String, usize>>);
 
 impl Deaths {
     fn count(&self, place: &str) {
-        let mut deaths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut deaths = self.0.lock();
         *deaths.entry(place.to_owned()).or_default() += 1;
     }
 
     /// Prints them, and asserts that none of these points was left out.
     fn at_each_of<'a>(self, points: impl Iterator<Item = &'a str>) {
-        let deaths = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let deaths = self.0.into_inner();
         println!("deaths: {deaths:#?}");
         for point in points {
             assert!(deaths.contains_key(point), "no process died at {point}");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
-use host::app::{Places, Seen, WatchMode, WatchedFile};
+use host::app::{AppFileSearch, Seen, WatchMode, WatchedFile};
 use lab::components::custom_section;
 
 use crate::support::components::{Limits, runtime};
@@ -34,7 +34,7 @@ fn watched(mode: WatchMode) -> Watched {
     let path = folder.path().join("app.wasm");
     let first = component(0, 0);
     fs::write(&path, &first).expect("written");
-    let file = WatchedFile::watch(Places::of(&path), Some(Digest::of(&first)), mode)
+    let file = WatchedFile::watch(AppFileSearch::of(&path), Some(Digest::of(&first)), mode)
         .compiling_ahead(runtime(Limits::Usual));
     Watched { folder, path, file }
 }
@@ -202,7 +202,7 @@ impl Workspace {
     fn with(build: &str, content: &[u8], mode: WatchMode) -> Workspace {
         let folder = tempfile::tempdir().expect("a folder");
         put(&folder.path().join(build), content, 0);
-        let places = Places::seen_from(folder.path(), Path::new("app.wasm"));
+        let places = AppFileSearch::seen_from(folder.path(), Path::new("app.wasm"));
         let file = WatchedFile::watch(places, Some(Digest::of(content)), mode);
         Workspace {
             folder,

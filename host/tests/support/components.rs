@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cluster::ComponentBytes;
 use host::app::read;
+use parking_lot::Mutex;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -56,7 +57,7 @@ impl Limits {
 /// tests share them.
 pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     static RUNTIMES: LazyLock<Mutex<HashMap<Limits, Arc<Runtime>>>> = LazyLock::new(Mutex::default);
-    let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut runtimes = RUNTIMES.lock();
     let runtime = runtimes.entry(limits).or_insert_with(|| {
         let config = RuntimeConfig {
             limits: limits.calls(),
@@ -129,7 +130,7 @@ type Compiled = HashMap<(Limits, PathBuf), Arc<OnceCell<Arc<Generation>>>>;
 pub(crate) async fn generation(limits: Limits, path: &Path) -> Arc<Generation> {
     static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
     let cell = {
-        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiled = COMPILED.lock();
         compiled
             .entry((limits, path.to_owned()))
             .or_default()

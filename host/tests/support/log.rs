@@ -1,8 +1,9 @@
 //! What the host logs while a test runs.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::subscriber::DefaultGuard;
 
 /// The log of this thread, from [`Log::capture`] until it is dropped: so of a
@@ -45,11 +46,7 @@ impl Log {
 
     /// The lines that contain all of these.
     pub(crate) fn lines(&self, all_of: &[&str]) -> Vec<String> {
-        let written = self
-            .written
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let written = self.written.0.lock();
         String::from_utf8_lossy(&written)
             .lines()
             .filter(|line| all_of.iter().all(|one| line.contains(one)))
@@ -73,7 +70,7 @@ impl Log {
 
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.0.lock();
         written.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -2,7 +2,7 @@
 //! core without a network: what its members do is what a test says.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::release::{Component, DeployKey, DraftError, Release, Request};
@@ -11,6 +11,7 @@ use host::api::types as api;
 use host::api::types::{Code, ReleaseStatus};
 use host::api::{Later, Node, Refused, describe};
 use mesh::membership::Stopping;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// The node itself, and the other member.
@@ -46,7 +47,7 @@ pub(crate) struct Fake {
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 fn wall_ms() -> u64 {

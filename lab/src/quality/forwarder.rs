@@ -9,11 +9,12 @@ use super::{Frames, Quality};
 use crate::client::runtime;
 use crate::lan::{Lan, mac, tap};
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
@@ -169,7 +170,7 @@ impl Switch {
     /// Let the dice decide what becomes of the frame on the way to this port.
     fn carry(self: &Arc<Self>, receiver: usize, quality: &Quality, frame: &[u8]) {
         let copies = {
-            let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut dice = self.dice.lock();
             quality.copies(&mut dice)
         };
         if copies.is_empty() {

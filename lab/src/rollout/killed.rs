@@ -20,16 +20,16 @@ const LATE: Duration = Duration::from_millis(20);
 /// So much of an upload has come when it is cut off, in bytes.
 const BEGUN: u64 = 500_000;
 
-/// A canary that was killed while it was on trial.
+/// A canary that was killed while it tried a release.
 #[derive(Clone, Debug)]
 pub struct KilledCanary {
-    /// How many other nodes ever served what it had on trial.
+    /// How many other nodes ever served what it tried.
     pub strays: usize,
     /// What somebody is told who follows the release, when the others have noticed.
     pub waits: String,
     /// From the start of a newer push until every node that was left served it.
     pub newer: Duration,
-    /// How the push that it was on trial for ended.
+    /// How the push of what it tried ended.
     pub code: Option<i32>,
     /// From its start until the canary served the newer one.
     pub again: Duration,

@@ -2,10 +2,12 @@
 //! milliseconds, and sees when it could not. What is late by that much is the
 //! machine's, and no word of it is the less true.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How often it wants to run.
 const BEAT: Duration = Duration::from_millis(20);
@@ -37,7 +39,7 @@ impl Pulse {
             while !beating.over.load(Relaxed) {
                 let due = Instant::now() + BEAT;
                 thread::sleep(BEAT);
-                beating.pauses().note(due, Instant::now());
+                beating.pauses.lock().note(due, Instant::now());
             }
         });
         Self {
@@ -48,15 +50,11 @@ impl Pulse {
 
     /// All pauses since the start.
     pub(super) fn pauses(&self) -> Pauses {
-        self.shared.pauses().clone()
+        self.shared.pauses.lock().clone()
     }
 }
 
-impl Shared {
-    fn pauses(&self) -> MutexGuard<'_, Pauses> {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Shared {}
 
 impl Drop for Pulse {
     fn drop(&mut self) {

@@ -26,7 +26,7 @@ const STARVED: Duration = ms(900);
 const FED: Duration = ms(2);
 
 /// How long a second machine is remembered, in milliseconds.
-const RIVAL_LIFE: u32 = crate::admission::HOLD.as_millis() as u32;
+const CONFLICT_LIFE: u32 = crate::admission::HOLD.as_millis() as u32;
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug)]
@@ -324,7 +324,7 @@ impl Runner {
         }
         self.shared.insert(first);
         // While it may be that there are two, members do not probe either.
-        self.fault(Touch::Of(first), time + RIVAL_LIFE);
+        self.fault(Touch::Of(first), time + CONFLICT_LIFE);
         self.fault(Touch::By(first), time);
         self.lan.start(second);
         self.later(time, Undo::Remove(second));

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster::Counted;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// How often refusals of one IP are logged, and of how many IPs that is known.
@@ -78,7 +78,7 @@ impl CallerCounts {
 
     fn is_news(&self, ip: Ipv4Addr) -> bool {
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         if told.len() >= QUIET_IPS {
             told.retain(|_, said| now.duration_since(*said) < QUIET);
         }

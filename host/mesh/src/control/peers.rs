@@ -7,14 +7,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{NodeName, View};
 use http::StatusCode;
 use hyper::client::conn::http2::SendRequest;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -190,7 +191,7 @@ impl Peers {
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, HashMap<NodeName, Arc<Line>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock()
     }
 
     /// The line to a member, for one request.
@@ -242,7 +243,7 @@ impl Line {
     }
 
     fn used(&self) -> Instant {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.used.lock()
     }
 
     /// The connection that there is, or a new one.
@@ -314,11 +315,7 @@ impl std::ops::Deref for InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        *self
-            .line
-            .used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.line.used.lock() = Instant::now();
         let mut lines = self.pool.lock();
         let others = self.line.calls.fetch_sub(1, Relaxed) > 1;
         // One that could not be dialled is forgotten at once.

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cidr, NodeName};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
@@ -155,7 +156,7 @@ pub(super) struct Tools(Mutex<HashMap<Ipv4Addr, usize>>);
 impl Tools {
     /// Room for one more from this IP, if there is any.
     pub(super) fn room(self: &Arc<Self>, ip: Ipv4Addr) -> Option<ToolRoom> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.0.lock();
         if open.values().sum::<usize>() >= TOOLS_MAX {
             return None;
         }
@@ -177,7 +178,7 @@ pub(super) struct ToolRoom {
 
 impl Drop for ToolRoom {
     fn drop(&mut self) {
-        let mut open = self.tools.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.tools.0.lock();
         if let Some(count) = open.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {

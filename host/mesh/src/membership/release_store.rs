@@ -3,13 +3,14 @@
 //! slow disk does not keep membership from answering; what this node decided is
 //! waited for, but not for long.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{StoredError, check_stored};
+use parking_lot::{Condvar, Mutex};
 
 use crate::data_dir::{DataDir, DataDirError};
 
@@ -76,7 +77,7 @@ impl ReleaseStore {
     /// Stores it. If it has a decision of this node it is on the disk when this
     /// returns, unless that takes too long; else it will be soon.
     pub(super) fn store(&self, releases: Bytes, first: bool) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.waits = Some(releases);
         state.given += 1;
         let given = state.given;
@@ -85,11 +86,8 @@ impl ReleaseStore {
             return;
         }
         let waits = |state: &mut State| state.done < given;
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(state, PATIENCE, waits);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let changed = &self.shared.changed;
+        changed.wait_while_for(&mut state, waits, PATIENCE);
         if state.done < given {
             tracing::warn!(
                 "the disk is slow: a release is told to others before it is stored here"
@@ -127,10 +125,6 @@ pub(super) fn load(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn write(&self, releases: &[u8]) {
         if let Err(error) = self.folder.write(FILE, releases) {
             // Going on is right: the members know them too.
@@ -140,11 +134,10 @@ impl Shared {
     }
 
     fn write_what_waits(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             let idle = |state: &mut State| state.waits.is_none() && !state.ends;
-            let waited = self.changed.wait_while(state, idle);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait_while(&mut state, idle);
             let Some(releases) = state.waits.take() else {
                 return;
             };
@@ -152,7 +145,7 @@ impl Shared {
             drop(state);
             self.write(&releases);
             fault::point("releases: stored");
-            state = self.lock();
+            state = self.state.lock();
             state.done = given;
             self.changed.notify_all();
         }
@@ -161,7 +154,7 @@ impl Shared {
 
 impl Drop for ReleaseStore {
     fn drop(&mut self) {
-        self.shared.lock().ends = true;
+        self.shared.state.lock().ends = true;
         self.shared.changed.notify_all();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()

@@ -3,12 +3,13 @@
 //!
 //! Who calls one of these holds `change`, and shows it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 use cluster::release::Component;
 use cluster::{ComponentBytes, Digest};
+use parking_lot::MutexGuard;
 
 use super::partial::Partial;
 use super::{Store, StoreError, files};

@@ -22,8 +22,8 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cluster::release::{CHUNK, Component};
@@ -36,6 +36,7 @@ use crate::data_dir::DataDir;
 
 use files::Files;
 use keep::{Known, Whole};
+use parking_lot::{Mutex, MutexGuard};
 use partial::Partial;
 
 /// The largest component that is taken unless `--max-component` says otherwise, in
@@ -318,11 +319,11 @@ impl Store {
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {
-        self.0.change.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.change.lock()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock()
     }
 
     fn partial(&self, digest: &Digest) -> Option<Arc<Partial>> {

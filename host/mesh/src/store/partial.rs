@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::release::{CHUNK, Component};
 use cluster::{ComponentBytes, Digest};
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::retry_on_intr;
 
@@ -60,7 +61,7 @@ impl Download {
 
     /// Whether this chunk is there.
     pub fn has(&self, index: usize) -> bool {
-        self.partial.state().have.get(index) == Some(&true)
+        self.partial.state.lock().have.get(index) == Some(&true)
     }
 
     /// The chunks that are missing, from the first to the last.
@@ -70,7 +71,7 @@ impl Download {
 
     /// How many bytes are there.
     pub fn have_bytes(&self) -> u64 {
-        let state = self.partial.state();
+        let state = self.partial.state.lock();
         let have = state.have.iter().enumerate().filter(|(_, have)| **have);
         have.map(|(index, _)| self.partial.len_of(index) as u64)
             .sum()
@@ -166,7 +167,7 @@ impl Download {
     /// From now on it is no download any more.
     fn give_up(&self, changing: &MutexGuard<'_, ()>) {
         let (store, digest) = (&self.store, &self.partial.app.digest);
-        if self.partial.state().gone {
+        if self.partial.state.lock().gone {
             // Another one of the same component may have been begun since.
             return;
         }
@@ -228,12 +229,12 @@ impl Partial {
 
     /// From now on it is one no more.
     pub(super) fn is_gone(&self) {
-        self.state().gone = true;
+        self.state.lock().gone = true;
     }
 
     /// A chunk, if it is there.
     pub(super) fn chunk(&self, index: usize) -> Result<Option<Bytes>, StoreError> {
-        if self.state().have.get(index) != Some(&true) {
+        if self.state.lock().have.get(index) != Some(&true) {
             return Ok(None);
         }
         let chunk =
@@ -241,16 +242,12 @@ impl Partial {
         if hash_of(&self.manifest, index) == Some(Digest::of(&chunk)) {
             return Ok(Some(chunk));
         }
-        self.state().have[index] = false;
+        self.state.lock().have[index] = false;
         Ok(None)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn check_not_gone(&self) -> Result<MutexGuard<'_, State>, StoreError> {
-        let state = self.state();
+        let state = self.state.lock();
         if state.gone {
             return Err(StoreError::Gone(self.app.digest));
         }
@@ -258,7 +255,7 @@ impl Partial {
     }
 
     fn missing(&self) -> Vec<usize> {
-        let state = self.state();
+        let state = self.state.lock();
         let missing = state.have.iter().enumerate().filter(|(_, have)| !**have);
         missing.map(|(index, _)| index).collect()
     }
@@ -290,7 +287,7 @@ impl Partial {
     }
 
     fn check_chunks(&self, content: &[u8]) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         for (index, chunk) in content.chunks(CHUNK).enumerate() {
             state.have[index] = hash_of(&self.manifest, index) == Some(Digest::of(chunk));
         }

@@ -8,11 +8,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
@@ -21,7 +22,7 @@ use wasmtime::UpdateDeadline;
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub const TICK: Duration = Duration::from_millis(5);
 
-/// Places for the slices of guests that run long: one less than there are
+/// AppFileSearch for the slices of guests that run long: one less than there are
 /// workers.
 #[derive(Clone, Debug)]
 pub struct SlowLane(Arc<Semaphore>);
@@ -103,7 +104,7 @@ impl Meter {
     }
 
     fn set_place(&self, place: Option<OwnedSemaphorePermit>) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        *self.place.lock() = place;
     }
 }
 

@@ -2,10 +2,11 @@
 //! moment. The compiler already works on its content in that time, because it will
 //! most likely be loaded. If it is not, only the work was wasted.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use cluster::{ComponentBytes, Digest};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
@@ -27,13 +28,13 @@ pub(super) struct Ahead {
 impl Ahead {
     /// What was begun for this app, if it was.
     pub(super) fn take(&self, digest: &Digest) -> Option<Compiling> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = self.begun.lock();
         let found = begun.take_if(|(of, _)| of == digest)?;
         Some(found.1)
     }
 
     fn keep(&self, digest: Digest, compiling: Compiling) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = self.begun.lock();
         *begun = Some((digest, compiling));
     }
 }

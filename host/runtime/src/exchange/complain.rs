@@ -1,7 +1,8 @@
 //! The log of what apps do wrong: which release, which path, what.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::generation::Generation;
 use crate::throttle::Throttle;
@@ -36,14 +37,14 @@ impl Complaints {
     /// The last failure, if failures are kept.
     pub(super) fn last(&self) -> Option<String> {
         let kept = self.kept.as_ref()?;
-        let last = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = kept.lock();
         last.clone()
     }
 
     /// Logs a failure.
     pub(super) fn about(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(kept) = &self.kept {
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_string());
+            *kept.lock() = Some(cause.to_string());
             return;
         }
         let Some(left_out) = self.throttle.admit(Instant::now()) else {

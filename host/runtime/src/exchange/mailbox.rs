@@ -2,10 +2,11 @@
 //! of this node get it at once, those of other nodes by way of a queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
 
 use crate::contract::mailbox::{Message, Publication};
@@ -48,7 +49,7 @@ pub struct Mailbox {
 
 impl Mailbox {
     fn put(&self, message: Arc<Published>) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         if queue.waiting.len() == CAPACITY {
             queue.waiting.pop_front();
             queue.lagged += 1;
@@ -69,7 +70,7 @@ impl Mailbox {
     }
 
     fn take(&self) -> Option<Message> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         if queue.lagged > 0 {
             return Some(Message::Lagged(std::mem::take(&mut queue.lagged)));
         }
@@ -118,18 +119,13 @@ pub struct Subscriptions {
 
 impl Topics {
     fn lock(&self) -> MutexGuard<'_, Subscribers> {
-        self.subscribers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.subscribers.lock()
     }
 
     /// Tells every exchange that has subscribed: those of this node at once,
     /// and those of the others as fast as these take it. Waits for nobody.
     pub fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
-        let mut last = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.published.lock();
         *last += 1;
         let message = Arc::new(Published {
             number: *last,

@@ -7,11 +7,12 @@
 //! drains needs no wait: [`Slot::permit_or_back`] gives it as it is. A caller that
 //! waits for the end of the drain lets the one that goes back pass, and waits again.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use cluster::Digest;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -77,7 +78,7 @@ impl Slot {
 
     /// What drains, if anything does.
     pub fn draining(&self) -> Option<DrainingGeneration> {
-        let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        let draining = self.draining.lock();
         draining.clone()
     }
 
@@ -144,7 +145,7 @@ impl Slot {
                 }
                 () = sleep_until(draining.since + self.drain) => self.end(&draining).await,
             }
-            *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.draining.lock() = None;
             return (LoadPermit::new(self, turn), None);
         }
     }
@@ -241,7 +242,7 @@ impl LoadPermit {
             drop(tokio::task::spawn_blocking(move || drop(old)));
             draining
         });
-        let mut drains = slot.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drains = slot.draining.lock();
         let drained = std::mem::replace(&mut *drains, draining.clone());
         drop(drains);
         if drained.is_some_and(|drained| Arc::ptr_eq(&drained.signals, &signals)) {

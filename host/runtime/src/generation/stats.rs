@@ -4,7 +4,8 @@
 //! It outlives its generation, so that what it counted can still be told.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use cluster::Counted;
 
@@ -70,14 +71,14 @@ impl GenerationStats {
     /// How its requests and its changes of states had ended when it was put in last:
     /// nothing counted, unless it came back.
     pub fn before(&self) -> [Tally; 2] {
-        *self.before.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.before.lock()
     }
 
     /// Notes what is counted up to now, because it is about to be put in. This is
     /// called before the first request can reach it.
     pub fn begin(&self) {
         let counted = [self.requests(), self.changes()];
-        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+        *self.before.lock() = counted;
     }
 
     /// Counts a change of a state.

@@ -135,10 +135,8 @@ pub enum Step {
     Fetching,
     /// It waits until an earlier app has drained.
     WaitingForRoom,
-    /// It compiles the app.
+    /// It compiles the app and tries whether it works.
     Compiling,
-    /// It tries whether the app works.
-    Validating,
     /// It failed for a reason on that machine, and tries again.
     TryingAgain,
 }

@@ -66,10 +66,8 @@ pub enum NodeState {
     Fetching,
     /// It waits until an earlier app has drained.
     WaitingForRoom,
-    /// It compiles the app.
+    /// It compiles the app and tries whether it works.
     Compiling,
-    /// It tries whether the app works.
-    Validating,
     /// It failed for a reason on that machine, and tries again.
     TryingAgain,
     /// It serves it.

@@ -14,9 +14,10 @@ mod check;
 mod recent;
 mod rule;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -134,8 +135,8 @@ impl Drop for BakeTask {
     }
 }
 
-fn lock(recent: &Mutex<RecentTally>) -> std::sync::MutexGuard<'_, RecentTally> {
-    recent.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(recent: &Mutex<RecentTally>) -> parking_lot::MutexGuard<'_, RecentTally> {
+    recent.lock()
 }
 
 async fn look(

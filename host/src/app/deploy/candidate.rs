@@ -1,9 +1,10 @@
 //! An app that is loaded and checked, and waits for the cluster's word.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Digest;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -66,6 +67,6 @@ impl Candidate {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Option<Prepared>) -> T) -> T {
-        act(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.held.lock())
     }
 }

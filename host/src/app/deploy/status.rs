@@ -95,10 +95,8 @@ pub enum Step {
     },
     /// It waits until an earlier app has drained.
     WaitingForRoom,
-    /// It compiles it.
+    /// It compiles it and tries whether it works.
     Compiling,
-    /// It tries whether it works.
-    Validating,
     /// It tries again later.
     Waiting,
 }

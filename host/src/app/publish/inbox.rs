@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster::{Counted, NodeName, View};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::batch::{self, BATCH_MAX};
@@ -74,7 +75,7 @@ impl Inbox {
         let name: Arc<str> = from.to_string().into();
         // Held while they are given, so that of two batches of one node the
         // later does not get ahead.
-        let mut all = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.last.lock();
         if all.len() >= GONE_MAX && !all.contains_key(from) {
             all.retain(|name, _| is_member(name));
         }

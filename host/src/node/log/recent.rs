@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -50,7 +51,7 @@ impl Recent {
     /// Takes in a line. Its number is given here.
     pub fn add(&self, mut line: LogLine) {
         let count = {
-            let mut kept = self.kept();
+            let mut kept = self.kept.lock();
             line.seq = kept.next;
             kept.next += 1;
             kept.bytes += size(&line);
@@ -81,14 +82,10 @@ impl Recent {
 
     /// The lines from this number on.
     fn from(&self, next: u64) -> Vec<Arc<LogLine>> {
-        let kept = self.kept();
+        let kept = self.kept.lock();
         let first = kept.lines.front().map_or(kept.next, |line| line.seq);
         let skip = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
         kept.lines.iter().skip(skip).cloned().collect()
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) type Modified = (i64, i64);
 
 /// All places where the file may be, and in which of them it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct AppFileSearch {
     /// As it was given; of a bare name those in the build folders follow.
     all: Vec<PathBuf>,
     /// In which one it was when it was last looked for.
@@ -29,19 +29,19 @@ pub struct Places {
     taken: Option<Modified>,
 }
 
-impl Places {
+impl AppFileSearch {
     /// The places of what `--app` says.
-    pub fn of(app: &Path) -> Places {
+    pub fn of(app: &Path) -> AppFileSearch {
         Self::seen_from(Path::new(""), app)
     }
 
     /// The same, seen from another folder than the current one.
-    pub fn seen_from(folder: &Path, app: &Path) -> Places {
+    pub fn seen_from(folder: &Path, app: &Path) -> AppFileSearch {
         let mut all = vec![folder.join(app)];
         if app.components().count() == 1 && app.file_name().is_some() {
             all.extend(BUILD_FOLDERS.map(|build| folder.join(build).join(app)));
         }
-        let mut places = Places {
+        let mut places = AppFileSearch {
             all,
             place: 0,
             taken: None,
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_a_bare_name_is_looked_for_in_build_folders() {
-        let all = |app: &str| Places::seen_from(Path::new("/w"), Path::new(app)).all;
+        let all = |app: &str| AppFileSearch::seen_from(Path::new("/w"), Path::new(app)).all;
         assert_eq!(all("guest.wasm").len(), 5);
         assert_eq!(all("guest.wasm")[0], Path::new("/w/guest.wasm"));
         assert_eq!(all("dist/guest.wasm"), [Path::new("/w/dist/guest.wasm")]);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_build_from_the_future_keeps_no_later_one_out() {
-        let mut places = Places::of(Path::new("no-such-app.wasm"));
+        let mut places = AppFileSearch::of(Path::new("no-such-app.wasm"));
         places.take((i64::MAX, 0));
         assert!(places.taken <= Some(now()));
     }
