@@ -211,7 +211,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
 
     let releases = membership.releases();
     let candidate = Arc::new(Candidate::default());
-    let fetcher = Fetcher::new(membership.views(), membership.peers(), store.clone());
+    let fetcher = Fetcher::new(membership.views(), membership.client(), store.clone());
     let published = Arc::<Counted<Publications>>::default();
     let face = Arc::new(Face {
         name: name.clone(),
@@ -224,7 +224,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
         store: store.clone(),
         releases: releases.clone(),
         counting: membership.counting(),
-        peers: membership.peers(),
+        client: membership.client(),
         fetcher: fetcher.clone(),
         published: published.clone(),
         candidate: candidate.clone(),
@@ -249,7 +249,7 @@ async fn serve(config: Config, workers: usize) -> Result<(), NodeError> {
     tokio::spawn(publish::run(
         exchanges.topics().clone(),
         membership.views(),
-        membership.peers(),
+        membership.client(),
         published,
     ));
     let mut apps = Apps {

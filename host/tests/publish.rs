@@ -9,9 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use cluster::Counted;
 use host::app::publish;
-use host::app::publish::{Inbox, PUBLISH};
+use host::app::publish::Inbox;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use mesh::control::routes::PUBLISH;
 use mesh::control::{Answer, Peer, Service, refusal};
 use mesh::counts::Publications;
 use mesh::membership::Membership;
@@ -43,7 +44,7 @@ impl Service for Shared {
             let Peer::Member(member) = from else {
                 return refusal(StatusCode::FORBIDDEN, "for members");
             };
-            assert_eq!(request.uri().path(), PUBLISH);
+            assert_eq!(request.uri().path(), PUBLISH.path);
             gate.came.send_modify(|came| *came += 1);
             let permit = gate.permits.acquire().await.expect("never closed");
             let inbox = gate.inbox.get().expect("nobody publishes before");
@@ -84,7 +85,7 @@ impl Publisher {
         let sending = tokio::spawn(publish::run(
             topics.clone(),
             membership.views(),
-            membership.peers(),
+            membership.client(),
             counters.clone(),
         ));
         let mut subscribed = Subscriptions::new(topics.clone());

@@ -164,7 +164,7 @@ impl Getter {
             false => Arc::new(Refuse),
         };
         let membership = lan.start(last, folder, None, service);
-        let fetcher = Fetcher::new(membership.views(), membership.peers(), store);
+        let fetcher = Fetcher::new(membership.views(), membership.client(), store);
         Getter {
             membership,
             fetcher,
@@ -335,7 +335,7 @@ async fn what_is_larger_than_the_node_takes_is_refused_before_anything_is_asked_
         ..StoreLimits::default()
     };
     let store = Store::open(Arc::new(data), limits).expect("a store");
-    let fetcher = Fetcher::new(membership.views(), membership.peers(), store);
+    let fetcher = Fetcher::new(membership.views(), membership.client(), store);
     lists(&membership, &[2, 3]).await;
     let (what, progress) = (Component::of(&app), watch::Sender::default());
     let refused = soon("a refusal", fetcher.fetch(&what, &progress)).await;

@@ -14,12 +14,12 @@
 
 mod caller;
 mod choice;
+mod client;
 mod counters;
 mod dial;
-mod link;
 mod links;
-mod peers;
 mod protocol;
+pub mod routes;
 mod server;
 mod service;
 mod stall_guard;
@@ -37,12 +37,12 @@ use bytes::Bytes;
 use cluster::NodeName;
 use tokio::sync::oneshot;
 
+pub use client::{CallError, Client};
 pub(crate) use counters::CallerCounts;
 pub use counters::{CallerRefusal, Callers, RefusedCallers};
 pub use dial::DialError;
 pub(crate) use dial::Dialler;
 pub(crate) use links::Links;
-pub use peers::{CallError, Peers};
 pub use protocol::{Body, ReadError, answer, read, refusal, whole};
 pub(crate) use server::{Server, WAITS};
 pub use service::{Answer, Peer, Refuse, Service};

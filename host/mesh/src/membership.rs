@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::control;
-use crate::control::{Callers, IdentityError, Peers};
+use crate::control::{Callers, Client, IdentityError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
@@ -175,7 +175,7 @@ pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     releases: Releases,
     keyring: Keyring,
-    peers: Peers,
+    client: Client,
     order: watch::Sender<Order>,
     fatal: watch::Receiver<Option<FatalError>>,
     counters: Arc<Counted<MembershipCounts>>,
@@ -195,7 +195,7 @@ struct Outside {
     order: watch::Receiver<Order>,
     fatal: watch::Sender<Option<FatalError>>,
     counters: Arc<Counted<MembershipCounts>>,
-    peers: Peers,
+    client: Client,
 }
 
 /// What the control channel is given besides what all share.
@@ -227,7 +227,7 @@ impl Membership {
             me: settings.name.clone(),
             identity: identity.clone(),
         };
-        let peers = Peers::new(dialler, settings.cluster_port);
+        let client = Client::new(dialler, settings.cluster_port);
         let outside = Outside {
             views: settings.views.clone(),
             release: release_out,
@@ -237,7 +237,7 @@ impl Membership {
             keys: keys_out,
             order: order_out,
             fatal: fatal_in,
-            peers: peers.clone(),
+            client: client.clone(),
             counters: counters.clone(),
         };
         let runtime = Handle::try_current().ok();
@@ -261,7 +261,7 @@ impl Membership {
                     overview,
                 },
                 keyring: Keyring(keys),
-                peers,
+                client,
                 order,
                 fatal,
                 counters,
@@ -289,8 +289,8 @@ impl Membership {
     }
 
     /// What asks other members on the control channel.
-    pub fn peers(&self) -> Peers {
-        self.peers.clone()
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Waits until this node cannot stay in the cluster, which may be never.

@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::face::{Face, STATE};
+use super::face::Face;
 use crate::api::{Asker, Service as Tools};
-use crate::app::publish::{Inbox, PUBLISH};
+use crate::app::publish::Inbox;
 use mesh::control;
+use mesh::control::routes::{CHUNKS, PUBLISH, STATE};
 use mesh::control::{Answer, Peer};
-use mesh::transfer::{COMPONENTS, ChunkServer};
+use mesh::transfer::ChunkServer;
 
 /// Answers once it has been given what it takes. Until then a node is only
 /// just starting, and says so.
@@ -48,12 +49,12 @@ impl control::Service for Shared {
             let path = request.uri().path();
             match from {
                 Peer::Tool(ip) => parts.tools.answer(Asker::Remote(ip), request).await,
-                Peer::Member(_) if path == STATE => control::answer(parts.face.state()),
-                Peer::Member(_) if path.starts_with(COMPONENTS) => {
+                Peer::Member(_) if path == STATE.path => control::answer(parts.face.state()),
+                Peer::Member(_) if path.starts_with(CHUNKS.path) => {
                     let path = path.to_owned();
                     parts.chunk_server.answer(&path, request.into_body()).await
                 }
-                Peer::Member(name) if path == PUBLISH => {
+                Peer::Member(name) if path == PUBLISH.path => {
                     parts.inbox.answer(&name, request.into_body()).await
                 }
                 Peer::Member(_) => {

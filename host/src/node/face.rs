@@ -20,7 +20,8 @@ use crate::api::types::Code;
 use crate::api::{Later, Node, Refused, describe};
 use crate::app::deploy;
 use crate::app::deploy::{Candidate, Deployment, Reporter};
-use mesh::control::Peers;
+use mesh::control::Client;
+use mesh::control::routes::STATE;
 use mesh::counts::Publications;
 use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::store::{Store, StoreError};
@@ -28,13 +29,6 @@ use mesh::transfer::Fetcher;
 use runtime::component::NamedComponent;
 use runtime::generation::Slot;
 use runtime::loader::Loader;
-
-/// Where a member is asked what it does about releases.
-pub(super) const STATE: &str = "/app/state";
-
-/// How long a member may take to say so, and the longest that it can say.
-const STATE_WITHIN: Duration = Duration::from_millis(500);
-const STATE_MAX: usize = 8 * 1024;
 
 /// How long after a change whoever has not said it yet is waited for: one that
 /// is cut off does not keep what others do from being told.
@@ -56,7 +50,7 @@ pub(super) struct Face {
     pub(super) store: Store,
     pub(super) releases: Releases,
     pub(super) counting: Arc<Counted<MembershipCounts>>,
-    pub(super) peers: Peers,
+    pub(super) client: Client,
     pub(super) fetcher: Fetcher,
     pub(super) published: Arc<Counted<Publications>>,
     pub(super) candidate: Arc<Candidate>,
@@ -172,10 +166,8 @@ impl Face {
     }
 
     /// Asks a member what it does.
-    async fn ask(peers: Peers, member: NodeName) -> (NodeName, Option<State>) {
-        let at = peers.at(&member);
-        let asked = peers.request(&member, at, STATE, Bytes::new(), STATE_MAX, STATE_WITHIN);
-        let said = match asked.await {
+    async fn ask(client: Client, member: NodeName) -> (NodeName, Option<State>) {
+        let said = match client.call(&member, &STATE, Bytes::new()).await {
             Ok((StatusCode::OK, said)) => serde_json::from_slice(&said).ok(),
             Ok(_) | Err(_) => None,
         };
@@ -186,7 +178,7 @@ impl Face {
     async fn ask_all(&self, members: Vec<NodeName>) -> HashMap<NodeName, State> {
         let mut asking = JoinSet::new();
         for member in members {
-            asking.spawn(Self::ask(self.peers.clone(), member));
+            asking.spawn(Self::ask(self.client.clone(), member));
         }
         let mut said = HashMap::new();
         let mut changed = self.changed();

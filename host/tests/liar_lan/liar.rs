@@ -112,7 +112,10 @@ pub(crate) struct WrongBytes;
 
 impl Service for WrongBytes {
     fn call(&self, _: Peer, request: http::Request<Incoming>) -> Answer {
-        let is_app = request.uri().path().starts_with(mesh::transfer::COMPONENTS);
+        let is_app = request
+            .uri()
+            .path()
+            .starts_with(mesh::control::routes::CHUNKS.path);
         Box::pin(async move {
             match is_app {
                 true => control::answer(Bytes::from_static(&[7; 32])),

@@ -18,11 +18,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::counters::CallerRefusal;
-use super::protocol::{self, Audience, Body, NAME_MAX, TOOL};
+use super::protocol::{self, Body, TOOL};
+use super::routes::{Audience, HELLO, Route, SYNC};
 use super::server::{Server, ToolRoom, Tools};
 use super::stall_guard::StallGuard;
 use super::stream::Watched;
-use super::{EXCHANGE, Event, HANDSHAKE, MESSAGE_MAX, PING, PING_ANSWER, Peer, WINDOW};
+use super::{EXCHANGE, Event, HANDSHAKE, PING, PING_ANSWER, Peer, WINDOW};
 
 /// Requests at a time on one connection.
 const REQUESTS_MAX: u32 = 4;
@@ -136,13 +137,13 @@ impl Caller {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let Some(audience) = Audience::of(request.uri().path()) else {
+        let Some(Route { audience, .. }) = Route::of(request.uri().path()) else {
             return protocol::refusal(StatusCode::NOT_FOUND, "this node speaks version 1");
         };
-        if audience != Audience::Tools && request.method() != Method::POST {
+        if *audience != Audience::Tools && request.method() != Method::POST {
             return protocol::refusal(StatusCode::METHOD_NOT_ALLOWED, "use POST");
         }
-        if audience == Audience::Hello {
+        if *audience == Audience::Hello {
             let answer = self.hello(request.into_body()).await;
             self.said_hello.notify_one();
             return answer;
@@ -186,7 +187,7 @@ impl Caller {
     }
 
     async fn hello(&self, body: Incoming) -> Response<Body> {
-        let message = match protocol::read(body, NAME_MAX, EXCHANGE).await {
+        let message = match protocol::read(body, HELLO.message_max, EXCHANGE).await {
             Ok(message) => message,
             Err(error) => return error.refusal(),
         };
@@ -259,7 +260,7 @@ impl Caller {
     }
 
     async fn sync(&self, name: &NodeName, body: Incoming) -> Response<Body> {
-        let bytes = match protocol::read(body, MESSAGE_MAX, EXCHANGE).await {
+        let bytes = match protocol::read(body, SYNC.message_max, EXCHANGE).await {
             Ok(bytes) => bytes,
             Err(error) => return error.refusal(),
         };

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
-use super::protocol::{self, Body, HELLO, NAME_MAX, ReadError};
+use super::protocol::{self, Body, ReadError};
+use super::routes::{HELLO, Route};
 use super::stream::{Cut, Watched};
 use super::tls::Shown;
 use super::{EXCHANGE, HANDSHAKE, Identity, PING, PING_ANSWER, WINDOW};
@@ -71,17 +72,9 @@ pub(super) struct Connection {
 }
 
 impl Dialler {
-    /// Connects to a member, and makes sure that it is this one which answers.
+    /// Connects to a member, and makes sure that it is this one which answers. Up
+    /// to `window` bytes of its answers may be under way at a time.
     pub(super) async fn dial(
-        &self,
-        peer: &NodeName,
-        at: SocketAddrV4,
-    ) -> Result<Connection, DialError> {
-        self.dial_with(peer, at, WINDOW).await
-    }
-
-    /// The same with up to `window` bytes of its answers under way at a time.
-    pub(super) async fn dial_with(
         &self,
         peer: &NodeName,
         at: SocketAddrV4,
@@ -131,26 +124,26 @@ impl Connection {
 
     /// Says who calls, and hears who answers.
     pub(super) async fn hello(&mut self, who: Bytes) -> Result<NodeName, DialError> {
-        let said = self.exchange(HELLO, who, NAME_MAX).await?;
+        let said = self.exchange(&HELLO, who).await?;
         protocol::introduced(&said).ok_or(DialError::Impostor)
     }
 
-    /// One request and its answer, of at most so many bytes.
+    /// One request and its answer, within the limits of the route.
     pub(super) async fn exchange(
         &mut self,
-        path: &str,
+        route: &Route,
         message: Bytes,
-        max: usize,
     ) -> Result<Bytes, DialError> {
-        let request = protocol::request(&self.host, path, message);
+        let request = protocol::request(&self.host, route.path, message);
         let exchange = async {
             let response = self.requests.send_request(request).await?;
             if response.status() != StatusCode::OK {
                 return Err(DialError::Refused(response.status()));
             }
+            let max = route.answer_max;
             Ok(protocol::read(response.into_body(), max, EXCHANGE).await?)
         };
-        timeout(EXCHANGE, exchange)
+        timeout(route.within, exchange)
             .await
             .unwrap_or(Err(DialError::Slow))
     }

@@ -1,13 +1,4 @@
-//! The messages of the control channel. A path names the version and the kind
-//! of message; a node answers 404 to a version it does not speak.
-//!
-//! ```text
-//! POST /v1/hello   name of the caller     -> name of the called
-//! POST /v1/sync    state of the caller    -> state of the called
-//! POST /component/…  of members           -> see `transfer`
-//! POST /publish    of members             -> see `publish`
-//!      /v1/…       of tools               -> see `tools`
-//! ```
+//! The messages of the control channel: how they are made, read and refused.
 
 use std::io;
 use std::time::Duration;
@@ -19,50 +10,12 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-/// Where a caller says who it is. The first request of a connection.
-pub(super) const HELLO: &str = "/v1/hello";
-
-/// Push-pull of membership's state.
-pub(super) const SYNC: &str = "/v1/sync";
-
 /// What a tool says in place of a name. No name of a node is without an `@`.
 pub(super) const TOOL: &str = "tool";
-
-/// The longest text of a name, in bytes: 63, `@`, and `255.255.255.255`.
-pub(super) const NAME_MAX: usize = cluster::NAME_MAX + 1 + 15;
 
 /// The body of a request or an answer. One that is made bit by bit comes from
 /// [`http_body_util::channel`].
 pub type Body = BoxBody<Bytes, io::Error>;
-
-/// Who may ask for a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Audience {
-    /// Whoever knows the cookie: it is how they say who they are.
-    Hello,
-    /// Members; membership answers.
-    Sync,
-    /// Members; the [`Service`](super::Service) answers.
-    Members,
-    /// Tools; the [`Service`](super::Service) answers.
-    Tools,
-}
-
-impl Audience {
-    /// None if there is nothing at this path.
-    pub(super) fn of(path: &str) -> Option<Self> {
-        match path {
-            HELLO => Some(Self::Hello),
-            SYNC => Some(Self::Sync),
-            "/publish" => Some(Self::Members),
-            _ if path.starts_with("/component/") || path.starts_with("/app/") => {
-                Some(Self::Members)
-            }
-            _ if path.starts_with("/v1/") => Some(Self::Tools),
-            _ => None,
-        }
-    }
-}
 
 /// A body that is there as a whole.
 pub fn whole(bytes: impl Into<Bytes>) -> Body {

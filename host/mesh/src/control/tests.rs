@@ -1,6 +1,6 @@
 //! The control channel as those see it who call, and those who should not.
 
-mod peers;
+mod client;
 mod roles;
 mod rotation;
 
@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::protocol::{self, HELLO, SYNC};
+use super::protocol;
+use super::routes::{HELLO, SYNC};
 use super::server::Waits;
 use super::*;
 use crate::net;
@@ -169,7 +170,7 @@ async fn a_caller_with_the_wrong_cookie_is_refused_and_counted() {
         me: node(CALLER),
         identity: Identity::new(&Keys::from_master(&[2; 32])).expect("an identity"),
     };
-    let dialled = wrong.dial(&node(CALLED), called.at).await;
+    let dialled = wrong.dial(&node(CALLED), called.at, WINDOW).await;
     assert!(matches!(dialled.err(), Some(DialError::Tls(_))));
     called.counted(|c| c.refused_by.handshake == 1).await;
 }
@@ -178,7 +179,7 @@ async fn a_caller_with_the_wrong_cookie_is_refused_and_counted() {
 async fn whoever_is_not_who_was_dialled_is_closed() {
     let called = Called::start();
     let other = NodeName::new("other", CALLED).expect("a name");
-    let dialled = dialler(CALLER).dial(&other, called.at).await;
+    let dialled = dialler(CALLER).dial(&other, called.at, WINDOW).await;
     assert!(matches!(dialled.err(), Some(DialError::Impostor)));
 }
 
@@ -186,11 +187,11 @@ async fn whoever_is_not_who_was_dialled_is_closed() {
 async fn a_caller_whose_ip_is_not_that_of_its_name_is_closed() {
     let called = Called::start();
     let mut requests = called.stranger(Ipv4Addr::new(127, 0, 0, 9)).await;
-    let lie = post(HELLO, protocol::introduce(&node(CALLER)));
+    let lie = post(HELLO.path, protocol::introduce(&node(CALLER)));
     let response = ask(&mut requests, lie).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     called.counted(|c| c.refused_by.hello == 1).await;
-    let after = requests.send_request(post(SYNC, "state")).await;
+    let after = requests.send_request(post(SYNC.path, "state")).await;
     assert!(after.is_err(), "the connection is closed");
 }
 
@@ -198,7 +199,7 @@ async fn a_caller_whose_ip_is_not_that_of_its_name_is_closed() {
 async fn nothing_is_listened_to_before_the_hello() {
     let mut called = Called::start();
     let mut requests = called.stranger(CALLER).await;
-    let response = ask(&mut requests, post(SYNC, "state")).await;
+    let response = ask(&mut requests, post(SYNC.path, "state")).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert!(called.events.try_recv().is_err());
 }
@@ -208,15 +209,18 @@ async fn an_unknown_version_and_messages_over_the_limit_are_refused_by_status() 
     let called = Called::start();
     let mut requests = called.stranger(CALLER).await;
     let hello = protocol::introduce(&node(CALLER));
-    let response = ask(&mut requests, post(HELLO, hello.clone())).await;
+    let response = ask(&mut requests, post(HELLO.path, hello.clone())).await;
     assert_eq!(response.status(), StatusCode::OK);
     let too_long = vec![0; MESSAGE_MAX + 1];
     for (request, status) in [
         (post("/v2/hello", hello), StatusCode::NOT_FOUND),
-        (post(HELLO, vec![b'a'; 100]), StatusCode::PAYLOAD_TOO_LARGE),
-        (post(HELLO, "no name"), StatusCode::BAD_REQUEST),
-        (post(HELLO, "other@127.0.0.2"), StatusCode::FORBIDDEN),
-        (post(SYNC, too_long), StatusCode::PAYLOAD_TOO_LARGE),
+        (
+            post(HELLO.path, vec![b'a'; 100]),
+            StatusCode::PAYLOAD_TOO_LARGE,
+        ),
+        (post(HELLO.path, "no name"), StatusCode::BAD_REQUEST),
+        (post(HELLO.path, "other@127.0.0.2"), StatusCode::FORBIDDEN),
+        (post(SYNC.path, too_long), StatusCode::PAYLOAD_TOO_LARGE),
     ] {
         let path = request.uri().path().to_owned();
         let response = ask(&mut requests, request).await;
@@ -238,7 +242,12 @@ async fn callers_that_say_nothing_are_closed_in_time() {
     called
         .counted(|c| c.refused_by.handshake == 1 && c.refused_by.hello == 1)
         .await;
-    assert!(no_hello.send_request(post(SYNC, "state")).await.is_err());
+    assert!(
+        no_hello
+            .send_request(post(SYNC.path, "state"))
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -261,14 +270,14 @@ async fn one_ip_gets_eight_connections_and_others_are_served_meanwhile() {
     let called = Called::start();
     let mut open = Vec::new();
     for _ in 0..8 {
-        let dialled = dialler(CALLER).dial(&node(CALLED), called.at).await;
+        let dialled = dialler(CALLER).dial(&node(CALLED), called.at, WINDOW).await;
         open.push(dialled.expect("admitted"));
     }
-    let ninth = dialler(CALLER).dial(&node(CALLED), called.at).await;
+    let ninth = dialler(CALLER).dial(&node(CALLED), called.at, WINDOW).await;
     assert!(ninth.is_err());
     called.counted(|c| c.refused_by.limit == 1).await;
     let other = Ipv4Addr::new(127, 0, 0, 4);
-    let dialled = dialler(other).dial(&node(CALLED), called.at).await;
+    let dialled = dialler(other).dial(&node(CALLED), called.at, WINDOW).await;
     dialled.expect("admitted");
     drop(open);
 }
@@ -285,14 +294,14 @@ async fn garbage_in_place_of_tls_is_refused_and_hurts_nobody() {
     called
         .counted(|c| c.refused_by.handshake + c.refused_by.limit == 50)
         .await;
-    let dialled = dialler(CALLER).dial(&node(CALLED), called.at).await;
+    let dialled = dialler(CALLER).dial(&node(CALLED), called.at, WINDOW).await;
     dialled.expect("admitted");
 }
 
 #[tokio::test]
 async fn a_connection_that_is_cut_is_a_hint_and_one_that_is_closed_is_none() {
     let mut called = Called::start();
-    let dialled = dialler(CALLER).dial(&node(CALLED), called.at).await;
+    let dialled = dialler(CALLER).dial(&node(CALLED), called.at, WINDOW).await;
     dialled.expect("admitted").close().await;
 
     let other = Ipv4Addr::new(127, 0, 0, 4);
@@ -304,7 +313,7 @@ async fn a_connection_that_is_cut_is_a_hint_and_one_that_is_closed_is_none() {
             .build()
             .expect("a runtime");
         let dialler = dialler(other);
-        let dialled = process.block_on(dialler.dial(&node(CALLED), at));
+        let dialled = process.block_on(dialler.dial(&node(CALLED), at, WINDOW));
         let connection = dialled.expect("admitted");
         process.shutdown_background();
         drop(connection);
@@ -362,7 +371,9 @@ impl Process {
 #[tokio::test]
 async fn a_connection_that_has_ended_can_still_be_closed() {
     let process = Process::start().await;
-    let dialled = dialler(CALLER).dial(&node(CALLED), process.at).await;
+    let dialled = dialler(CALLER)
+        .dial(&node(CALLED), process.at, WINDOW)
+        .await;
     let mut connection = dialled.expect("admitted");
     process.kill().await;
     timeout(SOON, connection.ended()).await.expect("in time");

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use cluster::Digest;
-use cluster::fetch::{CHUNKS_MAX, Chunks, UPLOADS, head};
+use cluster::fetch::{Chunks, UPLOADS, head};
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -17,8 +17,9 @@ use rand::seq::SliceRandom as _;
 use rand::{SeedableRng as _, TryRng as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{CHUNK, COMPONENTS, MANIFEST};
+use super::{CHUNK, MANIFEST};
 use crate::control;
+use crate::control::routes::CHUNKS;
 use crate::control::{Body, EXCHANGE};
 use crate::store::{Store, StoreError};
 
@@ -50,12 +51,12 @@ impl ChunkServer {
         }
     }
 
-    /// Answers a request of a member for a path below [`COMPONENTS`].
+    /// Answers a request of a member for a path below that of [`CHUNKS`].
     pub async fn answer(&self, path: &str, body: Incoming) -> Response<Body> {
         let Some((digest, asked)) = parse(path) else {
             return control::refusal(StatusCode::NOT_FOUND, "no component is asked for like this");
         };
-        let wanted = match control::read(body, CHUNKS_MAX.div_ceil(8), EXCHANGE).await {
+        let wanted = match control::read(body, CHUNKS.message_max, EXCHANGE).await {
             Ok(wanted) => wanted,
             Err(error) => return error.refusal(),
         };
@@ -93,7 +94,7 @@ impl ChunkServer {
 }
 
 fn parse(path: &str) -> Option<(Digest, Asked)> {
-    let (digest, asked) = path.strip_prefix(COMPONENTS)?.split_once('/')?;
+    let (digest, asked) = path.strip_prefix(CHUNKS.path)?.split_once('/')?;
     let asked = match asked {
         MANIFEST => Asked::Manifest,
         CHUNK => Asked::Chunk,

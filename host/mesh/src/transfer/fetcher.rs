@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cluster::fetch::{
-    ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split,
-};
+use cluster::fetch::{Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split};
 use cluster::release::{CHUNK as CHUNK_LEN, Component};
 use cluster::{ComponentBytes, Counted, NodeName, Time, View};
 use http::StatusCode;
@@ -18,8 +16,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep_until;
 
-use super::{CHUNK, COMPONENTS, MANIFEST};
-use crate::control::{CallError, Peers, ReadError};
+use super::{CHUNK, MANIFEST};
+use crate::control::routes::CHUNKS;
+use crate::control::{CallError, Client, ReadError};
 use crate::counts::Fetches;
 use crate::store::{Download, Found, Store, StoreError};
 
@@ -41,17 +40,17 @@ pub enum TransferError {
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     members: watch::Receiver<Arc<View>>,
-    peers: Peers,
+    client: Client,
     store: Store,
     fetches: Arc<Counted<Fetches>>,
 }
 
 impl Fetcher {
     /// Asks these members, and stores what they give in this store.
-    pub fn new(members: watch::Receiver<Arc<View>>, peers: Peers, store: Store) -> Self {
+    pub fn new(members: watch::Receiver<Arc<View>>, client: Client, store: Store) -> Self {
         Self {
             members,
-            peers,
+            client,
             store,
             fetches: Arc::default(),
         }
@@ -140,7 +139,7 @@ impl Fetcher {
                         want,
                         download: download.clone(),
                     };
-                    asking.spawn(ask.run(self.peers.clone(), self.store.clone()));
+                    asking.spawn(ask.run(self.client.clone(), self.store.clone()));
                     continue;
                 }
                 Step::Wait(until) => began + until.since_start(),
@@ -201,7 +200,11 @@ impl Fetcher {
         before: &[NodeName],
         app: &Component,
     ) -> Vec<NodeName> {
-        let others = || view.members.iter().filter(|it| it.name != *self.peers.me());
+        let others = || {
+            view.members
+                .iter()
+                .filter(|it| it.name != *self.client.me())
+        };
         for gone in before {
             if !others().any(|member| member.name == *gone) {
                 fetch.forget(gone);
@@ -240,7 +243,7 @@ struct Ask {
 }
 
 impl Ask {
-    async fn run(self, peers: Peers, store: Store) -> (NodeName, u64, Given) {
+    async fn run(self, client: Client, store: Store) -> (NodeName, u64, Given) {
         let (what, message, max) = match &self.want {
             Want::Manifest => (MANIFEST, Bytes::new(), self.app.chunks() * 32),
             Want::OneOf(chunks) => {
@@ -248,10 +251,10 @@ impl Ask {
                 (CHUNK, wanted, HEAD_LEN + CHUNK_LEN)
             }
         };
-        let path = format!("{COMPONENTS}{}/{what}", self.app.digest);
-        let at = peers.at(&self.member);
-        let asked = peers
-            .request(&self.member, at, &path, message, max, ANSWER_WAIT)
+        let path = format!("{}{}/{what}", CHUNKS.path, self.app.digest);
+        let at = client.at(&self.member);
+        let asked = client
+            .request(&self.member, at, &path, message, max, CHUNKS.within)
             .await;
         let given = match asked {
             Ok((StatusCode::OK, bytes)) => self.store(store, bytes).await,

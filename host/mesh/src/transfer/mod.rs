@@ -16,9 +16,6 @@ mod fetcher;
 pub use chunk_server::ChunkServer;
 pub use fetcher::{Fetcher, TransferError};
 
-/// Where components are asked for.
-pub const COMPONENTS: &str = "/component/";
-
 /// The two things that are asked for of a component.
 const MANIFEST: &str = "manifest";
 const CHUNK: &str = "chunk";

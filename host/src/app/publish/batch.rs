@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use mesh::control::routes::PUBLISH;
 use runtime::contract::{MAX_PAYLOAD, MAX_TOPIC};
 use runtime::exchange::{OUTGOING, Published};
 
@@ -12,7 +13,8 @@ use runtime::exchange::{OUTGOING, Published};
 pub(super) const BATCH_BYTES: usize = 128 * 1024;
 
 /// The most bytes of a batch as it is sent: numbers and lengths besides.
-pub(super) const BATCH_MAX: usize = BATCH_BYTES + 16 * (OUTGOING + 1);
+pub(super) const BATCH_MAX: usize = PUBLISH.message_max;
+const _: () = assert!(BATCH_MAX == BATCH_BYTES + 16 * (OUTGOING + 1));
 
 /// What is sent.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,3 @@ mod outbox;
 
 pub use inbox::Inbox;
 pub use outbox::run;
-
-/// Where batches are sent to.
-pub const PUBLISH: &str = "/publish";

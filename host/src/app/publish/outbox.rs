@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::PUBLISH;
 use super::batch::{self, BATCH_BYTES, weight};
-use mesh::control::{CallError, EXCHANGE, Peers};
+use mesh::control::routes::PUBLISH;
+use mesh::control::{CallError, Client};
 use mesh::counts::Publications;
 use runtime::exchange::{OUTGOING, Published, Topics};
 
@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_secs(60);
 pub async fn run(
     topics: Arc<Topics>,
     mut members: watch::Receiver<Arc<View>>,
-    peers: Peers,
+    client: Client,
     counters: Arc<Counted<Publications>>,
 ) {
     let mut tasks = JoinSet::new();
@@ -50,14 +50,14 @@ pub async fn run(
             }
             stays
         });
-        for member in view.members.iter().filter(|it| it.name != *peers.me()) {
+        for member in view.members.iter().filter(|it| it.name != *client.me()) {
             if !lines.contains_key(&member.name) {
                 let line = Line {
                     member: member.name.clone(),
                     queue: topics.outgoing(),
                     held: None,
                     members: members.clone(),
-                    peers: peers.clone(),
+                    client: client.clone(),
                     counters: counters.clone(),
                     dropped: 0,
                     told: None,
@@ -81,7 +81,7 @@ struct Line {
     /// What was taken from the queue and did not fit the batch.
     held: Option<Arc<Published>>,
     members: watch::Receiver<Arc<View>>,
-    peers: Peers,
+    client: Client,
     counters: Arc<Counted<Publications>>,
     /// How many were dropped since that was told.
     dropped: u64,
@@ -141,12 +141,8 @@ impl Line {
             return self.dropped(many);
         };
         loop {
-            let at = self.peers.at(&self.member);
-            let sent = self
-                .peers
-                .request(&self.member, at, PUBLISH, message.clone(), 256, EXCHANGE)
-                .await;
-            match sent {
+            let sent = self.client.call(&self.member, &PUBLISH, message.clone());
+            match sent.await {
                 Ok((StatusCode::OK, _)) => {
                     return self.counters.count(|counts| counts.sent += many);
                 }
@@ -171,7 +167,7 @@ impl Line {
     fn boot(&self) -> u64 {
         let view = self.members.borrow();
         let mut members = view.members.iter();
-        let me = members.find(|member| member.name == *self.peers.me());
+        let me = members.find(|member| member.name == *self.client.me());
         me.map_or(0, |me| me.boot.number())
     }
 

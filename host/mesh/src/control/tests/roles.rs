@@ -73,7 +73,7 @@ async fn tool(called: &Called) -> Result<Tool, ToolError> {
 /// A tool that calls from this IP.
 async fn tool_from(called: &Called, ip: Ipv4Addr) -> (SendRequest<Body>, StatusCode) {
     let mut requests = called.stranger(ip).await;
-    let hello = answer_to(&mut requests, HELLO, "tool").await;
+    let hello = answer_to(&mut requests, HELLO.path, "tool").await;
     (requests, hello.0)
 }
 
@@ -91,7 +91,7 @@ async fn answer_to(
 
 async fn member(called: &Called) -> SendRequest<Body> {
     let mut requests = called.stranger(CALLER).await;
-    let hello = answer_to(&mut requests, HELLO, "example@127.0.0.2").await;
+    let hello = answer_to(&mut requests, HELLO.path, "example@127.0.0.2").await;
     assert_eq!(hello, (StatusCode::OK, "example@127.0.0.3".to_owned()));
     requests
 }
@@ -133,7 +133,7 @@ async fn what_is_for_members_is_not_for_tools_and_the_other_way_round() {
     let mut called = serving(Echo);
     let (mut tool, admitted) = tool_from(&called, CALLER).await;
     assert_eq!(admitted, StatusCode::OK);
-    for path in [SYNC, "/component/x/chunk", "/publish"] {
+    for path in [SYNC.path, "/component/x/chunk", "/publish"] {
         let (status, why) = answer_to(&mut tool, path, "state").await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
         assert_eq!(why, "this is for members only");
@@ -169,12 +169,12 @@ async fn nothing_reaches_the_service_before_the_hello() {
 async fn who_has_said_who_it_is_does_not_become_another() {
     let called = serving(Echo);
     let mut member = member(&called).await;
-    let (status, _) = answer_to(&mut member, HELLO, "tool").await;
+    let (status, _) = answer_to(&mut member, HELLO.path, "tool").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (mut tool, _) = tool_from(&called, CALLER).await;
-    let (status, _) = answer_to(&mut tool, HELLO, "example@127.0.0.2").await;
+    let (status, _) = answer_to(&mut tool, HELLO.path, "example@127.0.0.2").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    let (status, _) = answer_to(&mut tool, SYNC, "state").await;
+    let (status, _) = answer_to(&mut tool, SYNC.path, "state").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
 }
 
@@ -185,7 +185,7 @@ async fn from_this_machine_tools_may_call_although_members_may_not() {
     assert_eq!(admitted, StatusCode::OK);
     let mut member = called.stranger(SAME_MACHINE).await;
     let name = node(SAME_MACHINE).to_string();
-    let (status, _) = answer_to(&mut member, HELLO, name).await;
+    let (status, _) = answer_to(&mut member, HELLO.path, name).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     called
         .counted(|c| c.refused_by.source == 1 && c.admitted == 1)

@@ -34,7 +34,9 @@ async fn at_every_step_nodes_that_share_a_cookie_reach_each_other_and_others_do_
         let identity = Identity::new(&keys(called_at)).expect("an identity");
         let called = Called::start_as(16, identity);
         for caller_at in STEPS {
-            let dialled = at_step(caller_at).dial(&node(CALLED), called.at).await;
+            let dialled = at_step(caller_at)
+                .dial(&node(CALLED), called.at, WINDOW)
+                .await;
             let share = [OLD, NEW]
                 .iter()
                 .any(|&c| knows(caller_at, c) && knows(called_at, c));
@@ -58,7 +60,9 @@ async fn a_node_at_the_next_or_the_same_step_is_reached_without_a_refusal() {
     {
         let identity = Identity::new(&keys(called_at)).expect("an identity");
         let called = Called::start_as(16, identity);
-        let dialled = at_step(caller_at).dial(&node(CALLED), called.at).await;
+        let dialled = at_step(caller_at)
+            .dial(&node(CALLED), called.at, WINDOW)
+            .await;
         dialled.expect("admitted").close().await;
         assert_eq!(called.counters.now().refused_by.handshake, 0);
     }
@@ -70,11 +74,11 @@ async fn a_third_cookie_is_refused_in_both_directions_at_every_step() {
     for step in STEPS {
         let identity = Identity::new(&keys(step)).expect("an identity");
         let called = Called::start_as(16, identity);
-        let dialled = at_step(WRONG).dial(&node(CALLED), called.at).await;
+        let dialled = at_step(WRONG).dial(&node(CALLED), called.at, WINDOW).await;
         assert!(matches!(dialled.err(), Some(DialError::Tls(_))));
 
         let called = Called::start_as(16, Identity::new(&keys(WRONG)).expect("an identity"));
-        let dialled = at_step(step).dial(&node(CALLED), called.at).await;
+        let dialled = at_step(step).dial(&node(CALLED), called.at, WINDOW).await;
         assert!(matches!(dialled.err(), Some(DialError::Tls(_))));
         assert_eq!(called.counters.now().admitted, 0);
     }
@@ -84,15 +88,21 @@ async fn a_third_cookie_is_refused_in_both_directions_at_every_step() {
 async fn when_the_old_cookie_is_dropped_its_connections_end_and_the_others_stay() {
     let identity = Identity::new(&keys((NEW, Some(OLD)))).expect("an identity");
     let called = Called::start_as(16, identity.clone());
-    let old = at_step((OLD, None)).dial(&node(CALLED), called.at).await;
-    let new = at_step((NEW, None)).dial(&node(CALLED), called.at).await;
+    let old = at_step((OLD, None))
+        .dial(&node(CALLED), called.at, WINDOW)
+        .await;
+    let new = at_step((NEW, None))
+        .dial(&node(CALLED), called.at, WINDOW)
+        .await;
     let (mut old, mut new) = (old.expect("admitted"), new.expect("admitted"));
     identity.change(&keys((NEW, None))).expect("changed");
     timeout(SOON, old.ended()).await.expect("ended in time");
     let hello = protocol::introduce(&node(CALLER));
-    let answer = new.exchange(HELLO, hello, 100).await;
+    let answer = new.exchange(&HELLO, hello).await;
     answer.expect("still answered");
-    let again = at_step((OLD, None)).dial(&node(CALLED), called.at).await;
+    let again = at_step((OLD, None))
+        .dial(&node(CALLED), called.at, WINDOW)
+        .await;
     assert!(matches!(again.err(), Some(DialError::Tls(_))));
 }
 

@@ -38,7 +38,7 @@ impl Driver {
             }
             Effect::View(view) => {
                 self.links.keep(&view);
-                self.outside.peers.keep(&view);
+                self.outside.client.keep(&view);
                 self.outside.views.send_replace(view);
             }
             Effect::Up { member, reason } => report::up(&member, reason),

@@ -1,11 +1,14 @@
-//! Requests to members, from anywhere in the host: the connections are dialled
-//! when they are needed, shared, and closed when they have been idle.
+//! The client of the control channel: its connections are dialled when they are
+//! needed, shared, and closed when they have been idle.
 //!
-//! They are apart from those of [`super::Links`], which live on membership's
-//! thread; these are moved by the runtime that made the first request.
+//! A node has two clients. One is for the workers. The other lives on
+//! membership's thread, so that busy workers never delay it; it also tells
+//! membership of connections that were cut ([`super::Links`] keeps some open for
+//! that).
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -16,20 +19,24 @@ use cluster::{NodeName, View};
 use http::StatusCode;
 use hyper::client::conn::http2::SendRequest;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dial::{Connection, DialError, Dialler};
 use super::protocol::{self, Body, REFUSAL_MAX, ReadError};
+use super::routes::Route;
+use super::{Event, WINDOW};
 
-/// How long a connection waits for another use.
-const POOL_IDLE: Duration = Duration::from_secs(10);
+/// How long a connection waits for another use, on the workers and for membership.
+const IDLE: Duration = Duration::from_secs(10);
+const IDLE_MEMBERSHIP: Duration = Duration::from_secs(30);
 
 /// The most members that are connected at a time. For one more, the one that
 /// has been idle longest is closed.
 const POOL_MAX: usize = 512;
 
-/// How much of an answer may be under way, in bytes: a chunk of an app.
+/// How much of an answer may be under way to the workers, in bytes: a chunk of a
+/// component.
 const POOL_WINDOW: u32 = 256 * 1024;
 
 /// Why a member gave no answer.
@@ -61,11 +68,11 @@ impl CallError {
 
 /// Asks members. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
-pub struct Peers(Arc<Pool>);
+pub struct Client(Arc<Pool>);
 
-impl fmt::Debug for Peers {
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peers").finish_non_exhaustive()
+        f.debug_struct("Client").finish_non_exhaustive()
     }
 }
 
@@ -76,13 +83,17 @@ struct Pool {
     port: u16,
     /// How long a connection waits for another use.
     idle: Duration,
+    /// How much of an answer may be under way, in bytes.
+    window: u32,
+    /// Who is told of connections that were cut or refused; nobody on the workers.
+    lost: Option<mpsc::Sender<Event>>,
     lines: Mutex<HashMap<NodeName, Arc<Line>>>,
 }
 
 /// What there is for one member.
 struct Line {
     /// The connection. Locked while it is dialled, so that it is dialled once.
-    open: tokio::sync::Mutex<Option<SendRequest<Body>>>,
+    open: tokio::sync::Mutex<Option<Open>>,
     /// How many requests are under way.
     calls: AtomicUsize,
     /// When the last one ended.
@@ -91,17 +102,40 @@ struct Line {
     dropped: Notify,
 }
 
-impl Peers {
+/// A connection that is open.
+struct Open {
+    requests: SendRequest<Body>,
+    /// Closed once the connection has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Client {
+    /// A client for the workers.
     pub(crate) fn new(dialler: Dialler, port: u16) -> Self {
-        Self::with(dialler, port, POOL_IDLE)
+        Self::with(dialler, port, IDLE)
     }
 
-    /// The same, with connections that wait so long for another use.
+    /// Like `new`, with connections that wait so long for another use.
     pub(super) fn with(dialler: Dialler, port: u16, idle: Duration) -> Self {
         Self(Arc::new(Pool {
             dialler,
             port,
             idle,
+            window: POOL_WINDOW,
+            lost: None,
+            lines: Mutex::default(),
+        }))
+    }
+
+    /// A client for membership, which is told of connections that were cut or
+    /// refused.
+    pub(super) fn for_membership(dialler: Dialler, port: u16, lost: mpsc::Sender<Event>) -> Self {
+        Self(Arc::new(Pool {
+            dialler,
+            port,
+            idle: IDLE_MEMBERSHIP,
+            window: WINDOW,
+            lost: Some(lost),
             lines: Mutex::default(),
         }))
     }
@@ -128,6 +162,41 @@ impl Peers {
         });
     }
 
+    /// Holds a connection to the member whose control channel is there until it
+    /// ends.
+    ///
+    /// # Errors
+    /// It was not reached.
+    pub(super) async fn hold(&self, peer: &NodeName, at: SocketAddrV4) -> Result<(), CallError> {
+        let line = self.0.line(peer)?;
+        let mut ended = line.connected(&self.0, peer, at).await?.1;
+        // Nothing is ever sent: this waits for the other half to be dropped.
+        while ended.changed().await.is_ok() {}
+        Ok(())
+    }
+
+    /// Closes the connection to a member: what was asked on it went wrong.
+    pub(super) fn forget(&self, peer: &NodeName) {
+        if let Some(line) = self.0.lock().remove(peer) {
+            line.dropped.notify_one();
+        }
+    }
+
+    /// Asks a member for what is at a route, within the limits of the route.
+    ///
+    /// # Errors
+    /// [`CallError`]. A refusal of the member is none: it is a status.
+    pub async fn call(
+        &self,
+        peer: &NodeName,
+        route: &Route,
+        message: Bytes,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        let (max, within) = (route.answer_max, route.within);
+        self.request(peer, self.at(peer), route.path, message, max, within)
+            .await
+    }
+
     /// Sends a `POST` to the member whose control channel is there, and gives
     /// its answer of at most `max` bytes. All of it takes at most `within`.
     ///
@@ -148,7 +217,7 @@ impl Peers {
             let mut request = protocol::request(&at.to_string(), path, message);
             let mut again = false;
             loop {
-                let mut requests = line.connected(&self.0, peer, at).await?;
+                let (mut requests, _) = line.connected(&self.0, peer, at).await?;
                 match requests.try_send_request(request).await {
                     Ok(response) => {
                         let status = response.status();
@@ -215,6 +284,13 @@ impl Pool {
         })
     }
 
+    async fn tell_lost(&self, peer: &NodeName) {
+        if let Some(lost) = &self.lost {
+            // Nobody to tell means that the node stops.
+            let _ = lost.send(Event::Lost { ip: peer.ip() }).await;
+        }
+    }
+
     /// Forgets a line that nobody has used for so long. Returns whether nobody
     /// has.
     fn let_go(&self, peer: &NodeName, line: &Arc<Line>, unused: Duration) -> bool {
@@ -252,19 +328,31 @@ impl Line {
         pool: &Arc<Pool>,
         peer: &NodeName,
         at: SocketAddrV4,
-    ) -> Result<SendRequest<Body>, CallError> {
+    ) -> Result<(SendRequest<Body>, watch::Receiver<()>), CallError> {
         let mut open = self.open.lock().await;
-        if let Some(requests) = open.as_ref().filter(|requests| !requests.is_closed()) {
-            return Ok(requests.clone());
+        if let Some(open) = open.as_ref().filter(|open| !open.requests.is_closed()) {
+            return Ok((open.requests.clone(), open.ended.clone()));
         }
         *open = None;
-        let dialled = pool.dialler.dial_with(peer, at, POOL_WINDOW).await;
+        let dialled = pool.dialler.dial(peer, at, pool.window).await;
+        if let Err(DialError::Connect(error)) = &dialled
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            pool.tell_lost(peer).await;
+        }
         let connection = dialled.map_err(CallError::Dial)?;
         let requests = connection.requests().clone();
-        *open = Some(requests.clone());
+        let (lives, ended) = watch::channel(());
+        *open = Some(Open {
+            requests: requests.clone(),
+            ended: ended.clone(),
+        });
         let (pool, peer, line) = (pool.clone(), peer.clone(), self.clone());
-        tokio::spawn(line.tend(pool, peer, connection));
-        Ok(requests)
+        tokio::spawn(async move {
+            line.tend(pool, peer, connection).await;
+            drop(lives);
+        });
+        Ok((requests, ended))
     }
 
     /// Waits until the connection is not needed any more, or not good for
@@ -287,13 +375,16 @@ impl Line {
         }
         let mut open = self.open.lock().await;
         // If it ended by itself, there may be another one already.
-        if !connection.has_ended() || open.as_ref().is_some_and(SendRequest::is_closed) {
+        if !connection.has_ended() || open.as_ref().is_some_and(|open| open.requests.is_closed()) {
             *open = None;
         }
         if open.is_none() {
             pool.let_go(&peer, &self, Duration::ZERO);
         }
         drop(open);
+        if connection.was_cut() {
+            pool.tell_lost(&peer).await;
+        }
         connection.close().await;
     }
 }
