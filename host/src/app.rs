@@ -3,18 +3,136 @@
 //!
 //! ```text
 //! app file: watch -> intake -> Loader -> candidate -> release
-//! target:   candidate | store | members -> Loader -> Slot; bake -> vote
+//! target:   candidate | store | members -> Loader -> Slot; bake check -> vote
 //! ```
+//!
+//! [`App`] has all that belongs to one app. [`deploy`] decides what serves here, and
+//! [`first`] what serves before other nodes are heard.
 
 pub mod bake;
 pub mod deploy;
+pub mod first;
 mod intake;
 pub mod publish;
+mod retry;
 mod search;
+mod tasks;
 mod watch;
 mod whole;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster::{AppName, ComponentBytes, Digest};
+use http::uri::PathAndQuery;
+use tokio::sync::watch::Receiver;
+
+use bake::Rule;
+use deploy::{Candidate, Deployment, Reporter};
+use runtime::component::NamedComponent;
+use runtime::engine::Runtime;
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use runtime::generation::{ComponentError, Slot};
+use runtime::loader::Loader;
+use runtime::smoke::Smoke;
+use runtime::views::Views;
 
 pub(crate) use intake::locate_in;
 pub use intake::{IntakeError, locate, read, read_up_to};
 pub use search::AppFileSearch;
+pub(crate) use tasks::Tasks;
 pub use watch::{Seen, WatchMode, WatchedFile};
+
+/// How long a component that was uploaded stays loaded while nobody releases it.
+/// Until then no other one can be loaded.
+const UNRELEASED: Duration = Duration::from_secs(5);
+
+/// The app of this node: what its users reach under one name, whatever component
+/// serves it at the time. There is one app still, and [`AppName::the_only`] is its name.
+pub struct App {
+    /// What it is called.
+    pub name: AppName,
+    /// What serves, and what drains.
+    pub slot: Arc<Slot>,
+    /// Makes generations of components, for the slot.
+    pub loader: Loader,
+    /// The requests that are open, and what they publish.
+    pub exchanges: Arc<Exchanges>,
+    /// What is loaded, and waits for its release.
+    pub(crate) candidate: Arc<Candidate>,
+    /// What is told of it.
+    pub(crate) report: Reporter,
+    /// When a new release is left by itself; none for never.
+    rule: Option<Rule>,
+}
+
+/// What an app is given by whoever runs the node.
+#[derive(Debug)]
+pub struct AppSettings {
+    /// How long the exchanges of earlier code may go on.
+    pub drain: Duration,
+    /// The request that new code must answer before it serves.
+    pub smoke: Option<PathAndQuery>,
+    /// The config that the app is given.
+    pub config: Bytes,
+    /// What bodies of requests may be.
+    pub bodies: BodyLimits,
+    /// When a new release is left by itself; none for never.
+    pub revert: Option<Rule>,
+}
+
+impl App {
+    /// An app that serves nothing yet. `stopping` turns true when the node begins to stop.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        views: Views,
+        stopping: Receiver<bool>,
+        settings: AppSettings,
+    ) -> Arc<App> {
+        let slot = Slot::new(settings.drain);
+        let smoke = settings.smoke.map(|target| Smoke {
+            target,
+            config: settings.config.clone(),
+        });
+        let config = ExchangesConfig {
+            config: settings.config,
+            bodies: settings.bodies,
+        };
+        Arc::new(App {
+            name: AppName::the_only(),
+            loader: Loader::new(runtime, slot.clone()).with_smoke(smoke),
+            exchanges: Exchanges::new(views, slot.clone(), stopping, config),
+            slot,
+            candidate: Arc::default(),
+            report: Reporter::new(),
+            rule: settings.revert,
+        })
+    }
+
+    /// The digest of the component that serves now; none while nothing does.
+    pub fn serving(&self) -> Option<Digest> {
+        self.loader.serves()
+    }
+
+    /// What goes on with it, always the newest.
+    pub fn deployment(&self) -> Receiver<Arc<Deployment>> {
+        self.report.subscribe()
+    }
+
+    /// Loads and checks a component that is about to be released. It waits for that for
+    /// a few seconds, and is let go of then.
+    ///
+    /// # Errors
+    /// See [`ComponentError`].
+    pub async fn prepare_upload(&self, component: ComponentBytes) -> Result<(), ComponentError> {
+        if self.serving() == Some(component.digest()) {
+            return Ok(());
+        }
+        let path = "the component".into();
+        self.candidate.clear();
+        let prepared = self.loader.prepare(NamedComponent { path, component });
+        self.candidate.offer_for(prepared.await?, UNRELEASED);
+        Ok(())
+    }
+}

@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::types as api;
 use cli::{Ask, Tool};
-use client::Client;
+use client::ApiClient;
 pub use error::CommandError;
 
 /// How a command ended, as its exit status.
@@ -104,7 +104,7 @@ async fn show<T: DeserializeOwned + Serialize>(
     path: &str,
     table: impl FnOnce(&T) -> String,
 ) -> Result<Exit, CommandError> {
-    let client = Client::find(ask).await?;
+    let client = ApiClient::find(ask).await?;
     let value: T = client.get(path).await?;
     if ask.json {
         print(&json(&value)?)?;

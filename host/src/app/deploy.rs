@@ -28,25 +28,22 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::app::App;
 use crate::app::bake::BakeOutcome;
+use crate::app::retry::Retry;
 use cluster::short;
 use mesh::membership::Releases;
 use mesh::store::{Store, StoreError};
 use mesh::transfer::{Fetcher, TransferError};
 use runtime::component::NamedComponent;
 use runtime::generation::{ComponentError, DrainingGeneration};
-use runtime::loader::{Loader, Prepared, Preparing, Swapped};
+use runtime::loader::{Prepared, Preparing, Swapped};
 
 pub(crate) use bake_checks::BakeChecks;
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
 pub(crate) use status::Reporter;
 pub use status::{Deployment, Doing, Failed, Serving, Step};
-
-/// How long until what failed for a reason on this machine is tried again; at
-/// first, and at most.
-const AGAIN: Duration = Duration::from_millis(500);
-const AGAIN_MOST: Duration = Duration::from_secs(30);
 
 /// Why a release does not serve here.
 #[derive(Debug, thiserror::Error)]
@@ -93,13 +90,10 @@ enum Brought {
 pub(crate) struct Deploy {
     /// The IP of this node, by which canaries are named.
     pub(crate) ip: Ipv4Addr,
-    pub(crate) loader: Arc<Loader>,
+    pub(crate) app: Arc<App>,
     pub(crate) store: Store,
     pub(crate) fetcher: Fetcher,
     pub(crate) releases: Releases,
-    /// What the follower of the app file has ready.
-    pub(crate) candidate: Arc<Candidate>,
-    pub(crate) report: Reporter,
     pub(crate) bake_checks: BakeChecks,
 }
 
@@ -122,8 +116,8 @@ impl Deploy {
     /// the target, and this is dropped then.
     async fn obey(&mut self, target: Option<Target>) {
         if let Some(target) = target {
-            self.candidate.keep_only(target.digest);
-            self.report.wanted(&target);
+            self.app.candidate.keep_only(target.digest);
+            self.app.report.wanted(&target);
             if let Some(brought) = self.bring_at_last(&target).await {
                 // Checked from its first moment: the disk may take its time.
                 let outcome = self.try_out(&target);
@@ -135,7 +129,7 @@ impl Deploy {
 
     /// Begins to look at how what serves does.
     fn try_out(&mut self, target: &Target) -> impl Future<Output = BakeOutcome> + use<> {
-        let stats = self.loader.current().map(|serves| serves.stats.clone());
+        let stats = self.app.loader.current().map(|serves| serves.stats.clone());
         let outcome = stats.map(|stats| self.bake_checks.of(target, stats).outcome());
         async move {
             match outcome {
@@ -158,7 +152,9 @@ impl Deploy {
                     "{reason}; {}",
                     consequence(target),
                 );
-                self.report.failed(Some(target), reason.to_string(), false);
+                self.app
+                    .report
+                    .failed(Some(target), reason.to_string(), false);
                 Verdict::Failed
             }
         };
@@ -169,10 +165,10 @@ impl Deploy {
     /// Brings it to serve, if it takes several attempts. None if it cannot be,
     /// however often it is tried.
     async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
-        let mut wait = AGAIN;
+        let mut retry = Retry::new();
         loop {
-            if self.loader.serves() == Some(target.digest) {
-                self.report.serves(target.id, target.digest);
+            if self.app.serving() == Some(target.digest) {
+                self.app.report.serves(target.id, target.digest);
                 return Some(Brought::Already);
             }
             let trouble = match self.bring(target).await {
@@ -184,8 +180,11 @@ impl Deploy {
             };
             let digest = short(&target.digest.to_string()).to_owned();
             let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
-            self.report.failed(Some(target), trouble.to_string(), again);
+            self.app
+                .report
+                .failed(Some(target), trouble.to_string(), again);
             if again {
+                let wait = retry.wait();
                 tracing::warn!(
                     release = %target.id,
                     digest,
@@ -193,7 +192,6 @@ impl Deploy {
                     "cannot serve the release yet: {trouble}",
                 );
                 sleep(wait).await;
-                wait = AGAIN_MOST.min(wait * 2);
                 continue;
             }
             // How much this node takes says nothing of what others take.
@@ -222,13 +220,14 @@ impl Deploy {
         // it then: so the offer is waited for beside all else.
         let (ready, fetched) = tokio::select! {
             biased;
-            ready = self.candidate.wait_for(target.digest) => (ready, None),
+            ready = self.app.candidate.wait_for(target.digest) => (ready, None),
             loaded = self.load(target) => loaded?,
         };
         let generation = ready.generation().clone();
         let swapped = ready.activate();
         self.releases.serves(target.digest);
-        self.report
+        self.app
+            .report
             .activated(target, &generation, &swapped, fetched);
         Ok(swapped)
     }
@@ -237,7 +236,7 @@ impl Deploy {
     /// from members.
     async fn load(&self, target: &Target) -> Result<(Prepared, Option<Duration>), Trouble> {
         // What drains is here, whatever has become of its file.
-        if let Some(ready) = self.loader.back(target.digest).await {
+        if let Some(ready) = self.app.loader.back(target.digest).await {
             return Ok((ready, None));
         }
         let (component, fetched) = self.obtain(target).await?;
@@ -250,9 +249,9 @@ impl Deploy {
                 Preparing::WaitingForRoom => Step::WaitingForRoom,
                 Preparing::Compiling => Step::Compiling,
             };
-            self.report.doing(target, step);
+            self.app.report.doing(target, step);
         };
-        let ready = self.loader.prepare_telling(app, tell).await?;
+        let ready = self.app.loader.prepare_telling(app, tell).await?;
         Ok((ready, fetched))
     }
 
@@ -272,7 +271,7 @@ impl Deploy {
         let mut fetch = pin!(self.fetcher.fetch(&app, &progress));
         loop {
             let (have, of) = *told.borrow_and_update();
-            self.report.doing(target, Step::Fetching { have, of });
+            self.app.report.doing(target, Step::Fetching { have, of });
             tokio::select! {
                 fetched = &mut fetch => return Ok((fetched?, Some(began.elapsed()))),
                 // The sender is here, so it does not go.
@@ -293,7 +292,7 @@ impl Deploy {
             "the app changed",
         );
         if let Some(draining) = swapped.draining.clone() {
-            tokio::spawn(tell_end(draining, self.report.clone()));
+            tokio::spawn(tell_end(draining, self.app.report.clone()));
         }
     }
 
@@ -303,8 +302,8 @@ impl Deploy {
         if brought == Brought::Already {
             return;
         }
-        let mut keep: Vec<Digest> = self.loader.serves().into_iter().collect();
-        keep.extend(self.loader.draining());
+        let mut keep: Vec<Digest> = self.app.serving().into_iter().collect();
+        keep.extend(self.app.loader.draining());
         let overview = self.releases.overview().borrow().clone();
         let released = overview
             .releases

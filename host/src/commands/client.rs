@@ -48,7 +48,7 @@ type Body = BoxBody<Bytes, io::Error>;
 
 /// A node that can be asked.
 #[derive(Debug)]
-pub(super) enum Client {
+pub(super) enum ApiClient {
     /// One of this machine.
     Socket {
         /// Its data folder.
@@ -60,11 +60,11 @@ pub(super) enum Client {
     Remote(Tool),
 }
 
-impl Client {
+impl ApiClient {
     /// Finds the node that is meant.
-    pub(super) async fn find(ask: &Ask) -> Result<Client, CommandError> {
+    pub(super) async fn find(ask: &Ask) -> Result<ApiClient, CommandError> {
         if let Some(node) = &ask.node {
-            return Ok(Client::Remote(remote::connect(node, ask).await?));
+            return Ok(ApiClient::Remote(remote::connect(node, ask).await?));
         }
         let folder = match (&ask.which.data_dir, &ask.which.name) {
             (Some(folder), _) => folder.clone(),
@@ -72,7 +72,7 @@ impl Client {
             (None, None) => the_one_that_runs(&DataDir::default_parent()?)?,
         };
         match DataDir::used_by(&folder)? {
-            Some(pid) => Ok(Client::Socket { folder, pid }),
+            Some(pid) => Ok(ApiClient::Socket { folder, pid }),
             None => Err(CommandError::NotRunning(folder)),
         }
     }
@@ -140,8 +140,8 @@ impl Client {
             .map_err(|error| CommandError::Answer(error.to_string()))?;
         let answer = async {
             let answer = match self {
-                Client::Socket { folder, pid } => over_socket(folder, *pid, request).await?,
-                Client::Remote(tool) => tool.request(request).await,
+                ApiClient::Socket { folder, pid } => over_socket(folder, *pid, request).await?,
+                ApiClient::Remote(tool) => tool.request(request).await,
             };
             answer.map_err(broken)
         };

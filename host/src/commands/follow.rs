@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep_until};
 
-use super::client::Client;
+use super::client::ApiClient;
 use super::progress::{Show, Summary};
 use super::{CommandError, Exit};
 use crate::api::types::{Outcome, Progress};
 
 /// Follows it, and says how that ended.
 pub(super) async fn follow(
-    client: &Client,
+    client: &ApiClient,
     release: &str,
     show: &mut dyn Show,
     patience: Duration,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::cli::{LogLevel, Logs};
-use super::client::Client;
+use super::client::ApiClient;
 use super::show::{BAD, BUSY, GOOD, PAST, PLAIN, styled};
 use super::{CommandError, Exit, print};
 use crate::api::types::{Level, LogLine};
@@ -19,7 +19,7 @@ enum Line {
 
 /// Prints lines until there are no more, or somebody has seen enough.
 pub(super) async fn run(asked: Logs) -> Result<Exit, CommandError> {
-    let client = Client::find(&asked.ask).await?;
+    let client = ApiClient::find(&asked.ask).await?;
     let level = match asked.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",

@@ -11,7 +11,7 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::cli::{Push, Rollback, Rollout};
-use super::client::Client;
+use super::client::ApiClient;
 use super::follow::follow;
 use super::key::SigningKey;
 use super::progress::Show;
@@ -31,7 +31,7 @@ struct File {
 
 /// `host push`.
 pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
-    let client = Client::find(&asked.ask).await?;
+    let client = ApiClient::find(&asked.ask).await?;
     let file = File::read(&asked.component)?;
     let bake = match (asked.bake, asked.canary) {
         (Some(bake), _) => bake,
@@ -51,7 +51,7 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
 
 /// `host rollback`.
 pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
-    let client = Client::find(&asked.ask).await?;
+    let client = ApiClient::find(&asked.ask).await?;
     let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
         rollback: Some(match asked.to {
@@ -65,7 +65,7 @@ pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
 }
 
 async fn release_and_follow(
-    client: &Client,
+    client: &ApiClient,
     rollout: &Rollout,
     wanted: Wanted,
     file: Option<File>,
@@ -111,7 +111,7 @@ async fn release_and_follow(
 
 /// Makes the release.
 async fn make(
-    client: &Client,
+    client: &ApiClient,
     wanted: &Wanted,
     file: Option<&File>,
     key: Option<&SigningKey>,
@@ -133,7 +133,7 @@ async fn make(
     }
 }
 
-async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
+async fn has(client: &ApiClient, file: &File) -> Result<bool, CommandError> {
     let path = format!("/v1/components/{}", file.component.digest);
     match client.get::<api::Component>(&path).await {
         Ok(_) => Ok(true),
@@ -142,7 +142,7 @@ async fn has(client: &Client, file: &File) -> Result<bool, CommandError> {
     }
 }
 
-async fn upload(client: &Client, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
+async fn upload(client: &ApiClient, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
     let gone = show.uploading(file.component.size);
     let path = format!("/v1/components/{}", file.component.digest);
     let taken = client
@@ -153,7 +153,7 @@ async fn upload(client: &Client, file: &File, show: &mut dyn Show) -> Result<(),
 }
 
 async fn release(
-    client: &Client,
+    client: &ApiClient,
     wanted: &Wanted,
     file: Option<&File>,
     key: Option<&SigningKey>,
@@ -211,7 +211,7 @@ impl File {
 
 /// What a push and a rollback have in common.
 async fn wanted(
-    client: &Client,
+    client: &ApiClient,
     rollout: &Rollout,
     show: &mut dyn Show,
 ) -> Result<Wanted, CommandError> {
@@ -233,7 +233,7 @@ async fn wanted(
 }
 
 /// The whole digest that begins so, if it is the target; the node looks again.
-async fn expected(client: &Client, begins: &str) -> Result<String, CommandError> {
+async fn expected(client: &ApiClient, begins: &str) -> Result<String, CommandError> {
     let status: api::Status = client.get("/v1/status").await?;
     match status.target {
         Some(target) if target.digest.starts_with(begins) => Ok(target.digest),

@@ -18,25 +18,19 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::types as api;
 use crate::api::types::Code;
 use crate::api::{Later, Node, Refused, describe};
+use crate::app::App;
 use crate::app::deploy;
-use crate::app::deploy::{Candidate, Deployment, Reporter};
+use crate::app::deploy::Deployment;
 use mesh::control::Client;
 use mesh::control::routes::STATE;
 use mesh::counts::Publications;
 use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use mesh::transfer::Fetcher;
-use runtime::component::NamedComponent;
-use runtime::generation::Slot;
-use runtime::loader::Loader;
 
 /// How long after a change whoever has not said it yet is waited for: one that
 /// is cut off does not keep what others do from being told.
 const STRAGGLERS: Duration = Duration::from_millis(50);
-
-/// How long an app that was uploaded stays loaded while nobody releases it.
-/// Until then no other one can be loaded.
-const UNRELEASED: Duration = Duration::from_secs(5);
 
 /// All that a node is asked about.
 pub(super) struct Face {
@@ -45,16 +39,13 @@ pub(super) struct Face {
     pub(super) started: SystemTime,
     pub(super) file: Option<PathBuf>,
     pub(super) members: watch::Receiver<Arc<View>>,
-    pub(super) slot: Arc<Slot>,
-    pub(super) loader: Arc<Loader>,
+    pub(super) app: Arc<App>,
     pub(super) store: Store,
     pub(super) releases: Releases,
     pub(super) counting: Arc<Counted<MembershipCounts>>,
     pub(super) client: Client,
     pub(super) fetcher: Fetcher,
     pub(super) published: Arc<Counted<Publications>>,
-    pub(super) candidate: Arc<Candidate>,
-    pub(super) report: Reporter,
     pub(super) deploy_key: Option<DeployKey>,
 }
 
@@ -75,7 +66,7 @@ impl Face {
     }
 
     fn deployment(&self) -> Arc<Deployment> {
-        self.report.subscribe().borrow().clone()
+        self.app.deployment().borrow().clone()
     }
 
     /// What this node answers to [`STATE`].
@@ -94,7 +85,7 @@ impl Face {
 
     fn serving(&self, now: &Deployment) -> Option<api::Serving> {
         let serving = now.serving.as_ref()?;
-        let live = self.slot.current().map_or(0, |it| it.stats.live());
+        let live = self.app.slot.current().map_or(0, |it| it.stats.live());
         Some(api::Serving {
             digest: serving.digest.to_string(),
             release: serving.release.as_ref().map(describe::id),
@@ -116,7 +107,7 @@ impl Face {
     }
 
     fn draining(&self) -> Option<api::Draining> {
-        let draining = self.slot.draining()?;
+        let draining = self.app.slot.draining()?;
         let stats = &draining.stats;
         (stats.live() > 0).then(|| api::Draining {
             digest: draining.digest.to_string(),
@@ -205,18 +196,8 @@ impl Face {
         let (store, it) = (self.store.clone(), component.clone());
         let stored = spawn_blocking(move || store.store(&it));
         stored.await.map_err(|_| stopping())?.map_err(storage)?;
-        if self.loader.serves() == Some(component.digest()) {
-            return Ok(());
-        }
-        let app = NamedComponent {
-            path: "the app".into(),
-            component,
-        };
-        self.candidate.clear();
-        let ready = self.loader.prepare(app).await;
-        let ready = ready.map_err(|refusal| Refused::new(Code::BadComponent, refusal))?;
-        self.candidate.offer_for(ready, UNRELEASED);
-        Ok(())
+        let prepared = self.app.prepare_upload(component).await;
+        prepared.map_err(|error| Refused::new(Code::BadComponent, error))
     }
 }
 
@@ -316,7 +297,7 @@ impl Node for Face {
 
     fn changed(&self) -> Later<'static, ()> {
         let (mut releases, mut members) = (self.releases.overview(), self.members.clone());
-        let mut report = self.report.subscribe();
+        let mut report = self.app.deployment();
         releases.mark_unchanged();
         members.mark_unchanged();
         report.mark_unchanged();

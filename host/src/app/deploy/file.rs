@@ -10,24 +10,22 @@ use cluster::{ComponentBytes, Digest};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 
-use super::{AGAIN, AGAIN_MOST, Candidate, Reporter, Step};
-use crate::app::{Seen, WatchedFile};
+use super::Step;
+use crate::app::retry::Retry;
+use crate::app::{App, Seen, WatchedFile};
 use cluster::short;
 use mesh::membership::{Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use runtime::component::NamedComponent;
-use runtime::loader::Loader;
 
 /// What following a file takes.
 pub(crate) struct Followed {
     pub(crate) file: WatchedFile,
     /// What the file is called in release agreement.
     pub(crate) path: PathId,
-    pub(crate) loader: Arc<Loader>,
+    pub(crate) app: Arc<App>,
     pub(crate) store: Store,
     pub(crate) releases: Releases,
-    pub(crate) candidate: Arc<Candidate>,
-    pub(crate) report: Reporter,
 }
 
 /// Why an app file was not taken up.
@@ -50,8 +48,7 @@ impl From<Stopping> for NotTaken {
 struct Later {
     app: NamedComponent,
     at: Instant,
-    /// How long it was waited for.
-    wait: Duration,
+    retry: Retry,
     /// The greatest release when it changed: a greater one is newer than the file.
     head: Option<(ReleaseId, Digest)>,
 }
@@ -70,7 +67,7 @@ pub(crate) async fn follow(mut followed: Followed) {
             match head {
                 // Somebody else has released the same.
                 Some((_, digest)) if digest == again.app.component.digest() => {
-                    followed.report.idle()
+                    followed.app.report.idle()
                 }
                 _ => followed.give_up(&again.app),
             }
@@ -97,13 +94,14 @@ pub(crate) async fn follow(mut followed: Followed) {
             Ok(()) => {}
             Err(NotTaken::Refused(reason)) => followed.refuse(reason),
             Err(NotTaken::NotStored(reason)) => {
-                let wait = again.map_or(AGAIN, |again| AGAIN_MOST.min(again.wait * 2));
+                let mut retry = again.map_or_else(Retry::new, |again| again.retry);
+                let wait = retry.wait();
                 followed.put_off(&app, &reason, wait);
                 let at = Instant::now() + wait;
                 later = Some(Later {
                     app,
                     at,
-                    wait,
+                    retry,
                     head,
                 });
             }
@@ -135,7 +133,7 @@ impl Followed {
 
     fn refuse(&self, reason: String) {
         tracing::error!("{reason}; the app before goes on serving");
-        self.report.failed(None, reason, false);
+        self.app.report.failed(None, reason, false);
     }
 
     /// Tells that a file is taken up later, after so long.
@@ -145,8 +143,9 @@ impl Followed {
             again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "cannot take up the app file yet: {reason}",
         );
-        self.report.failed(None, reason.to_owned(), false);
-        self.report
+        self.app.report.failed(None, reason.to_owned(), false);
+        self.app
+            .report
             .doing_file(app.component.digest(), Step::Waiting);
     }
 
@@ -158,8 +157,8 @@ impl Followed {
             digest = short(&app.component.digest().to_string()),
             "{reason}"
         );
-        self.report.failed(None, reason.to_owned(), false);
-        self.report.idle();
+        self.app.report.failed(None, reason.to_owned(), false);
+        self.app.report.idle();
     }
 
     /// One change of the file.
@@ -170,8 +169,8 @@ impl Followed {
             component: app.component.app(),
         };
         let read = seen.elapsed();
-        self.report.file(&app, Some(read));
-        if self.loader.serves() != Some(digest) {
+        self.app.report.file(&app, Some(read));
+        if self.app.serving() != Some(digest) {
             self.offer(app).await?;
             tracing::debug!(
                 digest = short(&digest.to_string()),
@@ -187,14 +186,14 @@ impl Followed {
             .borrow()
             .as_ref()
             .is_some_and(|it| it.digest == digest);
-        if !wanted || self.loader.serves() == Some(digest) {
+        if !wanted || self.app.serving() == Some(digest) {
             // The target is another component, whatever this file says; or the
             // same came from elsewhere and serves already.
-            drop(self.candidate.take(digest));
-            self.report.idle();
+            drop(self.app.candidate.take(digest));
+            self.app.report.idle();
         }
         if let Err(error) = outcome {
-            self.report.failed(
+            self.app.report.failed(
                 None,
                 format!("the app file was not released: {error}"),
                 false,
@@ -207,17 +206,17 @@ impl Followed {
     /// as they hear of it.
     async fn offer(&self, app: NamedComponent) -> Result<(), NotTaken> {
         let digest = app.component.digest();
-        self.report.doing_file(digest, Step::Compiling);
+        self.app.report.doing_file(digest, Step::Compiling);
         // What was uploaded and not released yet has no claim to the room.
-        self.candidate.clear();
+        self.app.candidate.clear();
         let store = self.store(app.component.clone());
         let prepare = async {
-            let ready = self.loader.prepare(app).await;
+            let ready = self.app.loader.prepare(app).await;
             ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))
         };
         // What cannot be stored is not loaded to the end: that may end what drains.
         let ((), ready) = tokio::try_join!(store, prepare)?;
-        self.candidate.offer(ready);
+        self.app.candidate.offer(ready);
         Ok(())
     }
 

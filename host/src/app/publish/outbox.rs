@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::batch::{self, BATCH_BYTES, weight};
+use crate::app::retry::Retry;
 use mesh::control::routes::PUBLISH;
 use mesh::control::{CallError, Client};
 use mesh::counts::Publications;
@@ -136,7 +137,7 @@ impl Line {
     async fn send(&mut self, batch: &[Arc<Published>]) {
         let many = batch.len() as u64;
         let began = Instant::now();
-        let mut wait = AGAIN;
+        let mut retry = Retry::between(AGAIN, AGAIN_MAX);
         let Ok(message) = batch::write(self.boot(), batch) else {
             return self.dropped(many);
         };
@@ -149,15 +150,14 @@ impl Line {
                 Ok((status, _)) => {
                     tracing::debug!(member = %self.member, %status, "it takes no publications");
                     self.dropped(many);
-                    return sleep(wait).await;
+                    return sleep(retry.wait()).await;
                 }
                 Err(error) if error.is_unsent() && began.elapsed() < KEPT => {
-                    sleep(wait).await;
-                    wait = (wait * 2).min(AGAIN_MAX);
+                    sleep(retry.wait()).await;
                 }
                 Err(error) => {
                     self.failed(many, &error);
-                    return sleep(wait).await;
+                    return sleep(retry.wait()).await;
                 }
             }
         }

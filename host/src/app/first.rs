@@ -6,42 +6,40 @@ use std::path::Path;
 use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
+use super::{App, AppFileSearch, IntakeError};
 use crate::app;
-use crate::app::deploy::Reporter;
-use crate::app::{AppFileSearch, IntakeError};
 use cluster::short;
 use mesh::store::Store;
 use runtime::component::NamedComponent;
 use runtime::generation::{ComponentError, Generation};
-use runtime::loader::Loader;
 
 /// What a node knows of its app before it hears from others.
-pub(super) struct Start {
+pub(crate) struct First {
     /// The app file, if it could be read.
-    pub(super) file: Option<NamedComponent>,
+    pub(crate) file: Option<NamedComponent>,
     /// What it is called in release agreement.
     path: Option<PathId>,
     /// Where it may be.
-    pub(super) places: Option<AppFileSearch>,
+    pub(crate) places: Option<AppFileSearch>,
     /// Whether it is to be released, as far as this node knows.
-    pub(super) news: bool,
+    pub(crate) news: bool,
     /// What was the target when the node last ran.
-    pub(super) target: Option<(ReleaseId, Digest)>,
+    pub(crate) target: Option<(ReleaseId, Digest)>,
 }
 
-impl Start {
+impl First {
     /// Reads the app file, and what the last run has stored.
     ///
     /// # Errors
     /// If the file cannot be read, and no release is known that could be
     /// served instead.
-    pub(super) fn read(
+    pub(crate) fn read(
         given: Option<&Path>,
         most: u64,
         deploy_key: Option<DeployKey>,
         stored: Option<&[u8]>,
         me: &NodeName,
-    ) -> Result<Start, IntakeError> {
+    ) -> Result<First, IntakeError> {
         let at_start = |file| release::at_start(me, deploy_key, stored, file);
         let target = at_start(None).target;
         let target = target.map(|target| (target.id, target.digest));
@@ -64,20 +62,20 @@ impl Start {
                 None
             }
         };
-        let mut start = Start {
+        let mut first = First {
             file,
             path: given.map(path_id),
             places,
             news: false,
             target,
         };
-        start.news = at_start(start.app_file()).file.is_some();
-        Ok(start)
+        first.news = at_start(first.app_file()).file.is_some();
+        Ok(first)
     }
 
     /// Stores a file that is to be released, so that members can have it. The disk may
     /// take its time: the file is there, too.
-    pub(super) fn store(&self, store: &Store) {
+    pub(crate) fn store(&self, store: &Store) {
         if let Some(file) = self.file.as_ref().filter(|_| self.news) {
             let (store, component) = (store.clone(), file.component.clone());
             tokio::task::spawn_blocking(move || {
@@ -109,18 +107,13 @@ impl Start {
     ///
     /// # Errors
     /// If it is refused, and no release is known that could be served instead.
-    pub(super) async fn load(
-        &mut self,
-        store: &Store,
-        loader: &Loader,
-        report: &Reporter,
-    ) -> Result<(), ComponentError> {
-        for app in self.choices(store) {
-            let (digest, path) = (app.component.digest(), app.path.clone());
-            match loader.prepare(app).await {
+    pub(crate) async fn load(&mut self, store: &Store, app: &App) -> Result<(), ComponentError> {
+        for choice in self.choices(store) {
+            let (digest, path) = (choice.component.digest(), choice.path.clone());
+            match app.loader.prepare(choice).await {
                 Ok(ready) => {
                     let generation = ready.generation().clone();
-                    report.started(&generation, &ready.activate());
+                    app.report.started(&generation, &ready.activate());
                     announce(&generation, &path);
                     return Ok(());
                 }
@@ -140,7 +133,7 @@ impl Start {
     }
 
     /// The app file, as release agreement knows it.
-    pub(super) fn app_file(&self) -> Option<AppFile> {
+    pub(crate) fn app_file(&self) -> Option<AppFile> {
         let (file, path) = (self.file.as_ref()?, self.path?);
         Some(AppFile {
             path,
@@ -154,7 +147,7 @@ impl Start {
 /// started; and by the one that was given, so that a release build after a
 /// debug build is the same file, changed. Links are not followed: a link that
 /// points to another file now is a changed file.
-pub(super) fn path_id(given: &Path) -> PathId {
+pub(crate) fn path_id(given: &Path) -> PathId {
     use std::os::unix::ffi::OsStrExt as _;
     let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
     PathId::of(absolute.as_os_str().as_bytes())

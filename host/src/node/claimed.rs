@@ -1,15 +1,18 @@
-//! The steps of a start that look at the machine: name, address, folder,
-//! cookie, port.
+//! The first phase of a start: what of this machine the node takes. Its name, its IP, its folder,
+//! and its port; and what later phases take of the claimed.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::{Cookie, CookieError, Keys, NameError, NodeName};
 use rand::TryRng as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
+use super::NodeError;
+use crate::api::ToolSocket;
 use crate::edge::HttpLimits;
 use crate::node::config::Config;
 use crate::node::cookies::{CookieFileError, CookieWatcher, CookieWatcherError, Origin, Origins};
@@ -26,9 +29,9 @@ const CODE_FOLDER: &str = "code";
 /// Connections that may wait for the accept loop.
 const BACKLOG: u32 = 4096;
 
-/// Why a node does not start, for a reason that lies in this machine.
+/// Why a node does not start, for a reason that lies in this claimed.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum ClaimError {
     /// No threads.
     #[error("cannot start the threads of the node: {0}; raise the limit of processes (ulimit -u)")]
     Threads(std::io::Error),
@@ -88,48 +91,66 @@ pub enum StartError {
     },
 }
 
-/// Who a node is on this machine.
-pub(super) struct Identity {
+/// What a node has of this claimed.
+pub(super) struct Claimed {
     pub(super) name: NodeName,
     pub(super) data: Arc<DataDir>,
+    /// Where HTTP is to listen.
+    pub(super) http: SocketAddr,
+    /// Bound to it, and not listening yet.
+    pub(super) port: TcpSocket,
+    /// Where the tools of this machine ask.
+    pub(super) socket: ToolSocket,
 }
 
-/// Finds out who this node is, sees that its IP is here, and opens its folder.
-pub(super) async fn identity(config: &Config) -> Result<Identity, StartError> {
-    let name = match &config.name {
-        Some(name) => name.clone(),
-        None => nameless()?,
-    };
-    match config.wait_address {
-        None => net::find(name.ip())?,
-        Some(wait) => match net::find(name.ip()) {
-            Ok(found) => found,
-            Err(_) => {
-                tracing::info!(
-                    "waiting up to {} s for {} to be on this machine",
-                    wait.as_secs(),
-                    name.ip()
-                );
-                net::wait_for(name.ip(), wait).await?
-            }
-        },
-    };
-    let folder = match &config.data_dir {
-        Some(folder) => folder.clone(),
-        None => DataDir::default_path(&name)?,
-    };
-    let data = Arc::new(DataDir::open(&folder)?);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        data = %data.path().display(),
-        "{name} starts",
-    );
-    Ok(Identity { name, data })
+impl Claimed {
+    /// Finds out who this node is, sees that its IP is here, opens its folder, and takes its port.
+    pub(super) async fn take(config: &Config) -> Result<Claimed, NodeError> {
+        let name = match &config.name {
+            Some(name) => name.clone(),
+            None => nameless()?,
+        };
+        wait_for_address(&name, config.wait_address).await?;
+        let folder = match &config.data_dir {
+            Some(folder) => folder.clone(),
+            None => DataDir::default_path(&name).map_err(ClaimError::Data)?,
+        };
+        let data = Arc::new(DataDir::open(&folder).map_err(ClaimError::Data)?);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            data = %data.path().display(),
+            "{name} starts",
+        );
+        let http = http_address(config, &name);
+        Ok(Claimed {
+            port: take_port(http)?,
+            socket: ToolSocket::listen(data.path())?,
+            http,
+            name,
+            data,
+        })
+    }
+}
+
+async fn wait_for_address(name: &NodeName, wait: Option<Duration>) -> Result<(), ClaimError> {
+    match (net::find(name.ip()), wait) {
+        (Ok(_), _) => Ok(()),
+        (Err(error), None) => Err(error.into()),
+        (Err(_), Some(wait)) => {
+            tracing::info!(
+                "waiting up to {} s for {} to be on this machine",
+                wait.as_secs(),
+                name.ip()
+            );
+            net::wait_for(name.ip(), wait).await?;
+            Ok(())
+        }
+    }
 }
 
 /// The name of a node that was given none: by the one private address of this
 /// machine, if there is one.
-fn nameless() -> Result<NodeName, StartError> {
+fn nameless() -> Result<NodeName, ClaimError> {
     let (ip, why) = match net::only_private_ipv4()? {
         PrivateAddress::One(ip) => (ip, "the one private address of this machine".to_owned()),
         PrivateAddress::None => (
@@ -153,16 +174,16 @@ fn nameless() -> Result<NodeName, StartError> {
 }
 
 /// The folder where compiled code is kept.
-pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, StartError> {
+pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, ClaimError> {
     // The engine wants an absolute path.
     let path = std::path::absolute(data.path().join(CODE_FOLDER));
-    let path = path.map_err(|cause| StartError::Folder {
+    let path = path.map_err(|cause| ClaimError::Folder {
         path: data.path().to_owned(),
         cause,
     })?;
     match std::fs::create_dir_all(&path) {
         Ok(()) => Ok(path),
-        Err(cause) => Err(StartError::Folder { path, cause }),
+        Err(cause) => Err(ClaimError::Folder { path, cause }),
     }
 }
 
@@ -172,7 +193,7 @@ pub(super) fn cookies(
     main: Option<Origin>,
     second: Option<Origin>,
     data: &DataDir,
-) -> Result<(CookieWatcher, Keys), StartError> {
+) -> Result<(CookieWatcher, Keys), ClaimError> {
     let main = match main {
         Some(main) => main,
         None => {
@@ -183,19 +204,19 @@ pub(super) fn cookies(
     Ok(CookieWatcher::start(Origins { main, second })?)
 }
 
-fn kept_cookie(data: &DataDir) -> Result<Cookie, StartError> {
+fn kept_cookie(data: &DataDir) -> Result<Cookie, ClaimError> {
     let path = data.path().join(COOKIE_FILE);
     if let Some(bytes) = data.read(COOKIE_FILE)? {
         tracing::info!(
             "no cookie was given: using the one kept in {}",
             path.display()
         );
-        return Cookie::parse(&bytes).map_err(|cause| StartError::Cookie { path, cause });
+        return Cookie::parse(&bytes).map_err(|cause| ClaimError::Cookie { path, cause });
     }
     let mut random = [0; 20];
     rand::rngs::SysRng
         .try_fill_bytes(&mut random)
-        .map_err(|error| StartError::Random(error.to_string()))?;
+        .map_err(|error| ClaimError::Random(error.to_string()))?;
     let cookie = Cookie::generate(random);
     data.write(COOKIE_FILE, cookie.reveal())?;
     tracing::info!(
@@ -259,7 +280,7 @@ pub(super) fn connections() -> u32 {
 /// Takes the port of HTTP, without listening yet: a port that is taken is seen
 /// before the work of a start begins, and nobody connects before the app is
 /// there to answer.
-pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
+pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, ClaimError> {
     let take = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -281,13 +302,13 @@ pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, StartError> {
 }
 
 /// Begins to listen.
-pub(super) fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, StartError> {
+pub(super) fn listen(socket: TcpSocket, address: SocketAddr) -> Result<TcpListener, ClaimError> {
     socket
         .listen(BACKLOG)
         .map_err(|cause| refused(address, cause))
 }
 
-fn refused(address: SocketAddr, cause: std::io::Error) -> StartError {
+fn refused(address: SocketAddr, cause: std::io::Error) -> ClaimError {
     let hint = match cause.kind() {
         std::io::ErrorKind::AddrInUse => {
             "another program has this port; stop it, or take another one with --http ADDR:PORT"
@@ -298,7 +319,7 @@ fn refused(address: SocketAddr, cause: std::io::Error) -> StartError {
         }
         _ => "change --http",
     };
-    StartError::Listen {
+    ClaimError::Listen {
         address,
         cause,
         hint,

@@ -1,0 +1,47 @@
+//! How what failed for a reason on this machine or on the way is tried again: at ever
+//! longer intervals.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+/// How long until what the app of this node lacks is tried again, at first and at most.
+const FIRST: Duration = Duration::from_millis(500);
+const MOST: Duration = Duration::from_secs(30);
+
+/// The waits before the second attempt, the third and so on.
+#[derive(Debug)]
+pub(super) struct Retry(ExponentialBackoff);
+
+impl Retry {
+    /// For the app of this node: half a second first, half a minute at most.
+    pub(super) fn new() -> Retry {
+        Retry::between(FIRST, MOST)
+    }
+
+    /// Waits that double, from the first to the longest.
+    pub(super) fn between(first: Duration, most: Duration) -> Retry {
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(first)
+            .with_max_delay(most)
+            .without_max_times();
+        Retry(waits.build())
+    }
+
+    /// How long until the next attempt.
+    pub(super) fn wait(&mut self) -> Duration {
+        self.0.next().unwrap_or(MOST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let mut retry = Retry::between(Duration::from_secs(1), Duration::from_secs(5));
+        let waits: Vec<u64> = (0..5).map(|_| retry.wait().as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 5, 5]);
+    }
+}

@@ -1,0 +1,91 @@
+//! What changes the app of a node while it runs: one task makes the target serve, one
+//! follows the app file.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+
+use cluster::release::AppFile;
+use tokio::task::JoinSet;
+
+use super::deploy::{self, BakeChecks, Deploy, Followed};
+use super::first::{self, First};
+use super::{App, WatchMode, WatchedFile};
+use mesh::membership::Releases;
+use mesh::store::Store;
+use mesh::transfer::Fetcher;
+
+/// What an app needs of its node for that.
+pub(crate) struct Tasks {
+    /// The IP of this node, by which canaries are named.
+    pub(crate) ip: Ipv4Addr,
+    /// The app file as it was given, and how it is watched; none if it is not.
+    pub(crate) followed: Option<(PathBuf, WatchMode)>,
+    pub(crate) first: First,
+    pub(crate) store: Store,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) releases: Releases,
+}
+
+impl App {
+    /// Starts the tasks. They end when the set is dropped.
+    pub(crate) fn start(self: &Arc<App>, tasks: Tasks) -> JoinSet<()> {
+        let Tasks {
+            ip,
+            followed,
+            first,
+            store,
+            fetcher,
+            releases,
+        } = tasks;
+        let digest = first.file.as_ref().map(|file| file.component.digest());
+        if let Some(file) = &first.file {
+            self.report.file(file, None);
+        }
+        let deploy = Deploy {
+            ip,
+            app: self.clone(),
+            store: store.clone(),
+            fetcher,
+            releases: releases.clone(),
+            bake_checks: BakeChecks::new(self.rule),
+        };
+        let mut tasks = JoinSet::new();
+        let (file, news) = (first.app_file(), first.news);
+        tasks.spawn(make_serve(deploy, releases.clone(), file, news));
+        if let Some(((given, mode), places)) = followed.zip(first.places) {
+            tasks.spawn(deploy::follow(Followed {
+                path: first::path_id(&given),
+                // If it could not be found, it may appear.
+                file: WatchedFile::watch(places, digest, mode)
+                    .up_to(store.limits().component)
+                    .compiling_ahead(self.loader.runtime().clone()),
+                app: self.clone(),
+                store,
+                releases,
+            }));
+        }
+        tasks
+    }
+}
+
+/// Tells the others of the app file, and makes the target serve.
+async fn make_serve(deploy: Deploy, releases: Releases, file: Option<AppFile>, news: bool) {
+    let Some(file) = file else {
+        return deploy.run().await;
+    };
+    let mut target = releases.target();
+    target.mark_unchanged();
+    // What comes of the file is logged by membership.
+    let mut asked = pin!(releases.file(file));
+    if news {
+        // The file serves already, and may be the target in a moment: until then
+        // nothing else is to take its place.
+        tokio::select! {
+            _ = &mut asked => return deploy.run().await,
+            _ = target.changed() => {}
+        }
+    }
+    let _ = tokio::join!(asked, deploy.run());
+}

@@ -1,0 +1,42 @@
+//! Why a node did not start, or had to stop.
+
+use super::ClaimError;
+use super::config::ConfigError;
+use crate::api::SocketError;
+use crate::app::IntakeError;
+use mesh::membership::{self, FatalError};
+use mesh::store::StoreError;
+use runtime::engine::RuntimeError;
+use runtime::generation::ComponentError;
+
+/// Why a node did not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The command line.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something on this machine.
+    #[error(transparent)]
+    Claimed(#[from] ClaimError),
+    /// The app could not be read.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// The app cannot be one.
+    #[error(transparent)]
+    Refused(#[from] ComponentError),
+    /// The store of apps.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The socket for `host status` and the like.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The engine.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// Membership could not be set up.
+    #[error(transparent)]
+    Membership(#[from] membership::StartError),
+    /// Membership cannot go on.
+    #[error(transparent)]
+    Fatal(#[from] FatalError),
+}

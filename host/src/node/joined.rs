@@ -1,0 +1,144 @@
+//! The last phase of a start: other nodes hear of this one, and ask it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use cluster::{Counted, HttpUrl, NodeName};
+use tokio::signal::unix::Signal;
+use tokio::task::JoinSet;
+
+use super::NodeError;
+use super::config::Config;
+use super::cookies::CookieWatcher;
+use super::desk::{self, Desk};
+use super::face::Face;
+use super::loaded::Loaded;
+use super::log;
+use super::recovered::Recovered;
+use crate::api;
+use crate::app::publish::{self, Inbox};
+use crate::app::{App, Tasks};
+use mesh::counts::Publications;
+use mesh::data_dir::DataDir;
+use mesh::membership::{self, Membership};
+use mesh::store::Store;
+use mesh::transfer::{ChunkServer, Fetcher};
+
+/// A node that is a member.
+pub(super) struct Joined {
+    pub(super) name: NodeName,
+    pub(super) membership: Membership,
+    app: Arc<App>,
+    desk: Arc<Desk>,
+    fetcher: Fetcher,
+    /// Taken by whoever watches the cookie files.
+    cookies: Option<CookieWatcher>,
+}
+
+impl Joined {
+    pub(super) fn join(
+        config: &Config,
+        name: &NodeName,
+        data_dir: Arc<DataDir>,
+        url: &HttpUrl,
+        loaded: Loaded,
+        recovered: &Recovered,
+    ) -> Result<Joined, NodeError> {
+        let desk = Arc::new(Desk::default());
+        let membership = Membership::start(membership::Settings {
+            name: name.clone(),
+            url: url.clone(),
+            cluster_port: config.cluster_port,
+            allow: config.member_nets.clone(),
+            join: config.join.clone(),
+            join_names: config.join_names.clone(),
+            keys: loaded.keys,
+            service: Arc::new(desk::Shared(desk.clone())),
+            data_dir,
+            releases_stored: recovered.releases.clone(),
+            deploy_key: config.deploy_key,
+            release: loaded.app.serving(),
+            views: loaded.members,
+        })?;
+        Ok(Joined {
+            name: name.clone(),
+            fetcher: Fetcher::new(
+                membership.views(),
+                membership.client(),
+                recovered.store.clone(),
+            ),
+            membership,
+            app: loaded.app,
+            desk,
+            cookies: Some(loaded.cookies),
+        })
+    }
+
+    /// Answers members and tools from now on, and carries what exchanges publish.
+    pub(super) fn open(
+        &self,
+        config: &Config,
+        store: &Store,
+        started: SystemTime,
+        url: &HttpUrl,
+    ) -> api::Service {
+        let membership = &self.membership;
+        let published = Arc::<Counted<Publications>>::default();
+        let face = Arc::new(Face {
+            name: self.name.clone(),
+            url: url.to_string(),
+            started,
+            file: config.app.clone(),
+            members: membership.views(),
+            app: self.app.clone(),
+            store: store.clone(),
+            releases: membership.releases(),
+            counting: membership.counting(),
+            client: membership.client(),
+            fetcher: self.fetcher.clone(),
+            published: published.clone(),
+            deploy_key: config.deploy_key,
+        });
+        let limits = api::Limits {
+            component: config.max_component,
+            ..api::Limits::default()
+        };
+        let tools = api::Service::new(face.clone(), log::recent(), limits);
+        let topics = self.app.exchanges.topics();
+        self.desk.open(desk::Parts {
+            face,
+            tools: tools.clone(),
+            chunk_server: ChunkServer::new(store.clone()),
+            inbox: Inbox::new(topics.clone(), membership.views(), published.clone()),
+        });
+        tokio::spawn(publish::run(
+            topics.clone(),
+            membership.views(),
+            membership.client(),
+            published,
+        ));
+        tools
+    }
+
+    /// Makes the target serve from now on, and follows the app file.
+    pub(super) fn follow(&mut self, config: Config, recovered: Recovered) -> JoinSet<()> {
+        self.app.start(Tasks {
+            ip: self.name.ip(),
+            followed: config.app.zip(config.watch),
+            first: recovered.first,
+            store: recovered.store,
+            fetcher: self.fetcher.clone(),
+            releases: self.membership.releases(),
+        })
+    }
+
+    /// Reads the cookie files again at each of these signals; none if that is done already.
+    pub(super) fn watch_cookies(
+        &mut self,
+        hangups: Signal,
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        let cookies = self.cookies.take()?;
+        let membership = &self.membership;
+        Some(cookies.run(membership.keyring(), membership.views(), hangups))
+    }
+}

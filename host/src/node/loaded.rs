@@ -1,0 +1,79 @@
+//! The third phase of a start: the app is loaded, and the keys are derived meanwhile.
+
+use std::sync::Arc;
+
+use cluster::{Keys, View};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::NodeError;
+use super::claimed::{self, ClaimError, Claimed};
+use super::config::Config;
+use super::cookies::CookieWatcher;
+use super::recovered::Recovered;
+use crate::app::{App, AppSettings};
+use runtime::contract::NodeInfo;
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::exchange::BodyLimits;
+use runtime::views::Views;
+
+/// All that a node needs before others may hear of it.
+pub(super) struct Loaded {
+    pub(super) app: Arc<App>,
+    /// Where membership publishes its views.
+    pub(super) members: watch::Sender<Arc<View>>,
+    /// Turned true when the node begins to stop.
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) cookies: CookieWatcher,
+    pub(super) keys: Keys,
+}
+
+impl Loaded {
+    pub(super) async fn load(
+        config: &mut Config,
+        workers: usize,
+        claimed: &Claimed,
+        recovered: &mut Recovered,
+    ) -> Result<Loaded, NodeError> {
+        // Keys take their time from the processor; the compiler does not wait for them.
+        let (cookie, also, data) = (
+            config.cookie.take(),
+            config.also_cookie.take(),
+            claimed.data.clone(),
+        );
+        let keys = spawn_blocking(move || claimed::cookies(cookie, also, &data));
+        let members = watch::Sender::new(Arc::new(View::default()));
+        let views = Views::new(members.subscribe(), claimed.name.clone());
+        let engine = RuntimeConfig {
+            limits: config.limits,
+            workers,
+            code_cache: Some(claimed::code_folder(&claimed.data)?),
+        };
+        let info = NodeInfo {
+            views: views.clone(),
+        };
+        let runtime = Runtime::new(engine, Arc::new(info))?;
+        let (stop, stopping) = watch::channel(false);
+        let settings = AppSettings {
+            drain: config.drain,
+            smoke: config.smoke.take(),
+            config: config.app_config.clone(),
+            bodies: BodyLimits {
+                whole: config.body_limit,
+                ..BodyLimits::default()
+            },
+            revert: config.revert,
+        };
+        let app = App::new(runtime, views, stopping, settings);
+        recovered.first.load(&recovered.store, &app).await?;
+        recovered.first.store(&recovered.store);
+        let (cookies, keys) = keys.await.map_err(|_| ClaimError::Keys)??;
+        Ok(Loaded {
+            app,
+            members,
+            stop,
+            cookies,
+            keys,
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! The second phase of a start: what an earlier run has left, and the app file.
+
+use bytes::Bytes;
+
+use super::NodeError;
+use super::claimed::{ClaimError, Claimed};
+use super::config::Config;
+use crate::app::first::First;
+use mesh::membership;
+use mesh::store::{Store, StoreLimits};
+
+/// What is on this machine for the node.
+pub(super) struct Recovered {
+    /// The components.
+    pub(super) store: Store,
+    /// What is known of releases.
+    pub(super) releases: Option<Bytes>,
+    /// What can be served before other nodes are heard.
+    pub(super) first: First,
+}
+
+impl Recovered {
+    pub(super) fn read(config: &Config, claimed: &Claimed) -> Result<Recovered, NodeError> {
+        let limits = StoreLimits {
+            component: config.max_component,
+            components: config.keep_components,
+            ..StoreLimits::default()
+        };
+        let store = Store::open(claimed.data.clone(), limits)?;
+        let releases = membership::stored_releases(&claimed.data).map_err(ClaimError::Data)?;
+        let first = First::read(
+            config.app.as_deref(),
+            config.max_component,
+            config.deploy_key,
+            releases.as_deref(),
+            &claimed.name,
+        )?;
+        Ok(Recovered {
+            store,
+            releases,
+            first,
+        })
+    }
+}
