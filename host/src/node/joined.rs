@@ -56,7 +56,7 @@ impl Joined {
             service: Arc::new(answers.clone()),
             data_dir,
             releases_stored: recovered.releases.clone(),
-            deploy_key: config.deploy_key,
+            deploy_key: config.deploy_key.clone(),
             release: loaded.app.serving(),
             views: loaded.members,
         })?;
@@ -97,7 +97,7 @@ impl Joined {
             client: membership.client(),
             fetcher: self.fetcher.clone(),
             published: published.clone(),
-            deploy_key: config.deploy_key,
+            deploy_key: config.deploy_key.clone(),
         });
         let limits = api::Limits {
             component: config.max_component,

@@ -31,7 +31,7 @@ impl Recovered {
         let first = First::read(
             config.app.as_deref(),
             config.max_component,
-            config.deploy_key,
+            config.deploy_key.clone(),
             releases.as_deref(),
             &claimed.name,
         )?;
