@@ -47,8 +47,8 @@ pub(crate) trait Replicated {
     /// on others.
     fn summary(&self) -> Vec<u8>;
 
-    /// What to ask a member with this summary for; none if it has nothing that is missing here. It
-    /// begins with the own summary, and may tell more exactly what this node holds.
+    /// What to ask a member with this summary for, which tells what this node holds as exactly as the
+    /// member needs it; none if nothing is missing here.
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>>;
 
     /// What a member lacks that has this summary, or asks this: at most so many bytes, none if it
@@ -87,8 +87,8 @@ pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
     };
     let kinds = [
         (DataKind::MEMBERS, members.to_le_bytes().to_vec()),
-        (DataKind::RELEASES, vec![0; 24]),
-        (DataKind::VOTES, vec![0; 8]),
+        (DataKind::RELEASES, Vec::new()),
+        (DataKind::VOTES, Vec::new()),
     ];
     kinds.map(summary).into()
 }
@@ -190,7 +190,7 @@ pub(crate) fn answer(
     parts
 }
 
-/// An ask of a node that holds what these fingerprints stand for: its summary, and then these.
+/// An ask of a node that holds what these fingerprints stand for: what sums them up, then these.
 pub(crate) fn ask(mut summary: Vec<u8>, held: impl Iterator<Item = u64>) -> Vec<u8> {
     held.for_each(|fingerprint| summary.extend_from_slice(&fingerprint.to_le_bytes()));
     summary

@@ -20,7 +20,7 @@ use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo,
 use crate::engine::functions::Functions;
 use crate::throttle::Throttle;
 
-/// How many callbacks run at a time, over all generations. More wait.
+/// How many callbacks run at a time, over all generations. Further ones wait.
 const INSTANCES: u32 = 1000;
 /// The same where there is little address space.
 const FEW_INSTANCES: u32 = 64;
@@ -82,10 +82,10 @@ pub struct Runtime {
     /// A `wasi:http` component holds its instance for as long as its request
     /// lasts: such requests get half of the instances at most.
     pub(super) long_instances: Arc<Semaphore>,
-    /// So many streams are migrated to newer code at a time: as many as
-    /// leave one worker to requests.
+    /// Limits how many exchanges migrate at a time, so that one worker is left to
+    /// requests.
     pub(crate) migrations: Semaphore,
-    /// The threads that compile, behind all others of this machine.
+    /// The threads that compile, with the lowest priority.
     pub(super) compilers: rayon::ThreadPool,
     ahead: ahead::Ahead,
     /// What guests write goes into the log through this.
@@ -134,15 +134,15 @@ impl Runtime {
     }
 }
 
-/// Threads for the compiler: no more than there are processors, and requests
-/// go before them.
+/// Threads for the compiler: as many as workers, with a lower priority than the
+/// threads that answer requests.
 fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(workers.max(1))
         .thread_name(|number| format!("compiler-{number}"))
         .start_handler(|_| crate::priority::lower_thread_priority())
-        // A compiler that panics fails one app, and not the node: who waits
-        // for it sees its sender dropped.
+        // A compiler that panics fails one app, and not the node: its receiver sees
+        // that the sender was dropped.
         .panic_handler(|_| ())
         .build()
         .map_err(RuntimeError::Compilers)

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Only [`validate()`] builds a [`Generation`], and the [`Slot`] takes nothing
-//! else: so whatever serves has been checked. Who loads one has [`Slot::permit`]
-//! for it first: so there are at most two.
+//! else, so whatever serves has been checked. Loading one needs a [`LoadPermit`], so
+//! there are at most two.
 
 mod drain;
 mod invoke;
@@ -36,10 +36,9 @@ pub use validate::{ComponentError, validate};
 
 /// What kind of app a component is, with the functions that it is called by.
 ///
-/// These are looked up one by one when they are called: loading a whole
-/// interface checks the types of each of its functions again, which a fresh
-/// instance for every callback would pay each time. Validation has loaded, and so
-/// checked, them all.
+/// A function is looked up when it is called. Loading the whole interface would check
+/// the types of all its functions again, for each fresh instance. Validation has
+/// loaded, and so checked, all of them.
 #[derive(Clone)]
 pub enum ComponentKind {
     /// Exports `ace:raxx/simple-server`.
@@ -75,8 +74,8 @@ pub(crate) struct Upgrade {
 }
 
 impl ComponentKind {
-    /// Finds the function of `ace:raxx/simple-server` under this name; none if it
-    /// is not exported. So do the others.
+    /// Finds the function of `ace:raxx/simple-server`, which is exported under the
+    /// name `interface`. None if the function is not there.
     pub(super) fn simple(component: &Component, interface: &str) -> Option<ComponentKind> {
         let handle_request = function(component, interface, "handle-request")?;
         Some(ComponentKind::Simple { handle_request })
@@ -147,8 +146,8 @@ pub struct Generation {
     pub compiled_in: Duration,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
-    /// What its exchanges are told when it is to be left. Last, so that it is
-    /// dropped after the code.
+    /// What its exchanges are told. The last field, so that it is dropped after the
+    /// code.
     pub signals: SignalsOfCode,
 }
 

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is
-//! returned, and nothing else has changed. The app that served before, and drains
-//! still, has passed all of it, and is ready at once.
+//! returned, and nothing else has changed. A generation that served before and still
+//! drains has passed all steps, so it is prepared at once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub struct Loader {
     smoke: Option<Smoke>,
 }
 
-/// A generation that has passed all checks, and the permit to put it in. Dropped
-/// unused, it is as if it had never been loaded.
+/// A generation that has passed all checks, and the permit to put it in. If it is
+/// dropped unused, nothing has changed.
 pub struct Prepared {
     generation: Arc<Generation>,
     permit: LoadPermit,
@@ -105,8 +105,8 @@ impl Loader {
         &self.runtime
     }
 
-    /// The app that served before, if it is this one and drains still: it is ready as
-    /// it is, and its bytes are not needed.
+    /// The generation of this component, if it served before and still drains. Its
+    /// bytes are not needed.
     pub async fn back(&self, app: Digest) -> Option<Prepared> {
         let began = Instant::now();
         let (permit, generation) = self.slot.back(app).await?;
@@ -122,7 +122,7 @@ impl Loader {
         self.prepare_telling(app, |_| {}).await
     }
 
-    /// The same, and says what it is at.
+    /// Like [`Loader::prepare`], and tells each step as it begins.
     ///
     /// # Errors
     /// See [`ComponentError`].

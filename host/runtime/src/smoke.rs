@@ -1,8 +1,8 @@
 //! The smoke request: one request that new code must answer before it serves.
 //!
-//! It goes the way of any other request, through HTTP and an exchange, to the
-//! new code alone: over a connection within this process, with topics of its
-//! own, so that nobody else hears what it publishes.
+//! It goes through HTTP and an exchange like any other request, but only to the new
+//! code, over a connection within this process. It has topics of its own, so nobody
+//! else hears what it publishes.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -25,8 +25,8 @@ use crate::http::RequestHead;
 
 /// Bytes of the answer that are under way at a time.
 const PIPE: usize = 64 * 1024;
-/// What is left to a callback that is over its time to be ended and told of,
-/// so that the reason is known.
+/// How much longer than a callback the request may take. In this time a callback that
+/// is over its limit is ended, so that the reason is known.
 const GRACE: Duration = Duration::from_secs(1);
 /// How the app can tell this request from others.
 const AGENT: &str = concat!("host/", env!("CARGO_PKG_VERSION"), " (smoke)");
@@ -41,8 +41,8 @@ pub struct Smoke {
 }
 
 impl Smoke {
-    /// Makes the request. A redirect and any success passes; of an answer whose
-    /// length is known all must come, and a stream has passed with its head.
+    /// Makes the request. A success or a redirect passes. If the length of the answer
+    /// is known, all of it must come; of a stream the head is enough.
     ///
     /// # Errors
     /// What was answered instead, or why nothing was, as the end of a sentence.
@@ -73,7 +73,7 @@ impl Smoke {
         ));
         let answered = tokio::select! {
             answered = &mut asked => answered,
-            // It closes its side when it has answered, or breaks off.
+            // The server closes its side when it has answered, or breaks off.
             _ = &mut server => asked.await,
         };
         let failed = match answered {

@@ -31,27 +31,34 @@ impl RecordData<'_> {
     fn all(&self) -> impl Iterator<Item = &Arc<Release>> {
         self.0.agreement.releases.history().newest()
     }
+
+    /// The hash of all records, and the id of the head, or zeros.
+    fn hash_and_head(&self) -> Vec<u8> {
+        let releases = &self.0.agreement.releases;
+        let mut bytes = releases.records_hash().to_le_bytes().to_vec();
+        let head = releases.history().head().map(|head| *head.id().as_bytes());
+        bytes.extend_from_slice(&head.unwrap_or_default());
+        bytes
+    }
 }
 
 impl Replicated for RecordData<'_> {
-    /// The hash of all records, and the id of the head, or zeros.
+    /// The hash of all records, and the id of the head; nothing if there are none.
     fn summary(&self) -> Vec<u8> {
-        let releases = &self.0.agreement.releases;
-        let mut summary = releases.records_hash().to_le_bytes().to_vec();
-        let head = releases.history().head().map(|head| *head.id().as_bytes());
-        summary.extend_from_slice(&head.unwrap_or_default());
-        summary
+        match self.all().next() {
+            Some(_) => self.hash_and_head(),
+            None => Vec::new(),
+        }
     }
 
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>> {
-        let summary = self.summary();
         let fingerprints = self.all().map(|release| release.fingerprint());
-        (summary != theirs).then(|| replicate::ask(summary, fingerprints))
+        (self.summary() != theirs).then(|| replicate::ask(self.hash_and_head(), fingerprints))
     }
 
     fn delta(&self, ask: &[u8], most: usize) -> Vec<u8> {
         let records = self.all().map(|it| (it.fingerprint(), it.bytes()));
-        replicate::lacking(ask, &self.summary(), records, most)
+        replicate::lacking(ask, &self.hash_and_head(), records, most)
     }
 
     fn merge(&mut self, delta: &[u8]) -> Result<(), Refusal> {
@@ -81,24 +88,30 @@ impl VoteData<'_> {
     fn all(&self) -> Vec<Ballot> {
         self.0.agreement.releases.votes().ballots()
     }
-}
 
-impl Replicated for VoteData<'_> {
-    /// The hash of all votes.
-    fn summary(&self) -> Vec<u8> {
+    fn hash(&self) -> Vec<u8> {
         let hash = self.0.agreement.releases.votes_hash();
         hash.to_le_bytes().to_vec()
     }
+}
+
+impl Replicated for VoteData<'_> {
+    /// The hash of all votes; nothing if there are none.
+    fn summary(&self) -> Vec<u8> {
+        match self.0.agreement.releases.votes().iter().next() {
+            Some(_) => self.hash(),
+            None => Vec::new(),
+        }
+    }
 
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>> {
-        let summary = self.summary();
         let fingerprints = || self.all().into_iter().map(|it| it.fingerprint());
-        (summary != theirs).then(|| replicate::ask(summary, fingerprints()))
+        (self.summary() != theirs).then(|| replicate::ask(self.hash(), fingerprints()))
     }
 
     fn delta(&self, ask: &[u8], most: usize) -> Vec<u8> {
         let ballots = self.all().into_iter().map(|it| (it.fingerprint(), it));
-        replicate::lacking(ask, &self.summary(), ballots, most)
+        replicate::lacking(ask, &self.hash(), ballots, most)
     }
 
     fn merge(&mut self, delta: &[u8]) -> Result<(), Refusal> {
@@ -129,14 +142,19 @@ pub(super) struct Knows {
 impl Knows {
     /// Reads the summaries in a beacon. None if there are no such.
     pub(super) fn read(summaries: &[KindSummary]) -> Option<Self> {
-        let (records, head) = replicate::of(summaries, DataKind::RELEASES)?.split_first_chunk()?;
-        let votes = replicate::of(summaries, DataKind::VOTES)?.first_chunk()?;
-        let head: ReleaseId = postcard::from_bytes(head).ok()?;
-        let hash = u64::from_le_bytes(*records).wrapping_add(u64::from_le_bytes(*votes));
-        let is_some = head.as_bytes().iter().any(|byte| *byte != 0);
-        Some(Self {
-            hash,
-            head: is_some.then_some(head),
-        })
+        let (records, head) = match replicate::of(summaries, DataKind::RELEASES)? {
+            [] => (0, None),
+            some => {
+                let (hash, head) = some.split_first_chunk()?;
+                let head = postcard::from_bytes(head).ok()?;
+                (u64::from_le_bytes(*hash), Some(head))
+            }
+        };
+        let votes = match replicate::of(summaries, DataKind::VOTES)? {
+            [] => 0,
+            some => u64::from_le_bytes(*some.first_chunk()?),
+        };
+        let hash = records.wrapping_add(votes);
+        Some(Self { hash, head })
     }
 }

@@ -1,5 +1,5 @@
 //! The data of one store: what belongs to the instance in it, and what belongs
-//! to the call that runs. An instance that were used again would get a new call.
+//! to the call that runs. So an instance can be given to a next call.
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -36,7 +36,7 @@ impl HostState {
 }
 
 impl InstanceContext {
-    /// What an instance needs that may have so many bytes of linear memory.
+    /// The context of a new instance; `memory` is the most bytes of linear memory.
     pub(crate) fn new(memory: usize) -> InstanceContext {
         InstanceContext {
             memory: MemoryCap::new(memory),
@@ -48,12 +48,13 @@ impl InstanceContext {
         }
     }
 
-    /// Whether the guest was refused memory, and so most likely died of it.
+    /// Whether the guest was refused memory. If it failed, this is most likely why.
     pub(crate) fn memory_refused(&self) -> bool {
         self.memory.refused
     }
 
-    /// Whether this machine had no memory for it, and so it most likely died.
+    /// Whether this machine had no memory for it. If it failed, this is most likely
+    /// why.
     pub(crate) fn starved(&self) -> bool {
         self.memory.starved
     }
@@ -100,7 +101,7 @@ struct MemoryCap {
     cap: usize,
     used: usize,
     refused: bool,
-    /// Whether memory that it may have could not be had.
+    /// Whether this machine could not give memory that the cap allows.
     starved: bool,
 }
 

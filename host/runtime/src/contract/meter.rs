@@ -1,10 +1,10 @@
 //! Processor time of a guest, and its fair share of the workers.
 //!
-//! A guest is interrupted at every epoch tick that it lives to see. Most
-//! callbacks end long before one, and cost nothing here. One that goes on
-//! yields through the reactor, so that sockets are polled between two of its
-//! slices, and from then on needs a place in the slow lane for each slice:
-//! so however many guests spin, one worker is always left to the others.
+//! A running guest is interrupted at every epoch tick. Most callbacks end long before
+//! the first tick, and cost nothing here. A callback that sees a tick yields through
+//! the reactor, so that sockets are polled between two of its slices. From then on
+//! each of its slices needs a place in the slow lane. So one worker is always left to
+//! other requests, however many guests spin.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,8 +28,8 @@ pub const TICK: Duration = Duration::from_millis(5);
 pub struct SlowLane(Arc<Semaphore>);
 
 impl SlowLane {
-    /// A lane that leaves one of so many workers to others; where there is
-    /// only one, guests that run long take turns with the rest.
+    /// A lane that leaves one of so many workers to other requests. With only one
+    /// worker, guests that run long take turns with the rest.
     pub fn beside(workers: usize) -> SlowLane {
         SlowLane(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
     }
@@ -43,7 +43,7 @@ pub struct Meter {
     /// Whether it has lived through a tick, and so is measured.
     long: AtomicBool,
     overrun: AtomicBool,
-    /// Whether it may last, since its response head is there.
+    /// Whether the wall deadline is lifted, because the response head is there.
     may_last: AtomicBool,
     lane: SlowLane,
     place: Mutex<Option<OwnedSemaphorePermit>>,
@@ -68,7 +68,7 @@ impl Meter {
         self.overrun.load(Relaxed)
     }
 
-    /// From now on it has no wall deadline any more.
+    /// From now on the call has no wall deadline.
     pub fn lift_deadline(&self) {
         self.may_last.store(true, Relaxed);
     }
@@ -89,8 +89,8 @@ impl Meter {
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
-                // Not a bare wake-up: that would put the guest back in the queue
-                // without a look at the sockets.
+                // A bare wake-up would put the guest back into the queue before the
+                // sockets are polled.
                 tokio::task::yield_now().await;
                 // The semaphore is never closed; were it, the slice would just run.
                 self.set_place(self.lane.0.clone().acquire_owned().await.ok());

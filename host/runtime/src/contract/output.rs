@@ -54,8 +54,8 @@ impl GuestOutput {
         lines
     }
 
-    /// What the guest said of its panic, if what it wrote tells of one: Rust
-    /// writes "panicked at PLACE:", and the reason in the line after it.
+    /// The last panic that the guest wrote of, if there is one. Rust writes
+    /// "panicked at PLACE:", and the reason in the next line.
     pub(crate) fn last_panic(&self) -> Option<String> {
         let lines = self.lines();
         let at = lines

@@ -1,6 +1,6 @@
-//! Compiling ahead: while a file that has changed still rests, the compiler
-//! works on what is in it already, since that is most likely what will be
-//! loaded. Should it not be, the work was for nothing, and nothing else.
+//! Compiling ahead. A file that has changed is not loaded before it rests for a
+//! moment. The compiler already works on its content in that time, because it will
+//! most likely be loaded. If it is not, only the work was wasted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,9 @@
 //! Compiled functions, kept one by one: of an app that has changed a little,
 //! only what has changed is compiled.
 //!
-//! The engine asks by a hash of all that a function's code depends on, and
-//! gives what it compiled. Where it has been told nothing it compiles, so what
-//! is dropped here costs time only.
+//! The engine asks with a hash of all that a function's code depends on. If there is
+//! no answer, it compiles the function, and gives the code to be kept. So a function
+//! that is dropped here costs only time.
 
 use std::borrow::Cow;
 use std::sync::Arc;

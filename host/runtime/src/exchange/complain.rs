@@ -26,7 +26,7 @@ impl Default for Complaints {
 }
 
 impl Complaints {
-    /// Complaints for whoever asks for the last one; the log has none of them.
+    /// Complaints that are not logged. The last one is kept for a caller that asks.
     pub(super) fn kept() -> Complaints {
         Complaints {
             kept: Some(Mutex::default()),
@@ -41,7 +41,7 @@ impl Complaints {
         last.clone()
     }
 
-    /// Names a failure in the log.
+    /// Logs a failure.
     pub(super) fn about(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(kept) = &self.kept {
             *kept.lock() = Some(cause.to_string());
@@ -56,7 +56,7 @@ impl Complaints {
         tracing::error!(release = %generation.release.id, path, %cause, "the app failed");
     }
 
-    /// Names a stream that newer code does not take over.
+    /// Logs that a stream could not be migrated to newer code.
     pub(super) fn not_migrated(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(left_out) = self.throttle.admit(Instant::now()) {
             if left_out > 0 {

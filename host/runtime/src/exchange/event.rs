@@ -61,13 +61,13 @@ pub(super) async fn published(mailbox: Option<&Mailbox>) -> Message {
     }
 }
 
-/// Waits until there is newer code than that of this lease, and its turn to go
-/// over has come; at once if it was there before.
+/// Waits until there is newer code than that of this lease, and it is this
+/// exchange's turn to migrate. Returns at once if the code was there before.
 pub(super) async fn code_changed(follows: bool, lease: &Lease, slot: &Slot) {
     if !follows {
         return never().await;
     }
-    // In line before the look, so that no change falls between the two.
+    // Registered before the check, so that no change is missed between the two.
     let mut left = pin!(lease.signals.left());
     left.as_mut().enable();
     if slot.is_current(lease) {
@@ -75,15 +75,15 @@ pub(super) async fn code_changed(follows: bool, lease: &Lease, slot: &Slot) {
     }
 }
 
-/// Waits until an exchange that was left on old code must have ended: at its
-/// time, or sooner if a next app waits for the room. Or, and then this is false,
-/// until that code is current again. One that was not left there is woken by the
-/// change of code instead.
+/// Waits until an exchange that was left on old code must end (`true`): at its time,
+/// or sooner if a next app waits to be loaded. Or until that code is current again
+/// (`false`). An exchange that was not left there is woken by the change of code
+/// instead.
 pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) -> bool {
     let Some(due) = due else {
         return never().await;
     };
-    // In line before the look, so that no change falls between the two.
+    // Registered before the check, so that no change is missed between the two.
     let mut back = pin!(lease.signals.back());
     back.as_mut().enable();
     if slot.is_current(lease) {

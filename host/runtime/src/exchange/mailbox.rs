@@ -1,5 +1,5 @@
-//! What is published on topics, on its way to the exchanges that subscribed: to
-//! those of this node at once, to those of the others by way of a queue.
+//! What is published on topics, on its way to the exchanges that subscribed. Those
+//! of this node get it at once, those of other nodes by way of a queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Waits for the next message. What was dropped is told first.
+    /// Waits for the next message. How many were dropped is said first.
     pub async fn next(&self) -> Message {
         loop {
             if let Some(message) = self.take() {
@@ -156,7 +156,7 @@ impl Topics {
         self.outgoing.subscribe()
     }
 
-    /// To how many other nodes goes what is published here.
+    /// How many other nodes get what is published here.
     pub fn lines(&self) -> usize {
         self.outgoing.receiver_count()
     }

@@ -29,8 +29,8 @@ pub(super) enum NotMigrated {
     TooLarge(usize, usize),
 }
 
-/// The state for the new code. Of the two, the code with the higher state
-/// version knows both shapes: it is the one that is asked.
+/// The state for the new code. The code with the higher state version knows both
+/// shapes, so that one turns the state.
 pub(super) async fn migrate(
     old: &Generation,
     new: &Generation,
@@ -45,8 +45,8 @@ pub(super) async fn migrate(
         Ordering::Greater => (new, Change::From(from)),
         Ordering::Less => (old, Change::DownTo(to)),
     };
-    // A thousand streams take turns here, so that requests are not held up.
-    // The semaphore is never closed; were it, they would just not wait.
+    // A thousand streams take turns here, so that requests are not held up. The
+    // semaphore is never closed; if it were, they would not wait.
     let _turn = new.runtime.migrations.acquire().await.ok();
     match change(code, direction, state).await {
         Ok(Ok(state)) => {

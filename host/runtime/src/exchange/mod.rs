@@ -30,8 +30,8 @@ use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
 
-/// All whole bodies together have 256 MiB, or one that may be larger by itself,
-/// counted in units of 64 KiB.
+/// All whole bodies together may take 256 MiB, counted in units of 64 KiB. A single
+/// body may be larger if the limit of bodies allows it.
 const BODY_UNIT: usize = 64 * 1024;
 const BODY_UNITS: usize = 4096;
 
@@ -108,8 +108,8 @@ impl Exchanges {
         })
     }
 
-    /// What exchanges share in which new code is tried before it serves: nobody
-    /// else hears of what they publish, and the log says nothing of them.
+    /// What exchanges share in which new code is tried before it serves. Nobody else
+    /// hears what they publish, and their failures are kept out of the log.
     pub(crate) fn apart(
         views: Views,
         stopping: watch::Receiver<bool>,
@@ -123,7 +123,7 @@ impl Exchanges {
         exchanges
     }
 
-    /// How the app failed last, in exchanges apart.
+    /// How the app failed last, if these are exchanges apart.
     pub(crate) fn complaint(&self) -> Option<String> {
         self.complaints.last()
     }
@@ -160,8 +160,8 @@ impl Exchanges {
         body: Incoming,
     ) -> http::Response<OutgoingBody> {
         let limit = self.limits.whole;
-        // Whole bodies are held in memory, so all of them together have a
-        // budget; who comes when it is used up waits for a part of it.
+        // Whole bodies are held in memory, so all of them together have a budget.
+        // When it is used up, later requests wait for a part of it.
         let room = request::room(&body, limit)
             .div_ceil(BODY_UNIT)
             .min(BODY_UNITS);
@@ -212,17 +212,17 @@ impl Exchanges {
     }
 }
 
-/// What a client gets whose exchange failed before its head.
+/// What a client gets if its exchange failed before the response head.
 fn failed() -> http::Response<OutgoingBody> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
 }
 
-/// What a client gets whose request asked for what is not served yet.
+/// What a client gets if it asked for something that is not served yet.
 fn not_implemented() -> http::Response<OutgoingBody> {
     text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
 }
 
-/// What a client gets for whom no instance came free.
+/// What a client gets if no instance came free for its request.
 fn overloaded() -> http::Response<OutgoingBody> {
     let mut response = text(
         StatusCode::SERVICE_UNAVAILABLE,

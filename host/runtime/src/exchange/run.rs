@@ -1,7 +1,6 @@
-//! The run of one exchange: it waits for the next thing that happens, calls
-//! the component with it, checks and sends what comes back, and puts into
-//! effect what was asked for. When newer code comes, it goes over to that
-//! between two callbacks.
+//! The run of one exchange. It waits for the next thing that happens, calls the
+//! component with it, checks and sends what comes back, and puts the effects into
+//! effect. When newer code comes, it migrates between two callbacks.
 
 mod change;
 mod next;
@@ -50,10 +49,10 @@ pub(super) struct Exchange {
     shared: Arc<Exchanges>,
     /// The code that it runs, and that wrote its state.
     lease: Lease,
-    /// Whether it goes over to newer code: not in the first callback, nor once
-    /// newer code has not taken it over, until its own is current again.
+    /// Whether it migrates to newer code. It does not in the first callback, nor after
+    /// newer code has refused it, until its own code is current again.
     follows: bool,
-    /// Until when it must have ended, if newer code has not taken it over.
+    /// Until when it must have ended, if newer code has refused it.
     drain_due: Option<Instant>,
     /// What it is to be told before anything else.
     closing: Option<ClosingReason>,
@@ -75,7 +74,7 @@ pub(super) struct Exchange {
     body: Option<Incoming>,
     /// Until when a next piece of it must come.
     body_due: Instant,
-    /// What a client is told whose body broke off.
+    /// What the client is told if its body broke off.
     refusal: Option<BodyRefusal>,
     /// Whether nothing more is to be sent: the last callback runs.
     is_over: bool,
@@ -120,11 +119,12 @@ impl Exchange {
         }
     }
 
-    /// Runs the exchange to its head, and what follows it in a task of its own.
+    /// Runs the exchange until its response head. What follows runs in a task of its
+    /// own.
     pub(super) async fn answer(mut self, request: Request) -> http::Response<OutgoingBody> {
         let goes_on = self.callback(Call::Head(request)).await;
-        // Nearly always the head is there after the first callback; then it
-        // needs no way back from the task, and mostly there is no task.
+        // The head is nearly always there after the first callback. Then no channel
+        // from the task is needed, and mostly no task.
         match (
             std::mem::replace(&mut self.answer, ResponseHead::Given),
             goes_on,
@@ -148,14 +148,14 @@ impl Exchange {
     /// The rest of the exchange.
     async fn go_on(mut self) {
         self.follows = true;
-        // What came during the first callback told nobody.
+        // Code that came during the first callback has woken nobody.
         if !Box::pin(self.change_code()).await {
             return;
         }
         loop {
             match self.next().await {
-                // Boxed, so that a stream that waits does not hold the room
-                // that a running callback needs.
+                // Boxed, so that a stream that waits does not hold the memory that a
+                // running callback needs.
                 Ok(call) => {
                     if !Box::pin(self.callback(call)).await {
                         return;

@@ -92,7 +92,7 @@ async fn answer(
             running.failed.clone(),
         )),
         Ok(Err(error)) => Err(Unanswered::Error(error)),
-        // The store went away with the sender: the task says why.
+        // The store was dropped with the sender; the task says why.
         Err(_) => match (&mut task).await {
             Ok(Err(failure)) => Err(failure.into()),
             _ => Err(Unanswered::NoResponse),
@@ -217,8 +217,8 @@ impl Running {
     }
 }
 
-/// Says that the component has failed, unless that was taken out: before its
-/// store goes, and with it the other end of its body.
+/// Sets the flag that the component has failed, unless it was taken out. It is
+/// dropped before the store, and so before the other end of the body.
 struct SetOnDrop<'a>(Option<&'a AtomicBool>);
 
 impl Drop for SetOnDrop<'_> {

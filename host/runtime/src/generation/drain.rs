@@ -1,5 +1,5 @@
-//! What exchanges are told when their generation is to be left, and what is told
-//! when its code is freed. It outlives its generation.
+//! The signals of a generation: they tell its exchanges to migrate or to end, and
+//! others that its code is freed. They outlive their generation.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-/// So many exchanges are woken at a time to go over to newer code, and then
-/// requests have their turn. Were a thousand woken at once, whoever asks
-/// meanwhile would wait behind all of them.
+/// How many exchanges are woken at a time to migrate. Then requests have their turn:
+/// if a thousand were woken at once, a request would wait behind all of them.
 const WOKEN: usize = 16;
 /// How long they have before the next ones are woken.
 const APART: Duration = Duration::from_millis(1);
-/// All are woken in at most so many turns: where there are very many, more of
-/// them at a time.
+/// The most turns in which all exchanges are woken. Where there are very many
+/// exchanges, more of them are woken at a time.
 const TURNS: usize = 256;
 
 /// The signals of one generation.
@@ -24,7 +23,7 @@ const TURNS: usize = 256;
 pub struct DrainSignals {
     /// Wakes its exchanges to go over to newer code, those first that wait longest.
     leave: Notify,
-    /// Told when it does not drain any more, but is current again.
+    /// Notified when the generation is current again.
     back: Notify,
     /// True once what is left on it is to end.
     over: watch::Sender<bool>,
@@ -48,8 +47,8 @@ impl DrainSignals {
             }
             sleep(APART).await;
         }
-        // One that was woken may have had another reason to go on, and its turn
-        // went to nobody.
+        // An exchange may have gone on for another reason when it was woken. Then its
+        // turn was lost, so all that still wait are woken now.
         self.leave.notify_waiters();
     }
 
@@ -79,8 +78,7 @@ impl DrainSignals {
         self.back.notified()
     }
 
-    /// Waits until its code is freed; or, and then this is false, until it is
-    /// current again.
+    /// Waits until its code is freed (`true`) or it is current again (`false`).
     pub async fn drained(&self) -> bool {
         tokio::select! {
             () = self.freed() => true,

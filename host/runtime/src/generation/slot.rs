@@ -1,11 +1,11 @@
 //! The place that holds the generation that serves new exchanges, and the one
 //! before it until the last exchange has left it.
 //!
-//! There are at most two generations. Who wants to put in a next one asks for
-//! [`Slot::permit`] before it loads it: that waits until the one that drains is
-//! gone, and at the end of the drain ends what is left on it. Who wants the one
-//! that drains itself need not wait: [`Slot::permit_or_back`] gives it as it is, and
-//! who waits for its end lets it go first, and waits again.
+//! There are at most two generations. Whoever wants to load another one first asks
+//! for [`Slot::permit`]. It waits until the generation that drains is gone, and at the
+//! end of the drain it ends what is left there. Going back to the generation that
+//! drains needs no wait: [`Slot::permit_or_back`] gives it as it is. A caller that
+//! waits for the end of the drain lets the one that goes back pass, and waits again.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::generation::Generation;
 use crate::generation::{DrainSignals, GenerationStats, Lease};
 
-/// How long what is ended may take to notice. A guest that runs is interrupted
-/// every few milliseconds, so far less is needed.
+/// How long exchanges may take to notice that they are ended. A guest that runs is
+/// interrupted every few milliseconds, so far less is needed.
 const END: Duration = Duration::from_secs(5);
 
 /// Holds the current generation, and knows the one that drains.
@@ -29,9 +29,9 @@ pub struct Slot {
     /// sees what was put in last.
     current: ArcSwapOption<Generation>,
     draining: Mutex<Option<DrainingGeneration>>,
-    /// One at a time loads and puts in.
+    /// Held by the one caller that loads a generation and puts it in.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// How many wait for their turn to put in again the one that drains.
+    /// How many callers wait for their turn to put the draining generation in again.
     going_back: watch::Sender<usize>,
     drain: Duration,
 }
@@ -43,7 +43,7 @@ pub struct DrainingGeneration {
     pub digest: Digest,
     /// Since when.
     pub since: Instant,
-    /// What is on it still, and what became of the rest.
+    /// How many exchanges are still on it, and what became of the others.
     pub stats: Arc<GenerationStats>,
     /// What its exchanges are told, and when it is freed.
     pub signals: Arc<DrainSignals>,
@@ -98,9 +98,9 @@ impl Slot {
         self.claim(None).await.0
     }
 
-    /// The same for a generation of this app; or, if that is the one which drains
-    /// and is still used, gives it as soon as nobody loads another one, to be put in
-    /// again as it is.
+    /// Like [`Slot::permit`], for a generation of this component. If that generation
+    /// drains and is still used, it is given back as it is, to be put in again, as
+    /// soon as nobody else loads one.
     pub(crate) async fn permit_or_back(
         self: &Arc<Self>,
         app: Digest,
@@ -108,7 +108,7 @@ impl Slot {
         self.claim(Some(app)).await
     }
 
-    /// The generation of this app, if it is the one which drains and is still used.
+    /// The generation of this component, if it drains and is still used.
     pub(crate) async fn back(
         self: &Arc<Self>,
         app: Digest,
@@ -137,8 +137,8 @@ impl Slot {
                 biased;
                 () = draining.signals.freed() => {}
                 () = self.goes_back(true) => {
-                    // Nothing is loaded yet, so nothing is lost, while the one that
-                    // is wanted would be ended here.
+                    // Nothing is loaded yet, so waiting loses nothing. Going on would
+                    // end the generation that somebody wants back.
                     drop(turn);
                     self.goes_back(false).await;
                     continue;
@@ -150,20 +150,20 @@ impl Slot {
         }
     }
 
-    /// Waits for the turn of one who wants this app. If that is the one which
-    /// drains, whoever waits for its end lets this one go first.
+    /// Waits for the turn to load this component. If it is the one that drains,
+    /// callers that wait for the end of the drain let this one go first.
     async fn turn_of(&self, app: Digest) -> OwnedMutexGuard<()> {
         let _first = self.is_back(app).then(|| First::new(&self.going_back));
         self.turn.clone().lock_owned().await
     }
 
-    /// Whether this app can be had back.
+    /// Whether the generation that drains is of this component and can come back.
     fn is_back(&self, app: Digest) -> bool {
         self.draining()
             .is_some_and(|draining| draining.is_back(app))
     }
 
-    /// Waits until somebody waits for the turn to go back, or nobody does any more.
+    /// Waits until somebody waits to go back (`true`), or nobody does any more.
     async fn goes_back(&self, whether: bool) {
         let mut going_back = self.going_back.subscribe();
         // The sender is this, so it does not go meanwhile.
@@ -188,8 +188,8 @@ impl Slot {
 }
 
 impl DrainingGeneration {
-    /// Whether it is of this app and is still used. What was told to end does not
-    /// come back: it would refuse every request that is open, or comes.
+    /// Whether it is of this component and is still used. A generation that was told
+    /// to end does not come back: it would refuse all its requests.
     fn is_back(&self, app: Digest) -> bool {
         self.digest == app && !self.signals.is_over() && self.generation.strong_count() > 0
     }
@@ -199,7 +199,7 @@ impl DrainingGeneration {
     }
 }
 
-/// Subscribed by one who waits for the turn to go back.
+/// Held by a caller that waits for its turn to go back.
 struct First<'slot>(&'slot watch::Sender<usize>);
 
 impl First<'_> {
@@ -223,8 +223,8 @@ impl LoadPermit {
         }
     }
 
-    /// Puts a generation in, in one atomic store, and says what drains now: its
-    /// exchanges are woken, and go over. Must be called within a tokio runtime.
+    /// Puts a generation in, in one atomic store, and says what drains now. The
+    /// exchanges there are woken, and migrate. Must be called within a tokio runtime.
     pub fn put(self, generation: Arc<Generation>) -> Option<DrainingGeneration> {
         let slot = &self.slot;
         let signals = generation.signals.share();

@@ -29,7 +29,7 @@ pub struct GenerationStats {
     live: AtomicUsize,
     /// How the requests on it ended.
     requests: Ends,
-    /// How it turned the states of others into its own, or its own into theirs.
+    /// How its changes of states ended, to its own version or from it.
     changes: Ends,
     left: Counted<Left>,
     /// How its requests and its changes had ended when it was put in last.
@@ -74,8 +74,8 @@ impl GenerationStats {
         *self.before.lock()
     }
 
-    /// Takes down what is counted now: it is about to be put in. Called before the
-    /// first request can reach it, so that all it does from then on is its own.
+    /// Notes what is counted up to now, because it is about to be put in. This is
+    /// called before the first request can reach it.
     pub fn begin(&self) {
         let counted = [self.requests(), self.changes()];
         *self.before.lock() = counted;

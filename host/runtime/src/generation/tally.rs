@@ -1,10 +1,8 @@
-//! How the requests that reach a generation end: what the outcome on it
-//! counts, and nothing besides.
+//! How the requests that reach a generation end, as far as the bake check counts it.
 //!
-//! Only an end that is the app's own doing is counted: a return, a trap, a
-//! deadline that was passed. That there was no instance or no memory for it,
-//! that its client has gone, that the node stops or a drain is over, says
-//! nothing about the code.
+//! Only an end that the app itself has caused is counted: a return, a trap, a
+//! deadline that was passed. Other ends say nothing about the code: no instance or
+//! no memory was free, the client has gone, the node stops, a drain is over.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -69,8 +67,8 @@ impl Ends {
         }
     }
 
-    /// Counts an end for one who may be counted once as a request and once as
-    /// a failure.
+    /// Counts an end for a request, which counts at most once as a request and at
+    /// most once as a failure.
     pub(super) fn count(&self, once: &Once, end: CallEnd) {
         let level = match end {
             CallEnd::Returned => Once::REQUEST,
@@ -90,7 +88,7 @@ impl Ends {
     }
 }
 
-/// As what someone was counted already.
+/// As what a request was counted already.
 #[derive(Debug, Default)]
 pub(super) struct Once(AtomicU8);
 

@@ -93,10 +93,10 @@ impl WasiHttpBody {
         })
     }
 
-    /// All was sent: what the component still does after its response it may
-    /// do, under its limit of processor time and for as long as a callback.
+    /// All of the response was sent. The component may go on for [`AFTER_RESPONSE`],
+    /// under its limit of processor time.
     pub(crate) fn let_finish(&mut self) {
-        // Outside of a runtime nothing runs any more that could finish.
+        // Outside of a runtime no task is left that could finish.
         if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
             runtime.spawn(async move {
                 let _guard = guard;
@@ -113,8 +113,8 @@ impl Drop for WasiHttpBody {
         if self.left == Some(0) {
             self.let_finish();
         } else if let Some((task, _)) = &self.task {
-            // Before its stream is closed, at which it may trap: a client that
-            // goes is no fault of the app's.
+            // Aborted before its stream is closed, because it may trap at that. A
+            // client that goes away is no fault of the app.
             task.abort();
         }
     }

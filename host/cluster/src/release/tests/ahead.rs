@@ -37,7 +37,7 @@ fn a_record_from_too_far_ahead_is_set_aside_until_its_time_has_come() {
     assert!(set.has_aside());
     // What is decided meanwhile does not come after it.
     set.set_latest(Hlc::from_ms(WALL + HOUR));
-    assert_eq!(set.look_at_aside(), [ahead.clone()]);
+    assert_eq!(set.look_at_aside(), std::slice::from_ref(&ahead));
     assert!(!set.has_aside());
     assert_eq!(set.learn(vec![ahead.clone()], vec![]).releases, [ahead]);
     assert_eq!(serves(&set), Some(component("from afar").digest));

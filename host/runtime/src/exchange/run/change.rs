@@ -1,4 +1,4 @@
-//! Going over to newer code, and what becomes of an exchange that cannot.
+//! Migrating to newer code, and what becomes of an exchange that cannot.
 
 use tokio::time::Instant;
 
@@ -8,8 +8,8 @@ use crate::exchange::migrate::migrate;
 use crate::generation::Lease;
 
 impl Exchange {
-    /// Goes over to the code that is current now, if that is another. Returns
-    /// whether the exchange goes on.
+    /// Migrates to the code that is current now, if it is other code. Returns whether
+    /// the exchange goes on.
     pub(super) async fn change_code(&mut self) -> bool {
         let Some(new) = self.shared.slot.current() else {
             return true;
@@ -36,7 +36,7 @@ impl Exchange {
                 self.shared
                     .complaints
                     .not_migrated(&new, &self.path, &cause);
-                // While it was asked, its own code may have come back.
+                // In the meantime its own code may have come back.
                 if self.shared.slot.is_current(&self.lease) {
                     self.is_not_left();
                     return true;
@@ -50,8 +50,8 @@ impl Exchange {
         true
     }
 
-    /// The code that it is on is current, whatever has refused it before: it has no
-    /// end to meet, and goes over to what comes next.
+    /// Notes that its code is current. An earlier refusal counts no more: it need not
+    /// end, and migrates when other code comes.
     fn is_not_left(&mut self) {
         self.follows = true;
         self.drain_due = None;

@@ -23,8 +23,8 @@ pub(super) enum Instead {
     End(Ended),
 }
 
-/// What becomes of one that was left on old code: its time is over, or that code
-/// is current again.
+/// What happens to an exchange that was left on old code: its time is over, or that
+/// code is current again.
 fn left(is_over: bool) -> Instead {
     match is_over {
         true => Instead::End(Ended::Drained),

@@ -47,12 +47,12 @@ impl Exchange {
                 if state.len() > limit {
                     return Err(Ended::State(state.len(), limit));
                 }
-                // All are checked before any is sent: of a callback that broke
-                // a rule nothing goes out, so that a client whose head was not
-                // sent yet gets a 500 and not half an answer.
+                // All parts are checked before any is sent. If one breaks a rule,
+                // nothing of the callback goes out. So a client that has no head yet
+                // gets a 500, and not half an answer.
                 let checked = self.check(parts)?;
-                // Counted without what the connection takes meanwhile, so that
-                // an app that fills the queue can rely on `writable`.
+                // What the connection takes in the meantime is not subtracted, so
+                // that an app that fills the queue can rely on `writable`.
                 let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
                 for part in checked {
                     if let Checked::Data(data) = &part {
