@@ -21,7 +21,7 @@ use crate::membership::Roster;
 use crate::message::{Beacon, Message};
 use crate::outbox::Outbox;
 use crate::release::{
-    AppFile, DraftError, Hlc, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Skew,
+    AppFile, DraftError, Learnt, Listed, News, Release, ReleaseId, ReleaseSet, Request, Skew,
     Verdict, Vote, VoteState, ahead_of_members, beyond, listing,
 };
 use crate::stall::Moment;
@@ -74,7 +74,7 @@ struct Told {
     /// Of all releases and votes that it knows.
     hash: Option<u64>,
     /// Its hybrid clock.
-    clock: Hlc,
+    clock_ms: u64,
 }
 
 impl Agreement {
@@ -170,10 +170,10 @@ impl Agreement {
                 boot,
                 skew: Skew::default(),
                 hash: None,
-                clock: Hlc::default(),
+                clock_ms: 0,
             },
         };
-        told.clock = about.clock;
+        told.clock_ms = about.wall_ms.saturating_add(about.ahead_ms);
         told.skew.note(at.clock.as_ms(), about.wall_ms);
         let knows = Knows::read(&about.summaries);
         told.hash = knows.as_ref().map(|knows| knows.hash);

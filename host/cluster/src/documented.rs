@@ -68,7 +68,7 @@ fn beacon() -> Beacon {
         },
         nonce: 2,
         wall_ms: START_MS + 1000,
-        clock: Hlc::default(),
+        ahead_ms: 0,
         summaries: replicate::of_nothing(1),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::{Hlc, ReleaseId, Vote};
+use crate::release::{ReleaseId, Vote};
 use crate::replicate::KindSummary;
 use crate::run::{Advertised, Run};
 use crate::wire::Version;
@@ -65,8 +65,8 @@ pub(crate) struct Beacon {
     pub(crate) nonce: u64,
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
     pub(crate) wall_ms: u64,
-    /// Its hybrid clock.
-    pub(crate) clock: Hlc,
+    /// How many milliseconds its hybrid clock is ahead of its wall clock.
+    pub(crate) ahead_ms: u64,
     /// What it holds of each kind of data.
     pub(crate) summaries: Vec<KindSummary>,
 }

@@ -22,7 +22,7 @@ impl Agreement {
     pub(super) fn latest(&self, at: Moment<'_>) -> Hlc {
         let me = at.me.id();
         let others = self.members.iter().filter(|(id, _)| **id != me);
-        let mut clocks: Vec<u64> = others.map(|(_, told)| told.clock.ms()).collect();
+        let mut clocks: Vec<u64> = others.map(|(_, told)| told.clock_ms).collect();
         let members = median(&mut clocks).unwrap_or(self.releases.clock().ms());
         let now = at.wall_ms.max(at.me.config.built_ms).max(members);
         Hlc::from_ms(now.saturating_add(AHEAD_MOST_MS))

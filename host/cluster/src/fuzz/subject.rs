@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::{Beacon, Content, Hello, Message};
-use crate::release::{Hlc, Release, Request, check_stored};
+use crate::release::{Release, Request, check_stored};
 use crate::replicate;
 use crate::run::{Advertised, Run};
 use crate::sync::State;
@@ -127,7 +127,7 @@ impl Subject {
                 },
                 nonce: 77,
                 wall_ms: WALL_MS,
-                clock: Hlc::default(),
+                ahead_ms: 0,
                 summaries: replicate::of_nothing(1),
             },
         }

@@ -214,7 +214,7 @@ impl Node {
             advertised: at.me.advertised.clone(),
             nonce: self.admission.nonce(),
             wall_ms: at.wall_ms,
-            clock: self.agreement.releases().clock(),
+            ahead_ms: self.agreement.releases().clock().ms_beyond(at.wall_ms),
             summaries,
         }
     }

@@ -16,7 +16,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::membership::{HEARSAY, TableSwim, Update, VIEWS_APART};
 use crate::message::{Beacon, Cause, Content, Down, Hello, KnownRun};
-use crate::release::Hlc;
 use crate::replicate;
 use crate::run::Advertised;
 use crate::sync::State;
@@ -139,7 +138,7 @@ impl Puppet {
                 keys: keys().ids(),
             },
             nonce: 77,
-            clock: Hlc::default(),
+            ahead_ms: 0,
             wall_ms: 0,
             summaries: replicate::of_nothing(0),
         }

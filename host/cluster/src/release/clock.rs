@@ -41,6 +41,11 @@ impl Hlc {
         self.0 >> COUNTER_BITS
     }
 
+    /// How many milliseconds it is ahead of a wall clock.
+    pub(crate) fn ms_beyond(self, wall_ms: u64) -> u64 {
+        self.ms().saturating_sub(wall_ms)
+    }
+
     /// The time of something that happens now, after `self`.
     pub(crate) fn tick(self, wall_ms: u64) -> Self {
         Self(self.0.saturating_add(1)).max(Self::from_ms(wall_ms))
