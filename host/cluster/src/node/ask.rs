@@ -69,6 +69,12 @@ impl Node {
         self.agreement.releases().history().newest()
     }
 
+    /// Whether a record is set aside that is from too far ahead.
+    #[cfg(feature = "sim")]
+    pub(crate) fn has_set_aside(&self) -> bool {
+        self.agreement.releases().has_aside()
+    }
+
     /// The votes about a release, by the node that voted.
     pub fn votes(&self, release: &ReleaseId) -> impl Iterator<Item = (NodeId, Verdict)> {
         self.agreement.releases().votes().of(release)

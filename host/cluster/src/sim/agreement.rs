@@ -141,13 +141,18 @@ fn known(node: &Node) -> Vec<(&Release, Vec<(NodeId, Verdict)>)> {
 pub(super) fn disagreed(lan: &Lan, machines: usize) -> Option<(usize, Disagreement)> {
     let node = |at: usize| Some((at, lan.machines[at].node.as_ref()?));
     let nodes: Vec<(usize, &Node)> = (0..machines).filter_map(node).collect();
+    // Who alone decided something at a time that cannot be agrees with nobody until then.
+    let is_ahead = nodes.iter().any(|(_, node)| node.has_set_aside());
     let alone = |&(at, node): &(usize, &Node)| {
         let id = lan.machines[at].name.id();
-        let wrong = wrong(node, id).or_else(|| misses(node, &nodes, &lan.made));
-        Some((at, wrong?))
+        let misses = || misses(node, &nodes, &lan.made).filter(|_| !is_ahead);
+        Some((at, wrong(node, id).or_else(misses)?))
     };
     if let Some(wrong) = nodes.iter().find_map(alone) {
         return Some(wrong);
+    }
+    if is_ahead {
+        return None;
     }
     let pairs = nodes.iter().enumerate();
     let mut pairs = pairs.flat_map(|(i, one)| nodes[i + 1..].iter().map(move |other| (one, other)));
