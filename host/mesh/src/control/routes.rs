@@ -65,7 +65,7 @@ pub(super) const SYNC: Route = Route {
     within: EXCHANGE,
 };
 
-/// The state of a member's app.
+/// The state of a member.
 pub const STATE: Route = Route {
     path: "/app/state",
     audience: Audience::Members,
