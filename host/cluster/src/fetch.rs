@@ -267,8 +267,7 @@ impl Fetch {
     }
 
     /// A member has answered this question. Questions from before the member was gone are
-    /// forgotten: nobody can tell whether a failed answer was the member's fault, but a chunk
-    /// that came is useful.
+    /// forgotten: nobody can tell whether their answers fit, but a chunk that came is useful.
     pub fn answered(&mut self, now: Time, member: &NodeName, question: u64, answer: Answer) {
         let is_this = |asked: &Asked| asked.question == question;
         let asked = match self.asked.get(member).is_some_and(is_this) {

@@ -27,7 +27,7 @@ pub fn at_start(
 ) -> AtStart {
     let mut set = ReleaseSet::begin(me, deploy_key, stored);
     let target = set.target();
-    // This works on a copy that is thrown away, so the result cannot differ from what the
+    // This works on a set that is thrown away, so the result cannot differ from what the
     // running node does. The time of day decides nothing about a file.
     let made = file.and_then(|file| {
         set.see(&file);

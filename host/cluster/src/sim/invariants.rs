@@ -4,13 +4,13 @@
 //! | invariant | checked |
 //! |---|---|
 //! | views converge to the truth: name, run and release | at the end, [`diverged`] |
-//! | they do so in time | at the end, [`CONVERGE`] |
+//! | views converge in time | at the end, [`CONVERGE`] |
 //! | nobody is declared down without a fault that explains it | at every entry of the log, [`unexplained`] |
-//! | nobody gives up its name who has it alone | at every entry of the log, [`unexplained`] |
+//! | no node gives up a name that only it has | at every entry of the log, [`unexplained`] |
 //! | nothing changes any more once views have converged | at the end, [`unexplained`] |
-//! | nodes know the same of releases, and serve what follows from it | at the end, `agreement` |
+//! | nodes know the same releases, and serve the target | at the end, `agreement` |
 //! | no (boot, sequence) is accepted twice | at every datagram, `audit` |
-//! | what must be refused changes nothing | at every datagram, `audit` |
+//! | a datagram that must be refused changes nothing | at every datagram, `audit` |
 //! | a node sends no more than its bound, and less at rest | at the end, [`noisy`] |
 //! | a node keeps no more than its bound | after every operation, [`grown`] |
 

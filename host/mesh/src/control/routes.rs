@@ -3,9 +3,9 @@
 //! answers 404 to a path that is not in it, and so to an unknown version.
 //!
 //! ```text
-//! POST /v1/hello   name of the caller     -> name of the called
-//! POST /v1/sync    state of the caller    -> state of the called
-//! POST /app/state  nothing                -> what the called does
+//! POST /v1/hello   name of the caller     -> name of the called node
+//! POST /v1/sync    state of the caller    -> state of the called node
+//! POST /app/state  nothing                -> state of the called node
 //! POST /component/…  of members           -> see `transfer`
 //! POST /publish    of members             -> see `publish`
 //!      /v1/…       of tools               -> the API

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! apps/DIGEST                    a whole component
-//! apps/.new                      one that is being written
+//! apps/.new                      a component that is being written
 //! apps/partial/DIGEST            a download of this process, at full length from the start
-//! apps/quarantine/DIGEST         what was whole once and is not any more
+//! apps/quarantine/DIGEST         a component that was whole and is damaged now
 //! ```
 
 use std::fs::{self, DirBuilder, File};
