@@ -1,4 +1,4 @@
-//! The number that tells one run of a node from the next.
+//! The boot number, which tells one run of a node from the next.
 
 use std::fmt;
 

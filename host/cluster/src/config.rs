@@ -15,7 +15,7 @@ pub const CLUSTER_PORT: u16 = 8383;
 pub struct Config {
     /// The name of this node.
     pub name: NodeName,
-    /// Where it serves the app: what other members link to.
+    /// The URL where it serves the app; other members link to it.
     pub url: HttpUrl,
     /// The UDP and TCP port of membership, on the IP of the name.
     pub cluster_port: u16,

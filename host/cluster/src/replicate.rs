@@ -41,7 +41,7 @@ impl DataKind {
     }
 }
 
-/// One kind of data, as a node holds it.
+/// The data of one kind that a node holds.
 pub(crate) trait Replicated {
     /// A short summary of what this node holds: equal on two nodes that hold the same, and hardly
     /// ever on others.

@@ -20,7 +20,7 @@ pub struct Member {
     pub name: NodeName,
     /// The boot number of its present run.
     pub boot: Boot,
-    /// Where it serves the app.
+    /// The URL where it serves the app.
     pub url: HttpUrl,
     /// Since when this node has seen it up without a break, in milliseconds since 1970-01-01
     /// UTC by this node's own clock.

@@ -13,7 +13,7 @@ pub struct Points {
     pub begun: &'static str,
     /// Its content is on the disk.
     pub synced: &'static str,
-    /// It has its name.
+    /// The file has its final name.
     pub renamed: &'static str,
 }
 

@@ -44,7 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// The name of this node. The IP must be one of this machine's.
     pub name: NodeName,
-    /// Where it serves the app: what other members link to.
+    /// The URL where it serves the app; other members link to it.
     pub url: HttpUrl,
     /// The UDP and TCP port of membership; the same on all nodes.
     pub cluster_port: u16,

@@ -75,7 +75,7 @@ impl Admission {
         if first == Some((head.boot, about.run.process)) {
             return Received::Nothing;
         }
-        // The same process under a new number is not a second one.
+        // The same process with a new boot number is no second run.
         let same_process = first.is_some_and(|(_, process)| process == about.run.process);
         // The nonce does not recognise a recording of the last few seconds.
         if !same_process && !self.contacts.proves(now, &head, about.run.process) {

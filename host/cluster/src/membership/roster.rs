@@ -144,7 +144,7 @@ impl Roster {
             .retain(|_, entry| entry.gone.is_none_or(|at| now.since(at) < REMEMBER));
     }
 
-    /// Equal on two nodes that see the same members with the same releases.
+    /// A hash that is equal on two nodes that see the same members with the same components.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
     }

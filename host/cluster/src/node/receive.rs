@@ -123,7 +123,7 @@ impl Node {
         }
     }
 
-    /// A node says that this run of this node is down: contradicts that.
+    /// A node says that this run of this node is down; this node contradicts.
     fn told_that_down(&mut self, boot: Boot) {
         if boot == self.me.run.boot && self.presence.may_protest(self.clock.now()) {
             self.announce();

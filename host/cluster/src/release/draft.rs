@@ -162,7 +162,7 @@ impl ReleaseSet {
                 _ => DraftError::Same(release),
             });
         }
-        // What the nodes that are no canaries serve, for the bake may fail. A rollback to just
+        // What the nodes that are no canaries serve, since the bake may fail. A rollback to just
         // that component does not leave it.
         let base = serves_now(&self.history, &self.votes, None)
             .filter(|base| head.is_some_and(|head| head.id() != base.id))

@@ -21,7 +21,7 @@ pub enum ReleaseStatus {
     Target,
     /// Nodes voted it down, so the release before it is the target.
     VotedDown,
-    /// Somebody went back from it.
+    /// Somebody rolled it back.
     RolledBack,
     /// It lost against a release that was decided without knowledge of it.
     Superseded,

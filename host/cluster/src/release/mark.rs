@@ -30,9 +30,9 @@ impl PathId {
 /// An app file as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppFile {
-    /// Where it is.
+    /// The id of its path.
     pub path: PathId,
-    /// What it holds.
+    /// The component in it.
     pub component: Component,
 }
 

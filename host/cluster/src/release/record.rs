@@ -340,7 +340,7 @@ impl Release {
         &self.body.note
     }
 
-    /// How it is rolled out.
+    /// The plan of its rollout.
     pub fn plan(&self) -> &Plan {
         &self.body.plan
     }

@@ -390,17 +390,17 @@ impl ReleaseSet {
         (records.fold(0, sum), votes.fold(0, sum))
     }
 
-    /// Equal on two nodes that know the same records.
+    /// A hash that is equal on two nodes that know the same records.
     pub(crate) fn records_hash(&self) -> u64 {
         self.hashes.0
     }
 
-    /// Equal on two nodes that know the same votes.
+    /// A hash that is equal on two nodes that know the same votes.
     pub(crate) fn votes_hash(&self) -> u64 {
         self.hashes.1
     }
 
-    /// Equal on two nodes that know the same records and votes.
+    /// A hash that is equal on two nodes that know the same records and votes.
     pub(crate) fn hash(&self) -> u64 {
         self.hashes.0.wrapping_add(self.hashes.1)
     }

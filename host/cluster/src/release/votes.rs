@@ -61,7 +61,7 @@ impl Ballot {
         self.votes.len() <= VOTERS_MAX
     }
 
-    /// Equal on two nodes that know the same votes about this release.
+    /// A hash that is equal on two nodes that know the same votes about this release.
     pub(crate) fn fingerprint(&self) -> u64 {
         let votes = self.votes().map(|vote| vote.fingerprint());
         votes.fold(0, u64::wrapping_add)

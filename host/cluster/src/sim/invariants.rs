@@ -62,7 +62,7 @@ pub enum Violation {
     },
     /// Nodes do not agree on releases, or serve what they should not.
     Disagreed {
-        /// A node that shows it.
+        /// The machine of a node that shows it.
         machine: usize,
         /// How they disagree.
         how: Disagreement,

@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_secs(60);
 const QUIET_IPS: usize = 256;
 
 cluster::reasons! {
-    /// Why a caller was closed, or a request of it refused.
+    /// Why a caller's connection was closed, or its request refused.
     pub enum CallerRefusal;
     /// Callers that were refused, by reason.
     pub struct RefusedCallers;

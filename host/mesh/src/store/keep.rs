@@ -16,9 +16,9 @@ use super::{Store, StoreError, files};
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The newest one is the last.
+    /// The component that was stored last is the last.
     pub(super) whole: Vec<Whole>,
-    /// The one that was begun last is the last.
+    /// The download that was begun last is the last.
     pub(super) partials: Vec<Arc<Partial>>,
     /// The last argument of [`Store::collect`]; before the first call nothing is removed.
     pub(super) keep: Option<Vec<Digest>>,

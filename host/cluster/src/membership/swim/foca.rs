@@ -97,7 +97,7 @@ impl FocaSwim {
     fn tell_suspect(&mut self, suspect: &Run, incarnation: u16) {
         let header = Header {
             src: self.foca.identity().clone(),
-            // The lowest one never replaces what the receiver knows.
+            // The lowest incarnation never replaces what the receiver knows.
             src_incarnation: 0,
             dst: suspect.clone(),
             message: Message::Gossip,
