@@ -1,8 +1,8 @@
-//! Who is let in. A run of a node is on probation until it has echoed a nonce of ours; from then on
-//! its datagrams pass if their sequence number is new. Datagrams flow in, and what comes out is
-//! what to do about each. Every datagram that is refused is refused here.
+//! Decides which datagrams get in. A run of a node is on probation until it has echoed a nonce of
+//! ours; from then on its datagrams pass if their sequence number is new. Datagrams flow in, and
+//! what to do about each flows out. Every refusal of a datagram happens here.
 //!
-//! Others may ask it what it has heard: [`Admission::heard`].
+//! Other modules may ask what admission has heard: [`Admission::heard`].
 
 mod contacts;
 mod name_conflict;
@@ -29,7 +29,7 @@ use crate::stall::Moment;
 use crate::wire::{self, Head};
 use crate::{Boot, NodeId, TakenEvidence, Time};
 
-/// Who is let in.
+/// Decides which datagrams get in.
 pub(crate) struct Admission {
     contacts: Contacts,
     nonces: Nonces,
@@ -38,34 +38,34 @@ pub(crate) struct Admission {
     rng: StdRng,
 }
 
-/// What comes of a datagram.
+/// The result for one datagram.
 pub(crate) enum Received<'a> {
-    /// Nothing: it was refused, or says nothing.
+    /// Do nothing: the datagram was refused, or says nothing.
     Nothing,
-    /// It is new, and of the run that was let in. No message if it cannot be read.
+    /// The datagram is new and comes from the admitted run. No message if it cannot be read.
     Accepted(Head, Option<Message<'a>>),
-    /// A run has proven itself by this hello, and was let in.
+    /// With this hello a run has proven that it is live, and was admitted.
     Admitted(Hello),
-    /// A second run of this node has proven itself, while the first may still be there.
+    /// A second run of this node has proven that it is live, while the first may still be there.
     Conflict(NodeId),
-    /// Its sender is to be answered.
+    /// The sender is to be answered.
     Greet(Greeting),
-    /// It has the own name and this nonce, and is no datagram of this process: whoever it is has to
-    /// show that it is live.
+    /// The datagram has this node's own name and this nonce, but does not come from this process.
+    /// Its sender has to show that it is live.
     Namesake(u64),
-    /// Another machine has the own name, and was there first.
+    /// Another machine has this node's name, and had it first.
     NameTaken(TakenEvidence),
 }
 
-/// A hello that is to be sent.
+/// A hello to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Greeting {
     pub(crate) to: SocketAddrV4,
     /// The receiver's run.
     pub(crate) boot: Boot,
-    /// Its nonce, or 0.
+    /// The receiver's nonce, or 0.
     pub(crate) echo: u64,
-    /// Whether it has to show that it is live.
+    /// Whether the receiver has to show that it is live.
     pub(crate) want_echo: bool,
 }
 
@@ -87,7 +87,7 @@ impl Admission {
         }
     }
 
-    /// What comes of a datagram, of which nothing is known yet.
+    /// Checks a datagram of which nothing is known yet.
     pub(crate) fn receive<'a>(
         &mut self,
         at: Moment<'_>,
@@ -124,7 +124,7 @@ impl Admission {
         }
     }
 
-    /// Notes what a run that was let in says of itself.
+    /// Notes what an admitted run says of itself.
     pub(crate) fn note_beacon(&mut self, at: Moment<'_>, about: &Beacon) {
         self.contacts.note_beacon(at.now, about);
     }
@@ -144,12 +144,12 @@ impl Admission {
         self.nonces.accepts(echo)
     }
 
-    /// What it has heard of other nodes.
+    /// What this node has heard of other nodes.
     pub(crate) fn heard(&self) -> &Contacts {
         &self.contacts
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {
@@ -168,8 +168,8 @@ impl Admission {
 }
 
 impl<'a> Opened<'a> {
-    /// What it says. None if it is of a later version, or is refused, being unreadable or in the
-    /// name of another node.
+    /// Reads the message. None if it is of a later version, or if it is refused because it is
+    /// unreadable or in the name of another node.
     fn read(&self, at: Moment<'_>, out: &mut Outbox) -> Option<Message<'a>> {
         let why = match Message::read(self.head.version, self.payload) {
             Content::Message(message) => match message.about() {
@@ -186,7 +186,7 @@ impl<'a> Opened<'a> {
         None
     }
 
-    /// Whether what a node says of itself agrees with its envelope.
+    /// Whether what a node says of itself agrees with the envelope.
     fn is_of(&self, about: &Beacon) -> bool {
         (about.run.id(), about.run.boot) == (self.head.source, self.head.boot)
     }

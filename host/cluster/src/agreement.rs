@@ -1,5 +1,5 @@
-//! Release agreement among nodes: what is released here, what others tell, and the target. A
-//! record or vote that is new goes out as a rumour; who the members are flows in.
+//! Release agreement among nodes: what is released here, what other nodes tell, and the target.
+//! A new record or vote goes out as a rumour; the list of members flows in.
 
 mod aside;
 mod file;
@@ -30,22 +30,21 @@ use crate::{Boot, Effect, NodeId, Refusal, Time};
 #[cfg(test)]
 pub(crate) use self::rumours::WANT_MOST;
 
-/// For how long a release must have been the head before one that it has
-/// followed is no news any more, whoever tells of it: until then two pushes
-/// in a row may still be on their way.
+/// If a release has been the head for this long, the releases before it are no news any more,
+/// whoever sends them. Until then, two pushes in a row may still be on their way.
 pub(crate) const SETTLED: Duration = Duration::from_secs(2);
 
-/// How long votes of others may wait to be stored.
+/// How long votes of others may wait before they are stored.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
-/// When what has changed is to be stored.
+/// When a change is to be stored.
 #[derive(Clone, Copy, Debug)]
 enum StoreWhen {
-    /// Before anybody hears of it: it is this node's own.
+    /// Before any other node hears of it: it is this node's own.
     First,
-    /// It is a record of another node.
+    /// Soon: it is a record of another node.
     Soon,
-    /// It is votes of other nodes, of which many come together.
+    /// Later: it is votes of other nodes, of which many come together.
     Later,
 }
 
@@ -55,11 +54,11 @@ pub(crate) struct Agreement {
     rumours: Rumours,
     /// When votes of others are to be stored.
     store: Option<Time>,
-    /// When to look again at what was set aside.
+    /// When to look again at the records that were set aside.
     aside: Option<Time>,
-    /// The head, and since when it is.
+    /// The head, and since when it is the head.
     head: Option<(ReleaseId, Time)>,
-    /// The app file of which it is to be said what it means.
+    /// The app file whose meaning is still to be decided.
     file: Option<AppFile>,
     /// What the members said of themselves.
     members: BTreeMap<NodeId, Told>,
@@ -71,14 +70,14 @@ struct Told {
     boot: Boot,
     /// What its wall clock shows.
     skew: Skew,
-    /// Of all releases and votes that it knows.
+    /// The hash of all releases and votes that it knows.
     hash: Option<u64>,
     /// Its hybrid clock.
     clock_ms: u64,
 }
 
 impl Agreement {
-    /// That of a node that starts with what it has stored.
+    /// The agreement of a node that starts with what it has stored.
     pub(crate) fn new(me: &Me, now: Time, rng: StdRng, out: &mut Outbox) -> Self {
         let config = &me.config;
         let stored = config.releases_stored.as_deref();
@@ -108,7 +107,7 @@ impl Agreement {
         rumours.chain(self.store).chain(self.aside).min()
     }
 
-    /// Says again what was not said often enough, and stores what waits.
+    /// Repeats the rumours that are due, and stores what waits.
     pub(crate) fn timer(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
         self.rumours.timer(at, roster, out);
         if self.store.is_some_and(|store| store <= at.now) {
@@ -119,10 +118,10 @@ impl Agreement {
         }
     }
 
-    /// Makes a release of what somebody wants.
+    /// Makes a release from a draft.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// Says why the draft is refused.
     pub(crate) fn draft(
         &self,
         clock: Time,
@@ -134,8 +133,7 @@ impl Agreement {
         self.releases.draft(request, wall_ms, ahead_ms)
     }
 
-    /// The releases that are known and what has become of each, the greatest
-    /// first.
+    /// The known releases and the status of each, the greatest first.
     pub(crate) fn listing(&self) -> Vec<Listed> {
         let target = self.releases.target();
         listing(
@@ -185,7 +183,7 @@ impl Agreement {
         }
     }
 
-    /// Forgets what was said by nodes that are no members any more.
+    /// Forgets what nodes said that are no longer members.
     pub(crate) fn forget(&mut self, roster: &Roster) {
         self.members.retain(|id, _| roster.up(*id).is_some());
     }
@@ -221,7 +219,7 @@ impl Agreement {
         }
     }
 
-    /// A member sent a record.
+    /// A member has sent a record.
     pub(crate) fn record(
         &mut self,
         at: Moment<'_>,
@@ -246,7 +244,7 @@ impl Agreement {
             }
             return;
         }
-        // Of what has been followed already, whoever lacks it will ask.
+        // A release that another has followed is not relayed: a node that lacks it will ask.
         let history = self.releases.history();
         if history.head().map(|head| head.id()) == Some(release.id()) {
             let message = Message::Release(release.bytes());
@@ -258,9 +256,8 @@ impl Agreement {
         }
     }
 
-    /// Whether nobody has a reason to tell this node of a release that it knows
-    /// or has forgotten: another one has followed long ago, and this node has
-    /// not asked.
+    /// Whether no node has a reason to send this node a release that it knows or has forgotten:
+    /// another one followed long ago, and this node has not asked.
     fn is_old(&self, now: Time, id: &ReleaseId) -> bool {
         let settled = |since: Time| now.since(since) >= SETTLED;
         let followed = self
@@ -276,8 +273,8 @@ impl Agreement {
         }
     }
 
-    /// A member sent votes. One that turns the standing of a release is passed
-    /// on, the others need no haste.
+    /// A member has sent votes. A vote that changes the status of a release is passed on at
+    /// once; the others are not urgent.
     pub(crate) fn voted(
         &mut self,
         at: Moment<'_>,
@@ -329,9 +326,9 @@ impl Agreement {
         learnt
     }
 
-    /// Says the target, stores what has changed, and says what else is new,
-    /// in this order. So what a node serves does not wait for its disk, while
-    /// whatever it has told others, or called released, it knows after a crash.
+    /// Publishes the target, stores what has changed, and reports what else is new, in this
+    /// order. So what a node serves does not wait for its disk, and after a crash a node still
+    /// knows what it has told others or called released.
     fn apply_releases(&mut self, now: Time, store: StoreWhen, out: &mut Outbox) {
         let is_changed = self.releases.take_dirty();
         let head = self.releases.history().head().map(|head| head.id());
@@ -362,7 +359,7 @@ impl Agreement {
         }
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {

@@ -1,4 +1,4 @@
-//! The name of an app: what people reach, whichever component serves it at the moment.
+//! The name of an app: what people reach, whichever component serves it now.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest name of an app, in bytes.
 pub const APP_NAME_MAX: usize = 32;
 
-/// The name of an app: 1 to 32 of `a-z`, `0-9` and `-`. Cheap to clone.
+/// The name of an app: 1 to 32 characters of `a-z`, `0-9` and `-`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppName(Arc<str>);
 
@@ -19,7 +19,7 @@ pub struct AppName(Arc<str>);
 pub struct AppNameError(String);
 
 impl AppName {
-    /// The one app that a cluster has. Several apps begin where this is called.
+    /// The one app of a cluster. Support for several apps would begin at the callers of this.
     pub fn the_only() -> Self {
         Self("app".into())
     }
@@ -61,7 +61,7 @@ impl Serialize for AppName {
 }
 
 impl<'de> Deserialize<'de> for AppName {
-    /// What comes from the network is checked like what comes from a person.
+    /// A name from the network is checked like one that a person typed.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)

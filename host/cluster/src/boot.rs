@@ -1,13 +1,12 @@
-//! The number that tells one run of a node from the next.
+//! The boot number, which tells one run of a node from the next.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of one run of one node. A later run of the same name has a
-/// greater one. It begins as the larger of the stored number + 1 and the wall
-/// clock in milliseconds, and only ever grows, so it orders runs even where
-/// the clock was set back.
+/// The number of one run of one node. A later run of the same name has a greater number. It
+/// starts as the larger of the stored number + 1 and the wall clock in milliseconds, and it
+/// only grows. So it orders runs even if the clock was set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Boot(u64);
 
@@ -28,7 +27,7 @@ impl Boot {
         Self(after_stored.max(wall_ms))
     }
 
-    /// The next one.
+    /// The next number.
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// A range of IP addresses. The bits behind the prefix are zero.
+/// A range of IP addresses. The bits after the prefix are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cidr(IpNet);
 
 /// Why a range cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
-    /// It is not written as `ADDRESS/PREFIX`.
+    /// The text is not written as `ADDRESS/PREFIX`.
     #[error("`{0}` is not a range of IPv4 addresses; write it like 10.20.0.0/16")]
     Form(String),
     /// The prefix is longer than an address.
@@ -36,7 +36,7 @@ impl Cidr {
         Self(IpNet::from(address.into()))
     }
 
-    /// Whether the address lies in it.
+    /// Whether the range contains the address.
     pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
         self.0.contains(&address.into())
     }
@@ -51,8 +51,8 @@ impl fmt::Display for Cidr {
 impl FromStr for Cidr {
     type Err = CidrError;
 
-    /// Reads `10.20.0.0/16`; an address alone is the range of that address. People cannot give
-    /// IPv6 ranges until the sockets have IPv6.
+    /// Reads `10.20.0.0/16`; an address alone is the range of that address. People can give
+    /// IPv6 ranges only once the sockets have IPv6.
     fn from_str(text: &str) -> Result<Self, CidrError> {
         let form = || CidrError::Form(text.to_owned());
         let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));

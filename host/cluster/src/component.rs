@@ -1,5 +1,4 @@
-//! The bytes of a component together with their hashes, so that whoever gets them
-//! need not hash them again.
+//! The bytes of a component together with their hashes, so that nobody has to hash them again.
 
 use std::fmt;
 
@@ -9,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use crate::Digest;
 use crate::release::{CHUNK, Component};
 
-/// The bytes of a component, and what a record says of them. All hashes are those of the
-/// bytes: only functions that compute or compare them make one. Cheap to clone.
+/// The bytes of a component, and what a record says of them. The hashes always match the bytes:
+/// only functions that compute or compare hashes make this type. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ComponentBytes {
     app: Component,
@@ -26,8 +25,8 @@ impl ComponentBytes {
         hashes.finish(bytes)
     }
 
-    /// These bytes as the download of a component, whose chunks were compared with the
-    /// manifest as they came. None if they are another component.
+    /// These bytes as the download of a component. Their chunks were compared with the manifest
+    /// as they came. None if they are another component.
     pub fn of_download(app: Component, manifest: Bytes, bytes: Bytes) -> Option<Self> {
         let matches = bytes.len() as u64 == app.size
             && Digest::of(&manifest) == app.manifest
@@ -44,7 +43,7 @@ impl ComponentBytes {
         self.app.digest
     }
 
-    /// What the record of a release says of them.
+    /// What the record of a release says of the bytes.
     pub fn app(&self) -> Component {
         self.app
     }
@@ -60,14 +59,14 @@ impl ComponentBytes {
     }
 }
 
-/// Too many bytes to show.
+/// There are too many bytes to show.
 impl fmt::Debug for ComponentBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ComponentBytes").field(&self.app).finish()
     }
 }
 
-/// Collects a component from pieces of any length, and hashes each as it comes.
+/// Collects a component from pieces of any length, and hashes each piece as it comes.
 #[derive(Debug, Default)]
 pub struct ComponentBuilder {
     bytes: BytesMut,
@@ -75,7 +74,7 @@ pub struct ComponentBuilder {
 }
 
 impl ComponentBuilder {
-    /// Takes memory for so many bytes at once.
+    /// Reserves memory for this many bytes at once.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: BytesMut::with_capacity(bytes),
@@ -95,12 +94,12 @@ impl ComponentBuilder {
     }
 }
 
-/// The hashes of a component that is not all there yet.
+/// The hashes of a component that is not complete yet.
 #[derive(Debug, Default)]
 struct Hashes {
     whole: Sha256,
     manifest: BytesMut,
-    /// The chunk that is not full yet, and how many bytes of it there are.
+    /// The chunk that is not full yet, and the number of its bytes.
     chunk: Sha256,
     filled: usize,
 }

@@ -1,4 +1,4 @@
-//! What a node is told at its start, and the check that it makes sense.
+//! The configuration of a node at its start, and the check that it makes sense.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -7,59 +7,59 @@ use bytes::Bytes;
 use crate::release::DeployKey;
 use crate::{Boot, Cidr, HttpUrl, NodeName};
 
-/// The UDP and TCP port of membership where nothing else is said.
+/// The default UDP and TCP port of membership.
 pub const CLUSTER_PORT: u16 = 8383;
 
-/// What a node is told at its start.
+/// The configuration of a node at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Who this node is.
+    /// The name of this node.
     pub name: NodeName,
-    /// Where it serves the app: what other members link to.
+    /// The URL where it serves the app; other members link to it.
     pub url: HttpUrl,
     /// The UDP and TCP port of membership, on the IP of the name.
     pub cluster_port: u16,
-    /// Where [`Effect::Broadcast`](crate::Effect::Broadcast) goes; none where
-    /// the network has no broadcast.
+    /// The address for [`Effect::Broadcast`](crate::Effect::Broadcast); none where the network
+    /// has no broadcast.
     pub broadcast: Option<SocketAddrV4>,
-    /// The own subnet. Datagrams from elsewhere need an `allow`.
+    /// This node's subnet. Datagrams from elsewhere need an `allow`.
     pub subnet: Cidr,
-    /// Where datagrams may come from besides.
+    /// Other ranges from which datagrams may come.
     pub allow: Vec<Cidr>,
-    /// Nodes to ask to be let in, for where broadcast does not reach. They
-    /// are asked again for ever while they are not members.
+    /// Nodes to join where broadcast does not reach. While they are not members, they are asked
+    /// for ever.
     pub join: Vec<SocketAddrV4>,
-    /// The boot number that [`Effect::StoreBoot`](crate::Effect::StoreBoot)
-    /// gave last, if it was kept.
+    /// The boot number of the last [`Effect::StoreBoot`](crate::Effect::StoreBoot), if it was
+    /// kept.
     pub boot_stored: Option<Boot>,
-    /// What [`Effect::StoreReleases`](crate::Effect::StoreReleases) gave last,
-    /// if it was kept. [`release::check_stored`](crate::release::check_stored) says beforehand
-    /// whether it can be used; if not, the node starts without.
+    /// The bytes of the last [`Effect::StoreReleases`](crate::Effect::StoreReleases), if they
+    /// were kept. [`release::check_stored`](crate::release::check_stored) says beforehand
+    /// whether they can be used; if not, the node starts without them.
     pub releases_stored: Option<Bytes>,
-    /// If set, only releases that are signed by this key are taken.
+    /// If set, only releases that this key has signed are accepted.
     pub deploy_key: Option<DeployKey>,
-    /// When this program was built, in milliseconds since 1970-01-01 UTC: no clock that
-    /// shows less is right.
+    /// When this program was built, in milliseconds since 1970-01-01 UTC. A clock with an
+    /// earlier time is wrong.
     pub built_ms: u64,
     /// The wall clock, in milliseconds since 1970-01-01 UTC. It need not be
     /// right.
     pub wall_ms: u64,
 }
 
-/// Why a node cannot work as it is told to.
+/// Why a node cannot work with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A node to join answers from an address that is refused.
+    /// The address of a node to join lies outside the allowed ranges.
     #[error(
         "answers of {address} would be refused: it is outside of {subnet}; \
          add --member-net {ip}/32 here, and --member-net with this node's IP there"
     )]
     JoinNotAllowed {
-        /// What was to be joined.
+        /// The address to join.
         address: SocketAddrV4,
         /// Its IP.
         ip: Ipv4Addr,
-        /// The own subnet.
+        /// This node's subnet.
         subnet: Cidr,
     },
 }
@@ -70,7 +70,7 @@ impl Config {
         self.subnet.contains(ip) || self.allow.iter().any(|range| range.contains(ip))
     }
 
-    /// Finds what cannot work, so that a person hears of it at the start.
+    /// Finds a configuration that cannot work, so that a person learns of it at the start.
     ///
     /// # Errors
     /// The first problem found.

@@ -1,12 +1,12 @@
-//! The shared secret of a cluster, and an honest guess at how hard it is to
-//! guess. Bytes in, checked cookie out; it is never shown.
+//! The shared secret of a cluster, and an honest estimate of how hard it is to guess. Bytes
+//! flow in, a checked cookie flows out; it is never shown.
 
 use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-/// The shared secret of a cluster. It is wiped from memory when dropped, and
-/// nothing shows it but [`Cookie::reveal`].
+/// The shared secret of a cluster. It is wiped from memory when dropped, and only
+/// [`Cookie::reveal`] shows it.
 pub struct Cookie(Zeroizing<Vec<u8>>);
 
 /// The longest cookie, in bytes.
@@ -15,7 +15,7 @@ pub const COOKIE_MAX: usize = 1024;
 /// Why bytes cannot be a cookie. The message never holds the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CookieError {
-    /// There is nothing, or nothing but a line end.
+    /// There are no bytes, or only a line end.
     #[error("the cookie is empty; give one of 1 to {COOKIE_MAX} bytes")]
     Empty,
     /// It is longer than [`COOKIE_MAX`].
@@ -24,11 +24,11 @@ pub enum CookieError {
 }
 
 impl Cookie {
-    /// Takes the cookie from a flag, a file or the environment. One line end
-    /// at its end is not part of it, since editors and `echo` put one there.
+    /// Takes the cookie from a flag, a file or the environment. Removes one line end at the
+    /// end, since editors and `echo` put one there.
     ///
     /// # Errors
-    /// If nothing is left, or more than [`COOKIE_MAX`] bytes.
+    /// Nothing is left, or more than [`COOKIE_MAX`] bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, CookieError> {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -58,14 +58,13 @@ impl Cookie {
         &self.0
     }
 
-    /// About how many bits of guessing stand between an attacker who has
-    /// recorded one datagram and the cookie. Below 80 the operator should be
-    /// warned: no key derivation makes up for it.
+    /// About how many bits an attacker who has recorded one datagram must guess to find the
+    /// cookie. Below 80 the operator should be warned: no key derivation makes up for it.
     ///
-    /// It is a low guess. A run of letters counts as words, of which people
-    /// use some 8000 (13 bits) for every eight letters begun; other characters
-    /// count by their class; one that repeats or continues the one before it
-    /// (`aaa`, `456`) counts one bit.
+    /// The estimate is low. A run of letters counts as words: people use some 8000 words (13
+    /// bits), and each begun group of eight letters counts as one. Other characters count by
+    /// their class. A character that repeats or continues the one before it (`aaa`, `456`)
+    /// counts one bit.
     pub fn strength_bits(&self) -> f64 {
         const WORD: f64 = 13.0;
         let mut bits = 0.0;
@@ -101,7 +100,7 @@ struct Run {
 }
 
 impl Run {
-    /// What the run is worth; the next one begins empty.
+    /// Returns what the run is worth, and begins an empty one.
     fn end(&mut self, word: f64) -> f64 {
         let run = std::mem::take(self);
         run.bits.min(f64::from(run.letters.div_ceil(8)) * word)
@@ -178,7 +177,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_generated_cookie_is_strong(random: [u8; 20]) {
-            // Bytes that are all alike do not come from a generator.
+            // If all bytes are equal, they do not come from a generator.
             let distinct: std::collections::BTreeSet<u8> = random.into_iter().collect();
             prop_assume!(distinct.len() >= 15);
             prop_assert!(Cookie::generate(random).strength_bits() >= 80.0);

@@ -1,10 +1,9 @@
-//! What is counted, declared in one place each: its name, what it means, the
-//! words in which `host status` tells of it, and of a reason to refuse something
-//! the line of the log as well.
+//! Counts, each declared in one place: its name, its meaning, and its words in `host status`. A
+//! reason to refuse something also has its log line there.
 //!
-//! [`counts!`](crate::counts) makes of such a list a struct of counts, which is
-//! also what the API says; [`reasons!`](crate::reasons) makes an enum of the
-//! reasons beside it. A new count needs no other place.
+//! From such a list, [`counts!`](crate::counts) makes a struct of counts, which is also what
+//! the API shows. [`reasons!`](crate::reasons) makes an enum of the reasons too. A new count
+//! needs no other place.
 
 use parking_lot::Mutex;
 
@@ -32,8 +31,8 @@ macro_rules! counts {
     };
 }
 
-/// An enum of reasons to refuse something, with the line of the log of each, and
-/// a struct that counts how often each was the reason.
+/// An enum of reasons to refuse something, each with its log line, and a struct that counts the
+/// refusals for each reason.
 #[macro_export]
 macro_rules! reasons {
     (
@@ -65,21 +64,21 @@ macro_rules! reasons {
         }
 
         impl $Counts {
-            /// Counts one that was refused for this reason.
+            /// Counts one refusal for this reason.
             $visible fn count(&mut self, why: $Reason) {
                 match why {
                     $( $Reason::$Variant => self.$count += 1, )+
                 }
             }
 
-            /// How many were refused for this reason.
+            /// How many refusals had this reason.
             $visible fn of(&self, why: $Reason) -> u64 {
                 match why {
                     $( $Reason::$Variant => self.$count, )+
                 }
             }
 
-            /// How many were refused, for whatever reason.
+            /// How many refusals there were, for any reason.
             $visible fn total(&self) -> u64 {
                 self.told().map(|(count, _)| count).sum()
             }
@@ -87,7 +86,7 @@ macro_rules! reasons {
     };
 }
 
-/// Counts that several tasks write, and read as one.
+/// Counts that several tasks write, and that are read as one.
 #[derive(Debug, Default)]
 pub struct Counted<T>(Mutex<T>);
 

@@ -1,4 +1,4 @@
-//! The name of a component: the SHA-256 of its bytes.
+//! The digest of a component: the SHA-256 of its bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -62,7 +62,7 @@ impl FromStr for Digest {
     }
 }
 
-/// The first twelve digits of a digest: enough to tell two apart, short enough to read.
+/// The first twelve digits of a digest: enough to tell two digests apart, short enough to read.
 pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }

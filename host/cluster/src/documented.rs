@@ -1,6 +1,6 @@
-//! Holds the code to `docs/protocol.md`: the numbers of messages, the constants
-//! and the bytes of the examples. To be run with `PROTOCOL_WRITE=1` when the
-//! format was meant to change: it writes the examples anew.
+//! Checks the code against `docs/protocol.md`: the numbers of messages, the constants and the
+//! bytes of the examples. After an intended change of the format, run it with
+//! `PROTOCOL_WRITE=1`: it then writes the examples anew.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -147,7 +147,7 @@ fn every_constant_of_the_document_is_as_in_the_code() {
         seen += 1;
     }
     assert!(seen > 60, "{seen} constants");
-    // What the text gives in figures without a table.
+    // Figures that the text gives outside of tables.
     for (file, line) in [
         (
             "keys.rs",
@@ -261,7 +261,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     })
     .expect("a release");
     let (master, mac_key) = by_hand(b"ace");
-    // What is derived by hand is what the code uses.
+    // The values derived by hand are those that the code uses.
     let again = Keys::from_master(&master);
     let again = wire::seal(&again, &head, &Message::Beacon(beacon()));
     assert_eq!(again.as_ref(), Some(&sealed));
@@ -281,7 +281,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The master secret and the MAC key, as the document says how to get them.
+/// The master secret and the MAC key, derived as the document says.
 fn by_hand(cookie: &[u8]) -> ([u8; 32], [u8; 32]) {
     let (mut master, mut mac_key) = ([0; 32], [0; 32]);
     let params = Params::new(65536, 3, 1, Some(32)).expect("parameters");

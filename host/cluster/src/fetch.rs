@@ -1,10 +1,10 @@
-//! How a node gets a component from the other members, piece by piece: whom it asks
-//! when and for what. What flows in are the members that may have it, and their
-//! answers; questions flow out. A node that has a part of the component gives that to
-//! others, so it spreads like an epidemic and no node sends it to all.
+//! How a node gets a component from the other members, chunk by chunk: which member it asks,
+//! when, and for what. The members that may have the component flow in, and their answers;
+//! questions flow out. A node that has a part of the component gives it to others, so the
+//! component spreads like an epidemic, and no node sends it to all.
 //!
-//! The caller asks over the network, checks what comes against the manifest and
-//! stores it; bytes never come in here. Its part is a loop:
+//! The caller asks over the network, checks the answers against the manifest and stores them;
+//! bytes never come in here. The caller runs a loop:
 //!
 //! ```text
 //! loop match fetch.next(now) {
@@ -34,33 +34,32 @@ pub use sources::Holding;
 use self::sources::Sources;
 use crate::{NodeName, Time};
 
-/// How many chunks a node sends at a time, to all members together. A member that asks
-/// for one more is told that it is busy.
+/// How many chunks a node sends at a time, to all members together. A member that asks for one
+/// more gets the answer "busy".
 pub const UPLOADS: usize = 4;
 
-/// How long the caller gives a member for an answer. It is also how long a
-/// member that was cut off can keep a question.
+/// How long the caller waits for a member's answer. A member that was cut off can hold a
+/// question for the same time.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
-/// How many members are asked at a time, each for another chunk.
+/// How many members are asked at a time, each for a different chunk.
 const PARALLEL: usize = 4;
 
-/// A question that has waited so many times as long as chunks take of late is
-/// slow: its answer is not counted on, and what was asked of that member may be
-/// asked of another one too.
+/// How many times the recent duration of a chunk a question may wait until it is slow. A slow
+/// question's answer is not counted on, and another member may be asked for the same.
 const SLOW_TIMES: u32 = 4;
 
-/// The least and the most for that. As long as none has come, it is the most.
+/// The least and the most for that duration. Until a chunk has come, the most holds.
 const SLOW_LEAST: Duration = Duration::from_millis(100);
 const SLOW_MOST: Duration = Duration::from_secs(1);
 
 /// The most questions without an answer, slow ones included.
 const ASKED_MAX: usize = 2 * PARALLEL;
 
-/// For how long nobody may give anything before the fetch fails.
+/// The fetch fails if no member gives anything for this long.
 const GIVE_UP: Duration = Duration::from_secs(30);
 
-/// What a member is asked for.
+/// What to ask a member for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
     /// The manifest of the component.
@@ -69,49 +68,49 @@ pub enum Want {
     OneOf(Chunks),
 }
 
-/// What a member answered, as the caller found it.
+/// A member's answer, as the caller has checked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The manifest; it is that of the component, and the caller has it now.
+    /// The manifest. It is that of the component, and the caller has stored it.
     Manifest,
-    /// This chunk; it is what the manifest says, and the caller has it now.
+    /// This chunk. It matches the manifest, and the caller has stored it.
     Chunk(usize),
-    /// Bytes that are not what was asked for.
+    /// Bytes that do not match the question.
     Wrong,
-    /// It sends as many chunks as it may already.
+    /// The member already sends as many chunks as it may.
     Busy,
-    /// It has nothing of what was asked for.
+    /// The member has nothing of what was asked for.
     Nothing,
-    /// No answer in time, or one that says that it cannot.
+    /// No answer in time, or an error.
     Failed,
 }
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Ask this member. There is to be exactly one [`Fetch::answered`] for it,
-    /// unless it is forgotten.
+    /// Ask this member. The caller calls [`Fetch::answered`] exactly once for the question,
+    /// unless the member is forgotten.
     Ask {
-        /// The number of the question. A member that was gone and came back may
-        /// answer what it was asked before.
+        /// The number of the question. A member that was gone and came back may answer a
+        /// question from before.
         question: u64,
-        /// Whom.
+        /// The member to ask.
         member: NodeName,
-        /// For what.
+        /// What to ask for.
         want: Want,
     },
-    /// Nothing, until then or until something happens.
+    /// Wait until then, or until something happens.
     Wait(Time),
     /// All chunks are there.
     Done,
-    /// It has ended without.
+    /// The fetch has ended without the component.
     Failed(FetchError),
 }
 
 /// Why a fetch has ended without the component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// Nobody gave anything for a long time.
+    /// No member gave anything for a long time.
     #[error(
         "{missing} of {of} chunks of the component are missing, and none of {members} members has given one \
          for {} s ({liars} gave wrong bytes); start a node that has it, or push it again",
@@ -120,9 +119,9 @@ pub enum FetchError {
     Stalled {
         /// How many chunks are missing.
         missing: usize,
-        /// Of how many.
+        /// How many chunks there are in all.
         of: usize,
-        /// How many members there were to ask.
+        /// How many members could be asked.
         members: usize,
         /// How many members gave wrong bytes.
         liars: usize,
@@ -136,11 +135,11 @@ pub struct Fetch {
     has_manifest: bool,
     sources: Sources,
     asked: BTreeMap<NodeName, Asked>,
-    /// How many questions there were.
+    /// How many questions were asked.
     questions: u64,
-    /// When something came last.
+    /// When something last came.
     progress: Time,
-    /// How long chunks take of late, a moving average.
+    /// How long chunks have taken recently, a moving average.
     usual: Option<Duration>,
     rng: StdRng,
 }
@@ -153,8 +152,8 @@ struct Asked {
 }
 
 impl Fetch {
-    /// Begins to fetch a component, or goes on with one of which these chunks are
-    /// there, and perhaps the manifest. Whom to ask is said by [`Fetch::know`].
+    /// Begins to fetch a component, or continues with one of which these chunks are there, and
+    /// perhaps the manifest. [`Fetch::know`] says which members to ask.
     pub fn new(now: Time, seed: u64, have: Chunks, has_manifest: bool) -> Self {
         Self {
             have,
@@ -168,13 +167,13 @@ impl Fetch {
         }
     }
 
-    /// A member may have the component. Saying it again changes only what it is
-    /// thought to have. No more are taken in than a node knows members.
+    /// A member may have the component. A repeated call changes only what it is thought to
+    /// have. At most as many members are kept as a node knows.
     pub fn know(&mut self, member: &NodeName, holding: Holding) {
         self.sources.know(member, holding);
     }
 
-    /// A member is gone. No answer of it is waited for. If it lied, that is not
+    /// A member is gone. Its answers are not waited for. If it gave wrong bytes, that is not
     /// forgotten.
     pub fn forget(&mut self, member: &NodeName) {
         self.sources.forget(member);
@@ -186,12 +185,12 @@ impl Fetch {
         &self.have
     }
 
-    /// How many members gave wrong bytes. They are not asked again.
+    /// How many members gave wrong bytes. They are never asked again.
     pub fn liars(&self) -> usize {
         self.sources.liars()
     }
 
-    /// What to do now. To be called again at once after it said to ask.
+    /// The next step. After [`Step::Ask`], call it again at once.
     pub fn next(&mut self, now: Time) -> Step {
         if self.have.is_full() {
             return Step::Done;
@@ -233,17 +232,16 @@ impl Fetch {
         Step::Wait(until)
     }
 
-    /// How long a question may wait until it is slow.
+    /// How long a question may wait before it is slow.
     fn patience(&self) -> Duration {
         self.usual.map_or(SLOW_MOST, |usual| {
             (usual * SLOW_TIMES).clamp(SLOW_LEAST, SLOW_MOST)
         })
     }
 
-    /// What one more member can be asked for now. Prompt questions never
-    /// overlap, so that no chunk comes twice while all goes well; and none is
-    /// for more than its part, so that one that stays unanswered holds up no
-    /// more than that.
+    /// What one more member can be asked for now. Prompt questions never overlap, so no chunk
+    /// comes twice while all goes well. No question is for more than its share, so one without
+    /// an answer delays no more than that share.
     fn want(&mut self, now: Time) -> Option<Want> {
         if self.asked.len() >= ASKED_MAX {
             return None;
@@ -268,9 +266,8 @@ impl Fetch {
         (parallel < PARALLEL && !some.is_empty()).then_some(Want::OneOf(some))
     }
 
-    /// A member has answered this question. What it was asked before it was gone
-    /// is not known any more: if that was not answered as it was asked, nobody can
-    /// tell, and if something came, it is of use.
+    /// A member has answered this question. Questions from before the member was gone are
+    /// forgotten: nobody can tell whether their answers fit, but a chunk that came is useful.
     pub fn answered(&mut self, now: Time, member: &NodeName, question: u64, answer: Answer) {
         let is_this = |asked: &Asked| asked.question == question;
         let asked = match self.asked.get(member).is_some_and(is_this) {

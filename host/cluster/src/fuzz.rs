@@ -1,7 +1,6 @@
-//! The entrances of the fuzzers: one function for each decoder that bytes from
-//! outside reach. Arbitrary bytes flow in; nothing comes out but a panic, if a
-//! rule that must always hold does not. `fuzz/` in the root of the repository
-//! runs them, and a test replays their corpus.
+//! The entry points of the fuzzers: one function for each decoder that gets bytes from outside.
+//! Arbitrary bytes flow in; the only result is a panic if a rule is broken that must always
+//! hold. `fuzz/` in the root of the repository runs them, and a test replays their corpus.
 
 mod corpus;
 mod subject;
@@ -24,7 +23,7 @@ pub use self::corpus::corpus;
 /// A decoder under test.
 pub type Target = fn(&[u8]);
 
-/// Every one of them, by the name of its fuzzer.
+/// All decoders, by the names of their fuzzers.
 pub const TARGETS: [(&str, Target); 6] = [
     ("datagram", datagram),
     ("payload", payload),
@@ -34,17 +33,16 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("text", text),
 ];
 
-/// A datagram as it comes from the network. Few guess a tag, so this is about
-/// what comes before it; what lies behind is for [`payload`].
+/// A datagram as it comes from the network. Hardly any input guesses a tag, so this tests what
+/// comes before it; [`payload`] tests the rest.
 pub fn datagram(bytes: &[u8]) {
     let mut subject = Subject::new(None);
     subject.datagram(bytes);
     subject.settle();
 }
 
-/// Messages under a right tag, of members and of a stranger. Each begins with
-/// a byte that says who sends it in which version, and after how long, and
-/// with its length in two.
+/// Messages with a right tag, from members and from a stranger. Each begins with a byte that
+/// says who sends it, in which version and after how long. Then come two bytes with its length.
 pub fn payload(bytes: &[u8]) {
     let mut subject = Subject::new(None);
     let mut rest = bytes;
@@ -61,11 +59,10 @@ pub fn payload(bytes: &[u8]) {
     subject.settle();
 }
 
-/// So many messages of one input are sent.
+/// The most messages of one input.
 const MESSAGES_MAX: usize = 16;
 
-/// The state of a member, as a request or as an answer; the first byte says
-/// which.
+/// The state of a member, as a request or as an answer; the first byte decides which.
 pub fn sync(bytes: &[u8]) {
     let Some((&how, state)) = bytes.split_first() else {
         return;
@@ -75,8 +72,8 @@ pub fn sync(bytes: &[u8]) {
     subject.settle();
 }
 
-/// The record of a release. Whatever reads is passed on unchanged, and can be
-/// signed unless that makes it too long.
+/// The record of a release. A record that can be read is passed on unchanged, and can be signed
+/// unless that makes it too long.
 pub fn record(bytes: &[u8]) {
     let Ok(release) = Release::read(bytes) else {
         return;
@@ -94,8 +91,8 @@ pub fn record(bytes: &[u8]) {
     let _ = format!("{release:?} {}", release.id());
 }
 
-/// What a node has stored of releases. Whatever passes the check is enough to
-/// start with, to release something on top of, and to be stored again.
+/// What a node has stored of releases. If it passes the check, a node can start with it,
+/// release something after it, and store it again.
 pub fn stored(bytes: &[u8]) {
     let usable = check_stored(bytes).is_ok();
     let mut subject = Subject::new(Some(Bytes::copy_from_slice(bytes)));
@@ -124,8 +121,8 @@ pub fn stored(bytes: &[u8]) {
     subject.settle();
 }
 
-/// What people type: names, ids, URLs, ranges, digests, keys and cookies. Whatever reads
-/// is shown so that it reads again, as the same.
+/// Texts that people type: names, ids, URLs, ranges, digests, keys and cookies. If a text can
+/// be read, it is shown in a form that reads as the same.
 pub fn text(bytes: &[u8]) {
     if let Ok(cookie) = Cookie::parse(bytes) {
         assert!(cookie.strength_bits() > 0.0);
@@ -150,7 +147,7 @@ fn shows_what_it_read<T: FromStr + Display + Debug + PartialEq>(text: &str) {
     }
 }
 
-/// A record of an app, as a node makes it that knows of nothing else.
+/// A record of a component, made by a node that knows nothing else.
 fn first_release(subject: &mut Subject) -> Option<Arc<Release>> {
     subject.release(Request {
         what: What::Push {

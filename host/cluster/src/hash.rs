@@ -1,4 +1,4 @@
-//! The hash by which nodes compare what they know: not against attackers, who
+//! The hash by which nodes compare what they know. It does not protect against attackers, who
 //! have no cookie.
 
 /// The finalizer of SplitMix64: each bit of the input changes half of the output.

@@ -1,4 +1,5 @@
-//! The URL under which a node serves apps, as it tells the others: text in, checked URL out.
+//! The URL under which a node serves apps, as it tells the others: text flows in, a checked URL
+//! flows out.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -33,7 +34,7 @@ enum Host {
     Name(Arc<str>),
 }
 
-/// As it is sent.
+/// The form that is sent.
 #[derive(Serialize, Deserialize)]
 enum Sent<'a> {
     Ip(IpAddr),
@@ -49,7 +50,7 @@ enum Sent<'a> {
 pub struct HttpUrlError(String);
 
 impl HttpUrl {
-    /// The URL of what is served at this address without TLS.
+    /// The URL of a server at this address without TLS.
     pub fn plain(address: impl Into<SocketAddr>) -> Self {
         let address = address.into();
         Self {
@@ -59,10 +60,10 @@ impl HttpUrl {
         }
     }
 
-    /// The URL of what is served at this address.
+    /// The URL of a server at this address.
     ///
     /// # Errors
-    /// If the port is 0.
+    /// The port is 0.
     pub(crate) fn new(
         scheme: Scheme,
         ip: impl Into<IpAddr>,
@@ -85,7 +86,7 @@ impl HttpUrl {
         };
         let host = match &self.host {
             Host::Ip(_) => true,
-            // A name of digits and dots alone would be read as an address elsewhere.
+            // Elsewhere, a name of digits and dots alone would be read as an address.
             Host::Name(name) => {
                 name.split('.').all(legal) && name.bytes().any(|b| b.is_ascii_lowercase())
             }
@@ -156,7 +157,7 @@ impl Serialize for HttpUrl {
 }
 
 impl<'de> Deserialize<'de> for HttpUrl {
-    /// What comes from the network is checked like what comes from a person.
+    /// A URL from the network is checked like one that a person typed.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (scheme, host, port) = <(Scheme, Sent<'_>, u16)>::deserialize(deserializer)?;
         let host = match host {

@@ -1,5 +1,5 @@
-//! The boundary of the core: all that can happen to a node, and all that it
-//! wants done. Both are closed.
+//! The boundary of the core: all that can happen to a node, and all that it wants done. Both
+//! enums are closed.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -13,17 +13,17 @@ use crate::{Boot, Keys, Member, NodeName, Refusal, Serving, View};
 /// Something that happens to a node.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A datagram came in, on either socket.
+    /// A datagram arrived, on either socket.
     Datagram {
         /// Its source address, as the system gives it.
         from: SocketAddrV4,
-        /// All of it.
+        /// The whole datagram.
         bytes: &'a [u8],
     },
-    /// The time that [`Node::next_timer`](crate::Node::next_timer) gave has come.
+    /// The time of [`Node::next_timer`](crate::Node::next_timer) has come.
     Timer,
-    /// A hint that nobody listens at this IP any more: a port was reported
-    /// closed, or a control connection ended.
+    /// A hint that no process listens at this IP any more: a port was reported closed, or a
+    /// control connection ended.
     Unreachable {
         /// The IP of the node that may be gone.
         ip: Ipv4Addr,
@@ -32,77 +32,75 @@ pub enum Input<'a> {
     Serving(Serving),
     /// An app file of this node is there, at the start, or has changed.
     AppFile(AppFile),
-    /// A release that [`Node::draft`](crate::Node::draft) made, signed or not.
-    /// Nothing comes of it on a node that leaves; see
-    /// [`Node::takes_part`](crate::Node::takes_part).
+    /// A release that [`Node::draft`](crate::Node::draft) made, signed or not. A node that
+    /// leaves ignores it; see [`Node::takes_part`](crate::Node::takes_part).
     Publish(Arc<Release>),
     /// What this node has found out about a release by serving it.
     Vote(ReleaseId, Verdict),
     /// A member sent its state over the control channel. The answer is the
     /// [`Effect::SyncReply`] that follows at once.
     SyncRequest {
-        /// The member, as the control channel made sure of.
+        /// The member, as the control channel has verified it.
         member: NodeName,
-        /// What it sent.
+        /// The state that it sent.
         bytes: &'a [u8],
     },
     /// A member answered an [`Effect::Sync`].
     SyncReply {
-        /// The member, as the control channel made sure of.
+        /// The member, as the control channel has verified it.
         member: NodeName,
-        /// What it answered.
+        /// The state that it answered.
         bytes: &'a [u8],
     },
-    /// The cookie changes, or a second one is accepted from now on, or no
-    /// longer. Members are told which keys these are.
+    /// The cookie changes, or the node begins or stops to accept a second one. Members are told
+    /// the ids of the keys.
     Keys(Box<Keys>),
-    /// A name to join was looked up. What it gave takes the place of what it
-    /// gave before; addresses from which nothing is accepted are left out.
+    /// A name to join was looked up. The new addresses replace the earlier ones; addresses from
+    /// which nothing is accepted are left out.
     Seeds {
-        /// Which name: any number that is its own.
+        /// The number of the name; each name has its own.
         name: u16,
-        /// Its addresses.
+        /// The addresses of the name.
         addresses: &'a [SocketAddrV4],
     },
-    /// The node stops: tell the others. [`Effect::Departed`] says when all
-    /// has been said.
+    /// The node stops and tells the others. [`Effect::Departed`] follows when all has been
+    /// sent.
     Leave,
 }
 
-/// Something that a node wants done. Effects are to be carried out in order.
+/// Something that a node wants done. The caller carries out effects in order.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Send a datagram from the node's own address.
     Send {
-        /// Where to.
+        /// The receiver.
         to: SocketAddrV4,
-        /// All of it.
+        /// The whole datagram.
         bytes: Bytes,
     },
     /// Send a datagram to [`Config::broadcast`](crate::Config::broadcast).
     Broadcast {
-        /// All of it.
+        /// The whole datagram.
         bytes: Bytes,
     },
-    /// The members have changed. There is at most one in a row.
+    /// The members have changed. Two views never follow each other directly.
     View(Arc<View>),
     /// A member came up, or came back.
     Up {
         /// The member.
         member: Member,
-        /// How.
+        /// Why it came up.
         reason: UpReason,
     },
-    /// A member is gone.
+    /// A member has gone.
     Down {
         /// The member as it last was.
         member: Member,
-        /// Why.
+        /// Why it has gone.
         reason: DownReason,
     },
-    /// Exchange state with a member: open or reuse the control connection,
-    /// send the bytes, and hand what comes back to [`Input::SyncReply`]. If it
-    /// cannot be done, nothing need be said.
+    /// Exchange state with a member: open or reuse the control connection, send the bytes, and
+    /// give the answer to [`Input::SyncReply`]. A failure need not be reported.
     Sync {
         /// The control address of the member.
         with: SocketAddrV4,
@@ -113,78 +111,78 @@ pub enum Effect {
     },
     /// The answer to the [`Input::SyncRequest`] just given.
     SyncReply {
-        /// Whom to answer.
+        /// The member to answer.
         member: NodeName,
         /// What to send.
         bytes: Bytes,
     },
-    /// Store the boot number so that it survives the process, before any
-    /// effect that follows is carried out.
+    /// Store the boot number so that it survives the process, before any later effect is
+    /// carried out.
     StoreBoot(Boot),
-    /// Store this so that it survives the process: it is what
-    /// [`Config::releases_stored`](crate::Config::releases_stored) wants at
-    /// the next start. Of several that wait, only the last need be stored.
+    /// Store these bytes so that they survive the process, for
+    /// [`Config::releases_stored`](crate::Config::releases_stored) at the next start. If
+    /// several wait, only the last needs to be stored.
     StoreReleases {
         /// What to store.
         bytes: Bytes,
-        /// It has a decision of this node, which the effects that follow tell
-        /// others: store it before they are carried out. What others decided
-        /// may wait, since they know it too.
+        /// The bytes contain a decision of this node, which later effects tell the others:
+        /// store them before those effects. Decisions of others may wait, since the others know
+        /// them too.
         first: bool,
     },
-    /// Something is new about releases.
+    /// News about releases.
     Release(News),
-    /// Datagrams of this source were refused. At most one per source and
-    /// minute; all are counted in [`Node::counters`](crate::Node::counters).
+    /// Datagrams of this source were refused. Sent at most once per source and minute;
+    /// [`Node::counters`](crate::Node::counters) counts all.
     Refused {
-        /// Where the newest of them came from. `0.0.0.0:0` stands for many
-        /// sources, more than are told apart.
+        /// The source of the newest one. `0.0.0.0:0` stands for many sources, more than are
+        /// told apart.
         source: SocketAddrV4,
-        /// Why the newest of them was refused.
+        /// Why the newest one was refused.
         why: Refusal,
-        /// How many there were since the one before.
+        /// How many there were since the last report.
         count: u64,
     },
-    /// Another machine uses the name of this node and was there first. The
-    /// node has stopped taking part; the process should end.
+    /// Another machine uses the name of this node and had it first. The node has stopped taking
+    /// part; the process should end.
     NameTaken {
-        /// How that is known.
+        /// How this node knows that.
         evidence: TakenEvidence,
     },
-    /// All that a leaving node has to say was said.
+    /// A leaving node has sent all its farewells.
     Departed,
 }
 
-/// How a member came up.
+/// Why a member came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpReason {
-    /// It was not known before.
+    /// It was unknown before.
     Joined,
-    /// It was up, and a new run of it took the place of the old one.
+    /// It was up, and a new run took the place of the old one.
     Restarted,
-    /// It had been down: it was started again, thawed, or its link is back.
+    /// It had been down: it was started again, woke up, or its link is back.
     Returned,
 }
 
-/// Why a member is gone.
+/// Why a member has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownReason {
     /// It said that it leaves.
     Left,
     /// It does not answer.
     Failed,
-    /// Its machine says that nobody listens any more: the process has ended.
+    /// Its machine says that no process listens any more: the process has ended.
     Refused,
 }
 
 /// How a node knows that its name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenEvidence {
-    /// A member hears the other machine and this one by turns.
+    /// A member hears the other machine and this one in turns.
     Witness(Ipv4Addr),
-    /// The other machine answered a broadcast of this node itself.
+    /// The other machine itself answered a broadcast of this node.
     Direct,
-    /// Again and again a member knew of a later run of this node than this.
+    /// Members knew, again and again, a later run of this node than this one.
     Overtaken,
 }
 

@@ -1,5 +1,5 @@
-//! The keys of a cluster, derived from its cookie: Argon2id makes guessing
-//! dear, HKDF gives each use a key of its own.
+//! The keys of a cluster, derived from its cookie. Argon2id makes guessing expensive, HKDF gives each use a
+//! key of its own.
 
 use std::fmt;
 
@@ -23,25 +23,25 @@ pub(crate) const TAG_LEN: usize = 16;
 const ARGON2_KIB: u32 = 64 * 1024;
 const ARGON2_PASSES: u32 = 3;
 
-/// There is nothing to salt with: all that the nodes of a cluster share is
-/// the cookie. The salt only keeps these keys apart from other programs'.
+/// The nodes of a cluster share only the cookie, so there is no real salt. This one only keeps the keys apart
+/// from those of other programs.
 const SALT: &[u8] = b"ace raxx cluster cookie v1";
 
-/// Names a key, and so a cookie. A part of it goes over the network in clear, and it can be shown to
-/// a person: whoever wants to learn the cookie from it has to guess the cookie, as from any datagram. Shown as 8 lower-case hex digits.
+/// Names a key, and so a cookie. A part of it goes over the network in clear, and people may see it: to learn
+/// the cookie from it one has to guess, as from any datagram. Shown as 8 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyId([u8; 4]);
 
-/// The keys that a node uses, as the other nodes are told.
+/// The keys that a node uses, as it tells the other nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyIds {
-    /// The key that it sends with. It accepts this one too.
+    /// The key that it sends with. It accepts this key too.
     pub sends: KeyId,
-    /// The key that it accepts besides, while the cluster changes its cookie.
+    /// The second key that it accepts, while the cluster changes its cookie.
     pub accepts: Option<KeyId>,
 }
 
-/// What is derived from one cookie.
+/// The keys that are derived from one cookie.
 #[derive(Clone)]
 struct KeySet {
     id: KeyId,
@@ -53,14 +53,14 @@ struct KeySet {
 #[derive(Clone)]
 pub struct Keys {
     current: KeySet,
-    /// Accepted besides, while a cluster changes its cookie.
+    /// Also accepted, while a cluster changes its cookie.
     other: Option<KeySet>,
 }
 
 /// Why no keys could be derived.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// Argon2 failed; in practice because it got no memory.
+    /// Argon2 failed; in practice because it could not get memory.
     #[error("could not derive keys from the cookie ({0}); it takes 64 MiB of memory for a moment")]
     Argon2(String),
 }
@@ -80,8 +80,8 @@ impl Keys {
         Ok(Self::from_master(&master))
     }
 
-    /// The keys that follow from a master secret, without the cost of
-    /// [`Keys::derive`]: for tests, and for whoever holds the result of Argon2.
+    /// The keys from a master secret, without the cost of [`Keys::derive`]: for tests, and for a caller that
+    /// has the result of Argon2.
     pub fn from_master(master: &[u8; 32]) -> Self {
         Self {
             current: KeySet::expand(master),
@@ -89,14 +89,14 @@ impl Keys {
         }
     }
 
-    /// Accepts datagrams under the other keys too, so that a cluster can go
-    /// from one cookie to the next node by node. Sending uses the own ones.
+    /// Accepts datagrams with the other keys too, so that a cluster can change its cookie node by node.
+    /// Sending uses its own keys.
     pub fn accepting(mut self, other: &Keys) -> Self {
         self.other = Some(other.current.clone());
         self
     }
 
-    /// What is accepted besides, as keys of their own.
+    /// The other accepted keys, as keys of their own.
     pub fn other(&self) -> Option<Keys> {
         let other = self.other.clone()?;
         Some(Self {
@@ -105,12 +105,12 @@ impl Keys {
         })
     }
 
-    /// The key that is sent with. Datagrams begin with a byte of this.
+    /// The key that this node sends with. Its first byte is in every datagram.
     pub fn key_id(&self) -> KeyId {
         self.current.id
     }
 
-    /// Which keys these are.
+    /// The ids of these keys.
     pub fn ids(&self) -> KeyIds {
         KeyIds {
             sends: self.current.id,
@@ -129,10 +129,10 @@ impl Keys {
         self.current.tag(bytes)
     }
 
-    /// Whether the tag over these bytes is right, in constant time. None if no
-    /// key of ours has an id that begins with this.
+    /// Whether the tag over these bytes is right, in constant time. None if no id of our keys begins with
+    /// this byte.
     pub(crate) fn verify(&self, id: u8, bytes: &[u8], tag: &[u8]) -> Option<bool> {
-        // Two ids may begin with the same byte, so every key whose id does is tried.
+        // Two ids may begin with the same byte, so every matching key is tried.
         let keys = std::iter::once(&self.current).chain(&self.other);
         keys.filter(|key| key.id.first_byte() == id)
             .map(|key| bool::from(key.tag(bytes)[..].ct_eq(tag)))
@@ -189,7 +189,7 @@ impl KeyId {
         &self.0
     }
 
-    /// As much of it as a datagram has, so that datagrams are short.
+    /// The part of it that a datagram has, so that datagrams are short.
     pub(crate) const fn first_byte(&self) -> u8 {
         self.0[0]
     }

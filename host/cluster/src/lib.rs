@@ -2,9 +2,8 @@
 //! a seed, and returns effects. The host's membership thread drives it with
 //! sockets and a clock; the tests drive a whole network of it in virtual time.
 //!
-//! [`Node`] is the state machine, [`Input`] all that can happen to it,
-//! [`Effect`] all that it wants done. A datagram goes
-//! `wire -> admission -> membership -> view`.
+//! [`Node`] is the state machine. An [`Input`] is something that happens to it, an [`Effect`] is
+//! something that it wants done. A datagram goes `wire -> admission -> membership -> view`.
 
 mod admission;
 mod agreement;

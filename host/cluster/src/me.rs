@@ -1,4 +1,4 @@
-//! What a node knows of itself: how it is configured, which run it is, and what it serves.
+//! What a node knows of itself: its configuration, its run, and what it serves.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::run::{Advertised, Run};
 use crate::{Boot, Config, Keys, NodeId, Serving, Time};
 
-/// Another run may be ahead of this one so often within so long, until it is clear that another
+/// How often another run may be ahead of this one within a time, until it is clear that another
 /// machine has the same name.
 const OVERTAKEN_MAX: usize = 3;
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
@@ -21,14 +21,14 @@ pub(crate) struct Me {
     pub(crate) run: Run,
     pub(crate) advertised: Advertised,
     started: Time,
-    /// The boot numbers of this process, the newest ones.
+    /// The newest boot numbers of this process.
     boots: BTreeSet<Boot>,
-    /// When another run was found to be ahead of this one, lately.
+    /// When another run was recently found to be ahead of this one.
     overtaken: VecDeque<Time>,
 }
 
 impl Me {
-    /// A process that starts now, under the next boot number.
+    /// A process that starts now, with the next boot number.
     pub(crate) fn new(config: Config, keys: Keys, now: Time, process: u64) -> Self {
         let boot = Boot::at_start(config.boot_stored, config.wall_ms);
         Self {
@@ -61,7 +61,7 @@ impl Me {
         clock.since(self.started)
     }
 
-    /// The same in milliseconds.
+    /// Like `uptime`, in milliseconds.
     pub(crate) fn uptime_ms(&self, clock: Time) -> u64 {
         u64::try_from(self.uptime(clock).as_millis()).unwrap_or(u64::MAX)
     }
@@ -71,7 +71,7 @@ impl Me {
         self.boots.contains(&boot)
     }
 
-    /// Goes on under a boot number above this one.
+    /// Continues with a boot number above this one.
     pub(crate) fn raise(&mut self, above: Boot) -> Boot {
         let boot = above.max(self.run.boot).next();
         self.run.boot = boot;
@@ -82,7 +82,7 @@ impl Me {
         boot
     }
 
-    /// Serves this from now on. False if it did already.
+    /// Serves this from now on. False if it already did.
     pub(crate) fn serve(&mut self, serving: Serving) -> bool {
         let is_new = self.advertised.serving.as_ref() != Some(&serving);
         if is_new {
@@ -92,7 +92,7 @@ impl Me {
         is_new
     }
 
-    /// Sends and accepts with these keys from now on. False if they have the ids of the old ones.
+    /// Sends and accepts with these keys from now on. False if the key ids are the old ones.
     pub(crate) fn change_keys(&mut self, keys: Keys) -> bool {
         let ids = keys.ids();
         self.keys = keys;
@@ -104,8 +104,8 @@ impl Me {
         is_new
     }
 
-    /// Another run of this node is ahead of this one. Whether that was so too often lately, so that
-    /// it must be another machine.
+    /// Another run of this node is ahead of this one. Returns whether that happened so often
+    /// recently that it must be another machine.
     pub(crate) fn is_overtaken(&mut self, now: Time) -> bool {
         let lately = |at: &Time| now.since(*at) < OVERTAKEN_WITHIN;
         self.overtaken.retain(lately);
@@ -113,13 +113,13 @@ impl Me {
         self.overtaken.len() >= OVERTAKEN_MAX
     }
 
-    /// How many boot numbers of its own it remembers.
+    /// How many of its own boot numbers it remembers.
     #[cfg(feature = "sim")]
     pub(crate) fn boots(&self) -> usize {
         self.boots.len()
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {

@@ -1,6 +1,6 @@
-//! Who is a member: what the failure detector says, what others say, and what this node makes sure
-//! of by itself. What admission has heard flows in; what others are to do about a change flows out
-//! of [`Members::poll`], and its [`Roster`] is there for everyone to read.
+//! Decides which nodes are members, from what the failure detector says, what others say, and what
+//! this node checks itself. What admission has heard flows in. [`Members::poll`] says what others
+//! are to do about a change, and every module may read the [`Roster`].
 
 mod check;
 mod decide;
@@ -35,16 +35,16 @@ use crate::run::Run;
 use crate::stall::Moment;
 use crate::{Boot, DownReason, Effect, NodeId, Time, View};
 
-/// When many members change at once, views come no closer together than this:
-/// each takes time that grows with the cluster, here and for whoever is told.
+/// The least time between two views when many members change at once: each view costs time that
+/// grows with the cluster, here and for its readers.
 pub(crate) const VIEWS_APART: Duration = Duration::from_millis(4);
 
-/// Who is a member.
+/// Decides which nodes are members.
 pub(crate) struct Members {
     roster: Roster,
     swim: Box<dyn Swim>,
     checks: Checks,
-    /// When the next view may come.
+    /// The earliest time of the next view.
     view_next: Time,
     changes: VecDeque<MemberChange>,
 }
@@ -52,11 +52,11 @@ pub(crate) struct Members {
 /// A change that others have to act on.
 #[derive(Debug)]
 pub(crate) enum MemberChange {
-    /// This run is up. If it has not proven itself here, it is to be asked to.
+    /// This run is up. If it has not proven here that it is live, it is to be asked.
     Up(Run),
     /// The run with this IP has gone, or another one has taken its place.
     Gone(NodeId),
-    /// The others hold this run of the own node for down, so it needs a new boot number.
+    /// The others count this run of this node as down, so it needs a new boot number.
     Defunct(Boot),
 }
 
@@ -95,9 +95,9 @@ impl Members {
         due.into_iter().flatten().min()
     }
 
-    /// Does what is due. A suspicion that has run out against somebody
-    /// who may be there is made sure of first: its beacons may come although
-    /// it hears nothing, and where it sends no broadcasts, silence means little.
+    /// Does what is due. If a suspicion has run out but the suspect may be there, this node checks
+    /// it first: its beacons may come although it hears nothing, and if it sends no broadcasts,
+    /// silence means little.
     pub(crate) fn timer(&mut self, at: Moment<'_>, heard: &Contacts, out: &mut Outbox) {
         let doubts = RefCell::new(Vec::new());
         self.swim.timer(at.now, &|run: &Run| {
@@ -115,7 +115,7 @@ impl Members {
     /// Takes in a datagram of SWIM.
     ///
     /// # Errors
-    /// It cannot be read, or is not of whom it says.
+    /// The datagram cannot be read, or does not come from the node that it names.
     pub(crate) fn gossip(
         &mut self,
         at: Moment<'_>,
@@ -134,7 +134,7 @@ impl Members {
         read
     }
 
-    /// Takes in updates that came in another way, as far as they can be believed.
+    /// Takes in updates that came another way, if they can be believed.
     pub(crate) fn learn(
         &mut self,
         at: Moment<'_>,
@@ -150,7 +150,7 @@ impl Members {
         self.doubt_all(at, heard, doubts, out);
     }
 
-    /// A run that was let in is here. False if it is held for down, or for an earlier run.
+    /// An admitted run is here. False if it counts as down, or as an earlier run.
     pub(crate) fn alive(&mut self, at: Moment<'_>, about: &Beacon, out: &mut Outbox) -> bool {
         let (id, boot) = (about.run.id(), about.run.boot);
         if !self.roster.is_up(id, boot) {
@@ -190,13 +190,13 @@ impl Members {
         self.declare(at, id, boot, DownDecision::theirs(DownReason::Left), out);
     }
 
-    /// Something new was heard of the node with this IP: nobody need make sure of it.
+    /// Something new was heard of the node with this IP, so it need not be checked.
     pub(crate) fn heard(&mut self, id: NodeId) {
         self.checks.clear(id);
     }
 
-    /// Takes in a hint that a node may be gone; the run that is up, if none is
-    /// given.
+    /// Takes in a hint that a node may be gone. Without a boot number, the hint is about the run
+    /// that is up.
     pub(crate) fn doubt(
         &mut self,
         at: Moment<'_>,
@@ -209,8 +209,8 @@ impl Members {
             return;
         };
         let up = entry.run.boot;
-        // Where two machines have one IP, a probe may reach the wrong one: who
-        // is there then shows in what is heard.
+        // Where two machines have one IP, a probe may reach the wrong one. What is heard then
+        // shows which one is there.
         let conflict = heard.has_conflict(at.now, id);
         if id != at.me.id() && boot.is_none_or(|boot| boot == up) && !conflict {
             self.checks.doubt(at.now, id, up, hint);
@@ -230,7 +230,7 @@ impl Members {
         }
     }
 
-    /// This node goes on under another boot number.
+    /// Goes on with another boot number.
     pub(crate) fn rejoin(&mut self, at: Moment<'_>, out: &mut Outbox) {
         let me = &at.me.run;
         self.roster
@@ -263,12 +263,12 @@ impl Members {
         }
     }
 
-    /// Forgets who has been down for long.
+    /// Forgets the nodes that have been down for long.
     pub(crate) fn forget(&mut self, now: Time) {
         self.roster.forget(now);
     }
 
-    /// Gives out a new view, if the members have changed and the last one was not just now.
+    /// Publishes a new view, if the members have changed and the last view is old enough.
     pub(crate) fn publish(&mut self, now: Time, out: &mut Outbox) {
         if now >= self.view_next
             && let Some(view) = self.roster.publish()
@@ -278,7 +278,7 @@ impl Members {
         }
     }
 
-    /// The first view, after which the next one may come at once.
+    /// Publishes the first view; the next one may come at once.
     pub(crate) fn publish_first(&mut self, now: Time, out: &mut Outbox) {
         self.publish(now, out);
         self.view_next = now;
@@ -289,7 +289,7 @@ impl Members {
         self.roster.view()
     }
 
-    /// Takes another failure detector.
+    /// Uses another failure detector.
     #[cfg(test)]
     pub(crate) fn set_engine(&mut self, swim: Box<dyn Swim>) {
         self.swim = swim;
@@ -301,7 +301,7 @@ impl Members {
         (self.swim.len(), self.checks.len())
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {

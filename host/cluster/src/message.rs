@@ -1,4 +1,4 @@
-//! What nodes say to each other, inside of the envelope that `wire` seals.
+//! What nodes say to each other, inside the envelope that `wire` seals.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,11 @@ use crate::{Boot, DownReason, NodeId};
 pub(crate) enum Message<'a> {
     /// "I am here", to everyone or to a node that may not hear broadcasts.
     Beacon(Beacon),
-    /// The same to one node, in answer to something it sent.
+    /// Like a beacon, but to one node, in answer to something that it sent.
     Hello(Hello),
     /// A datagram of the SWIM engine.
     Swim(#[serde(borrow)] &'a [u8]),
-    /// "This run is down", by a node that has made sure of it.
+    /// "This run is down", by a node that has checked it.
     Down(Down),
     /// "I leave."
     Leave,
@@ -25,8 +25,8 @@ pub(crate) enum Message<'a> {
     Probe { boot: Boot },
     /// "I am."
     Ack,
-    /// "The machine with this boot number uses a name that was in use." The
-    /// nonce is one of that machine, so an old notice does nothing.
+    /// "The machine with this boot number uses a name that was in use already." The nonce is
+    /// one of that machine, so an old notice does nothing.
     Taken { node: NodeId, boot: Boot, echo: u64 },
     /// The record of a release.
     Release(#[serde(borrow)] &'a [u8]),
@@ -36,8 +36,8 @@ pub(crate) enum Message<'a> {
     Votes(Vec<Vote>),
 }
 
-/// How many kinds of messages there are: the number of a kind that a later
-/// minor version adds is not below it.
+/// How many kinds of messages there are. A kind that a later minor version adds has at least
+/// this number.
 pub(crate) const KINDS: u32 = 11;
 
 /// What a payload is.
@@ -60,7 +60,7 @@ pub(crate) struct Beacon {
     /// How long its process has run.
     pub(crate) uptime_ms: u64,
     pub(crate) advertised: Advertised,
-    /// To be echoed by whoever wants to show that it is live.
+    /// The nonce that a node echoes to show that it is live.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) nonce: u64,
     /// Its wall clock, in milliseconds since 1970-01-01 UTC.
@@ -77,7 +77,7 @@ pub(crate) struct Hello {
     /// The receiver's nonce.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) echo: u64,
-    /// The receiver is on probation with the sender: it is to echo the nonce.
+    /// The receiver is on probation with the sender, and has to echo the nonce.
     pub(crate) want_echo: bool,
     /// The latest run of the receiver that the sender knows of.
     pub(crate) known: Option<KnownRun>,
@@ -89,7 +89,7 @@ pub(crate) struct Hello {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownRun {
     pub(crate) boot: Boot,
-    /// That run is down, for ever: the receiver has to take a new number.
+    /// That run is down for ever: the receiver needs a new boot number.
     pub(crate) down: bool,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Down {
     pub(crate) why: Cause,
 }
 
-/// [`DownReason`], as it is sent.
+/// [`DownReason`], in the form that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Cause {
     Left,
@@ -130,8 +130,8 @@ impl From<DownReason> for Cause {
 }
 
 impl Message<'_> {
-    /// Reads what [`wire::open`](crate::wire::open) took out of its envelope:
-    /// exactly one message, or one with additions of a later minor version.
+    /// Reads the payload that [`wire::open`](crate::wire::open) returned: exactly one message,
+    /// or one with additions of a later minor version.
     pub(crate) fn read(version: Version, payload: &[u8]) -> Content<'_> {
         let newer = version.is_newer();
         match postcard::take_from_bytes(payload) {
@@ -141,7 +141,7 @@ impl Message<'_> {
         }
     }
 
-    /// What the sender says of itself, if it does.
+    /// What the sender says of itself, if the message has it.
     pub(crate) fn about(&self) -> Option<&Beacon> {
         match self {
             Message::Beacon(about) | Message::Hello(Hello { about, .. }) => Some(about),
@@ -150,7 +150,7 @@ impl Message<'_> {
     }
 }
 
-/// The number of the kind of a message, which it begins with.
+/// The number of a message's kind, with which the message begins.
 fn kind(payload: &[u8]) -> Option<u32> {
     postcard::take_from_bytes(payload)
         .ok()

@@ -1,4 +1,4 @@
-//! The name of a node, `NAME@IP`: text in, checked name out.
+//! The name of a node, `NAME@IP`: text flows in, a checked name flows out.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,13 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::NodeId;
 
-/// The name of a node: what comes before the `@`, and the IP behind it. Sorted
-/// by IP, then by name. Cheap to clone.
+/// The name of a node: a name, `@` and an IP. Sorted by IP, then by name. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct NodeName {
     name: Arc<str>,
     ip: Ipv4Addr,
-    /// Of the IP; kept, since nodes are looked up by it all the time.
+    /// The id of the IP; kept, since nodes are often looked up by it.
     id: NodeId,
 }
 
@@ -28,18 +27,18 @@ pub enum NameError {
     /// There is no `@`.
     #[error("`{0}` has no IP; a node is named NAME@IP, for example example@10.10.10.2")]
     NoIp(String),
-    /// What follows the `@` is no IPv4 address.
+    /// The text after the `@` is no IPv4 address.
     #[error("`{ip}` in `{text}` is not an IPv4 address; a node is named like example@10.10.10.2")]
     BadIp {
-        /// The text as it was given.
+        /// The text as given.
         text: String,
-        /// What follows the `@`.
+        /// The text after the `@`.
         ip: String,
     },
-    /// The address cannot be that of one machine.
+    /// The address is not that of a single machine.
     #[error("{0} is not the address of one machine; use the IP of this node")]
     NotAHost(Ipv4Addr),
-    /// The part before the `@` is empty, too long, or has other characters.
+    /// The part before the `@` is empty, too long, or has characters that are not allowed.
     #[error(
         "`{0}` cannot stand before the @ of a node's name; \
          1 to 63 letters, digits, `-`, `_` and `.` can, as in example@10.10.10.2"
@@ -67,12 +66,12 @@ impl NodeName {
         })
     }
 
-    /// What comes before the `@`.
+    /// The part before the `@`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The IP behind the `@`.
+    /// The IP after the `@`.
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
     }
@@ -129,7 +128,7 @@ impl Serialize for NodeName {
 }
 
 impl<'de> Deserialize<'de> for NodeName {
-    /// What comes from the network is checked like what comes from a person.
+    /// A name from the network is checked like one that a person typed.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match <(&str, IpAddr)>::deserialize(deserializer)? {
             (name, IpAddr::V4(ip)) => Self::new(name, ip).map_err(serde::de::Error::custom),

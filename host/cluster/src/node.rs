@@ -1,6 +1,6 @@
 //! The state machine of one node: what flows in, when it wants to be called, what flows out. It
-//! only leads from room to room: each owns its state, is told what it needs of the others, and
-//! says what is to be done. `receive` is the way of a datagram, `exchange` that of a state.
+//! only connects its parts. Each part owns its state, gets what it needs of the others, and
+//! returns what is to be done. `receive` handles a datagram, `exchange` handles a state.
 
 mod ask;
 mod exchange;
@@ -40,9 +40,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that starts now. Its first effect stores its boot number; its
-    /// first timer, due at once, announces it. The seed must come from the
-    /// operating system's generator.
+    /// A node that starts now. Its first effect stores its boot number. Its first timer, due at
+    /// once, announces it. The seed must come from the operating system's generator.
     pub fn new(config: Config, keys: &Keys, now: Time, seed: u64) -> Self {
         Self::with_engine(config, keys, now, seed, |me, rng| {
             Box::new(FocaSwim::new(me, rng))
@@ -78,9 +77,9 @@ impl Node {
         node
     }
 
-    /// Takes in what has happened. `now` must not go back. `wall_ms` is the
-    /// wall clock in milliseconds since 1970-01-01 UTC: it shows since when a
-    /// member is up, and orders what this node releases.
+    /// Takes in what has happened. `now` must not go back. `wall_ms` is the wall clock in
+    /// milliseconds since 1970-01-01 UTC: it dates the start of a membership, and orders what
+    /// this node releases.
     pub fn handle(&mut self, now: Time, wall_ms: u64, input: Input<'_>) {
         let due = self.due();
         self.clock.enter(now, wall_ms, due);
@@ -141,8 +140,8 @@ impl Node {
         due.into_iter().flatten().min()
     }
 
-    /// The next thing that is to be done. To be asked until there is none,
-    /// after [`Node::new`] and after every [`Node::handle`].
+    /// The next thing to do. Call it until it returns none, after [`Node::new`] and after every
+    /// [`Node::handle`].
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.outbox.poll()
     }
@@ -163,7 +162,7 @@ impl Node {
         self.agreement.timer(at, roster, &mut self.outbox);
     }
 
-    /// Looks after what has no timer of its own, a few times a second.
+    /// Does what has no timer of its own, a few times a second.
     fn upkeep(&mut self) {
         let now = self.clock.now();
         self.admission.turn_nonces(now);
@@ -203,7 +202,7 @@ impl Node {
         }
     }
 
-    /// If what this node says of itself is new, says it at once.
+    /// If what this node says of itself is new, announces it at once.
     fn advertise(&mut self, is_new: bool) {
         if is_new {
             self.membership.advertise(&self.me);
@@ -225,7 +224,7 @@ impl Node {
         }
     }
 
-    /// Goes on under a boot number above this one.
+    /// Continues with a boot number above this one.
     fn raise(&mut self, above: Boot) {
         let boot = self.me.raise(above);
         self.outbox.push(Effect::StoreBoot(boot));

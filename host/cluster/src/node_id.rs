@@ -1,4 +1,4 @@
-//! The id of a node: what names it everywhere outside of sockets.
+//! The id of a node, which names it everywhere except in sockets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,15 +11,14 @@ use sha2::{Digest, Sha256};
 /// Keeps these hashes apart from others over the same bytes.
 const LABEL: &[u8] = b"ace raxx node id v1";
 
-/// Identifies a node: a hash of its IP. The source of a datagram proves the IP before
-/// anything in the datagram is parsed, so whatever is kept about a node can be kept under this.
-/// Shown as 16 lower-case hex digits.
+/// Identifies a node: a hash of its IP. The source of a datagram proves the IP before anything
+/// in the datagram is parsed, so data about a node can be kept under its id. Shown as 16
+/// lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId([u8; 8]);
 
 impl NodeId {
-    /// The id of the node with this IP. An IPv4 address that is written as an IPv6 one gives the
-    /// same id.
+    /// The id of the node with this IP. An IPv4 address in IPv6 form gives the same id.
     pub fn of(ip: impl Into<IpAddr>) -> Self {
         let hash = Sha256::new_with_prefix(LABEL);
         let hash = match ip.into().to_canonical() {
@@ -37,12 +36,12 @@ impl NodeId {
         &self.0
     }
 
-    /// The same as a number, for hashes.
+    /// The id as a number, for hashes.
     pub(crate) const fn as_number(&self) -> u64 {
         u64::from_le_bytes(self.0)
     }
 
-    /// An id that was read, rather than computed from an IP.
+    /// An id that was read, not computed from an IP.
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }

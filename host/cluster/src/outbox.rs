@@ -1,5 +1,5 @@
-//! What goes out of a node: datagrams, which are sealed here, everything else that it wants done,
-//! and the refusals, which are counted here. Every room has it as an argument and only adds to it.
+//! What goes out of a node: datagrams, which are sealed here, and all other effects. Refusals are
+//! counted here. Every part of the node gets it as an argument and only adds to it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::wire::{self, Head, Version};
 use crate::{Effect, NodeId, Time};
 
-/// What goes out, until it is fetched.
+/// The effects that wait to be polled.
 #[derive(Default)]
 pub(crate) struct Outbox {
     /// The number of the newest datagram of this process.
@@ -22,12 +22,12 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Wants something done.
+    /// Adds an effect.
     pub(crate) fn push(&mut self, effect: Effect) {
         self.effects.push_back(effect);
     }
 
-    /// The next thing that is to be done.
+    /// The next thing to do.
     pub(crate) fn poll(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
@@ -60,29 +60,30 @@ impl Outbox {
         wire::seal(&me.keys, &head, message)
     }
 
-    /// Counts a datagram or record that is refused, and reports it if it is time to.
+    /// Counts a refused datagram or record, and reports it if a report is due.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) {
         let report = self.refusals.refuse(now, from, why);
         self.effects.extend(report);
     }
 
-    /// What has been accepted and refused.
+    /// What was accepted and refused.
     pub(crate) fn counters(&self) -> &Counters {
         &self.refusals.counters
     }
 
-    /// The counters, to count one more.
+    /// The counters, to be changed.
     pub(crate) fn count(&mut self) -> &mut Counters {
         &mut self.refusals.counters
     }
 
-    /// How many effects nobody has fetched, and how many sources of refused datagrams are told apart.
+    /// How many effects were not polled yet, and how many sources of refused datagrams are told
+    /// apart.
     #[cfg(feature = "sim")]
     pub(crate) fn sizes(&self) -> (usize, usize) {
         (self.effects.len(), self.refusals.len())
     }
 
-    /// Nothing: a refused datagram may be counted, reported and answered.
+    /// Nothing: refused datagrams may be counted, reported and answered.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {

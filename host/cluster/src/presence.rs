@@ -1,5 +1,5 @@
-//! How a node shows itself: its beacons, the nodes that it asks to be let in, and its leave. What
-//! comes out is when to announce it, and to whom.
+//! How a node shows itself: its beacons, the nodes that it asks to join, and its leave. It says
+//! when to announce the node, and to whom.
 
 mod join;
 mod leave;
@@ -18,7 +18,7 @@ use crate::membership::Roster;
 use crate::stall::Moment;
 use crate::{Config, Time};
 
-/// How long a node waits between its first beacons: one may be lost, and at a
+/// The pauses between a node's first beacons. They are short because one may be lost, and at a
 /// start people are watching.
 const BURST: [Duration; 3] = [
     Duration::from_millis(50),
@@ -26,20 +26,20 @@ const BURST: [Duration; 3] = [
     Duration::from_millis(250),
 ];
 
-/// How long it waits after that, ± 10 % so that nodes do not beat together.
+/// The pause after that, ± 10 % so that nodes do not beat together.
 const EVERY: Duration = Duration::from_secs(1);
 const JITTER_PER_CENT: u32 = 10;
 
-/// A member whose broadcasts were not heard for so long may not hear ours.
+/// A member whose broadcasts were not heard for this long may not hear ours.
 const NO_BROADCAST: Duration = Duration::from_secs(3);
 
-/// How many of these get a beacon of their own each time.
+/// How many such members get a beacon of their own each time.
 const UNICAST: usize = 3;
 
-/// How often the node looks after what has no timer of its own.
+/// How often the node does what has no timer of its own.
 const UPKEEP: Duration = Duration::from_millis(250);
 
-/// How often it contradicts that it is down.
+/// How often a node contradicts that it is down.
 const PROTEST_EVERY: Duration = Duration::from_secs(1);
 
 /// How a node shows itself.
@@ -52,13 +52,13 @@ pub(crate) struct Presence {
     upkeep: Time,
     /// The nodes to join.
     seeds: Vec<Seed>,
-    /// Limits how often it contradicts that it is down.
+    /// Limits how often the node contradicts that it is down.
     protests: Bucket,
     rng: StdRng,
 }
 
 impl Presence {
-    /// That of a node that starts now.
+    /// The presence of a node that starts now.
     pub(crate) fn new(config: &Config, now: Time, rng: StdRng) -> Self {
         let seeds = config.join.iter().map(|&address| Seed::new(address, now));
         Self {
@@ -72,12 +72,12 @@ impl Presence {
         }
     }
 
-    /// Whether the node takes part.
+    /// Whether the node takes part, leaves or has left.
     pub(crate) fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// When it acts by itself next.
+    /// When it next acts by itself.
     pub(crate) fn due(&self) -> Option<Time> {
         match self.stage {
             Stage::Running => Some(self.beacon.min(self.upkeep)),
@@ -86,7 +86,7 @@ impl Presence {
         }
     }
 
-    /// Whether a beacon is due; the next one follows then.
+    /// Whether a beacon is due; if so, sets the time of the next one.
     pub(crate) fn is_beacon_due(&mut self, now: Time) -> bool {
         if self.beacon > now {
             return false;
@@ -105,7 +105,7 @@ impl Presence {
         self.burst > 0
     }
 
-    /// Whether it is time to look after what has no timer of its own.
+    /// Whether to do now what has no timer of its own.
     pub(crate) fn is_upkeep_due(&mut self, now: Time) -> bool {
         if self.upkeep > now {
             return false;
@@ -114,13 +114,13 @@ impl Presence {
         true
     }
 
-    /// Whether it may say once more that it is not down.
+    /// Whether it may contradict once more that it is down.
     pub(crate) fn may_protest(&mut self, now: Time) -> bool {
         self.protests.take(now, 1, PROTEST_EVERY)
     }
 
-    /// Some of the nodes that broadcasts may not reach: members, and nodes
-    /// outside of the own subnet that are down and may be back.
+    /// Some of the nodes that broadcasts may not reach: members, and nodes outside of this node's
+    /// subnet that are down and may be back.
     pub(crate) fn deaf(
         &mut self,
         at: Moment<'_>,
@@ -142,7 +142,7 @@ impl Presence {
         addresses.sample(&mut self.rng, UNICAST)
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {

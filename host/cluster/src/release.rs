@@ -1,13 +1,11 @@
-//! Release agreement: which app the nodes of a cluster serve, without a leader
-//! and without a quorum. Records and votes flow in, from people, files and
-//! other nodes; the target on this node flows out. Everything here is a
-//! set that only grows, up to a bound, and what follows from it is a pure
-//! function, so nodes that know the same agree, in whichever order they learnt
-//! it.
+//! Release agreement: which component the nodes of a cluster serve, without a leader and
+//! without a quorum. Records and votes flow in, from people, files and other nodes; the target
+//! of this node flows out. Each set here only grows, up to a bound, and a pure function
+//! computes the rest. So nodes that know the same agree, in whatever order they learnt it.
 //!
-//! `clock -> id -> record -> history`, then `votes -> force`; `draft` makes
-//! records, `mark` decides what a changed file means, `set` holds it all,
-//! `stored` is its file, and `at_start` is what that says before anybody is heard.
+//! `clock -> id -> record -> history`, then `votes -> target`. `draft` makes records, `mark`
+//! decides what a changed file means, `set` holds it all, `stored` is its file, and `at_start`
+//! tells what that file says before this node has heard anybody.
 
 mod at_start;
 mod clock;

@@ -1,10 +1,10 @@
-//! The seam for data that every member is to hold. A kind of data says what it holds in a few
-//! bytes, which go into every beacon; what it lacks that a member has; what a member lacks that it
-//! has; and it takes in what a member gave. When and with whom is no concern of it.
+//! The interface for data that every member holds. A kind of data gives a short summary of what it
+//! holds, which goes into every beacon. It computes what it lacks, computes what a member lacks, and
+//! merges what a member sent. It does not decide when to exchange, or with which member.
 //!
-//! Beacons and states carry a kind with each piece, and a kind that is not known is skipped. So a
-//! further kind has its number here, its implementation beside its data, and its line in
-//! `node::exchange`, and touches nothing of the others.
+//! Beacons and states name the kind of each piece, and a node skips a kind that it does not know. A
+//! new kind needs a number here, an implementation beside its data, and a line in `node::exchange`;
+//! the other kinds stay as they are.
 
 #[cfg(test)]
 mod tests;
@@ -19,55 +19,55 @@ use crate::sync::STATE_MAX;
 /// The most bytes of a delta.
 pub(crate) const DELTA_MAX: usize = 1024 * 1024;
 
-/// What is left of a state for what is not a delta: asks, and what says which kind they are of.
+/// The rest of a state: the asks, and the kind of each piece.
 const ASKS_MAX: usize = 256 * 1024;
 
-/// The number of a kind of data. None is ever used for another kind.
+/// The number of a kind of data. A number is never used again for another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DataKind(u8);
 
 impl DataKind {
-    /// Who is a member, and what each says of itself.
+    /// Which nodes are members, and what each says of itself.
     pub(crate) const MEMBERS: Self = Self(1);
     /// Records of releases.
     pub(crate) const RELEASES: Self = Self(2);
     /// Votes on releases.
     pub(crate) const VOTES: Self = Self(3);
 
-    /// One that no node knows yet.
+    /// A kind that no node knows yet.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) const fn unheard_of(number: u8) -> Self {
         Self(number)
     }
 }
 
-/// One kind of data, as a node holds it.
+/// The data of one kind that a node holds.
 pub(crate) trait Replicated {
-    /// What this node holds, in a few bytes: equal on two nodes that hold the same, and hardly ever
-    /// on others.
+    /// A short summary of what this node holds: equal on two nodes that hold the same, and hardly
+    /// ever on others.
     fn summary(&self) -> Vec<u8>;
 
-    /// What to ask a member with this summary for, which tells what this node holds as exactly as the
-    /// member needs it; none if nothing is missing here.
+    /// What to ask a member with this summary for. It describes what this node holds as exactly as
+    /// the member needs; none if nothing is missing here.
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>>;
 
-    /// What a member lacks that has this summary, or asks this: at most so many bytes, none if it
-    /// lacks nothing. What does not fit is there when it asks again.
+    /// What a member with this summary or ask lacks: at most `most` bytes, empty if it lacks nothing.
+    /// What does not fit is sent when it asks again.
     fn delta(&self, ask: &[u8], most: usize) -> Vec<u8>;
 
-    /// Takes in what a member gave.
+    /// Takes in what a member sent.
     ///
     /// # Errors
-    /// Why it is refused as a whole.
+    /// Says why the whole delta is refused.
     fn merge(&mut self, delta: &[u8]) -> Result<(), Refusal>;
 }
 
 /// All kinds that a node holds.
 pub(crate) trait Kinds {
-    /// Their numbers, in the order in which they are merged.
+    /// The numbers of the kinds, in the order in which they are merged.
     fn kinds(&self) -> &'static [DataKind];
 
-    /// One of them; none if it is not known here.
+    /// The data of a kind; none if the kind is not known here.
     fn kind(&mut self, kind: DataKind) -> Option<Box<dyn Replicated + '_>>;
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct KindSummary {
     pub(crate) bytes: Bytes,
 }
 
-/// What a node says in its beacon that holds nothing; `members` is what it has instead of the hash.
+/// The beacon summary of a node that holds nothing; `members` takes the place of the hash.
 #[cfg(any(test, feature = "sim"))]
 pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
     let summary = |(kind, bytes): (DataKind, Vec<u8>)| KindSummary {
@@ -93,17 +93,17 @@ pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
     kinds.map(summary).into()
 }
 
-/// What one member says to another of one kind.
+/// What one member says to another about one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KindPart {
     pub(crate) kind: DataKind,
-    /// What it lacks; empty in an answer.
+    /// What the sender lacks; empty in an answer.
     pub(crate) ask: Bytes,
-    /// What the other one lacks.
+    /// What the receiver lacks.
     pub(crate) delta: Bytes,
 }
 
-/// The summary of this kind, if a node has told it.
+/// The summary of this kind, if the node has sent one.
 pub(crate) fn of(summaries: &[KindSummary], kind: DataKind) -> Option<&[u8]> {
     let found = summaries.iter().find(|summary| summary.kind == kind);
     found.map(|summary| &summary.bytes[..])
@@ -119,7 +119,7 @@ pub(crate) fn summaries(kinds: &mut impl Kinds) -> Vec<KindSummary> {
     summaries
 }
 
-/// Whether a member with these summaries holds the same, in all that both know.
+/// Whether a member with these summaries holds the same, in all kinds that both know.
 pub(crate) fn is_same(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> bool {
     kinds.kinds().iter().all(|&kind| {
         let data = kinds.kind(kind);
@@ -129,7 +129,7 @@ pub(crate) fn is_same(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> bool {
     })
 }
 
-/// What to say to a member with these summaries: what is missing here, and what there.
+/// The message to a member with these summaries: what is missing here, and what is missing there.
 pub(crate) fn request(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> Vec<KindPart> {
     let mut room = STATE_MAX - ASKS_MAX;
     let mut parts = Vec::new();
@@ -150,8 +150,8 @@ pub(crate) fn request(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> Vec<Kin
     parts
 }
 
-/// Takes in what a member said, and gives what it asked for. A kind that is not known is skipped,
-/// and what is refused of one leaves the others as they are.
+/// Takes in what a member said, and returns what it asked for. An unknown kind is skipped, and a
+/// refusal of one kind does not affect the others.
 pub(crate) fn answer(
     kinds: &mut impl Kinds,
     theirs: &[KindPart],
@@ -190,13 +190,14 @@ pub(crate) fn answer(
     parts
 }
 
-/// An ask of a node that holds what these fingerprints stand for: what sums them up, then these.
+/// The ask of a node that holds the data with these fingerprints: first the summary, then the
+/// fingerprints.
 pub(crate) fn ask(mut summary: Vec<u8>, held: impl Iterator<Item = u64>) -> Vec<u8> {
     held.for_each(|fingerprint| summary.extend_from_slice(&fingerprint.to_le_bytes()));
     summary
 }
 
-/// What of these the sender of an ask, or of a summary, lacks: as many as fit, one after the other.
+/// The items that the sender of an ask or a summary lacks: as many as fit, one after the other.
 pub(crate) fn lacking<T: Serialize>(
     ask: &[u8],
     summary: &[u8],
@@ -217,7 +218,7 @@ pub(crate) fn lacking<T: Serialize>(
     )
 }
 
-/// As many of these as fit, one after the other.
+/// As many of the items as fit, one after the other.
 pub(crate) fn write_all<T: Serialize>(items: impl Iterator<Item = T>, most: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for item in items {
@@ -230,10 +231,10 @@ pub(crate) fn write_all<T: Serialize>(items: impl Iterator<Item = T>, most: usiz
     bytes
 }
 
-/// Reads what [`write_all`] has written, but no more than so many.
+/// Reads what [`write_all`] has written, but not more than the limit.
 ///
 /// # Errors
-/// It is something else, or more.
+/// The bytes are something else, or have more items.
 pub(crate) fn read_all<T: DeserializeOwned>(
     mut bytes: &[u8],
     most: usize,

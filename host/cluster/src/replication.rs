@@ -1,5 +1,5 @@
-//! When two members exchange all that they know (push-pull): when they go on differing, and not
-//! again and again with one with which that settles nothing.
+//! When two members exchange all that they know (push-pull): when their states stay different,
+//! but ever more rarely with a member where an exchange does not help.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::membership::Roster;
 use crate::run::Run;
 use crate::{Boot, NodeId, Time};
 
-/// How long between two exchanges with one member while the states go on
-/// differing: at first, and at most.
+/// The pause between two exchanges with one member while the states stay different: at first,
+/// and at most.
 const SYNC_FIRST: Duration = Duration::from_millis(500);
 const SYNC_MOST: Duration = Duration::from_secs(60);
 
-/// How long between two exchanges with whomever, more or less.
+/// The rough pause between two exchanges with any members.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const SYNC_JITTER_PER_CENT: u32 = 25;
 
-/// A node that has started so lately exchanges state at the first difference.
+/// A node that has started within this time exchanges state at the first difference.
 const FRESH: Duration = Duration::from_millis(1500);
 const FRESH_EVERY: Duration = Duration::from_millis(300);
 
@@ -28,7 +28,7 @@ const FRESH_EVERY: Duration = Duration::from_millis(300);
 pub(crate) struct Replication {
     next: Time,
     fresh_until: Time,
-    /// The last exchange was not answered: the control channel may not work.
+    /// The last exchange was not answered, so the control channel may not work.
     unanswered: bool,
     members: BTreeMap<NodeId, Pause>,
     rng: StdRng,
@@ -38,10 +38,10 @@ pub(crate) struct Replication {
 #[derive(Debug)]
 struct Pause {
     boot: Boot,
-    /// How many of its beacons in a row showed that it knows something else.
+    /// How many of its beacons in a row showed another state.
     odd: u8,
-    /// When state may be exchanged with it again, and how long to wait after
-    /// that while the states go on differing.
+    /// When state may be exchanged with it again, and how long to wait after that while the
+    /// states stay different.
     next: Time,
     wait: Duration,
 }
@@ -57,7 +57,7 @@ impl Replication {
         }
     }
 
-    /// A member told what it knows. Whether state is to be exchanged with it now.
+    /// A member said what it knows. Returns whether to exchange state with it now.
     pub(crate) fn is_due(&mut self, now: Time, member: &Run, same: bool) -> bool {
         let begin = || Pause {
             boot: member.boot,
@@ -74,14 +74,14 @@ impl Replication {
             return false;
         }
         pause.odd = pause.odd.saturating_add(1);
-        // A change takes a moment to reach everyone, so one beacon that
-        // differs means nothing, unless this node knows nobody yet.
+        // A change takes a moment to reach everyone. So one beacon that differs means nothing,
+        // unless this node knows nobody yet.
         let fresh = now < self.fresh_until;
         if pause.odd < 2 && !fresh || now < self.next || now < pause.next {
             return false;
         }
-        // What an exchange did not settle, another one seldom does: a node that
-        // refuses what the others know would be told of it for ever.
+        // If one exchange did not settle a difference, another seldom does: a node that refuses
+        // what the others know would get it again for ever.
         pause.next = now + pause.wait;
         pause.wait = SYNC_MOST.min(pause.wait * 2);
         let wait = if fresh {
@@ -93,7 +93,7 @@ impl Replication {
         true
     }
 
-    /// An exchange begins. Whether the one before was not answered.
+    /// An exchange begins. Returns whether the one before was not answered.
     pub(crate) fn begin(&mut self) -> bool {
         std::mem::replace(&mut self.unanswered, true)
     }
@@ -103,12 +103,12 @@ impl Replication {
         self.unanswered = false;
     }
 
-    /// Forgets the nodes that are no members any more.
+    /// Forgets the nodes that are no longer members.
     pub(crate) fn forget(&mut self, roster: &Roster) {
         self.members.retain(|id, _| roster.up(*id).is_some());
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {

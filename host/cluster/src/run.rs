@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::http_url::Scheme;
 use crate::{Boot, HttpUrl, HttpUrlError, KeyIds, NodeId, NodeName, Serving};
 
-/// One run of one node: who it is, and where it is reached. It travels whole,
-/// so that whoever hears of a member can link to it and talk to it at once.
+/// One run of one node: its identity, and its addresses. It is always sent whole, so a node that
+/// hears of a member can link to it and talk to it at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Sent", into = "Sent")]
 pub(crate) struct Run {
@@ -17,12 +17,12 @@ pub(crate) struct Run {
     pub(crate) port: u16,
     pub(crate) url: HttpUrl,
     pub(crate) boot: Boot,
-    /// Drawn at the start of the process. It stays when the boot number is
-    /// raised, so a node that came back is told from one that was started anew.
+    /// A random number of the process. It stays when the boot number is raised. So it shows
+    /// whether a node came back or was started anew.
     pub(crate) process: u64,
 }
 
-/// As it is sent: most of what nodes say to each other at rest is runs, so these are short.
+/// The form that is sent. It is short, since most of what idle nodes send is runs.
 #[derive(Serialize, Deserialize)]
 struct Sent {
     name: NodeName,
@@ -37,9 +37,9 @@ struct Sent {
 enum SentUrl {
     /// `http://`, the IP of the name, and this port.
     Http(u16),
-    /// The same with `https://`.
+    /// `https://`, the IP of the name, and this port.
     Https(u16),
-    /// Another one.
+    /// Any other URL.
     Other(HttpUrl),
 }
 
@@ -96,7 +96,7 @@ impl Run {
     }
 }
 
-/// What it is reached by follows from which run it is.
+/// The addresses follow from the identity, so they are not compared.
 impl PartialEq for Run {
     fn eq(&self, other: &Self) -> bool {
         (self.id(), self.boot, self.process) == (other.id(), other.boot, other.process)
@@ -105,10 +105,10 @@ impl PartialEq for Run {
 
 impl Eq for Run {}
 
-/// What a run says of itself, in what may change while it runs.
+/// What a run says of itself and may change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Advertised {
-    /// Counts its changes: equal or lower ones are no news.
+    /// Counts its changes: an equal or lower revision is no news.
     pub(crate) revision: u32,
     pub(crate) serving: Option<Serving>,
     pub(crate) keys: KeyIds,
@@ -155,8 +155,9 @@ mod tests {
         let longest = run(&"n".repeat(NAME_MAX), &format!("https://{host}:65535"));
         assert_eq!(longest.url.to_string().len(), HTTP_URL_MAX);
         let one = postcard::to_allocvec(&longest).expect("written").len();
-        // An IPv6 address is 12 bytes longer. Sender, receiver, the one that is asked about, and
-        // an update; the numbers beside them have less than 32 bytes.
+        // An IPv6 address is 12 bytes longer. A datagram has four runs: the sender, the
+        // receiver, the subject of the question, and an update. The numbers beside them have
+        // less than 32 bytes.
         assert!(4 * (one + 12) + 32 < DATAGRAM_MAX - SWIM_OVERHEAD);
     }
 }

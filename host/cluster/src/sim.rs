@@ -1,6 +1,5 @@
-//! A LAN in memory: machines with nodes on them, virtual time, one heap of
-//! events, one seed. Nothing in it depends on anything but the seed, so a run
-//! that fails can be repeated.
+//! A LAN in memory: machines with nodes, virtual time, one heap of events, one seed. Everything
+//! depends only on the seed, so a failed run can be repeated.
 
 mod agreement;
 mod attack;
@@ -40,10 +39,10 @@ pub use self::runner::{Failure, Report};
 /// The UDP and TCP port of membership, on every machine.
 pub const PORT: u16 = 8383;
 
-/// How long a datagram takes unless told otherwise, in microseconds.
+/// The default latency of a datagram, in microseconds.
 const LATENCY: Range<u64> = 100..400;
 
-/// What the socket buffer of a machine holds while its process is frozen.
+/// How many datagrams the socket buffer of a machine holds while its process is frozen.
 const BUFFER: usize = 512;
 
 /// The wall clock at the start of a run; arbitrary.
@@ -55,30 +54,30 @@ pub struct Lan {
     pub now: Time,
     /// The machines, by the number that [`Lan::machine`] gave.
     pub machines: Vec<Machine>,
-    /// The share of datagrams that is lost, of each receiver's.
+    /// The share of datagrams that each receiver loses.
     pub loss: f64,
-    /// The share of datagrams that is lost from one machine to another, besides.
+    /// The additional share of datagrams that is lost from one machine to another.
     pub loss_between: BTreeMap<(usize, usize), f64>,
-    /// The share of datagrams that comes twice.
+    /// The share of datagrams that arrives twice.
     pub duplication: f64,
-    /// How long a datagram takes, in microseconds. A wide range lets later ones
-    /// overtake earlier ones.
+    /// The latency of a datagram, in microseconds. With a wide range, later datagrams overtake
+    /// earlier ones.
     pub latency: Range<u64>,
     /// Whether the control channel works.
     pub control: bool,
-    /// Whether the ends of processes are noticed: by closed control
-    /// connections, and by reports of closed ports.
+    /// Whether the end of a process is noticed, by closed control connections and by reports of
+    /// closed ports.
     pub hints: bool,
-    /// Whether machines fetch the apps that they are to serve.
+    /// Whether machines fetch the components of their targets.
     pub fetches: bool,
-    /// The share of questions for pieces of apps that nobody answers.
+    /// The share of questions for chunks that nobody answers.
     pub unanswered: f64,
-    /// Whether a machine drops datagrams from outside with its own address, as
-    /// Linux does unless told otherwise.
+    /// Whether a machine drops datagrams from outside with its own address, as Linux does by
+    /// default.
     pub drop_martians: bool,
-    /// Which machine gets what is sent to an address that two have.
+    /// The machine that gets datagrams to an address that two machines have.
     pub arp: BTreeMap<Ipv4Addr, usize>,
-    /// All that was sent, while recording.
+    /// All sent datagrams, while recording.
     pub tape: Option<Vec<Taped>>,
     /// The audit of datagrams, if there is one.
     pub audit: Option<Audit>,
@@ -100,25 +99,25 @@ pub struct Machine {
     pub name: NodeName,
     /// The process, while there is one.
     pub node: Option<Node>,
-    /// What its next process is started with.
+    /// The keys of its next process.
     pub keys: Keys,
     /// What survives the process.
     pub disk: Disk,
-    /// How far its wall clock is off, in milliseconds.
+    /// The error of its wall clock, in milliseconds.
     pub clock_off: i64,
     /// Whether its link is up.
     pub linked: bool,
     /// Machines hear each other if they are in the same part of the network.
     pub part: u32,
-    /// Its broadcasts reach the machines of the same broadcast domain.
+    /// Its broadcasts reach the machines of the same domain.
     pub domain: u32,
-    /// Whether its process is told where to broadcast.
+    /// Whether its process gets a broadcast address.
     pub broadcasts: bool,
-    /// How many bits of its IP its subnet has.
+    /// The prefix length of its subnet.
     pub prefix: u8,
-    /// What its process is told to join.
+    /// The nodes that its process is told to join.
     pub join: Vec<SocketAddrV4>,
-    /// What its process is told to allow besides its subnet.
+    /// The ranges that its process is told to allow, besides its subnet.
     pub allow: Vec<Cidr>,
     /// How many datagrams and bytes it sent.
     pub sent: (u64, u64),
@@ -126,16 +125,16 @@ pub struct Machine {
     pub received: (u64, u64),
     /// How many states and bytes it sent over the control channel.
     pub synced: (u64, u64),
-    /// Whether it hears anything.
+    /// Whether it hears nothing.
     pub deaf: bool,
-    /// Whether it gives wrong bytes as chunks of apps.
+    /// Whether it gives wrong bytes as chunks.
     pub lies: bool,
-    /// What it is told at its start, besides the usual.
+    /// Changes the configuration of its processes.
     pub adjust: fn(&mut Config),
     frozen: Option<Vec<Event>>,
     desk: control::MachineLinks,
     depot: fetching::Depot,
-    /// Counts its processes: what was meant for an earlier one is dropped.
+    /// Counts its processes: events for an earlier one are dropped.
     life: u32,
     timer: Option<Time>,
 }
@@ -154,17 +153,17 @@ pub struct Disk {
 pub struct Taped {
     /// Its source address.
     pub from: SocketAddrV4,
-    /// All of it.
+    /// The whole datagram.
     pub bytes: Bytes,
 }
 
 /// Something that a node reported.
 pub struct LogEntry {
-    /// When.
+    /// When it reported.
     pub at: Time,
-    /// On which machine.
+    /// The machine of the node.
     pub machine: usize,
-    /// What. Of a new view only that there is one.
+    /// The report. For a new view, only that there is one.
     pub effect: Effect,
 }
 
@@ -191,13 +190,13 @@ enum Event {
     Connected {
         to: usize,
     },
-    /// Somebody asks for a piece of an app.
+    /// A machine asks for a part of a component.
     Question {
         from: usize,
         number: u64,
         want: Want,
     },
-    /// What came of a question of this process.
+    /// The result of a question of this process.
     Answer {
         life: u32,
         reply: fetching::Reply,
@@ -234,7 +233,7 @@ impl PartialEq for Queued {
 
 impl Eq for Queued {}
 
-/// Runs a test with several seeds, or with the one in `CLUSTER_SEED`.
+/// Runs a test with several seeds, or only with the one in `CLUSTER_SEED`.
 pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
     let given = std::env::var("CLUSTER_SEED")
         .ok()
@@ -245,12 +244,12 @@ pub fn with_seeds(count: u64, test: impl Fn(&mut Lan)) {
     }
 }
 
-/// So many milliseconds.
+/// A duration in milliseconds.
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// So many seconds.
+/// A duration in seconds.
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -324,7 +323,7 @@ impl Lan {
         self.machines.len() - 1
     }
 
-    /// So many machines, from 10.10.0.2 or 10.10.10.2 on, all started.
+    /// Makes and starts `count` machines, from 10.10.0.2 or 10.10.10.2 on.
     pub fn cluster(&mut self, count: usize) -> Vec<usize> {
         let base = u32::from(Ipv4Addr::new(10, 10, 10, 2));
         let made: Vec<usize> = (base..)
@@ -365,7 +364,7 @@ impl Lan {
         self.settle(machine);
     }
 
-    /// Ends a process at once. The others may notice.
+    /// Ends a process at once. The other nodes may notice.
     pub fn kill(&mut self, machine: usize) {
         self.machines[machine].node = None;
         self.machines[machine].life += 1;
@@ -381,7 +380,7 @@ impl Lan {
         }
     }
 
-    /// Stops a process, so that it leaves.
+    /// Tells a node to leave; then its process ends.
     pub fn leave(&mut self, machine: usize) {
         self.give(machine, Input::Leave);
     }
@@ -391,12 +390,12 @@ impl Lan {
         self.machines[machine].frozen.get_or_insert_default();
     }
 
-    /// Whether its process does not run.
+    /// Whether its process is frozen.
     pub fn is_frozen(&self, machine: usize) -> bool {
         self.machines[machine].frozen.is_some()
     }
 
-    /// Lets a process go on, with what its socket buffer holds.
+    /// Lets a process run again, with what its socket buffer holds.
     pub fn thaw(&mut self, machine: usize) {
         for event in self.machines[machine].frozen.take().unwrap_or_default() {
             self.deliver(machine, event);
@@ -419,7 +418,7 @@ impl Lan {
         );
     }
 
-    /// Hands an input to a node.
+    /// Gives an input to a node.
     pub fn give(&mut self, machine: usize, input: Input<'_>) {
         let wall_ms = self.wall_ms(machine);
         if let Some(node) = &mut self.machines[machine].node {
@@ -431,12 +430,12 @@ impl Lan {
     /// The process on a machine.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no process.
     pub fn node(&self, machine: usize) -> &Node {
         self.machines[machine].node.as_ref().expect("a process")
     }
 
-    /// A random time below this.
+    /// A random time below `below`.
     pub fn chance(&mut self, below: Duration) -> Duration {
         below.mul_f64(self.rng.random::<f64>())
     }

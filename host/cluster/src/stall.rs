@@ -1,16 +1,15 @@
-//! The time that a node lives by. It stands still while the node cannot act,
-//! so that a frozen or starved node does not hold its own absence against the
-//! others.
+//! The clock of a node. It stands still while the node cannot act, so that a frozen or starved
+//! node does not blame the others for its own absence.
 
 use std::time::Duration;
 
 use crate::Time;
 use crate::me::Me;
 
-/// A timer that comes later than this was held up.
+/// A timer that fires later than this was delayed.
 const LATE: Duration = Duration::from_millis(20);
 
-/// What every room is told with each call: what time it is, and whose room it is.
+/// What every part of a node is told with each call: the time, and which node it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Moment<'a> {
     /// The node's time, which leaves out every stall.
@@ -22,12 +21,12 @@ pub(crate) struct Moment<'a> {
     pub(crate) me: &'a Me,
 }
 
-/// Turns the caller's time into the node's, which leaves out every stall.
+/// Turns the caller's time into the node's time, which leaves out every stall.
 #[derive(Debug)]
 pub(crate) struct StallAdjustedClock {
     lost: Duration,
     now: Time,
-    /// The caller's clocks, when it last called.
+    /// The caller's clock at its last call.
     clock: Time,
     wall_ms: u64,
 }
@@ -42,7 +41,8 @@ impl StallAdjustedClock {
         }
     }
 
-    /// Takes in the caller's clocks, given when the node wanted to be called at the latest.
+    /// Takes in the caller's clocks. `due` is the latest time at which the node wanted to be
+    /// called.
     pub(crate) fn enter(&mut self, clock: Time, wall_ms: u64, due: Option<Time>) {
         (self.clock, self.wall_ms) = (clock, wall_ms);
         let mut inner = (clock - self.lost).max(self.now);
@@ -71,7 +71,7 @@ impl StallAdjustedClock {
         self.now
     }
 
-    /// The caller's time of a moment of the node's.
+    /// The caller's time for a moment of the node's time.
     pub(crate) fn outer(&self, inner: Time) -> Time {
         inner + self.lost
     }

@@ -14,7 +14,7 @@ pub const STATE_MAX: usize = 4 * 1024 * 1024;
 /// The most kinds of data in one state.
 const PARTS_MAX: usize = 64;
 
-/// What a node says to a member of the data that both hold.
+/// What a node says to a member about the data that both hold.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     /// The run that sends it.
@@ -32,7 +32,7 @@ impl State {
     /// Reads the state of a member.
     ///
     /// # Errors
-    /// Why it is refused: too large, of another major version, or no state.
+    /// Says why it is refused: too large, of another major version, or no state.
     pub(crate) fn read(bytes: &[u8]) -> Result<State, Refusal> {
         if bytes.len() > STATE_MAX {
             return Err(Refusal::Size);

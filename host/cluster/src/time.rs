@@ -1,11 +1,11 @@
-//! Time as the core knows it: an argument, never a clock that is read.
+//! Time in the core is an argument; no clock is read.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A moment, as the time since some start that the caller chose. It must
-/// never go back (`CLOCK_MONOTONIC` does not).
+/// A moment, as the time since a start that the caller chose. It must never go back
+/// (`CLOCK_MONOTONIC` does not).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(Duration);
 
@@ -13,7 +13,7 @@ impl Time {
     /// The start itself.
     pub const ZERO: Time = Time(Duration::ZERO);
 
-    /// The moment that lies so long after the start.
+    /// The moment this long after the start.
     pub const fn from_start(elapsed: Duration) -> Self {
         Self(elapsed)
     }
@@ -23,7 +23,7 @@ impl Time {
         self.0
     }
 
-    /// The same in whole milliseconds.
+    /// The same, in whole milliseconds.
     pub(crate) fn as_ms(self) -> u64 {
         u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
     }

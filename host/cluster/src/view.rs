@@ -18,32 +18,32 @@ pub struct Serving {
 pub struct Member {
     /// `NAME@IP`.
     pub name: NodeName,
-    /// The number of its present run.
+    /// The boot number of its present run.
     pub boot: Boot,
-    /// Where it serves the app.
+    /// The URL where it serves the app.
     pub url: HttpUrl,
-    /// Since when this node has seen it up without a break, in milliseconds
-    /// since 1970-01-01 UTC by this node's own clock.
+    /// Since when this node has seen it up without a break, in milliseconds since 1970-01-01
+    /// UTC by this node's own clock.
     pub since_ms: u64,
-    /// What it serves; none until it has been learnt.
+    /// What it serves; none while unknown.
     pub serving: Option<Serving>,
-    /// The keys that it uses; none until they have been learnt.
+    /// The keys that it uses; none while unknown.
     pub keys: Option<KeyIds>,
 }
 
-/// The members at one moment, this node included. Immutable: a change makes a
-/// new view, with a greater version.
+/// The members at one moment, this node included. Immutable: a change makes a new view, with a
+/// greater version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Counts the changes that this node has seen since it started. It says
-    /// nothing to other nodes.
+    /// Counts the changes that this node has seen since it started. It means nothing to other
+    /// nodes.
     pub version: u64,
     /// Sorted by IP, then by name.
     pub members: Vec<Member>,
 }
 
 impl Serving {
-    /// This component of the one app that there is.
+    /// This component of the only app.
     pub fn the_only(digest: Digest) -> Self {
         let app = AppName::the_only();
         Self { app, digest }
@@ -51,14 +51,14 @@ impl Serving {
 }
 
 impl Member {
-    /// The component that it serves; none until it has been learnt.
+    /// The component that it serves; none while unknown.
     pub fn component(&self) -> Option<Digest> {
         self.serving.as_ref().map(|serving| serving.digest)
     }
 }
 
 impl View {
-    /// The member of this name, if it is up.
+    /// The member with this name, if it is up.
     pub fn member(&self, name: &NodeName) -> Option<&Member> {
         let at = self
             .members

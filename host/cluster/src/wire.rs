@@ -1,5 +1,5 @@
-//! The envelope of every datagram: sealed here, and opened and checked here
-//! before anything else of it is read.
+//! The envelope of every datagram. It is sealed here, and it is opened and checked here before
+//! anything else of the datagram is read.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -23,14 +23,14 @@ use crate::keys::TAG_LEN;
 use crate::message::Message;
 use crate::{Boot, DATAGRAM_MAX, Keys, NodeId, Refusal};
 
-/// A version of the protocol. Programs of one major version understand each
-/// other: a minor one only adds messages, and fields at the end of messages,
-/// which programs that do not know them leave out.
+/// A version of the protocol. Programs of one major version understand each other. A minor
+/// version only adds messages, and fields at the end of messages; programs that do not know
+/// them ignore them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(u8);
 
 impl Version {
-    /// What this program speaks.
+    /// The version of this program.
     pub const OURS: Version = Version(2 << 4);
 
     pub(crate) const fn from_byte(byte: u8) -> Self {
@@ -41,12 +41,12 @@ impl Version {
         self.0
     }
 
-    /// Another one is another protocol.
+    /// A different major version is a different protocol.
     pub const fn major(self) -> u8 {
         self.0 >> 4
     }
 
-    /// A later one has additions.
+    /// A later minor version has additions.
     pub const fn minor(self) -> u8 {
         self.0 & 15
     }
@@ -70,13 +70,13 @@ impl fmt::Display for Version {
 
 const HEAD_LEN: usize = 34;
 
-/// What stands for the receiver of a broadcast.
+/// The receiver of a broadcast.
 const EVERYONE: [u8; 8] = [0; 8];
 
 /// What the envelope and the enum around it add to a datagram of SWIM.
 pub(crate) const SWIM_OVERHEAD: usize = HEAD_LEN + TAG_LEN + 4;
 
-/// Who sends what to whom.
+/// The envelope's fields: who sends what to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) version: Version,
@@ -92,8 +92,7 @@ pub(crate) fn seal(keys: &Keys, head: &Head, message: &Message<'_>) -> Option<By
     finish(keys, postcard::to_extend(message, begin(keys, head)).ok()?)
 }
 
-/// The same with a message that was written already, or is none at all: what
-/// tests send.
+/// Like `seal`, with a payload that was written already, or that is no message: tests send it.
 #[cfg(any(test, feature = "sim"))]
 pub(crate) fn seal_bytes(keys: &Keys, head: &Head, message: &[u8]) -> Option<Bytes> {
     let mut frame = begin(keys, head);
@@ -118,11 +117,11 @@ fn finish(keys: &Keys, mut frame: Vec<u8>) -> Option<Bytes> {
     (frame.len() <= DATAGRAM_MAX).then(|| frame.into())
 }
 
-/// Checks an envelope and takes the message out, unread. `from` is the source
-/// address as the system gives it, `me` the own node.
+/// Checks an envelope and returns the message, unread. `from` is the source address as the
+/// system gives it, `me` is this node.
 ///
 /// # Errors
-/// Why the datagram is refused. The order of the checks is that of their cost.
+/// Says why the datagram is refused. The cheapest check comes first.
 pub(crate) fn open<'a>(
     keys: &Keys,
     allows: impl Fn(Ipv4Addr) -> bool,
@@ -163,7 +162,7 @@ pub(crate) fn open<'a>(
     Ok((head, &signed[HEAD_LEN..]))
 }
 
-/// The part of a head that begins there.
+/// The part of a head that begins at `at`.
 fn part<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
     let mut part = [0; N];
     part.copy_from_slice(&frame[at..at + N]);
@@ -280,7 +279,7 @@ mod tests {
         #[test]
         fn an_unreadable_message_is_no_message(garbage in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Content::Message(message) = Message::read(Version::OURS, &garbage) {
-                // Whatever reads is a message that can be written again.
+                // Every message that can be read can be written again.
                 prop_assert!(seal(&keys(), &head(None), &message).is_some());
             }
         }

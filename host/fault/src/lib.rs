@@ -1,13 +1,11 @@
-//! Points at which a test lets this process die, as if somebody had pulled the
-//! plug: that is how it is shown that a node killed at any step comes back
-//! with the app before it or the one after it, whole.
+//! Points at which a test lets this process die, as in a power cut. So tests show that a node
+//! killed at any step comes back with the whole component before it or the whole one after it.
 //!
-//! With the feature `fault-points`, which only tests have, the environment
-//! variable `HOST_FAULT` names a point, as `NAME` or `NAME:N`; the process
-//! kills itself by SIGKILL when it gets there for the Nth time. Without the
-//! feature a point is nothing.
+//! With the feature `fault-points`, which only tests enable, the environment variable
+//! `HOST_FAULT` names a point, as `NAME` or `NAME:N`. The process kills itself by SIGKILL when
+//! it gets there for the Nth time. Without the feature a point does nothing.
 
-/// All points, in the order in which a changed file comes to them.
+/// All points, in the order in which a changed file reaches them.
 pub const POINTS: [&str; 22] = [
     "intake: app read",
     "loader: room made",
@@ -52,7 +50,7 @@ mod armed {
 
     use rustix::process::{Signal, getpid, kill_process};
 
-    /// The point that was chosen, and how often it is still passed by.
+    /// The chosen point, and how many more times it is passed first.
     struct Fault {
         name: String,
         left: AtomicU64,
@@ -70,7 +68,7 @@ mod armed {
         })
     });
 
-    /// A name has a colon itself, but no number after it.
+    /// A name may have a colon itself, but no number after it.
     fn parse(chosen: &str) -> (&str, u64) {
         let counted = chosen.rsplit_once(':');
         let counted = counted.and_then(|(name, times)| Some((name, times.parse().ok()?)));
@@ -88,7 +86,7 @@ mod armed {
         if fault.name != name || fault.left.fetch_sub(1, Ordering::Relaxed) != 1 {
             return;
         }
-        // Of what this thread would have done next, nothing is done.
+        // This thread must do nothing more.
         let _ = kill_process(getpid(), Signal::KILL);
         loop {
             std::thread::sleep(Duration::from_secs(1));

@@ -1,16 +1,15 @@
-//! The control channel, TCP on the cluster port: what members say to each
-//! other that does not fit a datagram, and what tools of people ask of nodes.
+//! The control channel, TCP on the cluster port. Members use it for what does not fit a
+//! datagram, and people's tools use it to talk to nodes.
 //!
-//! HTTP/2 over TLS 1.3. Both sides prove by a raw public key that they know
-//! the cookie, so nothing of a stranger reaches a decoder of ours. Then they
-//! exchange names, and whoever is not who was dialled, or calls from another
-//! IP than that of its name, is closed. Everything has a limit of size and
-//! time. Push-pull of membership's state is answered by membership, all else by
-//! the [`Service`] that it was given.
+//! HTTP/2 over TLS 1.3. Both sides prove by a raw public key that they know the cookie, so no
+//! bytes of a stranger reach our decoders. Then they exchange names. A connection is closed if
+//! the node that answers is not the dialled one, or if the caller's IP is not that of its name.
+//! Everything has a limit of size and time. Membership answers push-pull of its state; the
+//! given [`Service`] answers everything else.
 //!
-//! An open connection is also the fastest detector of a dead process: the
-//! system closes it within a millisecond. So every node keeps connections to
-//! a few others, and tells membership when one is cut ([`Event::Lost`]).
+//! An open connection is also the fastest detector of a dead process, since the system closes
+//! it within a millisecond. So every node keeps connections to a few others, and tells
+//! membership when one is cut ([`Event::Lost`]).
 
 mod caller;
 mod choice;
@@ -55,18 +54,18 @@ const MESSAGE_MAX: usize = cluster::STATE_MAX;
 /// How long connecting and the TLS handshake may take together.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// How long a request and its answer may take, and the hello.
+/// How long a request and its answer, or the hello, may take.
 pub const EXCHANGE: Duration = Duration::from_secs(5);
 
-/// When an idle connection is pinged, so that one whose other end vanished
-/// without a word is noticed.
+/// After this time an idle connection is pinged, to find out whether the other end has silently
+/// vanished.
 const PING: Duration = Duration::from_secs(10);
 
 /// How long the answer to a ping may take.
 const PING_ANSWER: Duration = Duration::from_secs(5);
 
-/// How much of a message may be on its way, in bytes. Small, since every
-/// connection may take so much memory.
+/// How much of a message may be under way, in bytes. It is small, since every connection may
+/// use that much memory.
 const WINDOW: u32 = 64 * 1024;
 
 /// What the control channel tells membership.
@@ -74,23 +73,23 @@ const WINDOW: u32 = 64 * 1024;
 pub(crate) enum Event {
     /// A member sent its state and waits for the answer.
     Request {
-        /// The member: it knows the cookie, and calls from the IP of this name.
+        /// The member. It knows the cookie, and calls from the IP of this name.
         peer: NodeName,
-        /// What it sent.
+        /// The state that it sent.
         bytes: Bytes,
-        /// Takes the answer; dropped if there is none.
+        /// Takes the answer; dropped if there is no answer.
         answer: oneshot::Sender<Bytes>,
     },
-    /// A member answered what [`Links::sync`] sent.
+    /// A member answered the state that [`Links::sync`] sent.
     Reply {
         /// The member.
         peer: NodeName,
-        /// What it answered.
+        /// The state that it answered.
         bytes: Bytes,
     },
-    /// A connection to this IP was cut, or refused: perhaps its process ended.
+    /// A connection to this IP was cut or refused: perhaps the process there ended.
     Lost {
-        /// Whose it was.
+        /// The IP of the member.
         ip: Ipv4Addr,
     },
 }

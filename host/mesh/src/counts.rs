@@ -1,30 +1,29 @@
-//! What is counted of what goes between machines, beside datagrams (by the core)
-//! and callers (by the control channel). Docs/api.md shows all of it.
+//! Counts of what goes between machines, except datagrams (counted by the core) and callers
+//! (counted by the control channel). docs/api.md shows all of them.
 
 cluster::counts! {
-    /// What apps published, between nodes, since the start. One publication that goes
-    /// to five members counts five times.
+    /// Publications of apps between nodes, since the start. One publication that goes to five
+    /// members counts five times.
     pub struct Publications {
-        /// Sent, and the member said that it has them.
+        /// Sent, and the member has confirmed them.
         sent: "sent",
-        /// Came from members, and went to those who have subscribed.
+        /// Received from members, and passed on to the subscribers.
         received: "received",
-        /// Not sent: the member was too slow, or not reached.
+        /// Not sent: the member was too slow or unreachable.
         dropped: "dropped, members slow or unreachable",
-        /// Sent, and the member did not say that it has them.
+        /// Sent, but the member has not confirmed them.
         uncertain: "perhaps lost",
-        /// Came from members, but not newer than what was there.
+        /// Received from members, but not newer than what was there.
         stale: "came late or twice",
-        /// Messages from members that are no batch of publications.
+        /// Messages from members that are not a batch of publications.
         unreadable: "unreadable",
     }
 }
 
 cluster::counts! {
-    /// Components that are fetched from members.
+    /// Components that this node fetches from members.
     pub struct Fetches {
-        /// How often a member gave bytes that are not of the component; they were
-        /// dropped.
+        /// How often a member gave bytes that are not of the component; they were dropped.
         wrong: "wrong bytes of an app from members",
     }
 }

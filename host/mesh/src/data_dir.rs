@@ -1,6 +1,5 @@
-//! The folder in which one node keeps what must survive its process. One host
-//! at a time has it; a crash at any point leaves the old content of a file or
-//! the new, never half.
+//! The folder in which one node keeps what must survive its process. Only one host uses it at a time. After a
+//! crash at any point a file has its old content or the new, never half.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -13,12 +12,10 @@ use cluster::NodeName;
 use crate::durable;
 use crate::durable::Points;
 
-/// Under which name the folders of all nodes stand in the user's or the
-/// system's folder for such things.
+/// The name of the folder for all nodes, inside the user's or the system's state folder.
 const PROGRAM: &str = "ace-raxx";
 
-/// The file that the host which uses the folder holds locked. It contains
-/// that host's process id, for people.
+/// The file that the host which uses the folder keeps locked. It contains that host's process id, for people.
 const LOCK: &str = "lock";
 
 /// The most that [`DataDir::read`] reads, in bytes: the history of releases,
@@ -36,18 +33,17 @@ const POINTS: Points = Points {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Held for its lock: the system lets go of it when the process ends,
-    /// however it ends.
+    /// Kept open for its lock: the system releases it when the process ends, however it ends.
     _lock: File,
 }
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// There is no home to put it in.
+    /// There is no home directory to put it in.
     #[error("there is no place for the data of a node: HOME is not set; name one with --data-dir")]
     NoHome,
-    /// It cannot be made.
+    /// The folder cannot be made.
     #[error("cannot make the data folder {}: {error}; name another with --data-dir", path.display())]
     Create {
         /// The folder.
@@ -55,7 +51,7 @@ pub enum DataDirError {
         /// What the system says.
         error: io::Error,
     },
-    /// Nothing can be written in it.
+    /// No file can be written in the folder.
     #[error(
         "cannot write in the data folder {}: {error}; \
          see that this user may and that there is room, or name another with --data-dir",
@@ -67,7 +63,7 @@ pub enum DataDirError {
         /// What the system says.
         error: io::Error,
     },
-    /// Another host has it.
+    /// Another host uses the folder.
     #[error(
         "another host{} uses the data folder {}; stop it, or name another folder with --data-dir",
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
@@ -79,7 +75,7 @@ pub enum DataDirError {
         /// The process id of that host, if it could be read.
         pid: Option<u32>,
     },
-    /// A file in it cannot be read.
+    /// A file in the folder cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Read {
         /// The file.
@@ -87,7 +83,7 @@ pub enum DataDirError {
         /// What the system says.
         error: io::Error,
     },
-    /// A file in it cannot be written.
+    /// A file in the folder cannot be written.
     #[error("cannot write {}: {error}; see that the disk has room and is in order", path.display())]
     Write {
         /// The file.
@@ -98,8 +94,7 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Where a node of this name keeps its data unless it is told otherwise:
-    /// `NAME@IP` in [`DataDir::default_parent`].
+    /// The default data folder of a node with this name: `NAME@IP` in [`DataDir::default_parent`].
     ///
     /// # Errors
     /// [`DataDirError::NoHome`].
@@ -107,9 +102,8 @@ impl DataDir {
         Ok(Self::default_parent()?.join(name.to_string()))
     }
 
-    /// Where nodes keep their data unless they are told otherwise: the first of `$STATE_DIRECTORY` (set by systemd),
-    /// `/var/lib/ace-raxx` for root, `$XDG_STATE_HOME/ace-raxx` and
-    /// `~/.local/state/ace-raxx`.
+    /// The default folder for the data of nodes: the first of `$STATE_DIRECTORY` (set by systemd),
+    /// `/var/lib/ace-raxx` for root, `$XDG_STATE_HOME/ace-raxx` and `~/.local/state/ace-raxx`.
     ///
     /// # Errors
     /// [`DataDirError::NoHome`].
@@ -132,11 +126,11 @@ impl DataDir {
         Ok(parent)
     }
 
-    /// The process of the host that uses this folder now. None if there is
-    /// none, or no such folder.
+    /// The process id of the host that uses this folder now. None if no host uses it, or if there is no such
+    /// folder.
     ///
     /// # Errors
-    /// [`DataDirError::Read`] if it cannot be known.
+    /// [`DataDirError::Read`] if it cannot be checked.
     pub fn used_by(path: &Path) -> Result<Option<u32>, DataDirError> {
         let file = path.join(LOCK);
         let failed = |error| DataDirError::Read {
@@ -148,7 +142,7 @@ impl DataDir {
             Err(error) if not_there(&error) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        // Shared, and for a moment: two that look do not see each other.
+        // The lock is shared and short, so that two processes that look do not see each other.
         match lock.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => locked_by(&lock)
@@ -158,9 +152,8 @@ impl DataDir {
         }
     }
 
-    /// Takes the folder for this process. Makes it, for its user only (mode
-    /// 0700), if it is not there; the mode of one that is there is left alone,
-    /// since the files in it are for their user only too.
+    /// Takes the folder for this process. Makes it, for its user only (mode 0700), if it is missing. The mode
+    /// of an existing folder is left alone, since the files in it are for their user only too.
     ///
     /// # Errors
     /// [`DataDirError::Create`], [`DataDirError::Unwritable`] or
@@ -205,10 +198,10 @@ impl DataDir {
         })
     }
 
-    /// The folders in this one that are used by a host now.
+    /// The folders inside `parent` that a host uses now.
     ///
     /// # Errors
-    /// [`DataDirError::Read`] if it cannot be known of one.
+    /// [`DataDirError::Read`] if one of them cannot be checked.
     pub fn used_in(parent: &Path) -> Result<Vec<PathBuf>, DataDirError> {
         let mut used = Vec::new();
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -249,22 +242,21 @@ impl DataDir {
         }
     }
 
-    /// Gives a file this content, for its user only (mode 0600). When it
-    /// returns, the content is on the disk.
+    /// Gives a file this content, readable only by its user (mode 0600). When it returns, the content is on
+    /// the disk.
     ///
     /// # Errors
     /// [`DataDirError::Write`]; the file has its old content then.
     pub fn write(&self, file: &str, content: &[u8]) -> Result<(), DataDirError> {
         let path = self.path.join(file);
-        // Only one host is in the folder, so one name is enough, and what a
-        // crash left of it is overwritten.
+        // Only one host uses the folder, so one name is enough, and what a crash left behind is overwritten.
         let temporary = self.path.join(format!(".{file}.new"));
         durable::write(&path, &temporary, content, &POINTS)
             .map_err(|error| DataDirError::Write { path, error })
     }
 }
 
-/// Whether there is no such file, since there is none in the folder or it is
+/// Whether there is no such file, because the folder has none or is no folder.
 /// no folder.
 fn not_there(error: &io::Error) -> bool {
     matches!(

@@ -1,13 +1,12 @@
 //! Membership on real sockets: the thread that drives [`cluster::Node`].
 //!
-//! In: datagrams, closed ports, the control channel, time, and what the rest
-//! of the host tells it. Out: views on a watch channel, datagrams, one log
-//! line per member that comes or goes, and a fatal error if there is one.
+//! In: datagrams, closed ports, the control channel, time, and messages from the rest of the
+//! host. Out: views on a watch channel, datagrams, one log line per member that comes or goes,
+//! and a fatal error if there is one.
 //!
-//! It has a thread and a runtime of its own, so that an app which burns every
-//! core does not make the node look dead. The control channel runs there too:
-//! its work is small, and a cut connection becomes a hint without a detour
-//! through busy threads.
+//! It has its own thread and runtime, so an app that keeps every core busy does not make the
+//! node look dead. The control channel runs there too: it has little work, and a cut connection
+//! becomes a hint without a detour through busy threads.
 
 mod boot_store;
 mod broadcast;
@@ -38,49 +37,47 @@ use driver::Driver;
 pub use releases::{FileOutcome, Overview, Releases, Stopping};
 pub use seeds::{SeedName, SeedNameError};
 
-/// How long [`Membership::leave`] waits for the farewells to be sent. They
-/// take 40 ms.
+/// How long [`Membership::leave`] waits until the farewells are sent. They take 40 ms.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What membership is told at its start.
+/// The configuration of membership.
 pub struct Settings {
-    /// Who this node is. The IP must be one of this machine's.
+    /// The name of this node. The IP must be one of this machine's.
     pub name: NodeName,
-    /// Where it serves the app: what other members link to.
+    /// The URL where it serves the app; other members link to it.
     pub url: HttpUrl,
     /// The UDP and TCP port of membership; the same on all nodes.
     pub cluster_port: u16,
-    /// Where datagrams and control connections may come from, besides the
-    /// subnet of the node's interface.
+    /// Ranges from which datagrams and control connections may come, besides the subnet of the
+    /// node's interface.
     pub allow: Vec<Cidr>,
-    /// Nodes to ask to be let in, for where broadcast does not reach.
+    /// Nodes to join where broadcast does not reach.
     pub join: Vec<SocketAddrV4>,
-    /// The same by their DNS names, looked up again and again.
+    /// Nodes to join by their DNS names, which are looked up again and again.
     pub join_names: Vec<SeedName>,
-    /// What follows from the cookie.
+    /// The keys from the cookie.
     pub keys: Keys,
-    /// Answers what members and tools ask for on the control channel, in the
-    /// runtime in which membership is started.
+    /// Answers questions of members and tools on the control channel, in the runtime that
+    /// starts membership.
     pub service: Arc<dyn control::Service>,
     /// Where the boot number is kept.
     pub data_dir: Arc<DataDir>,
-    /// What is known of releases from the last run, as [`stored_releases`]
-    /// gives it.
+    /// The releases that the last run has stored, from [`stored_releases`].
     pub releases_stored: Option<Bytes>,
-    /// The key that signs releases, if only signed ones are taken.
+    /// The key that signs releases, if only signed ones are accepted.
     pub deploy_key: Option<DeployKey>,
-    /// What this node serves at first.
+    /// The digest of the component that this node serves at first.
     pub release: Option<Digest>,
-    /// Where views are published. Whoever is built before membership can
-    /// subscribe to it already.
+    /// Where views are published. Parts that are built before membership can already subscribe
+    /// to it.
     pub views: watch::Sender<Arc<View>>,
 }
 
-/// What the last run of a node has stored of releases, for [`Settings`]. What
-/// cannot be used is put aside.
+/// The releases that the last run of a node has stored, for [`Settings`]. A file that cannot be
+/// used is moved out of the way.
 ///
 /// # Errors
-/// If the file cannot be read, or not be put aside.
+/// The file cannot be read, or cannot be moved.
 pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
     release_store::load(folder)
 }
@@ -91,14 +88,13 @@ pub enum StartError {
     /// The IP of the name cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// What it was told cannot work.
+    /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A port cannot be had.
+    /// A port cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// What outlives the process cannot be kept: the boot number, or the
-    /// history of releases.
+    /// The boot number or the history of releases cannot be stored.
     #[error(transparent)]
     Kept(#[from] DataDirError),
     /// TLS cannot be set up.
@@ -123,32 +119,32 @@ pub enum FatalError {
     NameTaken {
         /// The name of this node.
         name: NodeName,
-        /// How that is known.
+        /// How this node knows that.
         evidence: TakenEvidence,
     },
-    /// Its thread has ended although nobody asked it to.
+    /// The thread has ended although nobody asked it to.
     #[error("membership has stopped; this is a fault of the program, and the log has its trace")]
     Stopped,
 }
 
-/// What came and went, since the start.
+/// What was received and sent since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MembershipCounts {
-    /// Datagrams that came in, by what became of them.
+    /// Received datagrams, by result.
     pub datagrams: cluster::Counters,
-    /// Datagrams that the system did not take.
+    /// Datagrams that the system did not accept.
     pub unsent: u64,
-    /// States that were not sent, because one was on its way already.
+    /// States that were not sent, because another one was still being sent.
     pub syncs_dropped: u64,
-    /// Boot numbers that could not be kept.
+    /// Boot numbers that could not be stored.
     pub boots_not_stored: u64,
-    /// States of release agreement that could not be kept.
+    /// States of release agreement that could not be stored.
     pub releases_not_stored: u64,
     /// Callers on the control channel.
     pub callers: Callers,
 }
 
-/// Changes the keys of a node that runs. Cheap to clone.
+/// Changes the keys of a running node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Keyring(watch::Sender<Option<Keys>>);
 
@@ -159,7 +155,7 @@ impl Keyring {
     }
 }
 
-/// What the thread is to do.
+/// The orders to the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Run,
@@ -169,8 +165,8 @@ enum Order {
     Stop,
 }
 
-/// Takes part in the cluster until it is left or dropped. Dropped, it ends
-/// without a farewell, and the others find out.
+/// Takes part in the cluster until it leaves or is dropped. If it is dropped, it ends without a
+/// farewell, and the others have to find out.
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     releases: Releases,
@@ -198,11 +194,11 @@ struct Outside {
     client: Client,
 }
 
-/// What the control channel is given besides what all share.
+/// What the control channel gets in addition to what all share.
 struct Channel {
-    /// Shared by all ends of it: keys change for all of them together.
+    /// Shared by all ends of the channel, so that the keys change for all of them together.
     identity: control::Identity,
-    /// Where the service answers.
+    /// The runtime in which the service answers.
     runtime: Option<Handle>,
 }
 
@@ -210,7 +206,7 @@ impl Membership {
     /// Binds the sockets, stores a new boot number and joins the cluster.
     /// Blocks for the milliseconds that this takes.
     ///
-    /// # Errors
+    /// [`StartError`]; then nothing keeps running.
     /// [`StartError`]; nothing is left running then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let views = settings.views.subscribe();
@@ -278,22 +274,22 @@ impl Membership {
         self.views.clone()
     }
 
-    /// What is known of releases, and what makes them.
+    /// Sees and makes releases.
     pub fn releases(&self) -> Releases {
         self.releases.clone()
     }
 
-    /// What changes the keys of this node.
+    /// Changes the keys of this node.
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
     }
 
-    /// What asks other members on the control channel.
+    /// Asks other members on the control channel.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Waits until this node cannot stay in the cluster, which may be never.
+    /// Waits until this node cannot stay in the cluster; that may never happen.
     pub async fn fatal(&mut self) -> FatalError {
         match self.fatal.wait_for(Option::is_some).await {
             Ok(fatal) => fatal.clone().unwrap_or(FatalError::Stopped),
@@ -301,12 +297,12 @@ impl Membership {
         }
     }
 
-    /// What came and went until now.
+    /// What was received and sent until now.
     pub fn counters(&self) -> MembershipCounts {
         self.counters.now()
     }
 
-    /// What tells what came and went, now and later.
+    /// The counts, to read now and later.
     pub fn counting(&self) -> Arc<Counted<MembershipCounts>> {
         self.counters.clone()
     }
@@ -314,7 +310,7 @@ impl Membership {
     /// Tells the members that this node leaves, and ends. Takes some 40 ms.
     pub async fn leave(mut self) {
         self.order.send_replace(Order::Leave);
-        // Ended or overdue: either way, dropping `self` ends and joins.
+        // The thread has ended or is overdue: either way, dropping `self` ends and joins it.
         let _ = timeout(FAREWELL, &mut self.ended).await;
     }
 }
@@ -357,12 +353,12 @@ fn live(
     });
     match start {
         Ok((runtime, driver)) => {
-            // Nobody waits for it only if the caller is gone; then the order
-            // to stop comes next.
+            // The caller can only be gone if nobody waits for it; then the order to stop comes
+            // next.
             let _ = started.send(Ok(()));
             crate::net::raise_thread_priority();
             runtime.block_on(driver.run());
-            // A name that is still being looked up is not waited for.
+            // Do not wait for a name that is still being looked up.
             runtime.shutdown_background();
         }
         Err(error) => {

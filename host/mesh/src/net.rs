@@ -1,6 +1,5 @@
-//! This machine on the network: its interfaces and addresses, and sockets
-//! bound the way the cluster needs them. Everything that touches a socket
-//! option is here.
+//! The network of this machine: its interfaces and addresses, and sockets bound the way the
+//! cluster needs them. All code that touches socket options is here.
 
 mod icmp;
 mod interfaces;

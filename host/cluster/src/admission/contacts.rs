@@ -1,5 +1,5 @@
-//! The table of nodes that were heard: of each the run that was let in, and what keeps recordings of
-//! it and of others out. Everyone may read it, and only admission changes it.
+//! The table of nodes that were heard. For each node it holds the admitted run, and what is needed
+//! to recognise recordings. Every module may read it, and only admission changes it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,28 +9,27 @@ use crate::message::Beacon;
 use crate::wire::Head;
 use crate::{Boot, NodeId, Time};
 
-/// The nodes that are told apart. Only holders of the cookie get in here, so
-/// it is a limit for a cluster that has gone mad, not for a stranger.
+/// How many nodes the table holds. Only holders of the cookie get in, so this limits a cluster that
+/// has gone mad, not a stranger.
 pub(crate) const CONTACTS_MAX: usize = 4096;
 
-/// How long a node is remembered after the last word from it, when the table
-/// is full. Forgetting it is safe: it would be on probation again.
+/// How long after its last datagram a node is remembered when the table is full. Forgetting it is
+/// safe: it is put on probation again.
 const FORGET: Duration = Duration::from_secs(60);
 
-/// How long a run that is up and was heard blocks a new run of the same node:
-/// longer than two beacons take, so that two machines with one name show even
-/// where a beacon is lost.
+/// How long a run that is up and was heard blocks a new run of the same node. This is longer than
+/// two beacons take, so two machines with one name are noticed even if a beacon is lost.
 pub(crate) const HOLD: Duration = Duration::from_millis(2300);
 
-/// How many runs of a node are remembered besides the admitted one: more than
-/// can prove themselves while a nonce is accepted, unless the node is mad.
+/// How many runs of a node are remembered besides the admitted one. Fewer than this can prove
+/// themselves while a nonce is accepted, unless the node is mad.
 const OTHERS_MAX: usize = 8;
 
-/// What a run sent before the datagram that let it in may come after that one
-/// for so long: a broadcast and an answer take two ways through the system.
+/// How late a datagram may come that a run sent before the one that admitted it: a broadcast and an
+/// answer take two ways through the system.
 const OVERTAKEN: Duration = Duration::from_secs(1);
 
-/// How many answers one node gets at once, and how often one more.
+/// How many answers one node gets at once, and the time until it gets one more.
 pub(super) const HELLOS_AT_ONCE: u32 = 6;
 pub(super) const HELLOS_EVERY: Duration = Duration::from_millis(50);
 
@@ -43,36 +42,36 @@ pub(crate) struct Contacts {
 /// A node that was heard.
 #[derive(Debug)]
 pub(super) struct Contact {
-    /// The run that has proven itself live.
+    /// The run that has proven that it is live.
     admitted: Option<Admitted>,
-    /// Another run that has, while the admitted one may still be there.
-    /// (Boxed, since there hardly ever is one: the table is walked with every
-    /// datagram, and stays in the cache if it is small.)
+    /// Another run that has proven that it is live, while the admitted one may still be there.
+    /// (Boxed, since there is hardly ever one: every datagram walks the table, and a small table
+    /// stays in the cache.)
     conflict: Option<Box<NameConflict>>,
-    /// The runs that have proven themselves and are not the admitted one, each
-    /// with the newest number by which it did, or that was accepted of it.
+    /// The runs that have proven that they are live and are not the admitted one. Each comes with
+    /// the newest sequence number that proved it or was accepted.
     others: VecDeque<(u64, u64)>,
-    /// Limits how often it is answered.
+    /// Limits how often the node is answered.
     pub(super) hellos: Bucket,
     touched: Time,
 }
 
-/// A run that has proven itself live.
+/// A run that has proven that it is live.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(super) boot: Boot,
     process: u64,
     window: Window,
-    /// When it was let in.
+    /// When the run was admitted.
     since: Time,
-    /// When anything of it was accepted last.
+    /// When a datagram of the run was last accepted.
     pub(super) heard: Time,
-    /// When a broadcast of it was accepted last.
+    /// When a broadcast of the run was last accepted.
     pub(super) broadcast: Option<Time>,
-    /// How long its process had run at some moment.
+    /// How long the process had run at some moment.
     uptime: (Duration, Time),
     nonce: u64,
-    /// How long it may be silent before it is asked whether it is there.
+    /// How long the run may be silent before it is asked whether it is there.
     pub(super) patience: Duration,
 }
 
@@ -85,22 +84,22 @@ impl Admitted {
         self.process
     }
 
-    /// The nonce that it gave out last.
+    /// The nonce that the run gave out last.
     pub(crate) fn nonce(&self) -> u64 {
         self.nonce
     }
 
-    /// How long nothing of it was accepted.
+    /// How long ago a datagram of the run was last accepted.
     pub(crate) fn silence(&self, now: Time) -> Duration {
         now.since(self.heard)
     }
 
-    /// How long no broadcast of it was accepted; none if none is expected.
+    /// How long ago a broadcast of the run was last accepted; none if none is expected.
     pub(crate) fn silence_of_broadcasts(&self, now: Time) -> Option<Duration> {
         self.broadcast.map(|at| now.since(at))
     }
 
-    /// How long its process has run.
+    /// How long the process of the run has run.
     pub(super) fn uptime(&self, now: Time) -> Duration {
         let (was, at) = self.uptime;
         was + now.since(at)
@@ -118,26 +117,26 @@ pub(super) struct NameConflict {
     pub(super) about: Beacon,
     pub(super) head: Head,
     pub(super) heard: Time,
-    /// When the first run was last found to be there too; at first, when this
-    /// one was found.
+    /// When the first run was last found to be there too. At the beginning, when the second run was
+    /// found.
     pub(super) contested: Time,
 }
 
 /// What to do with a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// It is new, and of the run that was let in.
+    /// The datagram is new and of the admitted run.
     Accepted,
-    /// It is of that run, but was seen before or may have been.
+    /// The datagram is of the admitted run, but was or may have been seen before.
     Replay,
-    /// It is of an earlier run.
+    /// The datagram is of an earlier run.
     Stale,
-    /// It is of a run that has not proven itself yet.
+    /// The datagram is of a run that has not proven yet that it is live.
     Probation,
 }
 
 impl Contacts {
-    /// Decides about a datagram whose envelope is right.
+    /// Decides about a datagram with a valid envelope.
     pub(super) fn pass(&mut self, now: Time, head: &Head) -> Pass {
         let Some(contact) = self.contacts.get_mut(&head.source) else {
             return Pass::Probation;
@@ -160,8 +159,8 @@ impl Contacts {
         }
     }
 
-    /// Whether a datagram that was taken for a replay is most likely none: it was
-    /// only overtaken by the one that let its run in.
+    /// Whether a datagram that looked like a replay is most likely none: the datagram that admitted
+    /// its run overtook it.
     pub(super) fn was_overtaken(&self, now: Time, head: &Head) -> bool {
         self.admitted(head.source).is_some_and(|admitted| {
             admitted.boot == head.boot
@@ -170,8 +169,7 @@ impl Contacts {
         })
     }
 
-    /// Lets a run in that has proven itself with this datagram. False if there
-    /// is no room.
+    /// Admits a run that has proven with this datagram that it is live. False if the table is full.
     pub(super) fn admit(
         &mut self,
         now: Time,
@@ -203,14 +201,14 @@ impl Contacts {
         true
     }
 
-    /// Whether a run that is not the admitted one proves itself with this
-    /// datagram. A recording of one that did before does not.
+    /// Whether a run that is not the admitted one proves with this datagram that it is live. A
+    /// recording of an earlier proof does not prove it.
     pub(super) fn proves(&mut self, now: Time, head: &Head, process: u64) -> bool {
         self.contact(now, head.source)
             .is_some_and(|contact| contact.is_news(process, head.sequence))
     }
 
-    /// The record of a node, made if there is room for it.
+    /// The record of a node; makes one if there is room.
     pub(super) fn contact(&mut self, now: Time, id: NodeId) -> Option<&mut Contact> {
         if self.contacts.len() >= CONTACTS_MAX && !self.contacts.contains_key(&id) {
             self.contacts
@@ -229,30 +227,30 @@ impl Contacts {
         Some(contact)
     }
 
-    /// The run of this node that was let in.
+    /// The admitted run of this node.
     pub(crate) fn admitted(&self, id: NodeId) -> Option<&Admitted> {
         self.contacts.get(&id)?.admitted.as_ref()
     }
 
-    /// Notes what the run that was let in says of itself.
+    /// Notes what the admitted run says of itself.
     pub(super) fn note_beacon(&mut self, now: Time, about: &Beacon) {
         if let Some(admitted) = self.admitted_mut(about.run.id()) {
             admitted.note_beacon(now, about);
         }
     }
 
-    /// The run of this node that was let in, to be changed.
+    /// Like `admitted`, to be changed.
     pub(super) fn admitted_mut(&mut self, id: NodeId) -> Option<&mut Admitted> {
         self.contacts.get_mut(&id)?.admitted.as_mut()
     }
 
-    /// Whether this very run was let in and heard within so long.
+    /// Whether this very run is admitted and was heard within this time.
     pub(crate) fn heard(&self, now: Time, id: NodeId, boot: Boot, within: Duration) -> bool {
         self.admitted(id)
             .is_some_and(|admitted| admitted.boot == boot && now.since(admitted.heard) < within)
     }
 
-    /// Notes that a second run of a node has proven itself with this datagram.
+    /// Notes that a second run of a node has proven with this datagram that it is live.
     pub(super) fn note_conflict(&mut self, now: Time, head: Head, about: Beacon) {
         let Some(contact) = self.contact(now, head.source) else {
             return;
@@ -283,7 +281,7 @@ impl Contacts {
         conflict.is_some_and(|conflict| now.since(conflict.heard) < HOLD)
     }
 
-    /// The second run of this node, if there is one and it is still heard.
+    /// The second run of this node, if it is still heard.
     pub(super) fn conflict_mut(&mut self, now: Time, id: NodeId) -> Option<&mut NameConflict> {
         let contact = self.contacts.get_mut(&id)?;
         contact
@@ -292,9 +290,8 @@ impl Contacts {
         contact.conflict.as_deref_mut()
     }
 
-    /// The nodes of which a second run waits although the first has not been
-    /// heard for longer than a beacon takes. If neither was, silence says
-    /// nothing about which of the two is there.
+    /// The nodes where a second run waits, although the first has not been heard for longer than a
+    /// beacon takes. If neither was heard, silence does not tell which of the two is there.
     pub(super) fn unblocked(&self, now: Time) -> Vec<NodeId> {
         let waits = |contact: &Contact| {
             let conflict = contact.conflict.as_ref()?;
@@ -306,7 +303,7 @@ impl Contacts {
         self.contacts.values().filter_map(waits).collect()
     }
 
-    /// What is known of the nodes that have proven themselves live.
+    /// What is known of the nodes that have proven that they are live.
     #[cfg(feature = "sim")]
     pub(super) fn known(
         &self,
@@ -322,7 +319,7 @@ impl Contacts {
         self.contacts.len()
     }
 
-    /// Takes out the second run of this node, if one waits.
+    /// Removes and returns the second run of this node, if one waits.
     pub(super) fn take_conflict(&mut self, now: Time, id: NodeId) -> Option<NameConflict> {
         self.conflict_mut(now, id)?;
         self.contacts
@@ -334,7 +331,7 @@ impl Contacts {
 }
 
 impl Contact {
-    /// Whether nothing so new has been heard of this run; notes it.
+    /// Whether the sequence number is newer than all that were heard of this run; notes it.
     fn is_news(&mut self, process: u64, sequence: u64) -> bool {
         match self.others.iter_mut().find(|(other, _)| *other == process) {
             Some((_, newest)) if *newest >= sequence => return false,

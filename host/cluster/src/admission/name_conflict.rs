@@ -1,5 +1,5 @@
-//! Two machines with one name: a second run of a node waits while the first may still be there, and
-//! if both are, the one that started later has to go.
+//! Two machines with one name. A second run of a node waits while the first may still be there. If
+//! both are there, the one that started later has to go.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -12,17 +12,18 @@ use crate::outbox::Outbox;
 use crate::stall::Moment;
 use crate::{Boot, NodeId, TakenEvidence, Time};
 
-/// A datagram of the first run that comes so long after the second one was
-/// found was not on its way before: both are there.
+/// If a datagram of the first run comes so long after the second one was found, it was not on its
+/// way before: both are there.
 const CONTEST: Duration = Duration::from_millis(300);
 
-/// How many hellos at once go to whoever uses the own name, and how often one more.
+/// How many hellos are sent at once to another user of this node's name, and the time until one
+/// more.
 const NAMESAKES_AT_ONCE: u32 = 2;
 const NAMESAKES_EVERY: Duration = Duration::from_millis(500);
 
 impl Admission {
-    /// A datagram with this node's own name: its own broadcast that came back,
-    /// a recording of an earlier run, or another machine with the same name.
+    /// A datagram with this node's own name: its own broadcast that came back, a recording of an
+    /// earlier run, or another machine with the same name.
     pub(super) fn own_name<'a>(
         &mut self,
         at: Moment<'_>,
@@ -59,8 +60,8 @@ impl Admission {
         }
     }
 
-    /// The first run of a node was heard: if a second one waits, and both have
-    /// been there for a while, the one that started later has to go.
+    /// The first run of a node was heard. If a second one waits, and both have been there for a
+    /// while, the one that started later has to go.
     pub(super) fn contest(&mut self, at: Moment<'_>, from: SocketAddrV4, out: &mut Outbox) {
         let (now, id) = (at.now, NodeId::of(*from.ip()));
         let Some(conflict) = self.contacts.conflict_mut(now, id) else {
@@ -90,7 +91,7 @@ impl Admission {
         out.send(at.me, from, &notice);
     }
 
-    /// A node says that a machine uses a name that was in use.
+    /// A node says that a machine uses a name that was already in use.
     pub(crate) fn taken<'a>(
         &self,
         me: &Me,
@@ -106,13 +107,13 @@ impl Admission {
         }
     }
 
-    /// The nodes of which a second run waits although the first is not heard any more.
+    /// The nodes where a second run waits although the first is not heard any more.
     pub(crate) fn unblocked(&self, now: Time) -> Vec<NodeId> {
         self.contacts.unblocked(now)
     }
 
-    /// The first run of a node is gone: lets the second one in, if one waits. Gives the hello that
-    /// it is to be sent, and what it said of itself if it was let in.
+    /// The first run of a node is gone: admits the second one, if one waits. Returns the hello to
+    /// send to it, and what it said of itself if it was admitted.
     pub(crate) fn promote(&mut self, now: Time, id: NodeId) -> Option<(Greeting, Option<Beacon>)> {
         let NameConflict { about, head, .. } = self.contacts.take_conflict(now, id)?;
         let greeting = Greeting {

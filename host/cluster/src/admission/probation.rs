@@ -1,5 +1,5 @@
-//! Runs that were not let in: whoever has echoed a nonce of ours is, and everyone else is asked to.
-//! What a node is told of its own run is decided here too.
+//! Runs that are not admitted. A run that has echoed a nonce of ours is admitted; every other run
+//! is asked to echo one. This module also decides what a node is told of its own run.
 
 use std::time::Duration;
 
@@ -12,18 +12,17 @@ use crate::run::Run;
 use crate::stall::Moment;
 use crate::{Boot, NodeId, Time};
 
-/// How many nodes are answered at once, and how often one more: enough for
-/// a large cluster that starts together, and a bound for a storm.
+/// How many nodes are answered at once, and the time until one more: enough for a large cluster
+/// that starts together, and a bound in a storm.
 pub(super) const ANSWERS_AT_ONCE: u32 = 1024;
 pub(super) const ANSWERS_EVERY: Duration = Duration::from_millis(1);
 
-/// How many members that were never heard are asked at once whether they are
-/// there.
+/// How many members that were never heard are asked at once whether they are there.
 const ASK_UNHEARD: usize = 8;
 
 impl Admission {
-    /// A datagram with a right envelope of a run that was not let in, or one
-    /// that was seen before.
+    /// A datagram with a valid envelope that is of a run which is not admitted, or that was seen
+    /// before.
     pub(super) fn not_admitted<'a>(
         &mut self,
         at: Moment<'_>,
@@ -37,7 +36,7 @@ impl Admission {
             return Received::Nothing;
         };
         match pass {
-            // Refused all the same, but it would be no news to anybody.
+            // Refused all the same, but not worth a report.
             Pass::Replay if self.contacts.was_overtaken(at.now, &head) => {
                 out.count().refused.count(Refusal::Replay);
             }
@@ -60,7 +59,7 @@ impl Admission {
         }
     }
 
-    /// A run has shown that it is live.
+    /// A run has proven that it is live.
     fn proven<'a>(
         &mut self,
         now: Time,
@@ -76,9 +75,9 @@ impl Admission {
         if first == Some((head.boot, about.run.process)) {
             return Received::Nothing;
         }
-        // The same process under a new number is not a second one.
+        // The same process with a new boot number is no second run.
         let same_process = first.is_some_and(|(_, process)| process == about.run.process);
-        // The nonce does not tell a recording of the last seconds.
+        // The nonce does not recognise a recording of the last few seconds.
         if !same_process && !self.contacts.proves(now, &head, about.run.process) {
             return Received::Nothing;
         }
@@ -88,7 +87,7 @@ impl Admission {
             return Received::Conflict(id);
         }
         if pass != Pass::Probation {
-            // An earlier number than one that this node had before.
+            // The node had a higher boot number before.
             return Received::Greet(Greeting {
                 to: from,
                 boot: head.boot,
@@ -113,8 +112,8 @@ impl Admission {
         allowed && self.answers.take(now, ANSWERS_AT_ONCE, ANSWERS_EVERY)
     }
 
-    /// What a run of a node should be told of itself, if anything: that another run is ahead of it,
-    /// or that it is down. `known` is what membership knows of the node.
+    /// What to tell a run of a node about itself, if anything: that another run is ahead of it, or
+    /// that it is down. `known` is what membership knows of the node.
     pub(crate) fn news_for(
         &self,
         now: Time,
@@ -123,8 +122,8 @@ impl Admission {
         known: Option<KnownRun>,
     ) -> Option<KnownRun> {
         if self.is_blocked(now, roster, id, boot) {
-            // Two machines may have this name. A run that hears that another
-            // one is ahead of it would overtake that one.
+            // Two machines may have this name. A run that hears that another one is ahead would
+            // overtake that one.
             return None;
         }
         let admitted = self.contacts.admitted(id).map(|admitted| KnownRun {

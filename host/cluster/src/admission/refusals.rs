@@ -1,5 +1,5 @@
-//! What is refused: counted by reason, and reported at most once per source
-//! and minute. Bounded, whatever comes in.
+//! Counts refusals by reason, and reports each source at most once a minute. The table is
+//! bounded, whatever comes in.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -10,79 +10,78 @@ use crate::{Effect, Time, Version};
 crate::reasons! {
     /// Why a datagram was refused.
     pub enum Refusal;
-    /// Datagrams that were refused, by reason; what members say of their state
-    /// over the control channel counts too.
+    /// Refused datagrams, by reason. States that members send over the control channel count
+    /// too.
     pub struct RefusedDatagrams;
-    /// Its tag is wrong: another cookie, or a forgery.
+    /// The tag is wrong: another cookie, or a forgery.
     Cookie, cookie: "of another cookie", "wrong cookie";
-    /// It comes from outside of the own subnet and every allowed range.
+    /// The datagram comes from outside of the own subnet and of every allowed range.
     Source, source: "from outside", "outside of the own subnet; --member-net lets it in";
-    /// Its tag is right but its sender claims another IP than it comes from.
+    /// The tag is right, but the sender claims another IP than the datagram comes from.
     Address, address: "from another IP than that of the name",
         "its name has another IP than it sends from";
-    /// It does not begin like a datagram of a cluster, or of another version.
+    /// The datagram does not begin like a datagram of a cluster, or is of another version.
     Version, version: "of another version",
         "of another protocol than version {}: from a host of another version, update the \
          older one; or from another program", Version::OURS.major();
-    /// It is shorter or longer than any datagram of a cluster.
+    /// The datagram is shorter or longer than any datagram of a cluster.
     Size, size: "of a wrong size", "no datagram of a cluster has this size";
-    /// Its tag is right but its content cannot be read.
+    /// The tag is right, but the content cannot be read.
     Content, content: "unreadable", "right cookie but unreadable; is it another version?";
-    /// It was meant for another node.
+    /// The datagram was meant for another node.
     Receiver, receiver: "for another node", "meant for another node";
-    /// It was seen before, or is older than what the window still tells apart.
+    /// The datagram was seen before, or is too old for the window to tell.
     Replay, replay: "seen before", "seen before";
-    /// Its sender has been followed by a later run of the same node.
+    /// A later run of the same node has taken the sender's place.
     Stale, stale: "of an earlier run", "from an earlier run of its node";
-    /// It has a release that is not signed, where a deploy key is set.
+    /// The datagram has a release without a signature, where a deploy key is set.
     Unsigned, unsigned: "with an unsigned release",
         "a release that is not signed with the deploy key";
-    /// It has a release whose signature is not that of the deploy key over it.
+    /// The datagram has a release whose signature was not made with the deploy key.
     Forged, forged: "with a forged release",
         "a release that another key has signed, or that was changed after it was signed";
-    /// It tells as new of a release that has long been followed by another.
+    /// The datagram presents as new a release that another has followed long ago.
     Old, old: "with an old release",
         "a release from before the target, told as if it were new";
 }
 
 crate::counts! {
-    /// Records of releases that were refused, by reason, since the start. A datagram
-    /// brings one, the state of a member may bring many.
+    /// Refused records of releases since the start, by reason. A datagram brings one record,
+    /// the state of a member may bring many.
     pub struct RefusedRecords {
-        /// They are not signed, where a deploy key is set.
+        /// The records are not signed, where a deploy key is set.
         unsigned: "unsigned",
-        /// Their signature is not that of the deploy key over them.
+        /// The signature was not made with the deploy key.
         forged: "forged",
-        /// They were told as new, long after another release has followed.
+        /// The records were presented as new, long after another release has followed.
         old: "old",
-        /// They cannot be read, or break a rule.
+        /// The records cannot be read, or break a rule.
         unreadable: "unreadable",
     }
 }
 
-/// How many datagrams were accepted, and refused for which reason, since the
-/// start.
+/// How many datagrams were accepted since the start, and how many were refused for which
+/// reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Accepted.
+    /// Accepted datagrams.
     pub accepted: u64,
-    /// From a node that has not yet proven that it is live; it is asked to.
+    /// Datagrams of nodes that have not yet proven that they are live; such a node is asked to.
     pub probation: u64,
-    /// Hellos that were not sent, because too many strangers came at once.
+    /// Hellos that were not sent, because too many unknown nodes came at once.
     pub unanswered: u64,
-    /// Of a kind that a later minor version has added.
+    /// Datagrams of a kind that a later minor version has added.
     pub unknown: u64,
     /// Records of releases that were refused.
     pub records: RefusedRecords,
-    /// Refused.
+    /// Refused datagrams.
     pub refused: RefusedDatagrams,
 }
 
-/// The sources that are told apart. What comes from more of them at once is
-/// reported together.
+/// How many sources are told apart. More sources at once are reported together.
 const SOURCES_MAX: usize = 256;
 
-/// How often one source is reported.
+/// The time between two reports about one source.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// The bounded table of refused datagrams.
@@ -105,7 +104,7 @@ impl Refusals {
         self.sources.len()
     }
 
-    /// Counts a refused datagram. Says what to report, if it is time to.
+    /// Counts a refused datagram. Returns what to report, if a report is due.
     pub(crate) fn refuse(&mut self, now: Time, from: SocketAddrV4, why: Refusal) -> Option<Effect> {
         self.counters.refused.count(why);
         let mut shown = from;

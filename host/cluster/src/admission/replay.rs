@@ -1,6 +1,5 @@
-//! What keeps a recorded datagram from working twice: a window of sequence
-//! numbers for each sender that has proven itself live, and the nonces by
-//! which it does.
+//! Keeps a recorded datagram from working twice: by a window of sequence numbers for each
+//! sender that is live, and by the nonces that prove it live.
 
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use rand::{Rng, RngExt};
 
 use crate::Time;
 
-/// How far behind the newest a sequence number may come and still be told
-/// apart from one seen before.
+/// How far behind the newest a sequence number may be and still be told apart from one seen
+/// before.
 const WINDOW: u64 = 128;
 
 /// The sequence numbers of one sender that were seen.
@@ -22,8 +21,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Takes this number and nothing before it: what came earlier may be a
-    /// recording.
+    /// Accepts this number and none before it: an earlier datagram may be a recording.
     pub(crate) fn starting_at(sequence: u64) -> Self {
         Self {
             first: sequence,
@@ -32,7 +30,7 @@ impl Window {
         }
     }
 
-    /// Whether the number is from before the first one that was taken.
+    /// Whether the number lies before the first accepted one.
     pub(crate) fn precedes(&self, sequence: u64) -> bool {
         sequence < self.first
     }
@@ -42,7 +40,7 @@ impl Window {
         self.newest
     }
 
-    /// Whether the number is seen for the first time.
+    /// Whether the number is seen for the first time; notes it.
     pub(crate) fn accept(&mut self, sequence: u64) -> bool {
         if sequence > self.newest {
             let by = sequence - self.newest;
@@ -63,8 +61,8 @@ impl Window {
 /// How long one nonce is given out. It is accepted for twice as long.
 const NONCE_LIFE: Duration = Duration::from_secs(5);
 
-/// The nonces that this node gave out. Whoever echoes one has heard this node
-/// lately, so what it says is no recording.
+/// The nonces that this node gave out. A sender that echoes one has heard this node lately, so
+/// its datagram is no recording.
 #[derive(Debug)]
 pub(crate) struct Nonces {
     current: u64,
@@ -81,7 +79,7 @@ impl Nonces {
         }
     }
 
-    /// Takes a new nonce when it is time to.
+    /// Makes a new nonce when it is time to.
     pub(crate) fn turn(&mut self, now: Time, rng: &mut impl Rng) {
         if now.since(self.since) >= NONCE_LIFE {
             self.previous = std::mem::replace(&mut self.current, rng.random());
@@ -99,8 +97,7 @@ impl Nonces {
     }
 }
 
-/// Limits how often something is done: so many at once, then one for each
-/// interval.
+/// Limits how often something is done: a number of times at once, then once more per interval.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     left: u32,
@@ -115,7 +112,7 @@ impl Bucket {
         }
     }
 
-    /// Whether it may be done once more now.
+    /// Whether the limit allows it once more now; counts it.
     pub(crate) fn take(&mut self, now: Time, most: u32, every: Duration) -> bool {
         let gained = now.since(self.since).as_micros() / every.as_micros().max(1);
         if gained > 0 {

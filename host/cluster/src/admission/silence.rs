@@ -1,4 +1,5 @@
-//! Members whose beacons are missing. Silence is only a hint: membership makes sure.
+//! Finds members whose beacons are missing. Silence is only a hint: membership then checks the
+//! member.
 
 use std::time::Duration;
 
@@ -10,26 +11,24 @@ use crate::hash::mix;
 use crate::membership::Roster;
 use crate::stall::Moment;
 
-/// How long a node may be silent before it is asked whether it is there: at
-/// least, which is a little more than a beacon takes, and how much more by
-/// chance, so that not all ask at once.
+/// How long a node may at least be silent before it is asked whether it is there: a little more
+/// than the time between two beacons. Chance adds to it, so that not all members ask at once.
 const PATIENCE: Duration = Duration::from_millis(1150);
 const PATIENCE_MORE: u64 = 300;
 
-/// A member whose broadcasts came once and do not any more is not expected to
-/// send any after this.
+/// If no broadcast of a member has come for this long, none is expected any more.
 const EXPECT_BROADCASTS: Duration = Duration::from_secs(10);
 
-/// How many nodes ask a member that has missed one beacon whether it is there.
-/// If all did, a lost beacon here and there would make most of the traffic of a
-/// large cluster at rest; so few are enough to see at once that it is gone.
+/// How many nodes ask a member that has missed one beacon whether it is there. If all did, a few
+/// lost beacons would make most of the traffic of a large cluster at rest. These few are enough to
+/// notice at once that it is gone.
 const WATCHERS: u64 = 16;
 
-/// How much longer the others wait: until a second beacon is missing.
+/// How much longer the other nodes wait: until a second beacon is missing.
 const NO_WATCHER: Duration = Duration::from_secs(1);
 
 impl Admission {
-    /// The members whose beacons are missing. Each is given for as long again as it may be silent.
+    /// The members whose beacons are missing. Each may then be silent for as long again.
     pub(crate) fn silent(&mut self, at: Moment<'_>, roster: &Roster) -> Vec<NodeId> {
         let (now, me, members) = (at.now, at.me.id(), roster.view().members.len());
         let mut silent = Vec::new();
@@ -67,8 +66,8 @@ impl Admission {
     }
 }
 
-/// Whether this node is one of those, some [`WATCHERS`] of so many members, that
-/// watch another one. Nobody need agree on it, so it is left to chance.
+/// Whether this node is one of the roughly [`WATCHERS`] members that watch this one. Nodes need
+/// not agree on it, so chance decides.
 fn watches(me: NodeId, other: NodeId, members: usize) -> bool {
     let pair = mix(me.as_number()) ^ other.as_number();
     mix(pair) % (members as u64).max(1) < WATCHERS

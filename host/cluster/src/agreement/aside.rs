@@ -1,5 +1,5 @@
-//! Records from too far ahead. One of the year 2199 would end all releasing, since what follows it
-//! has to be later still: so it is set aside, and looked at again.
+//! Records from too far ahead. A record of the year 2199 would end all releasing, since every
+//! later release must have a later time. So it is set aside and looked at again.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::stall::Moment;
 /// How far ahead of all clocks a new record may be.
 const AHEAD_MOST_MS: u64 = 10 * 60 * 1000;
 
-/// How often what was set aside is looked at again.
+/// How often the records that were set aside are looked at again.
 const ASIDE_AGAIN: Duration = Duration::from_secs(60);
 
 impl Agreement {
-    /// The latest time that a new record may have: a little after the latest that may
-    /// be now. A node without members has nobody's clock but the one it stored, which
-    /// is ahead of its own where that loses its time with the power.
+    /// The latest time that a new record may have: a little after the latest possible present. A
+    /// node without members has only the clock that it stored. That clock is ahead of the
+    /// machine's if the machine forgets the time without power.
     pub(super) fn latest(&self, at: Moment<'_>) -> Hlc {
         let me = at.me.id();
         let others = self.members.iter().filter(|(id, _)| **id != me);
@@ -28,7 +28,7 @@ impl Agreement {
         Hlc::from_ms(now.saturating_add(AHEAD_MOST_MS))
     }
 
-    /// What is decided here may follow what is known here, whatever the time is.
+    /// A decision made here may follow what is known here, whatever the time is.
     pub(super) fn take_own(&mut self, at: Moment<'_>) {
         let next = self.releases.clock().tick(0);
         self.releases.set_latest(self.latest(at).max(next));
@@ -42,7 +42,7 @@ impl Agreement {
         self.learn(at, at.me.run.address(), releases, Vec::new(), out);
     }
 
-    /// Sets the time for that, if there are such records.
+    /// Sets the time to look again, if records were set aside.
     pub(super) fn look_again_later(&mut self, now: Time) {
         if self.releases.has_aside() && self.aside.is_none() {
             self.aside = Some(now + ASIDE_AGAIN);

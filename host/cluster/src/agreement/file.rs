@@ -1,5 +1,5 @@
-//! App files. What a changed file means depends on what was decided, so a node that has just
-//! started listens before it says so.
+//! App files. The meaning of a changed file depends on what was decided, so a node that has
+//! just started listens before it decides on it.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::outbox::Outbox;
 use crate::release::AppFile;
 use crate::stall::Moment;
 
-/// How long a node that has just started listens before it says what its app
-/// file means, for it may have missed what was decided about that file: in any
-/// case, alone, and while members know other releases than it does.
+/// How long a node that has just started listens before it decides what its app file means, for
+/// it may have missed what was decided about that file. The times are for any case, for a node
+/// alone, and while members know other releases.
 const LISTEN_LEAST: Duration = Duration::from_millis(500);
 const LISTEN: Duration = Duration::from_secs(2);
 const LISTEN_MOST: Duration = Duration::from_secs(10);
 
 impl Agreement {
-    /// An app file is there or has changed. What that means depends on what
-    /// was decided, so a node that has just started first hears that.
+    /// An app file is there or has changed. Its meaning depends on what was decided, so a node
+    /// that has just started first listens for that.
     pub(crate) fn see_file(
         &mut self,
         at: Moment<'_>,
@@ -33,7 +33,7 @@ impl Agreement {
         self.look_at_file(at, roster, out);
     }
 
-    /// Says what the file means that waits, if there is one, as soon as may be.
+    /// Decides what the waiting file means, if there is one, as soon as possible.
     pub(crate) fn look_at_file(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
         if self.listens(at, roster) {
             return;
@@ -50,8 +50,8 @@ impl Agreement {
         }
     }
 
-    /// Whether this node may not know yet what was decided before its start: it
-    /// has heard nobody, or a member that knows other releases.
+    /// Whether this node may not know yet what was decided before its start: it has heard
+    /// nobody, or a member knows other releases.
     fn listens(&self, at: Moment<'_>, roster: &Roster) -> bool {
         let age = at.me.uptime(at.clock);
         let mut hashes = roster.others(at.me.id()).map(|run| {

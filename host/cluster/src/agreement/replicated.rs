@@ -1,5 +1,5 @@
-//! Records and votes as replicated data. They are two kinds, of which records are merged first: a
-//! vote counts only for a release that is known.
+//! Records and votes as replicated data. They are two kinds, and records are merged first: a vote
+//! counts only for a known release.
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl RecordData<'_> {
 }
 
 impl Replicated for RecordData<'_> {
-    /// The hash of all records, and the id of the head; nothing if there are none.
+    /// The hash of all records, and the id of the head; empty if there are none.
     fn summary(&self) -> Vec<u8> {
         match self.all().next() {
             Some(_) => self.hash_and_head(),
@@ -96,7 +96,7 @@ impl VoteData<'_> {
 }
 
 impl Replicated for VoteData<'_> {
-    /// The hash of all votes; nothing if there are none.
+    /// The hash of all votes; empty if there are none.
     fn summary(&self) -> Vec<u8> {
         match self.0.agreement.releases.votes().iter().next() {
             Some(_) => self.hash(),
@@ -133,14 +133,14 @@ impl Replicated for VoteData<'_> {
 
 /// What a member's beacon says of releases.
 pub(super) struct Knows {
-    /// Of all records and votes that it knows.
+    /// The hash of all records and votes that it knows.
     pub(super) hash: u64,
     /// The greatest release that it knows.
     pub(super) head: Option<ReleaseId>,
 }
 
 impl Knows {
-    /// Reads the summaries in a beacon. None if there are no such.
+    /// Reads the summaries in a beacon. None if they are missing.
     pub(super) fn read(summaries: &[KindSummary]) -> Option<Self> {
         let (records, head) = match replicate::of(summaries, DataKind::RELEASES)? {
             [] => (0, None),

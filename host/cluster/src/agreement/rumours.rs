@@ -1,5 +1,6 @@
-//! How records and votes get around: told to everyone at once, relayed a little, and asked for
-//! where a beacon shows that one is missing. Whatever is still missing comes by push-pull.
+//! How records and votes get around. They are sent to everyone at once, relayed a little, and
+//! requested where a beacon shows that one is missing. Push-pull brings whatever is still
+//! missing.
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -17,24 +18,24 @@ use crate::outbox::Outbox;
 use crate::release::{Release, ReleaseId, Vote};
 use crate::stall::Moment;
 
-/// How long between two tellings of what is new: one may be lost.
+/// The pauses between repeats of a new rumour, since one may be lost.
 const AGAIN: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(120)];
 
-/// What is told again at a time; of more, the oldest waits for push-pull.
+/// How many rumours are repeated at a time; beyond that, the oldest waits for push-pull.
 const TELLING_MAX: usize = 32;
 
-/// To how many members a new record is passed on, once.
+/// To how many members a new record is relayed, once.
 const RELAY: usize = 4;
 
 /// How many records are asked for at a time.
 const WANTS_MAX: usize = 16;
 
-/// How often a record is asked for: at first, and at most while it does not
-/// come (because it is forgotten, or not signed).
+/// The pause before a record is asked for again: at first, and at most while it does not come
+/// (because it is forgotten, or not signed).
 const WANT_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const WANT_MOST: Duration = Duration::from_secs(5);
 
-/// What is being told and asked for.
+/// The rumours that are being told, and the records that are asked for.
 pub(super) struct Rumours {
     telling: VecDeque<Telling>,
     wants: VecDeque<Wanted>,
@@ -57,7 +58,7 @@ pub(super) enum Rumour {
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     id: ReleaseId,
-    /// When it was asked for last.
+    /// When it was last asked for.
     at: Time,
     next: Time,
     wait: Duration,
@@ -76,7 +77,7 @@ impl Rumours {
         self.telling.iter().map(|telling| telling.next).min()
     }
 
-    /// Says again what was not said often enough.
+    /// Repeats the rumours that are due.
     pub(super) fn timer(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
         for mut telling in std::mem::take(&mut self.telling) {
             if telling.next <= at.now {
@@ -113,7 +114,7 @@ impl Rumours {
         self.relay(at, roster, at.me.id(), &message, out);
     }
 
-    /// Passes a message on to some members, chosen by chance, but for this one.
+    /// Relays a message to some members, chosen by chance, except this one.
     pub(super) fn relay(
         &mut self,
         at: Moment<'_>,
@@ -165,7 +166,7 @@ impl Rumours {
         self.wants.iter().any(lately)
     }
 
-    /// What a refused datagram must not change.
+    /// The state that a refused datagram must not change.
     #[cfg(feature = "sim")]
     pub(super) fn fingerprint(&self) -> String {
         let Self {

@@ -2,16 +2,15 @@
 
 use bytes::{Buf, Bytes};
 
-/// How many bytes come before the chunk.
+/// How many bytes precede the chunk.
 pub const HEAD_LEN: usize = 4;
 
-/// What comes before the bytes of a chunk: its index, big-endian.
+/// The bytes that precede the chunk: its index, big-endian.
 pub fn head(index: usize) -> [u8; HEAD_LEN] {
     u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// The index and the bytes of the chunk that an answer carries; none if it is
-/// too short to be one.
+/// The index and the bytes of the chunk in an answer; none if the answer is too short.
 pub fn split(mut answer: Bytes) -> Option<(usize, Bytes)> {
     let index = answer.try_get_u32().ok()?;
     let index = usize::try_from(index).ok()?;

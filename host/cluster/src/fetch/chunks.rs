@@ -1,5 +1,5 @@
-//! Which chunks of a component are there, or are wanted: a set, and its bytes on the
-//! wire.
+//! A set of chunks of a component: those that are there, or that are wanted. Also its bytes on
+//! the wire.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use crate::release::{CHUNK, Component, SIZE_MAX};
 /// The most chunks of a component.
 pub const CHUNKS_MAX: usize = (SIZE_MAX / CHUNK as u64) as usize;
 
-/// A set of chunks of one component, by their index. As bytes it is a bitmap: chunk
-/// `i` is bit `i % 8` of byte `i / 8`, the lowest first.
+/// A set of chunks of one component, by their index. As bytes it is a bitmap: chunk `i` is bit
+/// `i % 8` of byte `i / 8`, where bit 0 is the lowest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunks {
     bits: Vec<u8>,
@@ -22,16 +22,16 @@ pub struct Chunks {
 /// Why bytes are no set of chunks of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunksError {
-    /// They are too many or too few.
+    /// There are too many or too few bytes.
     #[error("a bitmap of {0} chunks has {1} bytes, and {2} came")]
     Length(usize, usize, usize),
-    /// Bits are set for which there is no chunk.
+    /// A bit is set for a chunk that does not exist.
     #[error("the bitmap names a chunk that the component of {0} chunks does not have")]
     Beyond(usize),
 }
 
 impl Chunks {
-    /// None of so many. More than [`CHUNKS_MAX`] chunks no component has.
+    /// An empty set of `count` chunks. No component has more than [`CHUNKS_MAX`] chunks.
     pub fn none(count: usize) -> Self {
         let count = count.min(CHUNKS_MAX);
         Self {
@@ -41,20 +41,20 @@ impl Chunks {
         }
     }
 
-    /// None of the chunks of a component.
+    /// An empty set of the chunks of a component.
     pub fn none_of(app: &Component) -> Self {
         Self::none(app.chunks())
     }
 
-    /// All of the chunks of a component.
+    /// The full set of the chunks of a component.
     pub fn all_of(app: &Component) -> Self {
         Self::none_of(app).missing()
     }
 
-    /// Reads a bitmap of exactly so many chunks.
+    /// Reads a bitmap of exactly `count` chunks.
     ///
     /// # Errors
-    /// If it is of another length, or names chunks that there are not.
+    /// The bitmap has another length, or names chunks that do not exist.
     pub fn read(count: usize, bytes: &[u8]) -> Result<Self, ChunksError> {
         let mut chunks = Self::none(count);
         let length = chunks.bits.len();
@@ -79,27 +79,27 @@ impl Chunks {
         self.count
     }
 
-    /// How many of them are in the set.
+    /// How many chunks are in the set.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none is.
+    /// Whether the set has no chunk.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether all are.
+    /// Whether the set has all chunks.
     pub fn is_full(&self) -> bool {
         self.len == self.count
     }
 
-    /// Whether this one is.
+    /// Whether the set has this chunk.
     pub fn has(&self, index: usize) -> bool {
         index < self.count && self.bits[index / 8] & (1 << (index % 8)) != 0
     }
 
-    /// Puts one in. False if it was in already, or there is none of this index.
+    /// Adds a chunk. False if it was in the set already, or does not exist.
     pub fn insert(&mut self, index: usize) -> bool {
         let new = index < self.count && !self.has(index);
         if new {
@@ -109,7 +109,7 @@ impl Chunks {
         new
     }
 
-    /// Those that are not in it.
+    /// The chunks that are not in the set.
     pub fn missing(&self) -> Self {
         let mut missing = self.clone();
         missing.bits.iter_mut().for_each(|byte| *byte = !*byte);
@@ -121,7 +121,7 @@ impl Chunks {
         missing
     }
 
-    /// Takes those of another set of the same component out.
+    /// Removes the chunks of another set of the same component.
     pub fn subtract(&mut self, other: &Chunks) {
         for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
             *mine &= !theirs;
@@ -129,14 +129,14 @@ impl Chunks {
         self.recount();
     }
 
-    /// The indices, in their order.
+    /// The indices, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         (0..self.count).filter(|&index| self.has(index))
     }
 
-    /// What a member gives to another one that wants these: one that it has, by
-    /// chance, so that members get different ones, and can go on to exchange
-    /// them. None if it has none of them.
+    /// The chunk that a member gives to one that wants these: one that it has, by chance. So
+    /// members get different chunks, and can exchange them with each other. None if it has none
+    /// of them.
     pub fn choose(&self, wanted: &Chunks, rng: &mut impl Rng) -> Option<usize> {
         let both = || wanted.iter().filter(|&index| self.has(index));
         let count = both().count();
@@ -144,7 +144,7 @@ impl Chunks {
         both().nth(chosen)
     }
 
-    /// So many of them, by chance; all if there are no more.
+    /// `count` of the chunks, by chance; all if there are no more.
     pub(super) fn some(&self, count: usize, rng: &mut impl Rng) -> Self {
         let mut some = Self::none(self.count);
         let mut wanting = count.min(self.len);

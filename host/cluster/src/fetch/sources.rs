@@ -1,7 +1,6 @@
-//! The members that may have a component, and which of them is asked next. Only a few
-//! are asked at a time, the partners, so that a large cluster makes no
-//! connection between every two nodes; one that has nothing, or does not
-//! answer, makes room for another.
+//! The members that may have a component, and which of them is asked next. Only a few are asked
+//! at a time, the partners, so a large cluster does not make a connection between every two
+//! nodes. A partner that has nothing, or does not answer, is replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,14 +12,14 @@ use super::{Answer, Asked};
 use crate::admission::CONTACTS_MAX;
 use crate::{NodeName, Time};
 
-/// How many members are asked by turns.
+/// How many members are partners at a time.
 const PARTNERS: usize = 16;
 
-/// How often in a row a partner gives nothing before another takes its place.
+/// How often in a row a partner may give nothing before it is replaced.
 const BARREN: u32 = 3;
 
-/// How long a member is left alone after an answer of this kind: the first time,
-/// and at most, doubling in between.
+/// How long a member is left alone after an answer of this kind: the first time, and at most.
+/// The time doubles in between.
 const BUSY: [Duration; 2] = [Duration::from_millis(4), Duration::from_millis(128)];
 const NOTHING: [Duration; 2] = [Duration::from_millis(8), Duration::from_millis(256)];
 const FAILED: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
@@ -28,7 +27,7 @@ const FAILED: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5
 /// What a member is thought to have of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// Perhaps some of it: it is to serve the component too.
+    /// Perhaps a part of it: its target is the component too.
     Perhaps,
     /// All of it: it serves the component, or made the release.
     Whole,
@@ -37,11 +36,11 @@ pub enum Holding {
 #[derive(Debug)]
 struct Source {
     holding: Holding,
-    /// Not before then.
+    /// The member is not asked before this time.
     next: Time,
-    /// How long it was left alone last; zero after it gave something.
+    /// The last pause; zero after the member gave something.
     wait: Duration,
-    /// How often in a row it gave nothing.
+    /// How often in a row the member gave nothing.
     barren: u32,
 }
 
@@ -51,7 +50,7 @@ pub(super) struct Sources {
     members: BTreeMap<NodeName, Source>,
     partners: Vec<NodeName>,
     liars: BTreeSet<NodeName>,
-    /// Whether a partner made room because it had nothing.
+    /// Whether a partner was replaced because it had nothing.
     disappointed: bool,
 }
 
@@ -93,7 +92,7 @@ impl Sources {
         self.liars.len()
     }
 
-    /// Whom to ask now; if nobody, when somebody may be asked, as far as that
+    /// The member to ask now. If there is none, the time when one may be asked, as far as that
     /// depends on time.
     pub(super) fn choose(
         &mut self,
@@ -116,8 +115,8 @@ impl Sources {
         Ok(ready[rng.random_range(0..ready.len())].clone())
     }
 
-    /// Takes one more partner, by chance: one that has all of it, if no partner
-    /// does and one that there was before had nothing.
+    /// Takes one more partner, by chance: one that has all of it, if no partner does and an
+    /// earlier partner had nothing.
     fn draw(&mut self, rng: &mut StdRng) {
         let is_whole = |source: &Source| source.holding == Holding::Whole;
         let mut partners = self.partners.iter().filter_map(|it| self.members.get(it));
@@ -173,8 +172,8 @@ impl Sources {
     }
 }
 
-/// A time by chance, half as long to one and a half times as long, so that those
-/// who were refused together do not come again together.
+/// A random time around `wait`, from half to one and a half of it, so that members that were
+/// refused together do not come back together.
 fn spread(wait: Duration, rng: &mut impl Rng) -> Duration {
     wait.mul_f64(rng.random_range(0.5..1.5))
 }

@@ -1,4 +1,4 @@
-//! Whom a fetch asks for what and when, answer by answer, without a network.
+//! What a fetch asks which member for, and when, answer by answer, without a network.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -12,8 +12,8 @@ fn name(number: u8) -> NodeName {
     NodeName::new("example", Ipv4Addr::new(10, 10, 10, number)).expect("a name")
 }
 
-/// A fetch of a component of forty chunks, of which nothing is there but the
-/// manifest, from so many members.
+/// A fetch of a component of forty chunks, from this number of members. Only the manifest is
+/// there.
 fn fetch(members: u8, holding: Holding) -> Fetch {
     let mut fetch = Fetch::new(Time::ZERO, 1, Chunks::none(COUNT), true);
     (1..=members).for_each(|member| fetch.know(&name(member), holding));
@@ -21,14 +21,14 @@ fn fetch(members: u8, holding: Holding) -> Fetch {
 }
 
 impl Fetch {
-    /// A member answers what it was asked last.
+    /// A member answers its last question.
     fn answers(&mut self, now: Time, member: &NodeName, answer: Answer) {
         let question = self.asked.get(member).map_or(0, |asked| asked.question);
         self.answered(now, member, question, answer);
     }
 }
 
-/// All that it wants to ask now, and until when it waits then.
+/// All that it wants to ask now, and the time until which it then waits.
 fn asks(fetch: &mut Fetch, now: Time) -> (Vec<(NodeName, Chunks)>, Time) {
     let mut asks = Vec::new();
     loop {
@@ -130,7 +130,7 @@ fn a_busy_member_is_left_alone_for_longer_each_time_and_no_longer_than_its_most(
             .all(|&wait| wait >= ms(64) && wait <= ms(192)),
         "{waits:?}"
     );
-    // What it gives makes up for all of it.
+    // What this member gives makes up for all of it.
     let (asked, _) = asks(&mut fetch, now);
     let given = asked[0].1.iter().next().expect("a chunk");
     fetch.answers(now, &asked[0].0, Answer::Chunk(given));
@@ -183,7 +183,7 @@ fn what_a_slow_member_was_asked_for_is_asked_of_another() {
     (2..=20).for_each(|member| fetch.know(&name(member), Holding::Whole));
     let mut most = asks(&mut fetch, at(999)).0.len() + 1;
     assert_eq!(most, PARALLEL);
-    // All are slow at last, and there is an end to that too.
+    // In the end all are slow, and that has a limit too.
     for second in 2..9 {
         most += asks(&mut fetch, Time::ZERO + secs(second)).0.len();
     }
@@ -287,7 +287,7 @@ fn a_member_that_came_back_does_not_lie_if_it_answers_what_it_was_asked_before()
     assert!(fetch.have().has(given), "it is of use");
     fetch.answered(at(3), &name(1), before, Answer::Failed);
     assert_eq!(asks(&mut fetch, at(3)).0, [], "the second is waited for");
-    // What it was asked since, it has to answer as it was asked.
+    // It has to give a matching answer to the questions since then.
     let other = again[0].1.missing();
     let other = other.iter().find(|it| *it != given).expect("another");
     fetch.answers(at(4), &name(1), Answer::Chunk(other));

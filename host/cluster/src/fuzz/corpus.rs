@@ -1,4 +1,4 @@
-//! What the fuzzers start from: real messages, as nodes write them.
+//! The first inputs of the fuzzers: real messages, as nodes write them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::replicate::{DataKind, KindPart, KindSummary};
 use crate::sync::State;
 use crate::{AppName, Boot, DownReason, Input, Serving, Time};
 
-/// What a person may type where the nodes read a text.
+/// Texts that a person may type where a node reads one.
 const TEXTS: [(&str, &str); 6] = [
     ("name", "example@10.10.10.2"),
     ("url", "https://node-2.example:443"),
@@ -24,8 +24,8 @@ const TEXTS: [(&str, &str); 6] = [
     ("cookie", "correct horse battery\n"),
 ];
 
-/// The inputs of each target: its name, theirs, and their bytes. Always the
-/// same, so that a change of the format shows.
+/// The inputs of each target: the target's name, the input's name, and the bytes. They are
+/// always the same, so that a change of the format shows.
 pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut subject = Subject::new(None);
     subject.sent = Some(Vec::new());
@@ -86,7 +86,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     add("stored", "one-release", &stored);
     let mut stored = stored_with_mark_and_vote(stored, id);
     add("stored", "mark-and-vote", &stored);
-    // The last byte counts the uses of marks: here it is as high as it can be.
+    // The last byte counts the uses of marks: here it has its highest value.
     stored.pop();
     stored.extend_from_slice(&[0xff; 9]);
     stored.push(1);
@@ -100,7 +100,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     inputs
 }
 
-/// What a node has stored once it has seen a file of its own, and voted.
+/// The stored state of a node that has seen a file of its own, and voted.
 fn stored_with_mark_and_vote(stored: Bytes, id: ReleaseId) -> Vec<u8> {
     let mut other = Subject::new(Some(stored));
     let file = AppFile {
@@ -108,14 +108,14 @@ fn stored_with_mark_and_vote(stored: Bytes, id: ReleaseId) -> Vec<u8> {
         component: Component::of(b"another app"),
     };
     other.input(Input::AppFile(file));
-    // Alone, it looks at its file after two seconds.
+    // A node alone looks at its file after two seconds.
     other.pass(Duration::from_secs(3));
     other.input(Input::Vote(id, Found::Ok));
     other.settle();
     other.stored.unwrap_or_default().to_vec()
 }
 
-/// One message of each kind, and what SWIM says in three seconds.
+/// One message of each kind, and the datagrams of SWIM in three seconds.
 fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec<u8>)> {
     let hello = subject.hello(1);
     let mut beacon = hello.about.clone();
@@ -184,8 +184,8 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
     written
 }
 
-/// The first datagrams of SWIM of each length that the first member sends to
-/// the subject, of which one says that the other member is down.
+/// The first datagram of SWIM of each length that the first member sends to the subject. One of
+/// them says that the other member is down.
 fn swim(subject: &Subject) -> Vec<Vec<u8>> {
     let me = subject.run();
     let mut engine = FocaSwim::new(run(1), StdRng::seed_from_u64(1));
@@ -221,8 +221,8 @@ fn framed(how: u8, message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// What the subject answers to a member that lacks all of these kinds, as that member would send
-/// it: with its boot number, and asking for as much.
+/// The subject's answer to a member that lacks all of these kinds, changed to what that member
+/// would send: with its boot number, and with the same asks.
 fn answer(subject: &mut Subject, kinds: &[DataKind]) -> State {
     let boot = run(1).boot;
     let part = |kind: &DataKind| KindPart {

@@ -1,6 +1,5 @@
-//! A node that has two members, a release and a vote, so that every message
-//! means something to it. It is the same for every input: what a fuzzer finds
-//! can be repeated.
+//! A node that has two members, a release and a vote, so that every message means something to
+//! it. It is equal for every input, so that findings can be repeated.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -18,8 +17,7 @@ use crate::{
     Boot, Cidr, Config, DATAGRAM_MAX, Effect, HttpUrl, Input, Keys, Node, NodeId, NodeName, Time,
 };
 
-/// The subject is at the first of these; members are at the next two, and a
-/// node that was never let in at the last.
+/// The IPs of the subject, of its two members, and of a node that was never admitted.
 const IPS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(10, 10, 10, 2),
     Ipv4Addr::new(10, 10, 10, 3),
@@ -29,7 +27,7 @@ const IPS: [Ipv4Addr; 4] = [
 const WALL_MS: u64 = 1_700_000_000_000;
 const BOOT: u64 = 5;
 
-/// More effects of one input than any has.
+/// No input has this many effects.
 const EFFECTS_MAX: usize = 4096;
 
 /// The node, and those that talk to it.
@@ -38,21 +36,21 @@ pub(super) struct Subject {
     keys: Keys,
     now: Time,
     sequence: u64,
-    /// How many inputs other than datagrams were not refused, and how much was
-    /// taken in when all was ready.
+    /// How many inputs other than datagrams were not refused, and how many inputs were accepted
+    /// when the subject was ready.
     inputs: u64,
     before: u64,
-    /// What it says of itself.
+    /// What the subject says of itself.
     about: Option<Beacon>,
-    /// What it answered to a state last.
+    /// The subject's last answer to a state.
     pub(super) answered: Option<Bytes>,
-    /// What it sent, if that is kept.
+    /// What the subject sent, if that is kept.
     pub(super) sent: Option<Vec<Bytes>>,
-    /// What it stored of releases last.
+    /// What the subject last stored of releases.
     pub(super) stored: Option<Bytes>,
 }
 
-/// One of those, as it says it is.
+/// The run with this number, as it describes itself.
 pub(super) fn run(number: usize) -> Run {
     let ip = IPS[number];
     Run {
@@ -111,7 +109,7 @@ impl Subject {
         subject
     }
 
-    /// A hello of this peer under a nonce of the subject.
+    /// A hello of this node with a nonce of the subject.
     pub(super) fn hello(&self, number: usize) -> Hello {
         Hello {
             echo: self.about.as_ref().map_or(0, |about| about.nonce),
@@ -133,7 +131,7 @@ impl Subject {
         }
     }
 
-    /// The subject, as it says it is.
+    /// The subject's run, as it describes itself.
     pub(super) fn run(&self) -> Run {
         let about = self.about.as_ref();
         about.map_or(run(0), |about| about.run.clone())
@@ -145,10 +143,9 @@ impl Subject {
         self.input(Input::Datagram { from, bytes });
     }
 
-    /// A message under a right tag. Of `how` the lowest two bits say who sends
-    /// it (0: a second machine with the subject's own name), the next whether
-    /// in a newer minor version, the next whether to all; the others, after
-    /// how long.
+    /// A message with a right tag. The lowest two bits of `how` say who sends it (0: a second
+    /// machine with the subject's own name). The next bit says whether in a newer minor
+    /// version, and the next whether to all. The other bits say after how long.
     pub(super) fn sealed(&mut self, how: u8, message: &[u8]) {
         self.pass(Duration::from_millis(100) * u32::from(how >> 4));
         if let Some(bytes) = self.seal(how, message) {
@@ -158,7 +155,7 @@ impl Subject {
         }
     }
 
-    /// The datagram of that message.
+    /// The datagram for that message.
     pub(super) fn seal(&mut self, how: u8, message: &[u8]) -> Option<Bytes> {
         let sender = run(usize::from(how & 3));
         self.sequence += 1;
@@ -172,7 +169,7 @@ impl Subject {
         wire::seal_bytes(&self.keys, &head, message)
     }
 
-    /// A state of the first member, as an answer if the number is odd.
+    /// A state of the first member; it is an answer if `how` is odd.
     pub(super) fn sync(&mut self, how: u8, bytes: &[u8]) {
         let member = run(1).name;
         self.input(if how & 1 == 0 {
@@ -182,7 +179,7 @@ impl Subject {
         });
     }
 
-    /// Releases what somebody wants, if it can be.
+    /// Makes a requested release, if that is possible.
     pub(super) fn release(&mut self, request: Request) -> Option<Arc<Release>> {
         let release = self.node.draft(self.now, self.wall_ms(), request).ok()?;
         self.input(Input::Publish(release.clone()));
@@ -198,8 +195,7 @@ impl Subject {
         self.carry_out();
     }
 
-    /// Runs for a while, so that what was taken in has its consequences; if
-    /// anything was.
+    /// If anything was accepted, runs for a while, so that it has its consequences.
     pub(super) fn settle(&mut self) {
         if self.taken_in() != self.before {
             self.pass(Duration::from_millis(2500));
@@ -225,7 +221,7 @@ impl Subject {
         WALL_MS + self.now.as_ms()
     }
 
-    /// Looks at all that the subject wants done.
+    /// Checks all effects of the subject.
     fn carry_out(&mut self) {
         for count in 0.. {
             assert!(count < EFFECTS_MAX, "there is no end of effects");
@@ -254,7 +250,7 @@ impl Subject {
         }
     }
 
-    /// Whatever it sends can be read by whom it is meant for.
+    /// The receiver can read all that the subject sends.
     fn look_at(&mut self, to: Ipv4Addr, bytes: Bytes) {
         assert!(bytes.len() <= DATAGRAM_MAX);
         let opened = wire::open(&self.keys, |_| true, NodeId::of(to), IPS[0], &bytes);

@@ -1,30 +1,28 @@
-//! Making sure that a node is gone: a hint leads to a few fast probes, and
-//! only if all go unanswered to the decision that it is down.
+//! Checks whether a node is gone. A hint leads to a few fast probes; only if none is answered,
+//! the node is declared down.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{Boot, DownReason, NodeId, Time};
 
-/// What made a node doubt another.
+/// Why a node doubts another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
     /// Its port was reported closed, or its control connection ended.
     Unreachable,
-    /// Another node says that it is down, but it was heard just now, or not at
-    /// all yet.
+    /// Another node says that it is down, but this node heard it just now, or never.
     Hearsay,
-    /// It was not heard for longer than its beacons take.
+    /// It was not heard for longer than the time between its beacons.
     Silence,
 }
 
 impl Hint {
-    /// How many probes, how far apart, and how long to wait for an answer to
-    /// the last. The rarer a hint is wrong, the fewer probes it takes: at 1 %
-    /// loss a probe of a live node fails in 2 % of cases. Among 254 nodes a
-    /// lost beacon makes one doubt another some 600 times a second, and one
-    /// deaf node makes 64,000 checks; none of these may ever go wrong. Silence
-    /// is probed for longer than a second, since a node that is frozen for a
+    /// How many probes, how far apart, and how long to wait for an answer to the last. The
+    /// rarer a hint is wrong, the fewer probes it takes: at 1 % loss a probe of a live node
+    /// fails in 2 % of cases. Among 254 nodes, lost beacons make one node doubt another some
+    /// 600 times a second, and one deaf node causes 64,000 checks; none of these may ever go
+    /// wrong. Silence is probed for longer than a second, since a node that is frozen for a
     /// second is not gone.
     fn plan(self) -> (u8, Duration, Duration) {
         let ms = Duration::from_millis;
@@ -36,8 +34,8 @@ impl Hint {
     }
 }
 
-/// After a probe was answered with "port closed", this is how long a live node
-/// is given to contradict: it is there, then, and its answer is quick.
+/// How long a node may contradict after a probe was answered with "port closed". A live node is
+/// quick to answer.
 const CONTRADICT: Duration = Duration::from_millis(10);
 
 /// The nodes being probed.
@@ -93,7 +91,7 @@ impl Checks {
         }
     }
 
-    /// The run was heard: it is there.
+    /// The run was heard, so it is there.
     pub(crate) fn clear(&mut self, id: NodeId) {
         self.running.remove(&id);
     }
@@ -109,7 +107,7 @@ impl Checks {
         self.running.values().map(|check| check.next).min()
     }
 
-    /// The next thing to do by now, if there is any.
+    /// The next thing that is due, if any.
     pub(crate) fn step(&mut self, now: Time) -> Option<CheckStep> {
         let (&id, check) = self
             .running
@@ -148,7 +146,7 @@ mod tests {
     const ID: NodeId = NodeId::from_bytes([3; 8]);
     const BOOT: Boot = Boot::from_number(5);
 
-    /// Runs a check to its end; gives the times of its probes and of the decision.
+    /// Runs a check to its end. Returns the times of its probes and of the decision.
     fn run(hint: Hint, refused_after: Option<Duration>) -> (Vec<Duration>, Duration, DownReason) {
         let mut checks = Checks::default();
         checks.doubt(Time::ZERO, ID, BOOT, hint);

@@ -1,5 +1,5 @@
-//! Members coming and going: what SWIM says becomes what everyone hears, and what no probe was
-//! answered to becomes a down decision.
+//! Members that come and go. What SWIM finds out is passed on to everyone, and unanswered
+//! probes become a down decision.
 
 use super::{CheckStep, MemberChange, Members, RosterEntry, SwimEvent, Update};
 use crate::message::{Down, Message};
@@ -8,16 +8,16 @@ use crate::run::{Advertised, Run};
 use crate::stall::Moment;
 use crate::{Boot, DownReason, Effect, NodeId, UpReason};
 
-/// That a run is down.
+/// The decision that a run is down.
 #[derive(Clone, Copy)]
 pub(super) struct DownDecision {
     pub(super) reason: DownReason,
-    /// This node has decided it, so others are to be told.
+    /// This node has decided it, so it has to tell the others.
     pub(super) ours: bool,
 }
 
 impl DownDecision {
-    /// Another node has.
+    /// Another node has decided it.
     pub(super) fn theirs(reason: DownReason) -> Self {
         let ours = false;
         Self { reason, ours }
@@ -25,15 +25,15 @@ impl DownDecision {
 }
 
 impl Members {
-    /// Carries out what SWIM wants, and takes in what it has found out.
-    /// `ours`: whether it was found out here, so that others are to be told.
+    /// Carries out what SWIM wants, and takes in what it has found out. `ours` says that it was
+    /// found out here, so the others are to be told.
     pub(super) fn apply_swim(&mut self, at: Moment<'_>, ours: bool, out: &mut Outbox) {
         let events: Vec<SwimEvent> = std::iter::from_fn(|| self.swim.poll()).collect();
         let is_defunct = |event: &SwimEvent| matches!(event, SwimEvent::Defunct);
         let defunct = events.iter().any(is_defunct);
         for (number, event) in events.iter().enumerate() {
             match event {
-                // Nobody listens to a run that is held for down.
+                // Nobody listens to a run that counts as down.
                 SwimEvent::Send { .. } if defunct => {}
                 SwimEvent::Send { to, bytes } => {
                     out.send(at.me, to.address(), &Message::Swim(bytes));
@@ -76,7 +76,7 @@ impl Members {
         self.changes.push_back(MemberChange::Up(run.clone()));
     }
 
-    /// Another run of a node has taken the place of one.
+    /// Another run of a node has taken the place of `old`.
     fn replaced(
         &mut self,
         at: Moment<'_>,
@@ -89,8 +89,8 @@ impl Members {
             return;
         };
         if !entry.is_up() || goes_down || old.process == new.process {
-            // Nothing that anyone outside should hear of: it was down and may
-            // come up next, or is the same process under a new number.
+            // Nobody outside should hear of this: the old run was down and the new one may come
+            // up next, or it is the same process under a new number.
             self.roster.update(new.id(), |entry| {
                 if entry.run.process != new.process {
                     entry.advertised = None;
@@ -145,7 +145,7 @@ impl Members {
         self.changes.push_back(MemberChange::Gone(id));
     }
 
-    /// Takes a run for down.
+    /// Declares a run down.
     pub(super) fn declare(
         &mut self,
         at: Moment<'_>,
@@ -162,7 +162,7 @@ impl Members {
         self.apply_swim(at, decision.ours, out);
     }
 
-    /// Sends the probes that are due, and decides who is down.
+    /// Sends the probes that are due, and decides which runs are down.
     pub(super) fn run_checks(&mut self, at: Moment<'_>, out: &mut Outbox) {
         while let Some(step) = self.checks.step(at.now) {
             match step {

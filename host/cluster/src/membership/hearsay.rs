@@ -1,4 +1,4 @@
-//! Whether to believe what another node says of a third.
+//! Decides whether to believe what one node says about another.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::run::Run;
 use crate::stall::Moment;
 use crate::{Boot, DownReason, NodeId, Time};
 
-/// While a suspect is heard so often, a suspicion that has run out waits until
-/// it was asked once more.
+/// If a suspect was heard within this time, a suspicion that has run out waits until the
+/// suspect was asked once more.
 pub(super) const HEARD: Duration = Duration::from_secs(1);
 
-/// Whoever was heard within this is not taken for down on another's word, so
-/// one deaf node cannot take down the others. It is longer than the longest
-/// pause between two beacons, or the word of a deaf node would count just
-/// before the next one; and shorter than making sure of a silent member takes.
+/// A node that was heard within this time is not declared down on another's word, so one deaf
+/// node cannot take down the others. It is longer than the longest pause between two beacons;
+/// otherwise the word of a deaf node would count just before the next beacon. It is shorter
+/// than the check of a silent member.
 pub(crate) const HEARSAY: Duration = Duration::from_millis(1500);
 
-/// Whether this very run may be there for all that this node can tell: it was
-/// heard within so long, or sends no broadcasts that could be missed.
+/// Whether this very run may be there, as far as this node can tell: it was heard within this
+/// time, or sends no broadcasts that could be missed.
 pub(super) fn may_be_there(
     heard: &Contacts,
     now: Time,
@@ -31,9 +31,9 @@ pub(super) fn may_be_there(
     admitted.is_some_and(|it| it.silence_of_broadcasts(now).is_none() || it.silence(now) < within)
 }
 
-/// Whether this node makes sure itself when another one says that this run is
-/// gone: it may be there for all that it can tell, or is up and was not heard
-/// yet. Who speaks of that one may come from the other side of a cut.
+/// Whether this node checks a run itself when another node says that it is gone: the run may be
+/// there, as far as this node can tell, or it is up and was not heard yet. The other node may
+/// be on the far side of a network split.
 pub(super) fn doubtful(
     heard: &Contacts,
     roster: &Roster,
@@ -57,7 +57,7 @@ pub(super) struct HearsayFilter<'a> {
 }
 
 impl<'a> HearsayFilter<'a> {
-    /// That of a node which knows so many nodes.
+    /// The filter of a node that knows `known` nodes.
     pub(super) fn new(
         at: Moment<'a>,
         heard: &'a Contacts,
@@ -77,7 +77,8 @@ impl<'a> HearsayFilter<'a> {
     pub(super) fn believes(&mut self, update: &Update) -> bool {
         let id = update.run.id();
         if id == self.at.me.id() {
-            // Of this run, so that SWIM can refute it; not of earlier ones.
+            // Updates about this run pass, so that SWIM can refute them; those about earlier
+            // runs do not.
             return update.run == self.at.me.run;
         }
         if !self.at.me.config.allows(update.run.ip()) {
@@ -91,7 +92,7 @@ impl<'a> HearsayFilter<'a> {
         }
         match update.down_reason() {
             None => !self.second_run(&update.run),
-            // Only the node itself says so, and it says it once.
+            // Only the node itself says so, and only once.
             Some(DownReason::Left) => true,
             Some(DownReason::Failed | DownReason::Refused) => {
                 let boot = update.run.boot;
@@ -104,8 +105,8 @@ impl<'a> HearsayFilter<'a> {
         }
     }
 
-    /// Whether another run of this node is there, so that this one has to prove
-    /// itself here.
+    /// Whether another run of this node is there, so that this one has to prove here that it is
+    /// live.
     fn second_run(&self, run: &Run) -> bool {
         self.heard.admitted(run.id()).is_some_and(|first| {
             run.boot > first.boot()

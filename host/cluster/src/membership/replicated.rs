@@ -1,4 +1,4 @@
-//! Members as replicated data: who is up or down, and what each says of itself.
+//! Members as replicated data: which nodes are up or down, and what each says of itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::stall::Moment;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KnownNode {
     pub(crate) update: Update,
-    /// What that run has said of itself, if it was heard or told.
+    /// What that run has said of itself, if that is known.
     pub(crate) advertised: Option<Advertised>,
 }
 
@@ -53,7 +53,7 @@ impl Replicated for MemberData<'_> {
         write_all(updates.into_iter().map(known), most)
     }
 
-    /// Takes in what a member knows of others, as far as it can be believed.
+    /// Takes in what a member knows of others, if it can be believed.
     fn merge(&mut self, delta: &[u8]) -> Result<(), Refusal> {
         let nodes: Vec<KnownNode> = read_all(delta, 2 * CONTACTS_MAX)?;
         let mut told = Vec::with_capacity(nodes.len());

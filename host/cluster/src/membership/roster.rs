@@ -1,5 +1,5 @@
-//! The members as membership keeps them, the hash by which two nodes see that
-//! they know the same, and the view that everyone else gets.
+//! The members as membership keeps them, the hash by which two nodes see that they know the
+//! same, and the view for all readers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::hash::mix;
 use crate::run::{Advertised, Run};
 use crate::{Boot, Member, NodeId, Time, View};
 
-/// How long a run that is down is remembered here: as long as by SWIM.
+/// How long a run that is down is remembered here: as long as SWIM remembers it.
 const REMEMBER: Duration = Duration::from_secs(60 * 60);
 
 /// What is known of a node that is or was a member.
 #[derive(Debug)]
 pub(crate) struct RosterEntry {
     pub(crate) run: Run,
-    /// None until it was heard or told of.
+    /// None until it is known.
     pub(crate) advertised: Option<Advertised>,
     pub(crate) since_ms: u64,
     /// When it went down; none while it is up.
@@ -39,13 +39,13 @@ impl RosterEntry {
         }
     }
 
-    /// The share of an entry in the hash of the state: equal for equal
-    /// content, and hardly ever for other.
+    /// The share of an entry in the hash of the state. Equal content gives equal hashes, other
+    /// content hardly ever does.
     fn hash(&self) -> u64 {
         if !self.is_up() {
             return 0;
         }
-        // A run changes what it advertises only with its revision.
+        // A run changes its revision whenever it changes what it advertises.
         let revision = self
             .advertised
             .as_ref()
@@ -78,7 +78,7 @@ impl Roster {
         roster
     }
 
-    /// Enters a node, in place of what was known of it.
+    /// Enters a node and replaces what was known of it.
     pub(crate) fn put(&mut self, entry: RosterEntry) {
         self.hash = self.hash.wrapping_add(entry.hash());
         if let Some(old) = self.entries.insert(entry.run.id(), entry) {
@@ -87,7 +87,7 @@ impl Roster {
         self.changed = true;
     }
 
-    /// Changes what is known of a node, if anything is.
+    /// Changes what is known of a node, if anything is known.
     pub(crate) fn update<T>(
         &mut self,
         id: NodeId,
@@ -101,7 +101,7 @@ impl Roster {
         Some(result)
     }
 
-    /// Notes what a run says of itself, if that is news.
+    /// Notes what a run says of itself, if that is new.
     pub(crate) fn advertise(&mut self, id: NodeId, process: u64, advertised: Advertised) {
         let is_older = |old: &Advertised| old.revision < advertised.revision;
         let news = |entry: &&RosterEntry| {
@@ -117,7 +117,7 @@ impl Roster {
         self.entries.get(&id)
     }
 
-    /// What is known of a node that is up.
+    /// What is known of a node, if it is up.
     pub(crate) fn up(&self, id: NodeId) -> Option<&RosterEntry> {
         self.get(id).filter(|entry| entry.is_up())
     }
@@ -127,29 +127,29 @@ impl Roster {
         self.up(id).is_some_and(|entry| entry.run.boot == boot)
     }
 
-    /// All that are or were members.
+    /// All nodes that are or were members.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &RosterEntry> {
         self.entries.values()
     }
 
-    /// The runs that are up, but for this node's own.
+    /// The runs that are up, except this node's own.
     pub(crate) fn others(&self, me: NodeId) -> impl Iterator<Item = &Run> {
         let up = self.entries().filter(|entry| entry.is_up());
         up.map(|entry| &entry.run).filter(move |run| run.id() != me)
     }
 
-    /// Forgets who has been down for long.
+    /// Forgets the nodes that have been down for long.
     pub(crate) fn forget(&mut self, now: Time) {
         self.entries
             .retain(|_, entry| entry.gone.is_none_or(|at| now.since(at) < REMEMBER));
     }
 
-    /// Equal on two nodes that see the same members with the same releases.
+    /// A hash that is equal on two nodes that see the same members with the same components.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Whether there may be a new view.
+    /// Whether a new view is needed.
     pub(crate) fn is_changed(&self) -> bool {
         self.changed
     }

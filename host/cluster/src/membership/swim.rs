@@ -1,6 +1,5 @@
-//! The failure detector, behind a trait: what membership asks of it, and what
-//! it says. `foca` is the one that runs; `table` is the one that unit tests
-//! use, which detects nothing by itself.
+//! The failure detector, behind a trait: what membership asks of it, and what it reports.
+//! `foca` is used in production; unit tests use `table`, which detects nothing by itself.
 
 mod foca;
 #[cfg(test)]
@@ -16,12 +15,12 @@ pub(crate) use self::foca::FocaSwim;
 #[cfg(test)]
 pub(crate) use self::table::TableSwim;
 
-/// What is known of one node, as nodes tell it each other.
+/// What is known of one node, in the form in which nodes pass it on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Update {
     pub(crate) run: Run,
-    /// Counts how often the node has refuted a suspicion. Of a run that is
-    /// down it says why.
+    /// Counts how often the node has refuted a suspicion. For a run that is down it gives the
+    /// reason.
     incarnation: u16,
     pub(crate) state: SwimState,
 }
@@ -34,13 +33,13 @@ pub(crate) enum SwimState {
     Down,
 }
 
-/// A run that is down has nothing more to refute, so the top of its
-/// incarnations is free to carry the reason along with the gossip.
+/// A run that is down has nothing more to refute, so the highest incarnations are free to carry
+/// the reason in the gossip.
 const LEFT: u16 = u16::MAX;
 const REFUSED: u16 = u16::MAX - 1;
 
 impl Update {
-    /// A node that was heard of as being up.
+    /// A node that is said to be up.
     pub(crate) fn alive(run: Run) -> Self {
         Self {
             run,
@@ -74,37 +73,36 @@ impl Update {
     }
 }
 
-/// What the failure detector says.
+/// What the failure detector reports.
 #[derive(Clone, Debug)]
 pub(crate) enum SwimEvent {
     /// Send this to the node.
     Send { to: Run, bytes: Vec<u8> },
     /// A node that was not up is up.
     Up(Run),
-    /// Another run has taken the place of one. Whether it is up is as before,
-    /// or follows.
+    /// Another run has taken the place of one. Whether it is up is unchanged, or a later event
+    /// says it.
     Replaced { old: Run, new: Run },
     /// A node that was up is down.
     Down(Run, DownReason),
-    /// The others hold this run for down, so it needs a new boot number.
+    /// The others count this run as down, so it needs a new boot number.
     Defunct,
 }
 
-/// The datagram cannot be read, or does not come from whom it says.
+/// The datagram cannot be read, or does not come from the node that it names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable;
 
-/// A failure detector that spreads what it knows. It takes time and bytes; what
-/// it wants comes out of [`Swim::poll`].
+/// A failure detector that spreads what it knows. It takes time and bytes; [`Swim::poll`]
+/// returns what it wants.
 pub(crate) trait Swim: Send {
     /// When to call [`Swim::timer`] next.
     fn due(&self) -> Option<Time>;
 
-    /// Does what is due. Who was `heard` just now is not declared down.
+    /// Does what is due. A run that was `heard` just now is not declared down.
     fn timer(&mut self, now: Time, heard: &dyn Fn(&Run) -> bool);
 
-    /// Takes in a datagram of a member. Of the updates in it only those are
-    /// taken that `believes` lets pass.
+    /// Takes in a datagram of a member. It takes only those updates that `believes` lets pass.
     fn packet(
         &mut self,
         now: Time,
@@ -113,16 +111,16 @@ pub(crate) trait Swim: Send {
         believes: &mut dyn FnMut(&Update) -> bool,
     ) -> Result<(), Unreadable>;
 
-    /// Takes in what was learnt in another way, and spreads what of it is new.
+    /// Takes in updates that came another way, and spreads those that are new.
     fn learn(&mut self, now: Time, updates: Vec<Update>);
 
-    /// Goes on as this run of the own node.
+    /// Continues as this run of the own node.
     fn rejoin(&mut self, now: Time, me: Run);
 
     /// Asks a node for the members that it knows.
     fn announce(&mut self, now: Time, to: Run);
 
-    /// All that is known, runs that are down included.
+    /// All that is known, including runs that are down.
     fn updates(&self) -> Vec<Update>;
 
     /// How many nodes are known.

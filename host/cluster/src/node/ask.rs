@@ -1,4 +1,4 @@
-//! What may be asked of a node at any time. Nothing changes by it.
+//! Questions that a node answers at any time. They change nothing.
 
 use std::sync::Arc;
 
@@ -18,24 +18,23 @@ impl Node {
         self.me.run.boot
     }
 
-    /// Whether this node still takes part: it neither leaves nor has left. One
-    /// that does not takes in nothing more, so whoever wants to give it
-    /// something is to be told.
+    /// Whether this node still takes part: it neither leaves nor has left. A node that does not
+    /// takes in nothing more, so its caller must report that.
     pub fn takes_part(&self) -> bool {
         matches!(self.presence.stage(), Stage::Running)
     }
 
-    /// What came in and was refused, since the start.
+    /// What came in and what was refused, since the start.
     pub fn counters(&self) -> &Counters {
         self.outbox.counters()
     }
 
-    /// Makes a release of what somebody wants, to be given to
-    /// [`Input::Publish`](crate::Input::Publish), signed or as it is. Nothing
-    /// changes before that.
+    /// Makes a release from a request. The caller gives it to
+    /// [`Input::Publish`](crate::Input::Publish), signed or as it is. Until then nothing
+    /// changes.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// Says why it is refused.
     pub fn draft(
         &self,
         now: Time,
@@ -46,25 +45,23 @@ impl Node {
         self.agreement.draft(now, wall_ms, roster, request)
     }
 
-    /// What this node is to serve, by all that it knows; none while nothing
-    /// was released.
+    /// What this node is to serve, by all that it knows; none while nothing was released.
     pub fn target(&self) -> Option<Target> {
         self.agreement.releases().target()
     }
 
-    /// Equal on two nodes that know the same releases and votes, and hardly ever
-    /// on others; so it tells whether there is anything new.
+    /// Equal on two nodes that know the same releases and votes, and hardly ever on others. So
+    /// it shows whether there is anything new.
     pub fn releases_hash(&self) -> u64 {
         self.agreement.releases().hash()
     }
 
-    /// The releases that are known and what has become of each, the greatest
-    /// first.
+    /// The known releases and the status of each, the greatest first.
     pub fn listing(&self) -> Vec<Listed> {
         self.agreement.listing()
     }
 
-    /// The releases that are known, the greatest first.
+    /// The known releases, the greatest first.
     pub fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
         self.agreement.releases().history().newest()
     }

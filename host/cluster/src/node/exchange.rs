@@ -1,5 +1,5 @@
-//! The way of a state: two members exchange what they do not both hold. `NodeKinds` says which kinds of
-//! data a node holds, and which room holds each.
+//! Handles a state: two members exchange what they do not both hold. `NodeKinds` lists the kinds of
+//! data of a node, and the part that holds each.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -11,7 +11,7 @@ use crate::replicate::{self, DataKind, KindPart, KindSummary, Kinds, Replicated}
 use crate::sync::State;
 use crate::{Effect, NodeName};
 
-/// The data that a node holds, while it deals with this member.
+/// The data of a node, for an exchange with this member.
 struct NodeKinds<'a> {
     node: &'a mut Node,
     from: SocketAddrV4,
@@ -56,8 +56,8 @@ impl Node {
         replicate::summaries(&mut self.kinds(nobody))
     }
 
-    /// A member told what it holds. If that goes on differing from what is kinds here, state is to
-    /// be exchanged.
+    /// A member said what it holds. If that stays different from what is held here, state is to be
+    /// exchanged.
     pub(super) fn compare(&mut self, about: &Beacon) {
         let mut kinds = self.kinds(about.run.address());
         let same = replicate::is_same(&mut kinds, &about.summaries);
@@ -79,7 +79,7 @@ impl Node {
         }
     }
 
-    /// A member says what it lacks, and what is missing here.
+    /// A member says what it lacks, and sends what is missing here.
     pub(super) fn sync_request(&mut self, member: NodeName, bytes: &[u8]) {
         if let Some(parts) = self.take_in(&member, bytes)
             && let Some(bytes) = self.state(parts)
@@ -95,8 +95,8 @@ impl Node {
         }
     }
 
-    /// Takes in the state of a member, and gives what it asks for. None
-    /// if it is no member that was let in, or sent something else.
+    /// Takes in the state of a member, and returns what it asks for. None if the sender is no admitted
+    /// member, or sent something else.
     fn take_in(&mut self, member: &NodeName, bytes: &[u8]) -> Option<Vec<KindPart>> {
         let boot = self.admission.heard().admitted(member.id())?.boot();
         let entry = self.membership.roster().get(member.id());

@@ -1,5 +1,5 @@
-//! A look into a node, for the simulated network: what must not change when a
-//! datagram is refused, and how much a node keeps.
+//! A look into a node, for the simulated network: the state that a refused datagram must not
+//! change, and how much a node keeps.
 
 use super::Node;
 use crate::Boot;
@@ -24,16 +24,16 @@ pub struct Sizes {
     pub releases: usize,
     /// Votes that it knows.
     pub votes: usize,
-    /// Effects that nobody has fetched.
+    /// Effects that were not polled yet.
     pub effects: usize,
 }
 
 impl Node {
-    /// All that a node knows, as text. Left out is what counts refusals or
-    /// limits answers (counters, buckets, its own sequence number), what
-    /// follows from the time alone, and what has not been fetched.
+    /// All that a node knows, as text. It leaves out what counts refusals or limits answers
+    /// (counters, buckets, its own sequence number), what follows from the time alone, and what
+    /// was not polled yet.
     pub fn fingerprint(&self) -> String {
-        // Every field is named here and in each room, so that a new one is not forgotten.
+        // Every field is named here and in each part, so that a new one is not forgotten.
         let Self {
             me,
             clock: _,
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    /// The run of the node with this IP that was let in.
+    /// The admitted run of the node with this IP.
     pub fn admitted(&self, id: NodeId) -> Option<Boot> {
         let admitted = self.admission.heard().admitted(id);
         admitted.map(|admitted| admitted.boot())

@@ -1,5 +1,5 @@
-//! The way of a datagram: admission says what comes of it, and each message goes to the room that
-//! it is for.
+//! Handles a datagram: admission decides about it, and each message goes to the part that it
+//! concerns.
 
 use std::net::SocketAddrV4;
 
@@ -30,7 +30,7 @@ impl Node {
         }
     }
 
-    /// A new message of a run that was let in.
+    /// A new message of an admitted run.
     fn accepted(&mut self, from: SocketAddrV4, head: &Head, message: Message<'_>) {
         let at = self.clock.at(&self.me);
         let (id, boot) = (head.source, head.boot);
@@ -49,7 +49,7 @@ impl Node {
             Message::Down(down) => self.membership.told_down(at, heard, down, out),
             Message::Leave => self.membership.left(at, id, boot, out),
             Message::Probe { boot } => self.probed(from, head, boot),
-            // That the answer to a probe came was noted by admission.
+            // Admission has already noted that an answer to a probe came.
             Message::Ack => {}
             Message::Taken {
                 node: id,
@@ -73,14 +73,14 @@ impl Node {
         }
     }
 
-    /// A node that was let in says who it is and what it knows.
+    /// An admitted node says who it is and what it knows.
     fn beacon(&mut self, from: SocketAddrV4, about: Beacon) {
         let at = self.clock.at(&self.me);
         let out = &mut self.outbox;
         self.admission.note_beacon(at, &about);
         self.agreement.note_beacon(at, from, &about, out);
         if !self.membership.alive(at, &about, out) {
-            // It is held for down, or for an earlier run: it has to know.
+            // It counts as down, or as an earlier run, and has to know that.
             self.hello(Greeting {
                 to: from,
                 boot: about.run.boot,
@@ -91,7 +91,7 @@ impl Node {
         self.compare(&about);
     }
 
-    /// A node that was let in answered, or asks for an answer.
+    /// An admitted node answered, or asks for an answer.
     fn greeted(&mut self, from: SocketAddrV4, hello: Hello) {
         let greeting = Greeting {
             to: from,
@@ -110,7 +110,7 @@ impl Node {
         }
     }
 
-    /// A node said, under our nonce, what it knows of this one.
+    /// A node said, with our nonce, what it knows of this one.
     fn on_known_run(&mut self, known: KnownRun) {
         let mine = self.me.run.boot;
         if known.boot > mine {
@@ -123,7 +123,7 @@ impl Node {
         }
     }
 
-    /// A node says that this run of this node is down: contradicts that.
+    /// A node says that this run of this node is down; this node contradicts.
     fn told_that_down(&mut self, boot: Boot) {
         if boot == self.me.run.boot && self.presence.may_protest(self.clock.now()) {
             self.announce();
@@ -135,8 +135,8 @@ impl Node {
         if boot == self.me.run.boot {
             self.outbox.send(&self.me, from, &Message::Ack);
         } else if self.me.has_had(boot) {
-            // This process had that number until just now, and the sender
-            // has not let it in under the new one.
+            // This process had that number until just now, and the sender has not admitted it
+            // with the new one.
             let admitted = self.admission.heard().admitted(head.source);
             self.hello(Greeting {
                 to: from,
@@ -168,7 +168,7 @@ impl Node {
             .send(&self.me, greeting.to, &Message::Hello(hello));
     }
 
-    /// Asks a run that is up to prove itself, unless it has.
+    /// Asks a run that is up to prove that it is live, unless it has.
     pub(super) fn ask_to_prove(&mut self, run: &Run) {
         let admitted = self.admission.heard().admitted(run.id());
         if admitted.is_none_or(|admitted| admitted.boot() != run.boot) {
@@ -181,8 +181,8 @@ impl Node {
         }
     }
 
-    /// Asks whoever has the own name to show that it is live. By broadcast: the system
-    /// would give a datagram to the own IP back to this node.
+    /// Asks another user of this node's name to show that it is live. By broadcast, since the
+    /// system would give a datagram to the own IP back to this node.
     fn ask_namesake(&mut self, nonce: u64) {
         let hello = Hello {
             echo: nonce,
@@ -193,7 +193,7 @@ impl Node {
         self.outbox.broadcast(&self.me, &Message::Hello(hello));
     }
 
-    /// The first run of a node is gone: if a second one waits, it is let in.
+    /// The first run of a node is gone: if a second one waits, it is admitted.
     pub(super) fn promote(&mut self, id: NodeId) {
         let Some((greeting, about)) = self.admission.promote(self.clock.now(), id) else {
             return;

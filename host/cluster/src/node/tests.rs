@@ -1,4 +1,4 @@
-//! One node, told by hand what another node with the right cookie sends.
+//! One node, which gets from the test what another node with the right cookie would send.
 
 mod down_decisions;
 mod joining;
@@ -45,7 +45,7 @@ impl Bench {
         Self::with(|_| {})
     }
 
-    /// One that is configured otherwise.
+    /// A bench with another configuration.
     fn with(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             name: NodeName::new("example", ME).expect("a name"),
@@ -92,7 +92,7 @@ impl Bench {
         self.node.view().member(&puppet.run.name).is_some()
     }
 
-    /// The messages sent to this address, or broadcast.
+    /// The messages that were sent to this address, or broadcast.
     fn sent(&mut self, to: Ipv4Addr) -> Vec<String> {
         let all = self
             .effects()
@@ -157,7 +157,7 @@ impl Puppet {
         bench.hear(self.run.address(), &bytes);
     }
 
-    /// Says it to all.
+    /// Broadcasts a message.
     fn broadcast(&mut self, bench: &mut Bench, message: &Message<'_>) {
         self.sequence += 1;
         let head = Head {
@@ -199,7 +199,7 @@ impl Puppet {
         wire::seal(&keys(), &head, &Message::Hello(hello)).expect("it fits")
     }
 
-    /// Proves itself, and is let in.
+    /// Proves that it is live, and is admitted.
     fn join(&mut self, bench: &mut Bench) {
         let nonce = bench.node.admission.nonce();
         self.hello(bench, nonce, None);
@@ -301,7 +301,7 @@ fn nothing_of_a_node_on_probation_reaches_membership() {
             .any(|e| matches!(e, Effect::SyncReply { .. }))
     );
     assert_eq!(bench.node.counters().probation - before, 3);
-    // Let in, it is believed.
+    // Once admitted, it is believed.
     stranger.join(&mut bench);
     stranger.say(&mut bench, &Message::Swim(&gossip));
     stranger.say(&mut bench, &Message::Down(accused));
@@ -451,7 +451,7 @@ proptest! {
             puppet.say(&mut bench, &Message::Swim(&payload));
             let name = puppet.run.name.clone();
             bench.node.handle(bench.now, 0, Input::SyncRequest { member: name, bytes: &payload });
-            // The same bytes as a message of their own.
+            // The same bytes in a new datagram.
             puppet.sequence += 1;
             let head = Head {
                 version: wire::Version::OURS,

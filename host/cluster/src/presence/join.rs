@@ -1,4 +1,4 @@
-//! The nodes to join, for where broadcasts do not reach: each that is no member is sent beacons,
+//! The nodes to join where broadcasts do not reach. Each one that is no member is sent beacons,
 //! again and again.
 
 use std::net::SocketAddrV4;
@@ -9,31 +9,31 @@ use crate::chance::jitter;
 use crate::membership::Roster;
 use crate::{Config, NodeId, Time};
 
-/// How long between two attempts to join a node: at first, and at most.
+/// The pause between two attempts to join a node: at first, and at most.
 const JOIN_FIRST: Duration = Duration::from_millis(250);
 const JOIN_MOST: Duration = Duration::from_secs(8);
 
-/// How many beacons a try is, one [`UPKEEP`](super::UPKEEP) after the
-/// other while they are not answered: a lost datagram is not to cost as much as
-/// the wait for the next try.
+/// How many beacons an attempt sends while they are not answered, one per
+/// [`UPKEEP`](super::UPKEEP). So a lost datagram costs less than the pause before the next
+/// attempt.
 const JOIN_BEACONS: u8 = 3;
 
-/// How far each wait is off that at random, so that nodes which lost their
-/// seed at the same moment do not all ask it at the same moment.
+/// How much chance changes each pause, so that nodes which lost their seed at the same moment do
+/// not all ask it at the same moment.
 const JOIN_JITTER_PER_CENT: u32 = 25;
 
 /// The most nodes to join, of all names together.
 const SEEDS_MAX: usize = 1024;
 
-/// A node to ask to be let in.
+/// A node to join.
 #[derive(Debug)]
 pub(super) struct Seed {
     address: SocketAddrV4,
-    /// The name that it was looked up for; none if it was given as it is.
+    /// The number of the looked-up name; none if the address was given directly.
     name: Option<u16>,
     next: Time,
     wait: Duration,
-    /// How many beacons are left of this try.
+    /// How many beacons are left in this attempt.
     left: u8,
 }
 
@@ -50,7 +50,7 @@ impl Seed {
 }
 
 impl Presence {
-    /// The nodes to join that are to be sent a beacon now.
+    /// The nodes to join that get a beacon now.
     pub(crate) fn joins(&mut self, now: Time, roster: &Roster) -> Vec<SocketAddrV4> {
         let mut to = Vec::new();
         for seed in &mut self.seeds {
@@ -71,7 +71,7 @@ impl Presence {
         to
     }
 
-    /// Takes in what a name gave. An address that stays keeps its wait.
+    /// Takes in the addresses of a name. An address that stays keeps its pause.
     pub(crate) fn seed(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! Leaving: said a few times, since nobody is there afterwards to say it again.
+//! Leaving. It is announced a few times, since the node cannot repeat it afterwards.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::outbox::Outbox;
 use crate::stall::Moment;
 use crate::{Effect, TakenEvidence, Time};
 
-/// How often it is said, and how far apart.
+/// How often the leave is announced, and how far apart.
 const TIMES: u8 = 3;
 const APART: Duration = Duration::from_millis(20);
 
-/// How many members are told one by one, each time. The others hear it by
-/// broadcast or from these.
+/// How many members are told one by one, each time. The others hear it by broadcast or from
+/// these members.
 const ONE_BY_ONE: usize = 64;
 
-/// Whether a node takes part.
+/// Whether a node takes part in the cluster.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage {
     Running,
-    /// It says that it leaves, and listens to nobody any more.
+    /// It announces its leave, and ignores all datagrams.
     Leaving {
         said: u8,
         next: Time,
@@ -40,7 +40,7 @@ impl Presence {
         self.say_leave(at, roster, out);
     }
 
-    /// Says once more that it leaves, if that is due.
+    /// Announces the leave once more, if that is due.
     pub(crate) fn say_leave(&mut self, at: Moment<'_>, roster: &Roster, out: &mut Outbox) {
         let Stage::Leaving { said, next } = &mut self.stage else {
             return;
@@ -61,8 +61,8 @@ impl Presence {
         }
     }
 
-    /// Another machine has this name: stop taking part, without a word that
-    /// could be taken for the other's.
+    /// Another machine has this name: stops taking part, without a farewell, which could be
+    /// taken for the other machine's.
     pub(crate) fn end(&mut self, evidence: TakenEvidence, out: &mut Outbox) {
         self.stage = Stage::Ended;
         out.push(Effect::NameTaken { evidence });

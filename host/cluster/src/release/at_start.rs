@@ -1,5 +1,5 @@
-//! What a node can say of releases when it starts, before it has heard anybody:
-//! what it stored and its app file in, what it is to serve meanwhile out.
+//! What a node knows of releases when it starts, before it has heard anybody. What it stored
+//! and its app file flow in; what it is to serve meanwhile flows out.
 
 use super::{AppFile, DeployKey, Kind, ReleaseSet, Target};
 use crate::NodeName;
@@ -7,20 +7,18 @@ use crate::NodeName;
 /// What a node knows of releases when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtStart {
-    /// The target here by all that it knew when it ended; none if nothing
-    /// was released. It is what the running node goes on from, too.
+    /// The target of this node by all that it knew when it ended; none if nothing was released.
+    /// The running node starts from it too.
     pub target: Option<Target>,
-    /// As what the app file will be released, a bootstrap or a push; none if it
-    /// is no news. The members may know better: if they have released the file
-    /// meanwhile, nothing comes of it, and if they have released anything at all,
-    /// nothing comes of a bootstrap.
+    /// The kind of release that the app file will become, a bootstrap or a push; none if the
+    /// file is not new. The members may know better: if they have released the file meanwhile,
+    /// nothing is released; if they have released anything at all, no bootstrap is.
     pub file: Option<Kind>,
 }
 
-/// What a node knows of releases when it starts, by what
-/// [`Effect::StoreReleases`](crate::Effect::StoreReleases) gave last, and by its
-/// app file. What is stored but [cannot be used](super::check_stored) counts for
-/// nothing.
+/// What a node knows of releases when it starts, from the last
+/// [`Effect::StoreReleases`](crate::Effect::StoreReleases) and its app file. Stored bytes that
+/// [cannot be used](super::check_stored) are ignored.
 pub fn at_start(
     me: &NodeName,
     deploy_key: Option<DeployKey>,
@@ -29,7 +27,7 @@ pub fn at_start(
 ) -> AtStart {
     let mut set = ReleaseSet::begin(me, deploy_key, stored);
     let target = set.target();
-    // A trial on what is thrown away: so this cannot differ from what the
+    // This works on a set that is thrown away, so the result cannot differ from what the
     // running node does. The time of day decides nothing about a file.
     let made = file.and_then(|file| {
         set.see(&file);

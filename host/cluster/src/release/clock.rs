@@ -1,6 +1,6 @@
-//! The hybrid logical clock that orders releases: the wall clock where that is
-//! ahead, a counter where it is not. So a later decision has a later time even
-//! where clocks differ, and a time can still be read by people.
+//! The hybrid logical clock that orders releases. It is the wall clock where that is ahead, and
+//! a counter where it is not. So a later decision has a later time even if clocks differ, and
+//! people can still read the time.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ pub struct Hlc(u64);
 
 const COUNTER_BITS: u32 = 16;
 
-/// No clock that is merely wrong stands later than this: 2200-01-01. A record
-/// from after it would leave no room for what follows.
+/// No clock that is merely wrong shows a later time than this: 2200-01-01. A later record would
+/// leave no room for its followers.
 const LATEST_MS: u64 = 7_258_118_400_000;
 
 impl Hlc {
@@ -36,7 +36,7 @@ impl Hlc {
         Self(if ms < most { ms } else { most } << COUNTER_BITS)
     }
 
-    /// The milliseconds since 1970-01-01 UTC, by the clock of whoever made it.
+    /// The milliseconds since 1970-01-01 UTC, by the clock of the node that made it.
     pub const fn ms(self) -> u64 {
         self.0 >> COUNTER_BITS
     }
@@ -51,7 +51,7 @@ impl Hlc {
         Self(self.0.saturating_add(1)).max(Self::from_ms(wall_ms))
     }
 
-    /// Whether a clock can have stood there.
+    /// Whether a clock can have shown this time.
     pub(crate) fn is_plausible(self) -> bool {
         self.ms() <= LATEST_MS
     }
@@ -63,23 +63,23 @@ impl fmt::Display for Hlc {
     }
 }
 
-/// What the wall clock of another node shows beyond the own monotonic time, in
-/// the newest few of its beacons. The largest counts: each is late by the time
-/// that the beacon took, or lay unread.
+/// How far the wall clock of another node is ahead of this node's monotonic time, from its
+/// newest few beacons. The largest value counts: each is too small by the time that its beacon
+/// travelled or lay unread.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Skew {
     newest: [Option<i64>; 3],
 }
 
 impl Skew {
-    /// Notes a beacon that showed `their_wall_ms` and was read at `now_ms` of
-    /// the own monotonic time.
+    /// Notes a beacon that showed `their_wall_ms` and was read when this node's monotonic time
+    /// was `now_ms`.
     pub(crate) fn note(&mut self, now_ms: u64, their_wall_ms: u64) {
         self.newest.rotate_right(1);
         self.newest[0] = Some(beyond(now_ms, their_wall_ms));
     }
 
-    /// How far the other's wall clock is beyond the own monotonic time.
+    /// How far the other's wall clock is ahead of this node's monotonic time.
     pub(crate) fn beyond(&self) -> Option<i64> {
         self.newest.iter().flatten().copied().max()
     }
@@ -90,15 +90,14 @@ pub(crate) fn beyond(now_ms: u64, wall_ms: u64) -> i64 {
     signed(wall_ms).saturating_sub(signed(now_ms))
 }
 
-/// How many milliseconds the own wall clock is ahead of the median of the
-/// members'; negative if it is behind. None without other members. Of an even
-/// number the lower of the two middle ones counts: it takes two wrong clocks
-/// among three members to hide a wrong one.
+/// How many milliseconds this node's wall clock is ahead of the median of the members';
+/// negative if it is behind. None without other members. Of an even number, the lower of the
+/// two middle values counts: so among three members only two wrong clocks can hide a wrong one.
 pub(crate) fn ahead_of_members(mine: i64, theirs: &mut [i64]) -> Option<i64> {
     median(theirs).map(|median| mine.saturating_sub(median))
 }
 
-/// The median; of an even number the lower of the two middle ones.
+/// The median; of an even number, the lower of the two middle values.
 pub(crate) fn median<T: Ord + Copy>(all: &mut [T]) -> Option<T> {
     all.sort_unstable();
     let middle = all.len().checked_sub(1)? / 2;

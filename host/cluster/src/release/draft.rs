@@ -1,5 +1,5 @@
-//! What somebody wants to be released, and the record that is made of it, or why
-//! none is. Nothing is taken in here.
+//! The request for a release, and the record that is made from it, or the reason why none is
+//! made. Nothing is stored here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,102 +10,102 @@ use super::target::{Target, VoteState, serves_now, target, vote_state};
 use super::{IdPrefix, Kind, ReleaseId};
 use crate::{AppName, Digest};
 
-/// A wall clock that is further ahead of the median of the members' than this
-/// decides nothing: what it decided would be above all that the others decide
-/// until their clocks are there too.
+/// A node whose wall clock is further ahead of the members' median than this decides nothing.
+/// Otherwise its decision would be above all decisions of the others until their clocks get
+/// there.
 const AHEAD_MAX_MS: i64 = 500;
 
-/// How many of the releases that begin alike are named.
+/// How many of the releases with the same prefix are named.
 const CANDIDATES: usize = 8;
 
-/// What somebody wants to be released.
+/// A request for a release.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which app.
+    /// What is to be released.
     pub what: What,
-    /// Who wants it, to be shown to people.
+    /// The name of the requester, to show to people.
     pub by: String,
-    /// What they say about it.
+    /// The requester's note about it.
     pub note: String,
     /// Refuse unless this component is the target.
     pub expect: Option<Digest>,
 }
 
-/// Which app is to be released.
+/// What is to be released.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A new one.
+    /// A new component.
     Push {
-        /// The app.
+        /// The component.
         component: Component,
-        /// How it is rolled out.
+        /// The plan of the rollout.
         plan: Plan,
     },
-    /// An earlier one.
+    /// An earlier release.
     Rollback(RollbackTo),
 }
 
 /// What to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollbackTo {
-    /// To what was the target before, and was neither voted down nor rolled back, as
-    /// far as that is still known.
+    /// The target before this one that was neither voted down nor rolled back, as far as that
+    /// is still known.
     Previous,
     /// To this release.
     Release(IdPrefix),
 }
 
-/// Why something is not released.
+/// Why nothing is released.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftError {
-    /// The own clock is ahead of the others'.
+    /// This node's clock is ahead of the others'.
     #[error(
         "this machine's clock is {0} ms ahead of the other members', and at most {AHEAD_MAX_MS} ms \
          are allowed, since what it releases would outrank what they release later; \
          set the clock (is NTP running?), or do it on another node"
     )]
     ClockAhead(i64),
-    /// The app is the newest release already.
+    /// The component is the newest release already.
     #[error("this app is already release {0}; there is nothing to do")]
     Same(ReleaseId),
-    /// The app is the newest release already, and is rolled out otherwise than
-    /// was wanted now.
+    /// The component is the newest release already, with another rollout plan than the
+    /// requested one.
     #[error(
         "this app is already release {release}, and goes to {plan}: that plan holds; \
          to change it, roll back and push again"
     )]
     OtherPlan {
-        /// Which.
+        /// The newest release.
         release: ReleaseId,
-        /// How it is rolled out.
+        /// Its rollout plan.
         plan: Plan,
     },
-    /// Another component is the target than the caller takes for given.
+    /// The target is not the component that the caller expects.
     #[error("the target is not the expected component: it is {}", short(.0))]
     Unexpected(Option<Digest>),
-    /// There is no release that begins so.
+    /// No release has this prefix.
     #[error("no release in the history begins with {0}")]
     Unknown(IdPrefix),
-    /// More than one release begins so.
+    /// More than one release has this prefix.
     #[error("more than one release begins with {prefix}: {}; give more digits", ids(.found, *.more))]
     Ambiguous {
-        /// What was given.
+        /// The prefix.
         prefix: IdPrefix,
-        /// Those that begin so, the newest first: the first few.
+        /// The releases with this prefix, the newest first, but only the first few.
         found: Vec<ReleaseId>,
         /// How many more there are.
         more: usize,
     },
-    /// There is nothing to go back to.
+    /// There is no earlier release.
     #[error("there is no earlier release to go back to")]
     NothingBefore,
-    /// Only signed releases are taken here.
+    /// Only signed releases are accepted here.
     #[error(
         "nodes of this cluster take only releases that are signed with the deploy key; \
          push it with `host push --sign-with FILE`"
     )]
     Unsigned,
-    /// The parts cannot make a release.
+    /// The parts do not make a release.
     #[error(transparent)]
     Release(#[from] ReleaseError),
 }
@@ -126,8 +126,8 @@ fn ids(found: &[ReleaseId], more: usize) -> String {
 }
 
 impl ReleaseSet {
-    /// Makes a release of what somebody wants, without taking it in.
-    /// `ahead_ms`: how far the own clock is ahead of the members'.
+    /// Makes a release from a request, without storing it. `ahead_ms`: how far this node's
+    /// clock is ahead of the members'.
     pub(crate) fn draft(
         &self,
         request: Request,
@@ -154,7 +154,7 @@ impl ReleaseSet {
         {
             let release = head.id();
             let replanned = kind == Kind::Push && *head.plan() != plan;
-            // Once all canaries are for it, it goes to all nodes either way.
+            // Once all canaries have voted for it, it goes to all nodes either way.
             let moot =
                 plan.canaries.is_empty() && vote_state(head, &self.votes) == VoteState::Accepted;
             return Err(match head.plan().clone() {
@@ -162,8 +162,8 @@ impl ReleaseSet {
                 _ => DraftError::Same(release),
             });
         }
-        // What the nodes serve that are no canaries, for what bakes may fail. A
-        // rollback that goes just there does not leave it.
+        // What the nodes that are no canaries serve, since the bake may fail. A rollback to just
+        // that component does not leave it.
         let base = serves_now(&self.history, &self.votes, None)
             .filter(|base| head.is_some_and(|head| head.id() != base.id))
             .filter(|base| kind != Kind::Rollback || base.digest != component.digest);
@@ -198,9 +198,9 @@ impl ReleaseSet {
                 }
             }
             RollbackTo::Previous => {
-                // The same on every node, so it does not go by what this one
-                // serves: a head that bakes or was voted down is left for what
-                // the nodes serve that are no canaries.
+                // Every node must compute the same, so the result does not depend on what this
+                // node serves. If the head bakes or was voted down, a rollback goes to what the
+                // nodes that are no canaries serve.
                 let everyone = target(&self.history, &self.votes, None);
                 let Some(Target { release, head, .. }) = everyone else {
                     return Err(DraftError::NothingBefore);
@@ -210,11 +210,11 @@ impl ReleaseSet {
                 }
                 let serves = Some(head.component().digest);
                 let mut at = Some(head);
-                // What is served, and what was left for it by rollbacks.
+                // The component that is served, and those that rollbacks left for it.
                 let mut left: BTreeSet<Digest> = serves.into_iter().collect();
-                // Each step goes to an earlier one, so it ends. Of those whose
-                // votes are forgotten it takes none but what was the target when
-                // the one after it was decided.
+                // Each step goes to an earlier release, so the loop ends. Where votes are
+                // forgotten, it takes only a release that was the target when the next one was
+                // decided.
                 let hindsight = self.history.hindsight();
                 let oldest_voted = self.history.oldest_voted();
                 let mut is_last = false;

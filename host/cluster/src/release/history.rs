@@ -1,5 +1,5 @@
-//! The releases that are known, in their order. Records flow in; the greatest
-//! is the head. Bounded: of more than are kept the lowest go.
+//! The known releases, in their order. Records flow in; the greatest is the head. The history
+//! is bounded: when it is full, the lowest is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,14 +25,14 @@ pub(crate) struct Hindsight<'a> {
 }
 
 impl<'a> Hindsight<'a> {
-    /// The latest rollback that went back from this release.
+    /// The latest rollback that left this release.
     pub(crate) fn undone_by(&self, id: &ReleaseId) -> Option<&'a Arc<Release>> {
         self.undone.get(id).copied()
     }
 
-    /// Whether another release was the target when this one was followed, and it
-    /// was the target itself for none that followed something else. So it had been
-    /// voted down, as far as anybody knows.
+    /// Whether another release was the target when this one got its follower, and no release
+    /// with another parent was decided while this one was the target. Then it had been voted
+    /// down, as far as anybody knows.
     pub(crate) fn was_passed_over(&self, id: &ReleaseId) -> bool {
         self.passed.contains(id)
     }
@@ -43,8 +43,8 @@ impl History {
     pub(crate) fn add(&mut self, release: Arc<Release>) -> bool {
         let id = release.id();
         if let Some(known) = self.by_id.get(&id) {
-            // An earlier copy that would be forgotten at once does not take the
-            // place of a later one: nodes that never saw it keep that.
+            // If a copy with an earlier time would be dropped at once, it does not replace the
+            // later copy: nodes that never saw it keep the later one.
             if !release.stays_before(known) || self.is_full() && self.is_lowest(release.stamp()) {
                 return false;
             }
@@ -80,7 +80,7 @@ impl History {
         self.by_id.get(id)
     }
 
-    /// All of them, the greatest first.
+    /// All releases, the greatest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Arc<Release>> {
         let ids = self.order.iter().rev();
         ids.filter_map(|(_, id)| self.by_id.get(id))
@@ -113,7 +113,7 @@ impl History {
         }
     }
 
-    /// The lowest of the releases whose votes are kept, or the lowest of all.
+    /// The lowest release whose votes are kept, or the lowest of all.
     pub(crate) fn oldest_voted(&self) -> Option<&ReleaseStamp> {
         let mut voted = self.order.iter().rev().take(VOTED);
         voted.next_back().map(|(stamp, _)| stamp)
@@ -126,8 +126,7 @@ impl History {
             .any(|release| release.stamp().digest == *digest)
     }
 
-    /// The releases that the head does not follow from, as far as the records
-    /// between are known.
+    /// The releases that are no ancestors of the head, as far as the records between are known.
     pub(crate) fn superseded(&self) -> Vec<Arc<Release>> {
         let mut followed = BTreeSet::new();
         let mut unknown_until = None;
@@ -152,8 +151,8 @@ impl History {
             .collect()
     }
 
-    /// What the head follows or goes back to, if that is not known and not
-    /// forgotten either.
+    /// The release that the head follows or goes back to, if that is unknown and was not
+    /// dropped.
     pub(crate) fn lacked_by_head(&self) -> Option<ReleaseId> {
         let head = self.head().filter(|_| !self.is_full())?;
         let named = [head.parent(), head.base()].into_iter().flatten();

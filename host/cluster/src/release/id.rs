@@ -1,6 +1,6 @@
-//! What a release is known by: its id, which says what it does (this digest
-//! after that release), and its stamp, which says who decided it when and orders
-//! it among all others.
+//! What identifies a release: its id, which says what it does (this digest after that release),
+//! and its stamp, which says who decided it and when, and gives its place in the order of all
+//! releases.
 
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
@@ -12,14 +12,14 @@ use sha2::{Digest as _, Sha256};
 use super::Hlc;
 use crate::{AppName, Digest, NodeName};
 
-/// What a release does: the first 128 bits of SHA-256 over the name of its
-/// app, the id of its parent and its digest. Whoever pushes the same app after the same release
-/// makes the same release, wherever and however often that is done.
+/// What a release does: the first 128 bits of SHA-256 over the name of its app, the id of its
+/// parent and its digest. Two pushes of the same component after the same release make the same
+/// release, wherever they are made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReleaseId([u8; 16]);
 
 impl ReleaseId {
-    /// The id of this digest of this app, as the follower of that release.
+    /// The id of this digest of this app, as the follower of `parent`.
     pub fn new(app: &AppName, parent: Option<ReleaseId>, digest: &Digest) -> Self {
         let hash = Sha256::new()
             .chain_update(b"ace raxx release v2")
@@ -39,7 +39,7 @@ impl ReleaseId {
     }
 }
 
-/// As people see and type it: the first 40 bits, or as many as are needed.
+/// Shown as the first 40 bits; people type as many as are needed.
 impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(10).min(32);
@@ -82,7 +82,7 @@ impl FromStr for IdPrefix {
 }
 
 impl IdPrefix {
-    /// Whether this id begins so.
+    /// Whether this id begins with the prefix.
     pub fn matches(&self, id: &ReleaseId) -> bool {
         format!("{id:.32}").starts_with(&self.0)
     }
@@ -94,15 +94,15 @@ impl fmt::Display for IdPrefix {
     }
 }
 
-/// How a release came about.
+/// How a release was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
-    /// A node started with an app file for the first time. It counts only
-    /// where nobody has decided anything.
+    /// A node started with an app file for the first time. It counts only where nothing else
+    /// was decided.
     Bootstrap,
-    /// Somebody pushed an app, or changed a file.
+    /// Somebody pushed a component, or changed a file.
     Push,
-    /// Somebody went back to an earlier app.
+    /// Somebody went back to an earlier component.
     Rollback,
 }
 
@@ -116,18 +116,18 @@ impl fmt::Display for Kind {
     }
 }
 
-/// When and by whom a release was decided. The order is total: every push and
-/// rollback is above every bootstrap; among these the earliest is the
-/// greatest, among those the latest.
+/// When and by whom a release was decided. The order is total: every push and rollback is above
+/// every bootstrap. The earliest bootstrap is the greatest of its kind; among pushes and
+/// rollbacks the latest is the greatest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStamp {
-    /// How it came about.
+    /// How it was made.
     pub kind: Kind,
-    /// When.
+    /// When it was decided.
     pub at: Hlc,
-    /// On which node.
+    /// The node that decided it.
     pub node: NodeName,
-    /// The app.
+    /// The component's digest.
     pub digest: Digest,
 }
 

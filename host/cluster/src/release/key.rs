@@ -1,6 +1,6 @@
-//! The deploy key: where one is set, only releases that are signed by it are
-//! taken, so that whoever has the cookie alone cannot deploy. The name of the
-//! cluster is part of it, so that a record of one cluster is worth nothing in another.
+//! The deploy key. Where one is set, only releases that it has signed are accepted, so the
+//! cookie alone does not allow a deploy. The name of the cluster is part of the key, so a
+//! record of one cluster is worth nothing in another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::AppName;
 /// The bytes of an Ed25519 signature (RFC 8032).
 pub const SIGNATURE_LEN: usize = 64;
 
-/// The name of a cluster: written like that of an app. Cheap to clone.
+/// The name of a cluster, with the same rules as an app's name. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterName(AppName);
 
@@ -39,8 +39,8 @@ impl fmt::Display for ClusterName {
     }
 }
 
-/// The public half of a deploy key, Ed25519, and the cluster that it is for: shown
-/// as `CLUSTER:` and 64 hex digits.
+/// The public half of a deploy key, Ed25519, and its cluster: shown as `CLUSTER:` and 64 hex
+/// digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeployKey {
     cluster: ClusterName,
@@ -55,21 +55,21 @@ pub struct DeployKey {
 )]
 pub struct DeployKeyError;
 
-/// Why a release is not taken where there is a deploy key.
+/// Why a release is refused where there is a deploy key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unaccepted {
-    /// It has no signature.
+    /// The release has no signature.
     #[error("it is not signed")]
     Unsigned,
-    /// It is for another cluster.
+    /// The release is for another cluster.
     #[error("it is for {}, and this is cluster {ours}", named(.theirs))]
     Cluster {
-        /// The one that it is for; none if it names none.
+        /// The cluster that the release names; none if it names none.
         theirs: Option<ClusterName>,
-        /// The one of the key.
+        /// The cluster of the key.
         ours: ClusterName,
     },
-    /// The signature is not that of the key.
+    /// The signature was not made with the key.
     #[error("it is signed with another key")]
     Forged,
 }
@@ -82,12 +82,12 @@ fn named(name: &Option<ClusterName>) -> String {
 }
 
 impl DeployKey {
-    /// The key of these bytes, for this cluster.
+    /// The key with these bytes, for this cluster.
     pub const fn new(cluster: ClusterName, public: [u8; 32]) -> Self {
         Self { cluster, public }
     }
 
-    /// The cluster that it is for.
+    /// The cluster of the key.
     pub fn cluster(&self) -> &ClusterName {
         &self.cluster
     }
@@ -95,7 +95,7 @@ impl DeployKey {
     /// Whether the release is for this cluster, and signed by this key.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// Says why the release is refused.
     pub fn check(&self, release: &Release) -> Result<(), Unaccepted> {
         let signature = release.signature().ok_or(Unaccepted::Unsigned)?;
         if release.cluster() != Some(&self.cluster) {

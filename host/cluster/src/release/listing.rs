@@ -1,4 +1,4 @@
-//! What has become of each release, to be shown to people.
+//! The status of each release, to show to people.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use crate::NodeId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReleaseStatus {
-    /// Its canaries try it out.
+    /// Its canaries serve it first.
     Baking,
     /// This node is to serve it.
     Target,
-    /// Nodes voted it down, so what it follows is the target.
+    /// Nodes voted it down, so the release before it is the target.
     VotedDown,
-    /// Somebody went back from it.
+    /// Somebody rolled it back.
     RolledBack,
-    /// It lost against a release that was decided without knowing it.
+    /// It lost against a release that was decided without knowledge of it.
     Superseded,
-    /// Others came after it.
+    /// Other releases came after it.
     Earlier,
 }
 
-/// A release, and what has become of it.
+/// A release, its status and its votes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The release.
     pub release: Arc<Release>,
-    /// What has become of it.
+    /// The status of the release.
     pub status: ReleaseStatus,
-    /// Who has voted on it. Votes on old releases are forgotten.
+    /// The nodes that voted on it, and how. Votes on old releases are forgotten.
     pub votes: Vec<(NodeId, Verdict)>,
 }
 
-/// All releases that are known, the greatest first.
+/// All known releases, the greatest first.
 pub(crate) fn listing(history: &History, votes: &Votes, target: Option<&Target>) -> Vec<Listed> {
     let superseded: BTreeSet<ReleaseId> = history.superseded().iter().map(|it| it.id()).collect();
     let hindsight = history.hindsight();

@@ -1,7 +1,6 @@
-//! What a changed app file means. For each path a node keeps a mark: the
-//! digest it saw there last, and the head of the releases at that moment. A
-//! file that differs from its mark was changed by somebody; unless its digest
-//! has been released since, that is a push.
+//! What a changed app file means. For each path a node keeps a mark: the digest that it last
+//! saw there, and the head of the releases at that moment. If a file differs from its mark,
+//! somebody has changed it. That is a push, unless its digest has been released since then.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use super::history::History;
 use super::{Component, ReleaseStamp};
 use crate::Digest;
 
-/// The most paths with a mark; of more, the one used least lately goes.
+/// The most paths with a mark; beyond that, the least recently used one is dropped.
 const MARKS_MAX: usize = 16;
 
 /// Stands for the path of an app file.
@@ -31,9 +30,9 @@ impl PathId {
 /// An app file as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppFile {
-    /// Where it is.
+    /// The id of its path.
     pub path: PathId,
-    /// What it holds.
+    /// The component in it.
     pub component: Component,
 }
 
@@ -44,16 +43,16 @@ pub(crate) struct Mark {
     used: u64,
 }
 
-/// What is to be done about a file.
+/// What a file means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// It is as it was seen last.
+    /// It is as it was last seen.
     Unchanged,
     /// It was never seen here before.
     First,
     /// Somebody changed it.
     Changed,
-    /// It was changed to what has been released since it was seen last.
+    /// It was changed to a component that has been released since it was last seen.
     Released,
 }
 
@@ -70,7 +69,7 @@ impl Marks {
         match self.by_path.get(&file.path) {
             None => Meaning::First,
             Some(mark) if mark.digest == file.component.digest => match history.head() {
-                // It was seen, and the node ended before it said so.
+                // The file was seen, but the node ended before it decided what the file means.
                 None => Meaning::First,
                 Some(_) => Meaning::Unchanged,
             },
@@ -103,7 +102,7 @@ impl Marks {
         }
     }
 
-    /// Whether there are no more than are kept.
+    /// Whether there are no more marks than are kept.
     pub(crate) fn is_bounded(&self) -> bool {
         self.by_path.len() <= MARKS_MAX
     }

@@ -1,6 +1,6 @@
-//! The record of a release: all that is agreed on about it, as one sequence of
-//! bytes that is passed on unchanged, so that a signature holds and a node
-//! passes on what a newer one wrote into it.
+//! The record of a release: all that is agreed on about it, as one sequence of bytes. Nodes
+//! pass these bytes on unchanged, so the signature stays valid, and fields that a newer node
+//! wrote are kept.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use super::{ClusterName, Hlc, Kind, ReleaseId, ReleaseStamp, SIGNATURE_LEN};
 use crate::wire::Version;
 use crate::{AppName, Digest, NodeId, NodeName, Refusal};
 
-/// How a component is cut when nodes fetch it from each other, in bytes. The
-/// manifest has the SHA-256 of each piece.
+/// The size of the chunks in which nodes fetch a component from each other, in bytes. The
+/// manifest has the SHA-256 of each chunk.
 pub const CHUNK: usize = 256 * 1024;
 
 /// The longest note, in bytes.
 pub const NOTE_MAX: usize = 200;
 
-/// The longest name of who pushed, in bytes.
+/// The longest name of a requester, in bytes.
 pub const BY_MAX: usize = 64;
 
 /// The most canaries of a staged release.
@@ -32,7 +32,7 @@ pub const BAKE_MAX: Duration = Duration::from_secs(60 * 60);
 /// The longest record, in bytes: it goes into one datagram.
 pub(crate) const RECORD_MAX: usize = 1300;
 
-/// The largest component, in bytes. What a host takes is its own matter, and less.
+/// The largest component, in bytes. A host sets its own, smaller limit.
 pub(crate) const SIZE_MAX: u64 = 1 << 32;
 
 /// A component, as its bytes determine it.
@@ -40,15 +40,14 @@ pub(crate) const SIZE_MAX: u64 = 1 << 32;
 pub struct Component {
     /// The SHA-256 of all its bytes.
     pub digest: Digest,
-    /// How many they are.
+    /// The number of its bytes.
     pub size: u64,
-    /// The SHA-256 of its manifest, which is the SHA-256 of each [`CHUNK`] in
-    /// turn.
+    /// The SHA-256 of its manifest. The manifest is the SHA-256 of each [`CHUNK`] in turn.
     pub manifest: Digest,
 }
 
 impl Component {
-    /// What these bytes are.
+    /// Computes the digests of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let manifest = Self::manifest(bytes);
         Self {
@@ -58,7 +57,7 @@ impl Component {
         }
     }
 
-    /// In how many chunks it is cut.
+    /// The number of its chunks.
     pub fn chunks(&self) -> usize {
         let chunks = self.size.min(SIZE_MAX).div_ceil(CHUNK as u64);
         usize::try_from(chunks).unwrap_or(usize::MAX)
@@ -76,21 +75,20 @@ impl Component {
 /// The release that another one follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
-    /// Which it is.
+    /// The id of that release.
     pub id: ReleaseId,
     /// When it was decided.
     pub at: Hlc,
-    /// What it serves: enough to go back to it.
+    /// The digest that it serves: enough to go back to it.
     pub digest: Digest,
 }
 
 /// How a release is rolled out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The nodes that serve it first, in order. None means all at once.
+    /// The nodes that serve it first, in order. If there are none, all nodes serve it at once.
     pub canaries: Vec<NodeId>,
-    /// How long a node serves it without fault before it votes for it, in
-    /// milliseconds.
+    /// How long a node serves it without fault before the node votes for it, in milliseconds.
     pub bake_ms: u32,
 }
 
@@ -109,11 +107,11 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What a release is made of, in the order in which it is written.
+/// The parts of a release, in the order in which they are written.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Parts {
     pub(crate) app: AppName,
-    /// The cluster that it is for, where releases are signed.
+    /// The cluster of the release, where releases are signed.
     pub(crate) cluster: Option<ClusterName>,
     pub(crate) kind: Kind,
     pub(crate) at: Hlc,
@@ -123,7 +121,7 @@ pub(crate) struct Parts {
     pub(crate) by: String,
     pub(crate) note: String,
     pub(crate) plan: Plan,
-    /// What was the target where it was decided, if that is not its parent.
+    /// The target on the node that decided it, if that is not its parent.
     pub(crate) base: Option<Parent>,
 }
 
@@ -146,7 +144,7 @@ pub struct Release {
     fingerprint: u64,
 }
 
-/// Why there can be no such release.
+/// Why a release cannot be made or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
     /// The bytes are no record.
@@ -165,7 +163,7 @@ pub enum ReleaseError {
     /// The note is too long.
     #[error("the note has {0} bytes and may have {NOTE_MAX}; shorten it")]
     Note(usize),
-    /// Who pushed has a name that is too long.
+    /// The name of the requester is too long.
     #[error("the name of who pushes has {0} bytes and may have {BY_MAX}; shorten it")]
     By(usize),
     /// A note or name has control characters, which could garble a terminal.
@@ -203,11 +201,10 @@ impl Release {
         Self::read(&bytes.map_err(|_| ReleaseError::Unreadable)?)
     }
 
-    /// The same release with a signature, which must be over
-    /// [`Release::signed_bytes`].
+    /// The same release with a signature, which must be made over [`Release::signed_bytes`].
     ///
     /// # Errors
-    /// If that makes it too long.
+    /// The signature makes the record too long.
     pub fn with_signature(
         &self,
         signature: &[u8; SIGNATURE_LEN],
@@ -215,11 +212,10 @@ impl Release {
         Self::seal(&self.signed, Some(signature))
     }
 
-    /// Reads the bytes of a record, and checks all that can be checked of it
-    /// alone.
+    /// Reads the bytes of a record, and checks what can be checked without other records.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Says what is wrong with the record.
     pub fn read(bytes: &[u8]) -> Result<Arc<Self>, ReleaseError> {
         if bytes.len() > RECORD_MAX {
             return Err(ReleaseError::TooLong(bytes.len()));
@@ -271,7 +267,7 @@ impl Release {
         &self.bytes
     }
 
-    /// What a signature is over: everything else.
+    /// The bytes that a signature covers: everything else.
     pub fn signed_bytes(&self) -> &[u8] {
         &self.signed
     }
@@ -281,17 +277,17 @@ impl Release {
         self.signature.as_deref()
     }
 
-    /// What it does.
+    /// The id of the release.
     pub fn id(&self) -> ReleaseId {
         self.id
     }
 
-    /// Who decided it when.
+    /// Its place in the order: when and by whom it was decided.
     pub fn stamp(&self) -> &ReleaseStamp {
         &self.stamp
     }
 
-    /// How it came about.
+    /// How it was made.
     pub fn kind(&self) -> Kind {
         self.body.kind
     }
@@ -301,13 +297,13 @@ impl Release {
         self.body.parent
     }
 
-    /// What was the target where it was decided, and is again if it is voted down:
-    /// its parent, unless that was left or still baked.
+    /// The target on the node that decided it, and the target again if it is voted down. This
+    /// is its parent, unless the parent was left or still baked.
     pub fn base(&self) -> Option<Parent> {
         self.body.base.or(self.body.parent)
     }
 
-    /// What was the target where it was decided, if that is not its parent.
+    /// The target on the node that decided it, if that is not its parent.
     pub(crate) fn other_base(&self) -> Option<Parent> {
         self.body.base
     }
@@ -319,12 +315,12 @@ impl Release {
         left.into_iter().flatten().filter(move |_| is_rollback)
     }
 
-    /// The app.
+    /// The name of the app.
     pub fn app(&self) -> &AppName {
         &self.body.app
     }
 
-    /// The cluster that it is for; none where releases are not signed.
+    /// The cluster of the release; none where releases are not signed.
     pub fn cluster(&self) -> Option<&ClusterName> {
         self.body.cluster.as_ref()
     }
@@ -334,17 +330,17 @@ impl Release {
         self.body.component
     }
 
-    /// Who pushed it, as the tool gave it. Empty if it was a file.
+    /// The requester's name, as the tool gave it. Empty if the release came from a file.
     pub fn by(&self) -> &str {
         &self.body.by
     }
 
-    /// What whoever pushed it says about it.
+    /// The requester's note.
     pub fn note(&self) -> &str {
         &self.body.note
     }
 
-    /// How it is rolled out.
+    /// The plan of its rollout.
     pub fn plan(&self) -> &Plan {
         &self.body.plan
     }
@@ -363,9 +359,8 @@ impl Release {
         }
     }
 
-    /// Of two records of one id, the one that stays: of a rollback and a push
-    /// the rollback, of a decision and a bootstrap the decision, of a signed
-    /// and an unsigned one the signed, else the earlier one.
+    /// Decides which of two records with one id stays: a rollback before a push, a decision
+    /// before a bootstrap, a signed record before an unsigned one, otherwise the earlier one.
     pub(crate) fn stays_before(&self, other: &Self) -> bool {
         let rank = |release: &Self| match release.body.kind {
             Kind::Rollback => 0,
@@ -386,7 +381,7 @@ impl Release {
     }
 }
 
-/// Two records are the same if they have the same bytes.
+/// Two records are equal if their bytes are.
 impl PartialEq for Release {
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
@@ -486,7 +481,7 @@ impl Plan {
         !self.canaries.is_empty()
     }
 
-    /// Whether this node is one of them.
+    /// Whether this node is one of the canaries.
     pub fn has_canary(&self, node: NodeId) -> bool {
         self.canaries.binary_search(&node).is_ok()
     }

@@ -1,6 +1,5 @@
-//! All that this node holds of releases, and all that can happen to it: releases
-//! and files of its own, records and votes of others. What changed comes out as
-//! news.
+//! All that this node knows of releases, and all that can happen to it: releases and files of
+//! this node, records and votes of others. Changes flow out as news.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use super::votes::{VOTED, Verdict, Vote, Votes};
 use super::{ClusterName, DeployKey, DraftError, Kind, ReleaseId, Request, Unaccepted, What};
 use crate::{AppName, NodeId, NodeName};
 
-/// How many of those that voted against a release are named.
+/// How many of the nodes that voted against a release are named.
 const AGAINST: usize = 8;
 
 /// How many records are set aside at most.
@@ -25,64 +24,64 @@ const ASIDE_MAX: usize = 32;
 pub enum News {
     /// This node is to serve something else.
     Target(Target),
-    /// A release lost against one that was decided without knowing it, as
-    /// happens when two people push at once, or on two sides of a cut.
+    /// A release lost against one that was decided without knowledge of it. That happens when
+    /// two people push at once, or on two sides of a network split.
     Superseded {
-        /// The one that lost.
+        /// The release that lost.
         release: Arc<Release>,
-        /// The one that is ahead of it.
+        /// The release that won.
         by: Arc<Release>,
     },
-    /// The votes on the greatest release say something else now: it bakes, was
-    /// accepted after that, or was voted down.
+    /// The votes on the greatest release changed its state: it bakes, was accepted after a
+    /// bake, or was voted down.
     VoteState {
         /// The release.
         release: Arc<Release>,
-        /// What they say.
+        /// The new state.
         state: VoteState,
-        /// Nodes that voted against it, the first few.
+        /// The first few nodes that voted against it.
         against: Vec<NodeId>,
-        /// How many voted against it, and for it.
+        /// How many nodes voted against it.
         failed: usize,
-        /// How many voted for it.
+        /// How many nodes voted for it.
         ok: usize,
     },
-    /// The same app was released after the same release with two plans, here and
-    /// elsewhere, which is one release; the plan of the other one holds.
+    /// The same component was released after the same release with two plans, here and
+    /// elsewhere. That is one release, and the plan of the other node wins.
     OtherPlan {
-        /// The one that holds.
+        /// The record with the winning plan.
         holds: Arc<Release>,
-        /// The one of this node.
+        /// The record of this node.
         lost: Arc<Release>,
     },
-    /// A record is of a time so far ahead that it is set aside: it is neither kept
-    /// nor told on, and looked at again later.
+    /// The time of a record is so far ahead that it is set aside: it is neither stored nor
+    /// passed on, and looked at again later.
     SetAside(Arc<Release>),
-    /// The history that this node stored has releases that are not signed with
-    /// the deploy key, which it was given since. It has forgotten them.
+    /// The stored history has releases that are not signed with the deploy key, which was set
+    /// later. This node has forgotten them.
     Forgotten {
-        /// How many.
+        /// How many releases it has forgotten.
         unsigned: u64,
-        /// How many are signed, and kept.
+        /// How many releases are signed, and kept.
         kept: usize,
     },
     /// An app file was looked at.
     File {
-        /// Which.
+        /// The file.
         file: AppFile,
-        /// What came of it; none if it is as it was.
+        /// The release that it became; none if it is unchanged.
         outcome: Result<Option<Arc<Release>>, DraftError>,
     },
 }
 
-/// What of that which was learnt is new.
+/// Which of the records and votes are new.
 #[derive(Debug, Default)]
 pub(crate) struct Learnt {
     pub(crate) releases: Vec<Arc<Release>>,
     pub(crate) votes: Vec<Vote>,
-    /// How many records were refused for want of a signature.
+    /// How many records were refused because they have no signature.
     pub(crate) unsigned: u64,
-    /// How many were refused because theirs is not that of the deploy key.
+    /// How many were refused because the deploy key did not make their signature.
     pub(crate) forged: u64,
     /// How many were set aside.
     pub(crate) aside: u64,
@@ -97,17 +96,17 @@ pub(crate) struct ReleaseSet {
     pub(super) history: History,
     pub(super) votes: Votes,
     marks: Marks,
-    /// Of all records, and of all votes.
+    /// The hash of all records, and of all votes.
     hashes: (u64, u64),
-    /// The target here, as it was last told.
+    /// The target of this node, as last reported.
     target: Option<Target>,
-    /// The superseded ones that were told.
+    /// The superseded releases that were reported.
     told: BTreeSet<ReleaseId>,
-    /// The head and its standing, as they were last told.
+    /// The head and the state of its votes, as last reported.
     judged: Option<(ReleaseId, VoteState)>,
-    /// No record from after this is taken.
+    /// Later records are set aside.
     latest: Hlc,
-    /// Records from after it, the newest few: time may catch up with them.
+    /// The newest few records that are later than that: their time may come.
     aside: VecDeque<Arc<Release>>,
     news: VecDeque<News>,
     dirty: bool,
@@ -133,12 +132,12 @@ impl ReleaseSet {
         }
     }
 
-    /// Goes on from what was stored, of which so many records were left out
-    /// for want of a signature.
+    /// Continues from what was stored. `unsigned` is the number of records that were left out
+    /// because they have no signature.
     pub(crate) fn restore(&mut self, clock: Hlc, marks: Marks, unsigned: u64) {
         self.clock = self.clock.max(clock);
         self.marks = marks;
-        // What was superseded before is no news.
+        // Releases that were superseded before are no news.
         self.news.retain(|news| matches!(news, News::Target(_)));
         if unsigned > 0 {
             let kept = self.history.len();
@@ -147,8 +146,8 @@ impl ReleaseSet {
         self.dirty = false;
     }
 
-    /// Notes an app file that was never seen before, so that a change of it is
-    /// known for one even if this run ends before it has looked at it.
+    /// Notes an app file that was never seen before. So a change of it is noticed even if this
+    /// run ends before it has looked at the file.
     pub(crate) fn see(&mut self, file: &AppFile) {
         if !self.marks.has(&file.path) {
             self.marks.set(file, &self.history);
@@ -156,8 +155,8 @@ impl ReleaseSet {
         }
     }
 
-    /// Looks at an app file, at the start or when it has changed. Gives the
-    /// release that this makes, if it makes one; the news say the same.
+    /// Looks at an app file, at the start or when it has changed. Returns the release that this
+    /// makes, if any; the news say the same.
     pub(crate) fn file(
         &mut self,
         file: AppFile,
@@ -222,7 +221,8 @@ impl ReleaseSet {
     pub(crate) fn learn(&mut self, releases: Vec<Arc<Release>>, votes: Vec<Vote>) -> Learnt {
         let mut learnt = Learnt::default();
         for release in releases {
-            // Most are known already: comparing bytes costs less than a signature.
+            // Most records are known already, and comparing bytes is cheaper than checking a
+            // signature.
             if self.history.get(&release.id()) == Some(&release) {
                 continue;
             }
@@ -265,7 +265,7 @@ impl ReleaseSet {
         learnt
     }
 
-    /// Sets aside a record of a time that cannot be: it is neither kept nor told on.
+    /// Sets aside a record whose time cannot be right: it is neither stored nor passed on.
     fn set_aside(&mut self, release: Arc<Release>) {
         if self.aside.iter().any(|it| it.id() == release.id()) {
             return;
@@ -277,18 +277,17 @@ impl ReleaseSet {
         self.aside.push_back(release);
     }
 
-    /// The cluster that records of this node are for.
+    /// The cluster that is written into this node's records.
     pub(super) fn cluster(&self) -> Option<ClusterName> {
         self.deploy_key.as_ref().map(|key| key.cluster().clone())
     }
 
-    /// From here on a record from after this is set aside.
+    /// Sets the time after which records are set aside.
     pub(crate) fn set_latest(&mut self, latest: Hlc) {
         self.latest = latest;
     }
 
-    /// Those that were set aside and are not from too far ahead any more; they are
-    /// learnt now.
+    /// Takes out the records that were set aside and whose time has come, to be learnt now.
     pub(crate) fn look_at_aside(&mut self) -> Vec<Arc<Release>> {
         let latest = self.latest;
         let aside = std::mem::take(&mut self.aside).into_iter();
@@ -317,8 +316,8 @@ impl ReleaseSet {
         }
     }
 
-    /// This node has found out how a release does. None if it has voted, or if
-    /// the release is none to vote on.
+    /// This node has found out how a release does. None if it has voted already, or if the
+    /// release is not voted on.
     pub(crate) fn vote(&mut self, release: ReleaseId, verdict: Verdict) -> Option<Vote> {
         let node = self.me.id();
         if self.votes.by(&release, node).is_some() {
@@ -367,7 +366,7 @@ impl ReleaseSet {
         };
         let judged = (head.id(), vote_state(&head, &self.votes));
         let before = self.judged.replace(judged);
-        // A new release that is accepted becomes the target, which says it.
+        // A new release that is accepted becomes the target, which is news of its own.
         let new = before.is_none_or(|(id, _)| id != head.id());
         if before == Some(judged) || new && judged.1 == VoteState::Accepted {
             return;
@@ -391,17 +390,17 @@ impl ReleaseSet {
         (records.fold(0, sum), votes.fold(0, sum))
     }
 
-    /// Equal on two nodes that know the same records.
+    /// A hash that is equal on two nodes that know the same records.
     pub(crate) fn records_hash(&self) -> u64 {
         self.hashes.0
     }
 
-    /// Equal on two nodes that know the same votes.
+    /// A hash that is equal on two nodes that know the same votes.
     pub(crate) fn votes_hash(&self) -> u64 {
         self.hashes.1
     }
 
-    /// Equal on two nodes that know the same records and votes.
+    /// A hash that is equal on two nodes that know the same records and votes.
     pub(crate) fn hash(&self) -> u64 {
         self.hashes.0.wrapping_add(self.hashes.1)
     }
@@ -427,7 +426,7 @@ impl ReleaseSet {
         self.clock
     }
 
-    /// Whether there is anything to store that was not before; asking clears it.
+    /// Whether anything changed since the last store; resets that.
     pub(crate) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
     }

@@ -1,5 +1,5 @@
-//! What is kept of releases between two runs of a node. Bytes in, checked
-//! state out; and back.
+//! What a node stores of releases between two runs. It turns bytes into checked state, and
+//! back.
 
 use std::sync::Arc;
 
@@ -22,18 +22,18 @@ struct Stored {
     marks: Marks,
 }
 
-/// The most that is stored, in bytes: as many records and votes as are kept,
-/// at their longest, and the marks.
+/// The most that is stored, in bytes: as many records and votes as are kept, with their
+/// greatest lengths, and the marks.
 pub const STORED_MAX: usize = 3 * 1024 * 1024;
 
 const _: () = {
     let records = HISTORY_MAX * (RECORD_MAX + 2);
-    // A node and a verdict each, after the id and the count of a ballot.
+    // Per ballot an id and a count, then a node and a verdict for each vote.
     let votes = VOTED * (16 + 2 + VOTERS_MAX * 9);
     assert!(records + votes + 16 * 1024 <= STORED_MAX);
 };
 
-/// Why what was stored cannot be used.
+/// Why the stored bytes cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoredError {
     /// It is damaged.
@@ -47,10 +47,10 @@ pub enum StoredError {
     Later,
 }
 
-/// Whether a node can go on from what was stored.
+/// Whether a node can start from these stored bytes.
 ///
 /// # Errors
-/// Why not.
+/// Says why not.
 pub fn check_stored(stored: &[u8]) -> Result<(), StoredError> {
     read(stored).map(|_| ())
 }
@@ -78,8 +78,7 @@ fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
 }
 
 impl ReleaseSet {
-    /// The set of a node that starts: it goes on from what was stored, if that
-    /// can be used.
+    /// The set of a node that starts. It continues from the stored bytes, if they can be used.
     pub(crate) fn begin(
         me: &NodeName,
         deploy_key: Option<DeployKey>,
@@ -91,7 +90,7 @@ impl ReleaseSet {
             .unwrap_or_else(|| ReleaseSet::new(me.clone(), deploy_key))
     }
 
-    /// Goes on from what [`ReleaseSet::store`] gave.
+    /// Continues from the bytes that [`ReleaseSet::store`] returned.
     pub(crate) fn load(
         me: NodeName,
         deploy_key: Option<DeployKey>,
@@ -108,7 +107,7 @@ impl ReleaseSet {
         Ok(set)
     }
 
-    /// All of it, for the next run.
+    /// The bytes for the next run.
     pub(crate) fn store(&self) -> Option<Bytes> {
         let stored = Stored {
             clock: self.clock(),

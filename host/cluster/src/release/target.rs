@@ -1,5 +1,5 @@
-//! The target on a node: a pure function of the records, the votes and
-//! the node. A revert is no release of its own; it follows from the votes.
+//! The target of a node: a pure function of the records, the votes and the node. A revert is no
+//! release of its own; it follows from the votes.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::votes::Votes;
 use super::{Kind, Release, ReleaseId, Verdict};
 use crate::{Digest, NodeId};
 
-/// What the votes say of a release.
+/// The state of a release by its votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VoteState {
-    /// Nothing speaks against it.
+    /// No vote is against it.
     Accepted,
     /// Its canaries have not all voted for it yet.
     Baking,
-    /// It was voted down: what it follows is the target.
+    /// It was voted down, so the target is the release before it.
     VotedDown,
 }
 
@@ -25,19 +25,19 @@ pub enum VoteState {
 pub struct Target {
     /// The release.
     pub id: ReleaseId,
-    /// Its app.
+    /// The digest of its component.
     pub digest: Digest,
     /// Its record, if this node has it.
     pub release: Option<Arc<Release>>,
-    /// The greatest release, which is another one while that bakes elsewhere
-    /// or was voted down.
+    /// The greatest release. It is not the target while it bakes elsewhere or when it was voted
+    /// down.
     pub head: Arc<Release>,
-    /// What the votes say of the head.
+    /// The state of the head by its votes.
     pub head_state: VoteState,
 }
 
-/// What the votes say of a release. People's decisions to go back are not
-/// voted on, nor is what follows nothing: there would be nothing better.
+/// The state of a release by its votes. Rollbacks are not voted on, since people decided them.
+/// A release without a base is not either, since there would be nothing better.
 pub(crate) fn vote_state(release: &Release, votes: &Votes) -> VoteState {
     if release.kind() == Kind::Rollback || release.parent().is_none() {
         return VoteState::Accepted;
@@ -64,8 +64,7 @@ pub(crate) fn vote_state(release: &Release, votes: &Votes) -> VoteState {
     }
 }
 
-/// What this node is to serve, or one that is no canary; none while no release is
-/// known.
+/// What this node, or one that is no canary, is to serve; none while no release is known.
 pub(crate) fn target(history: &History, votes: &Votes, node: Option<NodeId>) -> Option<Target> {
     let head = history.head()?;
     let (serves, release) = walk(history, votes, node)?;
@@ -78,12 +77,12 @@ pub(crate) fn target(history: &History, votes: &Votes, node: Option<NodeId>) -> 
     })
 }
 
-/// The same, as a release that follows the head names it.
+/// Like `target`, in the form in which a follower of the head names it.
 pub(crate) fn serves_now(history: &History, votes: &Votes, node: Option<NodeId>) -> Option<Parent> {
     walk(history, votes, node).map(|(serves, _)| serves)
 }
 
-/// From the head to the target, and its record if that is known.
+/// Walks from the head to the target. Returns its record too, if that is known.
 fn walk<'a>(
     history: &'a History,
     votes: &Votes,
@@ -91,16 +90,16 @@ fn walk<'a>(
 ) -> Option<(Parent, Option<&'a Arc<Release>>)> {
     let mut at = history.head()?;
     let (hindsight, oldest_voted) = (history.hindsight(), history.oldest_voted());
-    // Each step goes to an earlier release, or from one that was rolled back up
-    // to the rollback, where it ends; so there are hardly ever as many.
+    // Each step goes to an earlier release, or from one that was rolled back up to the
+    // rollback, where the walk ends. So there are hardly ever this many steps.
     for _ in 0..=2 * history.len() {
         if let Some(rollback) = hindsight.undone_by(&at.id()) {
-            // Somebody decided to leave this release: no vote brings it back.
+            // Somebody decided to leave this release, and no vote brings it back.
             at = rollback;
             continue;
         }
         let serves = match vote_state(at, votes) {
-            // Votes on earlier ones are forgotten, but not what was made of them.
+            // Votes on earlier releases are forgotten, but their result is not.
             _ if oldest_voted.is_some_and(|oldest| at.stamp() < oldest) => {
                 !hindsight.was_passed_over(&at.id())
             }
@@ -115,7 +114,7 @@ fn walk<'a>(
             continue;
         }
         let Some(known) = history.get(&base.id) else {
-            // Its record is on its way, or forgotten. Its digest is known.
+            // Its record is on its way, or was dropped. Its digest is known.
             return Some((base, None));
         };
         at = known;
@@ -123,8 +122,8 @@ fn walk<'a>(
     Some((at.as_parent(), Some(at)))
 }
 
-/// The latest rollback from a release that this one followed since its base, or
-/// from that: somebody on the other side of a cut may have gone back further.
+/// The latest rollback from a release between this one and its base, or from the base: somebody
+/// on the other side of a network split may have gone back further.
 fn left_on_the_way<'a>(
     history: &History,
     hindsight: &Hindsight<'a>,

@@ -1,4 +1,4 @@
-//! What follows from records and votes, on books that are told by hand.
+//! What follows from records and votes, on release sets that are filled by hand.
 
 mod agreement;
 mod ahead;
@@ -44,7 +44,7 @@ fn file(name: &str) -> AppFile {
     }
 }
 
-/// A deploy key, and how it signs.
+/// A deploy key, and a function that signs with it.
 fn deploy_key(seed: u8) -> (DeployKey, impl Fn(&Release) -> Arc<Release>) {
     use ring::signature::{Ed25519KeyPair, KeyPair};
     let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a key");
@@ -85,14 +85,14 @@ fn push(component: Component, plan: Plan) -> Request {
     request(What::Push { component, plan })
 }
 
-/// Releases what was asked for, at this time.
+/// Releases the requested component at this time.
 fn release(set: &mut ReleaseSet, request: Request, wall_ms: u64) -> Arc<Release> {
     let release = set.draft(request, wall_ms, None).expect("a draft");
     set.learn(vec![release.clone()], Vec::new());
     release
 }
 
-/// Pushes an app to all nodes at once.
+/// Pushes a component to all nodes at once.
 fn pushed(set: &mut ReleaseSet, name: &str, wall_ms: u64) -> Arc<Release> {
     release(set, push(component(name), Plan::default()), wall_ms)
 }
@@ -115,7 +115,7 @@ fn serves(set: &ReleaseSet) -> Option<crate::Digest> {
     set.target().map(|target| target.digest)
 }
 
-/// All that the first set knows, the second learns too.
+/// Teaches the second set all that the first one knows.
 fn tell(from: &ReleaseSet, to: &mut ReleaseSet) {
     let records = from.history().newest().cloned().collect();
     to.learn(records, from.votes().iter().collect());

@@ -1,6 +1,6 @@
-//! Votes: what each node has found out about a release by serving it. A node
-//! votes once for each release; should two of its votes become known, the
-//! worse one counts. So the set only grows, and unions agree.
+//! Votes: what each node has found out about a release by serving it. A node votes once for
+//! each release. If two of its votes become known, the worse one counts. So the set only grows,
+//! and nodes that merge their votes agree.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,19 @@ use super::ReleaseId;
 use crate::NodeId;
 use crate::hash::mix;
 
-/// Votes are kept for so many of the newest releases. Going back further than
-/// that would need an app that no node keeps.
+/// How many of the newest releases keep their votes. To go back further would need a component
+/// that no node keeps.
 pub(crate) const VOTED: usize = 32;
 
-/// The most votes of one release that are kept: as many as nodes are told
-/// apart.
+/// The most votes of one release that are kept: as many as admission has contacts.
 pub(crate) const VOTERS_MAX: usize = crate::admission::CONTACTS_MAX;
 
-/// What a node has found out. `Failed` is the greater one.
+/// What a node has found out. `Failed` is greater than `Ok`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It served the release for the whole bake without fault.
+    /// The node served the release for the whole bake without fault.
     Ok,
-    /// It could not take it into service, or it failed too often.
+    /// The node could not load it, or it failed too often.
     Failed,
 }
 
@@ -62,7 +61,7 @@ impl Ballot {
         self.votes.len() <= VOTERS_MAX
     }
 
-    /// Equal on two nodes that know the same votes about this release.
+    /// A hash that is equal on two nodes that know the same votes about this release.
     pub(crate) fn fingerprint(&self) -> u64 {
         let votes = self.votes().map(|vote| vote.fingerprint());
         votes.fold(0, u64::wrapping_add)
@@ -86,8 +85,8 @@ pub(crate) struct Votes {
 }
 
 impl Votes {
-    /// Takes in a vote. Whether it is news. Of more voters than are kept the
-    /// ones with the lowest ids stay, so that unions agree.
+    /// Takes in a vote. Returns whether it is new. If there are too many voters, those with the
+    /// lowest ids stay, so that nodes that merge their votes agree.
     pub(crate) fn add(&mut self, vote: &Vote) -> bool {
         let votes = self.by_release.entry(vote.release).or_default();
         let known = votes.get(&vote.node).copied();
@@ -112,12 +111,12 @@ impl Votes {
         self.by_release.get(release)?.get(&node).copied()
     }
 
-    /// Forgets the votes about all releases but these.
+    /// Forgets the votes about all other releases.
     pub(crate) fn keep(&mut self, kept: impl Fn(&ReleaseId) -> bool) {
         self.by_release.retain(|id, _| kept(id));
     }
 
-    /// All of them, to be sent or stored.
+    /// All votes, to be sent or stored.
     pub(crate) fn ballots(&self) -> Vec<Ballot> {
         let ballot = |(&release, votes): (_, &BTreeMap<_, _>)| Ballot {
             release,
@@ -129,7 +128,7 @@ impl Votes {
         self.by_release.iter().map(ballot).collect()
     }
 
-    /// All of them.
+    /// All votes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Vote> {
         self.by_release.iter().flat_map(|(&release, votes)| {
             votes.iter().map(move |(&node, &verdict)| Vote {

@@ -1,10 +1,10 @@
-//! A kind of data that only tests know, beside the real ones: nothing of these has to be told of it.
+//! A kind of data that only tests know, beside the real ones. The real ones need no change for it.
 
 use std::collections::BTreeSet;
 
 use super::*;
 
-/// The kind that is added.
+/// The number of the added kind.
 const TOY: DataKind = DataKind::unheard_of(200);
 
 /// A set of numbers that only grows.
@@ -38,7 +38,7 @@ fn fingerprint(number: u32) -> u64 {
     crate::hash::mix(number.into())
 }
 
-/// A node that holds numbers, and one kind or two.
+/// A node that holds numbers, in one kind or in two.
 #[derive(Default)]
 struct Holds {
     known: Numbers,
@@ -70,7 +70,7 @@ fn holds(known: &[u32], toy: Option<&[u32]>) -> Holds {
     }
 }
 
-/// One exchange, which the first one begins.
+/// One exchange, which the first node begins.
 fn exchange(one: &mut Holds, other: &mut Holds) -> usize {
     let request = request(one, &summaries(other));
     let asked = answer(other, &request, |why| panic!("{why}"));

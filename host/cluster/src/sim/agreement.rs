@@ -1,5 +1,5 @@
-//! What nodes do with releases in a scenario, and what must hold of it in the
-//! end: all know the same, and the target follows from it.
+//! What nodes do with releases in a scenario, and what must hold in the end: all know the same,
+//! and the target follows from it.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use super::Lan;
 /// How nodes disagree on releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disagreement {
-    /// Two know other records or votes.
+    /// Two nodes know different records or votes.
     Known,
-    /// Two serve other releases, and it is not that one is a canary of what it
-    /// serves and the other is not.
+    /// Two nodes serve different releases, and the reason is not that only one of them is a
+    /// canary.
     Target {
-        /// What the one serves.
+        /// The release that the first one serves.
         one: ReleaseId,
-        /// What the other one serves.
+        /// The release that the second one serves.
         other: ReleaseId,
     },
-    /// A node serves what bakes, and is none of its canaries.
+    /// A node serves a release that bakes, and is none of its canaries.
     NoCanary(ReleaseId),
     /// A node knows a release that nobody made.
     Invented(ReleaseId),
-    /// A node serves nothing, or what it has no record of.
+    /// A node serves nothing, or a release without a record.
     Nothing,
     /// The target was rolled back.
     RolledBack(ReleaseId),
@@ -38,11 +38,10 @@ pub enum Disagreement {
     Head(ReleaseId),
 }
 
-/// What was ever made, by all nodes.
+/// All releases and votes that nodes ever made.
 #[derive(Debug, Default)]
 pub(super) struct Made {
-    /// The releases, and the machine on whose disk each is, if that was not
-    /// wiped since.
+    /// The releases, each with the machine that has it on its disk, unless that was wiped.
     releases: Vec<(Arc<Release>, Option<usize>)>,
     /// How many votes were cast.
     votes: usize,
@@ -53,7 +52,7 @@ impl Made {
         self.releases.push((release.clone(), Some(machine)));
     }
 
-    /// What only this machine knew may be lost.
+    /// Releases that only this machine knew may be lost.
     pub(super) fn wiped(&mut self, machine: usize) {
         for (_, on) in &mut self.releases {
             *on = on.filter(|on| *on != machine);
@@ -66,13 +65,13 @@ impl Made {
     }
 }
 
-/// One of the few apps that scenarios release.
+/// One of the few components that scenarios release.
 fn component(number: u8) -> Component {
     Component::of(&[number % 6])
 }
 
 impl Lan {
-    /// Releases something on a node, unless it refuses to.
+    /// Makes a release on a node, unless the node refuses.
     fn release(&mut self, machine: usize, what: What) {
         let (now, wall_ms) = (self.now, self.wall_ms(machine));
         let request = Request {
@@ -85,7 +84,7 @@ impl Lan {
         let draft = node.and_then(|node| node.draft(now, wall_ms, request).ok());
         if let Some(release) = draft {
             self.give(machine, Input::Publish(release.clone()));
-            // One that is about to leave decides nothing any more.
+            // A node that is about to leave decides nothing any more.
             let node = self.machines[machine].node.as_ref();
             if node.is_some_and(|node| node.releases().any(|it| *it == release)) {
                 self.made.release(machine, &release);
@@ -93,7 +92,7 @@ impl Lan {
         }
     }
 
-    /// Pushes an app, at first to one canary only if there is one.
+    /// Pushes a component, at first to one canary if there is one.
     pub(super) fn push(&mut self, machine: usize, number: u8, canary: Option<usize>) {
         let canary = canary.map(|canary| self.machines[canary].name.id());
         let plan = Plan {
@@ -104,7 +103,7 @@ impl Lan {
         self.release(machine, What::Push { component, plan });
     }
 
-    /// Goes back to what was the target before.
+    /// Goes back to the target before.
     pub(super) fn roll_back(&mut self, machine: usize) {
         self.release(machine, What::Rollback(RollbackTo::Previous));
     }
@@ -137,7 +136,7 @@ fn known(node: &Node) -> Vec<(&Release, Vec<(NodeId, Verdict)>)> {
         .collect()
 }
 
-/// How the first so many machines disagree, if they do.
+/// How the first machines disagree, if they do.
 pub(super) fn disagreed(lan: &Lan, machines: usize) -> Option<(usize, Disagreement)> {
     let node = |at: usize| Some((at, lan.machines[at].node.as_ref()?));
     let nodes: Vec<(usize, &Node)> = (0..machines).filter_map(node).collect();
@@ -170,7 +169,8 @@ fn differs([one, other]: [&Node; 2], ids: [NodeId; 2]) -> Option<Disagreement> {
     if serves[0].id == serves[1].id {
         return None;
     }
-    // A canary may serve what bakes, and only who is none may differ from it.
+    // A canary may serve a release that bakes, and only a node that is no canary may differ
+    // from it.
     let for_canary = |which: usize| {
         let release = serves[which].release.as_ref();
         release.is_some_and(|release| {
@@ -189,7 +189,7 @@ fn bakes(node: &Node, release: &Release) -> bool {
     !canaries.all(|&id| votes.contains(&(id, Verdict::Ok)))
 }
 
-/// What a node lacks of what was ever made, or knows beyond that.
+/// What a node lacks of all that was ever made, or knows beyond that.
 fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagreement> {
     let is_made = |release: &&Arc<Release>| made.releases.iter().any(|(made, _)| made == *release);
     if let Some(invented) = node.releases().find(|release| !is_made(release)) {
@@ -209,7 +209,7 @@ fn misses(node: &Node, nodes: &[(usize, &Node)], made: &Made) -> Option<Disagree
     (head != Some(greatest)).then(|| Disagreement::Head(greatest.id()))
 }
 
-/// What is wrong with what a node serves, by all that it knows.
+/// What is wrong with the release that a node serves, by all that it knows.
 fn wrong(node: &Node, id: NodeId) -> Option<Disagreement> {
     let greatest = node.releases().map(|release| release.stamp()).max()?;
     let Some(target) = node.target() else {
@@ -229,7 +229,7 @@ fn wrong(node: &Node, id: NodeId) -> Option<Disagreement> {
     if node.releases().any(|it| undoes(&it)) {
         return Some(Disagreement::RolledBack(target.id));
     }
-    // Counted here by itself, not by what it is to check.
+    // Counted here independently of the code under test.
     let votes: Vec<_> = node.votes(&target.id).collect();
     let failed = votes
         .iter()

@@ -1,5 +1,5 @@
-//! Hostile datagrams: made of what was recorded on the network, or of nothing.
-//! What flows in is the tape, what comes out arrives at one machine.
+//! Hostile datagrams, made from recorded ones or from nothing. The tape flows in; the datagrams
+//! arrive at one machine.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -11,18 +11,18 @@ use crate::{Keys, NodeId};
 
 use super::{Lan, PORT, Taped};
 
-/// A way to send something that must not change anything, or not again.
+/// A way to send something that must change nothing, or nothing a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attack {
-    /// What the machine could have had, from where it came.
+    /// Datagrams that the machine could have had, from their true source.
     Replay,
-    /// What was for others, from where it came.
+    /// Datagrams to other machines, from their true source.
     Misdirect,
-    /// What was sent, with a wrong tag.
+    /// Sent datagrams, with a wrong tag.
     Forge,
-    /// What was sent, from another IP.
+    /// Sent datagrams, from another IP.
     Spoof,
-    /// Anything, each from another strange IP.
+    /// Any datagrams, each from a different unknown IP.
     Flood,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn other_keys() -> Keys {
 }
 
 impl Lan {
-    /// Sends so many hostile datagrams to a machine.
+    /// Sends `count` hostile datagrams to a machine.
     pub(super) fn attack(&mut self, machine: usize, attack: Attack, count: u16) {
         let me = NodeId::of(self.machines[machine].name.ip());
         let tape = self.tape.as_deref().unwrap_or_default();
@@ -61,7 +61,7 @@ impl Lan {
         }
     }
 
-    /// A datagram like this one that is not of this cluster.
+    /// A datagram like `bytes`, but not of this cluster.
     fn forged(&mut self, bytes: &Bytes) -> Bytes {
         let mut forged = bytes.to_vec();
         match self.rng.random_range(0..4) {
@@ -94,7 +94,7 @@ impl Lan {
     }
 }
 
-/// For whom a datagram is; none if for all.
+/// The receiver of a datagram; none for a broadcast.
 fn receiver(bytes: &[u8]) -> Option<NodeId> {
     let id = bytes.get(10..18).and_then(|part| part.first_chunk::<8>());
     id.filter(|id| **id != [0; 8])

@@ -1,5 +1,5 @@
-//! The audit of datagrams: by what the network knows of each, which must not
-//! change anything in its receiver, and whether one is taken in twice.
+//! The audit of datagrams. It uses what the network knows of each one, and finds datagrams that
+//! should change nothing in the receiver but do, and those that are accepted twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,13 +15,13 @@ use super::invariants::Violation;
 pub enum Harmless {
     /// It was not sealed with the cookie of the receiver.
     WrongCookie,
-    /// It does not come from the IP that it says.
+    /// It does not come from the IP that it claims.
     WrongIp,
-    /// It comes from outside of what the receiver allows.
+    /// It comes from outside of the ranges that the receiver allows.
     Outside,
     /// It was meant for another node.
     Misdirected,
-    /// The receiver has taken it in before.
+    /// The receiver has accepted it before.
     Repeated,
 }
 
@@ -37,28 +37,27 @@ impl fmt::Display for Harmless {
     }
 }
 
-/// A sender's run and a number in it.
+/// A sender's run, and a sequence number of it.
 type Number = (NodeId, Boot, u64);
 
 /// The tag of a datagram.
 type Tag = [u8; 16];
 
-/// What was seen of the datagrams of a run.
+/// What was seen of the datagrams in a run of the simulation.
 #[derive(Debug)]
 pub struct Audit {
-    /// The machines whose datagrams are looked at: the first so many.
+    /// How many machines are audited: the first ones.
     machines: usize,
     taken: BTreeSet<(usize, Number)>,
-    /// The same, each by its tag too: two machines with one name may by chance
-    /// have one boot number.
+    /// Each also has its tag: two machines with one name may by chance have one boot number.
     seen: BTreeSet<(usize, Number, Tag)>,
-    /// How many datagrams were found to change nothing, by why they must not.
+    /// How many datagrams changed nothing, by the reason why they must not.
     pub harmless: BTreeMap<Harmless, u64>,
-    /// What should not have been.
+    /// The violations.
     pub found: Vec<Violation>,
 }
 
-/// What was seen of a datagram before it was handed in.
+/// The state before a datagram was handed in.
 struct Before {
     number: Option<(Number, Tag)>,
     accepted: u64,
@@ -67,7 +66,7 @@ struct Before {
 }
 
 impl Audit {
-    /// An audit of the first so many machines.
+    /// An audit of the first `machines` machines.
     pub fn of(machines: usize) -> Self {
         Self {
             machines,
@@ -78,7 +77,7 @@ impl Audit {
         }
     }
 
-    /// A node has taken this in.
+    /// A node has accepted this datagram.
     fn take(&mut self, lan: &Lan, machine: usize, number: Number, tag: Tag) {
         self.seen.insert((machine, number, tag));
         if !self.taken.insert((machine, number)) {
@@ -96,13 +95,13 @@ impl Audit {
 
 #[cfg(test)]
 impl Audit {
-    /// Whether a machine has taken this in.
+    /// Whether a machine has accepted this datagram.
     pub(super) fn takes(&self, lan: &Lan, machine: usize, bytes: &[u8]) -> bool {
         Envelope::read(&lan.machines[machine].keys, bytes)
             .is_some_and(|envelope| self.taken.contains(&(machine, envelope.number())))
     }
 
-    /// A machine has taken this in.
+    /// Notes that a machine has accepted this datagram.
     pub(super) fn note(&mut self, lan: &Lan, machine: usize, bytes: &[u8]) {
         if let Some(envelope) = Envelope::read(&lan.machines[machine].keys, bytes) {
             self.take(lan, machine, envelope.number(), envelope.tag);
@@ -110,8 +109,7 @@ impl Audit {
     }
 }
 
-/// An envelope, read without the help of what it is to test. The offsets are
-/// those in `wire`.
+/// An envelope, read without the code under test. The offsets are those in `wire`.
 struct Envelope {
     source: NodeId,
     /// Zeros for a broadcast.
@@ -146,7 +144,7 @@ impl Envelope {
 }
 
 impl Lan {
-    /// Hands a datagram to a node, and looks at what comes of it.
+    /// Hands a datagram to a node, and checks the result.
     pub(super) fn hear(&mut self, machine: usize, from: SocketAddrV4, bytes: &[u8]) {
         let audit = self.audit.take_if(|audit| machine < audit.machines);
         let before = audit

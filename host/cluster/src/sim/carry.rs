@@ -1,5 +1,5 @@
-//! How the network works: what is sent reaches the others after a while, or
-//! does not, and what a node wants is carried out.
+//! How the network works: a sent datagram reaches the others after a while, or is lost; the
+//! effects of a node are carried out.
 
 use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -25,7 +25,7 @@ impl Lan {
     pub(super) fn deliver(&mut self, machine: usize, event: Event) {
         let its = &mut self.machines[machine];
         if let Some(buffer) = &mut its.frozen {
-            // A timer is no datagram, and always finds room.
+            // A timer is no datagram, so there is always room for it.
             let is_timer = matches!(event, Event::Timer { .. });
             if is_timer || buffer.len() < BUFFER {
                 buffer.push(event);
@@ -83,8 +83,8 @@ impl Lan {
         }
     }
 
-    /// The machine says that nobody listens. (Also in answer to a broadcast,
-    /// where a real one is silent: it only ever hears one as a frozen process's.)
+    /// The machine reports that no process listens. (It does so for a broadcast too, where a
+    /// real one is silent: here only a frozen process's machine hears one.)
     fn report_closed(&mut self, machine: usize, to: Ipv4Addr) {
         let ip = self.machines[machine].name.ip();
         let sender = self
@@ -104,7 +104,7 @@ impl Lan {
         }
     }
 
-    /// Carries out what a node wants.
+    /// Carries out the effects of a node.
     pub(super) fn settle(&mut self, machine: usize) {
         while let Some(effect) = self.machines[machine]
             .node
@@ -124,8 +124,7 @@ impl Lan {
                         self.answer(machine, to, bytes);
                     }
                 }
-                // What the view was is not kept: a thousand nodes would keep
-                // a million of them.
+                // The view is not kept: a thousand nodes would keep a million views.
                 Effect::View(_) => {
                     self.report(machine, Effect::View(Default::default()));
                     self.members_changed(machine);

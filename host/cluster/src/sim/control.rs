@@ -1,7 +1,6 @@
-//! How states travel on the control channel: a connection is dialled when there
-//! is none, used by one exchange at a time, and refused where the host refuses
-//! it. What flows in are the states that nodes want exchanged; they come out at
-//! the other node after as long as TCP, TLS and a wire of 1 Gbit take.
+//! How states travel on the control channel. A connection is dialled when there is none, is
+//! used by one exchange at a time, and is refused where the host refuses it. States flow in,
+//! and come out at the other node after the time that TCP, TLS and a wire of 1 Gbit need.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,30 +12,29 @@ use crate::Time;
 
 use super::{Event, Lan, ms};
 
-/// The limits of the host's control channel: how many members one node calls at
-/// a time, how many callers it has, and how many of them may still be in their
-/// handshake.
+/// The limits of the host's control channel: how many members one node calls at a time, how
+/// many callers it has, and how many callers may be in their handshake.
 const CALLS_MAX: usize = 64;
 const CALLERS_MAX: usize = 256;
 const STRANGERS_MAX: usize = 32;
 
-/// How long an unused connection stays, an exchange may take, and a handshake.
+/// How long an unused connection stays, and how long an exchange and a handshake may take.
 const IDLE: Duration = Duration::from_secs(30);
 const EXCHANGE: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// What a mutual handshake costs each side in computing, one after the other.
+/// The computing time of a mutual handshake on each side, one after the other.
 pub(super) const TLS: Duration = Duration::from_micros(160);
 
 /// The round trips until the first state may be sent: TCP, TLS 1.3, and the
 /// exchange of names.
 pub(super) const ROUND_TRIPS: u32 = 3;
 
-/// When TCP sends again what was lost: the least that Linux waits. (Fast
-/// retransmission is sooner, so this errs to the slow side.)
+/// When TCP sends lost data again: the least time that Linux waits. (Fast retransmission is
+/// sooner, so this is too slow rather than too fast.)
 pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
-/// What one segment carries, and how long a byte takes at 1 Gbit/s.
+/// How many bytes one segment carries, and how long a byte takes at 1 Gbit/s.
 pub(super) const SEGMENT: usize = 1400;
 pub(super) const BYTE: Duration = Duration::from_nanos(8);
 
@@ -44,11 +42,11 @@ pub(super) const BYTE: Duration = Duration::from_nanos(8);
 #[derive(Default)]
 pub(super) struct MachineLinks {
     calls: BTreeMap<usize, Call>,
-    /// Who has a connection to it, and until when it stays if it is not used.
+    /// The callers that are connected to it, and until when each stays if unused.
     callers: BTreeMap<usize, Time>,
-    /// Who is in the handshake, and when that is given up.
+    /// The callers in their handshake, and when each handshake is given up.
     strangers: BTreeMap<usize, Time>,
-    /// When its wire and its handshakes have done what was begun.
+    /// When its wire and its handshakes will have finished what was begun.
     pub(super) wire: Time,
     pub(super) tls: Time,
 }
@@ -56,9 +54,9 @@ pub(super) struct MachineLinks {
 /// A connection to one member.
 struct Call {
     open_until: Option<Time>,
-    /// An exchange, or the handshake, is under way until then at the latest.
+    /// The latest end of the exchange or handshake that is under way.
     busy_until: Option<Time>,
-    /// One state may wait.
+    /// The state that waits; at most one may.
     waiting: Option<Bytes>,
 }
 
@@ -77,7 +75,7 @@ impl Lan {
         let count = calls.len();
         match calls.get_mut(&to) {
             Some(call) if call.busy_until.is_some_and(|until| now < until) => {
-                // A second one that waits is refused, as the host does.
+                // A second waiting state is refused, as the host does.
                 call.waiting.get_or_insert(state);
             }
             Some(_) => self.request(from, to, state),
@@ -112,7 +110,7 @@ impl Lan {
         }
     }
 
-    /// A connection is there: the state that waited goes out on it.
+    /// A connection is there: sends the state that waited.
     pub(super) fn connected(&mut self, from: usize, to: usize) {
         self.machines[to].desk.strangers.remove(&from);
         if self.hears(from, to) && self.machines[to].node.is_some() {
@@ -122,7 +120,7 @@ impl Lan {
         }
     }
 
-    /// The answer has come: the next state may go.
+    /// The answer has come: sends the next state.
     pub(super) fn next_request(&mut self, from: usize, to: usize) {
         let until = self.now + IDLE;
         if let Some(call) = self.machines[from].desk.calls.get_mut(&to) {
@@ -163,7 +161,7 @@ impl Lan {
         self.post(to, wait, event);
     }
 
-    /// How long so many segments take to the other side, all sent at once.
+    /// How long `segments` segments take to the other side, all sent at once.
     pub(super) fn leg(&mut self, from: usize, to: usize, segments: usize) -> Duration {
         let between = self.loss_between.get(&(from, to)).copied();
         let arrives = (1.0 - self.loss) * (1.0 - between.unwrap_or(0.0));

@@ -1,8 +1,8 @@
-//! How components travel between machines: a machine that is to serve a component which it
-//! lacks fetches it, as `fetch` says, and gives what it has to others. Questions
-//! go over connections that are dialled once; chunks take the time of their
-//! bytes on the wires of both machines. Bytes themselves are left out: a chunk is
-//! its index, and whether it is sound.
+//! How components travel between machines. If a machine's target is a component that it lacks,
+//! it fetches the component by the rules of `fetch`, and gives what it has to others. Questions
+//! go over connections that are dialled once. Chunks take the time of their bytes on the wires
+//! of both machines. The bytes themselves are left out: a chunk is its index, and whether it is
+//! right.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::fetch::{ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, Holding, Step
 use crate::release::{CHUNK, Target};
 use crate::{Digest, NodeName, Time};
 
-/// The segments at the end of a chunk whose loss only a timer tells of.
+/// The segments at the end of a chunk whose loss only a timer reveals.
 const TAIL: usize = 3;
 
 /// How many segments a chunk has, and how long its bytes take on a wire.
@@ -24,35 +24,35 @@ const ON_WIRE: Duration = Duration::from_nanos(CHUNK as u64 * BYTE.as_nanos() as
 
 /// What a machine has of one component.
 pub struct Held {
-    /// Which app.
+    /// The digest of the component.
     pub digest: Digest,
-    /// What of it is there.
+    /// The chunks that are there.
     pub have: Chunks,
-    /// Whether its manifest is.
+    /// Whether the manifest is there.
     pub manifest: bool,
     /// When all of it was there.
     pub whole_at: Option<Time>,
-    /// Why it is not coming any more.
+    /// Why the fetch has failed.
     pub failed: Option<FetchError>,
     /// How many members gave wrong bytes.
     pub liars: usize,
     fetch: Option<Fetch>,
-    /// Who made the release.
+    /// The node that made the release.
     origin: NodeName,
     members: BTreeSet<NodeName>,
 }
 
-/// What a machine does for the fetching of apps.
+/// The fetching of components on one machine.
 #[derive(Default)]
 pub(super) struct Depot {
     held: Option<Held>,
-    /// Until when each chunk that it sends takes.
+    /// The end of each upload that is under way.
     uploads: Vec<Time>,
-    /// How many chunks its processes gave.
+    /// How many chunks its processes have given.
     given: usize,
-    /// To whom it has a connection.
+    /// The machines to which it has a connection.
     dialled: BTreeSet<usize>,
-    /// When its wire has carried what is on its way to it.
+    /// When its wire will have carried what is on its way to it.
     down: Time,
     timer: Option<Time>,
 }
@@ -63,14 +63,13 @@ pub(super) struct Reply {
     member: NodeName,
     question: u64,
     answer: Answer,
-    /// The machine that answered, and which of its processes; none if nobody
-    /// did.
+    /// The machine and process that answered; none if none did.
     of: Option<(usize, u32)>,
 }
 
 impl Depot {
-    /// The process has ended, and with it its connections. What it had is on
-    /// its disk, and not of interest.
+    /// The process has ended, and with it its connections. Its components on disk do not matter
+    /// here.
     pub(super) fn close(&mut self) {
         let given = self.given;
         *self = Self {
@@ -101,7 +100,7 @@ impl Lan {
         self.machines[machine].depot.held = Some(held);
     }
 
-    /// What a machine has of the component that it is to serve.
+    /// What a machine has of its target's component.
     pub fn held(&self, machine: usize) -> Option<&Held> {
         self.machines[machine].depot.held.as_ref()
     }
@@ -137,7 +136,7 @@ impl Lan {
         self.members_changed(machine);
     }
 
-    /// Tells the fetch of a machine who is a member now.
+    /// Tells the fetch of a machine which members there are now.
     pub(super) fn members_changed(&mut self, machine: usize) {
         let its = &mut self.machines[machine];
         let (Some(node), Some(held)) = (&its.node, &mut its.depot.held) else {
@@ -233,7 +232,7 @@ impl Lan {
         self.post(to, took, Event::Question { from, number, want });
     }
 
-    /// A machine is asked for something of the component.
+    /// A machine is asked for a part of a component.
     pub(super) fn question(&mut self, machine: usize, from: usize, number: u64, want: Want) {
         let now = self.now;
         let answer = self.find(machine, from, &want);
@@ -256,7 +255,7 @@ impl Lan {
         self.reply(from, arrives.since(now), reply);
     }
 
-    /// Sends a chunk; gives when it is there.
+    /// Sends a chunk; returns when it has arrived.
     fn send_chunk(&mut self, from: usize, to: usize) -> Time {
         let wire = &mut self.machines[from].desk.wire;
         let begins = (*wire).max(self.now);
@@ -265,13 +264,13 @@ impl Lan {
         let depot = &mut self.machines[from].depot;
         depot.uploads.push(until);
         depot.given += 1;
-        // It comes as it goes, after what the receiver's wire still carries.
+        // It arrives as it is sent, after all that the receiver's wire still carries.
         let begins = begins + self.leg(from, to, 0);
         let down = &mut self.machines[to].depot.down;
         *down = (*down).max(begins) + ON_WIRE;
         let mut there = *down;
-        // What is lost before the end is sent again a round trip later, and of
-        // what is lost at the end only a timer tells.
+        // Loss before the end is repaired a round trip later; only a timer reveals loss at the
+        // end.
         if self.happens(1.0 - (1.0 - self.loss).powi(SEGMENTS)) {
             there = there + self.leg(from, to, 0) + self.leg(to, from, 0);
         }
@@ -284,7 +283,7 @@ impl Lan {
         self.post(to, wait, Event::Answer { life, reply });
     }
 
-    /// What a machine answers.
+    /// The answer of a machine.
     fn find(&mut self, machine: usize, from: usize, want: &Want) -> Answer {
         let now = self.now;
         let digest = self.held(from).map(|held| held.digest);
@@ -308,7 +307,7 @@ impl Lan {
         }
     }
 
-    /// An answer arrives, or the end of a connection to a process that ended.
+    /// An answer arrives, or the end of a connection whose process has ended.
     pub(super) fn fetched(&mut self, machine: usize, reply: &Reply) {
         let now = self.now;
         let same =

@@ -1,6 +1,6 @@
-//! The figures: what is measured, at which sizes, and what is wanted of it. One
-//! row of the table is one [`Figure`]; [`CASES`] is the list, and the runs that
-//! give the values are in `runs` and `fetches`. To add a row, add a case.
+//! The figures: what is measured, at which sizes, and with which goal. One row of the table is
+//! one [`Figure`]. [`CASES`] is the list; `runs` and `fetches` contain the runs that give the
+//! values. To add a row, add a case.
 
 mod course;
 mod fetches;
@@ -12,34 +12,34 @@ use super::Lan;
 
 pub use self::runs::{CASES, HOUR};
 
-/// The sizes of cluster at which figures are measured.
+/// The cluster sizes at which figures are measured.
 pub const SIZES: [usize; 4] = [3, 50, 254, 1000];
 
 /// One experiment, which gives values for one or more figures.
 pub struct Case {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// The sizes at which it is measured, unless told otherwise.
+    /// The default sizes at which it is measured.
     pub sizes: &'static [usize],
     /// How many seeds are enough at a size.
     pub seeds: fn(nodes: usize) -> u64,
     /// What it measures.
     pub figures: &'static [Figure],
-    /// Runs it once. It notes as many values of each figure as it gets.
+    /// Runs it once, and notes every value of each figure that it gets.
     pub run: fn(&mut Lan, nodes: usize, &mut Notes),
 }
 
 /// Something that is measured.
 pub struct Figure {
-    /// What it is called in the table.
+    /// Its name in the table.
     pub name: &'static str,
-    /// What it is counted in.
+    /// Its unit.
     pub unit: Unit,
-    /// What is wanted at a size; none where it is only watched.
+    /// The goal at a size; none if the figure is only watched.
     pub target: fn(nodes: usize) -> Option<Goal>,
 }
 
-/// What a value is counted in.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds.
@@ -50,18 +50,17 @@ pub enum Unit {
     Count,
 }
 
-/// The most that is wanted.
+/// The highest values that meet the goal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
-    /// Of the median.
+    /// For the median.
     pub p50: f64,
-    /// Of the 99th percentile.
+    /// For the 99th percentile.
     pub p99: f64,
 }
 
 impl Goal {
-    /// Whether a median and a 99th percentile are no more than is wanted. Those
-    /// of no values are not.
+    /// Whether a median and a 99th percentile meet the goal. Without values they do not.
     pub fn is_met(&self, p50: Option<f64>, p99: Option<f64>) -> bool {
         p50.is_some_and(|p50| p50 <= self.p50) && p99.is_some_and(|p99| p99 <= self.p99)
     }
@@ -71,15 +70,14 @@ impl Goal {
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
     values: Vec<Vec<f64>>,
-    /// How long the runs took in virtual time, and how many datagrams were
-    /// delivered in it.
+    /// How long the runs took in virtual time.
     pub simulated: Duration,
     /// How many datagrams reached a node.
     pub datagrams: u64,
 }
 
 impl Notes {
-    /// Room for so many figures.
+    /// Notes for this number of figures.
     pub fn new(figures: usize) -> Self {
         Self {
             values: vec![Vec::new(); figures],
@@ -87,7 +85,7 @@ impl Notes {
         }
     }
 
-    /// Notes a value of a figure. One that is infinite was not reached in time.
+    /// Notes a value of a figure. An infinite value means that it was not reached in time.
     pub fn note(&mut self, figure: usize, value: f64) {
         self.values[figure].push(value);
     }
@@ -106,8 +104,8 @@ impl Notes {
         self.values[figure].len()
     }
 
-    /// The value that this share of a figure's values does not exceed (nearest
-    /// rank). None if there are no values.
+    /// The value that this share of a figure's values does not exceed (nearest rank). None
+    /// without values.
     pub fn percentile(&self, figure: usize, share: f64) -> Option<f64> {
         let mut sorted = self.values[figure].clone();
         sorted.sort_by(f64::total_cmp);
@@ -116,7 +114,7 @@ impl Notes {
     }
 }
 
-/// Runs one case once, with one seed.
+/// Runs a case once, with one seed.
 pub fn measure(case: &Case, nodes: usize, seed: u64) -> Notes {
     let mut notes = Notes::new(case.figures.len());
     let mut lan = Lan::new(seed);

@@ -1,17 +1,16 @@
-//! What must hold of every run, whatever happens in it, and how it is found
-//! that it does not. What flows in is the network, its log and the ledger of
-//! its faults; what comes out are violations.
+//! What must hold in every run, whatever happens in it, and how violations are found. The network, its log
+//! and the ledger of its faults flow in; violations flow out.
 //!
 //! | invariant | checked |
 //! |---|---|
 //! | views converge to the truth: name, run and release | at the end, [`diverged`] |
-//! | they do so in time | at the end, [`CONVERGE`] |
+//! | views converge in time | at the end, [`CONVERGE`] |
 //! | nobody is declared down without a fault that explains it | at every entry of the log, [`unexplained`] |
-//! | nobody gives up its name who has it alone | at every entry of the log, [`unexplained`] |
+//! | no node gives up a name that only it has | at every entry of the log, [`unexplained`] |
 //! | nothing changes any more once views have converged | at the end, [`unexplained`] |
-//! | nodes know the same of releases, and serve what follows from it | at the end, `agreement` |
+//! | nodes know the same releases, and serve the target | at the end, `agreement` |
 //! | no (boot, sequence) is accepted twice | at every datagram, `audit` |
-//! | what must be refused changes nothing | at every datagram, `audit` |
+//! | a datagram that must be refused changes nothing | at every datagram, `audit` |
 //! | a node sends no more than its bound, and less at rest | at the end, [`noisy`] |
 //! | a node keeps no more than its bound | after every operation, [`grown`] |
 
@@ -25,93 +24,92 @@ use super::agreement::Disagreement;
 use super::ledger::Ledger;
 use super::{Harmless, Lan, LogEntry};
 
-/// How long views may take to converge once all faults have ended: the longest
-/// pause between two attempts to join, and what a probation takes.
+/// How long views may take to converge after all faults have ended: the longest pause between two attempts
+/// to join, and the time of a probation.
 pub const CONVERGE: Duration = Duration::from_secs(15);
 
-/// What one node of a small cluster may send: so much whenever, and so much
-/// each second, in bytes.
+/// How many bytes one node of a small cluster may send at any time, and how many more each second.
 pub const BYTES_AT_ONCE: u64 = 64 * 1024;
 /// See [`BYTES_AT_ONCE`].
 pub const BYTES_PER_SECOND: u64 = 3 * 1024;
 
-/// What it may send each second once all have agreed, in bytes.
+/// How many bytes it may send each second once all nodes agree.
 pub const BYTES_AT_REST: u64 = 2 * 1024;
 
-/// How many sources of refused datagrams a node tells apart at most, the one
-/// that stands for all others included.
+/// The most sources of refused datagrams that a node tells apart, including the one that stands for all
+/// others.
 pub const SOURCES: usize = 257;
 
-/// How many boot numbers of its own a node keeps at most.
+/// The most boot numbers of its own that a node keeps.
 pub const BOOTS: usize = 64;
 
 /// An invariant that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A node does not list exactly who is there.
+    /// A node does not list exactly the nodes that are there.
     Diverged {
-        /// The node that lists them.
+        /// The machine of the node.
         machine: usize,
-        /// What it lists.
+        /// The members that it lists.
         lists: BTreeSet<Shown>,
-        /// What it should list.
+        /// The members that it should list.
         truth: BTreeSet<Shown>,
     },
     /// Views converged, but it took too long.
     Late {
-        /// How long they had.
+        /// The limit.
         within: Duration,
     },
     /// Nodes do not agree on releases, or serve what they should not.
     Disagreed {
-        /// A node that shows it.
+        /// The machine of a node that shows it.
         machine: usize,
-        /// How.
+        /// How they disagree.
         how: Disagreement,
     },
-    /// A node was declared down that nothing was wrong with.
+    /// A node was declared down although it had no fault.
     FalseDown {
-        /// When.
+        /// When it was declared down.
         at: Time,
-        /// Who says so.
+        /// The node that declared it.
         by: usize,
-        /// Of whom.
+        /// The node that was declared down.
         of: NodeName,
-        /// Why, as it says.
+        /// The reason that was given.
         reason: DownReason,
     },
-    /// A node gave up its name although it had it alone.
+    /// A node gave up its name although no other node had it.
     NameLost {
-        /// When.
+        /// When it did.
         at: Time,
-        /// Which one.
+        /// The machine of the node.
         machine: usize,
     },
-    /// A view changed although everyone had agreed.
+    /// A view changed although all nodes had agreed.
     Restless {
-        /// When.
+        /// When it changed.
         at: Time,
-        /// Whose view.
+        /// The machine with the view.
         machine: usize,
         /// The change.
         effect: String,
     },
-    /// A datagram was taken in twice.
+    /// A datagram was accepted twice.
     Twice {
-        /// When.
+        /// When it was accepted again.
         at: Time,
-        /// By whom.
+        /// The receiver.
         machine: usize,
-        /// Of whom.
+        /// The sender.
         source: NodeId,
-        /// Its run.
+        /// The sender's run.
         boot: Boot,
-        /// Its number.
+        /// The sequence number.
         sequence: u64,
     },
-    /// A datagram changed something that must not.
+    /// A datagram changed something although it must not.
     Changed {
-        /// When.
+        /// When it did.
         at: Time,
         /// Its receiver.
         machine: usize,
@@ -122,28 +120,28 @@ pub enum Violation {
     },
     /// A node sent more than its bound.
     Noisy {
-        /// Which one.
+        /// The machine of the node.
         machine: usize,
-        /// How much.
+        /// How many bytes it sent.
         bytes: u64,
-        /// In which time.
+        /// The time in which it sent them.
         within: Duration,
     },
     /// A node keeps more than its bound.
     Grown {
-        /// When.
+        /// When this was found.
         at: Time,
-        /// Which one.
+        /// The machine of the node.
         machine: usize,
-        /// How much it keeps.
+        /// The sizes of its tables.
         sizes: Sizes,
     },
 }
 
-/// A member, as far as views must agree on it.
+/// The parts of a member on which views must agree.
 pub type Shown = (NodeName, Boot, Option<Digest>);
 
-/// What the node on this machine lists.
+/// The members that the node on this machine lists.
 pub fn lists(lan: &Lan, machine: usize) -> BTreeSet<Shown> {
     let node = lan.machines[machine].node.as_ref();
     let view = node.map(|node| node.view()).unwrap_or_default();
@@ -153,7 +151,7 @@ pub fn lists(lan: &Lan, machine: usize) -> BTreeSet<Shown> {
         .collect()
 }
 
-/// Who is there, of these machines: each as it sees itself.
+/// The nodes on these machines that are there, each as it sees itself.
 pub fn truth(lan: &Lan, machines: usize) -> BTreeSet<Shown> {
     let live = (0..machines).filter(|&machine| lan.machines[machine].node.is_some());
     let itself = |machine: usize| {
@@ -163,7 +161,7 @@ pub fn truth(lan: &Lan, machines: usize) -> BTreeSet<Shown> {
     live.filter_map(itself).collect()
 }
 
-/// The first of these machines whose node does not list exactly who is there.
+/// The first of these machines whose node does not list exactly the nodes that are there.
 pub fn diverged(lan: &Lan, machines: usize) -> Option<Violation> {
     let truth = truth(lan, machines);
     let live = (0..machines).filter(|&machine| lan.machines[machine].node.is_some());
@@ -176,7 +174,7 @@ pub fn diverged(lan: &Lan, machines: usize) -> Option<Violation> {
         })
 }
 
-/// What is wrong with something that a node reported, if anything is.
+/// What is wrong with a node's report, if anything is.
 pub fn unexplained(lan: &Lan, entry: &LogEntry, facts: &Facts<'_>) -> Option<Violation> {
     let LogEntry { at, machine, .. } = *entry;
     match &entry.effect {
@@ -205,13 +203,13 @@ pub fn unexplained(lan: &Lan, entry: &LogEntry, facts: &Facts<'_>) -> Option<Vio
     }
 }
 
-/// What the scenario knows, by which a report is judged.
+/// The facts of the scenario, by which reports are checked.
 pub struct Facts<'a> {
-    /// How many machines are the nodes of the scenario: the first ones.
+    /// How many machines are nodes of the scenario: the first ones.
     pub machines: usize,
     /// The faults.
     pub ledger: &'a Ledger,
-    /// The machines whose name another one had at some time.
+    /// The machines whose name another machine had at some time.
     pub shared: &'a BTreeSet<usize>,
     /// Whether all faults have ended and all views have converged.
     pub agreed: bool,
@@ -223,7 +221,7 @@ pub fn sent(lan: &Lan, machine: usize) -> u64 {
     its.sent.1 + its.synced.1
 }
 
-/// Whether a node has sent more than its bound: so many bytes in this time.
+/// Whether a node has sent more bytes in this time than its bound.
 pub fn noisy(
     machine: usize,
     bytes: u64,
@@ -239,8 +237,8 @@ pub fn noisy(
     })
 }
 
-/// Whether a node keeps more than it may, where there are so many holders of
-/// the cookie: of releases and votes as many as were made.
+/// Whether a node keeps more than it may with this number of cookie holders. It may keep as many releases
+/// and votes as were made.
 pub fn grown(lan: &Lan, machine: usize, holders: usize, sources: usize) -> Option<Violation> {
     let sizes = lan.machines[machine].node.as_ref()?.sizes();
     let (releases, votes) = lan.made.counts();
@@ -324,7 +322,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a machine lists and should not, and the other way round.
+/// Writes what a machine lists but should not, and what it should list but does not.
 fn write_difference(
     f: &mut fmt::Formatter<'_>,
     machine: usize,

@@ -1,31 +1,31 @@
-//! Which faults there were, and when: what makes it right that one node takes
-//! another for down, and what does not.
+//! The faults of a run and their times. They tell whether it is right that one node declares
+//! another down.
 
 use std::time::Duration;
 
 use crate::Time;
 
-/// How long after the end of a fault a node may still be taken for down
-/// because of it: as long as it takes to make sure, and to hear that it is not.
+/// How long after the end of a fault a node may still be declared down because of it: the time
+/// of a check, and until the node hears of it.
 pub const GRACE: Duration = Duration::from_secs(4);
 
-/// Whom a fault keeps from hearing whom.
+/// Which nodes a fault keeps from hearing which others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
-    /// Anyone from hearing anyone.
+    /// No node hears another.
     Everyone,
-    /// The others from hearing this one. By itself it is no reason for this
-    /// one to take others for down.
+    /// The others do not hear this one. That alone is no reason for this one to declare others
+    /// down.
     Of(usize),
-    /// This one from hearing the others.
+    /// This one does not hear the others.
     By(usize),
-    /// This one from doing anything: it is late with all that it finds.
+    /// This one cannot act, so all that it notices is late.
     Held(usize),
-    /// One from hearing another.
+    /// One node does not hear another.
     Between {
-        /// Who does not hear.
+        /// The node that does not hear.
         by: usize,
-        /// Who is not heard.
+        /// The node that is not heard.
         of: usize,
     },
 }
@@ -62,12 +62,12 @@ impl Ledger {
         });
     }
 
-    /// All such faults end that have not.
+    /// Ends all such faults that are still open.
     pub fn close(&mut self, touch: Touch, at: Time) {
         self.end(at, |fault| fault.touch == touch && fault.until.is_none());
     }
 
-    /// All faults end that have not.
+    /// Ends all faults that are still open.
     pub fn close_all(&mut self, at: Time) {
         self.end(at, |_| true);
     }
@@ -78,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// Whether a fault is a reason for one node to take another for down.
+    /// Whether a fault explains that one node declares another down.
     pub fn explains(&self, at: Time, by: usize, of: usize) -> bool {
         let matches = |touch| match touch {
             Touch::Everyone => true,
@@ -96,7 +96,7 @@ impl Ledger {
         })
     }
 
-    /// How long a node was held up between two moments, at most.
+    /// How long at most a node could not act between two moments.
     fn held(&self, node: usize, from: Time, until: Time) -> Duration {
         let held = self.faults.iter().filter(|f| f.touch == Touch::Held(node));
         held.map(|fault| {

@@ -1,5 +1,5 @@
-//! What happens to a datagram between two machines: it is lost, comes late,
-//! comes twice, or comes.
+//! What happens to a datagram between two machines: it arrives, is lost, comes late, or comes
+//! twice.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Lan {
         self.arrive(receiver, from, bytes);
     }
 
-    /// Lets a datagram arrive after a while, wherever it comes from.
+    /// Lets a datagram arrive after its latency, from any source.
     pub(super) fn arrive(&mut self, receiver: usize, from: SocketAddrV4, bytes: Bytes) {
         let micros = self.rng.random_range(self.latency.clone());
         self.post(
@@ -43,7 +43,7 @@ impl Lan {
         );
     }
 
-    /// Whether a datagram gets from one machine to another at all.
+    /// Whether datagrams get from one machine to another at all.
     pub(super) fn hears(&self, sender: usize, receiver: usize) -> bool {
         let (one, other) = (&self.machines[sender], &self.machines[receiver]);
         sender == receiver || one.linked && other.linked && one.part == other.part

@@ -1,4 +1,4 @@
-//! What each operation of a scenario does, how it ends, and which fault it is.
+//! What each operation of a scenario does, how it ends, and which fault it causes.
 
 use std::time::Duration;
 
@@ -10,22 +10,21 @@ use super::runner::Runner;
 use super::scenario::Op;
 use super::{Disk, LATENCY, ms, secs};
 
-/// The part of the network that nobody else is in.
+/// A part of the network with nobody else in it.
 const NOWHERE: u32 = u32::MAX;
 
-/// A datagram may take so long, in milliseconds, without being a fault: a
-/// probe is given more than twice that.
+/// The longest latency that is no fault, in milliseconds: a probe has more than twice that
+/// time.
 const DELAY_OF_NO_FAULT: u16 = 20;
 
-/// The share of datagrams that may be lost without that being a fault, in
-/// thousands.
+/// The largest share of lost datagrams that is no fault, in thousandths.
 const LOSS_OF_NO_FAULT: u16 = 10;
 
-/// How long a starved process does not run, and how long it then does.
+/// How long a starved process does not run, and how long it then runs.
 const STARVED: Duration = ms(900);
 const FED: Duration = ms(2);
 
-/// How long a second machine is remembered, in milliseconds.
+/// How long a second machine with a name is remembered, in milliseconds.
 const CONFLICT_LIFE: u32 = crate::admission::HOLD.as_millis() as u32;
 
 /// How an operation ends.
@@ -33,7 +32,7 @@ const CONFLICT_LIFE: u32 = crate::admission::HOLD.as_millis() as u32;
 pub(super) enum Undo {
     Start(usize),
     Thaw(usize),
-    /// It runs for a moment if it was frozen, and is frozen if it was not.
+    /// A frozen process runs for a moment; a running one is frozen.
     Starve {
         machine: usize,
         until: Time,
@@ -52,7 +51,7 @@ pub(super) enum Undo {
 }
 
 impl Runner {
-    /// Begins an operation; one that only waits is over then.
+    /// Begins an operation. One that only waits is over when this returns.
     pub(super) fn perform(&mut self, op: Op) {
         let nodes = self.nodes;
         let node = |node: u8| usize::from(node) % nodes;
@@ -64,7 +63,7 @@ impl Runner {
                 self.kill(node(it));
                 self.later(time, Undo::Start(node(it)));
             }
-            // Nothing reaches a process that does not run.
+            // A process that does not run receives nothing.
             Op::Leave(it)
             | Op::Hint(it, _)
             | Op::Serve(it, _)
@@ -181,7 +180,7 @@ impl Runner {
     fn lose_between(&mut self, of: usize, by: usize, share: u16, time: u32) {
         let share = f64::from(share.min(1000)) / 1000.0;
         self.lan.loss_between.insert((of, by), share);
-        // Neither the question nor the answer may come.
+        // The question or the answer may be lost.
         self.fault(Touch::Between { by, of }, time);
         self.fault(Touch::Between { by: of, of: by }, time);
         self.later(time, Undo::LossBetween(of, by));
@@ -254,8 +253,8 @@ impl Runner {
         }
     }
 
-    /// Ends every fault. The first node is there afterwards, so that the far
-    /// ones have somebody to join.
+    /// Ends every fault. Afterwards the first node is running, so that the far ones can join
+    /// it.
     pub(super) fn heal(&mut self) {
         for undo in std::mem::take(&mut self.pending).into_values() {
             match undo {
@@ -263,11 +262,11 @@ impl Runner {
                 undo => self.undo(undo),
             }
         }
-        // Who is leaving is gone then.
+        // Leaving nodes are gone after this.
         self.pass(ms(100));
         self.start(0);
         self.ledger.close_all(self.lan.now);
-        // Who is not there is a reason to be taken for down.
+        // A node that is not there is rightly declared down.
         for machine in 0..self.nodes {
             if self.lan.machines[machine].node.is_none() {
                 self.ledger.open(Touch::Of(machine), self.lan.now);
@@ -282,7 +281,7 @@ impl Runner {
 
     fn start(&mut self, machine: usize) {
         if self.lan.machines[machine].node.is_none() {
-            // What ended before is in the ledger before it ends there.
+            // Reports so far are checked before the ledger ends this fault.
             self.judge();
             self.lan.start(machine);
             self.ledger.close(Touch::Of(machine), self.lan.now);
@@ -304,14 +303,14 @@ impl Runner {
         self.later(time, Undo::Join);
     }
 
-    /// A second machine with the name of one comes, and goes again.
+    /// A second machine with the name of this one starts, and ends later.
     fn twin(&mut self, first: usize, time: u32, reached: bool) {
         let its = &self.lan.machines[first];
         let (ip, its_clock) = (its.name.ip(), its.clock_off);
         let (part, domain, prefix) = (its.part, its.domain, its.prefix);
         let (broadcasts, join, allow) = (its.broadcasts, its.join.clone(), its.allow.clone());
-        // Two that start in one millisecond would have one boot number, and
-        // the audit could not tell their datagrams apart.
+        // Two machines that start in one millisecond would have one boot number, and the audit
+        // could not tell their datagrams apart.
         let behind = self.lan.chance(secs(100)).as_millis() as i64;
         let clock_off = its_clock + 50_000 - behind;
         let second = self.lan.machine(&ip.to_string());
@@ -323,7 +322,7 @@ impl Runner {
             self.lan.arp.insert(ip, second);
         }
         self.shared.insert(first);
-        // While it may be that there are two, members do not probe either.
+        // As long as there may be two, members do not probe.
         self.fault(Touch::Of(first), time + CONFLICT_LIFE);
         self.fault(Touch::By(first), time);
         self.lan.start(second);

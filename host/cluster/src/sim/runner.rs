@@ -1,5 +1,5 @@
-//! Runs a scenario: does what it says, ends every fault, waits until all
-//! agree, and checks the invariants on the way and at the end.
+//! Runs a scenario: performs its operations, ends every fault, waits until all nodes agree, and
+//! checks the invariants meanwhile and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,65 +16,65 @@ use super::perform::Undo;
 use super::scenario::Scenario;
 use super::{Lan, PORT, secs};
 
-/// How long a cluster that has agreed is watched for changes.
+/// How long a cluster is watched for changes after all agree.
 const REST: Duration = Duration::from_secs(8);
 
-/// The share of datagrams that is lost all the time, if some are.
+/// The share of datagrams that is always lost in a lossy scenario.
 const LOSS: f64 = 0.01;
 
-/// What a run that went well was like.
+/// The report of a run without violations.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// How long the views took to converge after the last fault.
     pub converged: Duration,
     /// How long the run took, in virtual time.
     pub lasted: Duration,
-    /// The most bytes a second that a node sent, over all of the run.
+    /// The most bytes per second that a node sent, over the whole run.
     pub sent: u64,
-    /// The most bytes a second that a node sent when all had agreed.
+    /// The most bytes per second that a node sent after all agreed.
     pub rest: u64,
-    /// How many datagrams were found to change nothing, by why they must not.
+    /// How many datagrams changed nothing, by the reason why they must not.
     pub harmless: BTreeMap<Harmless, u64>,
 }
 
 /// A run that broke an invariant.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// What was run.
+    /// The scenario.
     pub scenario: Scenario,
-    /// What was broken; never empty.
+    /// The violations; never empty.
     pub violations: Vec<Violation>,
-    /// The last that nodes reported.
+    /// The last reports of the nodes.
     pub log: Vec<String>,
 }
 
-/// A scenario on its way.
+/// A scenario that is being run.
 pub(super) struct Runner {
     pub(super) lan: Lan,
-    /// How many machines are the nodes of the scenario: the first ones.
+    /// How many machines are nodes of the scenario: the first ones.
     pub(super) nodes: usize,
     pub(super) ledger: Ledger,
-    /// The machines whose name another one had at some time.
+    /// The machines whose name another machine had at some time.
     pub(super) shared: BTreeSet<usize>,
-    /// What ends later, by when.
+    /// The operations that end later, by time.
     pub(super) pending: BTreeMap<(Time, u64), Undo>,
     pub(super) order: u64,
     /// How many machines hold the cookie.
     pub(super) holders: usize,
-    /// The share of datagrams that is lost while nothing is wrong.
+    /// The share of datagrams that is lost while there is no fault.
     pub(super) loss: f64,
     /// Whether all faults have ended and all views have converged.
     pub(super) agreed: bool,
-    /// How much of the log has been judged.
+    /// How much of the log has been checked.
     judged: usize,
     violations: Vec<Violation>,
 }
 
 impl Scenario {
-    /// Runs it.
+    /// Runs the scenario.
     ///
     /// # Errors
-    /// What was broken.
+    /// The violations.
     pub fn run(&self) -> Result<Report, Box<Failure>> {
         let mut runner = Runner::new(self);
         for &op in &self.ops {
@@ -130,7 +130,7 @@ impl Runner {
         }
     }
 
-    /// Lets time pass, and ends what ends.
+    /// Lets time pass, and ends operations whose time is over.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.lan.now + time;
         while let Some(entry) = self.pending.first_entry()
@@ -143,7 +143,7 @@ impl Runner {
         self.lan.run(end.since(self.lan.now));
     }
 
-    /// Judges what has been reported since the last time.
+    /// Checks the reports since the last call.
     pub(super) fn judge(&mut self) {
         for entry in self.lan.since(self.judged) {
             let ended = matches!(entry.effect, Effect::NameTaken { .. } | Effect::Departed);
@@ -172,7 +172,7 @@ impl Runner {
         }
     }
 
-    /// Ends every fault, waits until all agree, and says what was broken.
+    /// Ends every fault, waits until all nodes agree, and returns the violations.
     pub(super) fn finish(mut self, scenario: &Scenario) -> Result<Report, Box<Failure>> {
         self.heal();
         let nodes = self.nodes;
@@ -180,7 +180,7 @@ impl Runner {
             invariants::diverged(lan, nodes).is_none()
         });
         self.judge();
-        // Views may agree only because nobody has noticed yet what was wrong.
+        // Views may agree only because nobody has noticed a fault yet.
         self.pass(GRACE);
         self.lan.within(invariants::CONVERGE, |lan| {
             invariants::diverged(lan, nodes).is_none()

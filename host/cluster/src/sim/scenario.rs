@@ -1,5 +1,5 @@
-//! Scenarios: a seed, a number of nodes, and a list of what happens to them,
-//! as one line of text that can be printed, read back and made shorter.
+//! Scenarios: a seed, a number of nodes, and a list of operations, as one line of text that can
+//! be printed, read back and made shorter.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,32 +10,30 @@ use rand::{RngExt, SeedableRng};
 /// The most nodes that a scenario has.
 pub const NODES_MAX: u8 = 16;
 
-/// A run of a small cluster, wholly described. Its text is a list of words and
-/// numbers, `seed 7; nodes 3; far 1; lossy; cut 2 1500; wait 4000`.
+/// A complete description of a run of a small cluster. Its text is a list of words and numbers,
+/// `seed 7; nodes 3; far 1; lossy; cut 2 1500; wait 4000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// Of the network, and so of every node.
+    /// The seed of the network, and so of every node.
     pub seed: u64,
     /// How many nodes there are, from 1 to [`NODES_MAX`]. All are started at
     /// the beginning.
     pub nodes: u8,
-    /// How many of these, the last ones, are each in a subnet of its own that
-    /// no broadcast reaches, and join the first two. Less than `nodes`.
+    /// How many of the nodes are far: the last ones. Each is in a subnet of its own that no
+    /// broadcast reaches, and joins the first two. Less than `nodes`.
     pub far: u8,
-    /// Whether one in a hundred datagrams is lost all the time, also when all
-    /// faults have ended.
+    /// Whether one in a hundred datagrams is always lost, even after all faults have ended.
     pub lossy: bool,
-    /// What happens, in this order.
+    /// The operations, in order.
     pub ops: Vec<Op>,
 }
 
-/// Declares the operations: their words, and from these how they are written
-/// and read.
+/// Declares the operations: their words, and from these how they are written and read.
 macro_rules! ops {
     ($($(#[$doc:meta])* $word:literal $op:ident($($field:ident: $type:ty),*))*) => {
-        /// Something that happens, or begins: what is given a time lasts that
-        /// long, in milliseconds, while the operations after it go on. Nodes
-        /// are counted from 0, and from there again after the last.
+        /// An operation. One with a time lasts that long, in milliseconds, while the next
+        /// operations go on. Nodes are counted from 0; numbers beyond the last node start again
+        /// at 0.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Op {
             $($(#[$doc])* $op($($type),*),)*
@@ -64,72 +62,72 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Nothing happens for so long.
+    /// Nothing happens for this time.
     "wait" Wait(time: u32)
     /// The process ends at once.
     "kill" Kill(node: u8)
     /// A new process starts, if there is none.
     "start" Start(node: u8)
-    /// The process ends at once, and a new one starts so much later.
+    /// The process ends at once, and a new one starts after this time.
     "restart" Restart(node: u8, time: u32)
-    /// The process says that it leaves, and ends.
+    /// The node leaves, and its process ends.
     "leave" Leave(node: u8)
-    /// What the machine keeps of its earlier processes is lost.
+    /// The machine loses what it keeps of its earlier processes.
     "wipe" Wipe(node: u8)
-    /// The wall clock is off by so many milliseconds from now on.
+    /// From now on the wall clock is off by this many milliseconds.
     "clock" Clock(node: u8, off: i64)
-    /// The process does not run for so long.
+    /// The process does not run for this time.
     "freeze" Freeze(node: u8, time: u32)
-    /// The process runs for a moment about once a second, for so long.
+    /// For this time, the process runs only for a moment about once a second.
     "starve" Starve(node: u8, time: u32)
-    /// The machine hears nothing for so long.
+    /// The machine hears nothing for this time.
     "deafen" Deafen(node: u8, time: u32)
-    /// The machine is cut off for so long.
+    /// The machine is cut off for this time.
     "cut" Cut(node: u8, time: u32)
-    /// Those whose bit is set and the others do not hear each other for so long.
+    /// For this time, the nodes with their bit set and the other nodes do not hear each other.
     "part" Part(bits: u16, time: u32)
-    /// So many in a thousand datagrams are lost for so long.
+    /// For this time, this many in a thousand datagrams are lost.
     "lose" Lose(share: u16, time: u32)
-    /// So many in a thousand are lost from the one to the other for so long.
+    /// For this time, this many in a thousand datagrams from one node to another are lost.
     "lose-between" LoseBetween(from: u8, to: u8, share: u16, time: u32)
-    /// So many in a thousand datagrams come twice for so long.
+    /// For this time, this many in a thousand datagrams come twice.
     "double" Double(share: u16, time: u32)
-    /// Datagrams take up to so many milliseconds, and overtake, for so long.
+    /// For this time, datagrams take up to this many milliseconds, and overtake each other.
     "delay" Delay(most: u16, time: u32)
-    /// The control channel does not work for so long.
+    /// The control channel does not work for this time.
     "no-control" NoControl(time: u32)
-    /// Nobody notices the ends of processes for so long.
+    /// Nobody notices the end of a process for this time.
     "no-hints" NoHints(time: u32)
-    /// The one is told, wrongly, that the other may be gone.
+    /// One node is told, wrongly, that another may be gone.
     "hint" Hint(node: u8, about: u8)
-    /// The node serves another app.
+    /// The node serves another component.
     "serve" Serve(node: u8, app: u8)
-    /// The node pushes an app.
+    /// The node pushes a component.
     "push" Push(node: u8, app: u8)
-    /// The node pushes an app, at first to one canary only.
+    /// The node pushes a component, at first to one canary only.
     "stage" Stage(node: u8, app: u8, canary: u8)
-    /// The app file of the node has changed to this app.
+    /// The app file of the node has changed to this component.
     "file" File(node: u8, app: u8)
-    /// The node goes back to the app before.
+    /// The node goes back to the component before.
     "rollback" Rollback(node: u8)
     /// The node votes for or against one of the newest releases.
     "vote" Vote(node: u8, back: u8, ok: bool)
-    /// A second machine has the name of the node for so long, and gets what is
-    /// sent to their IP if `true`.
+    /// A second machine has the name of the node for this time. If `true`, it gets the
+    /// datagrams to their IP.
     "twin" Twin(node: u8, time: u32, reached: bool)
-    /// A machine with another cookie is there for so long.
+    /// A machine with another cookie is there for this time.
     "alien" Alien(time: u32)
-    /// A machine whose name has another IP is there for so long.
+    /// A machine whose name has another IP is there for this time.
     "liar" Liar(time: u32)
-    /// So many datagrams that the node could have had are sent to it again.
+    /// This many datagrams that the node could have had are sent to it again.
     "replay" Replay(node: u8, count: u16)
-    /// So many datagrams that were for others are sent to the node.
+    /// This many datagrams to other nodes are sent to the node.
     "misdirect" Misdirect(node: u8, count: u16)
-    /// So many datagrams with a wrong tag are sent to the node.
+    /// This many datagrams with a wrong tag are sent to the node.
     "forge" Forge(node: u8, count: u16)
-    /// So many datagrams are sent to the node again, from other IPs.
+    /// This many datagrams are sent to the node again, from other IPs.
     "spoof" Spoof(node: u8, count: u16)
-    /// So many datagrams come to the node, each from another strange IP.
+    /// This many datagrams come to the node, each from a different unknown IP.
     "flood" Flood(node: u8, count: u16)
 }
 
@@ -137,8 +135,8 @@ impl Op {
     /// How many kinds [`Op::of`] tells apart.
     pub const KINDS: u8 = 48;
 
-    /// An operation made of four numbers: smaller ones make a simpler or a
-    /// shorter one. So a generator of numbers is a generator of operations.
+    /// An operation made from four numbers. Smaller numbers make a simpler or shorter one. So a
+    /// generator of numbers is a generator of operations.
     pub fn of(kind: u8, one: u8, other: u8, amount: u16) -> Op {
         let amount = amount % 1000;
         let time = u32::from(amount) * 10;
@@ -182,7 +180,7 @@ impl Op {
 }
 
 impl Scenario {
-    /// The scenario that belongs to a seed: 2 to 7 nodes, up to 12 operations.
+    /// The scenario of a seed: 2 to 7 nodes, up to 12 operations.
     pub fn random(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let nodes = rng.random_range(2..8);
@@ -228,7 +226,7 @@ impl fmt::Display for Scenario {
 /// Why a text is no scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
-    /// It does not begin as one.
+    /// It does not begin like a scenario.
     #[error("a scenario begins with: seed N; nodes N; far N (nodes up to {NODES_MAX}, far fewer)")]
     Head,
     /// An operation cannot be read.

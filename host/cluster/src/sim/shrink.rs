@@ -1,11 +1,11 @@
-//! Makes a scenario shorter while it still fails, so that a person sees what
-//! matters in it.
+//! Makes a failing scenario shorter while it still fails, so that a person sees what matters in
+//! it.
 
 use super::scenario::{Op, Scenario};
 
 impl Scenario {
-    /// A scenario that still fails and has no operation, no node outside of
-    /// the subnet and no loss that it does not need for that.
+    /// A scenario that still fails, without the operations, far nodes and loss that are not
+    /// needed for that.
     pub fn shrunk(&self, fails: impl Fn(&Scenario) -> bool) -> Scenario {
         let mut least = self.clone();
         let mut shorter = true;
@@ -21,7 +21,7 @@ impl Scenario {
         least
     }
 
-    /// Each scenario that is a little shorter.
+    /// All scenarios that are a little shorter.
     fn candidates(&self) -> Vec<Scenario> {
         let mut all = Vec::new();
         for at in 0..self.ops.len() {
@@ -30,7 +30,7 @@ impl Scenario {
             all.push(without);
         }
         for at in 0..self.ops.len() {
-            // A pause is joined to the one before it.
+            // Two pauses in a row are joined.
             if let [Op::Wait(one), Op::Wait(other)] = self.ops[at..(at + 2).min(self.ops.len())] {
                 let mut joined = self.clone();
                 joined.ops[at] = Op::Wait(one + other);

@@ -1,5 +1,5 @@
-//! Each invariant can fail: networks that are broken behind the back of what
-//! watches them, and bounds that are too low.
+//! Each invariant can fail: in networks that are broken without the knowledge of the checks,
+//! and with bounds that are too low.
 
 use std::collections::BTreeSet;
 use std::mem::discriminant;
@@ -19,8 +19,7 @@ use super::{Failure, Harmless, Lan, Report, secs};
 
 const THREE: &str = "seed 5; nodes 3; far 0";
 
-/// Runs three nodes for a while, then what the test does to them, then to the
-/// end.
+/// Runs three nodes for a while, then the test's change, then to the end.
 fn run_with(meddle: impl FnOnce(&mut Runner)) -> Result<Report, Box<Failure>> {
     let scenario: Scenario = THREE.parse().expect("a scenario");
     let mut runner = Runner::new(&scenario);
@@ -31,7 +30,7 @@ fn run_with(meddle: impl FnOnce(&mut Runner)) -> Result<Report, Box<Failure>> {
     runner.finish(&scenario)
 }
 
-/// The kinds of what was broken.
+/// The kinds of violations.
 fn kinds(result: Result<Report, Box<Failure>>) -> BTreeSet<&'static str> {
     let violations = result.err().map(|failure| failure.violations);
     let kind = |violation: &Violation| match violation {
@@ -140,7 +139,7 @@ fn who_serves_what_bakes_must_be_a_canary_of_it_and_all_of_these_must() {
     let how = |lan: &Lan| agreement::disagreed(lan, 3).map(|(_, how)| how);
     assert_eq!(how(&lan), None);
     let names = [1, 2].map(|at| lan.machines[at].name.clone());
-    // Another one serves it than was to.
+    // A node serves it that should not.
     lan.machines[2].name = "example@10.10.10.99".parse().expect("a name");
     assert!(matches!(how(&lan), Some(Disagreement::NoCanary(_))));
     // One of two canaries does not serve it.
@@ -152,8 +151,7 @@ fn who_serves_what_bakes_must_be_a_canary_of_it_and_all_of_these_must() {
 #[test]
 fn a_name_that_is_given_up_for_no_reason_is_found() {
     let twin = run_with(|runner| {
-        // The first one goes, so that the second has the name alone; then it
-        // is there again.
+        // The first one goes, so the second has the name alone; then the first is back.
         runner.perform(Op::Twin(2, 20_000, true));
         runner.shared.clear();
         runner.perform(Op::Kill(2));
@@ -183,8 +181,7 @@ fn a_datagram_that_is_taken_in_twice_is_found() {
     lan.run(secs(1));
     let tape = lan.tape.take().expect("a tape");
     assert_eq!(lan.audit.as_ref().map(|audit| audit.found.len()), Some(0));
-    // A receiver that begins anew and takes in what it took in before, told
-    // as the audit hears of it.
+    // A receiver that forgets and accepts the same again, as the audit sees it.
     let mut audit = lan.audit.take().expect("an audit");
     let again = tape
         .iter()
@@ -203,8 +200,8 @@ fn a_datagram_that_is_taken_in_twice_is_found() {
     assert_eq!(audit.found.len(), again.len());
 }
 
-/// What the audit says of a network in which it is told something wrong about
-/// the first machine, so that whatever that takes in is a violation.
+/// The result of an audit that gets wrong facts about the first machine, so that everything
+/// which that machine accepts is a violation.
 fn misled(mislead: impl FnOnce(&mut Lan)) -> BTreeSet<Harmless> {
     let mut lan = Lan::new(1);
     lan.cluster(3);
@@ -242,7 +239,7 @@ fn a_datagram_that_changes_what_it_must_not_is_found() {
 
 #[test]
 fn a_repeated_datagram_that_changes_something_is_found() {
-    // The same network once more: the audit has seen all of it.
+    // The same network again; the audit has seen all of it.
     let mut first = Lan::new(1);
     first.tape = Some(Vec::new());
     first.audit = Some(Audit::of(3));

@@ -1,5 +1,5 @@
-//! Watching the network: letting time pass until something is the case, and
-//! what its nodes list and have reported.
+//! Watches the network: lets time pass until a condition holds, and shows what nodes list and
+//! have reported.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::{Effect, NodeName};
 use super::{Lan, LogEntry};
 
 impl Lan {
-    /// Runs until the condition holds; gives how long it took. It is asked
+    /// Runs until the condition holds; returns how long that took. The condition is checked
     /// whenever a node reports something.
     ///
     /// # Panics
-    /// If it does not hold in time.
+    /// If the condition does not hold in time.
     pub fn wait(&mut self, within: Duration, what: &str, until: impl Fn(&Lan) -> bool) -> Duration {
         self.within(within, until).unwrap_or_else(|| {
             self.explain();
@@ -21,7 +21,7 @@ impl Lan {
         })
     }
 
-    /// The same; none if it does not hold in time.
+    /// Like `wait`, but returns none if the condition does not hold in time.
     pub fn within(&mut self, within: Duration, until: impl Fn(&Lan) -> bool) -> Option<Duration> {
         let start = self.now;
         let mut seen = usize::MAX;
@@ -40,7 +40,7 @@ impl Lan {
         }
     }
 
-    /// Runs for so long.
+    /// Runs for this long.
     pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self
@@ -65,7 +65,7 @@ impl Lan {
         })
     }
 
-    /// Whether each of these lists exactly these.
+    /// Whether each of these nodes lists exactly these nodes.
     pub fn agree(&self, on: &[usize]) -> bool {
         let mut names: Vec<NodeName> = on.iter().map(|&m| self.machines[m].name.clone()).collect();
         names.sort();
@@ -80,7 +80,7 @@ impl Lan {
         })
     }
 
-    /// What was reported since this length of the log.
+    /// The reports since the log had this length.
     pub fn since(&self, log_length: usize) -> impl Iterator<Item = &LogEntry> {
         self.log[log_length..].iter()
     }
@@ -96,7 +96,7 @@ impl Lan {
         self.since(log_length).filter(change).count()
     }
 
-    /// The last so many reports, as text.
+    /// The last `most` reports, as text.
     pub(super) fn log_tail(&self, most: usize) -> Vec<String> {
         let tail = &self.log[self.log.len().saturating_sub(most)..];
         let line = |entry: &LogEntry| {

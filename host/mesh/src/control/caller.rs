@@ -1,5 +1,5 @@
-//! One connection that somebody else opened: the key is checked, then the
-//! name, and only then is anything listened to.
+//! One connection that another node or a tool opened. The key is checked, then the name; only
+//! then are requests served.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -25,13 +25,13 @@ use super::stall_guard::StallGuard;
 use super::stream::Watched;
 use super::{EXCHANGE, Event, HANDSHAKE, PING, PING_ANSWER, Peer, WINDOW};
 
-/// Requests at a time on one connection.
+/// The most requests at a time on one connection.
 const REQUESTS_MAX: u32 = 4;
 
-/// The most header bytes of a request; a member sends some forty.
+/// The most header bytes of a request; a member sends about forty.
 const HEADERS_MAX: u32 = 4 * 1024;
 
-/// How long a caller has to take note that it is refused.
+/// How long a caller may take to read that it is refused.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The connection.
@@ -39,17 +39,17 @@ pub(super) struct Caller {
     ip: Ipv4Addr,
     server: Arc<Server>,
     tools: Arc<Tools>,
-    /// Who it is, once it has said so.
+    /// The caller, once its hello has named it.
     who: OnceLock<Who>,
     /// Why its hello was refused.
     refused: OnceLock<CallerRefusal>,
-    /// Its hello came, good or bad.
+    /// Signals that its hello came, good or bad.
     said_hello: Notify,
-    /// It does not take what it asked for.
+    /// Signals that the caller does not read its answer.
     stalled: Arc<Notify>,
 }
 
-/// Who calls.
+/// The caller.
 enum Who {
     Member(NodeName),
     Tool {
@@ -71,7 +71,7 @@ impl Caller {
         }
     }
 
-    /// Serves the connection to its end.
+    /// Serves the connection until it ends.
     pub(super) async fn converse<P>(
         self: Arc<Self>,
         stream: TcpStream,
@@ -117,7 +117,7 @@ impl Caller {
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = server.identity.revoked(&shown) => {
-                // It may call again with a key that holds.
+                // The caller may call again with a key that is still valid.
                 connection.as_mut().graceful_shutdown();
                 let _ = timeout(GOODBYE, connection).await;
                 return Ok(());
@@ -127,10 +127,10 @@ impl Caller {
         if let Err(error) = ended {
             tracing::debug!(ip = %self.ip, %error, "control connection ended");
         }
-        // That a tool was killed says nothing about a member.
+        // A killed tool says nothing about a member.
         if cut.seen() && matches!(who, Who::Member(_)) {
             let lost = Event::Lost { ip: self.ip };
-            // Nobody to tell means that the node stops.
+            // If there is no receiver, the node stops.
             let _ = server.events.send(lost).await;
         }
         Ok(())
@@ -204,7 +204,7 @@ impl Caller {
         match admitted {
             Ok(()) => protocol::answer(protocol::introduce(&self.server.me)),
             Err((why, status, text)) => {
-                // Only the first reason counts; that it is set is no matter.
+                // Only the first reason counts, so it may be set already.
                 let _ = self.refused.set(why);
                 protocol::refusal(status, text)
             }

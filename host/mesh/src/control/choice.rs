@@ -1,16 +1,15 @@
-//! Which members a node keeps a connection to. Not all: in a cluster of a
-//! thousand that would be half a million connections.
+//! Chooses the members to which a node keeps connections. With connections to all, a cluster of
+//! a thousand would have half a million.
 
 use cluster::{NodeName, View};
 use sha2::{Digest, Sha256};
 
-/// To how many members a connection is kept. The chance that none of them
-/// notices a dead process is nil, and in a small cluster it is everyone.
+/// How many connections to members are kept. It is practically certain that one of them notices
+/// a dead process, and in a small cluster these are all members.
 const KEPT: usize = 8;
 
-/// The members that `me` keeps connections to: those with the highest score.
-/// The choice is stable (rendezvous hashing): a member that joins or leaves
-/// changes at most one of them.
+/// The members to which `me` keeps connections: those with the highest score. The choice is
+/// stable (rendezvous hashing): a member that joins or leaves changes at most one of them.
 pub(super) fn choose(me: &NodeName, view: &View) -> Vec<NodeName> {
     let mut scored: Vec<(u64, &NodeName)> = view
         .members
@@ -25,7 +24,7 @@ pub(super) fn choose(me: &NodeName, view: &View) -> Vec<NodeName> {
     scored.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
-/// The same from both ends, so that two nodes often choose each other.
+/// The score is equal from both ends, so that two nodes often choose each other.
 fn score(a: &NodeName, b: &NodeName) -> u64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
     let hash = Sha256::digest(format!("{low} {high}"));

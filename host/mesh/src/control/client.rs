@@ -1,10 +1,9 @@
-//! The client of the control channel: its connections are dialled when they are
-//! needed, shared, and closed when they have been idle.
+//! The client of the control channel. It dials connections when they are needed, shares them,
+//! and closes idle ones.
 //!
-//! A node has two clients. One is for the workers. The other lives on
-//! membership's thread, so that busy workers never delay it; it also tells
-//! membership of connections that were cut ([`super::Links`] keeps some open for
-//! that).
+//! A node has two clients. One is for the workers. The other lives on membership's thread, so
+//! that busy workers never delay it. That one also tells membership when a connection is cut;
+//! [`super::Links`] keeps some open for that.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,25 +26,24 @@ use super::protocol::{self, Body, REFUSAL_MAX, ReadError};
 use super::routes::Route;
 use super::{Event, WINDOW};
 
-/// How long a connection waits for another use, on the workers and for membership.
+/// How long an unused connection stays open, for the workers and for membership.
 const IDLE: Duration = Duration::from_secs(10);
 const IDLE_MEMBERSHIP: Duration = Duration::from_secs(30);
 
-/// The most members that are connected at a time. For one more, the one that
-/// has been idle longest is closed.
+/// The most members that are connected at a time. To connect one more, the longest idle
+/// connection is closed.
 const POOL_MAX: usize = 512;
 
-/// How much of an answer may be under way to the workers, in bytes: a chunk of a
-/// component.
+/// How much of an answer to the workers may be under way, in bytes: one chunk of a component.
 const POOL_WINDOW: u32 = 256 * 1024;
 
 /// Why a member gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// It was not reached: nothing was sent.
+    /// The member was not reached, so nothing was sent.
     #[error("not reached: {0}")]
     Dial(DialError),
-    /// There are too many connections, and all are in use: nothing was sent.
+    /// There are too many connections, and all are in use, so nothing was sent.
     #[error("all {POOL_MAX} connections to members are in use")]
     Busy,
     /// It took too long. The member may have done what was asked.
@@ -54,13 +52,13 @@ pub enum CallError {
     /// The connection broke. The member may have done what was asked.
     #[error("the connection broke: {0}")]
     Broken(hyper::Error),
-    /// What it answered.
+    /// The answer of the member cannot be read.
     #[error("its answer cannot be read: {0}")]
     Answer(ReadError),
 }
 
 impl CallError {
-    /// Whether the member certainly did not hear of the request.
+    /// Whether it is certain that the member did not get the request.
     pub fn is_unsent(&self) -> bool {
         matches!(self, CallError::Dial(_) | CallError::Busy)
     }
@@ -78,27 +76,27 @@ impl fmt::Debug for Client {
 
 struct Pool {
     dialler: Dialler,
-    /// The port of the control channel: the same on every node, as the
-    /// broadcast demands.
+    /// The port of the control channel. It is the same on every node, since broadcast needs
+    /// that.
     port: u16,
-    /// How long a connection waits for another use.
+    /// How long an unused connection stays open.
     idle: Duration,
     /// How much of an answer may be under way, in bytes.
     window: u32,
-    /// Who is told of connections that were cut or refused; nobody on the workers.
+    /// Gets an event when a connection is cut or refused; none for the workers' client.
     lost: Option<mpsc::Sender<Event>>,
     lines: Mutex<HashMap<NodeName, Arc<Line>>>,
 }
 
-/// What there is for one member.
+/// The state of the connection to one member.
 struct Line {
     /// The connection. Locked while it is dialled, so that it is dialled once.
     open: tokio::sync::Mutex<Option<Open>>,
     /// How many requests are under way.
     calls: AtomicUsize,
-    /// When the last one ended.
+    /// When the last request ended.
     used: Mutex<Instant>,
-    /// It was let go, and its connection is to be closed.
+    /// Signals that the connection is no longer wanted and is to be closed.
     dropped: Notify,
 }
 
@@ -115,7 +113,7 @@ impl Client {
         Self::with(dialler, port, IDLE)
     }
 
-    /// Like `new`, with connections that wait so long for another use.
+    /// Like `new`, with another time for unused connections.
     pub(super) fn with(dialler: Dialler, port: u16, idle: Duration) -> Self {
         Self(Arc::new(Pool {
             dialler,
@@ -127,8 +125,7 @@ impl Client {
         }))
     }
 
-    /// A client for membership, which is told of connections that were cut or
-    /// refused.
+    /// A client for membership, which gets an event when a connection is cut or refused.
     pub(super) fn for_membership(dialler: Dialler, port: u16, lost: mpsc::Sender<Event>) -> Self {
         Self(Arc::new(Pool {
             dialler,
@@ -140,18 +137,18 @@ impl Client {
         }))
     }
 
-    /// Who asks.
+    /// The name of this node.
     pub fn me(&self) -> &NodeName {
         &self.0.dialler.me
     }
 
-    /// Where the control channel of a member is.
+    /// The address of a member's control channel.
     pub fn at(&self, member: &NodeName) -> SocketAddrV4 {
         SocketAddrV4::new(member.ip(), self.0.port)
     }
 
-    /// Lets go of the connections to whoever is no member any more. One that was
-    /// cut off may come back: TCP would then wait as long again as it was away.
+    /// Drops the connections to nodes that are no longer members. A node that was cut off may
+    /// come back; on an old connection TCP would then wait as long again as the node was away.
     pub(crate) fn keep(&self, view: &View) {
         self.0.lock().retain(|name, line| {
             let is_member = view.member(name).is_some();
@@ -162,30 +159,29 @@ impl Client {
         });
     }
 
-    /// Holds a connection to the member whose control channel is there until it
-    /// ends.
+    /// Keeps a connection to the member at this address until the connection ends.
     ///
     /// # Errors
-    /// It was not reached.
+    /// The member was not reached.
     pub(super) async fn hold(&self, peer: &NodeName, at: SocketAddrV4) -> Result<(), CallError> {
         let line = self.0.line(peer)?;
         let mut ended = line.connected(&self.0, peer, at).await?.1;
-        // Nothing is ever sent: this waits for the other half to be dropped.
+        // Nothing is ever sent: this waits until the other half is dropped.
         while ended.changed().await.is_ok() {}
         Ok(())
     }
 
-    /// Closes the connection to a member: what was asked on it went wrong.
+    /// Closes the connection to a member, since a request on it failed.
     pub(super) fn forget(&self, peer: &NodeName) {
         if let Some(line) = self.0.lock().remove(peer) {
             line.dropped.notify_one();
         }
     }
 
-    /// Asks a member for what is at a route, within the limits of the route.
+    /// Sends a request for a route to a member, within the limits of the route.
     ///
     /// # Errors
-    /// [`CallError`]. A refusal of the member is none: it is a status.
+    /// [`CallError`]. A refusal by the member is not an error, but a status.
     pub async fn call(
         &self,
         peer: &NodeName,
@@ -197,11 +193,11 @@ impl Client {
             .await
     }
 
-    /// Sends a `POST` to the member whose control channel is there, and gives
-    /// its answer of at most `max` bytes. All of it takes at most `within`.
+    /// Sends a `POST` to the member at this address, and returns its answer of at most `max`
+    /// bytes. All of it takes at most `within`.
     ///
     /// # Errors
-    /// [`CallError`]. A refusal of the member is none: it is a status.
+    /// [`CallError`]. A refusal by the member is not an error, but a status.
     pub async fn request(
         &self,
         peer: &NodeName,
@@ -228,14 +224,14 @@ impl Client {
                         };
                         let body = protocol::read(response.into_body(), max, left).await;
                         return match body {
-                            // What it was refused for is known by its status.
+                            // The status already gives the reason of the refusal.
                             Err(ReadError::TooLong) if !status.is_success() => {
                                 Ok((status, Bytes::new()))
                             }
                             body => Ok((status, body.map_err(CallError::Answer)?)),
                         };
                     }
-                    // It was closed just now, and nothing was sent.
+                    // The connection was just closed, and nothing was sent.
                     Err(mut error) => match error.take_message() {
                         Some(unsent) if !again => {
                             again = true;
@@ -251,7 +247,7 @@ impl Client {
             .unwrap_or(Err(CallError::Slow(within)))
     }
 
-    /// How many members are connected now, or are being dialled.
+    /// How many members are connected or being dialled now.
     #[cfg(test)]
     pub(super) fn connected(&self) -> usize {
         self.0.lock().len()
@@ -275,7 +271,7 @@ impl Pool {
             dropped.ok_or(CallError::Busy)?.dropped.notify_one();
         }
         let line = lines.entry(peer.clone()).or_insert_with(Line::new).clone();
-        // Counted under the lock, so that nobody lets go of it meanwhile.
+        // Counted under the lock, so that the line is not dropped meanwhile.
         line.calls.fetch_add(1, Relaxed);
         Ok(InUse {
             pool: self.clone(),
@@ -286,13 +282,12 @@ impl Pool {
 
     async fn tell_lost(&self, peer: &NodeName) {
         if let Some(lost) = &self.lost {
-            // Nobody to tell means that the node stops.
+            // If there is no receiver, the node stops.
             let _ = lost.send(Event::Lost { ip: peer.ip() }).await;
         }
     }
 
-    /// Forgets a line that nobody has used for so long. Returns whether nobody
-    /// has.
+    /// Forgets a line that was unused for this long. Returns whether it was.
     fn let_go(&self, peer: &NodeName, line: &Arc<Line>, unused: Duration) -> bool {
         let mut lines = self.lock();
         let ours = lines.get(peer).is_some_and(|held| Arc::ptr_eq(held, line));
@@ -322,7 +317,7 @@ impl Line {
         *self.used.lock()
     }
 
-    /// The connection that there is, or a new one.
+    /// The open connection, or a new one.
     async fn connected(
         self: &Arc<Self>,
         pool: &Arc<Pool>,
@@ -355,8 +350,7 @@ impl Line {
         Ok((requests, ended))
     }
 
-    /// Waits until the connection is not needed any more, or not good for
-    /// anything, and closes it.
+    /// Waits until the connection is no longer needed or no longer works, and closes it.
     async fn tend(self: Arc<Self>, pool: Arc<Pool>, peer: NodeName, mut connection: Connection) {
         let shown = connection.shown().clone();
         loop {
@@ -368,13 +362,13 @@ impl Line {
                     if pool.let_go(&peer, &self, pool.idle) {
                         break;
                     }
-                    // It is in use; its end is looked at again.
+                    // It is in use; check later whether it is still needed.
                     tokio::time::sleep(pool.idle / 10).await;
                 }
             }
         }
         let mut open = self.open.lock().await;
-        // If it ended by itself, there may be another one already.
+        // If it ended by itself, a new one may have replaced it already.
         if !connection.has_ended() || open.as_ref().is_some_and(|open| open.requests.is_closed()) {
             *open = None;
         }
@@ -409,7 +403,7 @@ impl Drop for InUse {
         *self.line.used.lock() = Instant::now();
         let mut lines = self.pool.lock();
         let others = self.line.calls.fetch_sub(1, Relaxed) > 1;
-        // One that could not be dialled is forgotten at once.
+        // A line that could not be dialled is forgotten at once.
         let is_open = self
             .line
             .open

@@ -1,5 +1,5 @@
-//! What became of callers: counted by reason, and told to people at most once
-//! a minute for each source.
+//! Counts callers by result and reason, and logs refusals at most once a minute for each
+//! source.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -9,49 +9,49 @@ use cluster::Counted;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-/// How often refusals of one IP are logged, and of how many IPs that is known.
+/// How often refusals of one IP are logged, and how many IPs are remembered for that.
 const QUIET: Duration = Duration::from_secs(60);
 const QUIET_IPS: usize = 256;
 
 cluster::reasons! {
-    /// Why a caller was closed, or a request of it refused.
+    /// Why a caller's connection was closed, or its request refused.
     pub enum CallerRefusal;
     /// Callers that were refused, by reason.
     pub struct RefusedCallers;
-    /// It does not know the cookie, speaks no TLS, or was slow.
+    /// The caller does not know the cookie, speaks no TLS, or was too slow.
     Handshake, handshake: "without cookie or TLS, or too slow",
         "wrong cookie, or no member of a cluster";
-    /// It calls from outside of the subnet and every allowed range.
+    /// The caller is outside of the subnet and of every allowed range.
     Source, source: "from outside", "outside of the own subnet; --member-net lets it in";
-    /// It did not say who it is, or its IP is not that of its name.
+    /// The caller did not give its name, or its IP is not that of its name.
     Hello, hello: "without a name of their IP",
         "it did not say a name with the IP it calls from";
-    /// It asked for what members only, or tools only, may have.
+    /// The caller asked for what only members, or only tools, may have.
     Role, role: "asked for what is not theirs",
         "it asked for what only members, or only tools, may have";
     /// There are too many connections.
     Limit, limit: "too many at once", "too many connections";
-    /// It did not take what it asked for.
+    /// The caller did not read the answer.
     Stalled, stalled: "did not take their answer", "it did not take the answer it asked for";
 }
 
-/// Callers on the control channel, by what became of them, since the start.
+/// Callers on the control channel since the start, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callers {
-    /// They proved that they know the cookie.
+    /// Callers that proved that they know the cookie.
     pub admitted: u64,
-    /// Closed, or refused what they asked for; for whatever reason.
+    /// Callers that were closed, or whose request was refused, for any reason.
     pub refused: u64,
-    /// The same by reason.
+    /// The refused callers, by reason.
     #[serde(default)]
     pub refused_by: RefusedCallers,
 }
 
-/// Where callers are counted.
+/// Counts callers.
 #[derive(Debug, Default)]
 pub(crate) struct CallerCounts {
     callers: Counted<Callers>,
-    /// When each source was last told of.
+    /// When each source was last logged.
     told: Mutex<HashMap<Ipv4Addr, Instant>>,
 }
 
@@ -64,8 +64,7 @@ impl CallerCounts {
         self.callers.count(|callers| callers.admitted += 1);
     }
 
-    /// Counts, and logs unless this source was in the log within the last
-    /// minute.
+    /// Counts a refusal, and logs it unless this source was logged within the last minute.
     pub(super) fn refused(&self, ip: Ipv4Addr, why: CallerRefusal) {
         self.callers.count(|callers| {
             callers.refused += 1;

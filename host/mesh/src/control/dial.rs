@@ -1,5 +1,5 @@
-//! Dialling: TCP, TLS with the cookie's key, HTTP/2 and the hello, by a member
-//! or by a tool. Out comes a connection to a node that has proven who it is.
+//! Dialling, by a member or a tool: TCP, TLS with the cookie's key, HTTP/2 and the hello. The
+//! result is a connection to a node that has proven its name.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -22,58 +22,58 @@ use super::tls::Shown;
 use super::{EXCHANGE, HANDSHAKE, Identity, PING, PING_ANSWER, WINDOW};
 use crate::net;
 
-/// How long the other side has to take note that a connection is closed.
+/// How long the other side may take to notice that a connection is closed.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What it takes to dial any member. Cheap to clone.
+/// Dials any member. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Dialler {
-    /// Who calls. Connections leave from the IP of this name.
+    /// The caller. Connections leave from the IP of this name.
     pub(crate) me: NodeName,
-    /// The proof that the cookie is known.
+    /// The proof that the caller knows the cookie.
     pub(crate) identity: Identity,
 }
 
 /// Why a node could not be reached on the control channel.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// TCP.
+    /// TCP failed.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
-    /// Nothing came in time.
+    /// No connection came in time.
     #[error("no connection within {} s", HANDSHAKE.as_secs())]
     Slow,
-    /// TLS.
+    /// TLS failed.
     #[error("no TLS, the cookie may be another: {0}")]
     Tls(io::Error),
-    /// HTTP/2.
+    /// HTTP/2 failed.
     #[error("HTTP/2 failed: {0}")]
     Http(#[from] hyper::Error),
-    /// What it answered is no answer.
+    /// The answer cannot be read.
     #[error("its answer cannot be read: {0}")]
     Answer(#[from] ReadError),
-    /// It answered no.
+    /// The node refused.
     #[error("it answers {0}; it may be of another version")]
     Refused(StatusCode),
-    /// It is not who was dialled.
+    /// The node that answers is not the dialled one.
     #[error("another node answers than was dialled")]
     Impostor,
 }
 
-/// An open connection to a node that has proven who it is.
+/// An open connection to a node that has proven its name.
 pub(super) struct Connection {
     host: String,
     requests: SendRequest<Body>,
-    /// What moves its bytes; none once it has ended.
+    /// The task that moves its bytes; none once it has ended.
     driver: Option<JoinHandle<()>>,
     cut: Cut,
-    /// The key by which the node has proven that it knows the cookie.
+    /// The key that the node has shown as proof of the cookie.
     shown: Shown,
 }
 
 impl Dialler {
-    /// Connects to a member, and makes sure that it is this one which answers. Up
-    /// to `window` bytes of its answers may be under way at a time.
+    /// Connects to a member, and checks that the right node answers. Up to `window` bytes of
+    /// its answers may be under way at a time.
     pub(super) async fn dial(
         &self,
         peer: &NodeName,
@@ -89,8 +89,8 @@ impl Dialler {
 }
 
 impl Connection {
-    /// Connects, from this IP or from whichever the system chooses, and does
-    /// not say yet who calls.
+    /// Connects, from this IP or from one that the system chooses. The caller's name is not
+    /// sent yet.
     pub(super) async fn open(
         identity: &Identity,
         from: Option<Ipv4Addr>,
@@ -122,13 +122,13 @@ impl Connection {
         })
     }
 
-    /// Says who calls, and hears who answers.
+    /// Sends the caller's name, and returns the name of the node that answers.
     pub(super) async fn hello(&mut self, who: Bytes) -> Result<NodeName, DialError> {
         let said = self.exchange(&HELLO, who).await?;
         protocol::introduced(&said).ok_or(DialError::Impostor)
     }
 
-    /// One request and its answer, within the limits of the route.
+    /// Sends one request and reads its answer, within the limits of the route.
     pub(super) async fn exchange(
         &mut self,
         route: &Route,
@@ -148,12 +148,12 @@ impl Connection {
             .unwrap_or(Err(DialError::Slow))
     }
 
-    /// Whose address and port it goes to.
+    /// The address and port of the node.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// What sends requests on it.
+    /// Sends requests on the connection.
     pub(super) fn requests(&self) -> &SendRequest<Body> {
         &self.requests
     }
@@ -163,12 +163,12 @@ impl Connection {
         &self.shown
     }
 
-    /// Whether it was cut off, as opposed to closed.
+    /// Whether the connection was cut off, and not closed.
     pub(super) fn was_cut(&self) -> bool {
         self.cut.seen()
     }
 
-    /// Whether it was noticed that it has ended.
+    /// Whether the connection's task has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.driver.is_none()
     }
@@ -176,14 +176,14 @@ impl Connection {
     /// Waits for the connection to end.
     pub(super) async fn ended(&mut self) {
         if let Some(driver) = &mut self.driver {
-            // Whether it came to an end or panicked is all the same.
+            // A normal end and a panic count alike.
             let _ = driver.await;
             self.driver = None;
         }
     }
 
-    /// Closes it so that the other side knows that it was meant. What still
-    /// goes on on it has a second.
+    /// Closes the connection so that the other side knows that this is on purpose. What is
+    /// still under way has a second.
     pub(super) async fn close(self) {
         drop(self.requests);
         if let Some(mut driver) = self.driver
@@ -194,7 +194,7 @@ impl Connection {
     }
 }
 
-/// Connects, with each key that is known until one is right.
+/// Connects with each known key in turn, until one works.
 async fn handshake(
     identity: &Identity,
     from: Option<Ipv4Addr>,
@@ -216,7 +216,7 @@ async fn handshake(
             Ok(connected) => return Ok(connected),
             Err(error) => {
                 with += 1;
-                // Who does not answer in time will not do so the second time.
+                // A node that did not answer in time will not do so the second time.
                 if error.kind() == io::ErrorKind::TimedOut {
                     return Err(DialError::Slow);
                 }

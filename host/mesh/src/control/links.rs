@@ -1,5 +1,5 @@
-//! What membership asks of members: it exchanges states with them, and keeps
-//! connections to a few, which tell at once when their process ends.
+//! Membership's use of the control channel: it exchanges states with members, and keeps
+//! connections to a few, which show at once when a process ends.
 
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
@@ -16,19 +16,19 @@ use super::choice::choose;
 use super::routes::SYNC;
 use super::{Client, Dialler, Event};
 
-/// How many states may wait for one member. Membership sends the newest again
-/// when it still differs, so one in work and one waiting are enough.
+/// How many states may wait for one member. If the states still differ, membership sends the
+/// newest again, so one under way and one waiting are enough.
 const STATES: usize = 1;
 
-/// The most members that states are sent to at a time. A state for one more is
-/// dropped, which membership makes up for as it does for a lost datagram.
+/// The most members to which states are sent at a time. A state for one more is dropped;
+/// membership makes up for that as for a lost datagram.
 const SYNCS_MAX: usize = 64;
 
-/// How long a member's queue of states waits for another one.
+/// How long a member's queue waits for another state.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How long after a lost connection it is dialled again; doubled each time,
-/// up to [`REDIAL_MAX`].
+/// The pause before a lost connection is dialled again; doubled each time, up to
+/// [`REDIAL_MAX`].
 const REDIAL: Duration = Duration::from_millis(100);
 const REDIAL_MAX: Duration = Duration::from_secs(5);
 
@@ -37,15 +37,15 @@ pub(crate) struct Links {
     me: NodeName,
     client: Client,
     events: mpsc::Sender<Event>,
-    /// The members that connections are kept to.
+    /// The members to which connections are kept.
     kept: HashMap<NodeName, JoinSet<()>>,
-    /// The members that states are sent to.
+    /// The members to which states are sent.
     states: HashMap<NodeName, mpsc::Sender<Bytes>>,
 }
 
 impl Links {
-    /// No connections yet. What happens on them goes to `events`. The port of
-    /// the control channel is the same on every node, as the broadcast demands.
+    /// Starts without connections. Their events go to `events`. The port of the control channel
+    /// is the same on every node, since broadcast needs that.
     pub(crate) fn new(dialler: Dialler, port: u16, events: mpsc::Sender<Event>) -> Self {
         Self {
             me: dialler.me.clone(),
@@ -56,8 +56,7 @@ impl Links {
         }
     }
 
-    /// Keeps connections to those members of the view that are chosen, and
-    /// lets go of the others.
+    /// Keeps connections to the chosen members of the view, and drops the others.
     pub(crate) fn keep(&mut self, view: &View) {
         let chosen = choose(&self.me, view);
         self.kept.retain(|name, _| chosen.contains(name));
@@ -71,8 +70,8 @@ impl Links {
         }
     }
 
-    /// Sends a state to a member. The answer comes as [`Event::Reply`], if it
-    /// comes. Returns whether there was room for it.
+    /// Sends a state to a member. If an answer comes, it is an [`Event::Reply`]. Returns
+    /// whether there was room for the state.
     pub(crate) fn sync(&mut self, with: SocketAddrV4, name: NodeName, state: Bytes) -> bool {
         self.states.retain(|_, states| !states.is_closed());
         if !self.states.contains_key(&name) && self.states.len() >= SYNCS_MAX {
@@ -105,7 +104,7 @@ async fn hold(client: Client, peer: NodeName) {
     }
 }
 
-/// Sends states to a member one after the other, until none has come for long.
+/// Sends states to a member one after the other, until none has come for [`IDLE`].
 async fn sync(
     client: Client,
     peer: NodeName,

@@ -10,26 +10,24 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-/// What a tool says in place of a name. No name of a node is without an `@`.
+/// What a tool says instead of a name. Every name of a node has an `@`.
 pub(super) const TOOL: &str = "tool";
 
-/// The body of a request or an answer. One that is made bit by bit comes from
-/// [`http_body_util::channel`].
+/// The body of a request or an answer. A streamed one comes from [`http_body_util::channel`].
 pub type Body = BoxBody<Bytes, io::Error>;
 
-/// A body that is there as a whole.
+/// A body that is complete from the start.
 pub fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed()
 }
 
-/// A request of this kind to the member at this address.
+/// A request with this path to the member at this address.
 pub(super) fn request(host: &str, path: &str, message: Bytes) -> Request<Body> {
     let mut request = Request::new(whole(message));
     *request.method_mut() = Method::POST;
-    // A host and a path that were checked make an address; and if not, the
-    // other side answers 404.
+    // A checked host and a path make a valid URI; if not, the other side answers 404.
     *request.uri_mut() = format!("https://{host}{path}").parse().unwrap_or_default();
     request
 }
@@ -39,12 +37,12 @@ pub fn answer(message: impl Into<Bytes>) -> Response<Body> {
     Response::new(whole(message))
 }
 
-/// How long a refusal may be to be read, in bytes, however short the answer is that was
-/// asked for: why something is refused has nothing to do with its length. Of a longer
-/// one the status is known.
+/// How many bytes of a refusal are read, however short the expected answer is: the reason of a
+/// refusal has nothing to do with that length. If the refusal is longer, at least its status is
+/// known.
 pub(super) const REFUSAL_MAX: usize = 256;
 
-/// An answer that says what was wrong: at best in [`REFUSAL_MAX`] bytes.
+/// An answer that says what was wrong, in [`REFUSAL_MAX`] bytes if possible.
 pub fn refusal(status: StatusCode, why: impl Into<Bytes>) -> Response<Body> {
     let mut response = answer(why);
     *response.status_mut() = status;
@@ -56,19 +54,19 @@ pub fn refusal(status: StatusCode, why: impl Into<Bytes>) -> Response<Body> {
 /// Why a message could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is over the limit.
+    /// The message is over the size limit.
     #[error("the message is longer than it may be")]
     TooLong,
-    /// The limit of time is over.
+    /// The time limit is over.
     #[error("the message did not come in time")]
     TooSlow,
-    /// It ended before its end.
+    /// The message was cut off.
     #[error("the message was cut off")]
     Cut,
 }
 
 impl ReadError {
-    /// What its sender is told.
+    /// The answer to the sender.
     pub fn refusal(self) -> Response<Body> {
         match self {
             ReadError::TooLong => refusal(StatusCode::PAYLOAD_TOO_LARGE, "too long"),
@@ -78,7 +76,7 @@ impl ReadError {
     }
 }
 
-/// Reads a whole message of at most so many bytes, within this time.
+/// Reads a whole message of at most `max` bytes, within this time.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -97,7 +95,7 @@ pub(super) fn introduce(name: &NodeName) -> Bytes {
     Bytes::from(name.to_string())
 }
 
-/// Who a hello's message says its sender is.
+/// The sender's name in a hello's message.
 pub(super) fn introduced(message: &[u8]) -> Option<NodeName> {
     std::str::from_utf8(message).ok()?.parse().ok()
 }

@@ -1,12 +1,11 @@
-//! The routes of the control channel: what can be asked for, who may ask, and
-//! how long messages and answers may be. The server and the client use the same
-//! table. A node answers 404 to a path that is not in it, and so to a version
-//! that it does not speak.
+//! The routes of the control channel: what callers can ask for, which callers may ask, and how
+//! long messages and answers may be. The server and the client use the same table. A node
+//! answers 404 to a path that is not in it, and so to an unknown version.
 //!
 //! ```text
-//! POST /v1/hello   name of the caller     -> name of the called
-//! POST /v1/sync    state of the caller    -> state of the called
-//! POST /app/state  nothing                -> what the called does
+//! POST /v1/hello   name of the caller     -> name of the called node
+//! POST /v1/sync    state of the caller    -> state of the called node
+//! POST /app/state  nothing                -> state of the called node
 //! POST /component/…  of members           -> see `transfer`
 //! POST /publish    of members             -> see `publish`
 //!      /v1/…       of tools               -> the API
@@ -21,10 +20,10 @@ use super::{EXCHANGE, MESSAGE_MAX};
 /// The longest text of a name, in bytes: 63, `@`, and `255.255.255.255`.
 const NAME_MAX: usize = cluster::NAME_MAX + 1 + 15;
 
-/// Who may ask for a route, and who answers.
+/// Which callers may use a route, and which part of the node answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// Whoever knows the cookie: it is how they say who they are.
+    /// Every caller that knows the cookie: here callers give their name.
     Hello,
     /// Members; membership answers.
     Sync,
@@ -37,18 +36,18 @@ pub(super) enum Audience {
 /// One kind of request.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// The path, or what it begins with if this ends with a `/`.
+    /// The path, or its beginning if this ends with a `/`.
     pub path: &'static str,
     pub(super) audience: Audience,
     /// The longest message of the caller, in bytes.
     pub message_max: usize,
     /// The longest answer that the caller reads, in bytes.
     pub answer_max: usize,
-    /// How long the caller waits for all of the answer.
+    /// How long the caller waits for the whole answer.
     pub within: Duration,
 }
 
-/// Where a caller says who it is. The first request of a connection.
+/// Where a caller gives its name. This is the first request of a connection.
 pub(super) const HELLO: Route = Route {
     path: "/v1/hello",
     audience: Audience::Hello,
@@ -66,7 +65,7 @@ pub(super) const SYNC: Route = Route {
     within: EXCHANGE,
 };
 
-/// What a member does.
+/// The state of a member.
 pub const STATE: Route = Route {
     path: "/app/state",
     audience: Audience::Members,
@@ -75,7 +74,7 @@ pub const STATE: Route = Route {
     within: Duration::from_millis(500),
 };
 
-/// A component in chunks. How long an answer may be depends on what is asked for.
+/// A component in chunks. The request decides how long an answer may be.
 pub const CHUNKS: Route = Route {
     path: "/component/",
     audience: Audience::Members,
@@ -84,8 +83,8 @@ pub const CHUNKS: Route = Route {
     within: ANSWER_WAIT,
 };
 
-/// What exchanges of a member have published: a batch of up to 256, of 128 KiB in
-/// all, with at most 16 bytes besides for each and for the batch.
+/// Publications of a member's exchanges: a batch of up to 256, with 128 KiB in all, and at most
+/// 16 more bytes for each and for the batch.
 pub const PUBLISH: Route = Route {
     path: "/publish",
     audience: Audience::Members,
@@ -94,7 +93,7 @@ pub const PUBLISH: Route = Route {
     within: EXCHANGE,
 };
 
-/// The API for tools, which limits what it reads itself.
+/// The API for tools, which limits by itself what it reads.
 const API: Route = Route {
     path: "/v1/",
     audience: Audience::Tools,
@@ -103,11 +102,11 @@ const API: Route = Route {
     within: Duration::MAX,
 };
 
-/// All routes. The first that fits counts.
+/// All routes. The first match counts.
 const ROUTES: [&Route; 6] = [&HELLO, &SYNC, &STATE, &CHUNKS, &PUBLISH, &API];
 
 impl Route {
-    /// The route of a path; none if there is nothing.
+    /// The route of a path, if there is one.
     pub(super) fn of(path: &str) -> Option<&'static Route> {
         ROUTES
             .into_iter()

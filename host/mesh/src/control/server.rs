@@ -1,5 +1,5 @@
-//! The side that is called: accepts and checks the address. What follows on
-//! the connection is in [`super::caller`].
+//! The called side: accepts connections and checks the address. The rest of a connection is in
+//! [`super::caller`].
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,34 +21,34 @@ use super::counters::{CallerCounts, CallerRefusal};
 use super::protocol::{self, Body};
 use super::{Event, Identity, Peer, Service};
 
-/// The most connections at a time, and of one IP.
+/// The most connections at a time, in all and from one IP.
 const CONNECTIONS_MAX: usize = 1024;
 const PER_IP_MAX: usize = 8;
 
-/// The most connections of tools at a time, and of one IP: so many of them
-/// leave room for the members.
+/// The most connections of tools at a time, in all and from one IP. They leave room for the
+/// members.
 const TOOLS_MAX: usize = 32;
 const TOOLS_PER_IP_MAX: usize = 4;
 
-/// The most callers at a time that have not said who they are.
+/// The most callers at a time whose names are not known yet.
 const STRANGERS_MAX: usize = 32;
 
-/// How long to wait when the system has no connection to give, for want of
-/// file descriptors.
+/// How long to wait when the system has no file descriptors for another connection.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// How long callers may take, and be let wait.
+/// The time limits for callers and for answers to them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waits {
-    /// Until an answer to a member begins, its request included.
+    /// Until an answer to a member begins, including its request.
     pub(super) member: Duration,
-    /// The same for a tool, whose request may be a large app on a slow line.
+    /// Until an answer to a tool begins, including its request, which may be a large component
+    /// on a slow line.
     pub(super) tool: Duration,
-    /// Until a caller takes a piece of an answer.
+    /// Until a caller reads a piece of an answer.
     pub(super) stall: Duration,
 }
 
-/// What they are, but for tests.
+/// The limits outside of tests.
 pub(crate) const WAITS: Waits = Waits {
     member: Duration::from_secs(10),
     tool: Duration::from_secs(600),
@@ -59,13 +59,14 @@ pub(crate) const WAITS: Waits = Waits {
 pub(crate) struct Server {
     pub(crate) me: NodeName,
     pub(crate) identity: Identity,
-    /// Where callers may come from.
+    /// The ranges from which callers may come.
     pub(crate) reach: Vec<Cidr>,
-    /// Whether an IP is this machine's, from where tools may call too.
+    /// Whether an IP is this machine's; tools may call from there too.
     pub(crate) is_here: fn(Ipv4Addr) -> bool,
-    /// Answers what members and tools ask for, but for states.
+    /// Answers requests of members and tools, except states.
     pub(crate) service: Arc<dyn Service>,
-    /// Where it does so; none for the thread of the control channel itself.
+    /// The runtime in which the service answers; none for the thread of the control channel
+    /// itself.
     pub(crate) runtime: Option<Handle>,
     pub(crate) waits: Waits,
     pub(crate) events: mpsc::Sender<Event>,
@@ -134,7 +135,7 @@ impl Server {
     /// The answer of the service.
     pub(super) async fn ask(&self, from: Peer, request: Request<Incoming>) -> Response<Body> {
         let service = self.service.clone();
-        // Made and run there, so that it takes no time of membership's.
+        // Made and run in that runtime, so that it takes no time of membership's thread.
         let answer = async move { service.call(from, request).await };
         let Some(runtime) = &self.runtime else {
             return answer.await;
@@ -154,7 +155,7 @@ impl Server {
 pub(super) struct Tools(Mutex<HashMap<Ipv4Addr, usize>>);
 
 impl Tools {
-    /// Room for one more from this IP, if there is any.
+    /// The right to one more connection from this IP, if there is room.
     pub(super) fn room(self: &Arc<Self>, ip: Ipv4Addr) -> Option<ToolRoom> {
         let mut open = self.0.lock();
         if open.values().sum::<usize>() >= TOOLS_MAX {
@@ -170,7 +171,7 @@ impl Tools {
     }
 }
 
-/// The room of one tool; given back when it is dropped.
+/// The right of one tool to a connection; dropping it gives it back.
 pub(super) struct ToolRoom {
     tools: Arc<Tools>,
     ip: Ipv4Addr,
@@ -188,7 +189,7 @@ impl Drop for ToolRoom {
     }
 }
 
-/// The open connections, and whose they are.
+/// The open connections, and the IP of each.
 #[derive(Default)]
 struct Open {
     tasks: JoinSet<Option<CallerRefusal>>,
@@ -215,12 +216,12 @@ impl Open {
         *self.counts.entry(ip).or_insert(0) += 1;
     }
 
-    /// Waits until one ends.
+    /// Waits until a connection ends.
     async fn ended(&mut self) -> (Ipv4Addr, Option<CallerRefusal>) {
         loop {
             let (id, refusal) = match self.tasks.join_next_with_id().await {
                 Some(Ok((id, refusal))) => (id, refusal),
-                // One that panicked: what it did is lost, the others go on.
+                // The connection's task panicked: its result is lost, the others go on.
                 Some(Err(error)) => (error.id(), None),
                 None => std::future::pending().await,
             };

@@ -1,6 +1,5 @@
-//! What a node does with the requests of members and of tools: the seam
-//! between the control channel, which knows who asks, and the rest of the
-//! host, which knows the answers.
+//! Answers requests of members and tools: the interface between the control channel, which
+//! knows the caller, and the rest of the host, which knows the answers.
 
 use std::net::Ipv4Addr;
 use std::pin::Pin;
@@ -11,27 +10,25 @@ use hyper::body::Incoming;
 
 use super::protocol::{self, Body};
 
-/// Who asks. Either knows the cookie.
+/// The caller. It knows the cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A node that calls from the IP of this name. Whether it is in the view
-    /// is another question.
+    /// A node that calls from the IP of this name. It need not be in the view.
     Member(NodeName),
-    /// A tool of a person: `host push`, `host status`.
+    /// A person's tool: `host push`, `host status`.
     Tool(Ipv4Addr),
 }
 
-/// An answer that is being made.
+/// An answer in progress.
 pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
-/// Answers the requests that come on the control channel. Which paths come
-/// from whom is certain already: `/component/…`, `/app/…` and `/publish` from members, `/v1/…`
-/// from tools.
+/// Answers the requests on the control channel. The channel has already checked which caller
+/// may use which path: `/component/…`, `/app/…` and `/publish` are for members, `/v1/…` is for
+/// tools.
 pub trait Service: Send + Sync {
-    /// Answers one request. What is returned runs in the runtime in which
-    /// membership was started, and is dropped when the caller goes. The answer
-    /// of a member must begin within 10 s, that of a tool within ten minutes;
-    /// who does not take its answer is closed.
+    /// Answers one request. The future runs in the runtime that started membership, and is
+    /// dropped when the caller goes. An answer to a member must begin within 10 s, one to a
+    /// tool within ten minutes. A caller that does not read its answer is closed.
     fn call(&self, from: Peer, request: Request<Incoming>) -> Answer;
 }
 

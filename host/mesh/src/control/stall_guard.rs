@@ -1,7 +1,6 @@
-//! The body of an answer whose caller must take it: a caller that leaves a
-//! piece lying for too long is told of, so that its connection can be closed.
-//! How long the answer itself takes to come is not its matter, so that a tool
-//! can follow a log in which nothing happens.
+//! The body of an answer that the caller must read. If the caller leaves a piece unread for too
+//! long, the guard signals it, so that the connection can be closed. The answer itself may come
+//! slowly, so a tool can follow a log in which nothing happens.
 
 use std::io;
 use std::pin::Pin;
@@ -17,15 +16,15 @@ use tokio::time::sleep;
 
 use super::protocol::Body;
 
-/// The body itself.
+/// The guarded body.
 pub(super) struct StallGuard {
     body: Body,
-    /// How long a piece may lie there.
+    /// How long a piece may stay unread.
     stall: Duration,
-    /// Told when the caller takes nothing.
+    /// Signals that the caller reads nothing.
     stalled: Arc<Notify>,
-    /// Runs while a piece lies there. HTTP/2 asks for the next one only once
-    /// there is room for it.
+    /// Runs while a piece is unread. HTTP/2 asks for the next piece only once there is room for
+    /// it.
     timer: Option<AbortHandle>,
 }
 

@@ -1,6 +1,6 @@
-//! A TLS stream that remembers how it ended. A process that lives closes TLS
-//! with a word (`close_notify`); when it is killed, the system closes TCP
-//! under it. HTTP/2 does not tell the one from the other, so it is noted here.
+//! A TLS stream that remembers how it ended. A live process closes TLS with `close_notify`;
+//! when a process is killed, the system closes TCP under it. HTTP/2 does not report the
+//! difference, so it is noted here.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Whether a stream was cut off by its other end.
+/// Whether the other end cut the stream off.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cut(Arc<AtomicBool>);
 
 impl Cut {
-    /// True once the stream failed, as opposed to: was closed.
+    /// True once the stream has failed; false if it was closed.
     pub(super) fn seen(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -28,7 +28,7 @@ impl Cut {
     }
 }
 
-/// The stream itself.
+/// The wrapped stream.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     inner: S,
@@ -76,8 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The other end may be gone already when this one closes; that says
-        // nothing about it.
+        // The other end may be gone already when this end closes; that says nothing about it.
         Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }

@@ -1,4 +1,4 @@
-//! The control channel as those see it who call, and those who should not.
+//! The control channel, tested by allowed callers and by callers that must be refused.
 
 mod client;
 mod roles;
@@ -28,7 +28,7 @@ use crate::net;
 const SOON: Duration = Duration::from_secs(10);
 const CALLED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const CALLER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// What the called node takes for another address of its machine.
+/// An address that the called node counts as its own machine's.
 const SAME_MACHINE: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 
 fn identity() -> Identity {
@@ -58,7 +58,7 @@ impl Called {
         Self::start_with(16)
     }
 
-    /// Lets in callers whose first bits are those of 127.0.0.2.
+    /// Accepts callers whose first `prefix` bits are those of 127.0.0.2.
     fn start_with(prefix: u8) -> Self {
         Self::start_as(prefix, identity())
     }
@@ -116,7 +116,7 @@ impl Called {
         assert!(in_time.is_ok(), "{:?}", self.counters.now());
     }
 
-    /// A connection as a member's, but without its hello.
+    /// A connection like a member's, but without its hello.
     async fn stranger(&self, from: Ipv4Addr) -> SendRequest<Body> {
         let tcp = net::connect_from(from, self.at).await.expect("connected");
         let tls = identity().connect(tcp, 0, SOON).await;
@@ -257,7 +257,7 @@ async fn a_caller_from_elsewhere_does_not_get_as_far_as_tls() {
         .await
         .expect("open");
     let mut rest = Vec::new();
-    // A reset or an end: nothing comes.
+    // A reset or an end: no bytes come.
     let _ = timeout(SOON, far.read_to_end(&mut rest))
         .await
         .expect("closed");
@@ -288,7 +288,7 @@ async fn garbage_in_place_of_tls_is_refused_and_hurts_nobody() {
     for n in 0..50_u8 {
         let stream = net::connect_from(Ipv4Addr::new(127, 0, 1, n), called.at).await;
         let mut stream: TcpStream = stream.expect("open");
-        // It may be closed while it is still being written.
+        // It may be closed during the write.
         let _ = stream.write_all(&[n; 4096]).await;
     }
     called
@@ -306,7 +306,7 @@ async fn a_connection_that_is_cut_is_a_hint_and_one_that_is_closed_is_none() {
 
     let other = Ipv4Addr::new(127, 0, 0, 4);
     let at = called.at;
-    // What a killed process leaves: its sockets are closed by the system.
+    // Like a killed process: the system closes its sockets.
     std::thread::spawn(move || {
         let process = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -324,8 +324,8 @@ async fn a_connection_that_is_cut_is_a_hint_and_one_that_is_closed_is_none() {
     assert_eq!(ip, other, "only the one that was cut");
 }
 
-/// A called node in a process of its own, as far as a thread can be one: when
-/// it is killed, the system closes its sockets without a word.
+/// A called node like in a process of its own: when it is killed, the system closes its sockets
+/// without a farewell.
 struct Process {
     at: SocketAddrV4,
     kill: oneshot::Sender<()>,
@@ -333,7 +333,7 @@ struct Process {
 }
 
 impl Process {
-    /// It can be killed once somebody has called.
+    /// It can be killed after the first call.
     async fn start() -> Self {
         Self::start_with(Arc::new(Refuse)).await
     }
@@ -381,7 +381,7 @@ async fn a_connection_that_has_ended_can_still_be_closed() {
     connection.close().await;
 }
 
-/// A member as a view has it.
+/// A member as in a view.
 fn listed(ip: Ipv4Addr) -> cluster::Member {
     cluster::Member {
         name: node(ip),

@@ -1,12 +1,10 @@
-//! TLS 1.3 in which both sides show the same raw public key (RFC 7250), the
-//! one that follows from the cookie. There is no certificate, no authority and
-//! no date. Who does not know the cookie cannot sign for that key, so each
-//! side refuses the other's wrong cookie.
+//! TLS 1.3 in which both sides show the same raw public key (RFC 7250), which is derived from
+//! the cookie. There is no certificate, no authority and no date. Without the cookie a side
+//! cannot sign for that key, so each side refuses the other's wrong cookie.
 //!
-//! While a cluster changes its cookie a node may know two. The side that calls
-//! says in clear, where TLS has a server name (SNI), which key it is about to
-//! show; the side that is called shows the same, if it has it. A caller that
-//! is shown another key than it named tries its second one.
+//! While a cluster changes its cookie a node may know two. The calling side says in clear,
+//! where TLS has a server name (SNI), which key it will show; the called side shows the same
+//! key, if it has it. If a caller is shown another key than it named, it tries its second key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,51 +32,50 @@ use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use zeroize::Zeroizing;
 
-/// What the two sides agree to speak (ALPN). The version of the messages
-/// themselves is in their paths.
+/// The protocol on which the two sides agree (ALPN). The version of the messages is in their
+/// paths.
 const PROTOCOL: &[u8] = b"ace-control/1";
 
-/// How much of the hash of a key its name has.
+/// How many bytes of a key's hash its name has.
 const KEY_NAME_BYTES: usize = 8;
 
-/// The start of an Ed25519 private key in PKCS #8 (RFC 8410 section 7); the
-/// 32 bytes of the seed follow.
+/// The start of an Ed25519 private key in PKCS #8 (RFC 8410 section 7); the 32 bytes of the
+/// seed follow.
 const PKCS8_ED25519: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
-/// Both ends of TLS as one cluster speaks it. Cheap to clone; all clones
-/// change their keys together.
+/// Both ends of TLS for one cluster. Cheap to clone; all clones change their keys together.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity(Arc<watch::Sender<Arc<Ends>>>);
 
-/// What follows from the keys that are known now.
+/// The TLS configuration for the keys that are known now.
 struct Ends {
     acceptor: TlsAcceptor,
-    /// To call with each key, the one that is sent with first.
+    /// The configuration for calls with each key; the key that is sent with comes first.
     callers: Vec<Caller>,
 }
 
-/// What it takes to call with one key.
+/// The configuration for calls with one key.
 #[derive(Clone)]
 struct Caller {
     connector: TlsConnector,
-    /// Which key that is.
+    /// The name of the key.
     name: DnsName<'static>,
     public: CertificateDer<'static>,
 }
 
-/// Why no TLS can be had with the keys of the cluster.
+/// Why the keys of the cluster give no TLS.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up TLS for the control channel: {0}; this is a fault of the program")]
 pub struct IdentityError(#[from] Error);
 
-/// Which key the other side of a connection has shown.
+/// The key that the other side of a connection has shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown(CertificateDer<'static>);
 
 impl Identity {
-    /// The identity of everyone who knows the cookie, or one of both.
+    /// The identity of every node that knows the cookie, or one of two cookies.
     pub(crate) fn new(keys: &Keys) -> Result<Self, IdentityError> {
         Ok(Self::of(Ends::new(&both(keys), &both(keys))?))
     }
@@ -87,8 +84,8 @@ impl Identity {
         Self(Arc::new(watch::Sender::new(Arc::new(ends))))
     }
 
-    /// Knows these keys from now on, and no others. Connections that were made
-    /// with one that is gone are told by [`Identity::revoked`].
+    /// Knows only these keys from now on. [`Identity::revoked`] reports connections that were
+    /// made with a key that is gone.
     pub(crate) fn change(&self, keys: &Keys) -> Result<(), IdentityError> {
         let ends = Ends::new(&both(keys), &both(keys))?;
         self.0.send_replace(Arc::new(ends));
@@ -99,13 +96,12 @@ impl Identity {
         self.0.borrow().clone()
     }
 
-    /// With how many keys a member can be called.
+    /// With how many keys this node can call a member.
     pub(crate) fn keys(&self) -> usize {
         self.ends().callers.len()
     }
 
-    /// Waits until the key that was shown is not known any more, which may be
-    /// never.
+    /// Waits until the shown key is no longer known; that may never happen.
     pub(crate) async fn revoked(&self, shown: &Shown) {
         let mut ends = self.0.subscribe();
         let unknown = |ends: &Arc<Ends>| ends.callers.iter().all(|key| key.public != shown.0);
@@ -113,7 +109,7 @@ impl Identity {
         let _ = ends.wait_for(unknown).await;
     }
 
-    /// The handshake of the side that was called.
+    /// The handshake of the called side.
     pub(crate) async fn accept<S>(
         &self,
         stream: S,
@@ -127,8 +123,8 @@ impl Identity {
         agreed(stream.into())
     }
 
-    /// The handshake of the side that calls, with the first of its keys, or
-    /// the second and so on. One that has no such key gives an error.
+    /// The handshake of the calling side, with key number `with`. If there is no such key, it
+    /// is an error.
     pub(crate) async fn connect<S>(
         &self,
         stream: S,
@@ -146,13 +142,13 @@ impl Identity {
     }
 }
 
-/// The keys of each cookie, the one that is sent with first.
+/// The keys of each cookie; the one that is sent with comes first.
 fn both(keys: &Keys) -> Vec<Keys> {
     std::iter::once(keys.clone()).chain(keys.other()).collect()
 }
 
 impl Ends {
-    /// Shows some keys, and expects to be shown others.
+    /// Shows some keys, and expects others from the other side.
     fn new(shown: &[Keys], expected: &[Keys]) -> Result<Self, IdentityError> {
         let provider = Arc::new(ring::default_provider());
         let algorithms = provider.signature_verification_algorithms;
@@ -168,7 +164,7 @@ impl Ends {
             let key = Arc::new(CertifiedKey::new(vec![public.clone()], private));
             named.push((name.clone(), key.clone()));
             let pinned = Pinned {
-                // A caller that has named its key expects the same one.
+                // A caller that has named its key expects the same key.
                 keys: expected.get(at).cloned().into_iter().collect(),
                 algorithms,
             };
@@ -195,7 +191,7 @@ impl Ends {
             .with_client_cert_verifier(Arc::new(pinned))
             .with_cert_resolver(Arc::new(ByName(named)));
         server.alpn_protocols = vec![PROTOCOL.to_vec()];
-        // Connections live long; sessions to resume would only take memory.
+        // Connections live long, so session tickets would only use memory.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
@@ -211,8 +207,8 @@ impl fmt::Debug for Ends {
     }
 }
 
-/// How a key is called in clear: by a hash of its public part. It tells who
-/// listens no more than the tags of datagrams do.
+/// The name of a key in clear: a hash of its public part. It tells a listener no more than the
+/// tags of datagrams do.
 fn key_name(public: &CertificateDer<'_>) -> Result<DnsName<'static>, Error> {
     let hash = Sha256::digest(public);
     let hex = HEXLOWER.encode(&hash[..KEY_NAME_BYTES]);
@@ -237,8 +233,7 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// A side that offers no protocol at all passes the handshake, so this must be
-/// looked at.
+/// A side that offers no protocol at all passes the handshake, so this must be checked.
 fn agreed<S>(stream: TlsStream<S>) -> io::Result<(TlsStream<S>, Shown)> {
     let (_, session) = stream.get_ref();
     if session.alpn_protocol() != Some(PROTOCOL) {
@@ -251,7 +246,7 @@ fn agreed<S>(stream: TlsStream<S>) -> io::Result<(TlsStream<S>, Shown)> {
     Ok((stream, Shown(shown.into_owned())))
 }
 
-/// The public key as TLS shows it, and the private one.
+/// The public key in the form of TLS, and the private key.
 fn key_pair(keys: &Keys) -> Result<(CertificateDer<'static>, Arc<dyn SigningKey>), Error> {
     let mut pkcs8 = Zeroizing::new([0; 48]);
     let (start, seed) = pkcs8.split_at_mut(PKCS8_ED25519.len());
@@ -265,7 +260,7 @@ fn key_pair(keys: &Keys) -> Result<(CertificateDer<'static>, Arc<dyn SigningKey>
     Ok((CertificateDer::from(public), private))
 }
 
-/// Takes these public keys and no others.
+/// Accepts only these public keys.
 #[derive(Debug)]
 struct Pinned {
     keys: Vec<CertificateDer<'static>>,
@@ -294,7 +289,7 @@ impl Pinned {
     }
 }
 
-/// Never asked for: both sides speak TLS 1.3 only.
+/// Never called: both sides speak only TLS 1.3.
 fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
     Err(Error::PeerIncompatible(
         PeerIncompatible::Tls12NotOfferedOrEnabled,

@@ -1,6 +1,5 @@
-//! The control channel as a tool calls it: `host push`, `host status` and the
-//! like, from any machine that the node lets in. A tool knows the cookie and
-//! has no name; it is never a member.
+//! The control channel for tools: `host push`, `host status` and others, from any machine that
+//! the node allows. A tool knows the cookie and has no name; it is never a member.
 
 use std::net::SocketAddrV4;
 
@@ -16,15 +15,15 @@ use super::{DialError, Identity, IdentityError};
 /// How much of an answer may be under way, in bytes.
 const WINDOW: u32 = 1024 * 1024;
 
-/// Why a node could not be reached by a tool.
+/// Why a tool could not reach a node.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    /// It was not reached.
+    /// The node was not reached.
     #[error("{at}: {cause}")]
     Dial {
-        /// Which node.
+        /// The address of the node.
         at: SocketAddrV4,
-        /// Why.
+        /// The cause.
         cause: DialError,
     },
     /// TLS cannot be set up.
@@ -46,8 +45,8 @@ impl std::fmt::Debug for Tool {
     }
 }
 
-/// Connects to the node whose control channel is there, with the keys of its
-/// cookie. Takes a few seconds at most.
+/// Connects to the node whose control channel has this address, with the keys of its cluster.
+/// Takes a few seconds at most.
 ///
 /// # Errors
 /// [`ToolError`].
@@ -62,14 +61,14 @@ pub async fn connect(keys: &Keys, at: SocketAddrV4) -> Result<Tool, ToolError> {
 }
 
 impl Tool {
-    /// Who answers.
+    /// The name of the node that answers.
     pub fn node(&self) -> &NodeName {
         &self.node
     }
 
-    /// Sends a request, of which only the path need be given. Any number may
-    /// be under way, four of which are looked at at a time. Bodies stream both
-    /// ways; see [`super::stream_body`]. How long to wait is up to the caller.
+    /// Sends a request, which needs only a path. Any number may be under way; the node handles
+    /// four at a time. Bodies stream both ways; see [`super::stream_body`]. The caller decides
+    /// how long to wait.
     ///
     /// # Errors
     /// The connection ended.
@@ -88,12 +87,12 @@ impl Tool {
         requests.send_request(request).await
     }
 
-    /// Waits until the connection ends, which may be because the node did.
+    /// Waits until the connection ends, perhaps because the node did.
     pub async fn ended(&mut self) {
         self.connection.ended().await;
     }
 
-    /// Closes the connection, and gives the node a second to take note.
+    /// Closes the connection, and gives the node a second to notice.
     pub async fn close(self) {
         self.connection.close().await;
     }

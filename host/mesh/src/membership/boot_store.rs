@@ -1,6 +1,6 @@
-//! The number of this node's last run, on disk. At the start it is stored before
-//! anything is sent; later a thread of its own stores it, while what would tell others
-//! of it waits.
+//! The boot number of this node's last run, on disk. At the start it is stored before anything
+//! is sent. Later a thread of its own stores it, while effects that would reveal it to others
+//! wait.
 
 use std::sync::Arc;
 use std::thread;
@@ -13,7 +13,7 @@ use crate::data_dir::{DataDir, DataDirError};
 /// The file in the data folder: the number in decimal, and a newline.
 const FILE: &str = "boot";
 
-/// Keeps the boot number. Cheap to clone.
+/// Stores the boot number. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct BootStore {
     folder: Arc<DataDir>,
@@ -24,8 +24,8 @@ impl BootStore {
         Self { folder }
     }
 
-    /// The number that was stored last. None if there is none, or if what is
-    /// there is no number: the wall clock and the members make up for it.
+    /// The number that was stored last. None if there is no file, or no number in it: the wall
+    /// clock and the members make up for it.
     pub(super) fn load(&self) -> Result<Option<Boot>, DataDirError> {
         let Some(content) = self.folder.read(FILE)? else {
             return Ok(None);
@@ -45,14 +45,14 @@ impl BootStore {
             .write(FILE, format!("{}\n", boot.number()).as_bytes())
     }
 
-    /// Stores a number on a thread of its own, and tells how that went. No answer comes
-    /// if there is no such thread.
+    /// Stores a number on a thread of its own, and reports the result. If there is no such
+    /// thread, no answer comes.
     pub(super) fn store_apart(&self, boot: Boot) -> oneshot::Receiver<Result<(), DataDirError>> {
         let (done, stored) = oneshot::channel();
         let boots = self.clone();
         let storing = thread::Builder::new().name("boot number".to_owned());
         let storing = storing.spawn(move || {
-            // Nobody waits for it any more if the node stops.
+            // If the node stops, nobody waits for it any more.
             let _ = done.send(boots.store(boot));
         });
         if let Err(error) = storing {

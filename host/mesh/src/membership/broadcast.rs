@@ -1,6 +1,6 @@
-//! Broadcasting, which may not work: the link may be down at boot, the
-//! interface may go away and come back with another subnet. It is tried for
-//! ever, with one log line when it fails and one when it works again.
+//! Broadcasting, which may not work: the link may be down at boot, or the interface may go away
+//! and come back with another subnet. The node tries for ever, with one log line when it fails
+//! and one when it works again.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -15,13 +15,13 @@ use crate::net::LocalAddress;
 /// How soon a failed broadcast is sent again.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// How often the address is looked up while all is well.
+/// How often the address is looked up while broadcasts work.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The broadcasting of one node.
 pub(super) struct Broadcast {
-    /// Where broadcasts go, and where those of others come in. None where the
-    /// network has no broadcast.
+    /// The destination of broadcasts, and the socket that receives those of others. None where
+    /// the network has no broadcast.
     channel: Option<Channel>,
     local: LocalAddress,
     port: u16,
@@ -37,7 +37,7 @@ struct Channel {
 
 struct Failing {
     since: Instant,
-    /// What was to be sent last.
+    /// The last datagram to be sent.
     last: Bytes,
 }
 
@@ -56,12 +56,12 @@ impl Broadcast {
         })
     }
 
-    /// The socket that broadcasts come in on.
+    /// The socket that receives broadcasts.
     pub(super) fn receiver(&self) -> Option<&UdpSocket> {
         self.channel.as_ref().map(|channel| &channel.receiver)
     }
 
-    /// Sends to all. Returns whether the system took it.
+    /// Sends to all nodes. Returns whether the system accepted it.
     pub(super) fn send(&mut self, from: &UdpSocket, bytes: Bytes) -> bool {
         let Some(channel) = &self.channel else {
             return false;
@@ -99,11 +99,11 @@ impl Broadcast {
         self.next
     }
 
-    /// Looks whether the interface has another broadcast address now, and
-    /// sends again what failed.
+    /// Looks up whether the interface has another broadcast address now, and sends again what
+    /// failed.
     pub(super) fn look(&mut self, from: &UdpSocket) {
         self.next = Instant::now() + if self.failing.is_some() { AGAIN } else { LOOK };
-        // While the address is away there is nothing to learn.
+        // While the address is away, keep the old one.
         if let Ok(local) = net::find(self.local.ip)
             && local != self.local
         {
@@ -148,10 +148,10 @@ impl Channel {
     }
 }
 
-/// How often a send is tried when the error is that of an earlier one.
+/// How often a send is tried when the error belongs to an earlier one.
 const TRIES: u32 = 4;
 
-/// Sends now or never: a datagram that has to wait is late anyway.
+/// Sends now or never: a datagram that has to wait would be late anyway.
 pub(super) fn send_now(from: &UdpSocket, bytes: &[u8], to: SocketAddrV4) -> io::Result<()> {
     let socket = socket2::SockRef::from(from);
     let to = to.into();
@@ -160,8 +160,8 @@ pub(super) fn send_now(from: &UdpSocket, bytes: &[u8], to: SocketAddrV4) -> io::
         tries += 1;
         match socket.send_to(bytes, &to) {
             Ok(_) => return Ok(()),
-            // A closed port that an earlier datagram met; what it was is in
-            // the error queue, and read from there.
+            // An earlier datagram met a closed port. The error queue says which one, and it is
+            // read there.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && tries < TRIES => {}
             Err(error) => return Err(error),
         }
@@ -189,7 +189,7 @@ mod tests {
         let mut broadcast = Broadcast::start(local, port).expect("bound");
         let working = broadcast.channel.as_ref().expect("broadcasts").to;
 
-        // 240.0.0.0/4 is reserved (RFC 1112): there is no way there from loopback.
+        // 240.0.0.0/4 is reserved (RFC 1112): loopback has no route to it.
         let nowhere = SocketAddrV4::new(Ipv4Addr::new(240, 0, 0, 1), port);
         broadcast.channel.as_mut().expect("broadcasts").to = nowhere;
         assert!(!broadcast.send(&socket, Bytes::from_static(b"first")));

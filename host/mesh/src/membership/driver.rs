@@ -1,6 +1,6 @@
-//! The loop of membership's thread: waits for anything, takes in a bounded
-//! amount of everything, does what is due, and carries out what the core
-//! wants. It alone owns the core, the sockets and the connections.
+//! The loop of membership's thread. It waits for anything, takes in a bounded amount of
+//! everything, does what is due, and carries out what the core wants. Only it owns the core,
+//! the sockets and the connections.
 
 mod carry_out;
 mod held;
@@ -32,22 +32,21 @@ use crate::control;
 use crate::control::{Dialler, Event, Identity, Links, Server};
 use crate::net;
 
-/// The most datagrams of each socket, and events of the control channel, that
-/// are taken in before timers are looked at.
+/// How many datagrams of each socket, and events of the control channel, are taken in before
+/// timers are checked.
 const DATAGRAMS: usize = 64;
 const EVENTS: usize = 16;
 
-/// How many events of the control channel may wait; its connections are held
-/// back when there are more.
+/// How many events of the control channel may wait; beyond that, its connections are held back.
 const EVENTS_WAITING: usize = 64;
 
-/// How many answers about names may wait; the next lookup waits for room.
+/// How many lookup results may wait; the next lookup waits for room.
 const FOUND_WAITING: usize = 16;
 
 /// Callers that may wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// When this program was built, in milliseconds since 1970-01-01 UTC; build.rs says it.
+/// When this program was built, in milliseconds since 1970-01-01 UTC; build.rs writes it.
 const BUILT_MS: u64 = include!(concat!(env!("OUT_DIR"), "/built_ms"));
 
 /// The state of the loop.
@@ -60,30 +59,30 @@ pub(super) struct Driver {
     links: Links,
     events: mpsc::Receiver<Event>,
     boots: BootStore,
-    /// While a new boot number is on its way to the disk: what waits for that.
+    /// The effects that wait while a new boot number is written to the disk.
     held: Option<Held>,
     releases: ReleaseStore,
-    /// A file that waits until the clock is right, and when to look again.
+    /// A file that waits until the clock is right, and when to try again.
     file_again: Option<(Instant, AppFile)>,
-    /// Who waits to hear what came of a file.
+    /// The caller that waits for the result of a file.
     file_asked: Option<(AppFile, oneshot::Sender<FileOutcome>)>,
-    /// Of the releases and votes in [`Outside::overview`].
+    /// The hash of the releases and votes in [`Outside::overview`].
     shown: u64,
     outside: Outside,
     counters: MembershipCounts,
     control: Arc<control::CallerCounts>,
     /// Shared with the control server and the links.
     identity: Identity,
-    /// What names to join were found to be.
+    /// The addresses that names to join were found to have.
     found: mpsc::Receiver<Found>,
     /// The control server and the lookups; aborted when this is dropped.
     _tasks: JoinSet<()>,
     departed: bool,
-    /// One byte more than a datagram may have, so that a longer one shows.
+    /// One byte longer than a datagram may be, so that a longer one is noticed.
     buffer: Vec<u8>,
 }
 
-/// What the core is told of time.
+/// The time that the core is told.
 struct Clock {
     start: Instant,
 }
@@ -98,15 +97,14 @@ impl Clock {
     }
 }
 
-/// Milliseconds since 1970-01-01 UTC; 0 if the clock stands before that.
+/// Milliseconds since 1970-01-01 UTC; 0 if the clock shows an earlier time.
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Driver {
-    /// Binds everything and stores the boot number. Must be called in the
-    /// runtime that is to run it.
+    /// Binds everything and stores the boot number. Must be called in the runtime that runs it.
     pub(super) fn start(
         settings: Settings,
         channel: Channel,
@@ -194,8 +192,8 @@ impl Driver {
                 Input::Serving(Serving::the_only(digest)),
             );
         }
-        // The first thing a node wants is its boot number stored, and here a
-        // failure has somebody to tell.
+        // A node first wants its boot number stored; here a failure can still be reported to
+        // the caller.
         let mut waiting = Vec::new();
         while let Some(effect) = node.poll_effect() {
             match effect {
@@ -235,7 +233,7 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Takes part until it is told not to.
+    /// Takes part until an order ends it.
     pub(super) async fn run(mut self) {
         loop {
             self.boot_stored().await;
@@ -264,8 +262,8 @@ impl Driver {
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
-            // What came before the timers is older than they are: an answer
-            // that waits to be read must not count as missing.
+            // What arrived before the timers fired is older: an answer that waits to be read
+            // must not count as missing.
             let busy = self.take_in();
             if self
                 .node
@@ -316,8 +314,8 @@ impl Driver {
         }
     }
 
-    /// Takes in what is there, a bounded amount of each kind. Returns whether
-    /// there may be more.
+    /// Takes in what has arrived, a bounded amount of each kind. Returns whether there may be
+    /// more.
     fn take_in(&mut self) -> bool {
         for ip in net::refused_peers(&self.gossip) {
             self.handle(Input::Unreachable { ip });
@@ -358,7 +356,7 @@ impl Driver {
                 true
             }
             Ok((_, SocketAddr::V6(_))) => true,
-            // Any other error is that of an earlier send; see `net::icmp`.
+            // Any other error belongs to an earlier send; see `net::icmp`.
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         };
         self.buffer = buffer;
@@ -400,14 +398,13 @@ impl Driver {
 
     fn want(&mut self, want: Want) {
         if !self.node.takes_part() {
-            // With it goes what the answer would come over, and so whoever
-            // waits for that is told.
+            // This drops the sender of the answer, which tells the waiting caller.
             return;
         }
         match want {
             Want::Draft(request, answer) => {
                 let draft = self.node.draft(self.clock.now(), wall_ms(), request);
-                // Who does not wait for it any more has no use for it.
+                // If the caller no longer waits, it does not need the answer.
                 let _ = answer.send(draft);
             }
             Want::Publish(release, answer) => {
@@ -426,7 +423,7 @@ impl Driver {
         }
     }
 
-    /// Shows the rest of the host what is known of releases, if it is news.
+    /// Shows the rest of the host what is known of releases, if it is new.
     fn publish_overview(&mut self) {
         let known = self.node.releases_hash();
         if known == self.shown {
@@ -466,7 +463,7 @@ enum Woken {
     Keys,
     Found(Found),
     Event(Event),
-    /// A socket or a timer; both are looked at in any case.
+    /// A socket or a timer; both are checked in any case.
     Other,
 }
 

@@ -1,7 +1,6 @@
-//! What this node knows of releases, on disk: the bytes that the core gives,
-//! and gets back at the next start. A thread of its own writes them, so that a
-//! slow disk does not keep membership from answering; what this node decided is
-//! waited for, but not for long.
+//! What this node knows of releases, on disk: bytes that come from the core, and go back to it
+//! at the next start. A thread of its own writes them, so a slow disk does not keep membership
+//! from answering. Decisions of this node wait for the disk, but not for long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,21 +16,20 @@ use crate::data_dir::{DataDir, DataDirError};
 /// The file in the data folder.
 const FILE: &str = "releases";
 
-/// Where a file that cannot be used is put aside.
+/// The name that an unusable file gets.
 const ASIDE: &str = "releases.unusable";
 
-/// How long a decision of this node waits for the disk before others hear of it.
-/// A disk that takes longer must not make the node look dead. If the node dies
-/// before it is written, it has told what it does not know any more, and hears of
-/// it from those whom it told.
+/// How long a decision of this node waits for the disk before others hear of it. A slower disk
+/// must not make the node look dead. If the node dies before the write, it has forgotten what
+/// it told others, and learns it again from them.
 const PATIENCE: Duration = if cfg!(test) {
-    // What the tests look at is that it is waited for, on whatever disk.
+    // The tests check that the decision waits, on any disk.
     Duration::from_secs(60)
 } else {
     Duration::from_millis(100)
 };
 
-/// Keeps the releases. What waits to be written when it is dropped, is written.
+/// Stores the releases. When it is dropped, it still writes what waits.
 pub(super) struct ReleaseStore {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
@@ -46,10 +44,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The newest of what is to be written; what it replaced need not be.
+    /// The newest bytes to write; they replace older ones that wait.
     waits: Option<Bytes>,
-    /// How often there was something to write, and up to which of these it was
-    /// written, or failed.
+    /// How many times bytes were given to be written, and how many of these were written or
+    /// have failed.
     given: u64,
     done: u64,
     ends: bool,
@@ -74,8 +72,8 @@ impl ReleaseStore {
         })
     }
 
-    /// Stores it. If it has a decision of this node it is on the disk when this
-    /// returns, unless that takes too long; else it will be soon.
+    /// Stores the bytes. With a decision of this node, they are on the disk when this returns,
+    /// unless that takes too long. Otherwise they will be there soon.
     pub(super) fn store(&self, releases: Bytes, first: bool) {
         let mut state = self.shared.state.lock();
         state.waits = Some(releases);
@@ -95,14 +93,14 @@ impl ReleaseStore {
         }
     }
 
-    /// How often it could not be stored.
+    /// How often storing failed.
     pub(super) fn failed(&self) -> u64 {
         self.shared.failed.load(Ordering::Relaxed)
     }
 }
 
-/// What was stored last. None if there is nothing, or nothing that can be
-/// used: it is put aside then, and the members make up for it.
+/// What was stored last. None if there is no file or if it cannot be used. An unusable file is
+/// moved out of the way, and the members make up for it.
 pub(super) fn load(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
     let Some(content) = folder.read(FILE)? else {
         return Ok(None);
@@ -127,7 +125,7 @@ pub(super) fn load(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
 impl Shared {
     fn write(&self, releases: &[u8]) {
         if let Err(error) = self.folder.write(FILE, releases) {
-            // Going on is right: the members know them too.
+            // It is right to go on: the members know the releases too.
             tracing::error!(%error, "releases not stored; after a restart this node asks its members");
             self.failed.fetch_add(1, Ordering::Relaxed);
         }

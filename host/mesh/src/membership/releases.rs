@@ -1,6 +1,5 @@
-//! Releases, as the rest of the host sees and makes them: what is known flows
-//! out on a watch channel, and what is wanted goes to membership's thread,
-//! which alone owns the core.
+//! Releases for the rest of the host. What is known flows out on a watch channel. Requests go
+//! to membership's thread, which alone owns the core.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use cluster::Digest;
 use cluster::release::{AppFile, DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// How much that is wanted may wait; who wants more is held back.
+/// How many requests may wait; further callers are held back.
 pub(super) const WANTED: usize = 16;
 
 /// All that this node knows of releases.
@@ -21,19 +20,18 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// A release, with what has become of it.
+    /// A release and its status.
     pub fn get(&self, id: &ReleaseId) -> Option<&Listed> {
         self.releases.iter().find(|it| it.release.id() == *id)
     }
 }
 
-/// This node is leaving the cluster, or has left it: nothing that is wanted of
-/// it would reach the others.
+/// This node is leaving the cluster, or has left it: no request to it would reach the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this node is leaving the cluster, and nothing was released; do it on another node")]
 pub struct Stopping;
 
-/// Something that is wanted of membership's thread.
+/// A request to membership's thread.
 #[derive(Debug)]
 pub(super) enum Want {
     Draft(Request, oneshot::Sender<Result<Arc<Release>, DraftError>>),
@@ -42,8 +40,8 @@ pub(super) enum Want {
     File(AppFile, oneshot::Sender<FileOutcome>),
 }
 
-/// What came of an app file: a release of it, or none if it is no news, or why
-/// it was refused.
+/// The result of an app file: a release, or none if the file is not new, or the reason why it
+/// was refused.
 pub type FileOutcome = Result<Option<Arc<Release>>, DraftError>;
 
 /// Sees and makes releases. Cheap to clone.
@@ -56,8 +54,7 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// What the cluster has agreed that this node is to serve; none while
-    /// nothing was released.
+    /// What the cluster has agreed that this node is to serve; none while nothing was released.
     pub fn target(&self) -> watch::Receiver<Option<Target>> {
         self.target.clone()
     }
@@ -72,11 +69,10 @@ impl Releases {
         self.serving.send_replace(Some(digest));
     }
 
-    /// Makes a release of what somebody wants. Nothing changes before it is
-    /// published.
+    /// Makes a release from a request. Nothing changes before it is published.
     ///
     /// # Errors
-    /// Why it is refused; [`Stopping`] if the node ends.
+    /// Says why it is refused; [`Stopping`] if the node ends.
     pub async fn draft(
         &self,
         request: Request,
@@ -84,8 +80,8 @@ impl Releases {
         self.ask(|answer| Want::Draft(request, answer)).await
     }
 
-    /// Publishes a release, signed or not. When this returns, it is stored
-    /// here and was told to the members.
+    /// Publishes a release, signed or not. When this returns, the release is stored here and
+    /// the members were told.
     ///
     /// # Errors
     /// [`Stopping`].
@@ -93,9 +89,8 @@ impl Releases {
         self.ask(|answer| Want::Publish(release, answer)).await
     }
 
-    /// Says what this node has found out about a release by serving it. Only
-    /// the first word of a node on a release counts, and none of one that is
-    /// leaving.
+    /// Says what this node has found out about a release by serving it. Only a node's first
+    /// vote on a release counts. The votes of a leaving node do not count.
     ///
     /// # Errors
     /// [`Stopping`].
@@ -104,10 +99,9 @@ impl Releases {
         self.wanted.send(vote).await.map_err(|_| Stopping)
     }
 
-    /// An app file is there or has changed: unless that is known already, it
-    /// is a release. A node that has just started answers once it has heard
-    /// what the others know. If two files are told at once, only the second
-    /// counts, and the first is answered with none.
+    /// An app file is there or has changed. Unless the component is known already, this makes a
+    /// release. A node that has just started answers after it has heard what the others know.
+    /// If two files come at once, only the second counts, and the answer for the first is none.
     ///
     /// # Errors
     /// [`Stopping`].

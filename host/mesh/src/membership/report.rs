@@ -1,5 +1,5 @@
-//! What membership tells a person: one line per member that comes or goes,
-//! and per source that is refused.
+//! The log lines of membership: one per member that comes or goes, and one per source that is
+//! refused.
 
 use std::net::SocketAddrV4;
 
@@ -11,7 +11,7 @@ pub(super) fn up(member: &Member, reason: UpReason) {
     tracing::info!(member = %member.name, url = %member.url, %reason, "member up");
 }
 
-/// A member is gone.
+/// A member has gone.
 pub(super) fn down(member: &Member, reason: DownReason) {
     match reason {
         DownReason::Left => tracing::info!(member = %member.name, %reason, "member down"),
@@ -21,7 +21,7 @@ pub(super) fn down(member: &Member, reason: DownReason) {
     }
 }
 
-/// Datagrams were refused; the core says it once per source and minute.
+/// Datagrams were refused; the core reports this once per source and minute.
 pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
     if source.ip().is_unspecified() {
         tracing::warn!(reason = %why, count, "datagrams of many sources refused");
@@ -30,7 +30,7 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
     }
 }
 
-/// Something is new about releases.
+/// There is news about releases.
 pub(super) fn release(news: &News) {
     match news {
         News::Target(target) => new_target(target),
@@ -85,7 +85,7 @@ pub(super) fn release(news: &News) {
     }
 }
 
-/// Another target.
+/// The target has changed.
 fn new_target(target: &Target) {
     let release = target.id;
     let digest = short(target.digest);
@@ -93,7 +93,7 @@ fn new_target(target: &Target) {
     tracing::info!(%release, digest, "new target{by}");
 }
 
-/// The app file holds another component than the target, and is no news.
+/// The app file holds another component than the target, and is not new.
 pub(super) fn file_differs(file: Digest, target: &Target) {
     tracing::warn!(
         file = short(file),

@@ -1,9 +1,9 @@
-//! Nodes to join that are known by a DNS name. A name is looked up at the
-//! start, and again and again while nobody of those it stands for is a member;
-//! what is found goes to the core, which asks them to be let in.
+//! Nodes to join that have a DNS name. A name is looked up at the start, and again and again
+//! while none of its nodes is a member. The addresses go to the core, which asks these nodes to
+//! join.
 //!
-//! A name that cannot be looked up keeps nothing from working: it is told
-//! once, and once more when it works.
+//! A name that cannot be looked up stops nothing: one log line says so, and another one says
+//! when it works.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::str::FromStr;
@@ -17,38 +17,38 @@ use rand::rngs::SysRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-/// The most lookups at a time. One that the system does not end keeps its
-/// thread, and the others wait for one that is free.
+/// The most lookups at a time. A lookup that the system does not end keeps its thread, and
+/// other lookups wait for a free one.
 pub(super) const LOOKUPS_MAX: usize = 8;
 
-/// How long is waited for what.
+/// The waiting times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
     /// How long a lookup may take. The system itself gives up after some 10 s.
     lookup: Duration,
-    /// How long between two lookups of a name, at first.
+    /// The pause between two lookups of a name, at first.
     first: Duration,
-    /// The same, at most.
+    /// The pause between two lookups of a name, at most.
     most: Duration,
 }
 
-/// What a node waits.
+/// The waiting times of a node.
 pub(super) const WAITS: Waits = Waits {
     lookup: Duration::from_secs(5),
     first: Duration::from_secs(1),
     most: Duration::from_secs(30),
 };
 
-/// How far off that each wait is at random.
+/// How much chance changes each pause.
 const JITTER: f64 = 0.25;
 
 /// The most addresses of a name that are joined.
 const ADDRESSES_MAX: usize = 16;
 
-/// How often it is told that an address of a name is not allowed.
+/// How often the log says that an address of a name is not allowed.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The longest name, and part of one (RFC 1035 section 2.3.4).
+/// The longest name, and the longest part of one (RFC 1035 section 2.3.4).
 const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 
@@ -62,10 +62,10 @@ pub struct SeedName {
 /// Why a text is no DNS name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeedNameError {
-    /// The part behind the colon.
+    /// The part after the colon is no port.
     #[error("what follows the colon is no port")]
     Port,
-    /// The name itself.
+    /// The name itself is wrong.
     #[error("it is neither an IPv4 address nor a DNS name of letters, digits, `-`, `_` and dots")]
     Name,
 }
@@ -74,8 +74,8 @@ impl SeedName {
     /// Takes `NAME` or `NAME:PORT`.
     ///
     /// # Errors
-    /// [`SeedNameError`]. A name whose last part is a number is none: it is a
-    /// mistyped address.
+    /// [`SeedNameError`]. A name whose last part is a number is refused: it is a mistyped
+    /// address.
     pub fn parse(text: &str, port: u16) -> Result<Self, SeedNameError> {
         let (host, port) = match text.split_once(':') {
             Some((host, port)) => (host, u16::from_str(port).map_err(|_| SeedNameError::Port)?),
@@ -104,7 +104,7 @@ impl fmt::Display for SeedName {
     }
 }
 
-/// What turns names into addresses.
+/// Turns names into addresses.
 pub(super) trait Lookup: Send + Sync {
     /// All addresses of a name, IPv6 ones too.
     fn look_up(&self, name: &SeedName) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
@@ -115,27 +115,27 @@ pub(super) struct System;
 
 impl Lookup for System {
     async fn look_up(&self, name: &SeedName) -> io::Result<Vec<SocketAddr>> {
-        // In a thread of its own, not in membership's.
+        // It runs in a thread of its own, not in membership's.
         let found = tokio::net::lookup_host((name.host.as_str(), name.port)).await?;
         Ok(found.collect())
     }
 }
 
-/// What a name was found to be.
+/// The addresses that were found for a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Which name.
+    /// The number of the name.
     pub(super) name: u16,
     pub(super) addresses: Vec<SocketAddrV4>,
 }
 
-/// The work of looking up one name.
+/// Looks up one name, again and again.
 pub(super) struct Search {
     pub(super) number: u16,
     pub(super) name: SeedName,
-    /// The IP of this node, which is no other one to join.
+    /// The IP of this node, which need not be joined.
     pub(super) me: Ipv4Addr,
-    /// What says which addresses are allowed.
+    /// Says which addresses are allowed.
     pub(super) config: Config,
     pub(super) views: watch::Receiver<Arc<View>>,
     pub(super) found: mpsc::Sender<Found>,
@@ -143,7 +143,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Looks the name up for as long as somebody wants to know.
+    /// Looks the name up for as long as somebody needs it.
     pub(super) async fn run(mut self, lookup: impl Lookup) {
         let mut said = Said::default();
         let mut addresses = Vec::new();
@@ -169,7 +169,7 @@ impl Search {
                         return;
                     }
                 }
-                // What it was before is still asked: better old than nothing.
+                // The earlier addresses are still asked: old ones are better than none.
                 Err(error) => said.failed(&self.name, error),
             }
             sleep(jittered(wait)).await;
@@ -208,26 +208,26 @@ impl Search {
         }
     }
 
-    /// Leaves out what is not allowed, and says so.
+    /// Leaves out addresses that are not allowed, and logs that.
     fn allowed(&self, mut found: Vec<SocketAddrV4>, said: &mut Said) -> Vec<SocketAddrV4> {
         let refused = |address: &&SocketAddrV4| !self.config.allows(*address.ip());
         if let Some(address) = found.iter().find(refused) {
             said.refused(&self.name, *address.ip(), &self.config);
         }
         found.retain(|address| self.config.allows(*address.ip()));
-        // In an order that does not change with every answer.
+        // Sorted, so that the order does not change with every answer.
         found.sort();
         found.truncate(ADDRESSES_MAX);
         found
     }
 }
 
-/// What was said about a name, so that it is not said again.
+/// What was logged about a name, so that it is not logged again.
 #[derive(Default)]
 struct Said {
-    /// That it cannot be looked up.
+    /// The name cannot be looked up.
     failure: bool,
-    /// That an address is not allowed.
+    /// An address is not allowed.
     refused: Option<Instant>,
 }
 
@@ -257,7 +257,7 @@ impl Said {
 }
 
 fn jittered(wait: Duration) -> Duration {
-    // Without randomness all wait equally long, which does no harm here.
+    // Without randomness all waits are equal, which does no harm here.
     let random = SysRng.try_next_u32().unwrap_or(u32::MAX / 2);
     let between = f64::from(random) / f64::from(u32::MAX);
     wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * between)

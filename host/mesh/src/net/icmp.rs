@@ -1,7 +1,6 @@
-//! Closed ports of others. When a datagram comes to a machine where nobody
-//! listens, that machine says so by ICMP within a fraction of a millisecond,
-//! and Linux keeps it in the socket's error queue together with the address
-//! that the datagram was sent to.
+//! Closed ports of other machines. When a datagram reaches a machine where no process listens,
+//! that machine says so by ICMP within a fraction of a millisecond. Linux keeps the report in
+//! the socket's error queue, together with the destination of the datagram.
 
 use std::io::{self, IoSliceMut};
 use std::net::Ipv4Addr;
@@ -16,20 +15,19 @@ use tokio::net::UdpSocket;
 /// The most reports that are read at a time.
 const REPORTS: usize = 64;
 
-/// Asks for reports of closed ports and unreachable machines on this socket
-/// (`IP_RECVERR`). From then on a send or receive may fail with an error that
-/// an earlier datagram caused; to do it again is right.
+/// Asks for reports of closed ports and unreachable machines on this socket (`IP_RECVERR`).
+/// From then on a send or receive may fail with an error that an earlier datagram caused; then
+/// try again.
 ///
 /// # Errors
-/// What the system says.
+/// The system refuses.
 pub fn report_refusals(socket: &impl AsFd) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::Ipv4RecvErr, &true)?)
 }
 
-/// Reads the reports that wait: the addresses where, as their machine or this
-/// one says, nobody listens or nobody is. Anybody on the LAN can forge such a
-/// report, so it is a hint and no more. Does not block; at most 64 at a time,
-/// after which the socket still counts as having some.
+/// Reads the waiting reports: addresses where no process or no machine is, as their machine or
+/// this one says. Anybody on the LAN can forge such a report, so it is only a hint. Does not
+/// block; reads at most 64 at a time, after which the socket still counts as having some.
 pub fn refused_peers(socket: &UdpSocket) -> Vec<Ipv4Addr> {
     let mut peers = Vec::new();
     for _ in 0..REPORTS {
@@ -43,7 +41,7 @@ pub fn refused_peers(socket: &UdpSocket) -> Vec<Ipv4Addr> {
 }
 
 fn read_report(socket: &UdpSocket) -> io::Result<Option<Ipv4Addr>> {
-    // What was sent comes back too; it is of no use and is cut off.
+    // The sent datagram comes back too; it is not needed and is cut off.
     let mut nothing = [];
     let mut payload = [IoSliceMut::new(&mut nothing)];
     let mut control = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in);
@@ -60,7 +58,7 @@ fn read_report(socket: &UdpSocket) -> io::Result<Option<Ipv4Addr>> {
         }
         _ => false,
     });
-    // Of a report, the address is where the datagram was sent to.
+    // The address in a report is the destination of the datagram.
     Ok(report.address.filter(|_| gone).map(|sent_to| sent_to.ip()))
 }
 

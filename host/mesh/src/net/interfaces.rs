@@ -18,48 +18,47 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub struct InterfaceAddress {
     /// The interface, for example `eth0`.
     pub interface: String,
-    /// Its address.
+    /// The address.
     pub ip: Ipv4Addr,
     /// The length of its subnet's prefix, 0 to 32.
     pub prefix: u8,
-    /// What reaches all of its subnet; none on a point-to-point link.
+    /// The broadcast address of its subnet; none on a point-to-point link.
     pub broadcast: Option<Ipv4Addr>,
     /// Whether it is the loopback interface.
     pub loopback: bool,
 }
 
-/// An address of this machine that a node was told to use, and the subnet it
-/// stands in.
+/// An address of this machine that a node was told to use, and its subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAddress {
     /// The address.
     pub ip: Ipv4Addr,
     /// The subnet.
     pub subnet: Cidr,
-    /// What reaches all of the subnet; none where there is no broadcast.
+    /// The broadcast address of the subnet; none where there is no broadcast.
     pub broadcast: Option<Ipv4Addr>,
-    /// The interface that carries it.
+    /// The interface that has the address.
     pub interface: String,
 }
 
 /// The private (RFC 1918) addresses of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrivateAddress {
-    /// There is none.
+    /// There is no such address.
     None,
-    /// There is exactly one.
+    /// There is exactly one such address.
     One(Ipv4Addr),
-    /// There are several, so that a person has to choose.
+    /// There are several, so a person has to choose.
     Many(Vec<Ipv4Addr>),
 }
 
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// The system does not tell.
+    /// The system does not list the addresses.
     #[error("cannot list the addresses of this machine: {0}")]
     List(io::Error),
-    /// It belongs to no interface.
+    /// The address belongs to no interface.
     #[error(
         "{ip} is not an address of this machine, which has {}; \
          use one of these in --name, or wait for it with --wait-address 60s",
@@ -68,7 +67,7 @@ pub enum AddressError {
     NotHere {
         /// The address.
         ip: Ipv4Addr,
-        /// The addresses there are.
+        /// The addresses of this machine.
         have: Vec<InterfaceAddress>,
     },
 }
@@ -101,9 +100,9 @@ pub fn interface_addresses() -> Result<Vec<InterfaceAddress>, AddressError> {
         let mask = ipv4(entry.netmask).unwrap_or(Ipv4Addr::BROADCAST);
         let prefix = u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32);
         let loopback = entry.flags.contains(InterfaceFlags::IFF_LOOPBACK);
-        // `ip address add 10.10.10.2/24` names no broadcast address, and the
-        // loopback interface never does; then the C library gives the address
-        // itself. That of the subnet works all the same.
+        // `ip address add 10.10.10.2/24` sets no broadcast address, and the loopback interface
+        // never has one. Then the C library returns the address itself. The broadcast address
+        // of the subnet works all the same.
         let broadcasts = loopback || entry.flags.contains(InterfaceFlags::IFF_BROADCAST);
         let named = ipv4(entry.broadcast).filter(|to| !to.is_unspecified() && *to != ip);
         let derived = || last_address(ip, prefix).filter(|_| broadcasts);
@@ -137,7 +136,7 @@ pub fn only_private_ipv4() -> Result<PrivateAddress, AddressError> {
     })
 }
 
-/// Finds the interface that carries this address.
+/// Finds the interface that has this address.
 ///
 /// # Errors
 /// [`AddressError::NotHere`] or [`AddressError::List`].
@@ -149,16 +148,16 @@ pub fn find(ip: Ipv4Addr) -> Result<LocalAddress, AddressError> {
     }
 }
 
-/// Whether an address is one of this machine's.
+/// Whether this machine has the address.
 pub fn is_here(ip: Ipv4Addr) -> bool {
     find(ip).is_ok()
 }
 
-/// Finds the interface that carries this address, and waits for it for up to
-/// so long if there is none.
+/// Finds the interface that has this address. If there is none, waits for it, but no longer
+/// than `up_to`.
 ///
 /// # Errors
-/// As [`find`], when the time is over.
+/// Those of [`find`], when the time is over.
 pub async fn wait_for(ip: Ipv4Addr, up_to: Duration) -> Result<LocalAddress, AddressError> {
     let deadline = tokio::time::Instant::now() + up_to;
     loop {
@@ -173,8 +172,8 @@ pub async fn wait_for(ip: Ipv4Addr, up_to: Duration) -> Result<LocalAddress, Add
 
 fn among(ip: Ipv4Addr, addresses: &[InterfaceAddress]) -> Option<LocalAddress> {
     let own = addresses.iter().find(|address| address.ip == ip);
-    // Linux takes every address of the loopback interface's subnet for its
-    // own, although only 127.0.0.1 is listed.
+    // Linux accepts every address of the loopback interface's subnet as its own, although it
+    // lists only 127.0.0.1.
     let loopback = || {
         let carries = |address: &&InterfaceAddress| {
             address.loopback && subnet_of(address.ip, address.prefix).contains(ip)
@@ -194,8 +193,8 @@ fn subnet_of(ip: Ipv4Addr, prefix: u8) -> Cidr {
     Cidr::new(ip, prefix).unwrap_or(Cidr::single(ip))
 }
 
-/// The broadcast address of a subnet: all bits behind the prefix set. None for
-/// subnets of one or two addresses, which have none (RFC 3021).
+/// The broadcast address of a subnet: all bits after the prefix are set. None for subnets of
+/// one or two addresses, which have none (RFC 3021).
 fn last_address(ip: Ipv4Addr, prefix: u8) -> Option<Ipv4Addr> {
     let host_bits = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
     (prefix < 31).then(|| Ipv4Addr::from_bits(ip.to_bits() | host_bits))

@@ -1,10 +1,9 @@
 //! Sockets bound the way the cluster needs them.
 //!
-//! A socket bound to a unicast address receives no broadcast, and datagrams
-//! must leave from the node's own address. So there are two: one on the
-//! node's address, for all that is sent and for what is sent to it alone, and
-//! a receive-only one on the broadcast address, which several nodes of one
-//! machine share.
+//! A socket bound to a unicast address receives no broadcast, and datagrams must leave from the
+//! node's own address. So there are two sockets. The one on the node's address sends everything
+//! and receives unicast. The one on the broadcast address only receives, and several nodes of
+//! one machine share that address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -14,25 +13,24 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use super::report_refusals;
 
-/// What the system keeps of datagrams that have not been read yet, in bytes:
-/// a second of gossip of a thousand nodes. The system may grant less
-/// (`net.core.rmem_max`), which is enough for hundreds.
+/// The size of the buffer for unread datagrams, in bytes: a second of gossip of a thousand
+/// nodes. The system may grant less (`net.core.rmem_max`), which is enough for hundreds.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
 
 /// Why a socket could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Something else listens there.
+    /// Another program listens there.
     #[error("{protocol} {address} is taken by another program; stop it, or choose {remedy}")]
     Taken {
         /// `UDP` or `TCP`.
         protocol: &'static str,
-        /// What was asked for.
+        /// The address to bind.
         address: SocketAddrV4,
-        /// The flag that chooses another.
+        /// The flag that chooses another address.
         remedy: &'static str,
     },
-    /// A port under 1024 needs a right.
+    /// A port under 1024 needs a permission.
     #[error(
         "this user may not listen on {protocol} {address}; choose {remedy} with a port \
          from 1024 on, or grant CAP_NET_BIND_SERVICE"
@@ -40,26 +38,26 @@ pub enum BindError {
     Forbidden {
         /// `UDP` or `TCP`.
         protocol: &'static str,
-        /// What was asked for.
+        /// The address to bind.
         address: SocketAddrV4,
-        /// The flag that chooses another.
+        /// The flag that chooses another address.
         remedy: &'static str,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("cannot listen on {protocol} {address}: {error}")]
     Other {
         /// `UDP` or `TCP`.
         protocol: &'static str,
-        /// What was asked for.
+        /// The address to bind.
         address: SocketAddrV4,
         /// What the system says.
         error: io::Error,
     },
 }
 
-/// The socket that everything is sent from, bound to the node's own address.
-/// Closed ports of others are reported on it (see [`report_refusals`]). Must
-/// be called in the runtime that is to drive it.
+/// The socket that sends everything, bound to the node's own address. It also reports closed
+/// ports of other machines (see [`report_refusals`]). Must be called in the runtime that drives
+/// it.
 ///
 /// # Errors
 /// [`BindError`].
@@ -77,15 +75,15 @@ pub fn gossip_socket(address: SocketAddrV4) -> Result<UdpSocket, BindError> {
     open().map_err(|error| explain(error, "UDP", address, "--cluster-port"))
 }
 
-/// The receive-only socket on the broadcast address. Must be called in the
-/// runtime that is to drive it.
+/// The receive-only socket on the broadcast address. Must be called in the runtime that drives
+/// it.
 ///
 /// # Errors
 /// [`BindError`].
 pub fn broadcast_receiver(address: SocketAddrV4) -> Result<UdpSocket, BindError> {
     let open = || {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        // Every node of this machine has one, and each gets every broadcast.
+        // Every node of this machine has such a socket, and each gets every broadcast.
         socket.set_reuse_address(true)?;
         socket.set_freebind_v4(true)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -96,10 +94,9 @@ pub fn broadcast_receiver(address: SocketAddrV4) -> Result<UdpSocket, BindError>
     open().map_err(|error| explain(error, "UDP", address, "--cluster-port"))
 }
 
-/// Listens on an address, also if its link is down at the moment: the address
-/// works as soon as the link does (`IP_FREEBIND`). `remedy` is the flag that
-/// chooses another address, for the error. Must be called in the runtime that
-/// is to drive it.
+/// Listens on an address, even while its link is down: the address works as soon as the link
+/// does (`IP_FREEBIND`). `remedy` is the flag that chooses another address, for the error. Must
+/// be called in the runtime that drives it.
 ///
 /// # Errors
 /// [`BindError`].
@@ -110,8 +107,8 @@ pub fn tcp_listener(
 ) -> Result<TcpListener, BindError> {
     let open = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        // So that a restart need not wait for old connections to time out; it
-        // does not let two programs listen.
+        // So a restart need not wait until old connections time out. It does not let two
+        // programs listen.
         socket.set_reuse_address(true)?;
         socket.set_freebind_v4(true)?;
         socket.set_nonblocking(true)?;
@@ -122,11 +119,10 @@ pub fn tcp_listener(
     open().map_err(|error| explain(error, "TCP", address, remedy))
 }
 
-/// Connects from the node's own address, so that the other side can check who
-/// calls.
+/// Connects from the node's own address, so that the other side can check the caller.
 ///
 /// # Errors
-/// What the system says.
+/// The system cannot connect.
 pub async fn connect_from(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((from, 0)))?;
@@ -135,10 +131,10 @@ pub async fn connect_from(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStr
     Ok(stream)
 }
 
-/// Connects from whichever address the system chooses.
+/// Connects from an address that the system chooses.
 ///
 /// # Errors
-/// What the system says.
+/// The system cannot connect.
 pub async fn connect(to: SocketAddrV4) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;

@@ -1,5 +1,5 @@
-//! Why the store could not do what it was asked, each with what to do. What the
-//! system says about space is told apart from all else it may say.
+//! Why the store failed, and what to do. Errors about disk space are told apart from all other
+//! errors of the system.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,29 +7,29 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 use cluster::Digest;
 
-/// Why a component could not be stored or read. Nothing half done is left.
+/// Why a component could not be stored or read. No unfinished file is left.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk has no room.
+    /// The disk is full.
     #[error(
         "there is no room for the component of {} on the disk of {}; \
          make room there, or move the data folder with --data-dir",
         ByteSize(*size), path.display()
     )]
     Full {
-        /// The file that was to be written.
+        /// The file to write.
         path: PathBuf,
         /// How large the component is, in bytes.
         size: u64,
     },
-    /// The disk has room, but a quota of the user or of the folder does not.
+    /// The disk has space, but a quota of the user or of the folder is used up.
     #[error(
         "the component of {} is more than the disk quota still lets this node write to {}; \
          make room there, raise the quota, or move the data folder with --data-dir",
         ByteSize(*size), path.display()
     )]
     Quota {
-        /// The file that was to be written.
+        /// The file to write.
         path: PathBuf,
         /// How large the component is, in bytes.
         size: u64,
@@ -42,7 +42,7 @@ pub enum StoreError {
     TooLarge {
         /// Its size, in bytes.
         size: u64,
-        /// The most, in bytes.
+        /// The limit, in bytes.
         most: u64,
     },
     /// A file or folder cannot be read.
@@ -68,7 +68,7 @@ pub enum StoreError {
     /// The manifest is not that of the component.
     #[error("the manifest does not belong to component {0}; ask another member for it")]
     Manifest(Digest),
-    /// A chunk is not the one that the manifest names.
+    /// A chunk does not match the manifest.
     #[error(
         "chunk {index} of component {digest} is not what its manifest says; ask another member for it"
     )]
@@ -78,27 +78,27 @@ pub enum StoreError {
         /// Which chunk, from 0.
         index: usize,
     },
-    /// There are chunks missing still.
+    /// Some chunks are still missing.
     #[error("{missing} chunks of component {digest} are missing still")]
     Unfinished {
         /// The component.
         digest: Digest,
-        /// How many.
+        /// How many are missing.
         missing: usize,
     },
-    /// All chunks are what the manifest says, and the component is another one.
+    /// All chunks match the manifest, but the component is another one.
     #[error(
         "what the manifest of component {0} describes is another one; \
          whoever released it made an error: push it again"
     )]
     OtherComponent(Digest),
-    /// The download was removed, for a newer one or for lack of room.
+    /// The download was removed, for a newer one or because the disk is full.
     #[error("the download of component {0} was given up; begin it again")]
     Gone(Digest),
 }
 
 impl StoreError {
-    /// Whether it lies in this node alone, so that it says nothing about the component.
+    /// Whether the cause is in this node alone, so that it says nothing about the component.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Full { .. }
@@ -119,7 +119,7 @@ impl StoreError {
         }
     }
 
-    /// A file or folder could not be made, renamed or removed, which takes room, too.
+    /// A file or folder could not be made, renamed or removed; that may need disk space too.
     pub(super) fn change(path: &Path, error: io::Error) -> Self {
         Self::Write {
             path: path.to_owned(),
@@ -127,7 +127,7 @@ impl StoreError {
         }
     }
 
-    /// What it means that this file could not be written for an app of this size.
+    /// The error for a component of this size whose file could not be written.
     pub(super) fn write(path: &Path, size: u64, error: io::Error) -> Self {
         let to = path.to_owned();
         match error.kind() {

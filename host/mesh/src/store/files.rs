@@ -1,11 +1,11 @@
-//! The files of the store: their names, and the steps that each leave the
-//! folder in a state from which the next start goes on.
+//! The files of the store: their names, and the steps that change them. After each step the
+//! next start can go on from what the folder has.
 //!
 //! ```text
 //! apps/DIGEST                    a whole component
-//! apps/.new                      one that is being written
+//! apps/.new                      a component that is being written
 //! apps/partial/DIGEST            a download of this process, at full length from the start
-//! apps/quarantine/DIGEST         what was whole once and is not any more
+//! apps/quarantine/DIGEST         a component that was whole and is damaged now
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -19,7 +19,7 @@ use cluster::{ComponentBytes, Digest};
 use crate::durable;
 use crate::durable::Points;
 
-/// The folder of the store in the data folder.
+/// The folder of the store, inside the data folder.
 const APPS: &str = "apps";
 const PARTIAL: &str = "partial";
 const QUARANTINE: &str = "quarantine";
@@ -31,7 +31,7 @@ pub(super) const QUARANTINE_MAX: usize = 3;
 /// The largest file that is read as a component, in bytes.
 pub(super) const READ_MAX: u64 = crate::store::LARGEST_APP;
 
-/// Where the process may die in [`Files::write_whole`].
+/// The fault points of [`Files::write_whole`].
 const POINTS: Points = Points {
     begun: "store: component begun",
     synced: "store: component synced",
@@ -44,7 +44,7 @@ pub(super) struct Files {
     folder: PathBuf,
 }
 
-/// A file that has a digest for a name.
+/// A file whose name is a digest.
 pub(super) struct Named {
     pub(super) digest: Digest,
     pub(super) modified: SystemTime,
@@ -52,7 +52,7 @@ pub(super) struct Named {
 }
 
 impl Files {
-    /// Makes the folders, if they are not there.
+    /// Makes the folders that are missing.
     pub(super) fn make(data: &Path) -> Result<Self, (PathBuf, io::Error)> {
         let files = Self {
             folder: data.join(APPS),
@@ -91,8 +91,7 @@ impl Files {
         read(&self.whole(digest), READ_MAX)
     }
 
-    /// Removes what an earlier process left: the file that was being written, and
-    /// all downloads.
+    /// Removes what an earlier process left: the unfinished file, and all downloads.
     pub(super) fn sweep(&self) -> io::Result<()> {
         remove(&self.folder.join(NEW))?;
         for entry in fs::read_dir(self.partials())? {
@@ -112,7 +111,7 @@ impl Files {
         durable::write(&whole, &new, bytes, &POINTS).inspect_err(|_| remove_nameless(&whole))
     }
 
-    /// Gives a download, which is on the disk, the name of a whole component. If that
+    /// Gives a download, whose bytes are on the disk, the name of a whole component. If that
     /// fails, there is no such component.
     pub(super) fn name_whole(&self, digest: &Digest) -> io::Result<()> {
         let whole = self.whole(digest);
@@ -120,16 +119,15 @@ impl Files {
             .inspect_err(|_| remove_nameless(&whole))
     }
 
-    /// Puts a whole component aside; the oldest of those there make room for it. Says
-    /// where it is; nowhere, if there is no room for as much as a name there: it is
-    /// removed then.
+    /// Quarantines a whole component, and removes the oldest ones there if there are too many.
+    /// Returns where it is now. If the disk has no space even for a name there, removes it and
+    /// returns none.
     pub(super) fn put_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
         let quarantine = self.quarantine();
         let mut kept = named(&quarantine)?;
         kept.retain(|kept| kept.digest != *digest);
         kept.sort_by_key(|kept| kept.modified);
-        // Before, so that however often a crash comes in between, there are
-        // never too many.
+        // Remove the old ones first, so that crashes in between never leave too many.
         let over = (kept.len() + 1).saturating_sub(QUARANTINE_MAX);
         for old in kept.iter().take(over) {
             remove(&quarantine.join(old.digest.to_string()))?;
@@ -149,7 +147,7 @@ impl Files {
     }
 }
 
-/// The files in a folder that are named by a digest.
+/// The files in a folder whose names are digests.
 pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -169,13 +167,13 @@ pub(super) fn named(folder: &Path) -> io::Result<Vec<Named>> {
     Ok(found)
 }
 
-/// Removes a component whose name may not be on the disk. If this fails too, it is one more
-/// whole component at the next start.
+/// Removes a component whose name may not be on the disk. If this fails too, the next start
+/// finds one more whole component.
 fn remove_nameless(whole: &Path) {
     let _ = remove(whole);
 }
 
-/// Reads a file, and no more than `most` bytes of it.
+/// Reads a file, but no more than `most` bytes of it.
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = usize::try_from(file.metadata()?.len().min(most)).unwrap_or(0);
@@ -184,13 +182,13 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Whether there is no room on the disk, or none within a quota.
+/// Whether the disk is full, or a quota is used up.
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
-/// Removes a file. That it is not there is no error.
+/// Removes a file. A missing file is no error.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

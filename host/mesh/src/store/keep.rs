@@ -1,7 +1,7 @@
-//! What the store knows without a look at the disk, and how that and the files
-//! change together: a component comes, is put aside, or has to go.
+//! What the store knows without reading the disk, and how that changes together with the files:
+//! a component is added, quarantined or removed.
 //!
-//! Who calls one of these holds `change`, and shows it.
+//! The caller of these functions holds the lock `change`, and passes the guard as proof.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,26 +16,26 @@ use super::{Store, StoreError, files};
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The one that was stored last is the last.
+    /// The component that was stored last is the last.
     pub(super) whole: Vec<Whole>,
-    /// The one that was begun last is the last.
+    /// The download that was begun last is the last.
     pub(super) partials: Vec<Arc<Partial>>,
-    /// What [`Store::collect`] was told last; nothing is removed before.
+    /// The last argument of [`Store::collect`]; before the first call nothing is removed.
     pub(super) keep: Option<Vec<Digest>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) digest: Digest,
-    /// How many bytes its file has.
+    /// The size of its file, in bytes.
     pub(super) size: u64,
-    /// What it is, with its manifest, once this process has stored or read it.
+    /// Its digests and its manifest, once this process has stored or read it.
     pub(super) described: Option<(Component, Bytes)>,
 }
 
 impl Store {
-    /// Puts a damaged component aside, or removes it if there is no room for that; unless
-    /// a good one has come meanwhile: that is given then.
+    /// Quarantines a damaged component, or removes it if the disk has no space for that. If a
+    /// good one has been stored meanwhile, returns that instead.
     pub(super) fn put_aside(
         &self,
         _changing: &MutexGuard<'_, ()>,
@@ -65,8 +65,8 @@ impl Store {
         Ok(None)
     }
 
-    /// A whole component came, or was asked to be stored again. That an older one cannot
-    /// be removed is no reason to refuse it.
+    /// A whole component was stored, or was to be stored again. A failure to remove an older
+    /// one is no reason to refuse it.
     pub(super) fn came(&self, changing: &MutexGuard<'_, ()>, component: &ComponentBytes) {
         let digest = component.digest();
         {
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    /// Remembers the hashes of a component that is there.
+    /// Remembers the hashes of a stored component.
     pub(super) fn remember(&self, component: &ComponentBytes) {
         let mut known = self.known();
         let digest = component.digest();
@@ -92,8 +92,8 @@ impl Store {
         }
     }
 
-    /// Removes what is too many, but never what came just now. One that cannot be
-    /// removed does not keep the others.
+    /// Removes surplus components, but never the newest. One that cannot be removed does not
+    /// stop the removal of others.
     pub(super) fn prune(
         &self,
         _changing: &MutexGuard<'_, ()>,
@@ -123,7 +123,7 @@ impl Store {
         failed.map_or(Ok(surplus.len()), Err)
     }
 
-    /// Removes the oldest downloads, so that no more than these are left.
+    /// Removes the oldest downloads, so that no more than `most` are left.
     pub(super) fn drop_partials(
         &self,
         changing: &MutexGuard<'_, ()>,

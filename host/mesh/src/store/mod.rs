@@ -1,5 +1,5 @@
-//! The components that this node has, on disk, each under the SHA-256 of its bytes:
-//! what it serves and served, and what it fetches from members, piece by piece.
+//! The components that this node has, on disk, each under the SHA-256 of its bytes: those that
+//! it serves and served, and those that it fetches from members in chunks.
 //!
 //! ```text
 //! store (file, push)  ----------------------------> whole -> find, chunk
@@ -7,10 +7,9 @@
 //!            whole, but other bytes than its name says -> quarantine
 //! ```
 //!
-//! A file has its name only once all of it is on the disk, so a crash at any
-//! point leaves a component whole or not there; what was begun is removed at the next
-//! [`Store::open`]. All calls block, for as long as the disk takes: from async
-//! code they go through `spawn_blocking`.
+//! A file gets its name only once all of it is on the disk, so after a crash at any point a
+//! component is whole or missing. The next [`Store::open`] removes unfinished files. All calls
+//! block for as long as the disk takes, so async code calls them through `spawn_blocking`.
 
 mod error;
 mod files;
@@ -39,21 +38,21 @@ use keep::{Known, Whole};
 use parking_lot::{Mutex, MutexGuard};
 use partial::Partial;
 
-/// The largest component that is taken unless `--max-component` says otherwise, in
-/// bytes: 64 MiB.
+/// The largest component that is accepted unless `--max-component` says otherwise, in bytes: 64
+/// MiB.
 pub const MAX_APP: u64 = 64 * 1024 * 1024;
 
 /// The most that `--max-component` can be, in bytes: 1 GiB.
 pub const LARGEST_APP: u64 = 1 << 30;
 
-/// What the store accepts and keeps.
+/// The limits of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
     /// The largest component, in bytes.
     pub component: u64,
-    /// How many whole components are kept, as long as no more are in use.
+    /// How many whole components are kept, unless more are in use.
     pub components: usize,
-    /// How many downloads there are at most; the oldest makes room.
+    /// The most downloads; a new one replaces the oldest.
     pub downloads: usize,
 }
 
@@ -73,21 +72,19 @@ pub struct Store(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Held so that no other host is in it.
+    /// Held so that no other host uses the folder.
     _folder: Arc<DataDir>,
     files: Files,
     limits: StoreLimits,
-    /// Held by whoever changes which files there are, for as long as that
-    /// takes. Always taken before `known`.
+    /// Locked while files are added or removed. Always locked before `known`.
     change: Mutex<()>,
-    /// What is known without a look at the disk; held for moments only.
+    /// What is known without reading the disk; locked only for moments.
     known: Mutex<Known>,
     quarantined: AtomicU64,
 }
 
 impl Store {
-    /// Opens the store in the folder of this node, and sweeps up what a crash
-    /// has left there.
+    /// Opens the store in the folder of this node, and removes what a crash left there.
     ///
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Write`].
@@ -122,37 +119,36 @@ impl Store {
         })))
     }
 
-    /// What it accepts and keeps.
+    /// The limits of the store.
     pub fn limits(&self) -> StoreLimits {
         self.0.limits
     }
 
-    /// Whether this component is there, as far as its name says. Does not block.
+    /// Whether there is a file for this component; its content is not checked. Does not block.
     pub fn has(&self, digest: &Digest) -> bool {
         self.known().whole.iter().any(|it| it.digest == *digest)
     }
 
-    /// The components that are there; the one that was stored last is the last. Does
-    /// not block.
+    /// The stored components, the newest last. Does not block.
     pub fn components(&self) -> Vec<Digest> {
         self.known().whole.iter().map(|it| it.digest).collect()
     }
 
-    /// How many bytes the components that are there have. Does not block.
+    /// The total size of the stored components, in bytes. Does not block.
     pub fn bytes(&self) -> u64 {
         self.known().whole.iter().map(|it| it.size).sum()
     }
 
-    /// How many damaged components were put aside since the store was opened.
+    /// How many damaged components were quarantined since the store was opened.
     pub fn quarantined(&self) -> u64 {
         self.0.quarantined.load(Ordering::Relaxed)
     }
 
-    /// A component, read and checked against its digest. None if it is not there; a
-    /// damaged one is put aside, and is not there any more.
+    /// A component, read and checked against its digest. None if it is missing. A damaged one
+    /// is quarantined, and is missing then.
     ///
     /// # Errors
-    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged one cannot be put aside.
+    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged one cannot be quarantined.
     pub fn find(&self, digest: &Digest) -> Result<Option<ComponentBytes>, StoreError> {
         match self.read(digest)? {
             Some(component) if component.digest() == *digest => Ok(Some(component)),
@@ -161,11 +157,11 @@ impl Store {
         }
     }
 
-    /// What a record says of a component that is there. Reads it only if it was neither
-    /// stored nor read by this process.
+    /// What a record says of a stored component. Reads the file only if this process has
+    /// neither stored nor read it.
     ///
     /// # Errors
-    /// As [`Store::find`].
+    /// Those of [`Store::find`].
     pub fn describe(&self, digest: &Digest) -> Result<Option<Component>, StoreError> {
         Ok(self.described(digest)?.map(|(app, _)| app))
     }
@@ -175,8 +171,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Full`], [`StoreError::Quota`],
-    /// [`StoreError::Write`]; nothing of it is left then. [`StoreError::Read`]
-    /// if what is there already cannot be read.
+    /// [`StoreError::Write`]; then nothing of it is left. [`StoreError::Read`] if a file that
+    /// is there already cannot be read.
     pub fn store(&self, component: &ComponentBytes) -> Result<(), StoreError> {
         let (digest, size) = (component.digest(), component.app().size);
         self.check_size(size)?;
@@ -197,12 +193,12 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to download a component in chunks, or goes on with it. The oldest of the
-    /// downloads makes room for it.
+    /// Begins to download a component in chunks, or continues. If there are too many downloads,
+    /// the oldest is dropped.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Manifest`], [`StoreError::Full`],
-    /// [`StoreError::Quota`], [`StoreError::Write`]; nothing of it is left then.
+    /// [`StoreError::Quota`], [`StoreError::Write`]; then nothing of it is left.
     pub fn begin(&self, app: &Component, manifest: &Bytes) -> Result<Download, StoreError> {
         let changing = self.change();
         self.check_size(app.size)?;
@@ -220,16 +216,16 @@ impl Store {
         Ok(Download::new(self.clone(), partial))
     }
 
-    /// What there is of a component: all of it, a download that was begun, or nothing.
+    /// What the store has of a component: all of it, a begun download, or nothing.
     ///
     /// # Errors
-    /// As [`Store::find`].
+    /// Those of [`Store::find`].
     pub fn find_any(&self, app: &Component) -> Result<Found, StoreError> {
         let digest = &app.digest;
         if let Some(component) = self.find(digest)? {
             return Ok(Found::Whole(component));
         }
-        // No download becomes whole while this is held; one may have done so just before.
+        // No download becomes whole while this is locked; one may have just before.
         let changing = self.change();
         if let Some(component) = self.put_aside(&changing, digest)? {
             return Ok(Found::Whole(component));
@@ -240,12 +236,12 @@ impl Store {
         }))
     }
 
-    /// One chunk of a component that is there, or of one that is being downloaded. It
-    /// is what the manifest says, else there is none.
+    /// One chunk of a component that is stored or being downloaded. None if it does not match
+    /// the manifest.
     ///
     /// # Errors
-    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged component cannot be put
-    /// aside.
+    /// [`StoreError::Read`]; [`StoreError::Write`] if a damaged component cannot be
+    /// quarantined.
     pub fn chunk(&self, digest: &Digest, index: usize) -> Result<Option<Bytes>, StoreError> {
         if !self.has(digest) {
             let partial = self.partial(digest);
@@ -269,10 +265,10 @@ impl Store {
         }
     }
 
-    /// The SHA-256 of each chunk of a component that is there or is being downloaded.
+    /// The SHA-256 of each chunk of a component that is stored or being downloaded.
     ///
     /// # Errors
-    /// As [`Store::find`].
+    /// Those of [`Store::find`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         match self.described(digest)? {
             Some((_, manifest)) => Ok(Some(manifest)),
@@ -280,7 +276,7 @@ impl Store {
         }
     }
 
-    /// What is known of a whole component; read from the disk if need be.
+    /// What is known of a whole component; reads the disk if necessary.
     fn described(&self, digest: &Digest) -> Result<Option<(Component, Bytes)>, StoreError> {
         let whole = {
             let known = self.known();
@@ -296,11 +292,10 @@ impl Store {
         }
     }
 
-    /// Says which components must be kept: the one that runs, the one before it, and
-    /// whatever is about to run. Of all others those that were stored last are
-    /// kept, as long as there are no more than [`StoreLimits::components`] with
-    /// these. So it is from now on whenever a component comes, too. Says how many
-    /// it has removed.
+    /// Sets which components must be kept: the one that runs, the one before it, and those that
+    /// are about to run. Of the others the newest are kept, up to [`StoreLimits::components`]
+    /// in all. From now on this is also done whenever a component is stored. Returns how many
+    /// components were removed.
     ///
     /// # Errors
     /// [`StoreError::Write`].
@@ -332,7 +327,7 @@ impl Store {
         begun.cloned()
     }
 
-    /// The content of the file, whatever it is, hashed. If it is what its name says, its
+    /// The content of the file, hashed, even if it does not match its name. If it matches, its
     /// hashes are remembered.
     fn read(&self, digest: &Digest) -> Result<Option<ComponentBytes>, StoreError> {
         let read = self.read_bytes(digest)?.map(ComponentBytes::of);
@@ -342,7 +337,7 @@ impl Store {
         Ok(read)
     }
 
-    /// The content of the file, whatever it is.
+    /// The content of the file, even if it does not match its name.
     fn read_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         match self.0.files.read_whole(digest) {
             Ok(content) => Ok(Some(content.into())),
@@ -355,18 +350,18 @@ impl Store {
     }
 }
 
-/// What there is of a component.
+/// What the store has of a component.
 #[derive(Debug)]
 pub enum Found {
     /// All of it.
     Whole(ComponentBytes),
-    /// A download, which may be full and not whole yet.
+    /// A download, which may have all chunks and not be whole yet.
     Begun(Download),
-    /// Nothing of use.
+    /// Nothing that is useful.
     Nothing,
 }
 
-/// What a manifest says of a chunk; none if there is no such chunk.
+/// The hash of a chunk by the manifest; none if there is no such chunk.
 fn hash_of(manifest: &[u8], index: usize) -> Option<Digest> {
     let (hashes, _) = manifest.as_chunks::<32>();
     hashes.get(index).copied().map(Digest::from_bytes)

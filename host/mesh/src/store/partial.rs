@@ -1,6 +1,6 @@
-//! A component that is being downloaded: a file of its full length, into which chunks
-//! are written as they come, in any order, each checked before. Which chunks are
-//! there is known in memory only: after a restart the download begins again.
+//! A component that is being downloaded: a file of its full length, into which checked chunks
+//! are written as they come, in any order. Only memory knows which chunks are there, so after a
+//! restart the download begins again.
 
 use std::fs::File;
 use std::io;
@@ -20,8 +20,8 @@ use crate::durable;
 use super::files::{self, Files};
 use super::{Store, StoreError, hash_of, read_chunk};
 
-/// A download. A handle; all clones are one download, and the store keeps it
-/// when they are dropped.
+/// A download. A handle; all clones are one download, and the store keeps it when they are
+/// dropped.
 #[derive(Clone, Debug)]
 pub struct Download {
     store: Store,
@@ -40,7 +40,7 @@ pub(super) struct Partial {
 #[derive(Debug)]
 struct State {
     have: Vec<bool>,
-    /// Its file is removed, or has become a whole component.
+    /// Its file was removed, or has become a whole component.
     gone: bool,
 }
 
@@ -49,7 +49,7 @@ impl Download {
         Self { store, partial }
     }
 
-    /// What is fetched.
+    /// The component that is fetched.
     pub fn app(&self) -> &Component {
         &self.partial.app
     }
@@ -77,7 +77,7 @@ impl Download {
             .sum()
     }
 
-    /// Stores a chunk, if it is what the manifest says. True if it was missing.
+    /// Stores a chunk, if it matches the manifest. True if it was missing.
     ///
     /// # Errors
     /// [`StoreError::Chunk`]; [`StoreError::Gone`]; [`StoreError::Full`] and
@@ -98,7 +98,7 @@ impl Download {
         if let Err(error) = partial.file.write_all_at(chunk, at) {
             let error = StoreError::write(&partial.path, partial.app.size, error);
             if matches!(error, StoreError::Full { .. } | StoreError::Quota { .. }) {
-                // What is there of it takes the room that others may need.
+                // The downloaded part uses disk space that others may need.
                 self.give_up(&self.store.change());
             }
             return Err(error);
@@ -108,8 +108,8 @@ impl Download {
         Ok(!std::mem::replace(&mut state.have[index], true))
     }
 
-    /// The component, read and checked, once all chunks are there. It is not on the disk
-    /// before [`Download::finish`] has returned.
+    /// The component, read and checked, once all chunks are there. It is on the disk only after
+    /// [`Download::finish`] has returned.
     ///
     /// # Errors
     /// [`StoreError::Unfinished`], [`StoreError::Gone`], [`StoreError::Read`];
@@ -125,16 +125,15 @@ impl Download {
         if let Some(component) = ComponentBytes::of_download(partial.app, manifest, bytes.clone()) {
             return Ok(component);
         }
-        // Either the disk has changed a chunk, which is missing from now on, or
-        // whoever wrote the manifest has made an error.
+        // Either the disk has changed a chunk, which is missing from now on, or the author of
+        // the manifest has made an error.
         partial.check_chunks(&bytes);
         partial.check_nothing_missing()?;
         self.give_up(&self.store.change());
         Err(StoreError::OtherComponent(partial.app.digest))
     }
 
-    /// Makes a whole component of the download that it was read from. When it returns, it
-    /// is on the disk.
+    /// Makes the download a whole component. When it returns, the component is on the disk.
     ///
     /// # Errors
     /// [`StoreError::Gone`], [`StoreError::OtherComponent`]; [`StoreError::Full`],
@@ -147,8 +146,8 @@ impl Download {
         }
         let write = |error| StoreError::write(&partial.path, partial.app.size, error);
         if let Err(error) = partial.file.sync_all() {
-            // The system says so once: from then on what is not on the disk reads
-            // as if it were there.
+            // The system reports such an error only once: from then on, lost content reads as
+            // if it were on the disk.
             self.give_up(&store.change());
             return Err(write(error));
         }
@@ -164,11 +163,11 @@ impl Download {
         Ok(())
     }
 
-    /// From now on it is no download any more.
+    /// Ends and removes the download.
     fn give_up(&self, changing: &MutexGuard<'_, ()>) {
         let (store, digest) = (&self.store, &self.partial.app.digest);
         if self.partial.state.lock().gone {
-            // Another one of the same component may have been begun since.
+            // Another download of the same component may have begun since then.
             return;
         }
         if let Err(error) = store.forget_partial(changing, digest) {
@@ -180,7 +179,7 @@ impl Download {
 }
 
 impl Partial {
-    /// A new one, that has all the room it will need.
+    /// A new download, with all the disk space that it will need.
     pub(super) fn begin(
         files: &Files,
         app: &Component,
@@ -205,14 +204,14 @@ impl Partial {
                 }),
             }),
             Err(error) => {
-                // If this fails too, the next start does it.
+                // If this fails too, the next start removes it.
                 let _ = files::remove(&path);
                 Err(StoreError::write(&path, app.size, error))
             }
         }
     }
 
-    /// What is fetched.
+    /// The digest of the component.
     pub(super) fn digest(&self) -> Digest {
         self.app.digest
     }
@@ -222,12 +221,12 @@ impl Partial {
         self.manifest.clone()
     }
 
-    /// Whether it is a download of this component, size and manifest included.
+    /// Whether this is a download of `app`, with the same size and manifest.
     pub(super) fn is(&self, app: &Component) -> bool {
         self.app == *app
     }
 
-    /// From now on it is one no more.
+    /// Marks the download as ended.
     pub(super) fn is_gone(&self) {
         self.state.lock().gone = true;
     }
@@ -270,7 +269,7 @@ impl Partial {
         }
     }
 
-    /// What a chunk has of bytes; the last one has the rest.
+    /// The length of a chunk; the last one has the rest.
     fn len_of(&self, index: usize) -> usize {
         let before = index as u64 * CHUNK as u64;
         let rest = self.app.size.saturating_sub(before);
@@ -278,7 +277,7 @@ impl Partial {
     }
 
     fn read(&self) -> Result<Bytes, StoreError> {
-        // The limit of the store has been checked, and fits.
+        // The size was checked against the limit of the store, so it fits.
         let mut content = vec![0; usize::try_from(self.app.size).unwrap_or(0)];
         self.file
             .read_exact_at(&mut content, 0)
@@ -294,8 +293,8 @@ impl Partial {
     }
 }
 
-/// Takes the room for a file, so that it is known from the start whether there
-/// is any. Where the file system cannot, it turns out when chunks are written.
+/// Reserves disk space for a file, so that a full disk is noticed at the start. If the file
+/// system cannot do that, it is noticed when chunks are written.
 fn reserve(file: &File, size: u64) -> io::Result<()> {
     if size > 0 {
         match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, size)) {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::*;
 
-/// A store in a folder of its own, with what it needs to be opened again.
+/// A store in its own folder, with what is needed to open it again.
 struct Place {
     temporary: tempfile::TempDir,
     limits: StoreLimits,
@@ -30,7 +30,7 @@ impl Place {
         self.temporary.path().join("apps")
     }
 
-    /// Changes one byte of a whole app on the disk.
+    /// Changes one byte of a whole component on the disk.
     fn damage(&self, digest: &Digest) {
         let path = self.apps().join(digest.to_string());
         let mut content = std::fs::read(&path).expect("it is there");
@@ -38,7 +38,7 @@ impl Place {
         std::fs::write(&path, content).expect("written");
     }
 
-    /// The names of all files, from the folder of the apps on.
+    /// The names of all files in the folder of the store.
     fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         for folder in ["", "partial", "quarantine"] {
@@ -60,8 +60,7 @@ fn open(folder: &Path, limits: StoreLimits) -> Store {
     Store::open(Arc::new(folder), limits).expect("a store")
 }
 
-/// Bytes of this length that differ from one seed to the next, and from chunk
-/// to chunk.
+/// Bytes of this length that differ from seed to seed, and from chunk to chunk.
 fn app(seed: u8, len: usize) -> Bytes {
     let bytes = (0..len).map(|at| (at / 1000) as u8 ^ (at as u8) ^ seed);
     bytes.collect::<Vec<u8>>().into()
@@ -71,13 +70,13 @@ fn chunks(app: &Bytes) -> Vec<&[u8]> {
     app.chunks(CHUNK).collect()
 }
 
-/// Stores a component, and gives its name.
+/// Stores a component, and returns its digest.
 fn stored(store: &Store, bytes: &Bytes) -> Result<Digest, StoreError> {
     let component = ComponentBytes::of(bytes.clone());
     store.store(&component).map(|()| component.digest())
 }
 
-/// The bytes of a component that is there.
+/// The bytes of a stored component.
 fn read(store: &Store, digest: &Digest) -> Option<Bytes> {
     let found = store.find(digest).expect("readable");
     found.map(|component| component.bytes().clone())
@@ -87,14 +86,14 @@ fn begun(store: &Store, app: &Bytes) -> Result<Download, StoreError> {
     store.begin(&Component::of(app), &Component::manifest(app).into())
 }
 
-/// Makes a whole component of a download, and gives its bytes.
+/// Makes a download a whole component, and returns its bytes.
 fn finish(download: &Download) -> Result<Bytes, StoreError> {
     let component = download.component()?;
     download.finish(&component)?;
     Ok(component.bytes().clone())
 }
 
-/// Gets an app as members give it, and gives its name.
+/// Downloads a component in chunks, and returns its digest.
 fn fetched(store: &Store, app: &Bytes) -> Result<Digest, StoreError> {
     let download = begun(store, app)?;
     for (index, chunk) in chunks(app).into_iter().enumerate() {
@@ -168,7 +167,7 @@ fn no_chunk_of_a_damaged_app_is_given_on() {
     let (store, bytes) = (place.open(), app(1, 2 * CHUNK));
     let digest = stored(&store, &bytes).expect("kept");
     assert!(store.chunk(&digest, 0).expect("readable").is_some());
-    // The manifest is known by now: the chunk alone tells.
+    // The manifest is known by now, so the chunk alone shows the damage.
     place.damage(&digest);
     assert!(store.chunk(&digest, 1).expect("readable").is_some());
     assert_eq!(store.chunk(&digest, 0).expect("no error"), None);
@@ -215,8 +214,7 @@ fn what_is_in_use_is_never_collected_and_else_the_newest_stay() {
     );
     assert_eq!(store.collect(&[put[0], put[1]]).expect("collected"), 3);
     assert_eq!(store.components(), [put[0], put[1], put[5], put[6], put[7]]);
-    // An app that comes makes one go that is not in use; and one that comes
-    // again is as good as new.
+    // A stored component makes an unused one go; one that is stored again counts as new.
     stored(&store, &app(5, 100)).expect("there already");
     let new = stored(&store, &app(9, 100)).expect("kept");
     assert_eq!(store.components(), [put[0], put[1], put[7], put[5], new]);
@@ -268,7 +266,7 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     assert!(download.has(4) && !download.has(3) && !download.has(5));
     let error = finish(&download).expect_err("not all is there");
     assert!(matches!(error, StoreError::Unfinished { missing: 2, .. }));
-    // What is there can be given on, and what is not cannot.
+    // Chunks that are there can be given to others; missing ones cannot.
     assert!(!store.has(&digest));
     let given = store.chunk(&digest, 2).expect("readable");
     assert_eq!(given.as_deref(), Some(chunks(&bytes)[2]));
@@ -287,7 +285,7 @@ fn a_download_takes_chunks_in_any_order_and_becomes_the_app() {
     let held = store.find_any(download.app()).expect("readable");
     assert!(matches!(held, Found::Whole(whole) if *whole.bytes() == bytes));
     assert_eq!(place.files(), [digest.to_string()]);
-    // Who has been putting it together has it too.
+    // The owner of the download has it too.
     assert_eq!(*download.component().expect("whole").bytes(), bytes);
     assert!(matches!(finish(&download), Err(StoreError::Gone(_))));
     assert!(matches!(

@@ -1,4 +1,4 @@
-//! What this node gives to members of the components that it has.
+//! Gives members chunks of the components that this node has.
 
 use std::io;
 use std::pin::Pin;
@@ -23,19 +23,19 @@ use crate::control::routes::CHUNKS;
 use crate::control::{Body, EXCHANGE};
 use crate::store::{Store, StoreError};
 
-/// How much is handed to a connection at a time, in bytes, so that a slot is
-/// taken for as long as the member takes to read.
+/// How many bytes are handed to a connection at a time, so that a slot stays taken for as long
+/// as the member reads.
 const PIECE: usize = 64 * 1024;
 
-/// Gives chunks to members, so many at a time as there are slots. Cheap to
-/// clone; all clones share the slots.
+/// Gives chunks to members, as many at a time as there are slots. Cheap to clone; all clones
+/// share the slots.
 #[derive(Clone, Debug)]
 pub struct ChunkServer {
     store: Store,
     slots: Arc<Semaphore>,
 }
 
-/// What is asked for.
+/// What a member can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Manifest,
@@ -51,7 +51,7 @@ impl ChunkServer {
         }
     }
 
-    /// Answers a request of a member for a path below that of [`CHUNKS`].
+    /// Answers a member's request for a path below [`CHUNKS`].
     pub async fn answer(&self, path: &str, body: Incoming) -> Response<Body> {
         let Some((digest, asked)) = parse(path) else {
             return control::refusal(StatusCode::NOT_FOUND, "no component is asked for like this");
@@ -104,7 +104,7 @@ fn parse(path: &str) -> Option<(Digest, Asked)> {
 }
 
 enum Unable {
-    /// The bitmap is none.
+    /// The bytes are no valid bitmap.
     Wanted,
     Store(StoreError),
 }
@@ -115,11 +115,11 @@ impl From<StoreError> for Unable {
     }
 }
 
-/// What comes before the bytes of an answer, and the bytes.
+/// The head of an answer, and its bytes.
 type Found = (Option<Bytes>, Bytes);
 
-/// One of the wanted chunks, by chance, so that members get different ones and
-/// can go on to exchange them.
+/// One of the wanted chunks, by chance, so that members get different ones and can exchange
+/// them with each other.
 fn choose(store: &Store, digest: &Digest, wanted: &[u8]) -> Result<Option<Found>, Unable> {
     let Some(manifest) = store.manifest(digest)? else {
         return Ok(None);
@@ -128,7 +128,7 @@ fn choose(store: &Store, digest: &Digest, wanted: &[u8]) -> Result<Option<Found>
     let mut indices: Vec<usize> = wanted.iter().collect();
     let seed = SysRng.try_next_u64().unwrap_or(0);
     indices.shuffle(&mut StdRng::seed_from_u64(seed));
-    // Of one that is not there the store knows so without looking at the disk.
+    // If a chunk is missing, the store knows that without reading the disk.
     for index in indices {
         if let Some(chunk) = store.chunk(digest, index)? {
             let head = Bytes::copy_from_slice(&head(index));
@@ -138,7 +138,7 @@ fn choose(store: &Store, digest: &Digest, wanted: &[u8]) -> Result<Option<Found>
     Ok(None)
 }
 
-/// An answer that holds its slot until the last piece of it has been taken.
+/// An answer that holds its slot until its last piece was read.
 struct Upload {
     head: Option<Bytes>,
     rest: Bytes,
@@ -193,7 +193,7 @@ mod tests {
     use crate::data_dir::DataDir;
     use crate::store::StoreLimits;
 
-    /// Gives a component of so many bytes, and its bytes.
+    /// A server for a component of this size, and the component's bytes.
     fn server(size: usize) -> (ChunkServer, Bytes, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");

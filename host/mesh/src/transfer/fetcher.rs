@@ -1,6 +1,6 @@
-//! How this node gets a component from the members: a loop around [`Fetch`], which
-//! says whom to ask for what. Each chunk is checked before it is stored and the
-//! whole before it is given.
+//! How this node gets a component from the members: a loop around [`Fetch`], which decides what
+//! to ask which member for. Each chunk is checked before it is stored, and the whole component
+//! is checked before it is returned.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,13 +22,13 @@ use crate::control::{CallError, Client, ReadError};
 use crate::counts::Fetches;
 use crate::store::{Download, Found, Store, StoreError};
 
-/// Why a component did not come.
+/// Why a component was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// It cannot be stored here.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No member has given it.
+    /// No member gave it.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The node stops.
@@ -56,14 +56,14 @@ impl Fetcher {
         }
     }
 
-    /// What went wrong until now.
+    /// The counts of what went wrong so far.
     pub fn fetches(&self) -> Fetches {
         self.fetches.now()
     }
 
-    /// Gets a component, or goes on getting it, and says on `progress` how many of
-    /// how many bytes there are. If this is dropped, the store keeps what
-    /// came, and the next call goes on from there.
+    /// Gets a component, or continues to, and reports on `progress` how many of how many bytes
+    /// are there. If the future is dropped, the store keeps what came, and the next call
+    /// continues from there.
     ///
     /// # Errors
     /// [`TransferError`].
@@ -90,7 +90,7 @@ impl Fetcher {
         let download = self.gather(app, begun, progress).await?;
         let full = download.clone();
         let component = blocking(move || full.component()).await?;
-        // It can serve already. A disk may take its time, and if the node dies
+        // The node can already serve the component. The disk may be slow, and if the node dies
         // meanwhile, it fetches the component again.
         let stored = component.clone();
         drop(spawn_blocking(move || {
@@ -103,7 +103,7 @@ impl Fetcher {
         Ok(component)
     }
 
-    /// Gets all the chunks that are missing.
+    /// Gets all missing chunks.
     async fn gather(
         &self,
         app: &Component,
@@ -112,8 +112,8 @@ impl Fetcher {
     ) -> Result<Download, TransferError> {
         let began = Instant::now();
         let now = || Time::from_start(began.elapsed());
-        // Without randomness members are asked in an order that others may
-        // have too, and that is all.
+        // Without randomness, members may be asked in the same order as other nodes ask them;
+        // there is no other harm.
         let seed = SysRng.try_next_u64().unwrap_or(0);
         let have = download.as_ref().map_or(Chunks::none_of(app), chunks_of);
         let mut fetch = Fetch::new(now(), seed, have, download.is_some());
@@ -148,8 +148,7 @@ impl Fetcher {
             };
             tokio::select! {
                 Some(asked) = asking.join_next() => {
-                    // One that panicked is waited for by nobody once its time
-                    // is over.
+                    // If the task panicked, its time runs out and nobody waits for it.
                     let Ok((member, question, given)) = asked else { continue };
                     let (answer, begun) = given?;
                     download = download.or(begun);
@@ -163,7 +162,7 @@ impl Fetcher {
         }
         match download {
             Some(download) => Ok(download),
-            // Of a component without a byte there is nothing to ask for.
+            // For a component without bytes there is nothing to ask.
             None => {
                 let (store, app) = (self.store.clone(), *app);
                 blocking(move || store.begin(&app, &Bytes::new())).await
@@ -171,7 +170,7 @@ impl Fetcher {
         }
     }
 
-    /// Hands an answer on. Who gave wrong bytes is counted and named.
+    /// Passes an answer on. A member that gave wrong bytes is counted and logged.
     fn answered(
         &self,
         fetch: &mut Fetch,
@@ -192,7 +191,7 @@ impl Fetcher {
         }
     }
 
-    /// Says who there is to ask.
+    /// Tells `Fetch` which members can be asked.
     fn tell(
         &self,
         fetch: &mut Fetch,
@@ -229,8 +228,7 @@ fn chunks_of(download: &Download) -> Chunks {
     chunks
 }
 
-/// What became of a question: what [`Fetch`] is told, and the download if this
-/// was the answer that began it.
+/// The result of a question: what [`Fetch`] is told, and the download if this answer began it.
 type Given = Result<(Answer, Option<Download>), TransferError>;
 
 /// One question to one member.
@@ -279,7 +277,7 @@ impl Ask {
         (self.member, self.question, given)
     }
 
-    /// Checks and stores what came.
+    /// Checks and stores an answer.
     async fn store(&self, store: Store, bytes: Bytes) -> Given {
         let app = self.app;
         let stored = match (&self.want, &self.download) {
@@ -295,11 +293,11 @@ impl Ask {
                     .await
                     .map(|_| (Answer::Chunk(index), None))
             }
-            // Chunks are asked for once there is a manifest, and so a download.
+            // Chunks are asked for only after there is a manifest, and so a download.
             (Want::OneOf(_), None) => return Ok((Answer::Failed, None)),
         };
         match stored {
-            // It is what the member gave that is wrong, and not this node.
+            // The member's bytes are wrong, not this node.
             Err(TransferError::Store(StoreError::Manifest(_) | StoreError::Chunk { .. })) => {
                 Ok((Answer::Wrong, None))
             }
@@ -308,13 +306,13 @@ impl Ask {
     }
 }
 
-/// Runs what waits for the disk.
+/// Runs a task that waits for the disk.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, TransferError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
-        // It was never begun.
+        // The task was never begun.
         Err(_) => Err(TransferError::Stopping),
     }
 }

@@ -1,7 +1,7 @@
-//! How a component gets from the members that have it to those that do not, in
-//! chunks over the control channel. [`ChunkServer`] gives what this node has, also
-//! of a component that it has a part of; [`Fetcher`] gets what it lacks.
-//! [`cluster::fetch`] decides whom to ask when, and the store keeps the bytes.
+//! How a component gets from the members that have it to those that do not, in chunks over the
+//! control channel. [`ChunkServer`] gives chunks of whole and of partly fetched components;
+//! [`Fetcher`] gets what is missing. [`cluster::fetch`] decides which member to ask when, and
+//! the store keeps the bytes.
 //!
 //! ```text
 //! POST /component/DIGEST/manifest  nothing           -> 200, the SHA-256 of each chunk
@@ -16,6 +16,6 @@ mod fetcher;
 pub use chunk_server::ChunkServer;
 pub use fetcher::{Fetcher, TransferError};
 
-/// The two things that are asked for of a component.
+/// The two things that members ask for.
 const MANIFEST: &str = "manifest";
 const CHUNK: &str = "chunk";

@@ -1,5 +1,5 @@
-//! SWIM by the crate `foca`: the configuration, its timers, and the filtering of
-//! what its datagrams claim.
+//! SWIM by the crate `foca`: the configuration, its timers, and the filter for what its
+//! datagrams claim.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -21,16 +21,16 @@ use crate::{Boot, DATAGRAM_MAX, DownReason, NodeId, Time};
 /// From this many members on, updates are passed on more often.
 const MANY: usize = 1000;
 
-/// How long a suspicion waits that has run out although the suspect is heard.
+/// How much longer a suspicion waits that has run out although the suspect is heard.
 const HEARD_DELAY: Duration = Duration::from_millis(500);
 
-/// One node's SWIM.
+/// The SWIM of one node.
 pub(crate) struct FocaSwim {
     foca: Foca<Run, PostcardCodec, StdRng, NoCustomBroadcast>,
     out: Queue,
 }
 
-/// What foca wants, until it is fetched.
+/// What foca wants, until it is polled.
 #[derive(Default)]
 struct Queue {
     now: Time,
@@ -43,7 +43,7 @@ struct Queue {
 impl Identity for Run {
     type Addr = NodeId;
 
-    /// foca is not to raise boot numbers by itself: they must be stored first.
+    /// foca must not raise boot numbers by itself: they must be stored first.
     fn renew(&self) -> Option<Self> {
         None
     }
@@ -57,7 +57,7 @@ impl Identity for Run {
     }
 }
 
-/// For so many other members.
+/// The configuration for this number of other members.
 fn config(others: usize) -> Config {
     let members = others + 1;
     let periodic = |millis, members| {
@@ -91,13 +91,13 @@ impl FocaSwim {
         }
     }
 
-    /// Tells a node that it is suspected, so that it can refute it. foca passes
-    /// a suspicion on a number of times only, and all of these may have been
-    /// lost while the link to the suspect was cut.
+    /// Tells a node that it is suspected, so that it can refute it. foca passes a suspicion on
+    /// only a number of times, and all of these may have been lost while the link to the
+    /// suspect was cut.
     fn tell_suspect(&mut self, suspect: &Run, incarnation: u16) {
         let header = Header {
             src: self.foca.identity().clone(),
-            // The lowest one never replaces what the receiver knows.
+            // The lowest incarnation never replaces what the receiver knows.
             src_incarnation: 0,
             dst: suspect.clone(),
             message: Message::Gossip,
@@ -115,8 +115,7 @@ impl FocaSwim {
         }
     }
 
-    /// Whether this run is still suspected, by a suspicion that it has not
-    /// refuted.
+    /// Whether this run is still under a suspicion that it has not refuted.
     fn suspects(&self, suspect: &Run, incarnation: u16) -> bool {
         self.foca.iter_membership_state().any(|member| {
             member.id() == suspect
@@ -129,8 +128,7 @@ impl FocaSwim {
     fn run(&mut self, now: Time, call: impl FnOnce(&mut Self) -> Result<(), foca::Error>) {
         self.out.now = now;
         let (members, seen) = (self.foca.num_members(), self.out.events.len());
-        // Every error means that foca ignored what it was given, which is also
-        // the right thing to do with it.
+        // Every error means that foca ignored its input, which is also the right thing to do.
         let _ignored = call(self);
         for event in self.out.events.range_mut(seen..) {
             if let SwimEvent::Down(run, reason) = event {
@@ -162,8 +160,8 @@ impl Swim for FocaSwim {
             }
             let timer = entry.remove();
             match &timer {
-                // foca tells the member that it is down even if it has refuted
-                // the suspicion since.
+                // foca tells the member that it is down even if it has refuted the suspicion
+                // since then.
                 Timer::ChangeSuspectToDown {
                     member_id,
                     incarnation,
@@ -234,8 +232,8 @@ impl Swim for FocaSwim {
     fn rejoin(&mut self, now: Time, me: Run) {
         self.run(now, |this| {
             this.foca.change_identity(me, &mut this.out)?;
-            // foca stays disconnected after a change of identity until it has
-            // applied something, be it nothing.
+            // After a change of identity, foca stays disconnected until it has applied some
+            // list of updates; an empty one will do.
             this.foca
                 .apply_many(std::iter::empty(), true, &mut this.out)
         });
@@ -342,7 +340,7 @@ mod tests {
         let mut swim = FocaSwim::new(me, StdRng::seed_from_u64(1));
         swim.learn(Time::ZERO, vec![Update::alive(other.clone())]);
         let mut now = Time::ZERO;
-        // No probe is answered, until there is a suspicion.
+        // No probe is answered until there is a suspicion.
         while !swim.suspects(&other, 0) {
             now = swim.due().expect("a next probe");
             swim.timer(now, &|_| false);

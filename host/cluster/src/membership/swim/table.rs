@@ -1,5 +1,5 @@
-//! A failure detector that detects nothing: it knows what it was told. Unit
-//! tests of membership use it to be rid of the traffic of the real one.
+//! A failure detector that detects nothing and knows only what it was told. Unit tests of
+//! membership use it to avoid the traffic of the real one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,7 +8,7 @@ use crate::message::KnownRun;
 use crate::run::Run;
 use crate::{Boot, DownReason, NodeId, Time};
 
-/// What was told, and the events that follow from it.
+/// What the detector was told, and the events that follow.
 #[derive(Default)]
 pub(crate) struct TableSwim {
     updates: BTreeMap<NodeId, Update>,

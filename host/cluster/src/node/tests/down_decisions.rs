@@ -1,5 +1,4 @@
-//! What a node makes of it when others say that a run is down, or that it is
-//! there.
+//! What a node does when others say that a run is down, or that it is there.
 
 use super::*;
 
@@ -167,7 +166,7 @@ fn a_recording_of_the_last_seconds_does_not_make_an_earlier_run_seem_live() {
     bench.hear(earlier.run.address(), &recorded);
     let id = later.id();
     assert!(!bench.node.admission.heard().has_conflict(bench.now, id));
-    // What it sends now does make it seem so.
+    // Now it sends something that makes it seem so.
     earlier.hello(&mut bench, nonce, None);
     assert!(bench.node.admission.heard().has_conflict(bench.now, id));
 }

@@ -1,4 +1,4 @@
-//! A node that is given another one to join.
+//! A node that is told to join another one.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_seed_that_does_not_answer_is_sent_three_beacons_a_try_for_ever() {
         for message in bench.effects() {
             match message {
                 Effect::Send { to, .. } if to == seed => match tries.last_mut() {
-                    // A try is a beacon for each look at what is to be done.
+                    // An attempt sends one beacon per upkeep.
                     Some(now) if bench.now.since(now[now.len() - 1]) < step * 7 => {
                         now.push(bench.now);
                     }

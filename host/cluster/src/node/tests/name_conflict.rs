@@ -1,10 +1,9 @@
-//! Two runs of one node: which of them a third one lets in.
+//! Two runs of one node: which of them a third node admits.
 
 use super::*;
 use crate::admission::HOLD;
 
-/// A node that was let in, and a later run with its name that has proven itself
-/// since.
+/// An admitted node, and a later run with its name that has proven since then that it is live.
 fn two_runs(bench: &mut Bench) -> (Puppet, Puppet) {
     let (mut first, mut second) = (Puppet::new(3, 5), Puppet::new(3, 9));
     first.join(bench);

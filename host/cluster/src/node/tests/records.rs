@@ -1,5 +1,5 @@
-//! Records of releases that a member tells although they are no news, and
-//! those that a node gives to nobody any more.
+//! Records of releases that a member sends although they are not new, and records that a node
+//! no longer sends.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::agreement::{SETTLED, WANT_MOST};
 use crate::release::{Component, Plan, Release, Request, What};
 
-/// Released by this node itself, one after the other.
+/// A release that this node makes itself.
 fn push(bench: &mut Bench, name: &str) -> Arc<Release> {
     let request = Request {
         what: What::Push {
@@ -29,7 +29,7 @@ fn tell(bench: &mut Bench, puppet: &mut Puppet, release: &Release) {
     puppet.say(bench, &Message::Release(release.bytes()));
 }
 
-/// How many records were refused as old, and for how many that was reported.
+/// How many records were refused as old, and how many of these were reported.
 fn old(bench: &mut Bench) -> (u64, u64) {
     let reported = bench
         .effects()
@@ -54,16 +54,16 @@ fn a_release_that_is_told_again_after_another_has_followed_is_counted_and_change
     puppet.join(&mut bench);
     let first = push(&mut bench, "one");
     let second = push(&mut bench, "two");
-    // Two in a row may still be on their way.
+    // Two pushes in a row may still be on their way.
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (0, 0));
     bench.pass(SETTLED);
     let known = (bench.node.releases_hash(), bench.node.target());
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (1, 1));
-    // The target may be told at any time.
+    // A member may send the target at any time.
     tell(&mut bench, &mut puppet, &second);
-    // And it is reported once a minute.
+    // It is reported once a minute.
     tell(&mut bench, &mut puppet, &first);
     assert_eq!(old(&mut bench), (2, 0));
     let knows = (bench.node.releases_hash(), bench.node.target());

@@ -1,4 +1,4 @@
-//! Data of kinds that a newer program has added, in beacons and states.
+//! Kinds of data that a newer program has added, in beacons and states.
 
 use super::*;
 use crate::membership::KnownNode;
@@ -19,7 +19,7 @@ fn a_kind_of_data_that_is_not_known_is_skipped_in_a_beacon() {
     let mut bench = Bench::new();
     let mut puppet = Puppet::new(3, 5);
     puppet.join(&mut bench);
-    // All that the puppet knows, and in front of it something else.
+    // All that the puppet knows, and before it an unknown kind.
     let mut about = puppet.about();
     about.summaries = bench.node.summaries();
     about.summaries.insert(0, summary_of_unknown());

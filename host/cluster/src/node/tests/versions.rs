@@ -1,6 +1,5 @@
-//! What a node makes of nodes whose programs are newer: of additions of a minor
-//! version it reads what it knows, and another major version it refuses, with
-//! one report a minute.
+//! How a node treats newer programs. In a newer minor version it reads what it knows. It
+//! refuses another major version, with one report a minute.
 
 use super::*;
 use crate::AppName;
@@ -14,7 +13,7 @@ const NEWER: Version = Version::from_byte(Version::OURS.byte() + 1);
 const MAJOR: Version = Version::from_byte(Version::OURS.byte() + 16);
 
 impl Puppet {
-    /// Says a message as a program of this version, with additions behind it.
+    /// Sends a message like a program of this version, with additions after it.
     fn say_as(
         &mut self,
         bench: &mut Bench,
@@ -68,7 +67,7 @@ impl Puppet {
     }
 }
 
-/// What was reported of refused datagrams.
+/// The reports of refused datagrams.
 fn reports(bench: &mut Bench) -> Vec<(Refusal, u64)> {
     let report = |effect: Effect| match effect {
         Effect::Refused { why, count, .. } => Some((why, count)),
@@ -86,7 +85,7 @@ fn a_node_of_a_newer_minor_version_is_let_in_and_its_additions_are_left_out() {
     let mut bench = Bench::new();
     let mut puppet = Puppet::new(3, 5);
     let hello = puppet.proof(&bench);
-    // The same additions in a version that has none are garbage.
+    // In a version without additions, the same bytes are garbage.
     puppet.say_as(&mut bench, Version::OURS, &hello, &[1, 2, 3]);
     assert!(!bench.lists(&puppet));
     assert_eq!(reports(&mut bench), [(Refusal::Content, 1)]);
@@ -117,12 +116,12 @@ fn a_kind_of_message_that_a_newer_minor_version_adds_is_counted_and_ignored() {
     assert_eq!(refused(&bench), 0);
     assert!(bench.effects().is_empty());
     assert_eq!(bench.node.view(), view);
-    // Nobody has to be let in for that, and nobody is.
+    // The sender need not be admitted for that, and it is not.
     let mut stranger = Puppet::new(4, 5);
     stranger.say_bytes(&mut bench, NEWER, &unknown);
     assert_eq!(bench.node.counters().unknown, 2);
     assert!(!bench.lists(&stranger));
-    // In the own version there is no such kind.
+    // In this program's version there is no such kind.
     puppet.say_bytes(&mut bench, Version::OURS, &unknown);
     assert_eq!(reports(&mut bench), [(Refusal::Content, 1)]);
 }
@@ -162,7 +161,7 @@ fn another_major_version_is_refused_with_one_report_a_minute() {
     assert_eq!(reports(&mut bench), []);
     bench.pass(Duration::from_secs(1));
     puppet.say_as(&mut bench, MAJOR, &hello, &[]);
-    // Those in between, and the last one.
+    // Those in between, and the last one, are in one report.
     assert_eq!(reports(&mut bench), [(Refusal::Version, 4)]);
     assert_eq!(bench.node.counters().refused.of(Refusal::Version), 5);
     assert_eq!(bench.node.counters().refused.total(), 5);
@@ -181,7 +180,7 @@ fn the_state_of_another_major_version_is_refused_with_a_report() {
     let name = &puppet.run.name;
     for (bytes, expected) in [
         (&other[..], &[(Refusal::Version, 1)][..]),
-        // Within a minute there is one report of a source, whatever the reason.
+        // One source is reported once a minute, whatever the reason.
         (damaged, &[]),
     ] {
         let member = name.clone();
@@ -219,7 +218,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
         base: None,
     })
     .expect("a release");
-    // The length of the body comes first, in two bytes; then its version.
+    // First come two bytes with the length of the body, then its version.
     let mut record = release.bytes().to_vec();
     let at = record.len() - release.signed_bytes().len() - 1;
     assert_eq!(record[at], Version::OURS.byte());

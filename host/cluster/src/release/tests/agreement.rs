@@ -1,4 +1,4 @@
-//! Nodes that know the same agree, in whichever order they learnt it.
+//! Nodes that know the same agree, in whatever order they learnt it.
 
 use std::collections::BTreeSet;
 
@@ -214,7 +214,7 @@ fn unsigned_and_wrongly_signed_releases_are_refused_where_a_key_is_set() {
     assert_eq!(serves(&set), Some(component("new").digest));
 }
 
-/// What somebody does, on one of three nodes.
+/// An act of a person, on one of three nodes.
 #[derive(Clone, Debug)]
 enum Act {
     Push { component: u8, canaries: bool },
@@ -238,7 +238,7 @@ fn acts() -> impl Strategy<Value = Vec<(usize, u64, Act)>> {
     prop::collection::vec((0usize..3, 0u64..2000, act), 0..40)
 }
 
-/// Carries the acts out, on nodes whose clocks differ by up to a second.
+/// Performs the acts, on nodes whose clocks differ by up to a second.
 fn play(acts: &[(usize, u64, Act)]) -> Vec<ReleaseSet> {
     let mut books: Vec<ReleaseSet> = (2..5).map(set).collect();
     let mut now = WALL;
@@ -301,7 +301,7 @@ proptest! {
         let votes: Vec<_> = books.iter().flat_map(|b| b.votes().iter()).collect();
         let mut straight = set(9);
         straight.learn(records.clone(), votes.clone());
-        // The same in another order, one by one, some of it twice.
+        // The same in another order, one by one, and a part of it twice.
         let mut shuffled = set(9);
         let place = |n: usize| keys[n % 8].wrapping_mul(n as u64 + 1) >> 7;
         for turn in 0..2 {
@@ -316,7 +316,8 @@ proptest! {
         }
         prop_assert_eq!(straight.hash(), shuffled.hash());
         prop_assert_eq!(straight.target(), shuffled.target());
-        // Nodes that tell each other end alike too, each by its own part in the plan.
+        // Nodes that tell each other what they know agree in the end, except for each node's
+        // own part in the plan.
         let mut books = books;
         for _ in 0..2 {
             for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1)] {
@@ -371,7 +372,7 @@ proptest! {
         let mut changed = stored.to_vec();
         let at = at.index(changed.len());
         changed[at] ^= 0x55;
-        // Whatever loads is whole.
+        // Whatever can be loaded is complete.
         if let Ok(set) = ReleaseSet::load(node(2), None, &changed) {
             prop_assert!(set.history().len() <= HISTORY_MAX);
         }

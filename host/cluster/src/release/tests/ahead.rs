@@ -1,10 +1,10 @@
-//! Records that are from too far ahead, for another cluster, or known already.
+//! Records from too far ahead, records for another cluster, and known records.
 
 use super::*;
 
 const HOUR: u64 = 60 * 60 * 1000;
 
-/// A record that this node has not heard of, pushed at this time.
+/// A record that this node does not know, pushed at this time.
 fn pushed_elsewhere(after: &ReleaseSet, wall_ms: u64) -> Arc<Release> {
     let mut other = set(3);
     tell(after, &mut other);
@@ -35,7 +35,7 @@ fn a_record_from_too_far_ahead_is_set_aside_until_its_time_has_come() {
     );
     assert_eq!(set.look_at_aside(), []);
     assert!(set.has_aside());
-    // What is decided meanwhile does not come after it.
+    // A decision made meanwhile does not get a later time than the record.
     set.set_latest(Hlc::from_ms(WALL + HOUR));
     assert_eq!(set.look_at_aside(), std::slice::from_ref(&ahead));
     assert!(!set.has_aside());

@@ -1,4 +1,4 @@
-//! What a node says of releases before it has heard anybody.
+//! What a node knows of releases before it has heard anybody.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn a_history_without_signatures_is_left_with_a_word_once_a_deploy_key_is_set() {
     let (key, sign) = deploy_key(1);
     let mut set = set(2);
     pushed(&mut set, "unsigned", WALL);
-    // Drafts of a node with the key are for its cluster.
+    // A node with the key makes drafts for the key's cluster.
     let mut keyed = ReleaseSet::new(node(3), Some(key.clone()));
     tell(&set, &mut keyed);
     let draft = keyed.draft(push(component("signed"), Plan::default()), WALL + 1, None);

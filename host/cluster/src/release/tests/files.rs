@@ -42,7 +42,7 @@ fn the_same_file_on_three_nodes_is_one_release_at_the_start_and_when_it_changes(
     let mut ids = Vec::new();
     for (turn, name) in ["one", "two", "three"].into_iter().enumerate() {
         let time = WALL + turn as u64 * 1000;
-        // Nobody has heard of the others' yet.
+        // No node has heard of the others' releases yet.
         let made: Vec<_> = books
             .iter_mut()
             .filter_map(|it| look(it, name, time))
@@ -82,12 +82,11 @@ fn a_lagging_watcher_does_not_undo_a_rollback() {
     tell(&lagging, &mut one);
     look(&mut one, "bad", WALL + 10);
     rolled_back(&mut one, WALL + 20);
-    // It has heard all of it, and only now looks at its synced file.
+    // The node has heard all of it, and only now looks at its synced file.
     tell(&one, &mut lagging);
     assert_eq!(look(&mut lagging, "bad", WALL + 30), None);
     assert_eq!(serves(&lagging), Some(component("old").digest));
-    // A file that is changed back and then to the same again was changed by
-    // somebody.
+    // If a file is changed back and then to the same content again, somebody has changed it.
     look(&mut lagging, "old", WALL + 40);
     look(&mut lagging, "bad", WALL + 50);
     assert_eq!(serves(&lagging), Some(component("bad").digest));

@@ -1,4 +1,4 @@
-//! What people are shown of the history.
+//! The history as people see it.
 
 use super::*;
 

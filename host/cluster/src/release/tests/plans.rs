@@ -1,4 +1,4 @@
-//! The same app with two plans: it is one release, and no plan is lost silently.
+//! The same component with two plans is one release, and no plan is lost silently.
 
 use super::*;
 
@@ -96,7 +96,7 @@ fn a_prefix_of_several_releases_names_them() {
     let made: Vec<String> = (0..600)
         .map(|n| pushed(&mut set, &n.to_string(), WALL + n).id().to_string())
         .collect();
-    // Of so many, two begin with the same four digits.
+    // Among so many keys, two begin with the same four digits.
     let start = |key: &String| key.chars().take(4).collect::<String>();
     let mut starts: Vec<String> = made.iter().map(start).collect();
     starts.sort();

@@ -1,4 +1,4 @@
-//! Going back: by a person, to the release before or to a named one.
+//! Rollbacks: a person goes back to the release before, or to a named one.
 
 use super::*;
 use crate::release::votes::VOTED;
@@ -77,8 +77,8 @@ fn votes_do_not_bring_back_what_was_rolled_back() {
     // A rollback is not voted on.
     one.learn(vec![], vec![vote(&back, 2, Verdict::Failed)]);
     assert_eq!(serves(&one), Some(component("good").digest));
-    // On the other side of a cut somebody builds on what was rolled back here,
-    // and that fails.
+    // On the other side of a network split, somebody builds on the release that was rolled back
+    // here, and that fails.
     let built_on = pushed(&mut other, "built on bad", WALL + 3);
     other.learn(vec![], vec![vote(&built_on, 3, Verdict::Failed)]);
     assert_eq!(
@@ -102,9 +102,9 @@ fn votes_do_not_bring_back_the_target_of_before_a_rollback() {
     one.learn(vec![], vec![vote(&failed, 3, Verdict::Failed)]);
     tell(&one, &mut other);
     assert_eq!(serves(&one), Some(component("old").digest));
-    // The head was voted down, so what this leaves is the one before.
+    // The head was voted down, so this rollback leaves the release before it.
     back_to(&mut one, &oldest, WALL + 3);
-    // On the other side of a cut somebody tries something else, which fails.
+    // On the other side of a network split, somebody tries another release, which fails.
     let tried = pushed(&mut other, "tried", WALL + 4);
     other.learn(vec![], vec![vote(&tried, 3, Verdict::Failed)]);
     assert_eq!(
@@ -125,8 +125,8 @@ fn back_to(set: &mut ReleaseSet, release: &Release, wall_ms: u64) -> Arc<Release
     super::release(set, wanted, wall_ms)
 }
 
-/// What happens on one side of a cut while on the other something is tried that
-/// fails: the first of these releases is the oldest, the last one has failed.
+/// What happens on one side of a network split while the other side tries a release that fails.
+/// The first of these releases is the oldest, the last one has failed.
 type Side = fn(&mut ReleaseSet, &[Arc<Release>; 3]);
 
 #[test]
@@ -162,8 +162,8 @@ fn what_was_left_on_one_side_of_a_cut_is_not_brought_back_by_votes_on_the_other(
             "old",
         ),
     ];
-    // What the side that goes back knows: that the last one has failed, or not,
-    // or that it bakes.
+    // What the side that goes back knows: that the last release has failed, or not, or that it
+    // bakes.
     for (plan, knows) in [
         (Plan::default(), true),
         (Plan::default(), false),
@@ -272,7 +272,7 @@ fn a_rollback_does_not_go_back_to_where_votes_are_forgotten() {
     pushed(&mut set, "good", WALL);
     let bad = pushed(&mut set, "bad", WALL + 1);
     set.learn(vec![], vec![vote(&bad, 3, Verdict::Failed)]);
-    // The same two by turns, so that only the forgotten ones are others.
+    // The same two in turns, so that only the forgotten releases differ.
     for turn in 0..VOTED as u64 {
         let name = if turn % 2 == 0 { "one" } else { "two" };
         pushed(&mut set, name, WALL + 2 + turn);

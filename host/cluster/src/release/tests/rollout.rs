@@ -1,9 +1,9 @@
-//! Votes: a release that fails is left, and canaries go first.
+//! Votes: nodes leave a release that fails, and canaries go first.
 
 use super::*;
 use crate::release::votes::VOTED;
 
-/// What the nodes 2 to 5 serve, by what this set knows.
+/// What nodes 2 to 5 serve, by what this set knows.
 fn everywhere(set: &ReleaseSet) -> Vec<crate::Digest> {
     let serves =
         |last| super::super::target::target(set.history(), set.votes(), Some(node(last).id()));
@@ -105,7 +105,7 @@ fn a_node_votes_once_and_of_two_votes_the_worse_one_counts() {
     let new = pushed(&mut set, "new", WALL + 1);
     assert!(set.vote(new.id(), Verdict::Ok).is_some());
     assert!(set.vote(new.id(), Verdict::Failed).is_none());
-    // Its data was wiped, and it voted again.
+    // The node's data was wiped, and it voted again.
     set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     set.learn(vec![], vec![vote(&new, 3, Verdict::Ok)]);
     assert_eq!(
@@ -138,11 +138,11 @@ fn a_staged_release_that_was_accepted_stays_so_when_its_votes_are_forgotten() {
         let one = pushed(&mut set, &format!("{step}"), WALL + 2 + step);
         set.learn(vec![], vec![vote(&one, 3, Verdict::Failed)]);
     }
-    // Each of them was left, so it goes all the way back.
+    // Each of them was left, so the target goes all the way back.
     assert_eq!(everywhere(&set), digests(["staged"; 4]));
 }
 
-/// Pushes so many that are all voted down, a while later each.
+/// Pushes `count` releases that are all voted down, one after the other.
 fn failures(set: &mut ReleaseSet, count: u64) {
     for round in 1..=count {
         let bad = pushed(set, &format!("bad {round}"), WALL + round);
@@ -156,7 +156,7 @@ fn forty_releases_in_a_row_that_are_voted_down_all_lead_back_to_the_good_one() {
     let mut set = set(2);
     pushed(&mut set, "good", WALL);
     failures(&mut set, 40);
-    // One that joins now, and one that starts again.
+    // A node that joins now, and one that starts again.
     let mut joins = super::set(6);
     tell(&set, &mut joins);
     assert_eq!(serves(&joins), Some(component("good").digest));
@@ -177,7 +177,7 @@ fn a_rollback_finds_the_good_release_behind_forty_that_were_voted_down() {
 
 #[test]
 fn what_is_pushed_while_another_bakes_leads_back_to_what_all_nodes_serve() {
-    // Decided on a canary, which serves what bakes.
+    // Decided on a canary, which serves the release that bakes.
     let mut set = set(3);
     pushed(&mut set, "old", WALL);
     release(&mut set, push(component("baking"), staged(&[3])), WALL + 1);

@@ -1,5 +1,5 @@
-//! How the runs wait: until groups of machines see exactly each other, without
-//! looking through all views each time something happens.
+//! How the runs wait until groups of machines see exactly each other, without a look through
+//! all views at each event.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::sim::Lan;
 use crate::{Digest, NodeName, Time};
 
 impl Lan {
-    /// Runs until each of the groups lists exactly its own. Gives the seconds
-    /// it took, infinite if it was not reached in time.
+    /// Runs until each group lists exactly its own members. Returns the seconds that took;
+    /// infinite if it was not reached in time.
     pub(super) fn settle_into(&mut self, groups: &[&[usize]], within: Duration) -> f64 {
         let groups: Vec<(&[usize], Vec<NodeName>)> = groups
             .iter()
@@ -19,7 +19,7 @@ impl Lan {
             .iter()
             .flat_map(|(group, names)| group.iter().map(move |&machine| (machine, &names[..])))
             .collect();
-        // Whoever was behind at the last look most likely still is.
+        // A machine that was behind at the last look most likely still is.
         let mut behind = 0;
         self.until(within, |lan| {
             let lists = |&(machine, names): &(usize, &[NodeName])| lan.lists(machine, names);
@@ -32,8 +32,8 @@ impl Lan {
         })
     }
 
-    /// Runs until all of these are to serve this app. Gives the seconds it
-    /// took, infinite if it was not reached in time.
+    /// Runs until the target of all these machines is this component. Returns the seconds that
+    /// took; infinite if it was not reached in time.
     pub(super) fn agree_on(&mut self, all: &[usize], app: Digest, within: Duration) -> f64 {
         let mut behind = 0;
         self.until(within, |lan| {
@@ -49,8 +49,8 @@ impl Lan {
         })
     }
 
-    /// Runs until all of these have all of this app. Gives the seconds it took
-    /// since the start, infinite if it was not reached in time.
+    /// Runs until all these machines have all of this component. Returns the seconds since the
+    /// start; infinite if it was not reached in time.
     pub(super) fn have_all(
         &mut self,
         all: &[usize],
@@ -75,7 +75,7 @@ impl Lan {
         done.map_or(f64::INFINITY, |done| done.since(start).as_secs_f64())
     }
 
-    /// Runs until it is done, which is looked at when a node reports something.
+    /// Runs until `done` holds, which is checked when a node reports something.
     fn until(&mut self, within: Duration, mut done: impl FnMut(&Lan) -> bool) -> f64 {
         let (start, mut seen) = (self.now, usize::MAX);
         loop {

@@ -1,5 +1,5 @@
-//! What is done to the simulated network for the figures of fetching: a component is
-//! released on one node, and the others get it from each other.
+//! What the simulated network does for the figures of fetching: a component is released on one
+//! node, and the others get it from each other.
 
 use super::Notes;
 use super::runs::{LIMIT, LOSS, REPEATS, push, rest, started, victim, without};
@@ -7,8 +7,8 @@ use crate::fetch::Chunks;
 use crate::release::Component;
 use crate::sim::{Lan, ms};
 
-/// Pushes a component of 10 MB on one node, which has it: the others fetch it. Gives
-/// that node.
+/// Pushes a component of 10 MB on one node, which has it; the others fetch it. Returns that
+/// node.
 fn push_large(lan: &mut Lan, all: &[usize], turn: usize) -> (usize, Component) {
     lan.fetches = true;
     let at = victim(lan, all);

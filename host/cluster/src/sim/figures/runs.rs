@@ -1,4 +1,4 @@
-//! What is done to the simulated network for each figure.
+//! What the simulated network does for each figure.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::{Effect, Input};
 use super::fetches;
 use super::{Case, Figure, Goal, Notes, Unit};
 
-/// The share of datagrams that is lost while figures are taken.
+/// The share of datagrams that is lost while figures are measured.
 pub(super) const LOSS: f64 = 0.01;
 
 /// How long a figure may take before it counts as not reached.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-/// How often an event is repeated within one run, since it takes longer to
-/// start a large cluster than to cut a link of it.
+/// How often an event is repeated within one run, since a large cluster takes longer to start
+/// than to cut a link of it.
 pub(super) const REPEATS: usize = 5;
 
 /// Every case, in the order of the table.
@@ -241,7 +241,7 @@ fn no_target(_nodes: usize) -> Option<Goal> {
     None
 }
 
-/// A cluster that has found itself and been at rest for a while.
+/// A cluster whose nodes have found each other and been at rest for a while.
 fn settled(lan: &mut Lan, nodes: usize) -> Vec<usize> {
     lan.loss = LOSS;
     started(lan, nodes)
@@ -254,7 +254,7 @@ pub(super) fn started(lan: &mut Lan, nodes: usize) -> Vec<usize> {
     all
 }
 
-/// Lets a while pass, of a random length.
+/// Lets a random time pass.
 pub(super) fn rest(lan: &mut Lan) {
     let while_ = secs(3) + lan.chance(secs(2));
     lan.run(while_);
@@ -268,7 +268,7 @@ pub(super) fn without(all: &[usize], one: usize) -> Vec<usize> {
         .collect()
 }
 
-/// One of them, each time another.
+/// One of the machines, a different one each time.
 pub(super) fn victim(lan: &mut Lan, all: &[usize]) -> usize {
     let at = lan
         .chance(Duration::from_nanos(all.len() as u64 * 1000))
@@ -284,7 +284,7 @@ fn cut(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
 
 fn cut_no_loss(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
     let all = started(lan, nodes);
-    // A second of a thousand takes a quarter of a minute.
+    // One second of a thousand nodes takes 15 seconds to compute.
     let repeats = if nodes > 254 { 2 } else { REPEATS };
     for _ in 0..repeats {
         let gone = victim(lan, &all);
@@ -431,8 +431,7 @@ fn freeze(lan: &mut Lan, nodes: usize, notes: &mut Notes) {
     }
 }
 
-/// Lets a while pass, and notes how often a member was declared down until
-/// its end.
+/// Lets a while pass, and notes how often a member was declared down in that time.
 fn rest_counting(lan: &mut Lan, figure: usize, notes: &mut Notes) {
     lan.run(secs(5));
     notes.note(figure, downs(lan) as f64);
@@ -469,7 +468,7 @@ fn false_downs(lan: &mut Lan, nodes: usize, notes: &mut Notes, duration: Duratio
     let _all = settled(lan, nodes);
     let end = lan.now + duration;
     while lan.now < end {
-        // In slices, only so that the log can be looked at after a failure.
+        // In slices, only so that the log can be read after a failure.
         lan.run(ms(1000));
     }
     notes.note(0, downs(lan) as f64);

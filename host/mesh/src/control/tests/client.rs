@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Answers with what it got.
+/// A service that answers with what it got.
 struct Back;
 
 impl Service for Back {
@@ -101,7 +101,7 @@ async fn an_answer_that_is_too_long_or_does_not_come_is_an_error_that_says_so() 
         Err(CallError::Answer(ReadError::TooLong))
     ));
 
-    // Of a refusal the status says enough.
+    // The status of a refusal says enough.
     let refuse = Bytes::from_static(b"refuse");
     let answered = client
         .request(&node(CALLED), called.at, "/publish", refuse, 10, SOON)

@@ -1,5 +1,5 @@
-//! Members and tools: who may reach what, and what becomes of callers that are
-//! too many, too slow, or ask for what is not theirs.
+//! Members and tools: what each may reach, and how callers fare that are too many, too slow, or
+//! ask for what is not theirs.
 
 use http_body_util::BodyExt as _;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::control::tool;
 use crate::control::tool::{Tool, ToolError};
 
-/// Says who asked, and for what.
+/// A service that answers who asked, and for what.
 struct Echo;
 
 impl Service for Echo {
@@ -22,7 +22,7 @@ impl Service for Echo {
     }
 }
 
-/// Answers without end.
+/// A service that answers without end.
 struct Flood;
 
 impl Service for Flood {
@@ -41,7 +41,7 @@ impl Service for Flood {
     }
 }
 
-/// Never answers.
+/// A service that never answers.
 struct Silence;
 
 impl Service for Silence {
@@ -54,7 +54,7 @@ fn serving(service: impl Service + 'static) -> Called {
     Called::start_serving(16, identity(), Arc::new(service))
 }
 
-/// Little patience, so that a test need not have much.
+/// A called node with short time limits, so that a test is short.
 fn impatient(service: impl Service + 'static) -> Called {
     let waits = Waits {
         member: SHORT,
@@ -205,7 +205,7 @@ async fn one_ip_gets_four_tools_and_its_member_is_let_in_all_the_same() {
     assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
     called.counted(|c| c.refused_by.limit == 1).await;
     let _member = member(&called).await;
-    // One that ends makes room.
+    // When one ends, there is room for another.
     tools.pop();
     let again = async {
         while tool_from(&called, CALLER).await.1 != StatusCode::OK {
@@ -221,7 +221,7 @@ async fn a_caller_that_does_not_take_its_answer_is_closed_and_counted() {
     let (mut tool, _) = tool_from(&called, CALLER).await;
     let response = tool.send_request(post("/v1/logs", "")).await;
     let response = response.expect("answered");
-    // Nothing of its body is read.
+    // The caller reads nothing of its body.
     called.counted(|c| c.refused_by.stalled == 1).await;
     assert!(response.into_body().collect().await.is_err(), "cut off");
 }
@@ -234,14 +234,14 @@ async fn a_caller_that_reads_is_answered_for_as_long_as_it_likes() {
     let mut body = response.expect("answered").into_body();
     let until = tokio::time::Instant::now() + 4 * SHORT;
     while tokio::time::Instant::now() < until {
-        // Slowly, but it does.
+        // The caller reads slowly, but it reads.
         body_taken(&mut body, 64 * 1024).await;
         tokio::time::sleep(SHORT / 20).await;
     }
     assert_eq!(called.counters.now().refused_by.stalled, 0);
 }
 
-/// Reads at least so much more.
+/// Reads at least this much more.
 async fn body_taken(body: &mut Incoming, least: usize) {
     let mut taken = 0;
     while taken < least {

@@ -5,8 +5,8 @@ use super::*;
 const OLD: u8 = 1;
 const NEW: u8 = 2;
 
-/// What a node is told at each step: which cookie it sends with, and which
-/// it accepts besides.
+/// The cookies of a node at each step: the one that it sends with, and the other one that it
+/// accepts.
 const STEPS: [(u8, Option<u8>); 4] = [(OLD, None), (OLD, Some(NEW)), (NEW, Some(OLD)), (NEW, None)];
 
 fn keys((own, other): (u8, Option<u8>)) -> Keys {

@@ -8,8 +8,8 @@ fn keys(cookie: u8) -> Keys {
     Keys::from_master(&[cookie; 32])
 }
 
-/// What each side makes of the other, the caller first. TLS 1.3 lets a
-/// caller believe that all is well until it reads, so it reads.
+/// Whether each side accepts the other, the caller first. In TLS 1.3 a caller learns of a
+/// refusal only when it reads, so it reads.
 async fn handshake(caller: &Identity, called: &Identity) -> (bool, bool) {
     let (near, far) = tokio::io::duplex(16 * 1024);
     let calling = async {
@@ -25,7 +25,7 @@ async fn handshake(caller: &Identity, called: &Identity) -> (bool, bool) {
     (caller.is_ok(), called.is_ok())
 }
 
-/// Shows one key, and expects to be shown another.
+/// Shows one key, and expects another.
 fn showing(shown: u8, expected: u8) -> Identity {
     let ends = Ends::new(&[keys(shown)], &[keys(expected)]);
     Identity::of(ends.expect("an identity"))
@@ -40,13 +40,13 @@ async fn both_sides_of_one_cookie_agree() {
 #[tokio::test]
 async fn a_caller_refuses_a_node_with_another_cookie() {
     let caller = Identity::new(&keys(1)).expect("an identity");
-    // It would take any caller for its own.
+    // It would accept any caller.
     assert_eq!(handshake(&caller, &showing(2, 1)).await, (false, false));
 }
 
 #[tokio::test]
 async fn a_node_refuses_a_caller_with_another_cookie() {
-    // It would take any node for one of its own.
+    // It would accept any node.
     let called = Identity::new(&keys(1)).expect("an identity");
     assert_eq!(handshake(&showing(2, 1), &called).await, (false, false));
 }

@@ -1,5 +1,5 @@
-//! What the core wants done: datagrams sent, states exchanged, numbers and
-//! releases stored, and the rest of the host and people told.
+//! Carries out what the core wants: sends datagrams, exchanges states, stores numbers and
+//! releases, and informs the rest of the host and people.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ impl Driver {
             }
             Effect::SyncReply { member: _, bytes } => {
                 if let Some(answer) = answer.take() {
-                    // A caller that is gone has no use for it.
+                    // A caller that is gone does not need it.
                     let _ = answer.send(bytes);
                 }
             }
@@ -78,7 +78,7 @@ impl Driver {
             }
             News::File { file, outcome } => {
                 if let Some((_, answer)) = self.file_asked.take_if(|(asked, _)| *asked == file) {
-                    // Who does not wait for it any more has no use for it.
+                    // If the caller no longer waits, it does not need it.
                     let _ = answer.send(outcome.clone());
                 }
                 match outcome {

@@ -1,5 +1,5 @@
-//! What waits until a new boot number is on the disk: all that the core wants after it,
-//! since others would hear of the number. Membership's thread does not block meanwhile.
+//! All effects after a new boot number wait until the number is on the disk, since others would
+//! learn the number from them. Membership's thread does not block meanwhile.
 
 use bytes::Bytes;
 use cluster::{Boot, Effect};
@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::Driver;
 use crate::data_dir::DataDirError;
 
-/// The number that is stored, and the effects that wait for it. There are no more of
-/// these than one round of the loop makes.
+/// The number that is being stored, and the effects that wait for it. One round of the loop
+/// makes all of them.
 pub(super) struct Held {
     boot: Boot,
     stored: oneshot::Receiver<Result<(), DataDirError>>,
@@ -35,7 +35,7 @@ impl Held {
 }
 
 impl Driver {
-    /// Waits until the boot number is on the disk, and carries out what waited for that.
+    /// Waits until the boot number is on the disk, and then carries out the waiting effects.
     pub(super) async fn boot_stored(&mut self) {
         while let Some(held) = self.held.take() {
             let failed = match held.stored.await {
@@ -44,8 +44,8 @@ impl Driver {
                 Err(_) => Some("its thread has ended".to_owned()),
             };
             if let Some(error) = failed {
-                // Going on is right: should this number be used twice,
-                // the members say so and the node takes a higher one.
+                // It is right to go on: if this number is used twice, the members say so and
+                // the node takes a higher one.
                 tracing::error!(error, boot = held.boot.number(), "boot number not stored");
                 self.counters.boots_not_stored += 1;
             }

@@ -1,4 +1,4 @@
-//! Lookups with answers that are made up, and waits of milliseconds.
+//! Lookups with made-up answers, and waits of milliseconds.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,10 +13,10 @@ const BRISK: Waits = Waits {
     most: Duration::from_millis(10),
 };
 
-/// How long a test waits for what must come.
+/// How long a test waits for something that must come.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Gives these answers in turn, the last one for ever.
+/// A resolver that gives these answers in turn, the last one for ever.
 struct Answers(Mutex<VecDeque<Result<Vec<&'static str>, io::ErrorKind>>>);
 
 impl Answers {
@@ -52,7 +52,7 @@ impl Lookup for SilentAtFirst {
     }
 }
 
-/// Counts how often it is asked.
+/// A resolver that counts how often it is asked.
 #[derive(Clone, Default)]
 struct Counting(Arc<std::sync::atomic::AtomicUsize>);
 
@@ -171,7 +171,7 @@ async fn while_one_it_stands_for_is_a_member_it_is_not_looked_up() {
     running.next().await;
     running.next().await;
     running.see(&[2, 3]);
-    // One may be on its way, and one may wait to be taken.
+    // One result may be on its way, and one may wait to be read.
     while timeout(BRISK.most * 20, running.found.recv()).await.is_ok() {}
     let then = lookups.count();
     tokio::time::sleep(BRISK.most * 20).await;

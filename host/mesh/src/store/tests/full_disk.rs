@@ -1,5 +1,5 @@
-//! A disk that is full, for real: a small one of the test's own. Each test runs
-//! itself once more, in a mount namespace that has one.
+//! A disk that is really full: a small one of the test's own. Each test runs itself once more,
+//! in a mount namespace with such a disk.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use lab::small_disk::{self, Small};
 
 use super::*;
 
-/// What the disks have, in MiB.
+/// The size of the disks, in MiB.
 const MIB: u32 = 4;
 
-/// Runs the test of this name again, in which this disk refuses what is too much.
+/// Runs the test with this name again, on a disk that refuses what does not fit.
 fn on(small: Small, test: &str, work: impl FnOnce(&Path)) {
     match small_disk::inner() {
         Some(disk) => work(&disk),
@@ -18,7 +18,7 @@ fn on(small: Small, test: &str, work: impl FnOnce(&Path)) {
     }
 }
 
-/// Asserts that there are whole apps only, and all that the store knows of.
+/// Asserts that all components are whole, and that the store knows them all.
 fn nothing_half_done_is_left(store: &Store, disk: &Path) {
     let files = store.components().len();
     let there = std::fs::read_dir(disk.join("apps")).expect("a folder");
@@ -43,7 +43,7 @@ fn fill(disk: &Path, is_refusal: fn(&StoreError) -> bool) {
         nothing_half_done_is_left(&store, disk);
     }
     assert_eq!(read(&store, &digest), Some(small));
-    // And what fits is taken again.
+    // What fits is accepted again.
     let fits = app(3, 3 << 19);
     let digest = fetched(&store, &fits).expect("it has room");
     nothing_half_done_is_left(&store, disk);
@@ -68,7 +68,7 @@ fn over_a_quota_nothing_half_done_is_left_and_the_store_goes_on() {
     });
 }
 
-/// Such a disk takes all bytes. That they are not there is found out at the end.
+/// Such a disk accepts all bytes. Only at the end it shows that they are not there.
 #[test]
 fn on_a_disk_that_is_full_when_it_is_synced_nothing_is_left_and_the_store_goes_on() {
     let name = "on_a_disk_that_is_full_when_it_is_synced_nothing_is_left_and_the_store_goes_on";
@@ -77,7 +77,7 @@ fn on_a_disk_that_is_full_when_it_is_synced_nothing_is_left_and_the_store_goes_o
     });
 }
 
-/// A rename takes room, too, and here there is none.
+/// A rename needs space too, and here there is none.
 #[test]
 fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_again() {
     let name = "a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_again";

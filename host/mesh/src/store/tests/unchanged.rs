@@ -1,4 +1,4 @@
-//! Files that cannot be renamed or removed: what was asked for is done, or nothing.
+//! Files that cannot be renamed or removed: a call is done in full, or not at all.
 
 use super::*;
 
@@ -10,14 +10,14 @@ fn an_app_is_kept_although_an_older_one_cannot_be_removed() {
         .map(|seed| stored(&store, &app(seed, 100)).expect("kept"))
         .collect();
     store.collect(&[]).expect("collected");
-    // A folder is no file that could be removed.
+    // A folder cannot be removed like a file.
     let oldest = place.apps().join(put[0].to_string());
     std::fs::remove_file(&oldest).expect("removed");
     std::fs::create_dir(&oldest).expect("made");
     let new = stored(&store, &app(9, 100)).expect("kept all the same");
     let newest = fetched(&store, &app(10, 2 * CHUNK)).expect("kept all the same");
     assert!(store.has(&new) && store.has(&newest));
-    // The next older one went.
+    // The next older one was removed.
     assert!(!store.has(&put[1]));
     let error = store.collect(&[]).expect_err("it says so");
     assert!(error.to_string().starts_with("cannot change "), "{error}");
