@@ -1,5 +1,4 @@
-//! `cargo xtask lab`: builds what is to be measured, and hands over to the
-//! `lab` program.
+//! `cargo xtask lab`: builds what the `lab` program measures, and runs it.
 
 use crate::command::{cargo, run as run_command};
 use crate::{guests, packages, setup, workspace};
@@ -7,7 +6,7 @@ use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
 
-/// What `cargo xtask lab` takes.
+/// The arguments of `cargo xtask lab`.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -21,7 +20,7 @@ pub(crate) struct Args {
     what: Option<What>,
 }
 
-/// What else can be measured.
+/// The other measurements.
 #[derive(clap::Subcommand)]
 enum What {
     /// Let faults happen to ten nodes or more and print the table: kill -9,
@@ -42,7 +41,7 @@ enum What {
     Rollouts(Rollouts),
 }
 
-/// What `cargo xtask lab rollouts` takes.
+/// The arguments of `cargo xtask lab rollouts`.
 #[derive(clap::Args)]
 struct Rollouts {
     /// How often each is measured.
@@ -53,7 +52,7 @@ struct Rollouts {
     only: Option<String>,
 }
 
-/// What `cargo xtask lab schedules` takes.
+/// The arguments of `cargo xtask lab schedules`.
 #[derive(clap::Args)]
 struct Schedules {
     /// How many schedules.
@@ -64,7 +63,7 @@ struct Schedules {
     seed: u64,
 }
 
-/// What `cargo xtask lab faults` takes.
+/// The arguments of `cargo xtask lab faults`.
 #[derive(clap::Args)]
 struct Faults {
     /// How many nodes, 4 to 200.
@@ -90,7 +89,7 @@ struct Faults {
     only: Option<String>,
 }
 
-/// What `cargo xtask lab push` takes.
+/// The arguments of `cargo xtask lab push`.
 #[derive(clap::Args)]
 struct Push {
     /// How many nodes the large cluster has, 4 to 100.
@@ -110,12 +109,12 @@ struct Push {
     only: Option<String>,
 }
 
-/// Build the programs, run the lab.
+/// Builds the programs and runs the lab.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     let app = guests::release()?;
-    // Together, so that what they share is built once.
+    // Built together, so that what they share is built once.
     let parts = [
         "--bins",
         "--example",
