@@ -1,5 +1,5 @@
-//! What people and their programs ask of a node, also with the commands `host
-//! status`, `host push` and so on: a small JSON API over HTTP.
+//! What people and their programs ask of a node, also with the commands
+//! `host status`, `host push` and so on: a small JSON API over HTTP.
 //!
 //! ```text
 //! host.sock | control channel -> Service -> NodeApi

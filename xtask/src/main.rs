@@ -41,8 +41,8 @@ enum Command {
     Test(test::Args),
     /// Run three nodes in network namespaces, measure how long the cluster
     /// takes for each event, and print the table. `lab faults` runs ten nodes
-    /// or more, with a soak of ten minutes; `lab push`, `lab rollouts` and `lab
-    /// schedules` measure pushes.
+    /// or more, with a soak of ten minutes; `lab push`, `lab rollouts` and
+    /// `lab schedules` measure pushes.
     Lab(lab::Args),
     /// Measure what a change of code takes, and print the table.
     Bench(bench::Args),

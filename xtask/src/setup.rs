@@ -6,8 +6,8 @@ use crate::packages;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// The targets that guests are compiled for: cargo itself uses wasip2, `cargo
-/// component` uses wasip1.
+/// The targets that guests are compiled for: cargo itself uses wasip2,
+/// `cargo component` uses wasip1.
 const TARGETS: [&str; 2] = ["wasm32-wasip1", "wasm32-wasip2"];
 
 /// The release of cargo-component that the project is built with.

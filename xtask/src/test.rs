@@ -101,8 +101,8 @@ impl Tally {
             .success())
     }
 
-    /// Counts a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; 0
-    /// measured; …`.
+    /// Counts a line such as
+    /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`.
     fn count(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
@@ -124,8 +124,8 @@ impl Tally {
         }
     }
 
-    /// Counts skipped tests. A test that cannot run here says `skipped: NAME:
-    /// WHY` and passes.
+    /// Counts skipped tests. A test that cannot run here says
+    /// `skipped: NAME: WHY` and passes.
     fn count_skipped(&mut self, line: &str) {
         if let Some(why) = line.strip_prefix("skipped: ") {
             self.skipped.push(why.to_owned());

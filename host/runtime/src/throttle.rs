@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Lets so many lines a second into the log, and counts the rest.
+/// Lets only some lines per second into the log, and counts the rest.
 #[derive(Debug)]
 pub struct Throttle {
     lines: u32,

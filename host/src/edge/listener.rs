@@ -171,7 +171,7 @@ impl Server {
             _ = stopping.wait_for(|stopping| *stopping) => Duration::MAX,
         };
         connection.as_mut().graceful_shutdown();
-        // The node keeps the time of its own end, and cuts what is left then.
+        // The node cuts what is left when its time to stop is over.
         let _ = tokio::time::timeout(grace, connection).await;
     }
 

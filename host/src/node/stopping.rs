@@ -51,7 +51,7 @@ pub(super) async fn take_down(
         "leaving the cluster; open exchanges have {} s to finish, a second signal ends them at once",
         drain.as_secs(),
     );
-    // The exchanges are told, and the listener closes, while the node says that it leaves.
+    // The node tells its exchanges, and closes the listener, while it says that it leaves.
     serving.stop.send_replace(true);
     let drained = async {
         let _ = serving.accepting.await;

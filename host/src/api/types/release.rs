@@ -70,13 +70,14 @@ pub struct Wanted {
     pub component: Option<String>,
     /// The release to go back to.
     pub rollback: Option<Rollback>,
-    /// Who wants it.
+    /// Who makes it.
     pub by: String,
     /// A note about it.
     pub note: String,
     /// Refuse unless this component is the target.
     pub expect: Option<String>,
-    /// Refuse unless the node sees so many members, itself included.
+    /// Refuse unless the node sees at least this number of members, itself
+    /// included.
     pub min_nodes: usize,
     /// The nodes that serve it first; none for all at once.
     pub canaries: Option<Canaries>,
