@@ -14,7 +14,7 @@ use super::service::Limits;
 use super::types::{API, Code, Component};
 use super::{NodeApi, Refused};
 
-/// How much memory is allocated at once because the caller says so, in bytes.
+/// How much memory an upload gets at once by its declared length, at most, in bytes.
 const BEFOREHAND: u64 = 1024 * 1024;
 
 /// Stores a component that must have this digest.

@@ -150,8 +150,8 @@ async fn wait_for_address(name: &NodeName, wait: Option<Duration>) -> Result<(),
     }
 }
 
-/// Makes a name for a node without `--name`: from the private address of this machine, if it has
-/// exactly one.
+/// Makes a name for a node without `--name`: from the one private address of this machine, else
+/// from 127.0.0.1.
 fn nameless() -> Result<NodeName, ClaimError> {
     let (ip, why) = match net::only_private_ipv4()? {
         PrivateAddress::One(ip) => (ip, "the one private address of this machine".to_owned()),

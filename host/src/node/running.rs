@@ -27,9 +27,8 @@ use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use mesh::transfer::Fetcher;
 
-/// How long after a change the node waits for members that have not told theirs yet.
-/// It is short, so that a member that is cut off does not hold up the news of the
-/// others.
+/// How long after a change the node waits for members that have not answered. It is
+/// short, so that a member that is cut off does not delay the answers of the others.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
 /// All parts of a node that it is asked about.
