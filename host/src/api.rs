@@ -1,15 +1,17 @@
-//! What people and their programs ask of a node, and the same for the commands
+//! What people and their programs ask of a node, also with the commands
 //! `host status`, `host push` and so on: a small JSON API over HTTP.
 //!
 //! ```text
 //! host.sock | control channel -> Service -> NodeApi
 //! ```
 //!
-//! - [`types`]: all that is said, shared by both sides; docs/api.md describes it
-//! - [`NodeApi`]: what of the node it needs
-//! - [`Service`]: a request in, an answer out; behind it `upload` (apps),
-//!   `releasing` (push and rollback), `progress` (following a release), `logs`
-//! - [`ToolSocket`]: the socket of the processes on this machine
+//! - [`types`]: all requests and answers, shared by both sides; docs/api.md
+//!   describes them
+//! - [`NodeApi`]: what the API needs of the node
+//! - [`Service`]: turns a request into an answer; behind it are `upload`
+//!   (components), `releasing` (push and rollback), `progress` (following a
+//!   release) and `logs`
+//! - [`ToolSocket`]: the socket for processes on this machine
 
 mod body;
 pub mod describe;

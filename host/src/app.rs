@@ -1,5 +1,5 @@
-//! The app: from the file or the release that names its component to what
-//! serves, and what follows from how it does.
+//! The app: from the file or release that names its component to the code that serves, and
+//! what follows from how that code does.
 //!
 //! ```text
 //! app file: watch -> intake -> Loader -> candidate -> release
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`App`] has all that belongs to one app. [`deploy`] decides what serves here, and
-//! [`first`] what serves before other nodes are heard.
+//! [`first`] decides what serves before other nodes are heard.
 
 pub mod bake;
 pub mod deploy;
@@ -39,30 +39,30 @@ use runtime::views::Views;
 pub(crate) use tasks::Tasks;
 pub use watch::{Seen, WatchMode, WatchedFile};
 
-/// How long a component that was uploaded stays loaded while nobody releases it.
-/// Until then no other one can be loaded.
+/// How long an uploaded component stays loaded if nobody releases it. Until then no other
+/// one can be loaded.
 const UNRELEASED: Duration = Duration::from_secs(5);
 
-/// The app of this node: what its users reach under one name, whatever component
-/// serves it at the time. There is one app still, and [`AppName::the_only`] is its name.
+/// The app of this node: what users reach under one name, whichever component serves it.
+/// So far there is only one app, and [`AppName::the_only`] is its name.
 pub struct App {
-    /// What it is called.
+    /// The name of the app.
     pub name: AppName,
-    /// What serves, and what drains.
+    /// The generation that serves, and the one that drains.
     pub slot: Arc<Slot>,
-    /// Makes generations of components, for the slot.
+    /// Makes generations of components for the slot.
     pub loader: Loader,
     /// The requests that are open, and what they publish.
     pub exchanges: Arc<Exchanges>,
-    /// What is loaded, and waits for its release.
+    /// A component that is loaded and waits for its release.
     pub(crate) candidate: Arc<Candidate>,
-    /// What is told of it.
+    /// Where the state of the app is reported.
     pub(crate) report: Reporter,
-    /// When a new release is left by itself; none for never.
+    /// When the node leaves a new release by itself; none for never.
     rule: Option<Rule>,
 }
 
-/// What an app is given by whoever runs the node.
+/// What the operator of the node sets for an app.
 #[derive(Debug)]
 pub struct AppSettings {
     /// How long the exchanges of earlier code may go on.
@@ -71,14 +71,15 @@ pub struct AppSettings {
     pub smoke: Option<PathAndQuery>,
     /// The config that the app is given.
     pub config: Bytes,
-    /// What bodies of requests may be.
+    /// The limits of bodies of requests.
     pub bodies: BodyLimits,
-    /// When a new release is left by itself; none for never.
+    /// When the node leaves a new release by itself; none for never.
     pub revert: Option<Rule>,
 }
 
 impl App {
-    /// An app that serves nothing yet. `stopping` turns true when the node begins to stop.
+    /// An app that serves nothing yet. `stopping` becomes true when the node begins to
+    /// stop.
     pub fn new(
         runtime: Arc<Runtime>,
         views: Views,
@@ -105,18 +106,18 @@ impl App {
         })
     }
 
-    /// The digest of the component that serves now; none while nothing does.
+    /// The digest of the component that serves now; none if nothing does.
     pub fn serving(&self) -> Option<Digest> {
         self.loader.serves()
     }
 
-    /// What goes on with it, always the newest.
+    /// The state of the app, always the newest.
     pub fn deployment(&self) -> Receiver<Arc<Deployment>> {
         self.report.subscribe()
     }
 
-    /// Loads and checks a component that is about to be released. It waits for that for
-    /// a few seconds, and is let go of then.
+    /// Loads and checks a component that will be released in a moment. It is dropped if it
+    /// is not released within a few seconds.
     ///
     /// # Errors
     /// See [`ComponentError`].

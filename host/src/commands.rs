@@ -1,5 +1,5 @@
-//! The commands that ask a node something: `host status`, `nodes`, `releases`,
-//! `logs`, `push`, `rollback`; and `host key` and `host cookie`, which ask nobody.
+//! The commands that ask a node: `host status`, `nodes`, `releases`, `logs`, `push`,
+//! `rollback`. Also `host key` and `host cookie`, which ask no node.
 //!
 //! ```text
 //! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
@@ -31,7 +31,7 @@ use cli::{Ask, Tool};
 use client::ApiClient;
 pub use error::CommandError;
 
-/// How a command ended, as its exit status.
+/// The result of a command, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(pub u8);
 
@@ -41,15 +41,14 @@ impl Exit {
     const FAILED: Exit = Exit(3);
     const SUPERSEDED: Exit = Exit(4);
     const TIMEOUT: Exit = Exit(5);
-    /// As of a program that SIGINT has ended.
+    /// The status of a program that SIGINT has ended.
     const INTERRUPTED: Exit = Exit(130);
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// [`CommandError`]; the exit status is 1 then, or what
-/// [`CommandError::exit`] says.
+/// [`CommandError`]. The exit status is the one of [`CommandError::exit`], or 1.
 pub fn run(tool: Tool) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -73,32 +72,32 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
             }
         }
     });
-    // A lookup or an upload that nobody waits for any more.
+    // A lookup or an upload may still run, but nobody waits for it any more.
     runtime.shutdown_background();
     ended
 }
 
-/// Makes a file that was not there and that only its owner can read, of these
-/// parts. Half a file is not left.
+/// Makes a new file that only its owner can read, from these parts. If that fails, no
+/// partial file is left.
 fn make_secret(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    // The umask does not count.
+    // The umask must not change the permissions.
     file.set_permissions(Permissions::from_mode(0o600))?;
     let mut write = || {
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()
     };
     write().inspect_err(|_| {
-        // If this fails too, it says that it is there already the next time.
+        // If this fails too, the next attempt says that the file is there already.
         let _ = std::fs::remove_file(path);
     })
 }
 
-/// Asks for one thing and shows it.
+/// Asks for one thing, and shows the answer.
 async fn show<T: DeserializeOwned + Serialize>(
     ask: &Ask,
     path: &str,
@@ -120,11 +119,11 @@ fn json(value: &impl Serialize) -> Result<String, CommandError> {
         .map_err(|error| CommandError::Print(error.into()))
 }
 
-/// Prints on standard output: with colours on a terminal, unless `NO_COLOR`.
+/// Prints on standard output, in colours on a terminal unless `NO_COLOR` is set.
 fn print(text: &str) -> Result<(), CommandError> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Who reads has read enough, as `head` does.
+        // The reader has read enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(CommandError::Print),
     }

@@ -1,5 +1,5 @@
-//! The files that people name: components and cookies. How they are found and read, and what is
-//! said of one that cannot be.
+//! The files that people name: components and cookies. How they are found and read, and what
+//! the error says if that fails.
 
 mod component;
 pub mod cookie;

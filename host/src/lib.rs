@@ -1,5 +1,5 @@
-//! The native node: serves a WASI component as a web app, as a member of a
-//! live cluster.
+//! The native node: serves a WASI component as a web app, and is a member of a live
+//! cluster.
 //!
 //! A map of the crate, in the order in which a request travels and a node is built:
 //!
@@ -9,7 +9,7 @@
 //! - [`api`]: what people and their programs ask of a node
 //! - [`node`]: configuration, cookies, log; a node from its parts, its start and its end
 //! - [`commands`]: `host status`, `host push` and the like, which ask a node
-//! - [`cli`]: the command line of it all
+//! - [`cli`]: the command line
 //!
 //! Below it: `runtime` (components and exchanges), `mesh` (between machines),
 //! `cluster` (the core without IO), `fault` (where tests let a node die).

@@ -1,4 +1,5 @@
-//! The program `host`: parses, runs a node or does what else was asked, exits.
+//! The program `host`: parses the command line, runs a node or another command,
+//! and exits.
 
 use std::process::ExitCode;
 

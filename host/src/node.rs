@@ -1,14 +1,13 @@
-//! A node: built from its parts in phases, run until it is told to stop, taken down in
-//! order.
+//! A node: built from its parts in phases, runs until it is told to stop, and ends in order.
 //!
 //! ```text
 //! Config -> Claimed -> Recovered -> Loaded -> Listening -> Joined -> Serving -> Node
 //! ```
 //!
-//! Each phase is a type that is built from those before it. So the order at the start is: who am
-//! I, is that IP here, is the port free, does the app work; then HTTP, and only then do other
-//! nodes hear of this one. A member that is listed serves. At the end the reverse: leave, close
-//! the listener, drain.
+//! Each phase is a type that is built from the phases before it. So the order of a start is: who
+//! am I, is that IP here, is the port free, does the app work. Then HTTP listens, and only then
+//! other nodes hear of this one. So a member that is listed serves. The end has the reverse
+//! order: leave, close the listener, drain.
 
 mod claimed;
 pub mod config;
@@ -43,7 +42,7 @@ use stopping::Signals;
 use crate::node::config::{Config, Environment};
 use mesh::membership::FatalError;
 
-/// How long what was cut at the end of the drain may take to notice.
+/// How long exchanges that are cut at the end of the drain may take to notice.
 const CUT: Duration = Duration::from_millis(100);
 
 /// Runs a node until it is told to stop.
@@ -65,7 +64,7 @@ pub fn run(typed: Run) -> Result<(), NodeError> {
 }
 
 async fn run_until_signal(config: Config, workers: usize) -> Result<(), NodeError> {
-    // From here on a signal is taken note of, whatever the start is busy with.
+    // From here on no signal is lost, whatever the start is busy with.
     let mut signals = Signals::listen().map_err(ClaimError::Signals)?;
     let hangups = stopping::hangups().map_err(ClaimError::Signals)?;
     let mut node = tokio::select! {
@@ -75,26 +74,28 @@ async fn run_until_signal(config: Config, workers: usize) -> Result<(), NodeErro
     node.read_cookies_again(hangups);
     tokio::select! {
         () = signals.next() => {}
-        // What this node has done wrong it should not do for a drain longer.
+        // The node must not go on with what it has done wrong, not even during a drain.
         fatal = node.fatal() => return Err(fatal.into()),
     }
     node.stop(signals.next()).await;
     Ok(())
 }
 
-/// A node that runs: it serves, and is a member. Dropped, it is gone without a word.
+/// A node that runs: it serves, and is a member. If it is dropped, it goes without telling
+/// others.
 pub struct Node {
     serving: Serving,
     joined: Joined,
-    /// How long open exchanges have at the end.
+    /// How long open exchanges have when the node stops.
     drain: Duration,
-    /// What follows the target, the app file and the tools.
+    /// The tasks that follow the target, the app file and the tools.
     tasks: JoinSet<()>,
 }
 
 impl Node {
-    /// Starts a node. When this returns, it serves and other nodes hear of it. Dropped before, it
-    /// leaves nothing but its data folder. Runs in a tokio runtime of `workers` threads.
+    /// Starts a node. When this returns, the node serves, and other nodes hear of it. If this is
+    /// dropped before, only the data folder is left. Runs in a tokio runtime of `workers`
+    /// threads.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -131,12 +132,12 @@ impl Node {
         })
     }
 
-    /// Who it is.
+    /// The name of the node.
     pub fn name(&self) -> &NodeName {
         &self.joined.name
     }
 
-    /// Where it serves, as it tells other nodes.
+    /// The address where the node serves, as it tells other nodes.
     pub fn url(&self) -> String {
         self.serving.url.to_string()
     }
@@ -153,7 +154,7 @@ impl Node {
         self.joined.membership.fatal().await
     }
 
-    /// Leaves the cluster, closes the listener, and waits for what is open: until it is done, the
+    /// Leaves the cluster, closes the listener, and waits until nothing is open any more, the
     /// drain is over, or `at_once` completes.
     pub async fn stop(mut self, at_once: impl Future<Output = ()>) {
         self.tasks.abort_all();

@@ -1,18 +1,17 @@
-//! `cargo xtask bench`: builds a benchmark and what it needs, and hands over
-//! to it.
+//! `cargo xtask bench`: builds a benchmark and what it needs, and runs it.
 
 use crate::command::{cargo, run as run_command};
 use crate::{guests, setup, workspace};
 use anyhow::Result;
 
-/// What `cargo xtask bench` takes.
+/// The arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
 
-/// What can be measured.
+/// The benchmarks.
 #[derive(clap::Subcommand)]
 enum What {
     /// What a change of code takes, and what it costs those who are served
@@ -29,12 +28,13 @@ enum What {
     },
 }
 
-/// Build the guests and the benchmark, run it.
+/// Builds the guests and the benchmark, and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     guests::for_tests()?;
     let What::Swap { args } = &args.what;
-    // As a test, so that it is of the one profile that all native code is.
+    // It is built as a test, so that it has the same profile as all native
+    // code.
     run_command(
         cargo(&["test", "--release", "--bench", "swap"])
             .args(workspace::NATIVE)

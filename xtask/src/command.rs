@@ -1,18 +1,19 @@
-//! Running other programs: each is announced before it runs, and its failure
-//! names it.
+//! Runs other programs. Each command is shown before it runs, and the error
+//! names it if it fails.
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 
-/// Say something to the person at the terminal.
+/// Says something to the person at the terminal.
 ///
-/// On stderr, so that stdout carries results alone.
+/// This goes to stderr, so that stdout has only results.
 pub(crate) fn say(line: &str) {
     eprintln!("xtask: {line}");
 }
 
-/// A cargo command in the root of the workspace, with the cargo that runs us.
+/// A cargo command in the root of the workspace, with the cargo that runs this
+/// program.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -27,7 +28,7 @@ pub(crate) fn program(name: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Announce the command, run it, and demand that it succeeds.
+/// Shows the command, runs it, and returns an error if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line_of(command);
     say(&line);
@@ -40,7 +41,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Whether the command runs and succeeds. Says nothing.
+/// Whether the command runs and succeeds. Prints nothing.
 pub(crate) fn succeeds(mut command: Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -65,7 +66,7 @@ pub(crate) fn output(mut command: Command) -> Result<String> {
 
 /// Whether a program of this name is on the PATH.
 pub(crate) fn on_path(name: &str) -> bool {
-    // Debian keeps some of them where only root's PATH looks.
+    // Debian keeps some programs in folders that only root's PATH has.
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: builds the fuzz targets in `fuzz/` with this Rust and
+//! `cargo xtask fuzz`: builds the fuzz targets in `fuzz/` with this Rust, and
 //! runs each for a bounded time. libFuzzer looks for inputs that make a decoder
-//! panic, hang or grow; the committed corpus is what it starts from.
+//! panic, hang or grow. It starts from the committed corpus.
 
 use crate::command::{cargo, output, program, run as run_command, say};
 use crate::workspace;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// What `cargo xtask fuzz` takes.
+/// The arguments of `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// One of fuzz/fuzz_targets; all of them if none is given.
@@ -21,23 +21,23 @@ pub(crate) struct Args {
     input: Option<String>,
 }
 
-/// What libFuzzer needs of the compiler: the same that `cargo fuzz
-/// --sanitizer none` asks for, all of it stable. There is no unsafe code for a
-/// sanitizer to watch.
+/// The compiler flags that libFuzzer needs. `cargo fuzz --sanitizer none` uses
+/// the same ones, and all are stable. There is no unsafe code that a sanitizer
+/// could watch.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// One input may take so long, and all of them together so much memory.
+/// How much time one input may take, and how much memory all of them together.
 const LIMITS: [&str; 2] = ["-timeout=5", "-rss_limit_mb=512"];
 
-/// The longest input: a little over the largest record, datagram or state that
-/// takes another way through the code.
+/// The longest input. It is a little longer than the largest record, datagram
+/// or state that takes another way through the code.
 const LONGEST: &str = "-max_len=8192";
 
-/// Build, then run one target after the other.
+/// Builds the targets, then runs one after the other.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let targets = match &args.target {
         Some(target) => vec![target.clone()],
@@ -74,10 +74,10 @@ fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
         .args([LONGEST, "-print_final_stats=1"])
         .arg(format!("-max_total_time={}", args.seconds))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        // What it finds is kept out of the repository; the corpus is only read.
+        // New inputs are kept out of the repository; the corpus is only read.
         .arg(&found)
         .arg(fuzz.join("corpus").join(target));
-    // It talks a lot, of interest only if something was found.
+    // libFuzzer writes much text, which matters only if it has found something.
     let log = workspace::target().join(format!("fuzz/{target}.log"));
     let cannot = || format!("cannot write {}", log.display());
     fuzzer.stderr(std::fs::File::create(&log).with_context(cannot)?);
@@ -112,7 +112,7 @@ fn run_one(args: &Args, target: &str, programs: &Path) -> Result<()> {
     bail!("{error}; all that it said is in {}", log.display());
 }
 
-/// So many lines of what a target said are shown when it has found something.
+/// How many of the last lines are shown if a target has found something.
 const LAST_LINES: usize = 60;
 
 /// The names of the targets.
@@ -129,8 +129,8 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What this Rust compiles for. Named, so that build scripts and macros are
-/// compiled without what the fuzzers need.
+/// The target triple of this Rust. If it is given to cargo, build scripts and
+/// macros are compiled without the flags that the fuzzers need.
 fn triple() -> Result<String> {
     let said = output(program("rustc", &["-vV"]))?;
     let line = said.lines().find_map(|line| line.strip_prefix("host: "));

@@ -1,14 +1,13 @@
-//! Building components: the example guest, and the fixtures that only tests
-//! run.
+//! Builds components: the example guest, and the fixtures that only tests run.
 
 use crate::command::{cargo, run};
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Build the guest for use, and say where it is.
+/// Builds the guest for use, and returns its path.
 ///
-/// By cargo itself, which needs nothing but the wasm target.
+/// This uses cargo itself, which needs only the wasm target.
 pub(crate) fn release() -> Result<PathBuf> {
     run(&mut cargo(&[
         "build",
@@ -21,7 +20,7 @@ pub(crate) fn release() -> Result<PathBuf> {
     Ok(workspace::target().join("wasm32-wasip2/release/guest.wasm"))
 }
 
-/// Build the guest and all fixtures for the tests, to
+/// Builds the guest and all fixtures for the tests, into
 /// `wasm32-wasip2/debug/*.wasm`.
 pub(crate) fn for_tests() -> Result<()> {
     let mut build = cargo(&["build", "--target", "wasm32-wasip2", "--package", "guest"]);
@@ -31,8 +30,8 @@ pub(crate) fn for_tests() -> Result<()> {
     run(&mut build)
 }
 
-/// The names of the packages in `fixtures/`: each folder with a manifest is
-/// one, and its package is called `fixture-FOLDER`.
+/// The names of the packages in `fixtures/`. Each folder with a manifest is a
+/// package with the name `fixture-FOLDER`.
 fn fixtures() -> Result<Vec<String>> {
     let dir = workspace::root().join("fixtures");
     if !dir.is_dir() {

@@ -1,5 +1,4 @@
-//! `cargo xtask lab`: builds what is to be measured, and hands over to the
-//! `lab` program.
+//! `cargo xtask lab`: builds what the `lab` program measures, and runs it.
 
 use crate::command::{cargo, run as run_command};
 use crate::{guests, packages, setup, workspace};
@@ -7,7 +6,7 @@ use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
 
-/// What `cargo xtask lab` takes.
+/// The arguments of `cargo xtask lab`.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -21,28 +20,28 @@ pub(crate) struct Args {
     what: Option<What>,
 }
 
-/// What else can be measured.
+/// The other measurements.
 #[derive(clap::Subcommand)]
 enum What {
     /// Let faults happen to ten nodes or more and print the table: kill -9,
     /// SIGSTOP, cut cables, halves, lost and late frames, guests that burn all
     /// processors, and a soak in which nothing happens.
     Faults(Faults),
-    /// Let two decisions about the app be made at once on two sides of a LAN
-    /// that falls apart and heals, by random schedules, and print the table.
+    /// Make two decisions about the app at once, on two sides of a LAN that falls
+    /// apart and heals, by random schedules, and print the table.
     Schedules(Schedules),
-    /// Push to three nodes and to many and print the table: until all serve it and
-    /// what that time goes into, requests lost under load, a cable that is pulled
-    /// while a node fetches, a full disk.
+    /// Push to three nodes and to many, and print the table: how long until all
+    /// serve it and what takes that time, requests lost under load, a cable that is
+    /// pulled while a node fetches, a full disk.
     Push(Push),
-    /// Let releases fail and those who have a part in them be killed, and print the
-    /// table: a release that traps, on all nodes or on a canary, with the LAN whole
-    /// or cut; a newer push while nodes go back; kill -9 of a canary, of the command
-    /// that pushes, and of a node that fetches.
+    /// Let releases fail, kill nodes and commands that have a part in them, and
+    /// print the table: a release that traps, on all nodes or on a canary, with the
+    /// LAN whole or cut; a newer push while nodes go back; kill -9 of a canary, of
+    /// the command that pushes, and of a node that fetches.
     Rollouts(Rollouts),
 }
 
-/// What `cargo xtask lab rollouts` takes.
+/// The arguments of `cargo xtask lab rollouts`.
 #[derive(clap::Args)]
 struct Rollouts {
     /// How often each is measured.
@@ -53,18 +52,18 @@ struct Rollouts {
     only: Option<String>,
 }
 
-/// What `cargo xtask lab schedules` takes.
+/// The arguments of `cargo xtask lab schedules`.
 #[derive(clap::Args)]
 struct Schedules {
     /// How many schedules.
     #[arg(long, value_name = "N", default_value_t = 100)]
     count: u32,
-    /// The seed of the first schedule; the next one has the next.
+    /// The seed of the first schedule. Each further schedule has the next seed.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
-/// What `cargo xtask lab faults` takes.
+/// The arguments of `cargo xtask lab faults`.
 #[derive(clap::Args)]
 struct Faults {
     /// How many nodes, 4 to 200.
@@ -76,13 +75,13 @@ struct Faults {
     /// How long frames are lost or late, e.g. 1m.
     #[arg(long, value_name = "TIME", default_value = "1m")]
     poor: String,
-    /// How long guests burn.
+    /// How long guests use all processors.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     burn: String,
-    /// How long nothing happens in the idle soak.
+    /// How long the idle soak takes, in which nothing happens.
     #[arg(long, value_name = "TIME", default_value = "10m")]
     soak: String,
-    /// What the dice that lose and delay frames begin with.
+    /// The seed for losing and delaying frames.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Measure only the rows whose name contains this.
@@ -90,13 +89,13 @@ struct Faults {
     only: Option<String>,
 }
 
-/// What `cargo xtask lab push` takes.
+/// The arguments of `cargo xtask lab push`.
 #[derive(clap::Args)]
 struct Push {
     /// How many nodes the large cluster has, 4 to 100.
     #[arg(long, value_name = "N", default_value_t = 20)]
     nodes: u8,
-    /// How large the component is that these are pushed, in bytes.
+    /// How large the component is that is pushed to these nodes, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
     size: usize,
     /// How often each is measured.
@@ -110,12 +109,12 @@ struct Push {
     only: Option<String>,
 }
 
-/// Build the programs, run the lab.
+/// Builds the programs and runs the lab.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     let app = guests::release()?;
-    // Together, so that what they share is built once.
+    // Built together, so that what they share is built once.
     let parts = [
         "--bins",
         "--example",

@@ -1,8 +1,8 @@
 //! `cargo xtask …`: the one door to the project's own commands.
 //!
-//! Each command does its own set-up, says what it runs, and runs it where the
-//! newcomer can read it. This crate is kept small: it must be built before
-//! anything else can start.
+//! Each command does its own set-up, shows what it runs, and runs it where a
+//! newcomer can read it. This crate is kept small, because it must be built
+//! before anything else can start.
 
 mod bench;
 mod ci;
@@ -39,24 +39,24 @@ enum Command {
     Up(up::Args),
     /// Do the set-up and run all tests, those in network namespaces included.
     Test(test::Args),
-    /// Run three nodes in network namespaces, measure what the cluster takes
-    /// for each event, and print the table; `lab faults`: on ten or more, with
-    /// a soak of ten minutes; `lab push`, `lab rollouts`, `lab schedules`: what
-    /// becomes of a push.
+    /// Run three nodes in network namespaces, measure how long the cluster
+    /// takes for each event, and print the table. `lab faults` runs ten nodes
+    /// or more, with a soak of ten minutes; `lab push`, `lab rollouts` and
+    /// `lab schedules` measure pushes.
     Lab(lab::Args),
     /// Measure what a change of code takes, and print the table.
     Bench(bench::Args),
     /// Run the fuzz targets of the wire format's decoders for a bounded time.
     Fuzz(fuzz::Args),
-    /// Take the figures of the cluster core from 3 to 1000 nodes on a simulated
-    /// network, and print the table.
+    /// Measure the cluster core with 3 to 1000 nodes on a simulated network,
+    /// and print the table.
     Sim(sim::Args),
-    /// Follow the README's two lines to the letter in a network namespace,
-    /// and look at the page.
+    /// Do exactly what the README's two lines say, in a network namespace, and
+    /// look at the page.
     Readme,
-    /// Hold the code to the rules that no compiler checks: which crate and
-    /// module may use which, the length of files and functions, the words of
-    /// the glossary; `--lines` counts the lines of product code.
+    /// Check rules for the code that no compiler checks: which crate and module
+    /// may use which, the length of files and functions, the words of the
+    /// glossary. `--lines` counts the lines of product code.
     Tidy(tidy::Args),
     /// Check the licences and sources of all dependencies.
     Deny,

@@ -1,5 +1,5 @@
-//! The Debian packages that the tests want. As root on Debian the missing ones
-//! are installed; elsewhere the person is told what is missing and which tests
+//! The Debian packages that the tests need. As root on Debian, the missing ones
+//! are installed. Otherwise the person reads what is missing, and which tests
 //! will say `skipped`.
 
 use crate::command::{on_path, program, run, say};
@@ -9,9 +9,9 @@ use std::path::Path;
 
 struct Package {
     name: &'static str,
-    /// It is there if this is.
+    /// The package is installed if this exists.
     shown_by: Shown,
-    /// What does not run without it.
+    /// The tests that do not run without it.
     wanted_by: &'static str,
 }
 
@@ -79,7 +79,7 @@ const PACKAGES: [Package; 11] = [
     },
 ];
 
-/// What the tests want.
+/// Installs what the tests need, or says what is missing.
 pub(crate) fn for_tests() -> Result<()> {
     let missing: Vec<&Package> = PACKAGES
         .iter()
@@ -112,7 +112,7 @@ pub(crate) fn for_tests() -> Result<()> {
 }
 
 fn install(names: &[&str]) -> Result<()> {
-    // Another apt may be at work, on a machine that has just started.
+    // Another apt may be running on a machine that has just started.
     let patient = ["-q", "-o", "DPkg::Lock::Timeout=300"];
     run(program("apt-get", &["update"]).args(patient))?;
     run(

@@ -1,5 +1,5 @@
-//! `cargo xtask readme`: does what the README says, to the letter. The two
-//! lines are taken from the README itself, so that they cannot drift apart.
+//! `cargo xtask readme`: does exactly what the README says. The README must
+//! contain these two lines, so that the two cannot differ.
 
 use crate::command::{cargo, run as run_command, say};
 use crate::{packages, setup, workspace};
@@ -10,7 +10,7 @@ use std::process::Command;
 const BUILD: &str = "cargo component build -p guest";
 const RUN: &str = "host --name example@10.10.10.2 --cookie ace --app guest.wasm";
 
-/// Build as the README says, run as the README says, look at the page.
+/// Builds and runs a node as the README says, and looks at the page.
 pub(crate) fn run() -> Result<()> {
     let readme = workspace::root().join("README.md");
     let text = std::fs::read_to_string(&readme).context("cannot read README.md")?;
@@ -23,8 +23,8 @@ pub(crate) fn run() -> Result<()> {
     setup::component()?;
     packages::for_tests()?;
 
-    // `host` comes on the PATH as the README says, but not into the home of
-    // whoever runs this.
+    // `host` comes on the PATH as the README says, but not into the home of the
+    // user.
     let root = workspace::target().join("readme");
     run_command(cargo(&["install", "--path", "host", "--locked", "--force", "--root"]).arg(&root))?;
     say(&format!("$ {BUILD}"));

@@ -1,4 +1,4 @@
-//! The set-up that the commands share. Every step looks first whether there is
+//! The set-up that the commands share. Every step first checks whether there is
 //! anything to do, and says what it does.
 
 use crate::command::{cargo, on_path, output, program, run, say, succeeds};
@@ -6,8 +6,8 @@ use crate::packages;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// What guests are compiled for: wasip2 by cargo itself, wasip1 by
-/// `cargo component`.
+/// The targets that guests are compiled for: cargo itself uses wasip2,
+/// `cargo component` uses wasip1.
 const TARGETS: [&str; 2] = ["wasm32-wasip1", "wasm32-wasip2"];
 
 /// The release of cargo-component that the project is built with.
@@ -16,7 +16,7 @@ const CARGO_COMPONENT: &str = "0.21.1";
 /// The release of cargo-deny that the project is checked with.
 const CARGO_DENY: &str = "0.20.2";
 
-/// All of it.
+/// Does the whole set-up.
 pub(crate) fn all() -> Result<()> {
     targets()?;
     component()?;
@@ -25,7 +25,7 @@ pub(crate) fn all() -> Result<()> {
     Ok(())
 }
 
-/// The standard libraries of the wasm targets.
+/// Installs the standard libraries of the wasm targets.
 pub(crate) fn targets() -> Result<()> {
     let sysroot = output(program("rustc", &["--print", "sysroot"]))?;
     let rustlib = Path::new(&sysroot).join("lib/rustlib");
@@ -46,7 +46,7 @@ pub(crate) fn targets() -> Result<()> {
     run(program("rustup", &["target", "add"]).args(missing))
 }
 
-/// `cargo component`.
+/// Installs `cargo component`.
 pub(crate) fn component() -> Result<()> {
     tool(
         "component",
@@ -56,7 +56,7 @@ pub(crate) fn component() -> Result<()> {
     )
 }
 
-/// `cargo deny`.
+/// Installs `cargo deny`.
 pub(crate) fn deny() -> Result<()> {
     tool("deny", "cargo-deny", CARGO_DENY, "some minutes on 2 cores")
 }
@@ -68,7 +68,8 @@ fn tool(subcommand: &str, package: &str, version: &str, takes: &str) -> Result<(
     say(&format!(
         "{package} is missing; compiling it takes {takes}, once"
     ));
-    // Outside the workspace's target folder: the tool shares nothing with it.
+    // This is outside the workspace's target folder, because the tool shares
+    // nothing with it.
     run(
         cargo(&["install", package, "--version", version, "--locked"])
             .env_remove("CARGO_TARGET_DIR"),

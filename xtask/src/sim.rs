@@ -1,12 +1,12 @@
-//! `cargo xtask sim`: builds the program that takes the figures of the cluster
-//! core on the simulated network, and hands over to it.
+//! `cargo xtask sim`: builds the program that measures the cluster core on the
+//! simulated network, and runs it.
 
 use crate::command::{cargo, run as run_command};
 use crate::workspace;
 use anyhow::Result;
 use std::process::Command;
 
-/// What `cargo xtask sim` takes: all of it is the program's own.
+/// The arguments of `cargo xtask sim`: all of them are for that program.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The cases to measure, and options: `--nodes N,…`, `--seeds N`,
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-/// Build the program, run it.
+/// Builds the program and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let program = ["--package", "cluster", "--example", "sim"];
     run_command(cargo(&["build", "--release"]).args(program))?;

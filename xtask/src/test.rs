@@ -1,5 +1,5 @@
-//! `cargo xtask test`: all set-up, all builds, all tests, and at the end how
-//! many passed and what was skipped.
+//! `cargo xtask test`: does the set-up, builds and runs all tests, and says at
+//! the end how many passed and what was skipped.
 
 use crate::command::{cargo, run as run_command};
 use crate::workspace::{GUESTS, NATIVE};
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// What `cargo xtask test` takes.
+/// The arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Passed on to `cargo test`, e.g. a part of a test's name, or
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
-/// What the tests said.
+/// The results of the tests.
 #[derive(Default)]
 struct Tally {
     passed: u64,
@@ -27,17 +27,18 @@ struct Tally {
     skipped: Vec<String>,
 }
 
-/// Set up, build, test.
+/// Does the set-up, builds, and runs the tests.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     guests::for_tests()?;
     let mut tally = Tally::default();
     let mut passed = true;
-    // All test programs that have a name are of the native packages.
+    // All test programs with a name belong to the native packages.
     let guests = (!args.names_a_program()).then_some(&GUESTS[..]);
     for packages in [Some(&NATIVE[..]), guests].into_iter().flatten() {
-        // Built first and by itself, for cargo's own progress bar.
+        // The build is a separate command, so that cargo shows its progress
+        // bar.
         run_command(
             cargo(&["test", "--release", "--no-run"])
                 .args(packages)
@@ -57,30 +58,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    /// What `cargo test --no-run` takes of the arguments: all before a `--`.
+    /// The arguments for `cargo test --no-run`: all before a `--`.
     fn build(&self) -> impl Iterator<Item = &String> {
         self.rest.iter().take_while(|arg| *arg != "--")
     }
 
-    /// Whether only a test program of some name is to run.
+    /// Whether the arguments name a test program, so that only that one runs.
     fn names_a_program(&self) -> bool {
         self.build()
             .any(|arg| arg == "--test" || arg.starts_with("--test="))
     }
 }
 
-/// Copy line by line, and show each to the counter.
+/// Copies line by line, and gives each line to `count`.
 fn pass_on(from: impl Read, mut to: impl Write, mut count: impl FnMut(&str)) {
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         count(&line);
-        // A closed terminal does not stop the tests.
+        // If the terminal was closed, the tests go on.
         let _ = writeln!(to, "{line}");
     }
 }
 
 impl Tally {
-    /// Run the tests, show what they print, and count. False if one failed.
+    /// Runs the tests, shows what they print, and counts. Returns false if one
+    /// failed.
     fn run(&mut self, test: &mut Command) -> Result<bool> {
         test.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = test.spawn().context("cannot start cargo test")?;
@@ -99,7 +101,7 @@ impl Tally {
             .success())
     }
 
-    /// Count a line such as
+    /// Counts a line such as
     /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`.
     fn count(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else {
@@ -122,7 +124,8 @@ impl Tally {
         }
     }
 
-    /// A test that cannot run here says `skipped: NAME: WHY` and passes.
+    /// Counts skipped tests. A test that cannot run here says
+    /// `skipped: NAME: WHY` and passes.
     fn count_skipped(&mut self, line: &str) {
         if let Some(why) = line.strip_prefix("skipped: ") {
             self.skipped.push(why.to_owned());

@@ -1,9 +1,9 @@
-//! `cargo xtask tidy`: holds the code to rules that no compiler checks.
+//! `cargo xtask tidy`: checks rules for the code that no compiler checks.
 //!
-//! The files that git knows go in; what breaks a rule comes out, one line each.
-//! Each rule is a pure function of the files. `exceptions.txt` lists what
-//! breaks a rule today. It may only become shorter: an exception that is not
-//! needed any more is an error too.
+//! The input is the files that git knows; the output is one line for each place
+//! that breaks a rule. Each rule is a pure function of the files.
+//! `exceptions.txt` lists what breaks a rule today. It may only become shorter:
+//! an exception that is not needed any more is an error too.
 
 mod arrows;
 mod exceptions;
@@ -20,7 +20,7 @@ use crate::workspace;
 use anyhow::{Context, Result, bail};
 use sources::Source;
 
-/// What `cargo xtask tidy` takes.
+/// The arguments of `cargo xtask tidy`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Print the lines of product code of each crate, and check nothing.
@@ -32,14 +32,14 @@ pub(crate) struct Args {
 struct Finding {
     /// The rule, as `exceptions.txt` names it.
     rule: &'static str,
-    /// What breaks it, as `exceptions.txt` names it. It has no line number, so
-    /// that it stays the same while the code around it changes.
+    /// What breaks the rule, as `exceptions.txt` names it. It has no line
+    /// number, so that it stays the same while the code around it changes.
     subject: String,
-    /// What to tell the person at the terminal: where, what, and what to do.
+    /// The text for the person at the terminal: where, what, and what to do.
     message: String,
 }
 
-/// A rule: the files go in, what breaks it comes out.
+/// A rule: it gets the files, and returns what breaks it.
 type Rule = fn(&[Source]) -> Vec<Finding>;
 
 /// All rules.
@@ -54,7 +54,7 @@ const RULES: [Rule; 8] = [
     glossary::is_true,
 ];
 
-/// Check the rules, or count the lines.
+/// Checks the rules, or counts the lines.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let files = files()?;
     if args.lines {
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// All text files of the project that rules look at.
+/// All text files of the project that a rule looks at.
 fn files() -> Result<Vec<Source>> {
     let listed = output(program(
         "git",
@@ -81,7 +81,7 @@ fn files() -> Result<Vec<Source>> {
     let mut files = Vec::new();
     for path in listed.lines().filter(|path| sources::is_looked_at(path)) {
         let full = workspace::root().join(path);
-        // One that is deleted, and not yet for git.
+        // The file was deleted, but git does not know it yet.
         if !full.exists() {
             continue;
         }

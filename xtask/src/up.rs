@@ -1,9 +1,9 @@
-//! `cargo xtask up`: a cluster of three on the loopback addresses
-//! 127.0.0.2-4, from source to running in one command, without root.
+//! `cargo xtask up`: a cluster of three nodes on the loopback addresses
+//! 127.0.0.2-4. One command builds and runs it, without root.
 //!
-//! Ctrl-C comes to this process alone, since each node runs in a process group
-//! of its own; so every node is asked to leave exactly once, and one that does
-//! not go in time is killed. None outlives this command.
+//! Only this process gets Ctrl-C, because each node runs in a process group of
+//! its own. So every node is asked to leave exactly once, and a node that is
+//! too slow is killed. No node outlives this command.
 
 use crate::command::{cargo, run as run_command, say};
 use crate::{guests, setup, workspace};
@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 /// How many nodes.
 const NODES: u8 = 3;
 
-/// How long the nodes may take to leave: the host's own drain limit of 30 s,
-/// and a little more.
+/// How long the nodes may take to leave: a little more than the host's own
+/// drain limit of 30 s.
 const LEAVE: Duration = Duration::from_secs(35);
 
-/// What `cargo xtask up` takes.
+/// The arguments of `cargo xtask up`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The component to serve, instead of the guest of this workspace.
@@ -47,7 +47,7 @@ enum Event {
     Ended { node: usize, status: ExitStatus },
 }
 
-/// Build, start three nodes, wait for Ctrl-C, stop them.
+/// Builds, starts three nodes, waits for Ctrl-C, and stops the nodes.
 pub(crate) fn run(args: &Args) -> Result<()> {
     check_ports(args)?;
     setup::targets()?;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     run_command(&mut cargo(&["build", "--release", "--package", "host"]))?;
 
     let (events, happened) = channel();
-    // From here on Ctrl-C ends the nodes instead of this process.
+    // From here on, Ctrl-C ends the nodes and not this process.
     watch_signals(events.clone())?;
     let scratch = Scratch::new()?;
     let cookie = generated_cookie()?;
@@ -86,7 +86,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Wait for a signal, and say so if a node ends. Returns true if all have.
+/// Waits for a signal, and reports each node that ends. Returns true if all
+/// have ended.
 fn wait(nodes: &mut [Node], happened: &Receiver<Event>) -> bool {
     loop {
         match happened.recv() {
@@ -105,7 +106,7 @@ fn wait(nodes: &mut [Node], happened: &Receiver<Event>) -> bool {
     }
 }
 
-/// Ask every node to leave, and see to it that none is left.
+/// Asks every node to leave, and makes sure that none is left.
 fn stop(nodes: &[Node], happened: &Receiver<Event>) {
     let mut left: Vec<&Node> = nodes.iter().filter(|node| node.running).collect();
     for node in &left {
@@ -115,7 +116,7 @@ fn stop(nodes: &[Node], happened: &Receiver<Event>) {
     while !left.is_empty() {
         match happened.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Event::Ended { node, .. }) => left.retain(|one| one.number() != node),
-            // A second Ctrl-C, or the deadline: they are killed.
+            // A second Ctrl-C, or the deadline: the nodes are killed.
             Ok(Event::Signal) | Err(_) => break,
         }
     }
@@ -162,7 +163,8 @@ impl Node {
             .arg(args.cluster_port.to_string())
             .arg("--data-dir")
             .arg(scratch.join(ip.to_string()))
-            // Not as an argument, which every user of the machine could read.
+            // The cookie is not an argument, because every user of the machine
+            // could read that.
             .env("HOST_COOKIE", cookie)
             .env_remove("PORT")
             .stdin(Stdio::null())
@@ -193,7 +195,7 @@ impl Node {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        // It may have ended this moment, which the event tells.
+        // The node may have ended just now; an event tells that.
         let _ = rustix::process::kill_process(self.pid, signal);
     }
 }
@@ -205,7 +207,7 @@ fn reap(mut child: Child, node: usize, events: &Sender<Event>) {
     }
 }
 
-/// Pass the lines on as they come, each with the name of its node before it.
+/// Copies the lines as they come, each with the name of its node in front.
 fn prefix_lines(pipe: Option<impl Read + Send + 'static>, label: &str) {
     let Some(pipe) = pipe else { return };
     let label = label.to_owned();
@@ -228,7 +230,7 @@ fn watch_signals(events: Sender<Event>) -> Result<()> {
     Ok(())
 }
 
-/// Say which port is taken before minutes are spent on building.
+/// Says which port is taken, before the build takes minutes.
 fn check_ports(args: &Args) -> Result<()> {
     for number in 0..NODES {
         let ip = Ipv4Addr::new(127, 0, 0, 2 + number);
@@ -263,7 +265,7 @@ fn check_ports(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A cookie for this run alone: 128 bits from the kernel, as hex.
+/// A cookie for this run only: 128 bits from the kernel, as hex.
 fn generated_cookie() -> Result<String> {
     let mut bytes = [0_u8; 16];
     std::fs::File::open("/dev/urandom")
@@ -272,7 +274,7 @@ fn generated_cookie() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The folder with the nodes' data, gone when this is dropped.
+/// The folder with the data of the nodes. It is removed when this is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {

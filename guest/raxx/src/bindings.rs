@@ -1,8 +1,9 @@
-//! What `wit-bindgen` makes of the contract in `wit/`. The rest of this crate
-//! is the face that apps see; the export macros reach in here by path.
+//! `wit-bindgen` generates these bindings from the contract in `wit/`. The rest
+//! of this crate is the interface that apps use; only the export macros refer
+//! to this module by its path.
 //!
-//! The interfaces are generated once, with the world that has them all, and
-//! shared with the other worlds, so that there is one `Request` and one `View`.
+//! The world that has all interfaces generates their types. The other worlds
+//! share these types, so that there is only one `Request` and one `View`.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 

@@ -1,6 +1,6 @@
 //! The cluster as the node that runs this callback sees it.
 //!
-//! Natively, in tests, it is what [`crate::testing::set_cluster`] said.
+//! In native tests it is what [`crate::testing::set_cluster`] has set.
 
 use crate::bindings::streaming::ace::raxx::cluster as wire;
 
@@ -11,8 +11,8 @@ pub fn self_() -> Node {
     host::self_()
 }
 
-/// The members at this moment, sorted by address, then by name. Within one
-/// callback every call gives the same view.
+/// The members at this moment, sorted by address, then by name. Every call
+/// within one callback returns the same view.
 pub fn nodes() -> View {
     host::nodes()
 }

@@ -1,16 +1,16 @@
-//! The macros that make a crate a component, and the way from the contract's
-//! types to an app's and back.
+//! The macros that make a crate a component, and the conversions between the
+//! contract's types and an app's.
 //!
-//! The exported functions exist in wasm alone: their names, such as
-//! `ace:raxx/server@0.1.0#handle-head`, are none that a native linker takes.
+//! The exported functions exist only in wasm: a native linker does not accept names
+//! such as `ace:raxx/server@0.1.0#handle-head`.
 
 use crate::bindings::simple::exports::ace::raxx::simple_server;
 use crate::bindings::streaming::exports::ace::raxx::server;
 use crate::mailbox::Message;
 use crate::{Headers, Request, Server, SimpleServer, State};
 
-/// Export a [`SimpleServer`] as the app of this component. Its argument is an
-/// expression that makes the app, evaluated at each call.
+/// Export a [`SimpleServer`] as the app of this component. The argument is an
+/// expression that makes the app. It is evaluated at each call.
 ///
 /// ```
 /// # use raxx::{Request, Response, SimpleServer, response};
@@ -46,7 +46,7 @@ macro_rules! export_simple {
             $crate::bindings::simple::__export_simple!(
                 __RaxxSimple with_types_in $crate::bindings::simple
             );
-            // So that a native build sees the app used as well.
+            // In a native build, this line uses the app, so that there is no warning.
             #[cfg(not(target_arch = "wasm32"))]
             const _: fn(__exports::Request, ::std::vec::Vec<u8>) -> __exports::Response =
                 <__RaxxSimple as __exports::Guest>::handle_request;
@@ -54,8 +54,8 @@ macro_rules! export_simple {
     };
 }
 
-/// Export a [`Server`] as the app of this component. Its argument is an
-/// expression that makes the app, evaluated at each callback.
+/// Export a [`Server`] as the app of this component. The argument is an expression
+/// that makes the app. It is evaluated at each callback.
 ///
 /// ```
 /// # use raxx::{Request, Server, Step, response};
@@ -106,7 +106,7 @@ macro_rules! export {
             $crate::bindings::streaming::__export_streaming!(
                 __RaxxServer with_types_in $crate::bindings::streaming
             );
-            // So that a native build sees the app used as well.
+            // In a native build, this line uses the app, so that there is no warning.
             #[cfg(not(target_arch = "wasm32"))]
             const _: fn(__exports::Request, Vec<u8>) -> __exports::Step =
                 <__RaxxServer as __exports::Guest>::handle_head;
@@ -114,7 +114,7 @@ macro_rules! export {
     };
 }
 
-/// Export an [`Upgrade`](crate::Upgrade) beside the app of this component. Its
+/// Export an [`Upgrade`](crate::Upgrade) beside the app of this component. The
 /// argument is an expression of that type.
 ///
 /// ```
@@ -158,15 +158,15 @@ macro_rules! export_upgrade {
             $crate::bindings::upgradable::__export_upgradable!(
                 __RaxxUpgrade with_types_in $crate::bindings::upgradable
             );
-            // So that a native build sees the app used as well.
+            // In a native build, this line uses the app, so that there is no warning.
             #[cfg(not(target_arch = "wasm32"))]
             const _: fn() -> u32 = <__RaxxUpgrade as __exports::Guest>::state_version;
         };
     };
 }
 
-/// Export the versions of the state of a [`Server`] beside it: its state is a
-/// [`Postcard`](crate::Postcard) of a [`Versioned`](crate::Versioned) type. Its
+/// Export the versions of the state of a [`Server`] beside it. The state must be a
+/// [`Postcard`](crate::Postcard) of a [`Versioned`](crate::Versioned) type. The
 /// argument is the same expression as that of [`export!`](crate::export).
 #[cfg(feature = "serde")]
 #[macro_export]
@@ -223,8 +223,8 @@ pub fn state_version<U: crate::Upgrade>(_app: &U) -> u32 {
     U::STATE_VERSION
 }
 
-/// State that cannot be read ends the exchange: the trap is how a callback
-/// says so to the host, and the log of the node has the reason.
+/// If the state cannot be read, the callback traps. The trap ends the exchange, and
+/// the log of the node has the reason.
 fn decode<A: Server>(_app: &A, state: Vec<u8>) -> A::State {
     match A::State::decode(state) {
         Ok(state) => state,

@@ -1,11 +1,11 @@
-//! Header and trailer fields: an ordered list that keeps duplicates and takes
-//! in only what may go on the wire.
+//! Header and trailer fields: an ordered list that keeps duplicates and accepts
+//! only what HTTP allows on the wire.
 
 use std::fmt;
 
-/// Fields of which a response has at most one, so that [`Headers::append`]
-/// refuses a second. Source: the singleton fields of RFC 9110 and RFC 9111's
-/// neighbours that apps set.
+/// Fields that a response has at most once, so that [`Headers::append`] refuses
+/// a second one. Source: the singleton fields of RFC 9110 and RFC 9111 and of
+/// related standards, as far as apps set them.
 const SINGLE: [&str; 10] = [
     "age",
     "content-length",
@@ -22,8 +22,8 @@ const SINGLE: [&str; 10] = [
 /// Why a field was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// The name has a character that HTTP does not allow, an upper-case
-    /// letter, or none at all.
+    /// The name is empty, or has an upper-case letter or another character that
+    /// is not allowed.
     #[error(
         "header name {0:?} is not a lower-case token: use letters a-z, digits and -, as in \"content-type\""
     )]
@@ -33,14 +33,14 @@ pub enum HeaderError {
         "the value of header {0:?} has a line break or another control character: remove it, it could forge further headers"
     )]
     Value(String),
-    /// The field is there already and may occur once only.
+    /// The field is there already, and may occur only once.
     #[error("header {0:?} is set already and may occur once only: set it instead of appending")]
     Duplicate(String),
 }
 
 /// A list of header or trailer fields, in order, with duplicates.
 ///
-/// Names are lower case. What an app puts in is checked: a value with a line
+/// Names are lower case. What an app adds is checked, so a value with a line
 /// break never reaches the wire.
 ///
 /// ```
@@ -66,8 +66,8 @@ impl Headers {
         Self::default()
     }
 
-    /// The first value of a field as text; none if the field is missing or is
-    /// not UTF-8. Names are compared without regard to case.
+    /// The first value of a field as text. None if the field is missing or its
+    /// value is not UTF-8. Upper and lower case of the name do not matter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.get_bytes(name)
             .and_then(|value| std::str::from_utf8(value).ok())
@@ -92,12 +92,13 @@ impl Headers {
         self.get_bytes(name).is_some()
     }
 
-    /// Set a field to one value, in place of all that it had.
+    /// Set a field to one value. The value replaces all values that the field
+    /// had.
     ///
     /// # Errors
     ///
-    /// [`HeaderError::Name`] and [`HeaderError::Value`]; the list is unchanged
-    /// then.
+    /// [`HeaderError::Name`] and [`HeaderError::Value`]. The list does not
+    /// change then.
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
         let value = value.as_ref();
         check(name, value)?;
@@ -106,13 +107,13 @@ impl Headers {
         Ok(())
     }
 
-    /// Add a value to a field, beside those that it has. Cookies need this:
-    /// each `set-cookie` is a field of its own.
+    /// Add a value to a field, and keep those that it has. Cookies need this:
+    /// each `set-cookie` is a separate field.
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set), and [`HeaderError::Duplicate`] if the field is
-    /// there and is one that may occur once only, such as `content-type`.
+    /// The errors of [`set`](Self::set), and [`HeaderError::Duplicate`] if the
+    /// field is there already and may occur only once, such as `content-type`.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
         let value = value.as_ref();
         check(name, value)?;
@@ -141,12 +142,12 @@ impl Headers {
         self.fields.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Fields that came from the host, which has checked them.
+    /// A list of fields that came from the host, which has checked them.
     pub(crate) fn from_wire(fields: Vec<(String, Vec<u8>)>) -> Self {
         Self { fields }
     }
@@ -156,7 +157,7 @@ impl Headers {
     }
 }
 
-/// Values are shown as text, what is not text as escapes.
+/// Shows a value as text, and escapes the bytes that are no text.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()

@@ -11,11 +11,11 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Escape text as [`escape`] does, onto the end of `out`.
+/// Like [`escape`], and appends the result to `out`.
 pub fn push_escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    // All that is escaped is ASCII, so bytes can be looked at one by one, which
-    // is much faster in a guest than decoding characters.
+    // All escaped characters are ASCII, so the bytes can be compared one by
+    // one. In a guest, that is much faster than decoding characters.
     let special = |byte| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'');
     while let Some(at) = rest.bytes().position(special) {
         out.push_str(&rest[..at]);

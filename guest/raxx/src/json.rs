@@ -1,10 +1,10 @@
-//! The little of JSON that an app needs to send strings and numbers: a guest
-//! that uses no serialiser stays small.
+//! The small part of JSON that an app needs to send strings and numbers. A
+//! guest without a serialiser stays small.
 
-/// Write a string as JSON, quotes included, onto the end of `out`.
+/// Append a string as JSON to `out`, with its quotes.
 ///
-/// Beside what JSON asks for it escapes `<`, so that the text may stand in a
-/// script element, and the line separators that JavaScript once refused.
+/// Besides what JSON requires, this escapes `<`, so that the text can be in a
+/// script element, and the line separators that old JavaScript refused.
 ///
 /// ```
 /// let mut out = String::new();
@@ -27,7 +27,7 @@ pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Write a whole number onto the end of `out`.
+/// Append a whole number to `out`.
 ///
 /// ```
 /// let mut out = String::new();
@@ -48,8 +48,8 @@ pub fn push_number(out: &mut String, mut number: u64) {
     out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
 
-/// `\uXXXX`. Only for characters of the basic plane, which all of those that
-/// are escaped are.
+/// Writes `\uXXXX`. It works only for characters of the basic plane; all
+/// characters that are escaped belong to it.
 fn push_unicode(out: &mut String, c: char) {
     out.push_str("\\u");
     for shift in [12, 8, 4, 0] {

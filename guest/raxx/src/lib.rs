@@ -1,9 +1,8 @@
-//! The SDK that guests are written with: web apps that run as components on a
-//! cluster of hosts. The contract itself is in `wit/`; this crate is its
-//! pleasant face.
+//! The SDK that guests are written with: web apps that run as components on a cluster of
+//! hosts. The contract itself is in `wit/`; this crate makes it easy to use.
 //!
-//! The smallest app, as the whole of a `cdylib` crate that is built with
-//! `cargo component build`:
+//! The smallest app. This is the whole of a `cdylib` crate, which `cargo component build`
+//! builds:
 //!
 //! ```
 //! use raxx::{GET, Request, Response, SimpleServer, response};
@@ -25,16 +24,16 @@
 //! ```
 //!
 //! - A [`SimpleServer`] gets a whole request and returns a whole response.
-//! - A [`Server`] takes part in an exchange: it gets the head of the request,
-//!   then pieces of its body, and messages meanwhile, and returns a [`Step`]
-//!   each time. Its state is bytes that the host keeps.
-//! - What an app asks of the host is an [`Effect`](mailbox::Effect) in the
-//!   step that it returns. So tests need no socket and no host: they call the
-//!   app and compare values. [`testing`] stands in for the rest.
+//! - A [`Server`] takes part in an exchange. It gets the head of the request, then pieces
+//!   of its body and messages, and returns a [`Step`] each time. Its state is bytes that
+//!   the host keeps.
+//! - An app asks the host for something with an [`Effect`](mailbox::Effect) in the step
+//!   that it returns. So tests need no socket and no host: they call the app and compare
+//!   values. [`testing`] stands in for the rest.
 //! - [`cluster`] says which nodes there are.
 //!
-//! A guide is in this crate's `README.md`; another, on changing code under live
-//! connections, in its `CODE_CHANGE.md`.
+//! This crate's `README.md` is a guide. Its `CODE_CHANGE.md` is a guide to changing code
+//! under live connections.
 
 mod headers;
 mod request;
@@ -72,12 +71,12 @@ pub use step::{Continue, Frame, Part, Step, continue_with};
 #[cfg(feature = "serde")]
 pub use versions::{NoPrevious, Versioned, Versions};
 
-/// Runs the examples of the guide as tests.
+/// Runs the examples of `README.md` as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Guide;
 
-/// As above.
+/// Runs the examples of `CODE_CHANGE.md` as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../CODE_CHANGE.md")]
 struct CodeChangeGuide;

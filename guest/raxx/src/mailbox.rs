@@ -1,8 +1,8 @@
-//! What an exchange asks to be told, and what it is told.
+//! What an exchange asks of its mailbox, and the messages that it gets.
 //!
 //! A callback asks by returning [`Effect`]s in its [`Step`](crate::Step). The
-//! functions of this module ask at once instead, for apps that want to deal
-//! with a refusal. Either way it holds only if the callback returns.
+//! functions of this module ask at once instead. They are for apps that want to
+//! handle a refusal. Both ways take effect only if the callback returns.
 
 use std::fmt;
 
@@ -18,31 +18,32 @@ pub const MAX_PAYLOAD: usize = 65536;
 /// Something that an exchange asks of its mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Be told of the members: the current view at once, then each change.
+    /// Get the members: the current view at once, then each change.
     SubscribeNodes,
-    /// Be told what is published on a topic.
+    /// Get what is published on a topic.
     Subscribe(String),
-    /// No longer be told.
+    /// No longer get what is published on a topic.
     Unsubscribe(String),
-    /// Tell every exchange, on every node, that has subscribed to the topic.
+    /// Publish to every exchange, on every node, that has subscribed to the
+    /// topic.
     Publish {
-        /// What they have subscribed to.
+        /// The topic.
         topic: String,
-        /// What they get.
+        /// What the subscribers get.
         payload: Vec<u8>,
     },
     /// Get `Timer(token)` once.
     SendAfter {
-        /// Not sooner than after so long.
+        /// The timer does not fire sooner than after this time.
         milliseconds: u64,
-        /// What comes back, so that timers can be told apart.
+        /// The number that comes back, so that the app can tell timers apart.
         token: u64,
     },
 }
 
 impl Effect {
-    /// Whether the host will take a topic and payload of this size, to be
-    /// asked before text from outside becomes a topic.
+    /// Checks the size of a topic and a payload as the host does. Call it
+    /// before text from outside becomes a topic.
     ///
     /// ```
     /// use raxx::mailbox::Effect;
@@ -53,7 +54,8 @@ impl Effect {
     ///
     /// # Errors
     ///
-    /// As the host would refuse it. It may still refuse one too many.
+    /// The errors with which the host would refuse it. The host may still
+    /// refuse it with [`Error::TooMany`].
     pub fn check(&self) -> Result<(), Error> {
         let (topic, payload) = match self {
             Effect::Subscribe(topic) => (topic, 0),
@@ -72,7 +74,7 @@ impl Effect {
     }
 }
 
-/// As in "the host refused to …".
+/// The text that fits after "the host refused to".
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,42 +91,45 @@ impl fmt::Display for Effect {
     }
 }
 
-/// Be told of the members. The current view comes at once, then each change.
-/// Views that wait coalesce into the newest.
+/// Get the members. The current view comes at once, then each change. If
+/// several views wait, only the newest comes.
 pub fn subscribe_nodes() {
     host::subscribe_nodes();
 }
 
-/// Be told what is published on a topic from now on.
+/// Get what is published on a topic from now on.
 ///
 /// # Errors
 ///
-/// [`Error::BadTopic`], or [`Error::TooMany`] at more than 32 topics.
+/// [`Error::BadTopic`], or [`Error::TooMany`] if the exchange would have more
+/// than 32 topics.
 pub fn subscribe(topic: &str) -> Result<(), Error> {
     host::subscribe(topic)
 }
 
-/// No longer be told. Messages that wait already still come.
+/// No longer get what is published on a topic. Messages that wait already still
+/// come.
 pub fn unsubscribe(topic: &str) {
     host::unsubscribe(topic);
 }
 
-/// Tell every exchange, on every node, that has subscribed to the topic, this
-/// one too if it has. At most once, in order per publisher and topic.
+/// Publish to every exchange, on every node, that has subscribed to the topic.
+/// This exchange gets it too if it has subscribed. Each message arrives at most
+/// once, and in order per publisher and topic.
 ///
 /// # Errors
 ///
-/// [`Error::BadTopic`], [`Error::PayloadTooLarge`], or [`Error::TooMany`] at
-/// more than 32 in one callback.
+/// [`Error::BadTopic`], [`Error::PayloadTooLarge`], or [`Error::TooMany`] if
+/// the callback publishes more than 32 messages.
 pub fn publish(topic: &str, payload: &[u8]) -> Result<(), Error> {
     host::publish(topic, payload)
 }
 
-/// Get `Timer(token)` once, not sooner than after so many milliseconds.
+/// Get `Timer(token)` once, not sooner than after this many milliseconds.
 ///
 /// # Errors
 ///
-/// [`Error::TooMany`] at more than 32 timers waiting.
+/// [`Error::TooMany`] if more than 32 timers would wait.
 pub fn send_after(milliseconds: u64, token: u64) -> Result<(), Error> {
     host::send_after(milliseconds, token)
 }
@@ -151,7 +156,7 @@ pub(crate) fn perform(effect: &Effect) -> Result<(), Error> {
 #[cfg(target_arch = "wasm32")]
 use wire as host;
 
-/// Outside of a host there is no mailbox: see [`crate::testing`].
+/// Without a host there is no mailbox: see [`crate::testing`].
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::mailbox as host;
 

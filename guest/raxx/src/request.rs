@@ -1,4 +1,5 @@
-//! A request as an app sees it: parsed by the host, read by matching.
+//! A request as an app sees it: the host has parsed it, and the app matches on
+//! it.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use crate::bindings::streaming::ace::raxx::http as wire;
 
 pub use wire::{Method, Peer, RequestBody, Scheme};
 
-/// `GET`, for matching. The constants are references, since
-/// [`Request::method`] gives one.
+/// `GET`, for matching. The constants are references, because
+/// [`Request::method`] returns one.
 pub const GET: &Method = &Method::Get;
 /// `HEAD`, for matching.
 pub const HEAD: &Method = &Method::Head;
@@ -23,12 +24,12 @@ pub const OPTIONS: &Method = &Method::Options;
 /// `PATCH`, for matching.
 pub const PATCH: &Method = &Method::Patch;
 
-/// What is borrowed from the owner of a [`Segments`].
+/// The strings that a [`Segments`] borrows from its owner.
 type Borrowed<'a> = Vec<&'a str>;
 
 self_cell::self_cell!(
-    /// The segments of a path beside a list of `&str` into them: patterns such
-    /// as `["users", id]` match only a slice of `&str`.
+    /// The segments of a path. They are kept as a list of `&str` too, because
+    /// patterns such as `["users", id]` match only a slice of `&str`.
     struct Segments {
         owner: Vec<String>,
         #[covariant]
@@ -75,8 +76,8 @@ impl Request {
         &self.method
     }
 
-    /// The segments of the path, without empty ones, not percent-decoded:
-    /// `/users//42/` gives `["users", "42"]`.
+    /// The segments of the path, without the empty ones and not
+    /// percent-decoded: `/users//42/` gives `["users", "42"]`.
     pub fn path(&self) -> &[&str] {
         self.path.borrow_dependent()
     }
@@ -86,7 +87,7 @@ impl Request {
         &self.raw_path
     }
 
-    /// What follows the question mark; none if there is no question mark.
+    /// The text after the question mark; none if there is no question mark.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
@@ -106,7 +107,7 @@ impl Request {
         self.scheme
     }
 
-    /// The host that was asked for, with the port if one was sent.
+    /// The host that the client asked for, with the port if it sent one.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -116,12 +117,12 @@ impl Request {
         &self.peer
     }
 
-    /// What the body is: none, still to come as data, or whole.
+    /// What the body is: none, whole, or one that comes later as data.
     pub fn body(&self) -> &RequestBody {
         &self.body
     }
 
-    /// The whole body; empty if there is none or it is still to come.
+    /// The whole body. Empty if there is none, or if it comes later as data.
     pub fn body_bytes(&self) -> &[u8] {
         match &self.body {
             RequestBody::Whole(bytes) => bytes,
@@ -144,11 +145,11 @@ impl Request {
         self
     }
 
-    /// Add a header field to a request that a test makes.
+    /// Add a header field to a request in a test.
     ///
     /// # Panics
     ///
-    /// If the field may not go on the wire.
+    /// If the field is not allowed on the wire.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         match self.headers.append(name, value) {
@@ -157,14 +158,14 @@ impl Request {
         }
     }
 
-    /// Give a request that a test makes a whole body.
+    /// Give a request in a test a whole body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = RequestBody::Whole(body.into());
         self
     }
 
-    /// Let a request that a test makes say that its body is still to come.
+    /// Mark a request in a test as one whose body comes later as data.
     #[must_use]
     pub fn with_streamed_body(mut self) -> Self {
         self.body = RequestBody::Streamed;
@@ -197,8 +198,9 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A request for tests, as the host would give it: `target` is a path and
-/// perhaps a query. It has no headers and no body, and comes from 127.0.0.1.
+/// A request for tests, as the host would make it. `target` is a path, with or
+/// without a query. The request has no headers and no body, and comes from
+/// 127.0.0.1.
 ///
 /// ```
 /// use raxx::{GET, request};

@@ -25,7 +25,7 @@ pub struct Response {
 ///
 /// # Panics
 ///
-/// If the status is not 200 to 599: the host sends 1xx by itself.
+/// If the status is not 200 to 599. The host sends 1xx by itself.
 pub fn response(status: u16) -> Response {
     assert!(
         (200..=599).contains(&status),
@@ -40,7 +40,8 @@ pub fn response(status: u16) -> Response {
 
 /// Send the client to another address: 303 after a form, 302, 307 or 308.
 ///
-/// The page says where to go, for clients that do not follow.
+/// The page has a link to the address, for clients that do not follow
+/// redirects.
 ///
 /// ```
 /// use raxx::redirect;
@@ -54,7 +55,7 @@ pub fn response(status: u16) -> Response {
 /// # Errors
 ///
 /// [`HeaderError::Value`] if the address has a line break or another control
-/// character. That it is an address of the app's own is for the app to check.
+/// character. The app itself must check that the address is one of its own.
 pub fn redirect(status: u16, location: &str) -> Result<Response, HeaderError> {
     let link = html::escape(location);
     let page = ["<!doctype html><a href=\"", &link, "\">", &link, "</a>\n"].concat();
@@ -64,10 +65,10 @@ pub fn redirect(status: u16, location: &str) -> Result<Response, HeaderError> {
         .body(page))
 }
 
-/// Answer HEAD as GET is answered, so that an app need not think of it.
+/// Answer HEAD as GET is answered, so that an app need not handle it.
 ///
-/// The answer keeps its body: the host sends its length, and not the body.
-/// For a streaming app see [`Step::head_only`](crate::Step::head_only).
+/// The answer keeps its body: the host sends the length of the body, and not
+/// the body. A streaming app uses [`Step::head_only`](crate::Step::head_only).
 ///
 /// ```
 /// use raxx::{GET, HEAD, Request, head_from_get, request, response};
@@ -86,46 +87,47 @@ pub fn head_from_get(request: Request, handle: impl FnOnce(Request) -> Response)
 }
 
 impl Response {
-    /// Set a header field, in place of what it had.
+    /// Set a header field. The value replaces all values that the field had.
     ///
     /// # Panics
     ///
-    /// If the field may not go on the wire. For a value that comes from
-    /// outside use [`try_header`](Self::try_header).
+    /// If the field is not allowed on the wire. For a value that comes from
+    /// outside, use [`try_header`](Self::try_header).
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         checked(self.try_header(name, value))
     }
 
-    /// Set a header field, in place of what it had.
+    /// Like [`header`](Self::header), and returns an error instead of a panic.
     ///
     /// # Errors
     ///
-    /// If the field may not go on the wire.
+    /// If the field is not allowed on the wire.
     pub fn try_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, HeaderError> {
         self.headers.set(name, value)?;
         Ok(self)
     }
 
-    /// Add a header field beside those of the same name, as `set-cookie` needs.
+    /// Add a header field, and keep those of the same name. `set-cookie` needs
+    /// this.
     ///
     /// # Panics
     ///
-    /// As [`header`](Self::header), and if the field may occur once only.
+    /// Like [`header`](Self::header), and if the field may occur only once.
     pub fn append(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         checked(self.try_append(name, value))
     }
 
-    /// Add a header field beside those of the same name.
+    /// Like [`append`](Self::append), and returns an error instead of a panic.
     ///
     /// # Errors
     ///
-    /// If the field may not go on the wire, or may occur once only.
+    /// If the field is not allowed on the wire, or may occur only once.
     pub fn try_append(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, HeaderError> {
         self.headers.append(name, value)?;
         Ok(self)
     }
 
-    /// Give it a whole body. The host sets `content-length`.
+    /// Give the response a whole body. The host sets `content-length`.
     ///
     /// # Panics
     ///
@@ -134,8 +136,8 @@ impl Response {
         self.with(ResponseBody::Whole(body.into()))
     }
 
-    /// Say that the body follows as data parts and ends with a tail. Only for
-    /// the head of a streaming app.
+    /// Say that the body follows as data parts and ends with a tail. Only a
+    /// streaming app may send such a head.
     ///
     /// # Panics
     ///
@@ -144,8 +146,8 @@ impl Response {
         self.with(ResponseBody::Streamed)
     }
 
-    /// Say that the connection becomes a WebSocket. Only for the head of a
-    /// streaming app, in answer to a WebSocket handshake.
+    /// Say that the connection becomes a WebSocket. Only a streaming app may
+    /// send such a head, in answer to a WebSocket handshake.
     pub fn websocket(mut self) -> Self {
         self.body = ResponseBody::Websocket;
         self
@@ -181,12 +183,12 @@ impl Response {
         &mut self.headers
     }
 
-    /// What the body is: none, to follow, whole, or a WebSocket.
+    /// What the body is: none, whole, streamed, or a WebSocket.
     pub fn body_kind(&self) -> &ResponseBody {
         &self.body
     }
 
-    /// The whole body; empty if it is anything else.
+    /// The whole body. Empty if the body is not whole.
     pub fn body_bytes(&self) -> &[u8] {
         match &self.body {
             ResponseBody::Whole(bytes) => bytes,
@@ -203,8 +205,8 @@ impl Response {
     }
 }
 
-/// A field that is refused here is a mistake in the code of the app: the text
-/// of the error is what the log of the node shows.
+/// If a field is refused here, the code of the app is wrong. The panic puts the
+/// text of the error into the log of the node.
 fn checked(result: Result<Response, HeaderError>) -> Response {
     match result {
         Ok(response) => response,

@@ -23,18 +23,17 @@ use crate::{Headers, Request, Response, State, Step, continue_with};
 /// assert_eq!(Home.handle_request(request(GET, "/"), b"").status(), 200);
 /// ```
 pub trait SimpleServer {
-    /// Answer a request. Its body is none or whole, at most 8 MiB by default.
-    /// The body of the response is none or whole. `config` is what the
-    /// operator gave the app, empty by default.
+    /// Answer a request. Its body is none or whole, and at most 8 MiB by default. The
+    /// body of the response is none or whole. `config` is what the operator gave the
+    /// app; it is empty by default.
     fn handle_request(&self, request: Request, config: &[u8]) -> Response;
 }
 
 /// An app whose exchanges stream and get messages. Export it with
 /// [`export!`](crate::export).
 ///
-/// The callbacks of one exchange never overlap. Between two of them there is
-/// only the state: handles, globals and fields of `self` that change do not
-/// survive.
+/// The callbacks of one exchange never overlap. Only the state lives from one callback
+/// to the next: changes to globals, handles and fields of `self` are lost.
 ///
 /// ```
 /// use raxx::mailbox::Message;
@@ -66,60 +65,60 @@ pub trait SimpleServer {
 /// assert_eq!(next.state, 2);
 /// ```
 pub trait Server {
-    /// What is kept from one callback to the next. The host keeps its bytes.
+    /// What the exchange keeps between callbacks. The host stores it as bytes.
     type State: State;
 
-    /// Called first, and once. The body of the request is none or streamed.
-    /// `config` is what the operator gave the app, empty by default.
+    /// The first callback of an exchange; it comes once. The body of the request is none
+    /// or streamed. `config` is what the operator gave the app; it is empty by default.
     fn handle_head(&self, request: Request, config: &[u8]) -> Step<Self::State>;
 
-    /// A piece of the body of the request has come, at least one byte. Where
-    /// it ends means nothing. By default it is passed over.
+    /// A piece of the body of the request has come, at least one byte. Where one piece
+    /// ends and the next begins means nothing. By default the piece is ignored.
     fn handle_data(&self, data: Vec<u8>, state: Self::State) -> Step<Self::State> {
         drop(data);
         continue_with(state).into()
     }
 
-    /// The body of the request has ended. Called once, and only if there was
-    /// one. By default nothing happens.
+    /// The body of the request has ended. This is called once, and only if there was a
+    /// body. By default nothing happens.
     fn handle_tail(&self, trailers: Headers, state: Self::State) -> Step<Self::State> {
         drop(trailers);
         continue_with(state).into()
     }
 
-    /// A message has come; also before the request has ended, and after. By
-    /// default it is passed over.
+    /// A message has come. It may come before the request has ended, and after. By
+    /// default it is ignored.
     ///
-    /// An app that streams ends its stream on `Message::Closing`, or is cut at
-    /// the drain deadline.
+    /// An app that streams ends its stream on `Message::Closing`; otherwise the host
+    /// cuts the stream at the drain deadline.
     fn handle_info(&self, message: Message, state: Self::State) -> Step<Self::State> {
         drop(message);
         continue_with(state).into()
     }
 }
 
-/// How the state of an app outlives its code. Export it with
+/// Lets the state of an app outlive its code. Export it with
 /// [`export_upgrade!`](crate::export_upgrade), beside the app itself.
 ///
-/// The host tags each state with the version of the code that wrote it. An
-/// app without this has version 0.
+/// The host tags each state with the version of the code that wrote it. An app that
+/// exports no `Upgrade` has version 0.
 pub trait Upgrade {
     /// The version of the state that this code writes.
     const STATE_VERSION: u32;
 
-    /// Take over a state of an older version.
+    /// Turn a state of an older version into one of this version.
     ///
     /// # Errors
     ///
-    /// A reason refuses it: the stream ends cleanly and is counted.
+    /// The reason of a refusal. The exchange is asked to end, and is counted.
     fn code_change(&self, from_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String>;
 
-    /// Turn a state of this version into one that older code wrote, before
-    /// that code takes over again. Refused by default.
+    /// Turn a state of this version into one of an older version, before the older code
+    /// takes over again. Refused by default.
     ///
     /// # Errors
     ///
-    /// A reason refuses it, as above.
+    /// The reason of a refusal, as in [`code_change`](Self::code_change).
     fn code_change_down(&self, to_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
         drop(state);
         Err(format!(

@@ -10,8 +10,8 @@
 use crate::{Response, response};
 use std::fmt;
 
-/// The head of an event stream, to be followed by events as data parts. It is
-/// not to be stored: an event that comes out of a cache is old.
+/// The head of an event stream. Events follow it as data parts. Caches must not
+/// store the stream: an event out of a cache is old.
 ///
 /// ```
 /// let head = raxx::sse::head();
@@ -24,22 +24,22 @@ pub fn head() -> Response {
         .streamed()
 }
 
-/// One event, or a part of the stream that is none: a comment, a retry time.
+/// One event, or another part of the stream: a comment, or a retry time.
 ///
-/// It becomes the bytes of a data part by `into()`.
+/// `into()` turns it into the bytes of a data part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an event does nothing until it is sent"]
 pub struct Event {
     text: String,
 }
 
-/// An event of a type. Clients get it with `addEventListener(kind, …)`.
-/// Of a type with line breaks only the first line is kept.
+/// An event of a type. Clients get it with `addEventListener(kind, …)`. If the type
+/// has line breaks, only its first line is kept.
 pub fn event(kind: &str) -> Event {
     Event::empty().kind(kind)
 }
 
-/// An event without a type: clients get it with `onmessage`.
+/// An event without a type. Clients get it with `onmessage`.
 ///
 /// ```
 /// assert_eq!(raxx::sse::message("hi").to_string(), "data: hi\n\n");
@@ -48,8 +48,8 @@ pub fn message(data: &str) -> Event {
     Event::empty().data(data)
 }
 
-/// A comment, which clients ignore. Sent now and then it keeps connections
-/// open through proxies, and lets a dead one be noticed.
+/// A comment, which clients ignore. Comments now and then keep connections open
+/// through proxies, and show the node when a connection is dead.
 ///
 /// ```
 /// assert_eq!(raxx::sse::comment("still here").to_string(), ": still here\n\n");
@@ -78,13 +78,13 @@ impl Event {
         }
     }
 
-    /// The type, for an event that was begun without one.
+    /// Set the type of an event that has none.
     pub fn kind(self, kind: &str) -> Self {
         self.line("event: ", kind)
     }
 
-    /// The id, which a client sends as `last-event-id` when it connects again.
-    /// Of one with line breaks only the first line is kept.
+    /// The id. A client sends it as `last-event-id` when it connects again. If it
+    /// has line breaks, only its first line is kept.
     pub fn id(self, id: &str) -> Self {
         self.line("id: ", id)
     }
@@ -105,7 +105,7 @@ impl Event {
         self
     }
 
-    /// One line. A line break in a value would begin a field of its own.
+    /// Add one line. A line break in a value would begin another field.
     fn line(mut self, field: &str, value: &str) -> Self {
         self.text.push_str(field);
         self.text.push_str(lines(value).next().unwrap_or_default());
@@ -114,7 +114,7 @@ impl Event {
     }
 }
 
-/// Lines end with CR LF, CR or LF, as the format of event streams has it.
+/// Lines end with CR LF, CR or LF, as the standard of event streams says.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -131,7 +131,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The text of the event with the empty line that ends it.
+/// The text of the event, with the empty line that ends it.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;

@@ -1,15 +1,14 @@
 //! The state of an exchange: what an app keeps from one callback to the next.
 //!
-//! The host keeps it, as bytes, so it outlives the instance and, with
-//! [`Upgrade`](crate::Upgrade), the code. It is at most 64 KiB by default and
-//! copied at every callback: keep it small.
+//! The host keeps it as bytes. So it outlives the instance and, with
+//! [`Upgrade`](crate::Upgrade), the code. It is at most 64 KiB by default. Keep
+//! it small: the host copies it at every callback.
 
 /// A type that can be the state of an exchange.
 ///
-/// `encode` and `decode` are each other's inverse. Another release of the app
-/// may have written the bytes: a format that can tell is a format that can
-/// change, and [`Upgrade`](crate::Upgrade) is where old bytes are turned into
-/// new ones.
+/// `decode` is the inverse of `encode`. Another release of the app may have
+/// written the bytes. So choose a format from whose bytes you can tell the
+/// version, and turn old bytes into new ones in [`Upgrade`](crate::Upgrade).
 ///
 /// ```
 /// use raxx::{State, StateError};
@@ -35,14 +34,14 @@
 /// }
 /// ```
 pub trait State: Sized {
-    /// The bytes that the host is to keep.
+    /// The bytes that the host keeps.
     fn encode(self) -> Vec<u8>;
 
     /// The state from the bytes that the host kept.
     ///
     /// # Errors
     ///
-    /// If the bytes are not what `encode` writes. The exchange ends then.
+    /// If `encode` does not write such bytes. The exchange ends then.
     fn decode(bytes: Vec<u8>) -> Result<Self, StateError>;
 }
 
@@ -57,7 +56,8 @@ pub struct StateError {
 }
 
 impl StateError {
-    /// Bytes of this length are not what was expected, put as a noun.
+    /// An error about bytes of this length. `expected` is a noun that says what
+    /// they should have been.
     pub fn new(expected: &'static str, length: usize) -> Self {
         Self { expected, length }
     }
@@ -135,7 +135,7 @@ pub struct Postcard<T>(pub T);
 impl<T: serde::Serialize + serde::de::DeserializeOwned> State for Postcard<T> {
     /// # Panics
     ///
-    /// If the type cannot be written at all, as a sequence of unknown length.
+    /// If postcard cannot write the type, such as a sequence of unknown length.
     fn encode(self) -> Vec<u8> {
         match postcard::to_allocvec(&self.0) {
             Ok(bytes) => bytes,

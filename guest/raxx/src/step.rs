@@ -1,6 +1,6 @@
-//! What a callback of a streaming app returns: parts to send, effects to
-//! have, and the state to keep; or a complete response. All of it is plain
-//! values, so tests compare it and need no socket.
+//! What a callback of a streaming app returns: parts to send, effects, and the state to
+//! keep; or a complete response. All of it is plain values, so tests compare it and need
+//! no socket.
 
 use crate::bindings::streaming::ace::raxx::http as wire;
 use crate::bindings::streaming::exports::ace::raxx::server as exports;
@@ -11,11 +11,14 @@ pub use wire::Frame;
 
 /// A piece of the output of an exchange.
 ///
-/// The legal output of one exchange, over all of its callbacks together, is a
-/// head with body none or whole, and nothing else; or a streamed head, then
-/// data any number of times, then a tail; or a WebSocket head, then frames,
-/// the last of them a close. The host checks it and ends the exchange at
-/// anything else.
+/// The output of one exchange, over all of its callbacks together, has one of three
+/// forms:
+///
+/// - a head whose body is none or whole, and nothing else;
+/// - a streamed head, then data any number of times, then a tail;
+/// - a WebSocket head, then frames, the last of them a close.
+///
+/// The host checks this, and ends the exchange if the output breaks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// Status and header fields, and perhaps a whole body.
@@ -44,14 +47,14 @@ impl Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a step does nothing until it is returned"]
 pub enum Step<S> {
-    /// The complete response, with body none or whole. It ends the exchange.
-    /// Only while no head was sent yet.
+    /// The complete response, whose body is none or whole. It ends the exchange. Allowed
+    /// only before a head was sent.
     Done(Response),
-    /// Parts to send, effects to have, the state to keep.
+    /// Parts to send, effects, and the state to keep.
     Continue(Continue<S>),
 }
 
-/// Go on with this state; chain what is to be sent and done besides.
+/// Go on with this state. Chain what to send and which effects to ask for.
 ///
 /// ```
 /// use raxx::{Step, continue_with, sse};
@@ -71,16 +74,16 @@ pub fn continue_with<S>(state: S) -> Continue<S> {
     }
 }
 
-/// A step that goes on: parts, effects and the state, each in order. Begin
-/// with [`continue_with`].
+/// A step that goes on: the parts and effects, each in order, and the state. Begin with
+/// [`continue_with`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "it does nothing until it is returned as a step"]
 pub struct Continue<S> {
-    /// What is sent.
+    /// What to send.
     pub parts: Vec<Part>,
     /// What the exchange asks of its mailbox.
     pub effects: Vec<Effect>,
-    /// What is kept for the next callback.
+    /// What to keep for the next callback.
     pub state: S,
 }
 
@@ -95,7 +98,7 @@ impl<S> Continue<S> {
         self.part(Part::Data(data.into()))
     }
 
-    /// End the body, without trailers. The exchange is over then.
+    /// End the body, without trailers. This ends the exchange.
     pub fn tail(self) -> Self {
         self.part(Part::Tail(Headers::new()))
     }
@@ -111,22 +114,22 @@ impl<S> Continue<S> {
         self
     }
 
-    /// Be told of the members: the current view at once, then each change.
+    /// Get the members: the current view at once, then each change.
     pub fn subscribe_nodes(self) -> Self {
         self.effect(Effect::SubscribeNodes)
     }
 
-    /// Be told what is published on a topic from now on.
+    /// Get what is published on a topic from now on.
     pub fn subscribe(self, topic: impl Into<String>) -> Self {
         self.effect(Effect::Subscribe(topic.into()))
     }
 
-    /// No longer be told of a topic.
+    /// No longer get what is published on a topic.
     pub fn unsubscribe(self, topic: impl Into<String>) -> Self {
         self.effect(Effect::Unsubscribe(topic.into()))
     }
 
-    /// Tell every exchange, on every node, that has subscribed to the topic.
+    /// Publish to every exchange, on every node, that has subscribed to the topic.
     pub fn publish(self, topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
         self.effect(Effect::Publish {
             topic: topic.into(),
@@ -134,7 +137,7 @@ impl<S> Continue<S> {
         })
     }
 
-    /// Get the message `Timer(token)`, once, not sooner than after so many
+    /// Get the message `Timer(token)` once, not sooner than after this many
     /// milliseconds.
     pub fn send_after(self, milliseconds: u64, token: u64) -> Self {
         self.effect(Effect::SendAfter {
@@ -143,8 +146,8 @@ impl<S> Continue<S> {
         })
     }
 
-    /// Have any effect. One that the host refuses ends the exchange: check
-    /// what comes from outside with [`Effect::check`] before.
+    /// Ask for any effect. If the host refuses it, the exchange ends: check what comes
+    /// from outside with [`Effect::check`] first.
     pub fn effect(mut self, effect: Effect) -> Self {
         self.effects.push(effect);
         self
@@ -164,11 +167,11 @@ impl<S> From<Continue<S>> for Step<S> {
 }
 
 impl<S> Step<S> {
-    /// The answer to HEAD, made of the answer to GET: the head that was to be
-    /// sent, and nothing else. A whole body is kept, since the host sends its
-    /// length; a stream does not begin, and its effects are not had.
+    /// Turns the answer to GET into the answer to HEAD: only the head that would be
+    /// sent. A whole body is kept, because the host sends its length. A stream does not
+    /// begin, and its effects are dropped.
     ///
-    /// A step that sends no head, because it comes later, is unchanged.
+    /// A step that sends no head, because the head comes later, does not change.
     ///
     /// ```
     /// use raxx::{ResponseBody, Step, continue_with, sse};
@@ -197,7 +200,7 @@ impl<S> Step<S> {
 }
 
 impl<S: State> Step<S> {
-    /// Asks the host for the effects, and gives it the rest.
+    /// Asks the host for the effects, and returns the rest.
     ///
     /// # Panics
     ///

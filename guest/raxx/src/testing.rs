@@ -1,6 +1,6 @@
-//! The host's side for native tests, where there is no host: the cluster is
-//! what the test says it is, and what is asked of the mailbox directly is
-//! written down. Both belong to the thread of the test.
+//! Stands in for the host in native tests. The test says what the cluster is,
+//! and can read what the app asked of its mailbox. Each thread has a cluster
+//! and a mailbox of its own.
 //!
 //! ```
 //! use raxx::{cluster, testing};
@@ -20,8 +20,8 @@ thread_local! {
     static EFFECTS: RefCell<Vec<Effect>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A node by its name, that serves on port 8080 the release whose digest is
-/// all `a`, since the 1st of January 2026.
+/// A node with this name. It serves on port 8080, since the 1st of January
+/// 2026, the release whose digest is all `a`.
 ///
 /// # Panics
 ///
@@ -43,7 +43,7 @@ pub fn node(name: &str) -> Node {
     }
 }
 
-/// A view of nodes by their names, in the order given.
+/// A view of nodes with these names, in this order.
 pub fn view(version: u64, names: &[&str]) -> View {
     View {
         version,
@@ -51,19 +51,18 @@ pub fn view(version: u64, names: &[&str]) -> View {
     }
 }
 
-/// What [`crate::cluster`] says from now on. The first node is this one.
+/// Sets what [`crate::cluster`] says from now on. The first node is this one.
 pub fn set_cluster(version: u64, names: &[&str]) {
     set_view(view(version, names));
 }
 
-/// What [`crate::cluster`] says from now on, in full. The first node is this
-/// one.
+/// Like [`set_cluster`], with a whole view. The first node is this one.
 pub fn set_view(view: View) {
     VIEW.set(Some(view));
 }
 
-/// What was asked of the mailbox since the last call: by its functions, or by
-/// a step that was performed.
+/// The effects that were asked for since the last call of this: with the
+/// functions of the mailbox, or by a step that was performed.
 pub fn take_effects() -> Vec<Effect> {
     EFFECTS.take()
 }
@@ -89,8 +88,8 @@ pub(crate) mod cluster {
 }
 
 pub(crate) mod mailbox {
-    //! Stands in for the imports of `mailbox`. It refuses what a host would
-    //! refuse by size.
+    //! Stands in for the imports of `mailbox`. Like a host, it refuses a topic
+    //! or payload that is too large.
 
     use super::{EFFECTS, Effect};
     use crate::mailbox::Error;

@@ -1,15 +1,15 @@
-//! States with a version, each of which knows the one before: code change as
-//! typed functions from one shape to the next.
+//! States with a version, each of which knows the version before it. Typed functions turn
+//! one shape of the state into the next.
 
 use std::marker::PhantomData;
 
 use crate::{Postcard, Server, State, Upgrade};
 
-/// A shape of the state of an app, and the way to it from the shape before.
+/// A shape of the state of an app, and the conversions from and to the shape before it.
 ///
-/// A state of any older version is taken over step by step along the chain of
-/// `Previous`, and taken back the same way. So each release adds one type and
-/// two functions, and never touches those of earlier ones. Export it with
+/// A state of an older version is converted step by step along the chain of `Previous`, and
+/// converted back the same way. So each release adds one type and two functions, and does
+/// not touch those of earlier releases. Export it with
 /// [`export_versioned!`](crate::export_versioned).
 ///
 /// ```
@@ -39,26 +39,26 @@ use crate::{Postcard, Server, State, Upgrade};
 /// }
 /// ```
 pub trait Versioned: serde::Serialize + serde::de::DeserializeOwned {
-    /// The version of this shape: from 1 on, and higher than that of the one
-    /// before. An app that exports no version has version 0.
+    /// The version of this shape: at least 1, and higher than the version of the shape
+    /// before it. An app that exports no version has version 0.
     const VERSION: u32;
 
-    /// The shape before; [`NoPrevious`] if this is the first.
+    /// The shape before this one. [`NoPrevious`] if this is the first.
     type Previous: Versioned;
 
-    /// Take over a state of the shape before.
+    /// Turn a state of the shape before into this shape.
     ///
     /// # Errors
     ///
-    /// A reason refuses it: the stream is asked to end, and counted.
+    /// The reason of a refusal. The exchange is asked to end, and is counted.
     fn from_previous(previous: Self::Previous) -> Result<Self, String>;
 
-    /// Go back to the shape before, for an older release that takes over
-    /// again. Refused by default.
+    /// Turn a state of this shape back into the shape before, when an older release takes
+    /// over again. Refused by default.
     ///
     /// # Errors
     ///
-    /// A reason refuses it, as above.
+    /// The reason of a refusal, as in [`from_previous`](Self::from_previous).
     fn into_previous(self) -> Result<Self::Previous, String> {
         Err(format!(
             "version {} of the state does not go back",
@@ -66,7 +66,7 @@ pub trait Versioned: serde::Serialize + serde::de::DeserializeOwned {
         ))
     }
 
-    /// The state that these bytes of that version become.
+    /// Turns bytes of that version into a state of this shape.
     #[doc(hidden)]
     fn take_over(from: u32, bytes: Vec<u8>) -> Result<Self, String> {
         if from == Self::VERSION {
@@ -75,7 +75,7 @@ pub trait Versioned: serde::Serialize + serde::de::DeserializeOwned {
         Self::from_previous(Self::Previous::take_over(from, bytes)?)
     }
 
-    /// The bytes of that version that this state becomes.
+    /// Turns this state into bytes of that version.
     #[doc(hidden)]
     fn go_back(self, to: u32) -> Result<Vec<u8>, String> {
         if to == Self::VERSION {
@@ -92,7 +92,7 @@ fn read<T: Versioned>(bytes: Vec<u8>) -> Result<T, String> {
     }
 }
 
-/// The shape before the first: there is no such state.
+/// The shape before the first one. No such state exists.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub enum NoPrevious {}
 
@@ -117,8 +117,8 @@ impl Versioned for NoPrevious {
 pub struct Versions<T>(PhantomData<T>);
 
 impl<T: Versioned> Versions<T> {
-    /// Those of this app. A version that is not higher than the one before
-    /// does not compile.
+    /// The versions of this app. A version that is not higher than the one before does not
+    /// compile.
     pub fn of<A: Server<State = Postcard<T>>>(_app: &A) -> Self {
         const {
             assert!(

@@ -1,4 +1,4 @@
-//! The bytes of a component, and what people know it by.
+//! The bytes of a component, and the name that people know it by.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,8 @@ use cluster::ComponentBytes;
 /// A component that can be loaded.
 #[derive(Clone, Debug)]
 pub struct NamedComponent {
-    /// The file it came from, or what else people know it by.
+    /// The file that the component came from, or another name that people know
+    /// it by.
     pub path: PathBuf,
     /// The component.
     pub component: ComponentBytes,

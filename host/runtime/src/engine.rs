@@ -20,21 +20,21 @@ use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo,
 use crate::engine::functions::Functions;
 use crate::throttle::Throttle;
 
-/// How many callbacks run at a time, over all generations. Further ones wait.
+/// How many callbacks run at a time, over all generations. Further callbacks wait.
 const INSTANCES: u32 = 1000;
-/// The same where there is little address space.
+/// Like `INSTANCES`, on a machine with little address space.
 const FEW_INSTANCES: u32 = 64;
-/// Lines of guests' output in the log, a second.
+/// How many lines of guests' output go into the log each second.
 const GUEST_LINES: u32 = 100;
-/// Core instances, memories and tables that one component may be made of: a
-/// guest, the adapter of its WASI version, and what glues the two.
+/// How many core instances, memories and tables one component may have: a guest,
+/// the adapter of its WASI version, and the glue between the two.
 const CORE_INSTANCES_EACH: u32 = 8;
 const MEMORIES_EACH: u32 = 2;
 const TABLES_EACH: u32 = 4;
-/// Memory that a slot keeps between two callbacks, so that a callback that
-/// stays within it faults no page in.
+/// How much memory a slot keeps between two callbacks, in bytes. A callback that
+/// uses no more causes no page faults.
 const KEEP_RESIDENT: usize = 128 * 1024;
-/// The stack of a callback, in bytes; of it a guest has half.
+/// The stack of a callback, in bytes. A guest has half of it.
 const STACK: usize = 1024 * 1024;
 
 /// How a [`Runtime`] is built.
@@ -42,13 +42,14 @@ const STACK: usize = 1024 * 1024;
 pub struct RuntimeConfig {
     /// What a callback may use.
     pub limits: CallLimits,
-    /// Threads that run guests; as many slices of long callbacks run at a time.
+    /// Threads that run guests. The same number of slices of long callbacks run at
+    /// a time.
     pub workers: usize,
     /// Where compiled code is kept from one start to the next.
     pub code_cache: Option<PathBuf>,
 }
 
-/// Why no runtime could be built.
+/// Why the runtime could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// The folder for compiled code cannot be used.
@@ -79,8 +80,8 @@ pub struct Runtime {
     pub(crate) limits: CallLimits,
     lane: SlowLane,
     pub(super) instances: Arc<Semaphore>,
-    /// A `wasi:http` component holds its instance for as long as its request
-    /// lasts: such requests get half of the instances at most.
+    /// A `wasi:http` component holds its instance as long as its request lasts.
+    /// Such requests get half of the instances at most.
     pub(super) long_instances: Arc<Semaphore>,
     /// Limits how many exchanges migrate at a time, so that one worker is left to
     /// requests.
@@ -88,7 +89,7 @@ pub struct Runtime {
     /// The threads that compile, with the lowest priority.
     pub(super) compilers: rayon::ThreadPool,
     ahead: ahead::Ahead,
-    /// What guests write goes into the log through this.
+    /// Limits how much of what guests write goes into the log.
     pub(crate) guest_lines: Throttle,
     pub(crate) node: Arc<NodeInfo>,
     _ticker: Ticker,
@@ -134,14 +135,14 @@ impl Runtime {
     }
 }
 
-/// Threads for the compiler: as many as workers, with a lower priority than the
-/// threads that answer requests.
+/// Makes the threads for the compiler: as many as workers, with a lower priority
+/// than the threads that answer requests.
 fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(workers.max(1))
         .thread_name(|number| format!("compiler-{number}"))
         .start_handler(|_| crate::priority::lower_thread_priority())
-        // A compiler that panics fails one app, and not the node: its receiver sees
+        // A compiler that panics fails one app, and not the node: the receiver sees
         // that the sender was dropped.
         .panic_handler(|_| ())
         .build()
@@ -171,9 +172,9 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
         })?;
         engine.cache(Some(cache));
     }
-    // A slot reserves 4 GiB of addresses so that no access needs a check. Where
-    // there are not so many addresses (39-bit processors, containers with a
-    // limit), a slot reserves no more than its memory, and accesses are checked.
+    // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
+    // there are not so many addresses (39-bit processors, containers with a limit),
+    // a slot reserves no more than its memory, and accesses are checked.
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
         config.limits.memory,
     )));
@@ -234,7 +235,7 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     Ok(linker)
 }
 
-/// The thread that advances the epoch, so that guests that run are interrupted.
+/// The thread that advances the epoch, so that running guests are interrupted.
 struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -263,13 +264,13 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It only sleeps and counts; it cannot have panicked.
+            // The thread only sleeps and counts; it cannot have panicked.
             let _ = thread.join();
         }
     }
 }
 
-/// An error and its causes in one line of bounded length.
+/// An error and its causes, in one line of bounded length.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -4,9 +4,9 @@
 //! validate -> Generation -> Slot -> Lease -> invoke
 //! ```
 //!
-//! Only [`validate()`] builds a [`Generation`], and the [`Slot`] takes nothing
-//! else, so whatever serves has been checked. Loading one needs a [`LoadPermit`], so
-//! there are at most two.
+//! Only [`validate()`] builds a [`Generation`], and the [`Slot`] takes nothing else.
+//! So whatever serves has been checked. Loading needs a [`LoadPermit`], so there are
+//! at most two generations.
 
 mod drain;
 mod invoke;
@@ -34,11 +34,11 @@ pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
 pub use validate::{ComponentError, validate};
 
-/// What kind of app a component is, with the functions that it is called by.
+/// The kind of app that a component is, with the functions that the host calls.
 ///
-/// A function is looked up when it is called. Loading the whole interface would check
-/// the types of all its functions again, for each fresh instance. Validation has
-/// loaded, and so checked, all of them.
+/// A function is looked up when it is called. Loading the whole interface instead
+/// would check the types of all its functions again, for each fresh instance.
+/// Validation has loaded all interfaces, and so checked the types.
 #[derive(Clone)]
 pub enum ComponentKind {
     /// Exports `ace:raxx/simple-server`.
@@ -62,7 +62,7 @@ pub struct Streaming {
     pub(crate) handle_data: ComponentExportIndex,
     pub(crate) handle_tail: ComponentExportIndex,
     pub(crate) handle_info: ComponentExportIndex,
-    /// None if it does not export `ace:raxx/upgrade`.
+    /// None if the component does not export `ace:raxx/upgrade`.
     pub(crate) upgrade: Option<Upgrade>,
 }
 
@@ -111,7 +111,7 @@ impl ComponentKind {
         Some(ComponentKind::WasiHttp { handle })
     }
 
-    /// What the kind is called in the log.
+    /// The name of the kind in the log.
     pub fn name(&self) -> &'static str {
         match self {
             ComponentKind::Simple { .. } => "ace:raxx/simple-server",
@@ -132,11 +132,11 @@ pub struct Generation {
     pub runtime: Arc<Runtime>,
     /// The component, linked and ready to be instantiated.
     pub(super) pre: InstancePre<HostState>,
-    /// What the component is.
+    /// The kind of app that the component is.
     pub kind: ComponentKind,
     /// The SHA-256 of its bytes.
     pub digest: Digest,
-    /// How the contract and the log name it.
+    /// Its name in the contract and in the log.
     pub release: ReleaseTag,
     /// The version of the state that its code writes.
     pub state_version: u32,
@@ -146,13 +146,12 @@ pub struct Generation {
     pub compiled_in: Duration,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
-    /// What its exchanges are told. The last field, so that it is dropped after the
-    /// code.
+    /// Its signals. They are the last field, so that they are dropped after the code.
     pub signals: SignalsOfCode,
 }
 
 impl Generation {
-    /// The same code, of which nothing is counted yet.
+    /// The same code, with stats that have counted nothing yet.
     pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),

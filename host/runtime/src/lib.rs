@@ -1,6 +1,6 @@
 //! WebAssembly: from the bytes of a component to the answer to a request.
 //!
-//! A map of the crate, in the order in which a component and then a request travel:
+//! A map of the crate, in the order in which a component, and then a request, passes through it:
 //!
 //! - [`component`]: bytes with a digest
 //! - [`engine`]: compiler, pool of instances, linker, epoch: shared by all generations of a node

@@ -1,13 +1,13 @@
-//! From bytes, wherever they come from, to the generation that serves: the one
-//! way to change the app of a node.
+//! From the bytes of a component, whatever their source, to the generation that serves:
+//! the one way to change the app of a node.
 //!
 //! ```text
 //! bytes -> load permit -> validate -> smoke request -> Prepared -> slot
 //! ```
 //!
-//! If a step fails, the generation that serves goes on serving, the reason is
-//! returned, and nothing else has changed. A generation that served before and still
-//! drains has passed all steps, so it is prepared at once.
+//! If a step fails, the generation that serves goes on serving, the reason is returned,
+//! and nothing else has changed. A generation that served before and still drains has
+//! passed all steps, so it is prepared at once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::generation::{
 };
 use crate::smoke::Smoke;
 
-/// Loads apps into one slot.
+/// Loads components into one slot.
 pub struct Loader {
     runtime: Arc<Runtime>,
     slot: Arc<Slot>,
@@ -42,14 +42,14 @@ pub struct Prepared {
     prepared: Duration,
 }
 
-/// A change of code that was made, and what it took.
+/// A change of code that was made, and how long its steps took.
 #[derive(Clone, Debug)]
 pub struct Swapped {
     /// What serves now.
     pub digest: Digest,
-    /// What served before, and drains now; none at the start.
+    /// What served before, and drains now; none at the start of the node.
     pub draining: Option<DrainingGeneration>,
-    /// How long it waited until there was room for it.
+    /// How long it waited for room.
     pub waited: Duration,
     /// How long the compiler took, or the cache of compiled code.
     pub compiled: Duration,
@@ -60,12 +60,12 @@ pub struct Swapped {
     pub swapped: Duration,
 }
 
-/// What preparing a generation is at.
+/// The step that preparing a generation has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preparing {
-    /// Two generations are loaded, or are about to be.
+    /// Two generations are loaded, or are about to be. It waits for room.
     WaitingForRoom,
-    /// There is room.
+    /// There is room. The compiler works.
     Compiling,
 }
 
@@ -79,28 +79,28 @@ impl Loader {
         }
     }
 
-    /// From now on an app must answer this before it serves.
+    /// From now on an app must answer this request before it serves.
     #[must_use]
     pub fn with_smoke(self, smoke: Option<Smoke>) -> Loader {
         Loader { smoke, ..self }
     }
 
-    /// What serves now; none while nothing does.
+    /// The generation that serves now; none if nothing serves.
     pub fn current(&self) -> Option<Arc<Generation>> {
         self.slot.current()
     }
 
-    /// The digest of what serves now.
+    /// The digest of the component that serves now.
     pub fn serves(&self) -> Option<Digest> {
         self.current().map(|generation| generation.digest)
     }
 
-    /// The digest of what drains, if anything does.
+    /// The digest of the component that drains, if one does.
     pub fn draining(&self) -> Option<Digest> {
         self.slot.draining().map(|draining| draining.digest)
     }
 
-    /// The engine that apps are loaded into.
+    /// The engine that components are loaded into.
     pub fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
     }
@@ -113,8 +113,8 @@ impl Loader {
         Some(Prepared::again(generation, permit, began.elapsed()))
     }
 
-    /// Makes a generation of an app, ready to be put in. Waits for a load permit first:
-    /// no more than two generations are loaded at any time.
+    /// Makes a generation of a component, ready to be put in. First it waits for a load
+    /// permit: no more than two generations are loaded at any time.
     ///
     /// # Errors
     /// See [`ComponentError`].
@@ -122,7 +122,7 @@ impl Loader {
         self.prepare_telling(app, |_| {}).await
     }
 
-    /// Like [`Loader::prepare`], and tells each step as it begins.
+    /// Like [`Loader::prepare`], and reports each step as it begins.
     ///
     /// # Errors
     /// See [`ComponentError`].
@@ -171,7 +171,7 @@ impl Loader {
 }
 
 impl Prepared {
-    /// A generation that served before: there is nothing to compile or to check.
+    /// A generation that served before. It needs no compiling and no checks.
     fn again(generation: Arc<Generation>, permit: LoadPermit, waited: Duration) -> Prepared {
         Prepared {
             generation,
@@ -182,12 +182,12 @@ impl Prepared {
         }
     }
 
-    /// What it is.
+    /// The generation.
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
     }
 
-    /// Puts it in.
+    /// Puts the generation into the slot.
     pub fn activate(self) -> Swapped {
         let Prepared {
             generation,

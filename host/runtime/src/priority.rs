@@ -1,11 +1,12 @@
 //! The priority of threads whose work can wait.
 
-/// How far threads whose work can wait are behind those that serve.
+/// How much is added to the nice value of threads whose work can wait.
 const PATIENT: i32 = 10;
 
-/// Puts the calling thread behind the others of this process, and of this
-/// machine if those have no other priority.
+/// Lowers the priority of the calling thread, so that threads with the usual
+/// priority go first.
 pub(crate) fn lower_thread_priority() {
-    // To be nicer is never refused; were it, the thread would have its fair share.
+    // Lowering the own priority is never refused. If it were, the thread would
+    // have its fair share.
     let _ = rustix::process::nice(PATIENT);
 }

@@ -23,29 +23,30 @@ use crate::exchange::{BodyLimits, Exchanges, ExchangesConfig};
 use crate::generation::Generation;
 use crate::http::RequestHead;
 
-/// Bytes of the answer that are under way at a time.
+/// How many bytes of the answer are under way at a time.
 const PIPE: usize = 64 * 1024;
 /// How much longer than a callback the request may take. In this time a callback that
 /// is over its limit is ended, so that the reason is known.
 const GRACE: Duration = Duration::from_secs(1);
-/// How the app can tell this request from others.
+/// Lets the app tell this request from others.
 const AGENT: &str = concat!("host/", env!("CARGO_PKG_VERSION"), " (smoke)");
 
 /// The request that `--smoke` asks for.
 #[derive(Clone, Debug)]
 pub struct Smoke {
-    /// What is got.
+    /// What the request asks for.
     pub target: PathAndQuery,
-    /// The config that the app is given.
+    /// The config that the app gets.
     pub config: Bytes,
 }
 
 impl Smoke {
     /// Makes the request. A success or a redirect passes. If the length of the answer
-    /// is known, all of it must come; of a stream the head is enough.
+    /// is known, all of it must come; if the answer is a stream, its head is enough.
     ///
     /// # Errors
-    /// What was answered instead, or why nothing was, as the end of a sentence.
+    /// What the app answered instead, or why it did not answer, as the end of a
+    /// sentence.
     pub(super) async fn ask(&self, generation: Generation) -> Result<(), String> {
         let views = generation.runtime.node.views.clone();
         let ip = views.own_name().ip();
@@ -73,7 +74,7 @@ impl Smoke {
         ));
         let answered = tokio::select! {
             answered = &mut asked => answered,
-            // The server closes its side when it has answered, or breaks off.
+            // The server ends when it has answered, or breaks off.
             _ = &mut server => asked.await,
         };
         let failed = match answered {

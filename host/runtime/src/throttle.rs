@@ -1,10 +1,10 @@
-//! A bound on how many lines of one kind the log takes.
+//! Bounds how many lines of one kind go into the log.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Lets so many lines a second into the log, and counts the rest.
+/// Lets only some lines per second into the log, and counts the rest.
 #[derive(Debug)]
 pub struct Throttle {
     lines: u32,
@@ -27,8 +27,8 @@ impl Throttle {
         }
     }
 
-    /// Whether a line may be written now, and how many were left out since the
-    /// one before it.
+    /// Returns none if no line may be written now, else how many were left out
+    /// since the line before it.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut second = self.second.lock();
         let over = |began| now.duration_since(began) >= Duration::from_secs(1);

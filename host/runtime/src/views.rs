@@ -1,11 +1,11 @@
-//! The membership views as they come, and which member this node is.
+//! The membership views as they come, and the name of this node.
 
 use std::sync::Arc;
 
 use cluster::{NodeName, View};
 use tokio::sync::watch;
 
-/// The views as they come, and which member of them this node is.
+/// The views as they come, and the name of this node.
 #[derive(Clone, Debug)]
 pub struct Views {
     receiver: watch::Receiver<Arc<View>>,
@@ -13,7 +13,7 @@ pub struct Views {
 }
 
 impl Views {
-    /// Follows the views that membership publishes on the node so named.
+    /// Follows the views that membership publishes on the node with this name.
     pub fn new(receiver: watch::Receiver<Arc<View>>, own: NodeName) -> Views {
         Views { receiver, own }
     }
@@ -28,7 +28,7 @@ impl Views {
         self.receiver.borrow().clone()
     }
 
-    /// A receiver of its own, for one exchange; it has yet to see the current view.
+    /// A receiver for one exchange. It has not seen the current view yet.
     pub fn subscribe(&self) -> watch::Receiver<Arc<View>> {
         let mut receiver = self.receiver.clone();
         receiver.mark_changed();

@@ -18,13 +18,13 @@ use super::types::{API, Code, Problem};
 /// The body of an answer.
 pub type Body = BoxBody<Bytes, io::Error>;
 
-/// Lines that may wait for a caller who reads slowly.
+/// How many lines may wait for a caller that reads slowly.
 const LINES_WAITING: usize = 64;
 
-/// How long a caller may take to read on before it is given up.
+/// How long a caller may take to read on. After that the answer ends.
 const SLOW: Duration = Duration::from_secs(30);
 
-/// A body that is there as a whole.
+/// A body that is complete already.
 pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never: Infallible| match never {})
@@ -35,12 +35,12 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(bytes) => answer(status, "application/json", whole(bytes)),
-        // Of what the API says there is nothing that is no JSON.
+        // All types of the API can be written as JSON.
         Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", whole("")),
     }
 }
 
-/// An answer of one JSON value in each line.
+/// An answer with one JSON value in each line.
 pub(super) fn lines() -> (Lines, Response<Body>) {
     let (sender, body) = Channel::new(LINES_WAITING);
     let body = body.boxed();
@@ -58,7 +58,7 @@ fn answer(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> 
     response
 }
 
-/// An answer that says why something is not done.
+/// An answer that says why something was refused.
 pub(super) fn problem(refused: Refused, release: Option<String>) -> Response<Body> {
     let Refused { code, reason } = refused;
     let problem = Problem {
@@ -99,7 +99,8 @@ pub(super) struct Hung;
 pub(super) struct Lines(Sender<Bytes, io::Error>);
 
 impl Lines {
-    /// Writes a line. Waits while the caller is slow, but not for ever.
+    /// Writes a line. Waits while the caller is slow, but only for a limited
+    /// time.
     pub(super) async fn write(&mut self, value: &impl Serialize) -> Result<(), Hung> {
         let mut line = serde_json::to_vec(value).map_err(|_| Hung)?;
         line.push(b'\n');

@@ -1,4 +1,4 @@
-//! From the terms of the core to those of the API.
+//! Converts types of the core to those of the API.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,13 +8,13 @@ use cluster::{NodeId, NodeName};
 
 use super::types as api;
 
-/// All digits of a key.
+/// All digits of a release id.
 pub fn id(id: &ReleaseId) -> String {
     format!("{id:.32}")
 }
 
-/// All releases, what has become of each, and who has voted on it. Nodes are shown by
-/// their IP as far as one of these or of those that released something has their id, else by that.
+/// All releases, what has become of each, and who has voted on it. A node is shown by its IP if it
+/// is one of these members or has decided a release, else by its node id.
 pub fn releases<'a>(
     listed: &'a [Listed],
     members: impl IntoIterator<Item = &'a NodeName>,

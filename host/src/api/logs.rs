@@ -1,4 +1,4 @@
-//! The newest lines of the log, and those that follow.
+//! Answers with the newest lines of the log, and with those that follow.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use super::recent::{Follow, Recent};
 use super::service::Limits;
 use super::types::{Code, Level};
 
-/// What is asked for.
+/// What the caller asks for.
 struct Asked {
-    /// So many of the lines that are there, the newest.
+    /// How many of the newest lines that are there.
     lines: usize,
     level: Level,
     follow: bool,
 }
 
-/// Answers with lines, one JSON value each; an empty object while nothing
-/// happens, so that the caller knows that the node is there.
+/// Answers with lines, one JSON value each. While nothing happens, an empty
+/// object now and then shows that the node is still there.
 pub(super) fn answer(
     log: &Arc<Recent>,
     query: &str,

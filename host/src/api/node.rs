@@ -1,5 +1,5 @@
-//! What of a node the API needs: the seam to the rest of the host, and to the
-//! node that the tests make up.
+//! What the API needs of a node: the boundary to the rest of the host, and to the
+//! node that the tests make.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use cluster::{ComponentBytes, Digest};
 
 use super::types::{self as api, Code};
 
-/// Something that takes its time.
+/// An operation that takes some time.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Why a node does not do something.
+/// Why a node refuses something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refused {
-    /// For programs.
+    /// The reason for programs.
     pub code: Code,
-    /// For people, in a sentence.
+    /// The reason for people, in a sentence.
     pub reason: String,
 }
 
@@ -34,26 +34,26 @@ impl Refused {
 
 /// A node, as the API sees it.
 ///
-/// What is told is a copy of what is known at that moment, and costs little.
+/// The methods return copies of what is known at that moment. They cost little.
 pub trait NodeApi: Send + Sync + 'static {
-    /// What it is and does.
+    /// What the node is and does.
     fn status(&self) -> api::Status;
 
-    /// The members that it sees. What they do about the release with this id
-    /// may be asked of them; that takes some milliseconds.
+    /// The members that the node sees. If `about` is the id of a release, members may
+    /// be asked what they do about it; that takes some milliseconds.
     fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>>;
 
     /// The releases, the greatest first.
     fn releases(&self) -> Vec<api::Release>;
 
-    /// Ends when anything of this may have changed after this call.
+    /// Ends when any of this may have changed after this call.
     fn changed(&self) -> Later<'static, ()>;
 
-    /// Stores a component, and makes sure that it could serve here. Nothing serves it
+    /// Stores a component, and checks that it could serve here. Nothing serves it
     /// before it is released.
     fn store(&self, component: ComponentBytes) -> Later<'_, Result<(), Refused>>;
 
-    /// What a record says of a component that is stored.
+    /// How a record describes a stored component; none if it is not stored.
     fn find(&self, digest: Digest) -> Later<'_, Result<Option<Component>, Refused>>;
 
     /// Makes a release. Nothing changes before it is published.
@@ -62,7 +62,7 @@ pub trait NodeApi: Send + Sync + 'static {
         request: Request,
     ) -> Later<'_, Result<Result<Arc<Release>, DraftError>, Refused>>;
 
-    /// Publishes a release, signed or not. When this ends, it is stored here
-    /// and was told to the members; or it was refused for want of a signature.
+    /// Publishes a release, signed or not. When this ends, the release is stored here
+    /// and the members were told; or it was refused because a signature is missing.
     fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>>;
 }

@@ -1,7 +1,7 @@
-//! Following a release until it is decided: what each member does about it,
-//! one line for each change.
+//! Follows a release until it is decided: what each member does about it, one line
+//! for each change.
 //!
-//! [`Look`] is a pure function of what the node knows; the stream says how one
+//! [`Look`] is a pure function of what the node knows. The stream says how one
 //! look differs from the one before.
 
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ use super::service::Limits;
 use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step};
 use super::{NodeApi, Refused};
 
-/// How long between two looks at least, and that for each member, since what
-/// they do is asked of them; and at most.
+/// The shortest time between two looks; the time to add for each member, because
+/// members are asked what they do; and the longest time.
 const LOOK_LEAST: Duration = Duration::from_millis(25);
 const LOOK_MEMBER: Duration = Duration::from_millis(1);
 const LOOK_MOST: Duration = Duration::from_millis(250);
@@ -33,21 +33,21 @@ struct Member {
     have: Option<u64>,
     of: Option<u64>,
     reason: Option<String>,
-    /// Whether it cannot take it for a reason that lies in its machine, and has
+    /// Whether it cannot serve the release for a reason on its machine, and has
     /// got no further since.
     is_stuck: bool,
 }
 
-/// How a release stands at one moment.
+/// The state of a release at one moment.
 #[derive(Debug, PartialEq, Eq)]
 struct Look {
     status: ReleaseStatus,
     waits_for: Vec<String>,
     members: BTreeMap<String, Member>,
-    /// How it ended, if it has.
+    /// The outcome, if the release is decided.
     done: Option<Done>,
-    /// How it ends if those that try again get no further; none while others are
-    /// on their way.
+    /// The outcome if the members that try again get no further; none while others
+    /// still work on it.
     stuck: Option<Done>,
 }
 
@@ -58,7 +58,7 @@ struct Done {
     instead: Option<api::Release>,
 }
 
-/// Answers with lines until the release is decided, or the caller goes.
+/// Answers with lines until the release is decided, or the caller goes away.
 pub(super) async fn answer(
     node: Arc<dyn NodeApi>,
     id: &str,
@@ -90,7 +90,8 @@ async fn write(mut to: Lines, node: &dyn NodeApi, id: &str, limits: Limits) -> R
         let members = node.nodes(Some(id)).await;
         let mut look = Look::at(id, &node.releases(), &members, before.as_ref());
         stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
-        // A restart or a cable may be all that it takes; a full disk stays full.
+        // A restart or a cable may be enough to repair it, but a full disk stays
+        // full.
         if stuck_since.is_some_and(|since| since.elapsed() >= limits.again) {
             look.done = look.done.or_else(|| look.stuck.take());
         }
@@ -128,7 +129,7 @@ async fn write(mut to: Lines, node: &dyn NodeApi, id: &str, limits: Limits) -> R
 }
 
 impl Look {
-    /// `before`: the look before this one, of which is kept what a member did that
+    /// `before`: the look before this one. From there comes what a member did that
     /// has not answered now.
     fn at(
         id: &str,
@@ -137,7 +138,7 @@ impl Look {
         before: Option<&Look>,
     ) -> Look {
         let release = releases.iter().find(|release| release.id == id);
-        // One that is forgotten was followed by a thousand others.
+        // A release that is forgotten was followed by a thousand others.
         let status = release.map_or(ReleaseStatus::Earlier, |release| release.status);
         let doing = |member: &api::Member| {
             let does = does(member, id, release, status);
@@ -166,7 +167,8 @@ impl Look {
             failed: failed(release, &members, |it| it.state == NodeState::Failed),
             instead: releases
                 .iter()
-                // The greatest come first: what bakes is ahead of the target.
+                // The greatest come first, and a release that bakes comes before
+                // the target.
                 .find(|other| {
                     let bakes = other.status == ReleaseStatus::Baking;
                     let is_ahead = bakes && outcome == Outcome::Superseded;
@@ -194,7 +196,7 @@ impl Look {
         }
     }
 
-    /// What is to be said of it after the look before.
+    /// The lines that say how this look differs from the one before.
     fn news(&self, before: Option<&Look>) -> Vec<Progress> {
         let mut news = Vec::new();
         let state = |look: &Look| (look.status, look.waits_for.clone());
@@ -257,7 +259,7 @@ fn does(
     };
     let fetches = doing.filter(|_| state == NodeState::Fetching);
     let have = fetches.and_then(|doing| doing.have);
-    // One that begins to fetch again has got no further than it was.
+    // A member that begins to fetch again has got no further.
     let begins = state == NodeState::Fetching && have.unwrap_or(0) == 0;
     let is_stuck = failed.is_some() && (state == NodeState::TryingAgain || begins);
     let says_why = is_stuck || state == NodeState::Failed;
@@ -273,7 +275,7 @@ fn does(
     }
 }
 
-/// How it ended; none while it goes on.
+/// The outcome; none while the release is not decided.
 fn outcome(status: ReleaseStatus, members: &BTreeMap<String, Member>) -> Option<Outcome> {
     match status {
         ReleaseStatus::Baking => None,
@@ -292,13 +294,13 @@ fn outcome(status: ReleaseStatus, members: &BTreeMap<String, Member>) -> Option<
     }
 }
 
-/// Whether a member is through with a release.
+/// Whether a member is done with a release.
 fn is_over(state: NodeState) -> bool {
     matches!(state, NodeState::Serving | NodeState::Failed)
 }
 
-/// Who could not take it: those that voted against it, and those of whom that is
-/// so.
+/// The members that could not serve it: those that voted against it, and those for
+/// which `fails` is true.
 fn failed(
     release: Option<&api::Release>,
     members: &BTreeMap<String, Member>,

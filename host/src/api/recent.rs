@@ -1,5 +1,6 @@
-//! The newest lines of the log, kept in memory: events flow in from tracing,
-//! lines flow out to whoever reads or follows. Bounded by number and by size.
+//! The newest lines of the log, in memory. Events come from tracing; lines go
+//! to callers that read or follow them. Their number and their size are
+//! bounded.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,16 +16,16 @@ use tracing_subscriber::layer::Context;
 
 use super::types::{Level, LogLine};
 
-/// The most lines that are kept, and the most bytes of text in them.
+/// How many lines are kept, and how many bytes of text in them.
 pub(crate) const LINES_MAX: usize = 1000;
 pub(crate) const BYTES_MAX: usize = 256 * 1024;
 
-/// The longest text of one line or field, in bytes, and the most fields. What
-/// is longer is cut here, not on standard error.
+/// The longest text of one line or field, in bytes, and how many fields a line
+/// may have. The rest is cut here, but not on standard error.
 const TEXT_MAX: usize = 2048;
 const FIELDS_MAX: usize = 32;
 
-/// The lines of this process.
+/// The newest lines of this process.
 static RECENT: LazyLock<Arc<Recent>> = LazyLock::new(Arc::default);
 
 /// The newest lines of this process.
@@ -36,7 +37,7 @@ pub fn recent() -> Arc<Recent> {
 #[derive(Debug, Default)]
 pub struct Recent {
     kept: Mutex<Kept>,
-    /// How many lines there were.
+    /// How many lines there were since the start.
     count: watch::Sender<u64>,
 }
 
@@ -48,7 +49,7 @@ struct Kept {
 }
 
 impl Recent {
-    /// Takes in a line. Its number is given here.
+    /// Adds a line, and gives it its number.
     pub fn add(&self, mut line: LogLine) {
         let count = {
             let mut kept = self.kept.lock();
@@ -71,7 +72,7 @@ impl Recent {
         });
     }
 
-    /// Reads on from the first line that is kept.
+    /// Reads the lines from the first one that is kept.
     pub fn follow(self: &Arc<Self>) -> Follow {
         Follow {
             recent: self.clone(),
@@ -80,7 +81,7 @@ impl Recent {
         }
     }
 
-    /// The lines from this number on.
+    /// The lines with this number or a greater one.
     fn from(&self, next: u64) -> Vec<Arc<LogLine>> {
         let kept = self.kept.lock();
         let first = kept.lines.front().map_or(kept.next, |line| line.seq);
@@ -89,8 +90,8 @@ impl Recent {
     }
 }
 
-/// Reads the lines of a log in their order. It holds nothing back: who reads
-/// too slowly misses lines, and sees so by their numbers.
+/// Reads the lines of a log in order. It does not hold up the log: a reader
+/// that is too slow misses lines, and notices that by their numbers.
 #[derive(Debug)]
 pub struct Follow {
     recent: Arc<Recent>,
@@ -99,7 +100,7 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// What is there and was not read yet.
+    /// The lines that were not read yet.
     pub fn there(&mut self) -> Vec<Arc<LogLine>> {
         self.count.borrow_and_update();
         let lines = self.recent.from(self.next);
@@ -109,9 +110,9 @@ impl Follow {
         lines
     }
 
-    /// Waits until there may be more.
+    /// Waits until there may be more lines.
     pub async fn more(&mut self) {
-        // The sender is held by `recent`.
+        // `recent` has the sender, so it is not dropped.
         let _ = self.count.changed().await;
     }
 }
@@ -124,12 +125,12 @@ fn size(line: &LogLine) -> usize {
     line.message.len() + fields.sum::<usize>()
 }
 
-/// Takes what tracing tells into a [`Recent`].
+/// Writes the events of tracing into a [`Recent`].
 #[derive(Debug)]
 pub struct RecentLayer(Arc<Recent>);
 
 impl RecentLayer {
-    /// Writes there.
+    /// A layer that writes into this.
     pub fn new(recent: Arc<Recent>) -> RecentLayer {
         RecentLayer(recent)
     }
@@ -160,7 +161,7 @@ fn level(level: tracing::Level) -> Level {
     }
 }
 
-/// What an event says.
+/// The text of an event.
 #[derive(Default)]
 struct Texts {
     message: String,

@@ -1,4 +1,4 @@
-//! Pushes and rollbacks: what is wanted in, a release or a refusal out.
+//! Pushes and rollbacks: a request comes in, a release or a refusal goes out.
 
 use std::fmt::Display;
 use std::net::Ipv4Addr;
@@ -20,13 +20,13 @@ use super::service::{Asker, Limits};
 use super::types::{self as api, API, Canaries, Code, Draft, Record, Released, Rollback, Wanted};
 use super::{NodeApi, Refused, describe, upload};
 
-/// The largest request that is no upload, in bytes.
+/// The largest body of a request that is no upload, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024;
 
-/// How long until a release that was just published is in the list.
+/// How long to wait until a release that was just published is in the list.
 const LISTED: Duration = Duration::from_secs(2);
 
-/// Why something is not released, and which release that is about.
+/// Why nothing was released, and the release that this is about.
 pub(super) struct Unreleased(Refused, Option<String>);
 
 impl From<Refused> for Unreleased {
@@ -41,7 +41,7 @@ impl Unreleased {
     }
 }
 
-/// Reads a request.
+/// Reads the JSON body of a request.
 pub(super) async fn read<T, B>(body: B, limits: Limits) -> Result<T, Refused>
 where
     T: DeserializeOwned,
@@ -62,7 +62,7 @@ where
     serde_json::from_slice(&bytes).map_err(bad)
 }
 
-/// Makes a record, and changes nothing.
+/// Drafts a record. Nothing changes.
 pub(super) async fn draft(node: &dyn NodeApi, wanted: Result<Wanted, Refused>) -> Response<Body> {
     let made = async { make(node, wanted?).await };
     match made.await {
@@ -101,7 +101,7 @@ pub(super) async fn record(
         let bytes = bytes.map_err(|_| Refused::new(Code::BadRequest, "the record is no hex"))?;
         let bad = |error| Refused::new(Code::BadRelease, error);
         let release = Release::read(&bytes).map_err(bad)?;
-        // What nobody has cannot be served by anybody.
+        // If no node has the component, none can serve it.
         find(node, release.component().digest).await?;
         publish(node, from, release).await
     };
@@ -189,7 +189,8 @@ fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<Nod
     Ok(nodes)
 }
 
-/// `members`: whom to name where the error has their ids.
+/// Turns an error into a refusal. `members` gives the names for the ids in the
+/// error.
 fn refused(error: DraftError, members: &[api::Member]) -> Unreleased {
     let code = match &error {
         DraftError::ClockAhead(_) => Code::ClockAhead,
@@ -251,7 +252,7 @@ async fn publish(
     Ok(json(StatusCode::CREATED, &released))
 }
 
-/// Waits a little for a release to be known.
+/// Waits a little until the node lists a release.
 pub(super) async fn listed(
     node: &dyn NodeApi,
     id: &str,

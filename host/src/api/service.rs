@@ -1,4 +1,5 @@
-//! The API itself: a request in, an answer out, whatever it came over.
+//! The API itself: turns a request into an answer, over whichever connection it
+//! came.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -14,7 +15,7 @@ use super::recent::Recent;
 use super::types::{API, Code, Nodes, Releases};
 use super::{NodeApi, Refused, logs, progress, releasing, upload};
 
-/// The most answers at a time that are streams, and the most uploads.
+/// How many answers may be streams at a time, and how many uploads may run.
 const STREAMS_MAX: usize = 32;
 const UPLOADS_MAX: usize = 2;
 
@@ -25,9 +26,9 @@ pub struct Limits {
     pub component: u64,
     /// How long a caller may be silent in the middle of a request.
     pub silence: Duration,
-    /// After how long a stream says that it is still there.
+    /// How often a silent stream says that it is still there.
     pub waiting: Duration,
-    /// How long members that try again are waited for once all others are done
+    /// How long to wait for members that try again, once all others are done
     /// with a release.
     pub again: Duration,
 }
@@ -43,7 +44,7 @@ impl Default for Limits {
     }
 }
 
-/// Who asks; whether they may is certain already.
+/// Who asks. It was checked before that they may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// A process of this machine, over the socket.
@@ -79,7 +80,7 @@ impl fmt::Debug for Service {
     }
 }
 
-/// What a request wants, by its method and path.
+/// What a request asks for, by its method and path.
 enum Want<'a> {
     Status,
     Nodes,
@@ -94,7 +95,7 @@ enum Want<'a> {
 }
 
 impl Service {
-    /// The API of this node, whose log is that.
+    /// The API of this node, with this log.
     pub fn new(node: Arc<dyn NodeApi>, log: Arc<Recent>, limits: Limits) -> Service {
         Service(Arc::new(Parts {
             node,
@@ -206,7 +207,7 @@ fn turn(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refused> {
     })
 }
 
-/// What the clock shows.
+/// The time on the clock, in milliseconds since 1970.
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)

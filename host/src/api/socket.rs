@@ -1,5 +1,5 @@
-//! The socket in the data folder, over which the processes of this machine
-//! reach its node: only those of the node's user and of root.
+//! The socket in the data folder. Over it, processes of this machine reach
+//! their node. Only the node's user and root can connect.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -20,25 +20,26 @@ use tokio::time::{sleep, timeout};
 use super::Service;
 use super::service::Asker;
 
-/// The socket in the data folder, and what it is called until it listens.
+/// The name of the socket in the data folder, and its name before it listens.
 const FILE: &str = "host.sock";
 const NEW: &str = ".host.sock.new";
 
-/// The longest path that a socket can have on Linux: `sun_path` has 108 bytes,
-/// one of which ends it.
+/// The longest path of a socket on Linux: `sun_path` has 108 bytes, and the
+/// last is a zero.
 const PATH_MAX: usize = 107;
 
-/// The most connections at a time, and how many may wait to be accepted.
+/// How many connections may be open at a time, and how many may wait to be
+/// accepted.
 const CONNECTIONS_MAX: usize = 64;
 const BACKLOG: i32 = 64;
 
 /// How long a caller may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// How long to wait when the system has no connection to give.
+/// How long to wait if the system cannot accept a connection.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// Why there is no socket.
+/// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot listen on {}: {cause}; give this user the right to, or name another folder with --data-dir",
@@ -51,21 +52,21 @@ pub struct SocketError {
     pub cause: io::Error,
 }
 
-/// A socket that listens. Its file goes when it is dropped.
+/// A socket that listens. Dropping it removes its file.
 #[derive(Debug)]
 pub struct ToolSocket {
     listener: UnixListener,
     path: PathBuf,
 }
 
-/// Where the socket of a node with this data folder is.
+/// The path of the socket of a node with this data folder.
 pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
 impl ToolSocket {
-    /// Listens in this folder, in place of whatever socket an earlier process
-    /// left there. The folder must be locked by this process.
+    /// Listens in this folder. A socket that an earlier process left there is
+    /// replaced. This process must have locked the folder.
     ///
     /// # Errors
     /// [`SocketError`].
@@ -104,7 +105,7 @@ impl ToolSocket {
                 });
                 let mut http = http1::Builder::new();
                 http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-                // How it ended is the caller's business.
+                // If the connection ended with an error, the caller sees it.
                 let _ = http.serve_connection(TokioIo::new(stream), answer).await;
                 drop(place);
             });
@@ -114,7 +115,7 @@ impl ToolSocket {
 
 impl Drop for ToolSocket {
     fn drop(&mut self) {
-        // If it does not go, the next process takes its place.
+        // If the file cannot be removed, the next process replaces it.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -128,7 +129,8 @@ fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     with_short(&new, |path| socket.bind(&SockAddr::unix(path)?))?;
-    // Nobody can connect before it listens, and it has its name only then.
+    // Nobody can connect before the socket listens, and it gets its name only
+    // after this.
     fs::set_permissions(&new, Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     fs::rename(&new, path(data_dir))?;
@@ -138,13 +140,14 @@ fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 /// Connects to the node with this data folder.
 ///
 /// # Errors
-/// What the system says, also if it takes longer than so.
+/// The error of the system, also if connecting takes longer than `patience`.
 pub async fn connect(data_dir: &Path, patience: Duration) -> io::Result<UnixStream> {
     let connected = async {
         let path = path(data_dir);
         let stream = with_short(&path, |path| {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            // If too many wait there already, this fails rather than waits.
+            // If too many callers wait there already, this fails instead of
+            // waiting.
             socket.set_nonblocking(true)?;
             socket.connect(&SockAddr::unix(path)?)?;
             Ok(std::os::unix::net::UnixStream::from(socket))
@@ -156,8 +159,8 @@ pub async fn connect(data_dir: &Path, patience: Duration) -> io::Result<UnixStre
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Does something with the path of a socket. One that is too long for the
-/// system is reached by way of its folder, as this process has it open.
+/// Does something with the path of a socket. If the path is too long for the
+/// system, it is replaced by one through the folder, which this process opens.
 fn with_short<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     if path.as_os_str().len() <= PATH_MAX {
         return act(path);

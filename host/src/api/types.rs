@@ -1,11 +1,11 @@
-//! What goes over the API, in both directions. Stable: fields may be added,
-//! and whoever reads leaves out those it does not know; nothing else changes
-//! while [`API`] stays the same. docs/api.md has an example of each, and a test
-//! holds it to this.
+//! What goes over the API, in both directions. It is stable: fields may be added,
+//! and a reader ignores fields that it does not know. Nothing else changes as long
+//! as [`API`] stays the same. docs/api.md has an example of each type, and a test
+//! compares it with this code.
 //!
-//! Digests, keys of releases and names of nodes are text here, as people see
-//! them. Points in time are milliseconds since 1970-01-01 UTC by the clock of
-//! the node that answers, and come with what that clock shows (`now_ms`).
+//! Digests, release ids and names of nodes are text here, as people see them. Points
+//! in time are milliseconds since 1970-01-01 UTC by the clock of the node that
+//! answers. Each answer also has the time on that clock (`now_ms`).
 
 mod counts;
 mod node;
@@ -26,17 +26,18 @@ pub use node::{
 pub use progress::{NodeState, Outcome, Progress};
 pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Wanted};
 
-/// The version of all this.
+/// The version of these types.
 pub const API: u32 = 1;
 
-/// `PUT /v1/components/DIGEST` and `GET` of the same: a component that the node has.
+/// The answer of `PUT /v1/components/DIGEST` and of `GET` there: a component that
+/// the node has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
     /// [`API`].
     pub api: u32,
     /// The SHA-256 of its bytes.
     pub digest: String,
-    /// How many they are.
+    /// How many bytes it has.
     pub size: u64,
 }
 
@@ -47,9 +48,9 @@ pub struct Problem {
     pub api: u32,
     /// What is wrong, for programs.
     pub code: Code,
-    /// The same for people, in a sentence.
+    /// The reason for people, in a sentence.
     pub reason: String,
-    /// The release that it is about, if it is about one.
+    /// The release that the answer is about, if there is one.
     pub release: Option<String>,
 }
 
@@ -61,43 +62,44 @@ pub enum Code {
     BadRequest,
     /// There is nothing at this path.
     NotFound,
-    /// This cannot be done to what is at this path.
+    /// The method does not fit this path.
     BadMethod,
-    /// The component is larger than may be.
+    /// The component is larger than the limit.
     TooLarge,
-    /// The bytes are not those of the digest.
+    /// The bytes do not have this digest.
     WrongDigest,
     /// The node does not have the component: upload it first.
     NoComponent,
     /// The component cannot serve.
     BadComponent,
-    /// The app is the greatest release already.
+    /// The component is that of the greatest release already.
     Same,
-    /// It is the greatest release already, and is rolled out otherwise.
+    /// The component is that of the greatest release already, with another rollout
+    /// plan.
     OtherPlan,
-    /// Another component is the target than was expected.
+    /// Another component is the target than the request expects.
     Unexpected,
     /// The node's clock is ahead of the others'.
     ClockAhead,
-    /// Only signed releases are taken.
+    /// The node accepts only signed releases.
     Unsigned,
     /// There is no such release.
     UnknownRelease,
-    /// More than one release begins so.
+    /// More than one release id begins with this.
     Ambiguous,
     /// There is nothing to go back to.
     NothingBefore,
-    /// The node sees fewer members than were asked for.
+    /// The node sees fewer members than the request demands.
     TooFewNodes,
-    /// The release cannot be made of these parts.
+    /// These parts make no valid release.
     BadRelease,
     /// The disk is full, or fails.
     Storage,
-    /// Too many ask at once.
+    /// Too many requests come at once.
     Busy,
     /// The node is stopping.
     Stopping,
-    /// A code of a later program.
+    /// A code of a later version of the program.
     #[serde(other)]
     Other,
 }
@@ -105,20 +107,20 @@ pub enum Code {
 /// One line of `GET /v1/logs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Counts the lines since the start of the node. Where numbers are missing,
+    /// Numbers the lines since the start of the node. If numbers are missing, those
     /// lines were lost because more came than are kept.
     pub seq: u64,
-    /// When.
+    /// When it was written.
     pub at_ms: u64,
-    /// How grave it is.
+    /// How severe it is.
     pub level: Level,
-    /// What it says.
+    /// Its text.
     pub message: String,
-    /// What belongs to it, in order.
+    /// Its fields, in order.
     pub fields: Vec<(String, String)>,
 }
 
-/// How grave a line of the log is, the gravest first.
+/// How severe a line of the log is; the most severe comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
@@ -126,10 +128,10 @@ pub enum Level {
     Error,
     /// Something is odd.
     Warn,
-    /// What happens.
+    /// Something normal happens.
     Info,
-    /// More of it.
+    /// More details.
     Debug,
-    /// All of it.
+    /// All details.
     Trace,
 }

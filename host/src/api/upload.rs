@@ -1,5 +1,5 @@
-//! Uploads: bytes in, a component that the node has stored and checked out. It is hashed
-//! here, as it comes, and nowhere else on its way.
+//! Uploads: bytes come in, and a component that the node has checked and stored comes
+//! out. It is hashed here, as it comes, and nowhere else.
 
 use std::fmt::Display;
 
@@ -14,10 +14,10 @@ use super::service::Limits;
 use super::types::{API, Code, Component};
 use super::{NodeApi, Refused};
 
-/// How much memory is taken at once on the word of the caller, in bytes.
+/// How much memory an upload gets at once by its declared length, at most, in bytes.
 const BEFOREHAND: u64 = 1024 * 1024;
 
-/// Stores a component that is to have this digest.
+/// Stores a component that must have this digest.
 pub(super) async fn store<B>(
     node: &dyn NodeApi,
     digest: &str,
@@ -62,13 +62,13 @@ fn told(app: &cluster::release::Component) -> Component {
     }
 }
 
-/// A digest that a caller gave.
+/// Parses a digest that a caller gave.
 pub(super) fn parse(digest: &str) -> Result<Digest, Refused> {
     let bad = |error| Refused::new(Code::BadRequest, format!("`{digest}`: {error}"));
     digest.parse().map_err(bad)
 }
 
-/// Reads a body of so many bytes at most, and hands on each piece of it.
+/// Reads a body up to a limit, and hands on each piece of it.
 pub(super) async fn read<B>(
     mut body: B,
     most: u64,

@@ -4,12 +4,12 @@
 //! target -> candidate | store | members -> Loader -> slot -> told to members
 //! ```
 //!
-//! One task, [`Deploy`], makes the target serve. Whatever fails leaves
-//! what serves as it is; the reason is shown in the log and in
-//! [`Deployment`], and if the fault is the app's, this node votes against the
-//! release. What has its cause on this machine, such as a full disk, is tried
-//! again, and says nothing about the app. An app that is larger than this node
-//! takes is not tried again; where it is to be tried out, that speaks against it.
+//! One task, [`Deploy`], makes the target serve. If something fails, what serves
+//! does not change, and the log and [`Deployment`] show the reason. If the fault
+//! is the app's, this node votes against the release. If the cause is on this
+//! machine, such as a full disk, the node tries again, and this says nothing
+//! about the app. If a component is larger than this node takes, the node does
+//! not try again; a canary votes against the release.
 
 mod bake_checks;
 mod candidate;
@@ -54,13 +54,14 @@ enum Trouble {
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No member gives it.
+    /// No member gives the component.
     #[error(transparent)]
     Transfer(TransferError),
-    /// It is larger than this node takes, now and whenever it is tried again.
+    /// The component is larger than this node takes. Trying again does not help.
     #[error(transparent)]
     TooLarge(StoreError),
-    /// What it is cannot be checked, so it cannot be fetched.
+    /// Without the record, the bytes cannot be checked, so they cannot be
+    /// fetched.
     #[error("the record of the release has not come yet")]
     NoRecord,
     /// The node stops.
@@ -80,15 +81,15 @@ impl From<TransferError> for Trouble {
 /// How a release comes to serve here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Brought {
-    /// Its app served already.
+    /// Its component served already.
     Already,
-    /// Its app was put in.
+    /// Its component was put in.
     Changed,
 }
 
 /// Makes the target serve.
 pub(crate) struct Deploy {
-    /// The IP of this node, by which canaries are named.
+    /// The IP of this node. Releases name canaries by it.
     pub(crate) ip: Ipv4Addr,
     pub(crate) app: Arc<App>,
     pub(crate) store: Store,
@@ -112,14 +113,14 @@ impl Deploy {
         }
     }
 
-    /// Makes this serve. Does not return: what follows next is a change of
-    /// the target, and this is dropped then.
+    /// Makes this target serve. It never returns: it is dropped when the target
+    /// changes.
     async fn obey(&mut self, target: Option<Target>) {
         if let Some(target) = target {
             self.app.candidate.keep_only(target.digest);
             self.app.report.wanted(&target);
             if let Some(brought) = self.bring_at_last(&target).await {
-                // Checked from its first moment: the disk may take its time.
+                // The check begins at once, because the disk may be slow.
                 let outcome = self.try_out(&target);
                 tokio::join!(self.vote_when_baked(&target, outcome), self.tidy(brought));
             }
@@ -127,20 +128,20 @@ impl Deploy {
         std::future::pending().await
     }
 
-    /// Begins to look at how what serves does.
+    /// Begins to check how what serves does.
     fn try_out(&mut self, target: &Target) -> impl Future<Output = BakeOutcome> + use<> {
         let stats = self.app.loader.current().map(|serves| serves.stats.clone());
         let outcome = stats.map(|stats| self.bake_checks.of(target, stats).outcome());
         async move {
             match outcome {
                 Some(outcome) => outcome.await,
-                // Nothing serves, and nothing can be said of it.
+                // Nothing serves, so there is nothing to check.
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Votes on its release once it is known how it does.
+    /// Votes on the release once the outcome is known.
     async fn vote_when_baked(&self, target: &Target, outcome: impl Future<Output = BakeOutcome>) {
         let id = target.id;
         let verdict = match outcome.await {
@@ -158,12 +159,12 @@ impl Deploy {
                 Verdict::Failed
             }
         };
-        // It fails only if the node stops.
+        // This fails only if the node stops.
         let _ = self.releases.vote(id, verdict).await;
     }
 
-    /// Brings it to serve, if it takes several attempts. None if it cannot be,
-    /// however often it is tried.
+    /// Makes the target serve, with as many attempts as it takes. None if no
+    /// attempt can succeed.
     async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
         let mut retry = Retry::new();
         loop {
@@ -194,7 +195,7 @@ impl Deploy {
                 sleep(wait).await;
                 continue;
             }
-            // How much this node takes says nothing of what others take.
+            // The limit of this node says nothing about the limits of others.
             let speaks_against =
                 matches!(trouble, Trouble::Refused(_)) || is_canary_of(target, self.ip);
             let follows = match speaks_against {
@@ -207,17 +208,18 @@ impl Deploy {
                 "{trouble}; what serves goes on serving, and {follows}",
             );
             if speaks_against {
-                // It fails only if the node stops.
+                // This fails only if the node stops.
                 let _ = self.releases.vote(target.id, Verdict::Failed).await;
             }
             return None;
         }
     }
 
-    /// One attempt.
+    /// Makes one attempt.
     async fn bring(&self, target: &Target) -> Result<Swapped, Trouble> {
-        // Whoever else loads the same app has the only room meanwhile, and offers
-        // it then: so the offer is waited for beside all else.
+        // Somebody else may load the same component. Then that one has the only
+        // room, and offers the component later. So the node waits for the offer
+        // at the same time.
         let (ready, fetched) = tokio::select! {
             biased;
             ready = self.app.candidate.wait_for(target.digest) => (ready, None),
@@ -232,10 +234,10 @@ impl Deploy {
         Ok(swapped)
     }
 
-    /// Gets the app, and loads it. Says how long it took to get it, if it came
-    /// from members.
+    /// Gets the component and loads it. Returns how long it took to fetch it, if
+    /// it came from members.
     async fn load(&self, target: &Target) -> Result<(Prepared, Option<Duration>), Trouble> {
-        // What drains is here, whatever has become of its file.
+        // What drains is in memory, whatever happened to its file.
         if let Some(ready) = self.app.loader.back(target.digest).await {
             return Ok((ready, None));
         }
@@ -255,7 +257,8 @@ impl Deploy {
         Ok((ready, fetched))
     }
 
-    /// The component: of the store, or of a member, and how long that took.
+    /// Gets the component from the store, or from a member. Returns how long
+    /// fetching took.
     async fn obtain(&self, target: &Target) -> Result<(ComponentBytes, Option<Duration>), Trouble> {
         let (store, digest) = (self.store.clone(), target.digest);
         let found = spawn_blocking(move || store.find(&digest)).await;
@@ -274,7 +277,7 @@ impl Deploy {
             self.app.report.doing(target, Step::Fetching { have, of });
             tokio::select! {
                 fetched = &mut fetch => return Ok((fetched?, Some(began.elapsed()))),
-                // The sender is here, so it does not go.
+                // The sender is here, so it is not dropped.
                 _ = told.changed() => {}
             }
         }
@@ -296,8 +299,8 @@ impl Deploy {
         }
     }
 
-    /// Lets go of apps that nobody goes back to any more: what runs stays, what
-    /// drains, and the last two that were released.
+    /// Removes components that nobody will go back to. Those that serve or drain
+    /// stay, and the last two that were released.
     async fn tidy(&self, brought: Brought) {
         if brought == Brought::Already {
             return;
@@ -323,14 +326,14 @@ impl Deploy {
     }
 }
 
-/// Whether the release is to be tried out on this node.
+/// Whether this node is a canary of the release.
 fn is_canary_of(target: &Target, ip: Ipv4Addr) -> bool {
     let release = target.release.as_ref();
     release.is_some_and(|release| release.plan().has_canary(NodeId::of(ip)))
 }
 
-/// What follows from it that a release fails here. The core takes no vote on what
-/// has nothing before it, nor on a person's decision to go back.
+/// What follows if a release fails here. The core takes no vote on a first
+/// release, nor on a rollback, which a person decided.
 fn consequence(target: &Target) -> &'static str {
     let is_voted_on = target
         .release
@@ -343,8 +346,8 @@ fn consequence(target: &Target) -> &'static str {
     }
 }
 
-/// Says what became of the exchanges of old code, once it is freed; nothing if it
-/// comes to serve again before that.
+/// Logs what became of the exchanges of old code, once that code is freed. Logs
+/// nothing if the code comes back before that.
 async fn tell_end(draining: DrainingGeneration, report: Reporter) {
     if !draining.signals.drained().await {
         return;

@@ -1,5 +1,6 @@
-//! Which app a node serves first, before any other node has told it anything:
-//! its app file if that is new to it, else what was the target when it last ran.
+//! Which component a node serves first, before any other node has told it anything. It
+//! is the app file if that is new to the node, else what was the target when the node
+//! last ran.
 
 use std::path::Path;
 
@@ -17,13 +18,13 @@ use runtime::generation::{ComponentError, Generation};
 pub(crate) struct First {
     /// The app file, if it could be read.
     pub(crate) file: Option<NamedComponent>,
-    /// What it is called in release agreement.
+    /// The id of the app file in release agreement.
     path: Option<PathId>,
-    /// Where it may be.
+    /// The places where the app file may be.
     pub(crate) places: Option<AppFileSearch>,
-    /// Whether it is to be released, as far as this node knows.
+    /// Whether the file should be released, as far as this node knows.
     pub(crate) news: bool,
-    /// What was the target when the node last ran.
+    /// The target when the node last ran.
     pub(crate) target: Option<(ReleaseId, Digest)>,
 }
 
@@ -31,8 +32,7 @@ impl First {
     /// Reads the app file, and what the last run has stored.
     ///
     /// # Errors
-    /// If the file cannot be read, and no release is known that could be
-    /// served instead.
+    /// If the file cannot be read, and no release is known that can serve instead.
     pub(crate) fn read(
         given: Option<&Path>,
         most: u64,
@@ -73,8 +73,8 @@ impl First {
         Ok(first)
     }
 
-    /// Stores a file that is to be released, so that members can have it. The disk may
-    /// take its time: the file is there, too.
+    /// Stores a file that will be released, so that members can get it. The disk may
+    /// be slow: the app file itself is there, too.
     pub(crate) fn store(&self, store: &Store) {
         if let Some(file) = self.file.as_ref().filter(|_| self.news) {
             let (store, component) = (store.clone(), file.component.clone());
@@ -86,7 +86,7 @@ impl First {
         }
     }
 
-    /// What can be served, best first.
+    /// The components that can serve, the best first.
     fn choices(&self, store: &Store) -> Vec<NamedComponent> {
         let of_release = self.target.and_then(|(id, digest)| match &self.file {
             Some(file) if file.component.digest() == digest => Some(file.clone()),
@@ -95,18 +95,18 @@ impl First {
         match (&self.file, of_release) {
             (Some(file), Some(other)) if self.news => vec![file.clone(), other],
             (_, Some(of_release)) => vec![of_release],
-            // The app of the release is lost. Until a member gives it again,
-            // the file is better than nothing.
+            // The component of the release is lost. Until a member gives it again, the
+            // app file is better than nothing.
             (Some(file), None) => vec![file.clone()],
             (None, None) => Vec::new(),
         }
     }
 
-    /// Loads the best of what there is and puts it in. A file that is refused
-    /// is not to be released.
+    /// Loads the best component that works, and puts it in. A file that is refused
+    /// must not be released.
     ///
     /// # Errors
-    /// If it is refused, and no release is known that could be served instead.
+    /// If the file is refused, and no release is known that can serve instead.
     pub(crate) async fn load(&mut self, store: &Store, app: &App) -> Result<(), ComponentError> {
         for choice in self.choices(store) {
             let (digest, path) = (choice.component.digest(), choice.path.clone());
@@ -142,11 +142,10 @@ impl First {
     }
 }
 
-/// What the file is called in release agreement that `--app` names so. By its
-/// absolute path, so that it is the same from whichever folder the host is
-/// started; and by the one that was given, so that a release build after a
-/// debug build is the same file, changed. Links are not followed: a link that
-/// points to another file now is a changed file.
+/// The id in release agreement of the file that `--app` names. It has two parts. The
+/// absolute path makes it the same from whichever folder the host starts. The given
+/// path makes a release build after a debug build the same file, changed. Links are
+/// not followed: a link that points to another file now is a changed file.
 pub(crate) fn path_id(given: &Path) -> PathId {
     use std::os::unix::ffi::OsStrExt as _;
     let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());

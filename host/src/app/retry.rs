@@ -1,11 +1,11 @@
-//! How what failed for a reason on this machine or on the way is tried again: at ever
-//! longer intervals.
+//! When to try again after a failure on this machine or on the network: after longer
+//! and longer waits.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// How long until what the app of this node lacks is tried again, at first and at most.
+/// The first and the longest wait for the app of this node.
 const FIRST: Duration = Duration::from_millis(500);
 const MOST: Duration = Duration::from_secs(30);
 
@@ -14,7 +14,7 @@ const MOST: Duration = Duration::from_secs(30);
 pub(super) struct Retry(ExponentialBackoff);
 
 impl Retry {
-    /// For the app of this node: half a second first, half a minute at most.
+    /// For the app of this node: at first half a second, at most half a minute.
     pub(super) fn new() -> Retry {
         Retry::between(FIRST, MOST)
     }
@@ -28,7 +28,7 @@ impl Retry {
         Retry(waits.build())
     }
 
-    /// How long until the next attempt.
+    /// The wait before the next attempt.
     pub(super) fn wait(&mut self) -> Duration {
         self.0.next().unwrap_or(MOST)
     }

@@ -1,5 +1,5 @@
-//! What changes the app of a node while it runs: one task makes the target serve, one
-//! follows the app file.
+//! The tasks that change the app of a running node: one makes the target serve, the
+//! other follows the app file.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -16,11 +16,12 @@ use mesh::membership::Releases;
 use mesh::store::Store;
 use mesh::transfer::Fetcher;
 
-/// What an app needs of its node for that.
+/// What these tasks need of the node.
 pub(crate) struct Tasks {
-    /// The IP of this node, by which canaries are named.
+    /// The IP of this node. Releases name canaries by it.
     pub(crate) ip: Ipv4Addr,
-    /// The app file as it was given, and how it is watched; none if it is not.
+    /// The app file as it was given, and how it is watched; none if it is not
+    /// watched.
     pub(crate) followed: Option<(PathBuf, WatchMode)>,
     pub(crate) first: First,
     pub(crate) store: Store,
@@ -57,7 +58,7 @@ impl App {
         if let Some(((given, mode), places)) = followed.zip(first.places) {
             tasks.spawn(deploy::follow(Followed {
                 path: first::path_id(&given),
-                // If it could not be found, it may appear.
+                // If the file could not be found, it may still appear.
                 file: WatchedFile::watch(places, digest, mode)
                     .up_to(store.limits().component)
                     .compiling_ahead(self.loader.runtime().clone()),
@@ -70,18 +71,18 @@ impl App {
     }
 }
 
-/// Tells the others of the app file, and makes the target serve.
+/// Tells other nodes of the app file, and makes the target serve.
 async fn make_serve(deploy: Deploy, releases: Releases, file: Option<AppFile>, news: bool) {
     let Some(file) = file else {
         return deploy.run().await;
     };
     let mut target = releases.target();
     target.mark_unchanged();
-    // What comes of the file is logged by membership.
+    // Membership logs the result.
     let mut asked = pin!(releases.file(file));
     if news {
-        // The file serves already, and may be the target in a moment: until then
-        // nothing else is to take its place.
+        // The file serves already, and may be the target in a moment. Until then
+        // nothing else may take its place.
         tokio::select! {
             _ = &mut asked => return deploy.run().await,
             _ = target.changed() => {}

@@ -1,9 +1,9 @@
-//! Watching the file of `--app`, in whichever of its places it is: it tells
-//! when there is a new whole app in it, and each state of the file once.
+//! Watches the app file, in all of its places. It returns each new content of the
+//! file once, when the content is whole.
 //!
-//! What the system says about changes only wakes this up; what has changed is
-//! seen by looking at the file. So a message that is lost costs time and
-//! nothing else, and a file system that sends none is looked at now and then.
+//! Messages of the system about changes only wake this up; it then looks at the file
+//! itself. So a lost message costs only time, and on a file system that sends none,
+//! the file is looked at now and then.
 
 use std::fs::Metadata;
 use std::io;
@@ -26,39 +26,39 @@ use mesh::store::MAX_APP;
 use runtime::component::NamedComponent;
 use runtime::engine::Runtime;
 
-/// How long a file must not have changed before it is read: a burst of writes
-/// is read once.
+/// How long a file must be unchanged before it is read, so that a burst of writes is
+/// read once.
 const QUIET: Duration = Duration::from_millis(25);
 /// How often the file is looked at during that time.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long a file that is missing, cut off or a core module counts as one
-/// that is being built.
+/// How long a file that is missing, cut off or a core module counts as one that is
+/// being built.
 const UNFINISHED: Duration = Duration::from_secs(2);
-/// How often the file is looked at where the system does not tell.
+/// How often the file is looked at if the system sends no messages.
 const POLL: Duration = Duration::from_millis(100);
-/// How often it is looked at all the same where the system does: a synced or
-/// mounted folder may change without a word.
+/// How often the file is looked at if the system sends messages. A synced or mounted
+/// folder may change without a message.
 const SAFETY: Duration = Duration::from_secs(1);
-/// The most symbolic links that are followed to the file, as Linux itself does.
+/// How many symbolic links to the file are followed; Linux has the same limit.
 const MAX_LINKS: usize = 40;
 
 /// How a file is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchMode {
-    /// The system tells of changes.
+    /// The system sends messages about changes.
     Notify,
     /// The file is looked at ten times a second.
     Poll,
 }
 
-/// What tells one content of the file from another without reading it: its
-/// place, and what the file system says of it. None if there is no such file.
+/// Tells one content of the file from another without reading it: the place, and what
+/// the file system says. None if there is no such file.
 type Look = Option<(usize, u64, u64, u64, Modified, i64, i64)>;
 
-/// What there is to take.
+/// A new content of the file.
 #[derive(Debug)]
 pub struct Seen {
-    /// The app, or why there is none.
+    /// The component, or why there is none.
     pub app: Result<NamedComponent, IntakeError>,
     /// When the change was first seen.
     pub at: std::time::Instant,
@@ -69,22 +69,22 @@ pub struct WatchedFile {
     places: AppFileSearch,
     woken: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    /// The folders that the watcher watches, and which ones they were.
+    /// The folders that the watcher watches, and the identity of each.
     folders: Vec<(PathBuf, Option<(u64, u64)>)>,
-    /// What the file looked like when it was last taken or refused; none if
-    /// it was not looked at yet.
+    /// What the file looked like when it was last taken or refused; none if it was
+    /// not looked at yet.
     known: Option<Look>,
-    /// The digest that was last taken; none if nothing was.
+    /// The digest of what was last taken; none if nothing was.
     digest: Option<Digest>,
-    /// The most that is read of it, in bytes.
+    /// How many bytes of the file are read at most.
     most: u64,
-    /// What compiles a new content while the file still rests.
+    /// Compiles a new content while the file must still be unchanged for a moment.
     ahead: Option<Arc<Runtime>>,
 }
 
 impl WatchedFile {
-    /// Watches the file in these places, of which a content was taken already,
-    /// or none.
+    /// Watches the file in these places. `digest` is the content that was taken
+    /// already, if one was.
     pub fn watch(places: AppFileSearch, digest: Option<Digest>, mode: WatchMode) -> WatchedFile {
         let woken = Arc::new(Notify::new());
         let watcher = match mode {
@@ -103,8 +103,8 @@ impl WatchedFile {
             woken,
             watcher,
             folders: Vec::new(),
-            // What happened since it was read told nobody: it is looked at once
-            // more, and then known by its digest.
+            // Nobody noticed what happened since the file was read. So it is looked
+            // at once more, and the digest tells whether it is new.
             known: None,
             digest,
             most: MAX_APP,
@@ -112,21 +112,21 @@ impl WatchedFile {
         }
     }
 
-    /// Takes apps of up to so many bytes.
+    /// Accepts components of up to `most` bytes.
     #[must_use]
     pub fn up_to(self, most: u64) -> WatchedFile {
         WatchedFile { most, ..self }
     }
 
-    /// Has this runtime compile a new content while the file still rests: the
-    /// rest then costs no time.
+    /// Lets this runtime compile a new content before the file is read, so that the
+    /// wait costs no time.
     #[must_use]
     pub fn compiling_ahead(mut self, runtime: Arc<Runtime>) -> WatchedFile {
         self.ahead = Some(runtime);
         self
     }
 
-    /// The file, where it is now.
+    /// The path of the file now.
     pub fn path(&self) -> &Path {
         self.places.path()
     }
@@ -148,9 +148,8 @@ impl WatchedFile {
         look
     }
 
-    /// Waits for a new content of the file that is whole, or that has not
-    /// become so in two seconds. May be dropped at any time without losing a
-    /// change.
+    /// Waits for a new content of the file that is whole, or that has not become
+    /// whole in two seconds. May be dropped at any time without losing a change.
     pub async fn next(&mut self) -> Seen {
         loop {
             let seen = self.changed().await;
@@ -160,7 +159,7 @@ impl WatchedFile {
         }
     }
 
-    /// Waits until the file looks otherwise than the last time.
+    /// Waits until the file looks different from the last time.
     async fn changed(&mut self) -> std::time::Instant {
         loop {
             let now = self.look().await;
@@ -177,19 +176,19 @@ impl WatchedFile {
         }
     }
 
-    /// Waits until the file rests, and reads it; none if it has what was taken
-    /// last.
+    /// Waits until the file stays unchanged, and reads it. None if the content is the
+    /// one that was last taken.
     async fn settled(&mut self) -> Option<Result<NamedComponent, IntakeError>> {
         let mut due = Instant::now() + UNFINISHED;
         let mut before = self.look().await;
         let mut since = Instant::now();
-        // What it looked like when it was last compiled ahead.
+        // What the file looked like when it was last compiled ahead.
         let mut begun = None;
         loop {
             sleep(LOOK).await;
             let now = self.look().await;
             if now != before {
-                // As long as something is written to it, it is being built.
+                // While something writes to the file, it is being built.
                 if now.is_some() {
                     due = Instant::now() + UNFINISHED;
                 }
@@ -213,14 +212,14 @@ impl WatchedFile {
                 Err(_) => false,
             };
             if unfinished && Instant::now() < due {
-                // Not read again before it changes.
+                // The file is not read again before it changes.
                 while self.look().await == before && Instant::now() < due {
                     sleep(LOOK).await;
                 }
                 continue;
             }
             self.watch_folders().await;
-            // From here on nothing is waited for, so that no change is lost.
+            // There is no await from here on, so no change is lost.
             self.known = Some(before);
             if let Some((.., modified, _, _)) = before {
                 self.places.take(modified);
@@ -236,14 +235,14 @@ impl WatchedFile {
         }
     }
 
-    /// Reads the file as it is now, and has it compiled if it looks whole. What
-    /// is taken in the end is read when it has rested.
+    /// Reads the file as it is now, and compiles it ahead if it looks whole. It is
+    /// read again when it has stayed unchanged.
     fn begin(&self) {
         let Some(runtime) = self.ahead.clone() else {
             return;
         };
         let (path, known, most) = (self.path().to_owned(), self.digest, self.most);
-        // It tells nobody: what there is to say of the file is said later.
+        // Errors are dropped here: they are reported when the file is read again.
         drop(tokio::task::spawn_blocking(move || {
             if let Ok(app) = read_up_to(&path, most)
                 && Some(app.component.digest()) != known
@@ -273,9 +272,9 @@ impl WatchedFile {
         }
     }
 
-    /// Watches the folders that lead to the file: those of its places, and that
-    /// of each symbolic link on the way. One that is not there yet is looked
-    /// for now and then.
+    /// Watches the folders that lead to the file: those of its places, and that of
+    /// each symbolic link on the way. A folder that does not exist yet is looked for
+    /// now and then.
     async fn watch_folders(&mut self) {
         if self.watcher.is_none() {
             return;
@@ -295,7 +294,7 @@ impl WatchedFile {
             return;
         };
         for (folder, _) in &self.folders {
-            // It may be gone; then there is nothing to let go of.
+            // The folder may be gone; then there is nothing to unwatch.
             let _ = watcher.unwatch(folder);
         }
         for (folder, id) in &wanted {
@@ -309,12 +308,12 @@ impl WatchedFile {
             }
         }
         self.folders = wanted;
-        // What happened before the folders were watched told nobody.
+        // Nobody noticed what happened before the folders were watched.
         self.woken.notify_one();
     }
 }
 
-/// Runs what waits for the disk. Never returns if the node stops.
+/// Runs work that waits for the disk. Never returns if the node stops.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
@@ -325,14 +324,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn watcher(woken: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // To read a file is an event too, and its end as well; only writing counts.
+        // Reading a file causes events too. Only writing counts.
         let counts = match event {
             Ok(event) => match event.kind {
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
                 EventKind::Access(_) => false,
                 _ => true,
             },
-            // Events were lost: worth a look.
+            // Events were lost, so the file must be looked at.
             Err(_) => true,
         };
         if counts {

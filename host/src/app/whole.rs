@@ -2,21 +2,21 @@
 //!
 //! A component is a preamble and sections, each with its length before it
 //! (<https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>).
-//! So a file that was cut off is seen without compiling it, nearly always: if
-//! it was cut between two sections, the compiler or the linker refuses it.
+//! So a file that was cut off is nearly always noticed without compiling it. If it
+//! was cut between two sections, the compiler or the linker refuses it.
 
 /// What a file looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whole {
     /// A component with all of its last section.
     Component,
-    /// The beginning of one, or of anything: perhaps there is more to come.
+    /// The beginning of a component, or of anything else. More may come.
     CutOff,
-    /// A core module: builds put one there before they make a component of it.
+    /// A core module. Builds write one there before they turn it into a component.
     CoreModule,
 }
 
-/// Looks at the bytes of a file. What is no WebAssembly at all counts as cut off.
+/// Looks at the bytes of a file. A file that is no WebAssembly counts as cut off.
 pub(super) fn look_at(bytes: &[u8]) -> Whole {
     let mut rest = match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, rest @ ..] => rest,
@@ -32,7 +32,7 @@ pub(super) fn look_at(bytes: &[u8]) -> Whole {
     Whole::Component
 }
 
-/// What follows the section whose length these bytes begin with.
+/// The bytes after the section whose length these bytes begin with.
 fn section(bytes: &[u8]) -> Option<&[u8]> {
     let mut length = 0usize;
     // LEB128 of 32 bits: five bytes at most.
@@ -63,7 +63,7 @@ mod tests {
     fn a_component_is_whole_and_each_beginning_of_it_that_cuts_a_section_is_not() {
         let whole = component();
         assert_eq!(look_at(&whole), Whole::Component);
-        // The ends of the preamble and of the first section.
+        // The end of the preamble, and the end of the first section.
         let between = [8, 18];
         for cut in (0..whole.len()).filter(|cut| !between.contains(cut)) {
             assert_eq!(look_at(&whole[..cut]), Whole::CutOff, "{cut} bytes");

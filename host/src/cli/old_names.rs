@@ -1,11 +1,11 @@
-//! Commands and flags that had another name before. The old name still works;
-//! a hint says the new one.
+//! Commands and flags that had another name before. The old name still works,
+//! and a hint says the new one.
 
 use std::ffi::OsString;
 
-/// An old name: of which command, what it was, and what it is now. A flag may
-/// stand anywhere after its command, a command only right after the one that
-/// it is part of.
+/// Each entry has a command, an old name and the new name. An old flag may be
+/// anywhere after its command. An old subcommand counts only right after its
+/// command.
 const OLD: [(&str, &str, &str); 8] = [
     ("run", "--allow", "--member-net"),
     ("run", "--config", "--app-config"),
@@ -17,8 +17,8 @@ const OLD: [(&str, &str, &str); 8] = [
     ("cookie", "generate", "new"),
 ];
 
-/// Replaces the old names among these words, of which the second is the
-/// command, and gives a hint for each that was there.
+/// Replaces the old names among these words, and returns a hint for each of
+/// them. The second word is the command.
 pub(super) fn replace(words: &mut [OsString]) -> Vec<String> {
     let Some((command, rest)) = words.get_mut(1..).and_then(<[_]>::split_first_mut) else {
         return Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn replace(words: &mut [OsString]) -> Vec<String> {
     hints
 }
 
-/// The word with the new name: `--old`, `--old=VALUE` or a command.
+/// The word with the new name. It may be `--old`, `--old=VALUE` or a command.
 fn replaced(word: &OsString, old: &str, new: &str) -> Option<OsString> {
     let word = word.to_str()?;
     match word.strip_prefix(old)? {

@@ -20,12 +20,13 @@ fn run_of(line: &str) -> Result<Run, Error> {
     }
 }
 
-/// What is said of a line that cannot be understood.
+/// The error for a command line that cannot be understood.
 fn refused(line: &str) -> String {
     typed(line).expect_err(line).to_string()
 }
 
-/// The line, with these variables set; whether each is heeded.
+/// Parses the line with these variables set, and returns which of them are
+/// used.
 fn heeded(line: &str, set: &[&str]) -> BTreeSet<String> {
     let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
     let is_set = |name: &str| set.contains(&name);
@@ -118,7 +119,7 @@ fn a_variable_does_not_count_against_what_was_typed() {
         let which = which.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(heeded(line, set), which, "{line} with {set:?}");
     };
-    // One of two that exclude each other.
+    // Of two flags that exclude each other, one counts.
     counts("host run", &set[..2], &["HOST_COOKIE"]);
     counts("host run --cookie-file f", &set[..1], &[]);
     counts("host run --cookie=c", &set[1..2], &[]);
@@ -126,7 +127,7 @@ fn a_variable_does_not_count_against_what_was_typed() {
     counts("host status", &set[2..4], &["HOST_DATA_DIR"]);
     counts("host status --name n@10.0.0.1", &set[2..], &[]);
     counts("host status --node n", &set[2..4], &[]);
-    // The cookie of a node that runs here is of no use to who asks it.
+    // The cookie of a node that runs here does not help a command that asks it.
     counts("host status", &set[..1], &[]);
     counts("host status --node n", &set[..1], &["HOST_COOKIE"]);
     counts(

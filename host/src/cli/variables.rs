@@ -7,19 +7,19 @@ use clap::builder::FalseyValueParser;
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, ArgAction, Command};
 
-/// Flags whose variables count only with the flag that they belong to: the
-/// cookie is for a node of another machine where a node is asked.
+/// Flags whose variables count only together with another flag: the cookie of a
+/// command is for a node on another machine.
 const WITH: [(&str, &str); 2] = [("cookie", "node"), ("cookie-file", "node")];
 
-/// The long flags that were typed.
+/// The long flags on the command line.
 #[derive(Debug)]
 pub(super) struct Typed {
     flags: BTreeSet<String>,
-    /// All variables are shown then, and none is heeded.
+    /// If the help is asked for, it shows all variables, and none is used.
     asks_for_help: bool,
 }
 
-/// The variable of a flag.
+/// The name of the variable of a flag.
 pub(super) fn variable(long: &str) -> String {
     format!("HOST_{}", long.replace('-', "_").to_uppercase())
 }
@@ -36,10 +36,10 @@ impl Typed {
         }
     }
 
-    /// The same command, whose flags take their variables, as do those of its
-    /// subcommands. `is_set` says which variables there are. A variable does
-    /// not count where a flag is typed that its own conflicts with, nor where
-    /// such a flag that is declared earlier has its variable set.
+    /// Returns the command with a variable for each flag, also in its
+    /// subcommands. `is_set` says which variables are set. A variable does not
+    /// count if a flag was typed that excludes its flag, or if such a flag is
+    /// declared earlier and its variable is set.
     pub(super) fn with_variables(
         &self,
         command: Command,
@@ -95,7 +95,8 @@ impl Typed {
             .mut_subcommands(|command| self.with_variables(command, is_set))
     }
 
-    /// Says in an error about a value that it comes from a variable, if it does.
+    /// If an error is about a value from a variable, adds the name of the
+    /// variable to the error.
     pub(super) fn name_the_variable(&self, mut error: Error) -> Error {
         let long = match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(arg)) => arg.strip_prefix("--"),

@@ -28,20 +28,20 @@ use crate::api::types::API;
 use mesh::control::tool::Tool;
 use mesh::data_dir::DataDir;
 
-/// How long a node may take to answer, where it has nothing to do.
+/// How long a node may take for an answer that needs no work.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long it may take to take in an app: to compile and try it.
+/// How long a node may take to compile and try a component.
 const TAKE_IN: Duration = Duration::from_secs(600);
 
-/// How long a stream may say nothing. A node says every 5 s that it is there.
+/// How long a stream may be silent. Every 5 s a node says that it is there.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The largest answer, and the longest line of a stream, in bytes.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
 const LINE_MAX: usize = 1024 * 1024;
 
-/// How much of an upload is handed over at a time, in bytes.
+/// How large the pieces of an upload are, in bytes.
 const PIECE: usize = 64 * 1024;
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -49,19 +49,19 @@ type Body = BoxBody<Bytes, io::Error>;
 /// A node that can be asked.
 #[derive(Debug)]
 pub(super) enum ApiClient {
-    /// One of this machine.
+    /// A node on this machine.
     Socket {
         /// Its data folder.
         folder: PathBuf,
-        /// Its process.
+        /// Its process number (PID).
         pid: u32,
     },
-    /// One of another machine.
+    /// A node on another machine.
     Remote(Tool),
 }
 
 impl ApiClient {
-    /// Finds the node that is meant.
+    /// Finds the node that the user means.
     pub(super) async fn find(ask: &Ask) -> Result<ApiClient, CommandError> {
         if let Some(node) = &ask.node {
             return Ok(ApiClient::Remote(remote::connect(node, ask).await?));
@@ -95,7 +95,7 @@ impl ApiClient {
         read(answer.await?).await
     }
 
-    /// Uploads bytes, and tells how many have gone.
+    /// Uploads bytes, and reports how many have gone.
     pub(super) async fn put<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -116,7 +116,7 @@ impl ApiClient {
         let answer = self.send(Method::GET, path, whole(Bytes::new()), ANSWER);
         let answer = answer.await?;
         if answer.status() != StatusCode::OK {
-            // Why there are no lines.
+            // The answer says why there are no lines.
             let other: serde_json::Value = read(answer).await?;
             return Err(CommandError::Answer(other.to_string()));
         }
@@ -153,7 +153,8 @@ impl ApiClient {
 }
 
 fn broken(error: hyper::Error) -> CommandError {
-    // It says what was being done; why that failed is beneath it.
+    // The text says what was being done; the source of the error says why that
+    // failed.
     let mut why = error.to_string();
     let mut beneath = error.source();
     while let Some(cause) = beneath {
@@ -175,7 +176,7 @@ async fn over_socket(
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
     };
-    // It ends with the answer, which is where an error of it shows.
+    // The task ends with the answer. Its errors show there.
     tokio::spawn(connection);
     let host = header::HeaderValue::from_static("node");
     request.headers_mut().insert(header::HOST, host);
@@ -225,15 +226,15 @@ async fn read<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, Comm
     serde_json::from_slice(&body).map_err(unclear)
 }
 
-/// The lines of a stream, one by one.
+/// The lines of a stream, one after the other.
 pub(super) struct Lines {
     body: Incoming,
     there: BytesMut,
 }
 
 impl Lines {
-    /// The next line; none at the end of the stream. Nothing is lost if it is
-    /// dropped before it is done.
+    /// The next line; none at the end of the stream. If this is dropped before
+    /// it is done, nothing is lost.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, CommandError> {
         loop {
             if let Some(end) = self.there.iter().position(|byte| *byte == b'\n') {
@@ -262,7 +263,7 @@ impl Lines {
     }
 }
 
-/// Bytes that go piece by piece, so that it can be seen how far they are.
+/// Bytes that go piece by piece, so that the progress can be seen.
 struct Upload {
     rest: Bytes,
     sent: u64,

@@ -23,15 +23,15 @@ pub enum CookieError {
         /// What the file system said.
         cause: io::Error,
     },
-    /// Standard output.
+    /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(io::Error),
-    /// No randomness.
+    /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
 }
 
-/// Does it.
+/// Runs `host cookie`.
 pub(super) fn run(command: CookieCommand) -> Result<(), CookieError> {
     let CookieCommand::New(new) = command;
     let cookie = generate()?;

@@ -12,29 +12,29 @@ use crate::files::IntakeError;
 use mesh::control::tool::ToolError;
 use mesh::data_dir::DataDirError;
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// `host cookie`.
+    /// `host cookie` failed.
     #[error(transparent)]
     Cookie(#[from] super::cookie::CookieError),
-    /// No event loop.
+    /// The event loop could not start.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// `--name`.
+    /// `--name` is wrong.
     #[error("--name: {0}")]
     Name(#[from] NameError),
-    /// The data folder.
+    /// The data folder cannot be found or used.
     #[error(transparent)]
     Data(DataDirError),
-    /// No node.
+    /// No node runs here.
     #[error(
         "no node of yours runs here: none has its data in {}; start one (host --app FILE), run this as the user \
          of the node or as root, or say where its data is with --data-dir",
         .0.display()
     )]
     NoNode(PathBuf),
-    /// Several nodes.
+    /// Several nodes run here, and none was named.
     #[error("several nodes run here: {0}; say which one is meant with --name")]
     ManyNodes(String),
     /// The node that was named does not run.
@@ -47,18 +47,18 @@ pub enum CommandError {
         path.display()
     )]
     NoSocket {
-        /// Where it would be.
+        /// Where the socket should be.
         path: PathBuf,
-        /// The process of the node.
+        /// The process of the node (PID).
         pid: u32,
     },
-    /// This user may not open the socket, or not look into the data folder.
+    /// This user may not open the socket, or may not read the data folder.
     #[error(
         "cannot open {}: it is for the user of the node only; run this as that user or as root",
         .0.display()
     )]
     NotPermitted(PathBuf),
-    /// The socket is there, and nobody listens on it.
+    /// The socket is there, but nobody listens on it.
     #[error(
         "nobody listens on {} although the node runs (process {pid}): it is stopping, or another program has \
          replaced the file; try again in a moment, and if that does not help, restart it",
@@ -67,7 +67,7 @@ pub enum CommandError {
     NotListening {
         /// The socket.
         path: PathBuf,
-        /// The process of the node.
+        /// The process of the node (PID).
         pid: u32,
     },
     /// The socket does not answer.
@@ -78,19 +78,19 @@ pub enum CommandError {
     Connect {
         /// The socket.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// No cookie for a node of another machine.
+    /// `--node` was given without a cookie.
     #[error("--node needs the cookie of the cluster: --cookie-file FILE, or HOST_COOKIE")]
     NoCookie,
-    /// The cookie.
+    /// The cookie cannot be used.
     #[error(transparent)]
     CookieFile(#[from] crate::files::cookie::CookieFileError),
-    /// No keys.
+    /// No keys can be derived from the cookie.
     #[error("cannot derive keys from the cookie: is there no memory left?")]
     Keys,
-    /// `--node`.
+    /// The address of `--node` cannot be found.
     #[error("--node: `{0}` is not to be found: {1}; give IP, IP:PORT, NAME or NAME:PORT")]
     Address(String, String),
     /// The node of another machine cannot be reached.
@@ -102,24 +102,24 @@ pub enum CommandError {
     /// The node did not answer.
     #[error("the node did not answer within {0} s; its log says more")]
     NoAnswer(u64),
-    /// The connection ended.
+    /// The connection to the node ended.
     #[error("the connection to the node ended: {0}; has it stopped, or is the network cut?")]
     Broken(String),
-    /// The node says something that this program does not understand.
+    /// The node said something that this program does not understand.
     #[error(
         "the answer of the node is not to be understood ({0}); use the `host` program that the node runs"
     )]
     Answer(String),
-    /// The node speaks another API.
+    /// The node has another version of the API.
     #[error(
         "the node speaks version {0} of the API and this program version {API}; \
          use the `host` program that the node runs"
     )]
     Version(u32),
-    /// The node does not do it.
+    /// The node refused the request.
     #[error("{}", .0.reason)]
     Refused(Box<Problem>),
-    /// The app file.
+    /// The app file cannot be read.
     #[error(transparent)]
     Intake(#[from] IntakeError),
     /// A file cannot be read.
@@ -147,19 +147,19 @@ pub enum CommandError {
         /// What the file system said.
         cause: io::Error,
     },
-    /// No randomness.
+    /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
-    /// What the node drafted is not what was wanted; it is not signed.
+    /// The node drafted another release than was wanted, so it was not signed.
     #[error("the node made another release than it was asked for ({0}); it was not signed")]
     Draft(&'static str),
-    /// What this key has signed is nothing that nodes with it take.
+    /// Nodes with this deploy key would refuse the signed release.
     #[error("the release is not taken by nodes that have this key: {0}")]
     NotSigned(cluster::release::Unaccepted),
     /// A record cannot be signed.
     #[error("the release cannot be signed: {0}")]
     Sign(ReleaseError),
-    /// Standard output.
+    /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(io::Error),
 }
@@ -178,8 +178,8 @@ impl From<DataDirError> for CommandError {
 }
 
 impl CommandError {
-    /// Why the socket at this path of the node with this process cannot be
-    /// connected to.
+    /// Why the socket at this path cannot be connected to; `pid` is the process
+    /// of its node.
     pub(super) fn of_socket(path: PathBuf, pid: u32, cause: io::Error) -> CommandError {
         match cause.kind() {
             io::ErrorKind::NotFound => CommandError::NoSocket { path, pid },
@@ -189,7 +189,7 @@ impl CommandError {
         }
     }
 
-    /// The exit status that tells of it.
+    /// The exit status for this error.
     pub fn exit(&self) -> Exit {
         match self {
             CommandError::Refused(_) => Exit::REFUSED,

@@ -1,5 +1,4 @@
-//! Follows a release until it is decided, time is up, or somebody has seen
-//! enough.
+//! Follows a release until it is decided, the time is up, or the user stops it.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::progress::{Show, Summary};
 use super::{CommandError, Exit};
 use crate::api::types::{Outcome, Progress};
 
-/// Follows it, and says how that ended.
+/// Follows the release, and returns how that ended.
 pub(super) async fn follow(
     client: &ApiClient,
     release: &str,
@@ -25,7 +24,7 @@ pub(super) async fn follow(
     let until = Instant::now() + patience;
     loop {
         let line = tokio::select! {
-            // What is there already counts, also if time is up.
+            // Lines that are there already count, even if the time is up.
             biased;
             line = lines.next::<Progress>() => line.map_err(goes_on)?,
             () = sleep_until(until) => {
@@ -56,7 +55,7 @@ pub(super) async fn follow(
     }
 }
 
-/// What the end of the connection means once there is a release.
+/// Adds to a broken connection that the release goes on without this command.
 fn goes_on(error: CommandError) -> CommandError {
     match error {
         CommandError::Broken(why) => {

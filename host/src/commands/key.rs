@@ -1,4 +1,4 @@
-//! Deploy keys: made, kept in a file, signed with.
+//! Deploy keys: makes them, reads them from files, and signs with them.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 use super::cli::KeyCommand;
 use super::{CommandError, Exit, make_secret, print};
 
-/// What a file of a key begins with, so that nobody takes it for the public
-/// half, which has as many digits.
+/// How the file of a key begins. So nobody takes it for the public half, which
+/// has the same number of digits.
 const BEGINS: &str = "ace-raxx secret deploy key ";
 
-/// The longest such file, in bytes.
+/// The longest file of a key, in bytes.
 const FILE_MAX: u64 = 256;
 
-/// `host key`.
+/// Runs `host key`.
 pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
     match command {
         KeyCommand::New { file, cluster } => {
@@ -101,19 +101,19 @@ impl SigningKey {
         Some(SigningKey { pair, cluster })
     }
 
-    /// The public half.
+    /// The public half of the key.
     fn public(&self) -> DeployKey {
         let mut bytes = [0; 32];
-        // It is 32 bytes: RFC 8032.
+        // An Ed25519 public key has 32 bytes: RFC 8032.
         bytes.copy_from_slice(self.pair.public_key().as_ref());
         DeployKey::new(self.cluster.clone(), bytes)
     }
 
-    /// The same release, signed.
+    /// Returns the same release with a signature.
     pub(super) fn sign(&self, release: &Release) -> Result<Arc<Release>, CommandError> {
         let signature = self.pair.sign(release.signed_bytes());
         let mut bytes = [0; cluster::release::SIGNATURE_LEN];
-        // Both are 64 bytes: RFC 8032.
+        // A signature has 64 bytes: RFC 8032.
         bytes.copy_from_slice(signature.as_ref());
         let signed = release.with_signature(&bytes).map_err(CommandError::Sign)?;
         match self.public().check(&signed) {

@@ -9,7 +9,7 @@ use super::show::{BAD, BUSY, GOOD, PAST, PLAIN, styled};
 use super::{CommandError, Exit, print};
 use crate::api::types::{Level, LogLine};
 
-/// A line of the stream: nothing is in it while nothing happens.
+/// A line of the stream. It is empty while nothing happens.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -17,7 +17,7 @@ enum Line {
     Nothing {},
 }
 
-/// Prints lines until there are no more, or somebody has seen enough.
+/// Prints lines until there are no more, or the user stops it.
 pub(super) async fn run(asked: Logs) -> Result<Exit, CommandError> {
     let client = ApiClient::find(&asked.ask).await?;
     let level = match asked.level {
@@ -42,7 +42,7 @@ pub(super) async fn run(asked: Logs) -> Result<Exit, CommandError> {
     Ok(Exit::OK)
 }
 
-/// As the node writes it on its standard error.
+/// The line as the node writes it on its standard error.
 fn shown(line: &LogLine) -> String {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(line.at_ms));
     let at = humantime::format_rfc3339_millis(at.unwrap_or(UNIX_EPOCH));
@@ -60,7 +60,7 @@ fn shown(line: &LogLine) -> String {
         tame(&line.message)
     );
     for (name, value) in &line.fields {
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ = write!(
             text,
             " {}{}",
@@ -72,7 +72,8 @@ fn shown(line: &LogLine) -> String {
     text
 }
 
-/// What a node logs may come from elsewhere, and is not to move the cursor.
+/// Replaces control characters: text in the log may come from elsewhere, and
+/// must not move the cursor.
 fn tame(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }

@@ -1,4 +1,4 @@
-//! A rollout as it is seen: by people on a terminal, by people in a file, by
+//! Shows a rollout: to people on a terminal, as lines in a file, or to
 //! programs.
 
 mod bars;
@@ -14,33 +14,35 @@ use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
 use super::tables::release_status;
 use crate::api::types::{NodeState, Outcome, Problem, Progress, Release, ReleaseStatus};
 
-/// The most names in one sentence.
+/// How many names one sentence has at most.
 const NAMES: usize = 8;
 
-/// Tells of uploaded bytes.
+/// Reports how many bytes were uploaded.
 pub(super) type Gone = Box<dyn Fn(u64) + Send + Sync>;
 
-/// What a push shows while it goes on.
+/// Shows a push while it goes on.
 pub(super) trait Show {
-    /// So many bytes are uploaded; what is given is told how many have gone.
+    /// An upload of this size begins. The caller passes the number of bytes
+    /// that have gone to the result.
     fn uploading(&mut self, size: u64) -> Gone;
     /// The upload is over.
     fn uploaded(&mut self);
     /// The release was made.
     fn released(&mut self, release: &Release);
-    /// There was such a release already.
+    /// The component was released already.
     fn already(&mut self, release: &str);
-    /// It was refused.
+    /// The release was refused.
     fn refused(&mut self, problem: &Problem);
-    /// Something has happened to it.
+    /// Something has happened to the release.
     fn progress(&mut self, line: &Progress, summary: &Summary);
-    /// Time is up.
+    /// The time is up.
     fn timed_out(&mut self, summary: &Summary, patience: Duration);
-    /// Somebody has seen enough.
+    /// The user has stopped following.
     fn stopped(&mut self, why: &str);
 }
 
-/// What fits the output: lines of JSON, bars on a terminal, or plain lines.
+/// Chooses what fits the output: lines of JSON, bars on a terminal, or plain
+/// lines.
 pub(super) fn show(json: bool) -> Box<dyn Show> {
     if json {
         Box::new(Json)
@@ -51,11 +53,11 @@ pub(super) fn show(json: bool) -> Box<dyn Show> {
     }
 }
 
-/// What all lines until now come to.
+/// The state of a rollout, from all lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     nodes: BTreeMap<String, NodeLine>,
-    /// Those that went away before they served it.
+    /// Nodes that went away before they served the release.
     gone: BTreeSet<String>,
     status: Option<ReleaseStatus>,
     waits_for: Vec<String>,
@@ -106,13 +108,13 @@ impl Summary {
         serving.filter(|it| it.state == NodeState::Serving).count()
     }
 
-    /// Whether this node has not given up.
+    /// Whether this node has not failed.
     fn goes_on(&self, node: &str) -> bool {
         let line = self.nodes.get(node);
         line.is_some_and(|it| it.state != NodeState::Failed)
     }
 
-    /// What has not come yet.
+    /// What is still missing.
     fn pending(&self) -> String {
         let open = self.nodes.iter();
         let open = open.filter(|(_, it)| it.state != NodeState::Serving);
@@ -164,7 +166,7 @@ fn state_text(
     }
 }
 
-/// What people read at the end.
+/// The last lines that people read.
 fn end(line: &Progress, summary: &Summary) -> Option<String> {
     let Progress::Done {
         outcome,
@@ -216,7 +218,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
             format!("voted down by {}; the target is{instead}", some(&failed)),
         ),
         Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
-        // What is ahead of it may still bake.
+        // The greater release may still bake.
         Outcome::Superseded if bakes => {
             styled(BUSY, format!("superseded by{instead}, which bakes"))
         }
@@ -260,12 +262,12 @@ fn stands(now: ReleaseStatus, waits_for: &[String]) -> String {
     }
 }
 
-/// Lines of JSON on standard output.
+/// Writes lines of JSON on standard output.
 struct Json;
 
 impl Json {
     fn line(value: &serde_json::Value) {
-        // Who reads no more has seen enough.
+        // If nobody reads the output any more, the reader has seen enough.
         let _ = super::print(&format!("{value}\n"));
     }
 }
@@ -345,7 +347,7 @@ mod tests {
             text.contains("2 nodes serve it; gone before that: b;"),
             "{text}"
         );
-        // One that served it and went away has left nothing undone.
+        // If a node served the release and went away, nothing is missing.
         summary.take(&node("b", NodeState::Serving));
         summary.take(&gone("b"));
         let text = end(&done, &summary).unwrap();

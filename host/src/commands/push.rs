@@ -1,5 +1,5 @@
-//! `host push` and `host rollback`: from an app file, or the wish to go back,
-//! to a release; then it is followed.
+//! `host push` and `host rollback`: make a release from an app file or from an earlier
+//! release, and follow it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::api::types as api;
 use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
 use crate::files;
 
-/// How long canaries are watched unless it is said.
+/// How long canaries are watched by default.
 const BAKE: Duration = Duration::from_secs(30);
 
 /// How far the time of a draft may be from the clock of this machine.
 const DRAFT_APART_MS: u64 = 10 * 60 * 1000;
 
-/// An app that can be uploaded.
+/// A component that can be uploaded.
 struct File {
     bytes: Bytes,
     component: Component,
@@ -76,7 +76,7 @@ async fn release_and_follow(
     mut show: Box<dyn Show>,
     patience: Duration,
 ) -> Result<Exit, CommandError> {
-    // From here on none is lost, whatever is waited for.
+    // From here on no interrupt is lost.
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
     let key = rollout
         .sign_with
@@ -97,7 +97,7 @@ async fn release_and_follow(
             release.id
         }
         Err(CommandError::Refused(problem)) => match (problem.code, &problem.release) {
-            // It is released already: then it is to be seen that all serve it.
+            // It is released already. So the command follows until all nodes serve it.
             (Code::Same, Some(release)) => {
                 let release = release.clone();
                 show.already(&release);
@@ -128,7 +128,7 @@ async fn make(
     }
     let made = release(client, wanted, file, key).await;
     match (made, file) {
-        // What no release has may be cleared away at any time.
+        // A node may at any time remove a component that no release has.
         (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoComponent => {
             upload(client, file, show).await?;
             release(client, wanted, Some(file), key).await
@@ -181,7 +181,8 @@ async fn release(
     Ok(released.release)
 }
 
-/// Whether a record is what was asked for. Who signs answers for it.
+/// Checks that a record is what the user asked for, because whoever signs it is
+/// responsible for it.
 fn is_wanted(
     record: &Arc<Release>,
     wanted: &Wanted,
@@ -204,8 +205,8 @@ fn is_wanted(
     }
 }
 
-/// Whether a record follows what the node said is the newest release, goes back to what
-/// was asked for, and is of now.
+/// Checks that a record follows the newest release that the node listed, goes back to
+/// the release that was asked for, and has the time of now.
 fn is_next(record: &Release, wanted: &Wanted, known: &[api::Release]) -> Result<(), CommandError> {
     let parent = record.parent().map(|parent| describe::id(&parent.id));
     if parent.as_ref() != known.first().map(|head| &head.id) {
@@ -235,7 +236,7 @@ fn is_next(record: &Release, wanted: &Wanted, known: &[api::Release]) -> Result<
 
 impl File {
     fn read(path: &Path) -> Result<File, CommandError> {
-        // What the nodes take is for them to say.
+        // The nodes decide which size they accept.
         let read = files::read_up_to(&files::locate(path)?, mesh::store::LARGEST_APP)?;
         Ok(File {
             component: read.component.app(),
@@ -244,7 +245,7 @@ impl File {
     }
 }
 
-/// What a push and a rollback have in common.
+/// The part of the request that a push and a rollback have in common.
 async fn wanted(
     client: &ApiClient,
     rollout: &Rollout,
@@ -267,7 +268,8 @@ async fn wanted(
     })
 }
 
-/// The whole digest that begins so, if it is the target; the node looks again.
+/// The whole digest that begins with this, if it is the target. The node checks it
+/// again.
 async fn expected(client: &ApiClient, begins: &str) -> Result<String, CommandError> {
     let status: api::Status = client.get("/v1/status").await?;
     match status.target {
@@ -277,7 +279,7 @@ async fn expected(client: &ApiClient, begins: &str) -> Result<String, CommandErr
     }
 }
 
-/// What the node would say.
+/// The refusal that the node would send.
 fn unexpected(serves: &str) -> CommandError {
     CommandError::Refused(Box::new(Problem {
         api: API,
@@ -287,7 +289,7 @@ fn unexpected(serves: &str) -> CommandError {
     }))
 }
 
-/// `USER@MACHINE`, as far as it is known and fits.
+/// `USER@MACHINE`, as far as it is known, cut to the limit.
 fn who() -> String {
     let mut user = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
     let user = user.find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));

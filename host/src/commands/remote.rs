@@ -1,4 +1,5 @@
-//! Reaches the node of another machine, with the cookie, over its cluster port.
+//! Connects to the node of another machine, with the cookie, over its cluster
+//! port.
 
 use std::net::{SocketAddr, SocketAddrV4};
 
@@ -24,7 +25,7 @@ pub(super) async fn connect(node: &str, ask: &Ask) -> Result<Tool, CommandError>
     Ok(tool::connect(&keys, at).await?)
 }
 
-/// The first IPv4 address that this stands for.
+/// The first IPv4 address of this name.
 async fn address(node: &str) -> Result<SocketAddrV4, CommandError> {
     let bad = |why: String| CommandError::Address(node.to_owned(), why);
     let found = match node.contains(':') {

@@ -1,4 +1,4 @@
-//! Values as people read them: times, sizes, digests, colours, tables.
+//! Shows values to people: times, sizes, digests, colours, tables.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
 
-/// It is as it should be.
+/// Something is as it should be.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-/// It goes on.
+/// Something goes on.
 pub(super) const BUSY: Style = AnsiColor::Yellow.on_default();
-/// It has failed.
+/// Something has failed.
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
-/// It is over.
+/// Something is over.
 pub(super) const PAST: Style = Style::new().dimmed();
 /// Nothing special.
 pub(super) const PLAIN: Style = Style::new();
 
-/// How many digits of a digest and of a key people see.
+/// How many digits of a digest and of a release id people see.
 const DIGEST: usize = 12;
 const ID: usize = 10;
 
@@ -26,7 +26,7 @@ pub(super) fn digest(digest: &str) -> &str {
     digest.get(..DIGEST).unwrap_or(digest)
 }
 
-/// The beginning of a key.
+/// The beginning of a release id.
 pub(super) fn id(id: &str) -> &str {
     id.get(..ID).unwrap_or(id)
 }
@@ -36,7 +36,7 @@ pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).to_string()
 }
 
-/// So long ago, of two times of one clock.
+/// How long ago something happened. Both times are of one clock.
 pub(super) fn ago(now_ms: u64, at_ms: u64) -> String {
     match now_ms.saturating_sub(at_ms) / 1000 {
         0 => "just now".to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn took(us: u64) -> String {
     }
 }
 
-/// So many of something.
+/// A number and the word for it, singular or plural.
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     match number {
         1 => format!("1 {one}"),
@@ -71,20 +71,20 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     }
 }
 
-/// A text in a style. What is printed to has the style taken out where it is
-/// no terminal.
+/// Text in a style. The printer removes the style if it does not print on a
+/// terminal.
 pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A table whose rows have a style each.
+/// A table with a style for each row.
 pub(super) fn table(header: &[&str], rows: Vec<(Style, Vec<String>)>) -> String {
     let (styles, rows): (Vec<Style>, Vec<Vec<String>>) = rows.into_iter().unzip();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.iter().copied());
     for row in rows {
-        // A cell with a line break would take the styles of rows below it.
+        // A line break in a cell would move the styles to the wrong rows.
         table.add_row(row.into_iter().map(|cell| cell.replace(['\n', '\r'], " ")));
     }
     for column in table.column_iter_mut() {
@@ -93,7 +93,7 @@ pub(super) fn table(header: &[&str], rows: Vec<(Style, Vec<String>)>) -> String 
     let styles = std::iter::once(Style::new().bold()).chain(styles);
     let mut text = String::new();
     for (line, style) in table.lines().zip(styles) {
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ = writeln!(text, "{}", styled(style, line.trim_end()));
     }
     text

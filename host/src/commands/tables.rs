@@ -1,4 +1,4 @@
-//! What a node answers, laid out for people.
+//! The answers of a node as tables for people.
 
 mod counts;
 
@@ -13,10 +13,10 @@ use crate::api::types::{
     Serving, Status, Step, Steps,
 };
 
-/// How much of a reason is shown in a table, in characters.
+/// How many characters of a reason a table shows.
 const REASON: usize = 60;
 
-/// What stands for nothing.
+/// Stands for an empty cell.
 const NONE: &str = "-";
 
 /// `host status`.
@@ -31,7 +31,7 @@ pub(super) fn status(it: &Status) -> String {
         it.pid,
     );
     let mut line = |name: &str, value: String| {
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ = writeln!(text, "  {name:<10}{value}");
     };
     let members = count(it.members, "member", "members");
@@ -219,7 +219,8 @@ pub(super) fn nodes(it: &Nodes) -> String {
     text
 }
 
-/// A line for each cookie that some members send with and others do not accept.
+/// A line for each cookie with which some members send, and which others do not
+/// accept.
 fn refused_cookies(members: &[Member]) -> Vec<String> {
     let known = || {
         members
@@ -296,8 +297,8 @@ pub(super) fn releases(it: &Releases, most: usize) -> String {
     text
 }
 
-/// Votes in few letters: those for it and against it, and how many canaries
-/// are to vote.
+/// The votes in short: how many for it and against it, and how many canaries
+/// vote.
 fn votes(release: &Release) -> String {
     let (ok, failed) = (release.votes_for.len(), release.votes_against.len());
     match (release.canaries.len(), ok, failed) {

@@ -22,22 +22,22 @@ use super::open::{Activity, OpenBody};
 use runtime::exchange::Exchanges;
 use runtime::generation::Slot;
 
-/// How long a peer may leave what was sent unacknowledged.
+/// How long a peer may leave sent data unacknowledged.
 const DEAD_PEER: Duration = Duration::from_secs(60);
 /// How long the accept loop rests when the machine has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
-/// What a listener allows.
+/// The limits of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// Open connections; more wait in the backlog of the kernel.
+    /// How many connections may be open; more wait in the backlog of the kernel.
     pub connections: u32,
     /// Bytes of the header fields of one request.
     pub header_bytes: u32,
-    /// HTTP/2 streams of one connection that are open at a time.
+    /// How many HTTP/2 streams of one connection may be open at a time.
     pub streams: u32,
-    /// How long a connection may take until its first request, and may be
-    /// idle between two.
+    /// How long a connection may take until its first request, and how long it
+    /// may be idle between two requests.
     pub idle: Duration,
 }
 
@@ -57,14 +57,15 @@ pub struct Server {
     slot: Arc<Slot>,
     exchanges: Arc<Exchanges>,
     limits: HttpLimits,
-    /// True from when the node begins to stop.
+    /// True once the node begins to stop.
     stopping: watch::Receiver<bool>,
     connections: Arc<Semaphore>,
     protocol: Builder<TokioExecutor>,
 }
 
 impl Server {
-    /// A server of what is in the slot. It stops when `stopping` turns true.
+    /// A server of the generation in the slot. It stops when `stopping` becomes
+    /// true.
     pub fn new(
         slot: Arc<Slot>,
         exchanges: Arc<Exchanges>,
@@ -95,8 +96,8 @@ impl Server {
         })
     }
 
-    /// Accepts connections until the node begins to stop; the listener is
-    /// closed then. Connections go on; [`Server::drained`] waits for them.
+    /// Accepts connections until the node begins to stop. Then the listener is
+    /// closed. Open connections go on; [`Server::drained`] waits for them.
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
         let mut stopping = self.stopping.clone();
         let mut stopped = pin!(stopping.wait_for(|stopping| *stopping));
@@ -137,7 +138,7 @@ impl Server {
 
     /// Waits until every connection is closed.
     pub async fn drained(&self) {
-        // All permits are back only when no connection holds one.
+        // All permits are back only when no connection has one.
         let _ = self.connections.acquire_many(self.limits.connections).await;
     }
 
@@ -164,17 +165,17 @@ impl Server {
         );
         let mut stopping = self.stopping.clone();
         let grace = tokio::select! {
-            // Errors here are the client's: it broke off or sent no HTTP.
+            // Errors here are the client's: it broke off, or sent no HTTP.
             _ = connection.as_mut() => return,
             () = activity.idle(self.limits.idle) => self.limits.idle,
             _ = stopping.wait_for(|stopping| *stopping) => Duration::MAX,
         };
         connection.as_mut().graceful_shutdown();
-        // The node itself keeps the time of its end; it cuts what is left.
+        // The node cuts what is left when its time to stop is over.
         let _ = tokio::time::timeout(grace, connection).await;
     }
 
-    /// One request: to the generation that is current now.
+    /// Sends one request to the generation that is current now.
     async fn dispatch(
         &self,
         request: http::Request<Incoming>,
@@ -187,8 +188,8 @@ impl Server {
             return no_app();
         };
         let (parts, body) = request.into_parts();
-        // Boxed: a connection keeps the room of its service's future for as
-        // long as it lives, and a running callback needs several KiB of it.
+        // Boxed: a connection holds the memory of its service's future as long
+        // as it lives, and a running callback needs several KiB of it.
         Box::pin(
             self.exchanges
                 .serve(generation, RequestHead::new(parts, peer), body),
@@ -197,7 +198,7 @@ impl Server {
     }
 }
 
-/// The page of a node that has no app yet. It looks again by itself.
+/// The page of a node that has no app yet. It reloads by itself.
 const NO_APP: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
 <meta name=viewport content=\"width=device-width\"><meta http-equiv=refresh content=1>\
 <title>No app yet</title><p>This node has no app yet. It gets it from the other nodes as soon as one \
@@ -212,7 +213,7 @@ fn no_app() -> http::Response<OutgoingBody> {
     response
 }
 
-/// What no app can answer.
+/// Answers requests that no app can answer.
 fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<OutgoingBody>> {
     if request.method() == Method::CONNECT {
         return Some(text(StatusCode::NOT_IMPLEMENTED, "this is not a proxy\n"));
@@ -228,7 +229,8 @@ fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<OutgoingBo
 }
 
 fn tune(stream: &TcpStream) {
-    // None of these is needed to serve; where one is refused, it is left.
+    // None of these options is needed to serve. If one is refused, the
+    // connection works without it.
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_user_timeout(Some(DEAD_PEER));

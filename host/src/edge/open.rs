@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
 
-/// What happens on one connection: kept by counts and looked at now and then,
-/// since a timer for each request would cost more than the request's parsing.
+/// The requests of one connection. They are counted, and the counts are looked
+/// at now and then: a timer for each request would cost more than parsing it.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     begun: AtomicU64,
@@ -18,15 +18,16 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// A request has begun; it is open until this is dropped.
+    /// A request has begun. It is open until the result is dropped.
     pub(super) fn open(self: &Arc<Self>) -> Open {
         self.begun.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
         Open(self.clone())
     }
 
-    /// Ends when for so long, and for at most twice that, no request was open
-    /// and none began; so a client that dribbles a head is closed too.
+    /// Ends when no request was open and none began for this time, and at most
+    /// for twice this time. So a client that sends a head very slowly is closed
+    /// too.
     pub(super) async fn idle(&self, time: Duration) {
         let mut before = 0;
         loop {

@@ -1,4 +1,4 @@
-//! Finding and reading the file that `--app` names.
+//! Finds and reads the file that `--app` names.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use runtime::component::NamedComponent;
 
 use super::AppFileSearch;
 
-/// Why there are no bytes to look at.
+/// Why the file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// There is no such file.
     #[error("there is no app file {path}; {hint}")]
     Missing {
-        /// What `--app` said.
+        /// The value of `--app`.
         path: PathBuf,
-        /// Where else it was looked for, and what to do.
+        /// Where else the host looked for it, and what to do.
         hint: String,
     },
     /// It is there and cannot be read.
@@ -28,13 +28,13 @@ pub enum IntakeError {
         /// What the file system said.
         cause: std::io::Error,
     },
-    /// It is not a file at all.
+    /// It is not a regular file.
     #[error("{path} is not a file; --app takes a component, e.g. --app guest.wasm")]
     NotAFile {
-        /// What `--app` said.
+        /// The value of `--app`.
         path: PathBuf,
     },
-    /// It is larger than any app may be.
+    /// It is larger than a component may be.
     #[error(
         "the app file {path} has {size} bytes, more than the {most} that an app may have; build it in release mode or strip it, or raise --max-component"
     )]
@@ -48,17 +48,17 @@ pub enum IntakeError {
     },
 }
 
-/// Finds the file that `--app` means. A bare file name that is not in the
-/// current folder is looked for where `cargo` puts components, and the newest
-/// is taken.
+/// Finds the file that `--app` means. If a bare file name is not in the current
+/// folder, the folders where `cargo` builds components are searched, and the
+/// newest file is taken.
 ///
 /// # Errors
-/// [`IntakeError::Missing`] with the places that were looked at.
+/// [`IntakeError::Missing`] with the places that were searched.
 pub fn locate(app: &Path) -> Result<PathBuf, IntakeError> {
     locate_in(&AppFileSearch::of(app), app)
 }
 
-/// The same, where it was looked for already.
+/// Like [`locate`], in these places.
 ///
 /// # Errors
 /// See [`locate`].
@@ -87,7 +87,7 @@ pub fn read(path: &Path) -> Result<NamedComponent, IntakeError> {
     read_up_to(path, MAX_APP)
 }
 
-/// Reads an app file, up to so many bytes.
+/// Like [`read`], up to `most` bytes.
 ///
 /// # Errors
 /// See [`IntakeError`].
@@ -101,7 +101,8 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<NamedComponent, IntakeError>
         size,
         most,
     };
-    // Looked at before it is opened: to open a pipe would wait for a writer.
+    // Checked before it is opened, because opening a pipe would wait for a
+    // writer.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(IntakeError::NotAFile {
@@ -113,7 +114,8 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<NamedComponent, IntakeError>
     }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    // One byte more than allowed, so that a file that grows meanwhile is seen.
+    // One byte more than allowed, so that a file that grows meanwhile is
+    // noticed.
     file.take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;

@@ -15,26 +15,26 @@ use std::path::{Path, PathBuf};
 use cluster::{COOKIE_MAX, Cookie, CookieError};
 use zeroize::Zeroizing;
 
-/// Where a cookie comes from that is not in a file.
+/// The source of a cookie that is not in a file.
 pub const COOKIE: &str = "--cookie or HOST_COOKIE";
 
-/// What follows the name of the cookie file in the name of the second cookie's file.
+/// The suffix of the second cookie's file, after the name of the first cookie's file.
 const ALSO: &str = ".also";
 
-/// Why a cookie cannot be had.
+/// Why a cookie cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CookieFileError {
     /// The file cannot be read.
     #[error("{flag}: cannot read {}: {cause}", path.display())]
     File {
-        /// What named it.
+        /// The flag or variable that named it.
         flag: &'static str,
         /// The file.
         path: PathBuf,
         /// What the file system said.
         cause: io::Error,
     },
-    /// What it holds is no cookie.
+    /// The text is no cookie.
     #[error("{from}: {cause}")]
     Cookie {
         /// Where it came from.
@@ -58,16 +58,16 @@ pub enum CookieFileError {
 /// Where a cookie comes from.
 #[derive(Debug)]
 pub enum Origin {
-    /// It was given as it is.
+    /// It was given directly.
     Given {
-        /// By what.
+        /// The flag or variable that gave it.
         from: &'static str,
         /// The cookie.
         cookie: Cookie,
     },
     /// It is in a file.
     File {
-        /// What named it.
+        /// The flag or variable that named it.
         flag: &'static str,
         /// The file.
         path: PathBuf,
@@ -77,19 +77,19 @@ pub enum Origin {
 /// Where the cookies of a node come from.
 #[derive(Debug)]
 pub struct Origins {
-    /// The one that is sent with.
+    /// The cookie that the node sends with.
     pub main: Origin,
-    /// The one that is accepted too, if a flag or the environment named it. Otherwise it is in the file
-    /// `FILE.also` beside the first cookie's file, if there is one.
+    /// The second cookie, which the node only accepts, if a flag or the environment named it. Otherwise it
+    /// is in the file `FILE.also` beside the first cookie's file, if there is such a file.
     pub second: Option<Origin>,
 }
 
 /// The cookies of a node.
 #[derive(Debug)]
 pub struct Cookies {
-    /// The one that is sent with.
+    /// The cookie that the node sends with.
     pub main: Cookie,
-    /// The one that is accepted too.
+    /// The second cookie, which the node only accepts.
     pub second: Option<Cookie>,
 }
 
@@ -104,7 +104,7 @@ impl Cookies {
 }
 
 impl Origin {
-    /// Takes a cookie that was given as it is.
+    /// Checks a cookie that was given directly.
     ///
     /// # Errors
     /// [`CookieFileError::Cookie`].
@@ -117,8 +117,7 @@ impl Origin {
         Ok(Self::Given { from, cookie })
     }
 
-    /// Takes a cookie out of a file, which is read here once to see that it
-    /// can be.
+    /// A cookie in a file. The file is read here once, so that an error shows at once.
     ///
     /// # Errors
     /// [`CookieFileError::File`] and [`CookieFileError::Cookie`].
@@ -127,7 +126,7 @@ impl Origin {
         Ok(Self::File { flag, path })
     }
 
-    /// The cookie now.
+    /// Reads the cookie as it is now.
     ///
     /// # Errors
     /// [`CookieFileError::File`] and [`CookieFileError::Cookie`].
@@ -143,7 +142,7 @@ impl Origin {
         }
     }
 
-    /// Where it comes from, for people.
+    /// Describes the source for people.
     pub fn shown(&self) -> String {
         match self {
             Self::Given { from, .. } => (*from).to_owned(),
@@ -151,7 +150,7 @@ impl Origin {
         }
     }
 
-    /// The second cookie's file beside the one of this cookie.
+    /// The second cookie's file, beside the file of this cookie.
     fn beside(&self) -> Option<Origin> {
         let Self::File { path, .. } = self else {
             return None;
@@ -169,7 +168,7 @@ impl Origins {
     /// Reads both cookies as they are now.
     ///
     /// # Errors
-    /// [`CookieFileError`]; the cookies that were read before stay valid then.
+    /// [`CookieFileError`]. The cookies that were read before stay valid then.
     pub fn read(&self) -> Result<Cookies, CookieFileError> {
         let main = self.main.read()?;
         let (origin, second) = match (&self.second, self.main.beside()) {
@@ -187,7 +186,7 @@ impl Origins {
     }
 }
 
-/// None if there is no such file.
+/// Turns the error for a missing file into none.
 fn if_there(read: Result<Cookie, CookieFileError>) -> Result<Option<Cookie>, CookieFileError> {
     match read {
         Err(CookieFileError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
@@ -211,7 +210,7 @@ fn read(flag: &'static str, path: &Path) -> Result<Cookie, CookieFileError> {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for a line end; one more byte is too long whatever it is.
+    // There is room for a line end. With one more byte, the text is too long in any case.
     let most = COOKIE_MAX + 2;
     let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
     File::open(path)?
@@ -253,7 +252,7 @@ mod tests {
             }
         }
 
-        /// What is read: the first cookie, and the second.
+        /// Reads the first cookie and the second one.
         fn read(&self) -> (String, Option<String>) {
             let text = |cookie: &Cookie| String::from_utf8(cookie.reveal().to_vec()).unwrap();
             let cookies = self.origins(None).read().unwrap();
@@ -273,7 +272,7 @@ mod tests {
     fn each_part_of_the_swap_leaves_files_that_a_node_starts_with() {
         let folder = Folder::new(&[("c", "old\n"), ("c.also", "new\n")]);
         let path = |name: &str| folder.0.path().join(name);
-        // As docs/operations.md says.
+        // These are the steps of docs/operations.md.
         std::fs::copy(path("c"), path("c.old")).unwrap();
         assert_eq!(folder.read(), ("old".into(), Some("new".into())));
         std::fs::rename(path("c.also"), path("c")).unwrap();

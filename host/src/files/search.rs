@@ -1,6 +1,6 @@
-//! Where the file that `--app` names may be. A bare name stands for a file in
-//! the current folder, or else for what was built of it last; so it goes on to
-//! mean the same when somebody goes from a debug to a release build.
+//! Where the file that `--app` names may be. A bare name means a file in the
+//! current folder, or else the newest build of it. So the name stays right when
+//! somebody goes from a debug build to a release build.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -17,25 +17,26 @@ const BUILD_FOLDERS: [&str; 4] = [
 /// When a file was last modified: seconds and nanoseconds since 1970.
 pub(crate) type Modified = (i64, i64);
 
-/// All places where the file may be, and in which of them it is.
+/// All places where the file may be, and the place where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppFileSearch {
-    /// As it was given; of a bare name those in the build folders follow.
+    /// The given path. If it is a bare name, the paths in the build folders
+    /// follow.
     all: Vec<PathBuf>,
-    /// In which one it was when it was last looked for.
+    /// The index of the place where the file was last found.
     place: usize,
-    /// When that was modified which was last taken from there; none if nothing
-    /// was.
+    /// When the file that was last taken had been modified; none if none was
+    /// taken.
     taken: Option<Modified>,
 }
 
 impl AppFileSearch {
-    /// The places of what `--app` says.
+    /// The places that a value of `--app` stands for.
     pub fn of(app: &Path) -> AppFileSearch {
         Self::seen_from(Path::new(""), app)
     }
 
-    /// The same, seen from another folder than the current one.
+    /// Like [`of`](Self::of), from another folder than the current one.
     pub fn seen_from(folder: &Path, app: &Path) -> AppFileSearch {
         let mut all = vec![folder.join(app)];
         if app.components().count() == 1 && app.file_name().is_some() {
@@ -50,7 +51,7 @@ impl AppFileSearch {
         places
     }
 
-    /// Each of them.
+    /// All places.
     pub(crate) fn all(&self) -> &[PathBuf] {
         &self.all
     }
@@ -60,7 +61,7 @@ impl AppFileSearch {
         &self.all[self.place]
     }
 
-    /// Which one that is.
+    /// The index of that place.
     pub(crate) fn place(&self) -> usize {
         self.place
     }
@@ -70,23 +71,25 @@ impl AppFileSearch {
         self.all.len() > 1
     }
 
-    /// Notes that what is there is taken, as it was modified then. A time to come
-    /// counts as now, or it would keep later builds out.
+    /// Notes that a file was taken that was modified at this time. A time in the
+    /// future counts as now; otherwise it would keep later builds out.
     pub(crate) fn take(&mut self, modified: Modified) {
         self.taken = Some(modified.min(now()));
     }
 
-    /// The same, as it is modified now: to be called before it is read.
+    /// Like `take`, with the time of the file as it is now. Must be called before
+    /// the file is read.
     pub(crate) fn take_now(&mut self) {
         if let Some(modified) = modified(self.path()) {
             self.take(modified);
         }
     }
 
-    /// Looks for the file: in the folder itself, else it is the newest build.
-    /// What is older than what was taken is no reason to leave a place, so a
-    /// build that removes its file for a moment, or somebody who removes it for
-    /// good, brings back nothing. Whether it is in another place than before.
+    /// Looks for the file in the folder itself, else for the newest build. A file
+    /// that is older than the one that was taken is no reason to leave a place.
+    /// So nothing old comes back when a build removes its file for a moment, or
+    /// somebody removes it for good. Returns whether the file is in another place
+    /// than before.
     pub(crate) fn follow(&mut self) -> bool {
         let seen: Vec<_> = self.all.iter().map(|path| modified(path)).collect();
         let place = choose(&seen, self.place, self.taken);
@@ -94,7 +97,7 @@ impl AppFileSearch {
     }
 }
 
-/// Which place is meant, if the last one was `before`.
+/// Chooses the place; the last one was `before`.
 fn choose(seen: &[Option<Modified>], before: usize, taken: Option<Modified>) -> usize {
     if let [Some(_), ..] = seen {
         return 0;
@@ -141,12 +144,13 @@ mod tests {
         let (debug, release) = (2, 1);
         assert_eq!(choose(&[None, at(6), at(5)], debug, at(5)), release);
         assert_eq!(choose(&[None, at(4), at(5)], debug, at(5)), debug);
-        // The same place with a later build is no other place.
+        // A later build in the same place is no other place.
         assert_eq!(choose(&[None, at(4), at(9)], debug, at(5)), debug);
-        // It is gone, for a moment or for good.
+        // The file is gone, for a moment or for good.
         assert_eq!(choose(&[None, at(4), None], debug, at(5)), debug);
         assert_eq!(choose(&[None, at(6), None], debug, at(5)), release);
-        // What was in the folder itself is gone, and something was built since.
+        // The file in the folder itself is gone, and something was built after
+        // it.
         assert_eq!(choose(&[None, at(6), at(7)], 0, at(5)), debug);
         assert_eq!(choose(&[None, at(4), at(3)], 0, at(5)), 0);
     }

@@ -1,5 +1,5 @@
-//! The first phase of a start: what of this machine the node takes. Its name, its IP, its folder,
-//! and its port; and what later phases take of the claimed.
+//! The first phase of a start: what the node takes of this machine, which is its name, its IP, its
+//! folder and its port. Also what later phases take of the machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -21,34 +21,34 @@ use mesh::data_dir::{DataDir, DataDirError};
 use mesh::net;
 use mesh::net::{AddressError, PrivateAddress};
 
-/// The name of a node that was given none.
+/// The name of a node that has no `--name`.
 const NAMELESS: &str = "node";
-/// The file of the data folder that holds a cookie that the host made.
+/// The file in the data folder with the cookie that the host made.
 const COOKIE_FILE: &str = "cookie";
-/// The folder of the data folder that holds compiled code.
+/// The folder in the data folder for compiled code.
 const CODE_FOLDER: &str = "code";
-/// Connections that may wait for the accept loop.
+/// How many connections may wait for the accept loop.
 const BACKLOG: u32 = 4096;
 
-/// Why a node does not start, for a reason that lies in this claimed.
+/// Why a node does not start, for a reason on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// No threads.
+    /// The threads of the node cannot be started.
     #[error("cannot start the threads of the node: {0}; raise the limit of processes (ulimit -u)")]
     Threads(std::io::Error),
-    /// No signal handlers.
+    /// Signals cannot be listened to.
     #[error("cannot listen to signals: {0}")]
     Signals(std::io::Error),
-    /// The address of the name.
+    /// The IP of the name is not on this machine.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// A name could not be made.
+    /// No name could be made for a node without `--name`.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The data folder.
+    /// The data folder cannot be used.
     #[error(transparent)]
     Data(#[from] DataDirError),
-    /// A folder in it.
+    /// A folder in the data folder cannot be made.
     #[error("cannot make the folder {path}: {cause}; choose another data folder with --data-dir")]
     Folder {
         /// The folder.
@@ -56,7 +56,7 @@ pub enum ClaimError {
         /// What the file system said.
         cause: std::io::Error,
     },
-    /// The cookie that was kept.
+    /// The stored cookie is wrong.
     #[error(
         "the cookie kept in {path} cannot be used: {cause}; delete the file, or give --cookie-file"
     )]
@@ -66,7 +66,7 @@ pub enum ClaimError {
         /// What is wrong.
         cause: CookieError,
     },
-    /// No randomness.
+    /// The system gives no random bytes.
     #[error(
         "cannot make a cookie: the system gives no random bytes ({0}); give one with --cookie-file"
     )]
@@ -74,13 +74,13 @@ pub enum ClaimError {
     /// A cookie cannot be read.
     #[error(transparent)]
     CookieFile(#[from] CookieFileError),
-    /// No keys.
+    /// No keys can be derived from a cookie.
     #[error(transparent)]
     Derive(#[from] CookieWatcherError),
-    /// The thread that derives keys died.
+    /// The thread that derives keys has died.
     #[error("cannot derive keys from the cookie: is there no memory left?")]
     Keys,
-    /// The port of HTTP.
+    /// The port of HTTP cannot be taken.
     #[error("cannot listen for HTTP on {address}: {cause}; {hint}")]
     Listen {
         /// The address.
@@ -92,20 +92,21 @@ pub enum ClaimError {
     },
 }
 
-/// What a node has of this claimed.
+/// What a node has of this machine.
 pub(super) struct Claimed {
     pub(super) name: NodeName,
     pub(super) data: Arc<DataDir>,
-    /// Where HTTP is to listen.
+    /// The address where HTTP will listen.
     pub(super) http: SocketAddr,
-    /// Bound to it, and not listening yet.
+    /// Bound to that address, and not listening yet.
     pub(super) port: TcpSocket,
-    /// Where the tools of this machine ask.
+    /// The socket for the tools on this machine.
     pub(super) socket: ToolSocket,
 }
 
 impl Claimed {
-    /// Finds out who this node is, sees that its IP is here, opens its folder, and takes its port.
+    /// Finds the name of this node, waits until its IP is on this machine, opens its folder, and
+    /// takes its port.
     pub(super) async fn take(config: &Config) -> Result<Claimed, NodeError> {
         let name = match &config.name {
             Some(name) => name.clone(),
@@ -149,8 +150,8 @@ async fn wait_for_address(name: &NodeName, wait: Option<Duration>) -> Result<(),
     }
 }
 
-/// The name of a node that was given none: by the one private address of this
-/// machine, if there is one.
+/// Makes a name for a node without `--name`: from the one private address of this machine, else
+/// from 127.0.0.1.
 fn nameless() -> Result<NodeName, ClaimError> {
     let (ip, why) = match net::only_private_ipv4()? {
         PrivateAddress::One(ip) => (ip, "the one private address of this machine".to_owned()),
@@ -174,7 +175,7 @@ fn nameless() -> Result<NodeName, ClaimError> {
     Ok(name)
 }
 
-/// The folder where compiled code is kept.
+/// The folder for compiled code.
 pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, ClaimError> {
     // The engine wants an absolute path.
     let path = std::path::absolute(data.path().join(CODE_FOLDER));
@@ -188,8 +189,8 @@ pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, ClaimError> {
     }
 }
 
-/// Derives the keys of the cookies: of those given, or else of the one in the
-/// data folder, which is made if it is not there. Takes a tenth of a second.
+/// Derives the keys of the cookies: of the given ones, or else of the one in the data folder. If
+/// there is none, it is made. This takes a tenth of a second.
 pub(super) fn cookies(
     main: Option<Origin>,
     second: Option<Origin>,
@@ -227,15 +228,15 @@ fn kept_cookie(data: &DataDir) -> Result<Cookie, ClaimError> {
     Ok(cookie)
 }
 
-/// Where HTTP listens.
+/// The address where HTTP listens.
 pub(super) fn http_address(config: &Config, name: &NodeName) -> SocketAddr {
     config
         .http
         .unwrap_or(SocketAddr::new(IpAddr::V4(name.ip()), config.http_port))
 }
 
-/// Where other nodes say that this one serves: its HTTP address, or the IP of
-/// its name where HTTP listens on all addresses, or on one that is not IPv4.
+/// The address that other nodes link to. It is the HTTP address, or the IP of the node's name if
+/// HTTP listens on all addresses or on one that is not IPv4.
 pub(super) fn link_address(bound: SocketAddr, name: &NodeName) -> SocketAddrV4 {
     match bound.ip() {
         IpAddr::V4(ip) if !ip.is_unspecified() => SocketAddrV4::new(ip, bound.port()),
@@ -243,7 +244,7 @@ pub(super) fn link_address(bound: SocketAddr, name: &NodeName) -> SocketAddrV4 {
     }
 }
 
-/// Says so if other machines cannot follow the link to this node.
+/// Warns if other machines cannot follow the link to this node.
 pub(super) fn warn_of_link(link: SocketAddrV4, name: &NodeName) {
     if link.ip().is_loopback() && !name.ip().is_loopback() {
         tracing::warn!(
@@ -253,12 +254,12 @@ pub(super) fn warn_of_link(link: SocketAddrV4, name: &NodeName) {
     }
 }
 
-/// Raises the limit of open files to what this process may have, and says how
-/// many connections of clients that leaves room for.
+/// Raises the limit of open files as far as this process may, and returns for how many connections
+/// of clients there is room.
 pub(super) fn connections() -> u32 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    /// Files that are not connections of clients: connections of the cluster,
-    /// in both directions, and logs.
+    /// How many files are not connections of clients: connections of the cluster, in both
+    /// directions, and logs.
     const OTHER_FILES: u64 = 2048;
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -278,22 +279,21 @@ pub(super) fn connections() -> u32 {
     }
 }
 
-/// Takes the port of HTTP, without listening yet: a port that is taken is seen
-/// before the work of a start begins, and nobody connects before the app is
-/// there to answer.
+/// Takes the port of HTTP, without listening yet. So a taken port is noticed before the work of a
+/// start begins, and nobody connects before the app can answer.
 pub(super) fn take_port(address: SocketAddr) -> Result<TcpSocket, ClaimError> {
     let take = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        // A restart need not wait for what is left of old connections.
+        // A restart need not wait for the rest of old connections.
         socket.set_reuseaddr(true)?;
         if let IpAddr::V4(ip) = address.ip()
             && net::find(ip).is_ok()
         {
-            // An address of an interface that is down can be bound to, and
-            // works as soon as the link does.
+            // This allows binding to an address of an interface that is down. It works as soon as
+            // the link is up.
             SockRef::from(&socket).set_freebind_v4(true)?;
         }
         socket.bind(address)?;

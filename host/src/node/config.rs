@@ -1,6 +1,6 @@
-//! The command line and the environment, checked: what a node is built from.
-//! What needs a look at the machine (its addresses, its files) comes later, in
-//! [`crate::node`].
+//! The command line and the environment, checked: a node is built from this.
+//! [`crate::node`] checks later what needs a look at the machine (its
+//! addresses, its files).
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -19,31 +19,32 @@ use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::contract::CallLimits;
 
-/// The port of HTTP where nothing else is said.
+/// The port of HTTP unless another one is given.
 const HTTP_PORT: u16 = 8080;
-/// The least and the most memory that an instance can be given: a Rust guest
-/// does not start in less, and WebAssembly does not address more.
+/// The least and the most memory that an instance can get, in bytes. A Rust
+/// guest does not start in less, and WebAssembly does not address more.
 const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
-/// The largest state of an exchange that can be allowed.
+/// The largest limit of the state of an exchange, in bytes.
 const MAX_STATE: u64 = 16 << 20;
-/// The largest whole body that can be allowed: it is held in memory.
+/// The largest limit of a whole body, in bytes. Such a body is held in memory.
 const MAX_BODY: u64 = 1 << 30;
-/// The most nodes to join that can be given.
+/// How many nodes to join can be given.
 const JOIN_MAX: usize = 64;
 /// The least that `--max-component` can be, in bytes.
 const MIN_COMPONENT: u64 = 64 << 10;
 /// The longest path of a smoke request, in bytes.
 const MAX_SMOKE: usize = 1024;
-/// The largest config of an app.
+/// The largest config of an app, in bytes.
 const MAX_CONFIG: u64 = 64 * 1024;
 
-/// Why a command line makes no node.
+/// Why no node can be built from a command line.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// `--name`.
+    /// `--name` is wrong.
     #[error("--name: {0}")]
     Name(#[from] NameError),
-    /// `--cookie`, `--cookie-file`, `HOST_COOKIE`, and the second one.
+    /// A cookie is wrong: `--cookie`, `--cookie-file`, `HOST_COOKIE`, or the
+    /// second one.
     #[error(transparent)]
     Cookie(#[from] CookieFileError),
     /// A file that was named cannot be read.
@@ -56,20 +57,20 @@ pub enum ConfigError {
         /// What the file system said.
         cause: std::io::Error,
     },
-    /// `--deploy-key`.
+    /// `--deploy-key` is wrong.
     #[error("--deploy-key: {0}; `host key public FILE` prints it")]
     DeployKey(#[from] DeployKeyError),
-    /// `--smoke`.
+    /// `--smoke` is wrong.
     #[error(
         "--smoke: `{0}` is no request to be made; give GET and a path, e.g. --smoke GET /health"
     )]
     Smoke(String),
-    /// `PORT`.
+    /// `PORT` is wrong.
     #[error(
         "the environment variable PORT is `{0}`, which is not a port; unset it, or give --http ADDR:PORT"
     )]
     Port(String),
-    /// `--join`.
+    /// `--join` is wrong.
     #[error(
         "--join: `{text}` is not to be understood: {cause}; give IP, IP:PORT, NAME or NAME:PORT"
     )]
@@ -84,10 +85,10 @@ pub enum ConfigError {
         "--join: these are {0} nodes to join; give at most {JOIN_MAX}, one of each network is enough"
     )]
     JoinMany(usize),
-    /// `--member-net`.
+    /// `--member-net` is wrong.
     #[error("--member-net: {0}")]
     MemberNet(#[from] CidrError),
-    /// A limit that cannot be.
+    /// A limit is out of range.
     #[error("{flag} is {given}; it is at least {least} and at most {most}")]
     Limit {
         /// The flag.
@@ -99,7 +100,7 @@ pub enum ConfigError {
         /// The most.
         most: bytesize::ByteSize,
     },
-    /// A time that cannot be.
+    /// A time is zero.
     #[error("{0} is zero; give a time such as 10s")]
     NoTime(&'static str),
 }
@@ -107,25 +108,25 @@ pub enum ConfigError {
 /// What a node is built from.
 #[derive(Debug)]
 pub struct Config {
-    /// Who the node is; none to find out.
+    /// The name of the node; none to find one.
     pub name: Option<NodeName>,
-    /// What `--app` said; none to serve what the cluster has agreed on.
+    /// The value of `--app`; none to serve what the cluster has agreed on.
     pub app: Option<PathBuf>,
-    /// What an app must answer before it serves, if anything.
+    /// The request that an app must answer before it serves, if there is one.
     pub smoke: Option<PathAndQuery>,
     /// The largest component, in bytes.
     pub max_component: u64,
-    /// How many components are kept.
+    /// How many components the store keeps.
     pub keep_components: usize,
-    /// How it is watched, if it is.
+    /// How the app file is watched, if it is.
     pub watch: Option<WatchMode>,
-    /// Where the secret is; none to keep one in the data folder.
+    /// Where the cookie comes from; none to use one in the data folder.
     pub cookie: Option<Origin>,
-    /// Where a second one is, that is accepted besides.
+    /// Where the second cookie comes from. The node only accepts it.
     pub also_cookie: Option<Origin>,
-    /// Where HTTP listens, if it was said.
+    /// Where HTTP listens, if that was given.
     pub http: Option<SocketAddr>,
-    /// The port of HTTP, if only that was said, or nothing.
+    /// The port of HTTP, if no full address was given.
     pub http_port: u16,
     /// The port of membership.
     pub cluster_port: u16,
@@ -133,9 +134,9 @@ pub struct Config {
     pub join: Vec<SocketAddrV4>,
     /// Nodes to join, by DNS name.
     pub join_names: Vec<SeedName>,
-    /// Networks that nodes may come from besides the own one.
+    /// Networks that nodes may come from, besides the node's own.
     pub member_nets: Vec<Cidr>,
-    /// The data folder, if it was said.
+    /// The data folder, if it was given.
     pub data_dir: Option<PathBuf>,
     /// How long to wait for the IP.
     pub wait_address: Option<Duration>,
@@ -143,17 +144,17 @@ pub struct Config {
     pub app_config: Bytes,
     /// What a callback may use.
     pub limits: CallLimits,
-    /// The largest whole body, in bytes.
+    /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
-    /// How long exchanges may take to finish at the end.
+    /// How long exchanges may take to finish when the node stops.
     pub drain: Duration,
-    /// The key that signs releases, if only signed ones are taken.
+    /// The deploy key, if only signed releases are accepted.
     pub deploy_key: Option<DeployKey>,
-    /// When a new release is left; none for never.
+    /// When the node leaves a new release by itself; none for never.
     pub revert: Option<Rule>,
 }
 
-/// What the environment says beyond the variables of the flags.
+/// Environment variables beyond those of the flags.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// `HOST_ALSO_COOKIE`.
@@ -174,10 +175,10 @@ impl Environment {
 }
 
 impl Config {
-    /// Checks what was typed.
+    /// Checks the command line.
     ///
     /// # Errors
-    /// The first thing that cannot be.
+    /// The first value that is wrong.
     pub fn check(typed: Run, environment: Environment) -> Result<Config, ConfigError> {
         let name = typed.name.as_deref().map(str::parse).transpose()?;
         let http_port = match environment.port.filter(|port| !port.is_empty()) {
@@ -263,7 +264,8 @@ fn limit(
     }
 }
 
-/// A request of which it is known from the start that it can be made.
+/// Checks the target of the smoke request, so that the request can always be
+/// made.
 fn smoke(given: &[String]) -> Result<PathAndQuery, ConfigError> {
     let refused = || ConfigError::Smoke(given.join(" "));
     match given {
@@ -303,7 +305,7 @@ fn read(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Nodes to join, as they were given.
+/// The nodes to join, as they were given.
 struct Seeds {
     addresses: Vec<SocketAddrV4>,
     names: Vec<SeedName>,

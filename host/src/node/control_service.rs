@@ -1,5 +1,5 @@
-//! Who answers what on the control channel: requests of members and of tools
-//! to those parts of the host that know the answers.
+//! Answers requests of members and tools on the control channel: it gives each
+//! to the part of the host that knows the answer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,12 +14,12 @@ use mesh::control::routes::{CHUNKS, PUBLISH, STATE};
 use mesh::control::{Answer, Peer};
 use mesh::transfer::ChunkServer;
 
-/// Answers once it has been given what it takes. Until then a node is only
-/// just starting, and says so. All clones are one.
+/// Answers requests once it has its parts. Before that, it says that the node
+/// is only just starting. All clones are the same service.
 #[derive(Clone, Default)]
 pub(super) struct ControlService(Arc<OnceLock<Answering>>);
 
-/// What it takes.
+/// The parts that answer.
 pub(super) struct Answering {
     pub(super) node: Arc<RunningNode>,
     pub(super) tools: Tools,
@@ -30,7 +30,7 @@ pub(super) struct Answering {
 impl ControlService {
     /// Answers from now on.
     pub(super) fn open(&self, parts: Answering) {
-        // It is opened once.
+        // It is opened only once.
         let _ = self.0.set(parts);
     }
 }

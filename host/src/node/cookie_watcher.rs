@@ -1,5 +1,5 @@
-//! Keeps the keys of a running node in step with its cookie files. The node reads the files again on
-//! SIGHUP; if anything is wrong with them, it keeps the cookies that it has.
+//! Keeps the keys of a running node up to date with its cookie files. The node reads the files again on
+//! SIGHUP. If anything is wrong with them, it keeps the cookies that it has.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::files::cookie::{CookieFileError, Cookies, Origins};
 use mesh::membership::Keyring;
 
-/// A cookie of fewer bits can be guessed by whoever has recorded traffic.
+/// A cookie with fewer bits is weak: whoever has recorded traffic can guess it.
 const STRONG: f64 = 80.0;
 
 /// How many members a warning names.
@@ -28,7 +28,7 @@ pub enum CookieWatcherError {
     Keys(#[from] KeysError),
 }
 
-/// The cookies of a node that runs.
+/// The cookies of a running node.
 #[derive(Debug)]
 pub(super) struct CookieWatcher {
     origins: Arc<Origins>,
@@ -37,8 +37,8 @@ pub(super) struct CookieWatcher {
 }
 
 impl CookieWatcher {
-    /// Reads the cookies and derives the keys, which takes 150 ms of processor
-    /// time for each, and 64 MiB of memory.
+    /// Reads the cookies and derives the keys. Each key takes 150 ms of processor time and 64 MiB of
+    /// memory.
     ///
     /// # Errors
     /// [`CookieWatcherError`].
@@ -108,7 +108,7 @@ fn refusing(view: &View, sends: KeyId) -> Vec<String> {
     members.map(|member| member.name.to_string()).collect()
 }
 
-/// The first few of these names.
+/// A few of these names, the first ones.
 fn some_of(names: &[String]) -> String {
     let mut shown = names[..names.len().min(NAMED)].join(", ");
     if names.len() > NAMED {
@@ -117,10 +117,10 @@ fn some_of(names: &[String]) -> String {
     shown
 }
 
-/// What a node says when it cannot read its cookies again.
+/// The log line of a node that cannot read its cookies again.
 const KEPT: &str = "the node goes on with the cookies it has, since they cannot be read again";
 
-/// None if the cookies are the same as before.
+/// Reads the cookies again; none if they are the same as before.
 fn read_again(
     origins: &Origins,
     before: &Cookies,
@@ -133,7 +133,7 @@ fn read_again(
     Ok(Some((cookies, keys)))
 }
 
-/// Says which cookies hold from now on.
+/// Logs which cookies hold from now on.
 fn log(keys: &Keys) {
     let ids = keys.ids();
     let sends = ids.sends;

@@ -12,25 +12,25 @@ use runtime::generation::ComponentError;
 /// Why a node did not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The command line.
+    /// The command line is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Something on this machine.
+    /// Something is wrong on this machine.
     #[error(transparent)]
     Claimed(#[from] ClaimError),
     /// The app could not be read.
     #[error(transparent)]
     Intake(#[from] IntakeError),
-    /// The app cannot be one.
+    /// The component cannot be an app.
     #[error(transparent)]
     Refused(#[from] ComponentError),
-    /// The store of apps.
+    /// The store of components cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The socket for `host status` and the like.
+    /// The socket for tools cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The engine.
+    /// The engine could not be built.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// Membership could not be set up.

@@ -1,4 +1,4 @@
-//! The last phase of a start: other nodes hear of this one, and ask it.
+//! The last phase of a start: other nodes hear of this node, and may ask it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,7 +31,7 @@ pub(super) struct Joined {
     app: Arc<App>,
     answers: ControlService,
     fetcher: Fetcher,
-    /// Taken by whoever watches the cookie files.
+    /// The task that watches the cookie files takes this.
     cookies: Option<CookieWatcher>,
 }
 
@@ -120,7 +120,7 @@ impl Joined {
         tools
     }
 
-    /// Makes the target serve from now on, and follows the app file.
+    /// From now on, makes the target serve and follows the app file.
     pub(super) fn follow(&mut self, config: Config, recovered: Recovered) -> JoinSet<()> {
         self.app.start(Tasks {
             ip: self.name.ip(),
@@ -132,7 +132,8 @@ impl Joined {
         })
     }
 
-    /// Reads the cookie files again at each of these signals; none if that is done already.
+    /// Reads the cookie files again at each of these signals. None if a task does that
+    /// already.
     pub(super) fn watch_cookies(
         &mut self,
         hangups: Signal,

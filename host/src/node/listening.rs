@@ -1,5 +1,5 @@
-//! The fourth phase of a start: clients can connect. They are answered once the node has joined, a
-//! few milliseconds later, when there is a view for the app to see.
+//! The fourth phase of a start: clients can connect. They get answers once the node has joined, a
+//! few milliseconds later, because the app needs a view.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use super::loaded::Loaded;
 use crate::edge::{HttpLimits, Server};
 use runtime::exchange::Exchanges;
 
-/// What clients can connect to.
+/// The listener that clients can connect to.
 pub(super) struct Listening {
-    /// Where other nodes say that this one serves.
+    /// The address that other nodes link to.
     pub(super) url: HttpUrl,
     listener: TcpListener,
     server: Arc<Server>,
@@ -25,13 +25,13 @@ pub(super) struct Listening {
     stop: watch::Sender<bool>,
 }
 
-/// What answers clients.
+/// The server that answers clients.
 pub(super) struct Serving {
     pub(super) url: HttpUrl,
     pub(super) accepting: JoinHandle<()>,
     pub(super) server: Arc<Server>,
     pub(super) exchanges: Arc<Exchanges>,
-    /// Turned true, the listener closes, and exchanges are told.
+    /// When this becomes true, the listener closes, and exchanges are told.
     pub(super) stop: watch::Sender<bool>,
 }
 

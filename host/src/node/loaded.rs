@@ -1,4 +1,5 @@
-//! The third phase of a start: the app is loaded, and the keys are derived meanwhile.
+//! The third phase of a start: the app is loaded, and the keys are derived at the same
+//! time.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) struct Loaded {
     pub(super) app: Arc<App>,
     /// Where membership publishes its views.
     pub(super) members: watch::Sender<Arc<View>>,
-    /// Turned true when the node begins to stop.
+    /// Becomes true when the node begins to stop.
     pub(super) stop: watch::Sender<bool>,
     pub(super) cookies: CookieWatcher,
     pub(super) keys: Keys,
@@ -35,7 +36,7 @@ impl Loaded {
         claimed: &Claimed,
         recovered: &mut Recovered,
     ) -> Result<Loaded, NodeError> {
-        // Keys take their time from the processor; the compiler does not wait for them.
+        // Deriving keys takes processor time; the compiler does not wait for it.
         let (cookie, also, data) = (
             config.cookie.take(),
             config.also_cookie.take(),

@@ -1,5 +1,5 @@
-//! Log lines, on standard error: for people or for machines. The newest of
-//! them are kept besides, for `host logs`.
+//! Log lines on standard error, for people or for machines. The newest lines are
+//! also kept for `host logs`.
 
 use std::io::IsTerminal as _;
 
@@ -10,10 +10,10 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use super::flags::LogFormat;
 use crate::api::recent::{RecentLayer, recent};
 
-/// The environment variable that says how much is logged.
+/// The environment variable for how much is logged.
 const VARIABLE: &str = "HOST_LOG";
 
-/// Sets up the log of the process. Says so if `HOST_LOG` makes no sense.
+/// Sets up the log of the process. Warns if `HOST_LOG` makes no sense.
 pub fn init(format: LogFormat) {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let (filter, problem) = match EnvFilter::builder().parse(&wanted) {
@@ -28,7 +28,8 @@ pub fn init(format: LogFormat) {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    // Only the first of a process takes hold; tests start more than one node in one.
+    // Only the first log of a process takes effect; tests start more than one node
+    // in one process.
     let _ = tracing_subscriber::registry()
         .with(filter)
         .with(lines)

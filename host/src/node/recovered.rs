@@ -1,4 +1,5 @@
-//! The second phase of a start: what an earlier run has left, and the app file.
+//! The second phase of a start: what an earlier run has stored, and the app
+//! file.
 
 use bytes::Bytes;
 
@@ -9,13 +10,13 @@ use crate::app::first::First;
 use mesh::membership;
 use mesh::store::{Store, StoreLimits};
 
-/// What is on this machine for the node.
+/// What is stored on this machine for the node.
 pub(super) struct Recovered {
     /// The components.
     pub(super) store: Store,
-    /// What is known of releases.
+    /// The stored records and votes of releases.
     pub(super) releases: Option<Bytes>,
-    /// What can be served before other nodes are heard.
+    /// What the node can serve before it hears from others.
     pub(super) first: First,
 }
 

@@ -1,5 +1,4 @@
-//! What a node shows of itself, and lets be done to it: the real
-//! [`NodeApi`].
+//! The real [`NodeApi`]: what a node shows of itself, and what can be done to it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -28,11 +27,11 @@ use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use mesh::transfer::Fetcher;
 
-/// How long after a change whoever has not said it yet is waited for: one that
-/// is cut off does not keep what others do from being told.
+/// How long after a change the node waits for members that have not answered. It is
+/// short, so that a member that is cut off does not delay the answers of the others.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
-/// All that a node is asked about.
+/// All parts of a node that it is asked about.
 pub(super) struct RunningNode {
     pub(super) name: NodeName,
     pub(super) url: String,
@@ -69,7 +68,7 @@ impl RunningNode {
         self.app.deployment().borrow().clone()
     }
 
-    /// What this node answers to [`STATE`].
+    /// The answer of this node to [`STATE`].
     pub(super) fn state(&self) -> Bytes {
         let now = self.deployment();
         let state = State {
@@ -128,7 +127,7 @@ impl RunningNode {
         })
     }
 
-    /// A member as the view has it, and what itself says if that is known.
+    /// A member as the view has it, and what it says of itself if that is known.
     fn member(&self, member: &Member, overview: &Overview, said: Option<State>) -> api::Member {
         let answered = said.is_some();
         let said = said.unwrap_or_default();
@@ -256,7 +255,7 @@ impl NodeApi for RunningNode {
     fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>> {
         let about = about.map(str::to_owned);
         Box::pin(async move {
-            // Who says that it serves what it should has nothing to add.
+            // A member that serves the target has nothing to add.
             let settled = |member: &Member, overview: &Overview| {
                 let Some(about) = &about else { return true };
                 let mut releases = overview.releases.iter();
@@ -272,7 +271,7 @@ impl NodeApi for RunningNode {
             let mut said = self
                 .ask_all(others.map(|member| member.name.clone()).collect())
                 .await;
-            // What was heard of them since they were asked is newer than their word.
+            // The view may be newer than the answers of the members.
             let (view, overview) = (self.members.borrow().clone(), self.overview());
             for member in view.members.iter().filter(|it| settled(it, &overview)) {
                 said.remove(&member.name);

@@ -14,7 +14,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes note of signals from now on.
+    /// Begins to listen to the signals. None is lost from now on.
     pub(super) fn listen() -> std::io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -31,12 +31,12 @@ impl Signals {
     }
 }
 
-/// Takes note of SIGHUP from now on, which would end the process otherwise.
+/// Begins to listen to SIGHUP, which would end the process otherwise.
 pub(super) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Leaves the cluster, closes the listener, and waits for what is open: until it is done, the
+/// Leaves the cluster, closes the listener, and waits until nothing is open any more, the
 /// drain is over, or `at_once` completes.
 pub(super) async fn take_down(
     serving: Serving,
@@ -51,7 +51,7 @@ pub(super) async fn take_down(
         "leaving the cluster; open exchanges have {} s to finish, a second signal ends them at once",
         drain.as_secs(),
     );
-    // Exchanges are told, and the listener closes, while the leave is said.
+    // The node tells its exchanges, and closes the listener, while it says that it leaves.
     serving.stop.send_replace(true);
     let drained = async {
         let _ = serving.accepting.await;

@@ -1,14 +1,14 @@
 //! Which crate may use which, and which room of the crate `host` may use which.
 //!
-//! A room is a module at the top of `host/src`. What is not in the two tables
-//! is forbidden. An arrow between crates is a line of a `Cargo.toml`; one
-//! between rooms is a path in the code, as `crate::app::App`.
+//! A room is a module at the top of `host/src`. An arrow that is not in the two
+//! tables is forbidden. An arrow between crates is a line of a `Cargo.toml`;
+//! one between rooms is a path in the code, such as `crate::app::App`.
 
 use super::Finding;
 use super::sources::{CRATES, Source};
 use super::tokens::{self, Token};
 
-/// Who may use whom, and why.
+/// `from` may use `to`, for the reason `why`.
 struct Arrow {
     from: &'static str,
     to: &'static str,
@@ -61,7 +61,7 @@ const INSIDE_HOST: [Arrow; 9] = [
     arrow("commands", "api", "commands ask in the API's terms"),
 ];
 
-/// A crate depends only on those that it has an arrow to.
+/// A crate depends only on crates that it has an arrow to.
 pub(super) fn between_crates(files: &[Source]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (dir, from) in CRATES {
@@ -78,7 +78,7 @@ pub(super) fn between_crates(files: &[Source]) -> Vec<Finding> {
     found
 }
 
-/// The names on the left in the section `[dependencies]` of a manifest.
+/// The names of the dependencies in the section `[dependencies]` of a manifest.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     manifest
         .lines()
@@ -89,7 +89,7 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty() && !name.starts_with('#'))
 }
 
-/// A room uses only those that it has an arrow to.
+/// A room uses only rooms that it has an arrow to.
 pub(super) fn inside_host(files: &[Source]) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
@@ -107,8 +107,8 @@ pub(super) fn inside_host(files: &[Source]) -> Vec<Finding> {
     found
 }
 
-/// The path of the module in a file of `host/src`; none for the crate's own
-/// top, which may name all rooms.
+/// The path of the module in a file of `host/src`. None for the top of the
+/// crate, which may name all rooms.
 fn module_of(path: &str) -> Option<Vec<String>> {
     let path = path.strip_prefix("host/src/")?.strip_suffix(".rs")?;
     let path = path.strip_suffix("/mod").unwrap_or(path);
@@ -118,10 +118,10 @@ fn module_of(path: &str) -> Option<Vec<String>> {
     Some(path.split('/').map(str::to_owned).collect())
 }
 
-/// The rooms that the tokens of this module name, and the lines.
+/// The rooms that the tokens of this module name, with the lines.
 fn rooms_used(tokens: &[Token], mut module: Vec<String>) -> Vec<(String, usize)> {
     let mut used = Vec::new();
-    // For each open bracket whether it is that of an inline module.
+    // For each open bracket, whether it belongs to an inline module.
     let mut brackets = Vec::new();
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -150,7 +150,7 @@ fn rooms_used(tokens: &[Token], mut module: Vec<String>) -> Vec<(String, usize)>
     used
 }
 
-/// The name of the inline module that these tokens open.
+/// The name of the inline module that begins with these tokens.
 fn module_name(tokens: &[Token]) -> Option<String> {
     let [keyword, name, bracket, ..] = tokens else {
         return None;
@@ -159,7 +159,8 @@ fn module_name(tokens: &[Token]) -> Option<String> {
     name.word().filter(|_| opens).map(str::to_owned)
 }
 
-/// How many times the tokens begin with `super`, and what follows: `::` first.
+/// How many times the tokens begin with `super`, and the tokens after that,
+/// which begin with `::`.
 fn skip_supers(mut tokens: &[Token]) -> (usize, &[Token]) {
     let mut supers = 1;
     tokens = &tokens[1..];
@@ -174,7 +175,7 @@ fn skip_supers(mut tokens: &[Token]) -> (usize, &[Token]) {
     (supers, tokens)
 }
 
-/// The names that follow `::`: one, or the first of each path in `{…}`.
+/// The names after `::`: one, or the first of each path in `{…}`.
 fn first_names(tokens: &[Token]) -> Vec<(String, usize)> {
     let named = |token: &Token| Some((token.word()?.to_owned(), token.line));
     let [a, b, rest @ ..] = tokens else {

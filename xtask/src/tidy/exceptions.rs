@@ -1,13 +1,14 @@
-//! What breaks a rule today, and is known: a list that may only become shorter.
+//! The known places that break a rule today: a list that may only become
+//! shorter.
 
 use super::Finding;
 use std::collections::BTreeSet;
 
-/// The list: on each line a rule and what breaks it, or a comment after `#`.
+/// The list. Each line has a rule and what breaks it. `#` begins a comment.
 pub(super) const LIST: &str = include_str!("exceptions.txt");
 
-/// What is wrong: findings that are not in the list, and what is in the list
-/// without need.
+/// The errors: findings that are not in the list, and entries of the list that
+/// are not needed.
 pub(super) fn apply(list: &str, found: Vec<Finding>) -> Vec<String> {
     let mut unused: BTreeSet<&str> = list
         .lines()

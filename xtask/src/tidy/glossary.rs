@@ -1,8 +1,8 @@
-//! The glossary of ARCHITECTURE.md: short, and true of the code.
+//! Checks that the glossary of ARCHITECTURE.md is short, and true of the code.
 //!
-//! Its first table has a row for each term: the term, what it means, and the
-//! symbols that embody it. Its second one has the words that are not used, in
-//! the order of `words`.
+//! Its first table has a row for each term: the term, what it means, and its
+//! symbols in the code. Its second table has the words that are not used any
+//! more, in the order of `words`.
 
 use super::Finding;
 use super::sources::Source;
@@ -10,14 +10,14 @@ use super::tokens;
 use super::words::OLD_WORDS;
 use std::collections::BTreeSet;
 
-/// The most terms, so that a newcomer reads all of them.
+/// How many terms there may be. A newcomer must be able to read all of them.
 const TERMS_MAX: usize = 40;
 
 /// The line that opens the section.
 const HEADING: &str = "## Glossary";
 
-/// The glossary has few terms, each once, each with symbols that exist, and it
-/// names each old word.
+/// The glossary has few terms. Each occurs once, and has symbols that exist.
+/// The glossary names each old word.
 pub(super) fn is_true(files: &[Source]) -> Vec<Finding> {
     let Some(document) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else {
         return Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn is_true(files: &[Source]) -> Vec<Finding> {
     found
 }
 
-/// The document without its glossary, with as many lines.
+/// The document without its glossary. It keeps the number of lines.
 pub(super) fn without(text: &str) -> String {
     let mut is_glossary = false;
     let mut rest = String::new();
@@ -88,7 +88,7 @@ struct Row<'a> {
     cells: Vec<&'a str>,
 }
 
-/// The rows of the tables of the glossary, without their heads.
+/// The rows of the tables of the glossary, without the head rows.
 fn rows(text: &str) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     let lines = (1..).zip(text.lines());
@@ -101,7 +101,7 @@ fn rows(text: &str) -> Vec<Row<'_>> {
             .strip_prefix('|')
             .and_then(|text| text.strip_suffix('|'));
         match inside {
-            // What came before the rule is the table's head.
+            // The row before this line was the head of the table.
             Some(rule) if rule.starts_with("--") => {
                 rows.pop();
             }
@@ -115,12 +115,12 @@ fn rows(text: &str) -> Vec<Row<'_>> {
     rows
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// All names in the code of nodes and guests, the names of files included.
+/// All names in the code of nodes and guests, and the names of their files.
 fn names_in_code(files: &[Source]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_product()) {

@@ -1,7 +1,7 @@
 //! Counts the lines of product code: lines with at least one token.
 //!
-//! Left out are comments, blank lines, whole files of tests, simulation and
-//! fuzzing, and in the others the items under `cfg(test)` and `cfg(feature = "sim")`.
+//! Comments and blank lines do not count, nor whole files of tests, simulation and
+//! fuzzing, nor the items under `cfg(test)` and `cfg(feature = "sim")`.
 
 use super::sources::{CRATES, Source};
 use super::tokens;

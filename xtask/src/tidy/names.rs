@@ -1,15 +1,16 @@
-//! One type name means one thing in the hand-written code of a node.
+//! Checks that one type name means one thing in the hand-written code of a
+//! node.
 //!
-//! Looked at are structs, enums, unions, traits and type aliases that others
-//! may see, in product code and in the simulation. Left out are associated
-//! types, what is private to a file, and tests.
+//! The rule looks at structs, enums, unions, traits and type aliases that other
+//! files may see, in product code and in the simulation. It does not look at
+//! associated types, types that are private to a file, and tests.
 
 use super::Finding;
 use super::sources::Source;
 use std::collections::BTreeMap;
 use syn::{Attribute, Ident, Item, Visibility};
 
-/// No name of a type is given twice.
+/// No two types have the same name.
 pub(super) fn one_meaning(files: &[Source]) -> Vec<Finding> {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in files.iter().filter(|file| is_looked_at(file)) {
@@ -42,7 +43,7 @@ fn is_looked_at(file: &Source) -> bool {
     (file.is_product() || is_simulation) && file.node_crate().is_some()
 }
 
-/// The names of the types among the items that other files may see.
+/// The names of the types that other files may see.
 fn types_of(items: &[Item]) -> Vec<&Ident> {
     let mut names = Vec::new();
     for item in items {

@@ -1,17 +1,17 @@
-//! Rules about the shape of files: how they open, how long they and their
+//! Rules about the shape of files: how they begin, and how long they and their
 //! functions are.
 
 use super::Finding;
 use super::sources::Source;
 use syn::visit::{self, Visit};
 
-/// The most lines of a file of product code.
+/// How many lines a file of product code may have.
 const FILE_LINES_MAX: usize = 400;
 
-/// The most lines of a function, from `fn` to its last bracket.
+/// How many lines a function may have, from `fn` to its last bracket.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Every Rust file opens with `//!`: what it is for.
+/// Every Rust file begins with `//!` and its purpose.
 pub(super) fn opens_with_its_purpose(files: &[Source]) -> Vec<Finding> {
     files
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn file_length(files: &[Source]) -> Vec<Finding> {
     found
 }
 
-/// No function is too long, in no Rust file.
+/// No function in any Rust file is too long.
 pub(super) fn function_length(files: &[Source]) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
@@ -62,7 +62,7 @@ pub(super) fn function_length(files: &[Source]) -> Vec<Finding> {
     found
 }
 
-/// Looks at each function of a file.
+/// Measures each function of a file.
 struct Functions<'a> {
     file: &'a Source,
     found: &'a mut Vec<Finding>,

@@ -1,10 +1,10 @@
-//! A file as the rules see it, and what its path says about it.
+//! A file as the rules see it, and what its path tells about it.
 
 /// A file of the project.
 pub(super) struct Source {
     /// Its path from the root of the workspace, with `/` between the parts.
     pub(super) path: String,
-    /// All of it.
+    /// The whole text.
     pub(super) text: String,
 }
 
@@ -17,8 +17,8 @@ pub(super) const CRATES: [(&str, &str); 5] = [
     ("host/", "host"),
 ];
 
-/// Parts of a path that say that a file is no product code: it tests, measures
-/// or shows it.
+/// Parts of a path which show that a file is no product code: it tests,
+/// measures or is an example.
 const NOT_PRODUCT: [&str; 10] = [
     "tests",
     "benches",
@@ -27,9 +27,9 @@ const NOT_PRODUCT: [&str; 10] = [
     "fuzz",
     "lab",
     "sim",
-    // The module of the core that holds docs/protocol.md to the code.
+    // The module of the core that compares docs/protocol.md with the code.
     "documented",
-    // What several unit tests share.
+    // Helpers that several unit tests share.
     "testing",
     "xtask",
 ];
@@ -54,14 +54,14 @@ impl Source {
         self.is_rust() && !stem.split('/').any(|part| NOT_PRODUCT.contains(&part))
     }
 
-    /// The crate of the node that it belongs to.
+    /// The crate of a node that the file belongs to.
     pub(super) fn node_crate(&self) -> Option<&'static str> {
         let (_, name) = CRATES.iter().find(|(dir, _)| self.path.starts_with(dir))?;
         Some(name)
     }
 }
 
-/// Whether a rule may want to see the file at this path.
+/// Whether a rule may look at the file at this path.
 pub(super) fn is_looked_at(path: &str) -> bool {
     [".rs", ".md", ".wit"].iter().any(|end| path.ends_with(end)) || path.ends_with("Cargo.toml")
 }

@@ -1,4 +1,4 @@
-//! The tokens of a Rust file, in the order in which they are written, without
+//! The tokens of a Rust file in the order in which they are written, without
 //! comments.
 
 use super::sources::Source;
@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, Group, Literal, TokenStream, TokenTree};
 pub(super) struct Token {
     /// The first line, counted from 1.
     pub(super) line: usize,
-    /// The last line: another one only for literals.
+    /// The last line. It differs from the first one only for literals.
     pub(super) last_line: usize,
     /// What it is.
     pub(super) kind: Kind,
@@ -17,9 +17,9 @@ pub(super) struct Token {
 /// What a token is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// An identifier, keyword or lifetime's name.
+    /// An identifier, a keyword or the name of a lifetime.
     Word(String),
-    /// A literal, as it is written.
+    /// A literal as it is written.
     Literal(String),
     /// Anything else, opening and closing brackets included.
     Sign(char),
@@ -40,14 +40,14 @@ impl Token {
     }
 }
 
-/// All tokens of the file. One that does not parse has none: the compiler
+/// All tokens of the file. A file that does not parse has none; the compiler
 /// complains about it.
 pub(super) fn of(file: &Source) -> Vec<Token> {
     flatten(file, false)
 }
 
-/// The tokens of the file without those of tests and of the simulation, that
-/// is, without the items under `cfg(test)` and `cfg(feature = "sim")`.
+/// The tokens of the file without those of tests and of the simulation: the items
+/// under `cfg(test)` and `cfg(feature = "sim")` are left out.
 pub(super) fn of_product(file: &Source) -> Vec<Token> {
     flatten(file, true)
 }
@@ -60,7 +60,7 @@ fn flatten(file: &Source, product_only: bool) -> Vec<Token> {
     tokens
 }
 
-/// Add the tokens of the stream, and of the groups in it.
+/// Adds the tokens of the stream, and of the groups in it.
 fn add(stream: TokenStream, product_only: bool, tokens: &mut Vec<Token>) {
     let mut trees = stream.into_iter().peekable();
     while let Some(tree) = trees.next() {
@@ -73,7 +73,7 @@ fn add(stream: TokenStream, product_only: bool, tokens: &mut Vec<Token>) {
             if let Some(TokenTree::Group(group)) = trees.peek()
                 && group.delimiter() == Delimiter::Bracket
             {
-                // A doc comment is an attribute whose parts are all in one place.
+                // All parts of a doc comment's attribute have the same place.
                 let is_comment = same_place(group, punct);
                 let skips = product_only && says_test(group);
                 if is_comment || skips {

@@ -1,7 +1,7 @@
-//! No old word of the glossary is in use.
+//! Checks that no old word of the glossary is used.
 //!
-//! Each word has one place in which it is looked for: where it would mislead,
-//! and no other meaning of it is right.
+//! Each word is looked for only where it would mislead, and where no other meaning of
+//! it is right.
 
 use super::Finding;
 use super::glossary;
@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 pub(super) struct OldWord {
     /// The word, or several in a row.
     pub(super) word: &'static str,
-    /// The one to use.
+    /// The word to use instead.
     pub(super) now: &'static str,
     /// Where it is looked for.
     at: At,
-    /// The paths it is looked for in begin so.
+    /// It is looked for only in paths that begin like this.
     under: &'static str,
 }
 
@@ -28,10 +28,10 @@ enum At {
     Type,
     /// An identifier that is this word.
     Name,
-    /// An identifier that has this word among its parts: `strange` in
+    /// An identifier with this word as one of its parts: `strange` in
     /// `strange_datagrams` and in `StrangeDatagram`.
     Part,
-    /// Comments, texts in the code, and documents. Upper case does not matter.
+    /// Comments, texts in the code, and documents. Upper and lower case are the same.
     Prose,
     /// Documents only.
     Docs,
@@ -107,7 +107,7 @@ pub(super) const OLD_WORDS: &[OldWord] = &[
     ),
 ];
 
-/// No old word is in use.
+/// No old word is used.
 pub(super) fn no_old_word(files: &[Source]) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in files.iter().filter(|file| is_held(&file.path)) {
@@ -124,8 +124,8 @@ pub(super) fn no_old_word(files: &[Source]) -> Vec<Finding> {
     found
 }
 
-/// Whether the words of the file count: not this list, and not what was said
-/// when the old words were in use.
+/// Whether the words of the file count. Those of this list do not, nor those of texts
+/// from the time of the old words.
 fn is_held(path: &str) -> bool {
     !path.starts_with("xtask/src/tidy") && path != "CHANGELOG.md"
 }
@@ -147,13 +147,13 @@ fn finding(file: &Source, line: usize, old: &OldWord) -> Finding {
     }
 }
 
-/// What a file says, each with the lines on which it is said.
+/// The words of a file, each with its lines.
 #[derive(Default)]
 struct Said {
     types: BTreeMap<String, Vec<usize>>,
     names: BTreeMap<String, Vec<usize>>,
     parts: BTreeMap<String, Vec<usize>>,
-    /// All words of prose in a row; an empty one where a text ends.
+    /// All words of prose in a row. An empty word stands for the end of a text.
     prose: Vec<(String, usize)>,
     is_document: bool,
 }
@@ -242,7 +242,8 @@ impl Said {
     }
 }
 
-/// The parts of an identifier in lower case: `on`, `trial` of `on_trial` and `OnTrial`.
+/// The parts of an identifier in lower case: `on` and `trial` for `on_trial` and
+/// `OnTrial`.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut was_lower = false;
@@ -290,13 +291,13 @@ mod tests {
     #[test]
     fn the_same_word_with_another_meaning_is_right() {
         for text in [
-            // Of the standard library.
+            // A name of the standard library.
             "fn f() { Poll::Ready(()) }",
-            // A word in which the old one is only a part.
+            // The old word is only a part of another word.
             "fn set_at(reenforce: u8) {}",
-            // In two texts.
+            // The words are in two texts.
             "// It is in\nfn f() {}\n// force",
-            // An old spelling that the command line still understands.
+            // An old spelling that the command line still accepts.
             "fn f() { flag(\"--max-app\") }",
         ] {
             assert!(found("host/src/a.rs", text).is_empty(), "{text}");

@@ -1,9 +1,9 @@
-//! What a component can reach of the cluster and its mailbox while one of its
-//! callbacks runs: the host's side of the contract's imports.
+//! What a component can reach of the cluster and its mailbox while one of its callbacks runs:
+//! the host's side of the contract's imports.
 //!
-//! A context lives for one callback (for one whole request of a `wasi:http`
-//! component). It collects what the callback asks for; the exchange puts it
-//! into effect only if the callback returns.
+//! A context lives for one callback, or for one whole request of a `wasi:http` component. It
+//! collects what the callback asks for. The exchange carries this out only if the callback
+//! returns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use super::meter::Meter;
 use super::{cluster, mailbox, members};
 use crate::views::Views;
 
-/// The most topics, and the most timers, that one exchange has at a time; the
-/// most messages that one callback publishes. Named in `mailbox.wit`.
+/// How many topics an exchange may have at a time, and how many timers; and how many messages
+/// one callback may publish. `mailbox.wit` names this limit.
 pub(super) const MAX_PER_EXCHANGE: usize = 32;
-/// The longest topic, in bytes. Named in `mailbox.wit`.
+/// The longest topic, in bytes. `mailbox.wit` names this limit.
 pub const MAX_TOPIC: usize = 256;
-/// The largest payload, in bytes. Named in `mailbox.wit`.
+/// The largest payload, in bytes. `mailbox.wit` names this limit.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// What a callback may use.
@@ -27,15 +27,16 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 pub struct CallLimits {
     /// Processor time of one callback, or of one request of a `wasi:http` component.
     pub cpu: Duration,
-    /// Time on the wall of one callback; of a `wasi:http` component, until its response head.
+    /// Time on the wall of one callback. For a `wasi:http` component, the time until its
+    /// response head.
     pub wall: Duration,
-    /// Bytes of linear memory, all memories of an instance together.
+    /// Bytes of linear memory: all memories of an instance together.
     pub memory: usize,
-    /// Bytes of an exchange's state.
+    /// Bytes of the state of an exchange.
     pub state: usize,
 }
 
-/// What one node's callbacks share: who the node is and what it sees.
+/// What the callbacks of one node share: who the node is, and which members it sees.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// The membership views as they come.
@@ -45,43 +46,43 @@ pub struct NodeInfo {
 /// Which release a callback runs, as the contract shows it.
 #[derive(Clone, Debug)]
 pub struct ReleaseTag {
-    /// Equal on nodes that run the same release.
+    /// Equal on all nodes that run the same release.
     pub id: Arc<str>,
     /// SHA-256 in lower-case hex.
     pub digest: Arc<str>,
 }
 
-/// Something that a callback asked for and that takes hold when it returns.
+/// Something that a callback asked for. It takes effect when the callback returns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CallEffect {
-    /// Tell this exchange of the members.
+    /// Send the members to this exchange.
     SubscribeNodes,
-    /// Tell this exchange what is published on a topic.
+    /// Send to this exchange what is published on a topic.
     Subscribe(Arc<str>),
-    /// No longer tell it.
+    /// Send no more of that topic.
     Unsubscribe(Arc<str>),
-    /// Tell every exchange that has subscribed.
+    /// Publish to every exchange that has subscribed.
     Publish {
-        /// On which topic.
+        /// The topic.
         topic: Arc<str>,
-        /// What.
+        /// The message.
         payload: Bytes,
     },
     /// Send `timer(token)` after a time.
     SendAfter {
-        /// After how long.
+        /// The time.
         delay: Duration,
-        /// What to send.
+        /// The token to send.
         token: u64,
     },
 }
 
-/// What an exchange holds when a callback of it begins.
+/// What an exchange has when one of its callbacks begins.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subscribed<'a> {
     /// The topics that it has subscribed to.
     pub topics: &'a [Arc<str>],
-    /// How many timers it waits for.
+    /// How many timers the exchange waits for.
     pub timers: usize,
 }
 
@@ -92,7 +93,7 @@ pub struct CallContext {
     view: Option<Arc<::cluster::View>>,
     /// What the callback asked for, in order.
     pub effects: Vec<CallEffect>,
-    /// The topics that the exchange would have if the callback returned now.
+    /// The topics that the exchange will have if the callback returns now.
     topics: Vec<Arc<str>>,
     timers_left: usize,
     publishes_left: usize,
@@ -100,7 +101,7 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A context for one callback of an exchange that holds this already.
+    /// A context for one callback of an exchange that has this already.
     pub fn new(
         node: Arc<NodeInfo>,
         release: ReleaseTag,
@@ -119,13 +120,13 @@ impl CallContext {
         }
     }
 
-    /// What the call has used.
+    /// The meter of what the call uses.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
     fn view(&mut self) -> Arc<::cluster::View> {
-        // One callback sees one view, whatever comes meanwhile.
+        // One callback sees one view, even if a new view comes meanwhile.
         self.view
             .get_or_insert_with(|| self.node.views.current())
             .clone()
@@ -180,8 +181,8 @@ impl mailbox::Host for CallContext {
             return Err(mailbox::Error::TooMany);
         }
         self.topics.push(topic.clone());
-        // Taking back an effect instead of adding its contrary keeps their
-        // number bounded, however often a guest changes its mind.
+        // An effect is taken back instead of adding the opposite one. So the number of
+        // effects is bounded, however often a guest changes its mind.
         let contrary = CallEffect::Unsubscribe(topic.clone());
         if !self.take_back(&contrary) {
             self.effects.push(CallEffect::Subscribe(topic));
@@ -256,9 +257,9 @@ mod tests {
             .map(|n| n.to_string().into())
             .collect();
         let mut context = context(&held);
-        // One that it has already does nothing, and needs no room.
+        // A topic that the exchange has already changes nothing, and needs no room.
         assert!(context.subscribe("0".into()).is_ok());
-        // One that it does not have gives no room back.
+        // A topic that the exchange does not have gives no room back.
         context.unsubscribe("unknown".into());
         assert!(context.effects.is_empty());
         let full = context.subscribe("new".into());

@@ -1,5 +1,5 @@
-//! The data of one store: what belongs to the instance in it, and what belongs
-//! to the call that runs. So an instance can be given to a next call.
+//! The data of one store. What belongs to the instance is separate from what
+//! belongs to the call, so that an instance can serve a next call.
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -48,13 +48,14 @@ impl InstanceContext {
         }
     }
 
-    /// Whether the guest was refused memory. If it failed, this is most likely why.
+    /// Whether the guest was refused memory. If the guest failed, this is most
+    /// likely the reason.
     pub(crate) fn memory_refused(&self) -> bool {
         self.memory.refused
     }
 
-    /// Whether this machine had no memory for it. If it failed, this is most likely
-    /// why.
+    /// Whether this machine had no memory for the guest. If the guest failed, this
+    /// is most likely the reason.
     pub(crate) fn starved(&self) -> bool {
         self.memory.starved
     }
@@ -67,8 +68,8 @@ impl InstanceContext {
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Built only when a guest uses WASI at all: it seeds generators, and
-        // most callbacks need none of it.
+        // Built only when a guest uses WASI: building seeds random generators, and
+        // most callbacks need no WASI.
         let output = &self.instance.output;
         let wasi = self.instance.wasi.get_or_insert_with(|| {
             Box::new(
@@ -95,13 +96,13 @@ impl WasiHttpView for HostState {
     }
 }
 
-/// Counts linear memory over all memories of a store and refuses what goes
-/// over the cap.
+/// Counts linear memory over all memories of a store, and refuses what exceeds the
+/// limit.
 struct MemoryCap {
     cap: usize,
     used: usize,
     refused: bool,
-    /// Whether this machine could not give memory that the cap allows.
+    /// Whether this machine could not give memory that the limit allows.
     starved: bool,
 }
 
@@ -116,8 +117,8 @@ impl MemoryCap {
     }
 }
 
-/// Whether an error of the engine comes from this machine and not from the
-/// guest: no memory, no place in the pool.
+/// Whether the machine caused an error of the engine, and not the guest: there was
+/// no memory, or no place in the pool.
 pub(crate) fn by_machine(error: &wasmtime::Error) -> bool {
     error.is::<wasmtime::OutOfMemory>()
         || error.is::<wasmtime::PoolConcurrencyLimitError>()

@@ -1,17 +1,17 @@
-//! Members and views in the terms of the contract.
+//! Converts members and views to the contract's types.
 
 use cluster::{Member, View, short};
 
 use super::cluster as contract;
 use crate::views::Views;
 
-/// The own node in a view, without its release.
+/// This node as a member of a view, without its release.
 pub(super) fn own(views: &Views, view: &View) -> contract::Node {
     let own = views.own_name();
     match view.members.iter().find(|member| member.name == *own) {
         Some(member) => node(member),
-        // A view always holds the own node; a guest would rather have a
-        // name than a trap if that were ever not so.
+        // A view always has this node. If it ever did not, a name would help
+        // the guest more than a trap.
         None => contract::Node {
             name: own.to_string(),
             address: own.ip().to_string(),
@@ -22,7 +22,7 @@ pub(super) fn own(views: &Views, view: &View) -> contract::Node {
     }
 }
 
-/// A view.
+/// Converts a view.
 pub(crate) fn view(view: &View) -> contract::View {
     contract::View {
         version: view.version,
@@ -38,7 +38,7 @@ fn node(member: &Member) -> contract::Node {
         since: member.since_ms,
         release: member.component().map(|digest| {
             let digest = digest.to_string();
-            // Until releases are agreed on, a release is its digest.
+            // The id of the release is the beginning of its digest here.
             contract::Release {
                 id: short(&digest).to_owned(),
                 digest,

@@ -22,35 +22,36 @@ use wasmtime::UpdateDeadline;
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub const TICK: Duration = Duration::from_millis(5);
 
-/// AppFileSearch for the slices of guests that run long: one less than there are
+/// Places for slices of guests that run long. There is one place less than there are
 /// workers.
 #[derive(Clone, Debug)]
 pub struct SlowLane(Arc<Semaphore>);
 
 impl SlowLane {
-    /// A lane that leaves one of so many workers to other requests. With only one
-    /// worker, guests that run long take turns with the rest.
+    /// A lane that leaves one of so many workers to other requests. If there is only
+    /// one worker, guests that run long take turns with the rest.
     pub fn beside(workers: usize) -> SlowLane {
         SlowLane(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
     }
 }
 
-/// What one call has used: shared by the store, which sees the ticks, and by
-/// [`Metered`], which sees where a slice of the guest's running begins and ends.
+/// What one call has used. The store shares it, which sees the ticks, with [`Metered`],
+/// which sees where each slice of the guest begins and ends.
 pub struct Meter {
     budget: Duration,
     used_nanos: AtomicU64,
-    /// Whether it has lived through a tick, and so is measured.
+    /// Whether the call has lived through a tick. From then on it is measured.
     long: AtomicBool,
     overrun: AtomicBool,
-    /// Whether the wall deadline is lifted, because the response head is there.
+    /// Whether the call has no wall deadline any more, because the response head is
+    /// there.
     may_last: AtomicBool,
     lane: SlowLane,
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Meter {
-    /// A meter for a call that may use so much processor time.
+    /// A meter for a call with this budget of processor time.
     pub fn new(budget: Duration, lane: SlowLane) -> Arc<Meter> {
         Arc::new(Meter {
             budget,
@@ -79,7 +80,8 @@ impl Meter {
     /// When the call has used up its processor time.
     pub fn on_tick(self: Arc<Self>) -> wasmtime::Result<UpdateDeadline> {
         if !self.long.swap(true, Relaxed) {
-            // The slice before the first tick is not measured: it was at most one tick.
+            // The slice before the first tick is not measured, because it was at most
+            // one tick.
             self.add(TICK);
         }
         if Duration::from_nanos(self.used_nanos.load(Relaxed)) >= self.budget {
@@ -89,10 +91,11 @@ impl Meter {
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
-                // A bare wake-up would put the guest back into the queue before the
+                // A plain wake-up would put the guest back into the queue before the
                 // sockets are polled.
                 tokio::task::yield_now().await;
-                // The semaphore is never closed; were it, the slice would just run.
+                // The semaphore is never closed. If it were, the slice would run
+                // without a place.
                 self.set_place(self.lane.0.clone().acquire_owned().await.ok());
             }),
         ))
@@ -112,14 +115,14 @@ impl Meter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallDeadline;
 
-/// A call into a guest, metered: its slices are timed, its place in the slow
-/// lane is given back whenever it waits, and it ends at its wall deadline.
+/// A call into a guest that is metered: its slices are timed, it gives its place in the
+/// slow lane back whenever it waits, and it ends at its wall deadline.
 pub struct Metered<'a, F> {
     call: Pin<&'a mut F>,
     meter: Arc<Meter>,
-    /// How long it may take, unless [`Meter::lift_deadline`] says that it may last.
+    /// How long the call may take, unless [`Meter::lift_deadline`] was called.
     wall: Duration,
-    /// Set up when the call first waits; most never do.
+    /// Created when the call first waits; most calls never do.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

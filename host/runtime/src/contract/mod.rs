@@ -1,7 +1,7 @@
 //! The contract between host and guest: bindings generated from `wit/`.
 //!
-//! One linker serves every world, so each world's bindings are generated apart
-//! and share the types of the first.
+//! One linker serves every world. So the bindings of each world are generated
+//! separately, and share the types of the first.
 
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
@@ -19,7 +19,7 @@ pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
 pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
 
-/// The most elements that one table of a component has.
+/// How many elements a table of a component may have.
 pub const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// Bindings of the world `streaming-app`, and of all the types.

@@ -1,6 +1,6 @@
-//! What a `wasi:http` component gets when it asks for another server: a
-//! refusal. A node gives its guests no network; `wasi:http/outgoing-handler`
-//! is linked so that components that import it run.
+//! Outgoing requests of a `wasi:http` component: all are refused. A node gives
+//! its guests no network. `wasi:http/outgoing-handler` is linked all the same,
+//! so that components that import it can run.
 
 use std::future::Future;
 

@@ -1,5 +1,5 @@
-//! Where a guest's standard output and error go: into a bounded buffer, from
-//! which the host logs it when the callback ends.
+//! The standard output and error of a guest: a bounded buffer. The host logs it
+//! when the callback ends.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// The most bytes kept of what one callback writes; the rest is dropped and
+/// How many bytes are kept of what one callback writes. The rest is dropped and
 /// counted.
 pub(super) const MAX_OUTPUT: usize = 4096;
 
@@ -31,8 +31,8 @@ impl GuestOutput {
         self.lock().text.is_empty()
     }
 
-    /// The lines that were written, and a last one that says how much was
-    /// dropped if any was.
+    /// The lines that were written. If something was dropped, a last line says
+    /// how much.
     pub(crate) fn lines(&self) -> Vec<String> {
         let buffer = self.lock();
         let text = String::from_utf8_lossy(&buffer.text);
@@ -54,7 +54,7 @@ impl GuestOutput {
         lines
     }
 
-    /// The last panic that the guest wrote of, if there is one. Rust writes
+    /// The last panic that the guest reported, if there is one. Rust writes
     /// "panicked at PLACE:", and the reason in the next line.
     pub(crate) fn last_panic(&self) -> Option<String> {
         let lines = self.lines();
@@ -73,7 +73,7 @@ impl GuestOutput {
         self.0.lock()
     }
 
-    /// A stream that writes here.
+    /// A stream that writes into this buffer.
     pub(super) fn stream(&self) -> GuestOutput {
         self.clone()
     }

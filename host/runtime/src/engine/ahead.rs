@@ -1,6 +1,6 @@
-//! Compiling ahead. A file that has changed is not loaded before it rests for a
-//! moment. The compiler already works on its content in that time, because it will
-//! most likely be loaded. If it is not, only the work was wasted.
+//! Compiling ahead. A file that has changed is not loaded before it has been still
+//! for a moment. The compiler uses that time to work on its content, because the
+//! content will most likely be loaded. If it is not, only the work was wasted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,21 +12,23 @@ use wasmtime::component::Component;
 
 use crate::engine::Runtime;
 
-/// What the compiler made of an app; an error of the channel says that it
-/// panicked.
+/// Where the result of the compiler comes. An error of the channel means that the
+/// compiler panicked.
 pub(crate) type Compiling = oneshot::Receiver<wasmtime::Result<Component>>;
 
-/// The one app that is compiled ahead, or was and has not been asked for yet.
+/// The one component that is compiled ahead, or was, and has not been asked for
+/// yet.
 #[derive(Default)]
 pub(super) struct Ahead {
     begun: Mutex<Option<(Digest, Compiling)>>,
-    /// Whether the compiler works on it still. One at a time: a file that is
-    /// written again and again does not keep the compilers busy.
+    /// Whether the compiler still works on it. Only one component is compiled
+    /// ahead at a time: a file that is written again and again does not keep the
+    /// compilers busy.
     is_busy: Arc<AtomicBool>,
 }
 
 impl Ahead {
-    /// What was begun for this app, if it was.
+    /// The compiling that was begun for this component, if it was.
     pub(super) fn take(&self, digest: &Digest) -> Option<Compiling> {
         let mut begun = self.begun.lock();
         let found = begun.take_if(|(of, _)| of == digest)?;
@@ -39,7 +41,7 @@ impl Ahead {
     }
 }
 
-/// Clears the mark when the compiler is done, even by a panic.
+/// Clears the mark when the compiler is done, even after a panic.
 struct Busy(Arc<AtomicBool>);
 
 impl Drop for Busy {
@@ -49,8 +51,8 @@ impl Drop for Busy {
 }
 
 impl Runtime {
-    /// Has the compiler begin with an app that is likely to be loaded in a
-    /// moment. Does nothing while it still works on another one that was.
+    /// Starts the compiler on a component that will probably be loaded in a
+    /// moment. Does nothing while the compiler still works on another one ahead.
     pub fn compile_ahead(&self, app: &ComponentBytes) {
         let busy = self.ahead.is_busy.clone();
         if busy.swap(true, Ordering::AcqRel) {
@@ -60,7 +62,7 @@ impl Runtime {
         self.ahead.keep(app.digest(), compiling);
     }
 
-    /// Has the compiler begin with an app, or go on with what it began ahead.
+    /// Starts the compiler on a component, or continues what it began ahead.
     pub(crate) fn compile(&self, app: &ComponentBytes) -> Compiling {
         match self.ahead.take(&app.digest()) {
             Some(compiling) => compiling,
@@ -73,8 +75,8 @@ impl Runtime {
         let (sender, compiling) = oneshot::channel();
         self.compilers.spawn(move || {
             let _until = until;
-            // Nobody waits for it any more if the node stops, or if it was
-            // compiled ahead for nothing.
+            // Nobody waits for the result if the node stops, or if the component
+            // was compiled ahead in vain.
             let _ = sender.send(Component::from_binary(&engine, &bytes));
         });
         compiling
@@ -118,7 +120,8 @@ mod tests {
         let compiling = runtime.ahead.take(&Digest::of(&one));
         compiling.expect("it was begun").await.unwrap().unwrap();
         assert!(runtime.ahead.take(&Digest::of(&one)).is_none());
-        // What was not begun is compiled all the same, and a failure told.
+        // A component that was not begun is compiled all the same, and a failure
+        // is reported.
         assert!(runtime.compile(&app(&one)).await.unwrap().is_ok());
         assert!(runtime.compile(&app(&other)).await.unwrap().is_err());
     }
@@ -126,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time_is_compiled_ahead_and_the_newest_kept() {
         let runtime = runtime();
-        // Holds the one compiler until this test lets it go.
+        // Keeps the only compiler busy until the test ends this.
         let (go, wait) = std::sync::mpsc::channel::<()>();
         runtime.compilers.spawn(move || wait.recv().unwrap());
         let apps = [b"\0asm\x0d\0\x01\0".to_vec(), b"second".to_vec()];
@@ -136,7 +139,7 @@ mod tests {
         go.send(()).unwrap();
         let first = runtime.ahead.take(&Digest::of(&apps[0])).unwrap();
         first.await.unwrap().unwrap();
-        // The mark is cleared after the result is there.
+        // The mark is cleared after the result has come.
         while runtime.ahead.is_busy.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
         }

@@ -1,9 +1,9 @@
-//! Compiled functions, kept one by one: of an app that has changed a little,
-//! only what has changed is compiled.
+//! Keeps compiled functions one by one, so that only the functions of an app that
+//! have changed are compiled.
 //!
-//! The engine asks with a hash of all that a function's code depends on. If there is
-//! no answer, it compiles the function, and gives the code to be kept. So a function
-//! that is dropped here costs only time.
+//! The engine asks with a hash of all that a function's code depends on. If the
+//! function is not here, the engine compiles it, and gives the code to be kept. So
+//! dropping a function costs only time.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use wasmtime::CacheStore;
 
-/// Room for compiled functions, in bytes: a component of some ten megabytes.
+/// Room for compiled functions, in bytes. It is enough for a component of about ten
+/// megabytes.
 const ROOM: u64 = 32 * 1024 * 1024;
 
-/// What one more function takes beyond its code, in bytes.
+/// How many bytes a function takes beyond its code.
 const EACH: u64 = 128;
 
-/// How many functions that is, if they are of the usual size.
+/// How many functions of the usual size have room.
 const EXPECTED: usize = 16 * 1024;
 
-/// A hash, as the engine makes it.
+/// The hash that the engine makes.
 type Key = [u8; 32];
 
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ impl Weighter<Key, Arc<[u8]>> for Size {
     }
 }
 
-/// The functions that were compiled last or asked for often.
+/// The functions that were compiled last, or are asked for often.
 #[derive(Debug)]
 pub(super) struct Functions {
     kept: Cache<Key, Arc<[u8]>, Size>,
@@ -93,7 +94,7 @@ mod tests {
         assert!(functions.kept.weight() <= 4 * (EACH + 1000));
         let found = (0..100).filter(|number| functions.get(&key(*number)).is_some());
         assert!((1..=4).contains(&found.count()));
-        // One that is larger than all the room is not kept, and no error.
+        // A function larger than all the room is not kept. That is no error.
         functions.insert(&key(200), vec![0; 10_000]);
         assert!(functions.get(&key(200)).is_none());
     }

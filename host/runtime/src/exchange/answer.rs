@@ -4,13 +4,13 @@ use tokio::sync::oneshot;
 
 use crate::http::OutgoingBody;
 
-/// What becomes of the head of a response.
+/// Where the head of a response is.
 pub(super) enum ResponseHead {
-    /// There is none yet; the first callback runs.
+    /// There is no head yet; the first callback runs.
     Awaited,
-    /// The first callback gave it.
+    /// The first callback returned it.
     Ready(Box<http::Response<OutgoingBody>>),
-    /// It will be sent from the exchange's own task.
+    /// The exchange's own task will send it.
     Sent(oneshot::Sender<http::Response<OutgoingBody>>),
     /// The connection has it.
     Given,
@@ -21,12 +21,12 @@ impl ResponseHead {
         matches!(self, ResponseHead::Ready(_) | ResponseHead::Given)
     }
 
-    /// Gives the head, if it was not given before.
+    /// Sends the head, if it was not sent before.
     pub(super) fn give(&mut self, response: http::Response<OutgoingBody>) {
         *self = match std::mem::replace(self, ResponseHead::Given) {
             ResponseHead::Awaited => ResponseHead::Ready(Box::new(response)),
             ResponseHead::Sent(sender) => {
-                // It is refused only if the client has gone; the output will tell.
+                // Sending fails only if the client has gone; the output will tell.
                 let _ = sender.send(response);
                 ResponseHead::Given
             }

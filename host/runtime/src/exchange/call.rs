@@ -10,18 +10,18 @@ use crate::generation::{
 
 /// One callback of an exchange.
 pub(super) enum Call {
-    /// The head of the request; the state is the app's config.
+    /// The head of the request. The state is the app's config.
     Head(Request),
-    /// A piece of its body.
+    /// A piece of the body.
     Data(Vec<u8>),
-    /// The end of its body.
+    /// The end of the body.
     Tail(Vec<Field>),
     /// A message.
     Info(Message),
 }
 
-/// Makes a callback. Gives back its step and what it asked for, in order.
-/// `held` says what the exchange has subscribed to.
+/// Makes a callback. Returns its step and what it asked for, in order. `held`
+/// says what the exchange has subscribed to.
 pub(super) async fn call(
     generation: &Generation,
     call: Call,
@@ -70,17 +70,17 @@ pub(super) async fn call(
     }
 }
 
-/// Which of the two functions of `upgrade` is called, and with which version.
+/// Which of the two functions of `upgrade` is called, and for which version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// `code-change`, of a state that code of this version wrote.
+    /// `code-change`: the state was written by code of this version.
     From(u32),
-    /// `code-change-down`, to a state for code of this version.
+    /// `code-change-down`: the state is for code of this version.
     DownTo(u32),
 }
 
-/// Has a state turned into one of another version; the inner error is the
-/// app's refusal. What it asks of its mailbox meanwhile is dropped.
+/// Turns a state into one of another version. The inner error is the app's
+/// refusal. What the app asks of its mailbox meanwhile is dropped.
 pub(super) async fn change(
     generation: &Generation,
     change: Change,

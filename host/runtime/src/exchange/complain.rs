@@ -1,4 +1,4 @@
-//! The log of what apps do wrong: which release, which path, what.
+//! The log of what apps do wrong: which release, which path, and what.
 
 use std::time::Instant;
 
@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 use crate::generation::Generation;
 use crate::throttle::Throttle;
 
-/// Logs failures of apps, at most ten lines a second, so that an app that
-/// fails at every request does not fill a disk.
+/// Logs failures of apps: at most ten lines a second, so that an app that fails at
+/// every request does not fill a disk.
 #[derive(Debug)]
 pub(super) struct Complaints {
     throttle: Throttle,
-    /// Where the last failure is kept instead, if it is not to be logged.
+    /// Where the last failure is kept if failures are not logged.
     kept: Option<Mutex<Option<String>>>,
 }
 
@@ -56,7 +56,7 @@ impl Complaints {
         tracing::error!(release = %generation.release.id, path, %cause, "the app failed");
     }
 
-    /// Logs that a stream could not be migrated to newer code.
+    /// Logs that a stream could not migrate to newer code.
     pub(super) fn not_migrated(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(left_out) = self.throttle.admit(Instant::now()) {
             if left_out > 0 {

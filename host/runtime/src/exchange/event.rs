@@ -1,5 +1,5 @@
-//! What an exchange waits for between two callbacks, each as a future that may
-//! be dropped at any time without losing anything.
+//! The events that an exchange waits for between two callbacks. Each is a future
+//! that may be dropped at any time without losing anything.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::generation::{Lease, Slot};
 use crate::http::OutputQueue;
 use crate::http::request::BodyRefusal;
 
-/// Until there is something to wait for, nothing comes.
+/// A future for an event that cannot come yet.
 pub(super) async fn never<T>() -> T {
     std::future::pending().await
 }
@@ -75,10 +75,10 @@ pub(super) async fn code_changed(follows: bool, lease: &Lease, slot: &Slot) {
     }
 }
 
-/// Waits until an exchange that was left on old code must end (`true`): at its time,
-/// or sooner if a next app waits to be loaded. Or until that code is current again
-/// (`false`). An exchange that was not left there is woken by the change of code
-/// instead.
+/// Waits until an exchange that was left on old code must end (`true`), or until
+/// that code is current again (`false`). The exchange must end at its time, or
+/// sooner if a next generation waits to be loaded. An exchange that was not left on
+/// old code is woken by the change of code instead.
 pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) -> bool {
     let Some(due) = due else {
         return never().await;

@@ -1,5 +1,5 @@
-//! What is published on topics, on its way to the exchanges that subscribed. Those
-//! of this node get it at once, those of other nodes by way of a queue.
+//! Takes what is published on topics to the exchanges that subscribed. Exchanges
+//! of this node get it at once; exchanges of other nodes get it by way of a queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,26 +11,27 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::contract::mailbox::{Message, Publication};
 
-/// How many messages one mailbox holds; then the oldest drop.
-/// Named in `mailbox.wit`.
+/// How many messages one mailbox holds. If more come, the oldest are dropped.
+/// `mailbox.wit` names this limit.
 pub(super) const CAPACITY: usize = 64;
 
-/// How many messages wait for the slowest of the other nodes; then the oldest
-/// drop for it. They share one queue, so however many nodes there are, it holds
-/// at most so many payloads: 16 MiB of the largest.
+/// How many messages wait for the slowest of the other nodes. If more come, the
+/// oldest are dropped for that node. All nodes share one queue, so it holds at
+/// most this number of payloads, however many nodes there are: 16 MiB of the
+/// largest.
 pub const OUTGOING: usize = 256;
 
 /// One message published on a topic, shared by all who get it.
 #[derive(Debug)]
 pub struct Published {
-    /// Its place in the order of all that was published on this node. 0 if it
-    /// came from another one.
+    /// Its place in the order of all that was published on this node; 0 if another
+    /// node published it.
     pub number: u64,
     /// The topic.
     pub topic: Arc<str>,
     /// What was published.
     pub payload: Bytes,
-    /// The name of the node on which it was.
+    /// The name of the node that published it.
     pub from: Arc<str>,
 }
 
@@ -59,7 +60,8 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Waits for the next message. How many were dropped is said first.
+    /// Waits for the next message. If messages were dropped, their number comes
+    /// first.
     pub async fn next(&self) -> Message {
         loop {
             if let Some(message) = self.take() {
@@ -83,7 +85,8 @@ impl Mailbox {
     }
 }
 
-/// Who has subscribed to each topic, by the number of their subscriptions.
+/// The mailboxes that have subscribed to each topic, by the number of the
+/// subscription.
 type Subscribers = HashMap<Arc<str>, BTreeMap<u64, Arc<Mailbox>>>;
 
 /// The topics of a node, and who has subscribed to each.
@@ -91,9 +94,9 @@ type Subscribers = HashMap<Arc<str>, BTreeMap<u64, Arc<Mailbox>>>;
 pub struct Topics {
     subscribers: Mutex<Subscribers>,
     next: AtomicU64,
-    /// The number of what was published last.
+    /// The number of the message that was published last.
     published: Mutex<u64>,
-    /// What was published here, for the other nodes.
+    /// Messages that were published here, for the other nodes.
     outgoing: broadcast::Sender<Arc<Published>>,
 }
 
@@ -108,7 +111,7 @@ impl Default for Topics {
     }
 }
 
-/// The subscriptions of one exchange: they end when this is dropped.
+/// The subscriptions of one exchange. They end when this is dropped.
 #[derive(Debug)]
 pub struct Subscriptions {
     topics: Arc<Topics>,
@@ -122,8 +125,8 @@ impl Topics {
         self.subscribers.lock()
     }
 
-    /// Tells every exchange that has subscribed: those of this node at once,
-    /// and those of the others as fast as these take it. Waits for nobody.
+    /// Publishes to every exchange that has subscribed: on this node at once, and
+    /// on other nodes as fast as those take it. Waits for nobody.
     pub fn publish(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
         let mut last = self.published.lock();
         *last += 1;
@@ -133,15 +136,14 @@ impl Topics {
             payload,
             from,
         });
-        // In the order of the numbers. An error says that there is nobody to
-        // send it to.
+        // In the order of the numbers. An error means that there is no other node.
         let _ = self.outgoing.send(message.clone());
         drop(last);
         self.put(&message);
     }
 
-    /// Tells every exchange of this node that has subscribed what was published
-    /// on another one.
+    /// Gives a message of another node to every exchange of this node that has
+    /// subscribed.
     pub fn deliver(&self, topic: Arc<str>, payload: Bytes, from: Arc<str>) {
         self.put(&Arc::new(Published {
             number: 0,
@@ -173,7 +175,7 @@ impl Topics {
 }
 
 impl Subscriptions {
-    /// No subscriptions yet.
+    /// An exchange without subscriptions.
     pub fn new(topics: Arc<Topics>) -> Subscriptions {
         let id = topics.next.fetch_add(1, Relaxed);
         Subscriptions {
@@ -194,12 +196,12 @@ impl Subscriptions {
         !self.names.is_empty()
     }
 
-    /// The mailbox that they fill.
+    /// The mailbox that gets the messages.
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
     }
 
-    /// Subscribes; again does nothing.
+    /// Subscribes. A second time changes nothing.
     pub fn add(&mut self, topic: Arc<str>) {
         if self.names.contains(&topic) {
             return;
@@ -212,7 +214,7 @@ impl Subscriptions {
             .insert(self.id, self.mailbox.clone());
     }
 
-    /// Unsubscribes; what waits already stays.
+    /// Unsubscribes. Messages that wait already stay.
     pub(super) fn remove(&mut self, topic: &str) {
         if let Some(at) = self.names.iter().position(|name| &**name == topic) {
             self.names.swap_remove(at);

@@ -1,9 +1,9 @@
-//! Migrating an exchange to newer code, or back to older: its state is
+//! Migrates an exchange to newer code, or back to older code: its state is
 //! turned into one that the other code reads.
 //!
-//! The version of a state is the state version of the generation that its
-//! exchange is on: a callback of that generation wrote it, or it was turned
-//! into that version when the exchange went there.
+//! The version of a state is always the state version of the generation that its
+//! exchange is on. Either a callback of that generation wrote the state, or the
+//! state was turned into that version when the exchange came there.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::call::{Change, change};
 use crate::generation::{CallFailure, ComponentKind, Generation};
 
-/// Why an exchange cannot be migrated. The text names it for the log.
+/// Why an exchange cannot migrate. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotMigrated {
     #[error("the new app is a {0}, which has no streams that go on")]
@@ -29,8 +29,8 @@ pub(super) enum NotMigrated {
     TooLarge(usize, usize),
 }
 
-/// The state for the new code. The code with the higher state version knows both
-/// shapes, so that one turns the state.
+/// Makes the state for the new code. The code with the higher state version
+/// knows both shapes, so that code turns the state.
 pub(super) async fn migrate(
     old: &Generation,
     new: &Generation,
@@ -46,7 +46,7 @@ pub(super) async fn migrate(
         Ordering::Less => (old, Change::DownTo(to)),
     };
     // A thousand streams take turns here, so that requests are not held up. The
-    // semaphore is never closed; if it were, they would not wait.
+    // semaphore is never closed; if it were, the streams would not wait.
     let _turn = new.runtime.migrations.acquire().await.ok();
     match change(code, direction, state).await {
         Ok(Ok(state)) => {
@@ -65,7 +65,7 @@ pub(super) async fn migrate(
     }
 }
 
-/// A guest's own words, in one line of bounded length.
+/// The guest's own words, in one line of bounded length.
 fn short(reason: &str) -> String {
     let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(300).collect()

@@ -30,19 +30,19 @@ use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
 
-/// All whole bodies together may take 256 MiB, counted in units of 64 KiB. A single
-/// body may be larger if the limit of bodies allows it.
+/// All whole bodies together may take 256 MiB. They are counted in units of 64 KiB.
+/// A single body may be larger if the limit of bodies allows it.
 const BODY_UNIT: usize = 64 * 1024;
 const BODY_UNITS: usize = 4096;
 
 /// What all exchanges of a node share.
 pub struct Exchanges {
     views: Views,
-    /// Where open exchanges see that newer code has come.
+    /// Shows open exchanges that newer code has come.
     slot: Arc<Slot>,
     own_name: Arc<str>,
     topics: Arc<Topics>,
-    /// True from when the node begins to stop.
+    /// True once the node begins to stop.
     stopping: watch::Receiver<bool>,
     /// The state that an exchange starts with.
     config: Bytes,
@@ -53,16 +53,16 @@ pub struct Exchanges {
     live: AtomicUsize,
 }
 
-/// What an exchange is given besides what all share.
+/// What one app gives its exchanges, besides what all share.
 #[derive(Debug)]
 pub struct ExchangesConfig {
     /// The app's config: the state that an exchange starts with.
     pub config: Bytes,
-    /// What bodies of requests may be.
+    /// The limits of bodies of requests.
     pub bodies: BodyLimits,
 }
 
-/// What the body of a request may be.
+/// The limits of the body of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// The largest whole body, in bytes.
@@ -74,7 +74,7 @@ pub struct BodyLimits {
 }
 
 impl Default for BodyLimits {
-    /// 8 MiB; a minute each.
+    /// 8 MiB, and a minute for each time.
     fn default() -> BodyLimits {
         let minute = Duration::from_secs(60);
         BodyLimits {
@@ -86,8 +86,8 @@ impl Default for BodyLimits {
 }
 
 impl Exchanges {
-    /// What exchanges share on the node that sees these views. `stopping`
-    /// turns true when the node begins to stop.
+    /// What exchanges share on the node that sees these views. `stopping` becomes
+    /// true when the node begins to stop.
     pub fn new(
         views: Views,
         slot: Arc<Slot>,
@@ -108,8 +108,8 @@ impl Exchanges {
         })
     }
 
-    /// What exchanges share in which new code is tried before it serves. Nobody else
-    /// hears what they publish, and their failures are kept out of the log.
+    /// For exchanges in which new code is tried before it serves. Nobody else hears
+    /// what they publish, and their failures are not logged.
     pub(crate) fn apart(
         views: Views,
         stopping: watch::Receiver<bool>,
@@ -123,12 +123,12 @@ impl Exchanges {
         exchanges
     }
 
-    /// How the app failed last, if these are exchanges apart.
+    /// The last failure of the app, if new code is tried here.
     pub(crate) fn complaint(&self) -> Option<String> {
         self.complaints.last()
     }
 
-    /// What is published on this node, and who has subscribed.
+    /// The topics of this node, and who has subscribed.
     pub fn topics(&self) -> &Arc<Topics> {
         &self.topics
     }
@@ -138,7 +138,7 @@ impl Exchanges {
         self.live.load(Relaxed)
     }
 
-    /// Answers one request, by the generation that was current when it came.
+    /// Answers one request, with the generation that was current when it came.
     pub async fn serve(
         self: &Arc<Self>,
         generation: Arc<Generation>,
@@ -212,17 +212,17 @@ impl Exchanges {
     }
 }
 
-/// What a client gets if its exchange failed before the response head.
+/// The answer to a client whose exchange failed before the response head.
 fn failed() -> http::Response<OutgoingBody> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
 }
 
-/// What a client gets if it asked for something that is not served yet.
+/// The answer to a client that asked for something that is not served yet.
 fn not_implemented() -> http::Response<OutgoingBody> {
     text(StatusCode::NOT_IMPLEMENTED, "not implemented\n")
 }
 
-/// What a client gets if no instance came free for its request.
+/// The answer to a client for whose request no instance came free.
 fn overloaded() -> http::Response<OutgoingBody> {
     let mut response = text(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -235,7 +235,7 @@ fn overloaded() -> http::Response<OutgoingBody> {
     response
 }
 
-/// Counts an exchange as live until dropped.
+/// Counts an exchange as live until this is dropped.
 struct Live(Arc<Exchanges>);
 
 impl Live {
@@ -251,7 +251,7 @@ impl Drop for Live {
     }
 }
 
-/// A response without a body to a `HEAD` request.
+/// The response to a `HEAD` request: without a body.
 fn headless(
     mut response: http::Response<OutgoingBody>,
     length: Option<usize>,

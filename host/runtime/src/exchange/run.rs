@@ -1,6 +1,6 @@
-//! The run of one exchange. It waits for the next thing that happens, calls the
-//! component with it, checks and sends what comes back, and puts the effects into
-//! effect. When newer code comes, it migrates between two callbacks.
+//! The run of one exchange. It waits for the next event, calls the component with it,
+//! checks and sends what the call returned, and carries out the effects. When newer
+//! code comes, it migrates between two callbacks.
 
 mod change;
 mod next;
@@ -44,44 +44,44 @@ enum Ended {
     Drained,
 }
 
-/// One exchange; its fields are what is kept between two callbacks.
+/// One exchange. Its fields are what is kept between two callbacks.
 pub(super) struct Exchange {
     shared: Arc<Exchanges>,
-    /// The code that it runs, and that wrote its state.
+    /// The code that the exchange runs, and that wrote its state.
     lease: Lease,
-    /// Whether it migrates to newer code. It does not in the first callback, nor after
-    /// newer code has refused it, until its own code is current again.
+    /// Whether it migrates to newer code. It does not during the first callback, nor
+    /// after newer code has refused it until its own code is current again.
     follows: bool,
-    /// Until when it must have ended, if newer code has refused it.
+    /// When it must have ended, if newer code has refused it.
     drain_due: Option<Instant>,
-    /// What it is to be told before anything else.
+    /// The reason to close, which it must hear before anything else.
     closing: Option<ClosingReason>,
-    /// For the log.
+    /// The path of the request, for the log.
     path: Arc<str>,
     is_head: bool,
     state: Bytes,
     sequence: Sequence,
-    /// What becomes of the head.
+    /// Where the head is.
     answer: ResponseHead,
     /// Where data goes; none before the head.
     output: Option<OutputQueue>,
-    /// Whether the last callback left so much output that no other may run
-    /// before it has gone.
+    /// Whether the last callback left so much output that no other may run before it
+    /// has gone.
     held_back: bool,
-    /// Until when some of that output must have gone.
+    /// When some of that output must have gone.
     stall_due: Instant,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
-    /// Until when a next piece of it must come.
+    /// When the next piece of the body must have come.
     body_due: Instant,
-    /// What the client is told if its body broke off.
+    /// The answer to the client if its body broke off.
     refusal: Option<BodyRefusal>,
-    /// Whether nothing more is to be sent: the last callback runs.
+    /// Whether nothing more is sent: the last callback runs.
     is_over: bool,
     views: Option<watch::Receiver<Arc<cluster::View>>>,
     subscriptions: Option<Subscriptions>,
     timers: Vec<(Instant, u64)>,
-    /// Turns to none once the exchange was told.
+    /// Becomes none once the exchange was told.
     stopping: Option<watch::Receiver<bool>>,
     _live: Live,
 }
@@ -148,13 +148,13 @@ impl Exchange {
     /// The rest of the exchange.
     async fn go_on(mut self) {
         self.follows = true;
-        // Code that came during the first callback has woken nobody.
+        // Code that came during the first callback has not woken this exchange.
         if !Box::pin(self.change_code()).await {
             return;
         }
         loop {
             match self.next().await {
-                // Boxed, so that a stream that waits does not hold the memory that a
+                // Boxed, so that a waiting stream does not hold the memory that a
                 // running callback needs.
                 Ok(call) => {
                     if !Box::pin(self.callback(call)).await {
@@ -167,7 +167,7 @@ impl Exchange {
                     }
                 }
                 Err(Instead::Gone) => {
-                    // Whatever it returns is not sent any more.
+                    // What this callback returns is not sent any more.
                     self.output = None;
                     if let Some(refusal) = self.refusal.take() {
                         self.answer.give(refusal.response(self.shared.limits.whole));
@@ -206,11 +206,11 @@ impl Exchange {
         false
     }
 
-    /// Ends an exchange that failed: 500 if no head was sent, else its stream
-    /// is cut, since the output is dropped before its end.
+    /// Ends an exchange that failed: with a 500 if no head was sent. Otherwise its
+    /// stream is cut, because the output is dropped before its end.
     fn end(&mut self, ended: &Ended) {
         match ended {
-            // No fault of the app's.
+            // This is no fault of the app.
             Ended::Drained | Ended::Failure(CallFailure::Drained) => {
                 self.lease.stats.count_left(|left| left.cut += 1)
             }

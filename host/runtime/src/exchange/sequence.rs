@@ -1,4 +1,4 @@
-//! What an exchange may send, checked part by part.
+//! Checks what an exchange sends, part by part.
 //!
 //! `head(none | whole)`, or `head(streamed) data* tail`, over all callbacks of
 //! the exchange together.
@@ -10,17 +10,17 @@ use crate::contract::http::{Part, Response, ResponseBody};
 pub(super) enum Sequence {
     /// No head yet.
     Empty,
-    /// A head with a streamed body, and so many bytes promised by its
-    /// `content-length` that are still to come.
+    /// A head with a streamed body. Its `content-length` may promise bytes that
+    /// are still to come.
     Streaming {
-        /// Bytes to come; none if the head promised nothing.
+        /// How many bytes are still to come; none if the head promised nothing.
         promised: Option<u64>,
     },
     /// The response is complete.
     Complete,
 }
 
-/// What an app sent that it may not send. The text names it for the log.
+/// What an app sent against the rules. The text is for the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Illegal {
     #[error("sent {0} before a head")]

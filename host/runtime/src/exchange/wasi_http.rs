@@ -1,4 +1,4 @@
-//! Requests to a `wasi:http` 0.2 component: one instance for the whole
+//! Requests to a `wasi:http` 0.2 component. One instance serves the whole
 //! request, under the same limits.
 
 use std::fmt;
@@ -54,7 +54,7 @@ pub(super) async fn serve(
     match answer(&running, request(head, body, shared.limits.idle)).await {
         Ok(response) if to_head => {
             let (parts, mut body) = response.into_parts();
-            // Its head was the whole answer; the component may finish.
+            // The head was the whole answer; the component may finish.
             body.let_finish();
             let length = http_body::Body::size_hint(&body).exact();
             let length = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH));
@@ -92,7 +92,8 @@ async fn answer(
             running.failed.clone(),
         )),
         Ok(Err(error)) => Err(Unanswered::Error(error)),
-        // The store was dropped with the sender; the task says why.
+        // The store was dropped, and the sender with it. The task knows the
+        // reason.
         Err(_) => match (&mut task).await {
             Ok(Err(failure)) => Err(failure.into()),
             _ => Err(Unanswered::NoResponse),
@@ -100,7 +101,7 @@ async fn answer(
     }
 }
 
-/// A request that `wasi:http` takes: it wants an authority.
+/// Makes a request for `wasi:http`, which requires an authority.
 fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
     let mut parts = head.into_parts();
     let known = parts
@@ -120,11 +121,11 @@ fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<
     hyper::Request::from_parts(parts, body)
 }
 
-/// The body of a request, which may not pause for longer than others may.
+/// The body of a request. It may not pause for longer than other bodies may.
 struct Upload {
     body: Incoming,
     idle: Duration,
-    /// Set up when the body is waited for.
+    /// Created when the body is waited for.
     due: Option<Pin<Box<Sleep>>>,
 }
 
@@ -217,8 +218,8 @@ impl Running {
     }
 }
 
-/// Sets the flag that the component has failed, unless it was taken out. It is
-/// dropped before the store, and so before the other end of the body.
+/// Sets the flag that the component has failed, unless the flag was taken out.
+/// It is dropped before the store, and so before the other end of the body.
 struct SetOnDrop<'a>(Option<&'a AtomicBool>);
 
 impl Drop for SetOnDrop<'_> {

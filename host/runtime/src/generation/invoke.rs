@@ -1,5 +1,5 @@
-//! One call into a component, whatever it is for: a callback, a change of
-//! code, a request of `wasi:http`, the first instance of one that is validated.
+//! One call into a component, for any purpose: a callback, a change of code, a `wasi:http`
+//! request, the first instance during validation.
 //!
 //! ```text
 //! place -> store (instance and call) -> instantiate -> metered call -> effects, or a CallFailure
@@ -20,7 +20,7 @@ use crate::contract::{
 };
 use crate::engine::one_line;
 
-/// Why a call did not come back. The text is the cause in the log.
+/// Why a call failed. The text is the cause in the log.
 #[derive(Debug, thiserror::Error)]
 pub enum CallFailure {
     /// The guest trapped: it panicked, or broke a rule of WebAssembly.
@@ -29,13 +29,13 @@ pub enum CallFailure {
     /// It used up its processor time.
     #[error("used its {} s of processor time; --cpu-limit allows more", .0.as_secs_f32())]
     Cpu(Duration),
-    /// It did not return in time.
+    /// It did not return in time on the wall.
     #[error("did not return within {} s; --wall-limit allows more", .0.as_secs_f32())]
     Wall(Duration),
-    /// It was refused memory and did not survive it.
+    /// It was refused memory, and failed after that.
     #[error("asked for more than its {} MiB of memory; --memory-limit allows more", .0 >> 20)]
     Memory(usize),
-    /// Too many calls run already, and none ended in time.
+    /// Too many calls ran already, and none ended in time.
     #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
     NoInstance(Duration),
     /// It ran old code, and the time for that was over.
@@ -47,7 +47,7 @@ pub enum CallFailure {
 }
 
 impl CallFailure {
-    /// What is counted of it; none if it was no fault of the app's.
+    /// How the failure is counted; none if the app did not cause it.
     fn end(&self) -> Option<CallEnd> {
         match self {
             CallFailure::Trap(_) | CallFailure::Memory(_) => Some(CallEnd::Trapped),
@@ -56,8 +56,7 @@ impl CallFailure {
         }
     }
 
-    /// Whether the node was too busy for it: another one, or the same a moment
-    /// later, may not be.
+    /// Whether the node was too busy. Another node, or the same node a moment later, may not be.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(
             self,
@@ -66,7 +65,7 @@ impl CallFailure {
     }
 }
 
-/// How a call ended, as it is counted; none if that says nothing of the app.
+/// How a call ended, as it is counted; none if the end says nothing about the app.
 pub(crate) fn end<T>(ended: &Result<T, CallFailure>) -> Option<CallEnd> {
     match ended {
         Ok(_) => Some(CallEnd::Returned),
@@ -74,19 +73,18 @@ pub(crate) fn end<T>(ended: &Result<T, CallFailure>) -> Option<CallEnd> {
     }
 }
 
-/// For how long a call has its instance.
+/// How long a call keeps its instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Span {
     /// Until it returns.
     Callback,
-    /// For a whole request of `wasi:http`: such calls get half of the instances
-    /// at most.
+    /// For a whole `wasi:http` request. Such calls get half of the instances at most.
     Request,
 }
 
-/// Calls into a new instance of a component, under all limits of a call, and
-/// gives back what the call returned and what it asked for. `held` says what its
-/// exchange has subscribed to. Most calls return when they are first polled.
+/// Calls into a new instance of a component, under all limits of a call. Returns the result of
+/// the call, and what it asked for. `held` says what its exchange has subscribed to. Most calls
+/// return when they are first polled.
 pub(crate) async fn invoke<T>(
     generation: &Generation,
     span: Span,
@@ -145,8 +143,7 @@ where
         .await
 }
 
-/// A place for one instance. One is nearly always free; if not, it is waited
-/// for, for so long.
+/// Gets a place for one instance. One is nearly always free; if not, this waits for so long.
 async fn place(
     places: &Arc<Semaphore>,
     wait: Duration,
@@ -172,7 +169,7 @@ fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) 
     if state.instance.starved() || by_machine(error) {
         return CallFailure::NoRoom(one_line(error));
     }
-    // The backtrace names the guest's own functions: for who asks for it.
+    // The backtrace names the guest's own functions. It is for those who ask for it.
     tracing::debug!(release = %generation.release.id, "{error:?}");
     let output = state.instance.output();
     match (output.last_panic(), error.downcast_ref::<Trap>()) {
@@ -182,7 +179,7 @@ fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) 
     }
 }
 
-/// Logs what the guest wrote, as far as the log's limit allows.
+/// Logs what the guest wrote, within the limit of the log.
 fn log_output(state: &HostState, generation: &Generation) {
     let output = state.instance.output();
     if output.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Generation;
 use super::tally::{CallEnd, Once};
 
-/// The hold of one exchange on a generation, counted until it is dropped.
+/// The hold of one exchange on a generation. It is counted until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
     generation: Arc<Generation>,
@@ -23,12 +23,12 @@ impl Lease {
         }
     }
 
-    /// Whether it holds this generation.
+    /// Whether this lease is on this generation.
     pub fn is_on(&self, generation: &Arc<Generation>) -> bool {
         Arc::ptr_eq(&self.generation, generation)
     }
 
-    /// Counts how a callback of its exchange ended.
+    /// Counts how a callback of the exchange ended.
     pub(crate) fn count(&self, end: CallEnd) {
         self.generation.stats.count_request(&self.counted, end);
     }

@@ -1,11 +1,11 @@
-//! The place that holds the generation that serves new exchanges, and the one
-//! before it until the last exchange has left it.
+//! The place that holds the generation that serves new exchanges, and also the generation
+//! before it until the last exchange has left.
 //!
-//! There are at most two generations. Whoever wants to load another one first asks
-//! for [`Slot::permit`]. It waits until the generation that drains is gone, and at the
-//! end of the drain it ends what is left there. Going back to the generation that
-//! drains needs no wait: [`Slot::permit_or_back`] gives it as it is. A caller that
-//! waits for the end of the drain lets the one that goes back pass, and waits again.
+//! There are at most two generations. A caller that wants to load another one first asks
+//! for [`Slot::permit`]. The permit comes once the generation that drains is gone; at the
+//! end of the drain, the slot ends what is left there. To go back to the generation that
+//! drains, a caller need not wait: [`Slot::permit_or_back`] returns it as it is. A caller
+//! that waits for the end of the drain lets a caller that goes back pass, and waits again.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::generation::Generation;
 use crate::generation::{DrainSignals, GenerationStats, Lease};
 
-/// How long exchanges may take to notice that they are ended. A guest that runs is
-/// interrupted every few milliseconds, so far less is needed.
+/// How long exchanges may take to notice that they must end. A guest that runs is
+/// interrupted every few milliseconds, so they need far less.
 const END: Duration = Duration::from_secs(5);
 
 /// Holds the current generation, and knows the one that drains.
@@ -39,28 +39,28 @@ pub struct Slot {
 /// A generation that new exchanges do not go to any more.
 #[derive(Clone, Debug)]
 pub struct DrainingGeneration {
-    /// What it was.
+    /// The digest of its component.
     pub digest: Digest,
-    /// Since when.
+    /// Since when it drains.
     pub since: Instant,
     /// How many exchanges are still on it, and what became of the others.
     pub stats: Arc<GenerationStats>,
-    /// What its exchanges are told, and when it is freed.
+    /// Its signals: what its exchanges are told, and when it is freed.
     pub signals: Arc<DrainSignals>,
-    /// The generation itself, as long as anything is on it.
+    /// The generation itself, as long as any exchange is on it.
     generation: Weak<Generation>,
 }
 
-/// The right to load a next generation, of which one is given at a time. Nobody else has it
-/// meanwhile; dropped unused, it is given back.
+/// The right to load the next generation. There is one permit, and nobody else has it
+/// meanwhile. If it is dropped unused, somebody else can get it.
 pub struct LoadPermit {
     slot: Arc<Slot>,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Slot {
-    /// An empty slot. `drain` is how long a generation may still have
-    /// exchanges once a third one waits for its room.
+    /// An empty slot. `drain` is how long exchanges may stay on old code once a third
+    /// generation waits for its room.
     pub fn new(drain: Duration) -> Arc<Slot> {
         Arc::new(Slot {
             current: ArcSwapOption::empty(),
@@ -71,12 +71,12 @@ impl Slot {
         })
     }
 
-    /// What serves now; none until the first generation is in.
+    /// The generation that serves now; none before the first one was put in.
     pub fn current(&self) -> Option<Arc<Generation>> {
         self.current.load_full()
     }
 
-    /// What drains, if anything does.
+    /// The generation that drains, if there is one.
     pub fn draining(&self) -> Option<DrainingGeneration> {
         let draining = self.draining.lock();
         draining.clone()
@@ -87,7 +87,7 @@ impl Slot {
         self.drain
     }
 
-    /// Whether nothing newer than the code of this lease is there.
+    /// Whether the code of this lease is the newest.
     pub(crate) fn is_current(&self, lease: &Lease) -> bool {
         let current = self.current.load();
         current.as_ref().is_none_or(|current| lease.is_on(current))
@@ -98,9 +98,9 @@ impl Slot {
         self.claim(None).await.0
     }
 
-    /// Like [`Slot::permit`], for a generation of this component. If that generation
-    /// drains and is still used, it is given back as it is, to be put in again, as
-    /// soon as nobody else loads one.
+    /// Like [`Slot::permit`], for a generation of this component. If that generation drains
+    /// and is still used, it is returned as it is, once nobody else loads one. The caller
+    /// can put it in again.
     pub(crate) async fn permit_or_back(
         self: &Arc<Self>,
         app: Digest,
@@ -137,8 +137,8 @@ impl Slot {
                 biased;
                 () = draining.signals.freed() => {}
                 () = self.goes_back(true) => {
-                    // Nothing is loaded yet, so waiting loses nothing. Going on would
-                    // end the generation that somebody wants back.
+                    // Nothing is loaded yet, so waiting loses nothing. Going on would end
+                    // the generation that another caller wants back.
                     drop(turn);
                     self.goes_back(false).await;
                     continue;
@@ -150,8 +150,8 @@ impl Slot {
         }
     }
 
-    /// Waits for the turn to load this component. If it is the one that drains,
-    /// callers that wait for the end of the drain let this one go first.
+    /// Waits for the turn to load this component. If its generation is the one that drains,
+    /// callers that wait for the end of the drain let this caller go first.
     async fn turn_of(&self, app: Digest) -> OwnedMutexGuard<()> {
         let _first = self.is_back(app).then(|| First::new(&self.going_back));
         self.turn.clone().lock_owned().await
@@ -163,10 +163,10 @@ impl Slot {
             .is_some_and(|draining| draining.is_back(app))
     }
 
-    /// Waits until somebody waits to go back (`true`), or nobody does any more.
+    /// Waits until some caller waits to go back (`true`), or until none does (`false`).
     async fn goes_back(&self, whether: bool) {
         let mut going_back = self.going_back.subscribe();
-        // The sender is this, so it does not go meanwhile.
+        // The sender is in `self`, so it is not dropped meanwhile.
         let _ = going_back.wait_for(|them| (*them > 0) == whether).await;
     }
 
@@ -188,8 +188,8 @@ impl Slot {
 }
 
 impl DrainingGeneration {
-    /// Whether it is of this component and is still used. A generation that was told
-    /// to end does not come back: it would refuse all its requests.
+    /// Whether this generation is of this component and is still used. A generation that
+    /// was told to end does not come back: it would refuse all its requests.
     fn is_back(&self, app: Digest) -> bool {
         self.digest == app && !self.signals.is_over() && self.generation.strong_count() > 0
     }
@@ -223,8 +223,9 @@ impl LoadPermit {
         }
     }
 
-    /// Puts a generation in, in one atomic store, and says what drains now. The
-    /// exchanges there are woken, and migrate. Must be called within a tokio runtime.
+    /// Puts a generation in, in one atomic store, and returns the generation that drains
+    /// now. The exchanges there are woken, and migrate. Must be called within a tokio
+    /// runtime.
     pub fn put(self, generation: Arc<Generation>) -> Option<DrainingGeneration> {
         let slot = &self.slot;
         let signals = generation.signals.share();
@@ -238,7 +239,7 @@ impl LoadPermit {
                 signals: old.signals.share(),
                 generation: Arc::downgrade(&old),
             };
-            // If nothing is on it, this frees it, which takes its time.
+            // If no exchange is on it, this frees its code, which takes some time.
             drop(tokio::task::spawn_blocking(move || drop(old)));
             draining
         });

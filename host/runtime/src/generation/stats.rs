@@ -1,7 +1,7 @@
-//! What is counted of a generation: how many exchanges are on it, how its
-//! requests end, what became of those that left when newer code came.
+//! What is counted of a generation: how many exchanges are on it, how its requests
+//! end, and what became of the exchanges that left when other code came.
 //!
-//! It outlives its generation, so that what it counted can still be told.
+//! The stats outlive their generation, so that they can still be read after it.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -27,22 +27,23 @@ cluster::counts! {
 #[derive(Debug, Default)]
 pub struct GenerationStats {
     live: AtomicUsize,
-    /// How the requests on it ended.
+    /// How the requests on this generation ended.
     requests: Ends,
-    /// How its changes of states ended, to its own version or from it.
+    /// How the changes of states ended, to its own version or from it.
     changes: Ends,
     left: Counted<Left>,
-    /// How its requests and its changes had ended when it was put in last.
+    /// How the requests and the changes had ended when the generation was last put
+    /// in.
     before: Mutex<[Tally; 2]>,
 }
 
 impl GenerationStats {
-    /// Counts an exchange that came onto it.
+    /// Counts an exchange that came onto the generation.
     pub(super) fn enter(&self) {
         self.live.fetch_add(1, Relaxed);
     }
 
-    /// Counts an exchange that is on it no more.
+    /// Counts an exchange that left the generation.
     pub(super) fn leave(&self) {
         self.live.fetch_sub(1, Relaxed);
     }
@@ -52,30 +53,30 @@ impl GenerationStats {
         self.requests.count(once, end);
     }
 
-    /// How many exchanges are on it now.
+    /// How many exchanges are on the generation now.
     pub fn live(&self) -> usize {
         self.live.load(Relaxed)
     }
 
-    /// How the requests that reached it have ended so far.
+    /// How the requests that reached the generation have ended so far.
     pub fn requests(&self) -> Tally {
         self.requests.tally()
     }
 
-    /// How its changes of states have ended so far, each counted as a request:
-    /// a change that it refused is one that returned.
+    /// How the changes of states have ended so far. Each is counted as a request; a
+    /// change that the app refused counts as one that returned.
     pub fn changes(&self) -> Tally {
         self.changes.tally()
     }
 
-    /// How its requests and its changes of states had ended when it was put in last:
-    /// nothing counted, unless it came back.
+    /// How the requests and the changes of states had ended when the generation was
+    /// last put in. Nothing is counted there, unless the generation came back.
     pub fn before(&self) -> [Tally; 2] {
         *self.before.lock()
     }
 
-    /// Notes what is counted up to now, because it is about to be put in. This is
-    /// called before the first request can reach it.
+    /// Notes what is counted up to now, because the generation is about to be put
+    /// in. The caller does this before the first request can reach the generation.
     pub fn begin(&self) {
         let counted = [self.requests(), self.changes()];
         *self.before.lock() = counted;
@@ -86,12 +87,12 @@ impl GenerationStats {
         self.changes.count(&Once::default(), end);
     }
 
-    /// What became of its exchanges that left it.
+    /// What became of the exchanges that left.
     pub fn left(&self) -> Left {
         self.left.now()
     }
 
-    /// Counts an exchange that left it.
+    /// Counts an exchange that left for this reason.
     pub(crate) fn count_left(&self, count: impl FnOnce(&mut Left)) {
         self.left.count(count);
     }

@@ -1,23 +1,23 @@
-//! How the requests that reach a generation end, as far as the bake check counts it.
+//! Counts how the requests that reach a generation end, for the bake check.
 //!
 //! Only an end that the app itself has caused is counted: a return, a trap, a
 //! deadline that was passed. Other ends say nothing about the code: no instance or
-//! no memory was free, the client has gone, the node stops, a drain is over.
+//! no memory was free, the client went away, the node stops, a drain is over.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// How a call into an app ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
-    /// It came back, with whatever.
+    /// It returned, with any result.
     Returned,
-    /// It trapped, or wanted more memory than it may have.
+    /// It trapped, or asked for more memory than it may have.
     Trapped,
-    /// It passed its deadline, of processor time or on the wall.
+    /// It passed its deadline, of processor time or of time on the wall.
     Overran,
 }
 
-/// Ends, counted.
+/// How many requests ended in each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Requests of which at least one callback has ended, failed ones included.
@@ -34,7 +34,7 @@ impl Tally {
         self.trapped.saturating_add(self.overrun)
     }
 
-    /// What was counted since an earlier look.
+    /// What was counted since an earlier tally.
     pub fn since(&self, earlier: &Tally) -> Tally {
         Tally {
             requests: self.requests.saturating_sub(earlier.requests),
@@ -53,9 +53,9 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// What they say now. There are never more failures in it than requests.
+    /// What the counters say now. The result never has more failures than requests.
     pub(super) fn tally(&self) -> Tally {
-        // Failures first, and each was written after its request.
+        // Failures are read first, because each was written after its request.
         let (trapped, overrun) = (
             self.trapped.load(Ordering::Acquire),
             self.overrun.load(Ordering::Acquire),
@@ -67,8 +67,8 @@ impl Ends {
         }
     }
 
-    /// Counts an end for a request, which counts at most once as a request and at
-    /// most once as a failure.
+    /// Counts an end for a request. A request counts at most once as a request and
+    /// at most once as a failure.
     pub(super) fn count(&self, once: &Once, end: CallEnd) {
         let level = match end {
             CallEnd::Returned => Once::REQUEST,
@@ -88,7 +88,7 @@ impl Ends {
     }
 }
 
-/// As what a request was counted already.
+/// What a request was already counted as.
 #[derive(Debug, Default)]
 pub(super) struct Once(AtomicU8);
 

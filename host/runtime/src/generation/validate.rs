@@ -1,8 +1,8 @@
 //! From bytes to a generation: compile, link, check what is exported, and
 //! instantiate once.
 //!
-//! Types of exports are checked only when an instance is made and each of its
-//! interfaces is loaded, so that is done here, under the limits of a callback.
+//! The types of exports are checked only when an instance is made and each of its
+//! interfaces is loaded. So this is done here, under the limits of a callback.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +27,7 @@ const MAILBOX: &str = "ace:raxx/mailbox@";
 const UPGRADE: &str = "ace:raxx/upgrade@";
 const WASI_HTTP: &str = "wasi:http/incoming-handler@";
 
-/// Why a component cannot be an app here. Each says what to do.
+/// Why a component cannot be an app here. Each variant says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
     /// Not WebAssembly of any kind.
@@ -46,7 +46,7 @@ pub enum ComponentError {
         /// The file.
         app: String,
     },
-    /// Broken, cut off, or using what this engine does not know.
+    /// Broken, cut off, or using features that this engine does not know.
     #[error(
         "{app} cannot be compiled: {cause}; build it again, or raise --memory-limit if its memory is what exceeds a limit"
     )]
@@ -61,10 +61,10 @@ pub enum ComponentError {
     NoHandler {
         /// The file.
         app: String,
-        /// What it does export.
+        /// What it exports instead.
         exports: String,
     },
-    /// It imports what this host does not give, or in another shape.
+    /// It imports what this host does not have, or with another type.
     #[error(
         "{app} imports what this host does not give: {cause}; remove the import, or run a host that has it"
     )]
@@ -74,7 +74,7 @@ pub enum ComponentError {
         /// What the linker said, in one line.
         cause: String,
     },
-    /// An export has another type than the contract says.
+    /// An export has another type than in the contract.
     #[error(
         "{app} does not fit the contract: {cause}; build it against the wit/ of this host's version"
     )]
@@ -84,19 +84,19 @@ pub enum ComponentError {
         /// What does not fit, in one line.
         cause: String,
     },
-    /// It does not answer as it should.
+    /// It does not answer the smoke request as it should.
     #[error(
         "{app} failed its smoke request: GET {target} {cause}; repair the app, or change --smoke"
     )]
     Smoke {
         /// The file.
         app: String,
-        /// What was asked for.
+        /// The target of the request.
         target: String,
         /// What came instead of a success, in one line.
         cause: String,
     },
-    /// It does not come up.
+    /// It fails when it starts.
     #[error("{app} does not start: {cause}")]
     Start {
         /// The file.
@@ -106,7 +106,7 @@ pub enum ComponentError {
     },
 }
 
-/// Makes a generation from the bytes of an app.
+/// Makes a generation from the bytes of a component.
 ///
 /// # Errors
 /// See [`ComponentError`].
@@ -189,7 +189,7 @@ struct Interfaces {
     exports: Vec<String>,
 }
 
-/// The interfaces of a kind, which are loaded once, to check their types.
+/// The interfaces of a kind of app. They are loaded once, to check their types.
 enum World {
     Simple(SimpleAppIndices),
     Streaming(StreamingAppIndices),

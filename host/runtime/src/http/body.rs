@@ -1,4 +1,4 @@
-//! The body of a response, wherever it comes from.
+//! The body of a response, from any source.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ pub struct OutgoingBody(Source);
 
 #[derive(Debug)]
 enum Source {
-    /// All of it; none once it was taken.
+    /// The whole body; none once it was taken.
     Whole(Option<Bytes>),
     /// The parts of an exchange.
     Stream(OutputBody),
@@ -24,7 +24,7 @@ enum Source {
 }
 
 impl OutgoingBody {
-    /// A body that is there already.
+    /// A body that is complete already.
     pub fn whole(bytes: Bytes) -> OutgoingBody {
         OutgoingBody(Source::Whole((!bytes.is_empty()).then_some(bytes)))
     }
@@ -43,7 +43,7 @@ pub fn empty() -> OutgoingBody {
     OutgoingBody(Source::Whole(None))
 }
 
-/// A response of the host's own, in plain text.
+/// A response of the host itself, in plain text.
 pub fn text(status: StatusCode, text: &'static str) -> http::Response<OutgoingBody> {
     let mut response =
         http::Response::new(OutgoingBody::whole(Bytes::from_static(text.as_bytes())));

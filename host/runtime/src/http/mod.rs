@@ -1,4 +1,4 @@
-//! What stands between hyper's types and the contract's.
+//! Conversions between hyper's types and the contract's.
 
 mod body;
 mod output_queue;

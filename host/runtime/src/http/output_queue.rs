@@ -1,6 +1,6 @@
-//! The output of an exchange on its way to the connection: a bounded queue
-//! between the exchange's task, which fills it, and the connection, which
-//! takes from it as the client reads.
+//! The output of an exchange on its way to the connection: a bounded queue. The
+//! exchange's task fills it, and the connection takes from it as the client
+//! reads.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// While so many bytes wait, no callback runs for the exchange: 256 KiB.
-/// Named in `server.wit`.
+/// `server.wit` names this limit.
 pub(crate) const HIGH_WATER: usize = 256 * 1024;
 
-/// The stream ended before its end: the client sees a cut connection, or a
-/// reset HTTP/2 stream.
+/// The stream ended before its proper end. The client sees a cut connection, or
+/// a reset HTTP/2 stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was cut")]
 pub struct StreamCut;
@@ -28,7 +28,7 @@ struct Queue {
     frames: VecDeque<Frame<Bytes>>,
     bytes: usize,
     end: Option<Result<(), StreamCut>>,
-    /// Whether the connection has let go of its end.
+    /// Whether the connection has dropped its end.
     gone: bool,
     reader: Option<Waker>,
 }
@@ -44,7 +44,7 @@ pub struct OutputBody(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Wakes the exchange: the queue ran empty, or the client has gone.
+    /// Wakes the exchange when the queue is empty, or the client has gone.
     writer: Notify,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn output_queue() -> (OutputQueue, OutputBody) {
 }
 
 impl OutputQueue {
-    /// Queues data. Empty data is nothing.
+    /// Queues data. Empty data does nothing.
     pub(crate) fn data(&self, data: Bytes) {
         if data.is_empty() {
             return;
@@ -96,13 +96,13 @@ impl OutputQueue {
         }
     }
 
-    /// How many bytes wait.
+    /// How many bytes wait in the queue.
     pub(crate) fn waiting(&self) -> usize {
         self.0.lock().bytes
     }
 
-    /// Waits until the queue is empty or the client has gone, and says
-    /// whether the client is still there.
+    /// Waits until the queue is empty or the client has gone. Returns whether
+    /// the client is still there.
     pub(crate) async fn drained(&self) -> bool {
         self.until(|queue| queue.bytes == 0 || queue.gone).await;
         !self.0.lock().gone
@@ -116,7 +116,7 @@ impl OutputQueue {
     async fn until(&self, mut reached: impl FnMut(&Queue) -> bool) {
         loop {
             // There is one waiter, and `notify_one` remembers a wake-up that
-            // comes between the look and the wait.
+            // comes between the check and the wait.
             if reached(&self.0.lock()) {
                 return;
             }

@@ -1,4 +1,4 @@
-//! Requests, from hyper's terms to the contract's.
+//! Requests: converts them from hyper's types to the contract's.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::body::{OutgoingBody, text};
 use super::response::fields;
 use crate::contract::http as contract;
 
-/// The most of a path that goes into the log, in bytes.
+/// How many bytes of a path go into the log.
 const LOGGED_PATH: usize = 200;
 
 /// The head of a request, and where it came from.
@@ -33,7 +33,7 @@ impl RequestHead {
         &self.parts.method
     }
 
-    /// The path as it was sent, for the log: of bounded length.
+    /// The path as it was sent, cut to a bounded length for the log.
     pub fn path(&self) -> &str {
         let path = self.parts.uri.path();
         let end = (0..=path.len().min(LOGGED_PATH))
@@ -42,12 +42,12 @@ impl RequestHead {
         &path[..end.unwrap_or(0)]
     }
 
-    /// Back to hyper's parts.
+    /// Turns the head back into hyper's parts.
     pub(crate) fn into_parts(self) -> Parts {
         self.parts
     }
 
-    /// The request in the contract's terms.
+    /// The request in the contract's type.
     pub fn to_contract(&self, body: contract::RequestBody) -> contract::Request {
         let uri = &self.parts.uri;
         contract::Request {
@@ -95,19 +95,19 @@ fn method(method: &Method) -> contract::Method {
     }
 }
 
-/// Why the whole body of a request was not had.
+/// Why the whole body of a request could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRefusal {
     /// It is larger than allowed.
     TooLarge,
     /// It did not come in time.
     TooSlow,
-    /// It broke off or was not HTTP.
+    /// It broke off, or was not HTTP.
     Broken,
 }
 
 impl BodyRefusal {
-    /// What the client is told.
+    /// The answer to the client.
     pub fn response(self, limit: usize) -> http::Response<OutgoingBody> {
         match self {
             BodyRefusal::TooLarge => {
@@ -125,8 +125,8 @@ impl BodyRefusal {
     }
 }
 
-/// How many bytes of memory the whole body of a request may take: what its
-/// length says, or else all that it may have.
+/// How many bytes of memory the whole body of a request may take: its declared
+/// length, or else the limit.
 pub fn room(body: &Incoming, limit: usize) -> usize {
     use http_body::Body as _;
     let promised = body.size_hint().upper();
@@ -148,7 +148,7 @@ pub async fn whole(
     if body.is_end_stream() {
         return Ok(contract::RequestBody::None);
     }
-    // A length that is too large is refused before any of it is read.
+    // A length that is too large is refused before any of the body is read.
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyRefusal::TooLarge);
     }

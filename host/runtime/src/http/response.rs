@@ -1,4 +1,5 @@
-//! Responses and fields, from the contract's terms to hyper's, checked.
+//! Responses and fields: checks them, and converts them from the contract's
+//! types to hyper's.
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -6,10 +7,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::body::{OutgoingBody, empty};
 use crate::contract::http::{Field, Response, ResponseBody};
 
-/// The most fields that a response may have.
+/// How many fields a response may have.
 const MAX_FIELDS: usize = 512;
 
-/// Fields that are the connection's, and so the host's: an app's are dropped.
+/// Fields that belong to the connection, and so to the host. Those of an app
+/// are dropped.
 const CONNECTION_FIELDS: [HeaderName; 4] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
@@ -18,31 +20,31 @@ const CONNECTION_FIELDS: [HeaderName; 4] = [
 ];
 const MORE_CONNECTION_FIELDS: [&str; 2] = ["keep-alive", "proxy-connection"];
 
-/// What is wrong with a response or a trailer. The text names it for the log.
+/// What is wrong with a response or a trailer. The text is for the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalResponse {
-    /// Not a final status.
+    /// Not a final status (200 to 599).
     #[error("sent the status {0}; 200 to 599 are allowed")]
     Status(u16),
-    /// A body where HTTP allows none.
+    /// A body with a status that does not allow one.
     #[error("sent a body with the status {0}, which has none")]
     BodyNotAllowed(u16),
-    /// Not a lower-case token.
+    /// A field name that is not a token in lower case.
     #[error("sent the field name {0:?}, which is not a token in lower case")]
     Name(String),
-    /// A control character in a value.
+    /// A value of a field with a control character.
     #[error("sent a value for the field {0} with a character that is not allowed")]
     Value(String),
     /// Too many fields.
     #[error("sent {0} fields, more than {MAX_FIELDS}")]
     TooMany(usize),
-    /// Not one number of bytes.
+    /// A `content-length` that is not one number of bytes.
     #[error("sent a content-length that is not one number")]
     Length,
 }
 
-/// The head of a response, and its body. `to_head` says that it answers a
-/// `HEAD` request, where the length of the body that is not sent is the app's.
+/// Makes the head of a response, and its body. `to_head` says that it answers a
+/// `HEAD` request. Then the app says the length of the body that is not sent.
 ///
 /// # Errors
 /// See [`IllegalResponse`].
@@ -67,7 +69,7 @@ pub fn head(
     *answer.status_mut() = status;
     *answer.headers_mut() = header_map(&response.headers)?;
     answer.headers_mut().remove(header::CONTENT_LENGTH);
-    // Of a whole body the host knows the length itself.
+    // The host knows the length of a whole body itself.
     let keeps = matches!(response.body, ResponseBody::Streamed) || (to_head && bare);
     if let (true, Some(length)) = (keeps, length) {
         answer
@@ -77,7 +79,7 @@ pub fn head(
     Ok((answer, response.body))
 }
 
-/// The length that an app promises in a head.
+/// The length that an app promises in the head of a response.
 ///
 /// # Errors
 /// [`IllegalResponse::Length`].
@@ -100,7 +102,7 @@ pub fn content_length(response: &Response) -> Result<Option<u64>, IllegalRespons
     Ok(length)
 }
 
-/// Trailers, checked.
+/// Checks trailers, and converts them.
 ///
 /// # Errors
 /// See [`IllegalResponse`].
@@ -108,7 +110,7 @@ pub fn trailers(fields: &[Field]) -> Result<HeaderMap, IllegalResponse> {
     header_map(fields)
 }
 
-/// Fields in the contract's terms.
+/// Converts fields to the contract's type.
 pub fn fields(headers: &HeaderMap) -> Vec<Field> {
     headers
         .iter()

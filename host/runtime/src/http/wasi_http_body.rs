@@ -1,4 +1,5 @@
-//! The body that a `wasi:http` component writes, with the component that writes it.
+//! The body that a `wasi:http` component writes, with the task in which the
+//! component runs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,15 +30,15 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// The body that a `wasi:http` component writes. When the client goes away
-/// before its end, the component is ended too.
+/// The body that a `wasi:http` component writes. If the client goes away before its
+/// end, the component is ended too.
 #[derive(Debug)]
 pub struct WasiHttpBody {
     body: HyperOutgoingBody,
-    /// Bytes still to come of those promised.
+    /// How many of the promised bytes have not come yet; none if none were promised.
     left: Option<u64>,
-    /// Whether the component failed: wasi:http ends its body then as if it
-    /// had been finished.
+    /// Whether the component failed. In that case too, wasi:http ends the body as if
+    /// it were finished.
     failed: Arc<AtomicBool>,
     task: Option<(JoinHandle<Result<(), CallFailure>>, AbortOnDrop)>,
 }
@@ -76,8 +77,8 @@ impl http_body::Body for WasiHttpBody {
 }
 
 impl WasiHttpBody {
-    /// The response of a component that runs in this task. `failed` turns true
-    /// before the other end of its body goes because the component failed.
+    /// The response of a component that runs in this task. If the component fails,
+    /// `failed` becomes true before the other end of the body is dropped.
     pub(crate) fn of(
         response: http::Response<HyperOutgoingBody>,
         task: JoinHandle<Result<(), CallFailure>>,
@@ -94,9 +95,9 @@ impl WasiHttpBody {
     }
 
     /// All of the response was sent. The component may go on for [`AFTER_RESPONSE`],
-    /// under its limit of processor time.
+    /// within its limit of processor time.
     pub(crate) fn let_finish(&mut self) {
-        // Outside of a runtime no task is left that could finish.
+        // Without a runtime no task is left that could finish.
         if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
             runtime.spawn(async move {
                 let _guard = guard;
@@ -107,20 +108,21 @@ impl WasiHttpBody {
 }
 
 impl Drop for WasiHttpBody {
-    /// A connection asks for no more than what was promised, and so never sees
-    /// the end of such a body.
+    /// A connection reads no more than the promised bytes. So it never sees the end
+    /// of such a body.
     fn drop(&mut self) {
         if self.left == Some(0) {
             self.let_finish();
         } else if let Some((task, _)) = &self.task {
-            // Aborted before its stream is closed, because it may trap at that. A
-            // client that goes away is no fault of the app.
+            // The task is aborted before its stream is closed, because the component
+            // may trap when the stream closes. If a client goes away, that is no
+            // fault of the app.
             task.abort();
         }
     }
 }
 
-/// How many bytes a response promises, if it does.
+/// How many bytes a response promises, if it promises a length.
 fn promised(response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
     let length = response.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());

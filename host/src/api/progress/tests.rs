@@ -1,4 +1,4 @@
-//! How a rollout looks from what one node knows.
+//! What a rollout looks like, from what one node knows.
 
 use super::*;
 
@@ -181,7 +181,8 @@ fn whatever_is_ahead_of_it_supersedes_it() {
 
 #[test]
 fn what_bakes_is_ahead_of_it_too() {
-    // On a canary of the newer one; on another node of two that were at once.
+    // On a canary of the newer release; then on another node, with two releases
+    // made at once.
     for (status, target) in [
         (ReleaseStatus::Earlier, None),
         (
@@ -243,12 +244,13 @@ fn who_does_not_answer_in_time_does_what_it_did_before() {
     let members = [member(1, ID), silent.clone()];
     let look = Look::at(ID, &releases, &members, Some(&before));
     assert_eq!(look.news(Some(&before)), []);
-    // That it serves is known without its word.
+    // The node knows that the member serves it, although the member does not
+    // answer.
     silent.digest = member(2, ID).digest;
     let members = [member(1, ID), silent];
     let look = Look::at(ID, &releases, &members, Some(&before));
     assert_eq!(look.done.unwrap().outcome, Outcome::Served);
-    // One that says nothing of it any more waits.
+    // A member that no longer reports the release waits.
     let members = [member(1, ID), member(2, "a1")];
     let look = Look::at(ID, &releases, &members, Some(&before));
     assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);

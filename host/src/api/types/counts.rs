@@ -1,5 +1,5 @@
-//! What a node has counted since its start: what came in, what it refused and
-//! why, what was lost. Each count is declared where it is counted.
+//! What a node has counted since its start: what came in, what was refused and
+//! why, and what was lost. Each count is declared where it is counted.
 
 pub use cluster::{RefusedDatagrams, RefusedRecords};
 pub use mesh::control::{Callers, RefusedCallers};
@@ -7,18 +7,18 @@ pub use mesh::counts::{Fetches, Publications};
 pub use runtime::generation::Left;
 use serde::{Deserialize, Serialize};
 
-/// Datagrams that came in, by what became of them.
+/// Datagrams that came in, by what happened to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Datagrams {
     /// Accepted.
     pub accepted: u64,
-    /// From nodes that had not proven to be live.
+    /// From nodes that had not proven that they are live.
     pub probation: u64,
-    /// Refused, for whatever reason.
+    /// Refused, for any reason.
     pub refused: u64,
-    /// The same by reason.
+    /// The refused datagrams by reason.
     #[serde(default)]
     pub refused_by: RefusedDatagrams,
-    /// Not sent, since the system did not take them.
+    /// Not sent, because the system refused to send them.
     pub unsent: u64,
 }

@@ -1,4 +1,4 @@
-//! What a node says of itself and of the members.
+//! What a node reports of itself and of the members.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use super::{Callers, Datagrams, Fetches, Left, Publications, RefusedRecords, Rel
 pub struct Status {
     /// [`API`](super::API).
     pub api: u32,
-    /// What the node's clock shows.
+    /// The time on the node's clock.
     pub now_ms: u64,
     /// `NAME@IP`.
     pub node: String,
     /// The version of the program.
     pub version: String,
-    /// The number of its process.
+    /// Its process number (PID).
     pub pid: u32,
     /// When it was started.
     pub started_ms: u64,
@@ -23,9 +23,9 @@ pub struct Status {
     pub url: String,
     /// How many members it sees, itself included.
     pub members: usize,
-    /// What serves; none while nothing does.
+    /// What serves; none if nothing does.
     pub serving: Option<Serving>,
-    /// What served before and still has exchanges.
+    /// What served before, and still has exchanges.
     pub draining: Option<Draining>,
     /// What the node is busy with.
     pub doing: Option<Doing>,
@@ -33,9 +33,9 @@ pub struct Status {
     pub failed: Option<Failed>,
     /// What the node is to serve; none while nothing was released.
     pub target: Option<Target>,
-    /// The file of `--app`, if there is one.
+    /// The app file, if there is one.
     pub file: Option<AppFile>,
-    /// Apps that are stored.
+    /// The components that are stored.
     pub store: Stored,
     /// Datagrams of other nodes, since the start.
     pub datagrams: Datagrams,
@@ -44,68 +44,69 @@ pub struct Status {
     pub records: RefusedRecords,
     /// Callers on the control channel, since the start.
     pub callers: Callers,
-    /// Apps that were fetched from members, since the start.
+    /// Fetches of components from members, since the start.
     #[serde(default)]
     pub fetches: Fetches,
-    /// What apps published, between nodes, since the start.
+    /// Publications between nodes, since the start.
     #[serde(default)]
     pub publications: Publications,
-    /// The public half of the deploy key, if only releases that it signed are
-    /// taken.
+    /// The public half of the deploy key, if the node accepts only releases that it
+    /// signed.
     pub deploy_key: Option<String>,
 }
 
 /// What serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {
-    /// The app.
+    /// The digest of its component.
     pub digest: String,
-    /// Its release; none if it is known as none.
+    /// Its release; none if no release of that component is known.
     pub release: Option<String>,
-    /// The size of the app, in bytes.
+    /// The size of the component, in bytes.
     pub size: u64,
-    /// Since when.
+    /// Since when it serves.
     pub since_ms: u64,
     /// What the app exports for requests, such as `ace:raxx/server`.
     pub handler: String,
-    /// The how-manieth app it is since the start.
+    /// The number of the generation, counted from the start of the node.
     pub generation: u64,
-    /// How many exchanges are on it now.
+    /// How many exchanges are on it.
     pub live: u64,
-    /// What the change to it took.
+    /// How long the steps of the change took.
     pub steps: Steps,
 }
 
 /// How long the steps of a change of code took, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steps {
-    /// From when the file changed, until its bytes were read; none if it came in
-    /// another way.
+    /// From when the file changed until its bytes were read; none if the component
+    /// came in another way.
     pub seen_us: Option<u64>,
-    /// Getting it from members; none if it was on this node.
+    /// Fetching the component from members; none if it was on this node.
     pub fetched_us: Option<u64>,
-    /// Until there was room for another generation.
+    /// Waiting for room for another generation.
     pub waited_us: u64,
     /// The compiler, or the cache of compiled code.
     pub compiled_us: u64,
     /// Linking, instantiating, checking.
     pub validated_us: u64,
-    /// The change itself.
+    /// Putting the generation in.
     pub swapped_us: u64,
-    /// Until the last exchange had left the code before; none until then.
+    /// Until the last exchange had left the generation before; none as long as one
+    /// is there.
     pub drained_us: Option<u64>,
 }
 
-/// An app that new exchanges do not go to any more.
+/// A generation that gets no new exchanges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
-    /// The app.
+    /// The digest of its component.
     pub digest: String,
-    /// Since when.
+    /// Since when it drains.
     pub since_ms: u64,
-    /// How many exchanges are on it still.
+    /// How many exchanges are still on it.
     pub live: u64,
-    /// What became of the others.
+    /// What became of its other exchanges.
     #[serde(flatten)]
     pub left: Left,
 }
@@ -113,29 +114,29 @@ pub struct Draining {
 /// What a node is busy with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doing {
-    /// How far it is.
+    /// How far the node is.
     pub step: Step,
-    /// The app.
+    /// The digest of the component.
     pub digest: String,
-    /// Its release; none if it is a file that may become one.
+    /// Its release; none if it is an app file that may become one.
     pub release: Option<String>,
-    /// Bytes that are fetched.
+    /// How many bytes were fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub have: Option<u64>,
-    /// Bytes that there are.
+    /// How many bytes there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<u64>,
 }
 
-/// How far a node is with an app.
+/// How far a node is with a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// It gets the app from other nodes.
+    /// It fetches the component from other nodes.
     Fetching,
-    /// It waits until an earlier app has drained.
+    /// It waits until an earlier generation has drained.
     WaitingForRoom,
-    /// It compiles the app and tries whether it works.
+    /// It compiles the component and tries whether it works.
     Compiling,
     /// It failed for a reason on that machine, and tries again.
     TryingAgain,
@@ -144,13 +145,13 @@ pub enum Step {
 /// Something that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// When.
+    /// When it failed.
     pub at_ms: u64,
     /// Why, in a sentence.
     pub reason: String,
-    /// The app, if it is known.
+    /// The digest of the component, if it is known.
     pub digest: Option<String>,
-    /// The release; none if it was a file.
+    /// The release; none if it was an app file.
     pub release: Option<String>,
     /// Whether the node tries again.
     pub again: bool,
@@ -161,21 +162,22 @@ pub struct Failed {
 pub struct Target {
     /// The release.
     pub release: String,
-    /// Its app.
+    /// The digest of its component.
     pub digest: String,
-    /// The greatest release: another one while that bakes elsewhere, or was
+    /// The greatest release. It is not the target if it bakes on other nodes, or was
     /// voted down.
     pub head: String,
     /// What has become of the head.
     pub head_status: ReleaseStatus,
 }
 
-/// The file of `--app`.
+/// The app file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppFile {
     /// Where it is.
     pub path: String,
-    /// What was in it when it was last read; none if it could not be read.
+    /// The digest of its content when it was last read; none if it could not be
+    /// read.
     pub digest: Option<String>,
     /// Whether the node serves something else.
     pub differs: bool,
@@ -197,9 +199,9 @@ pub struct Stored {
 pub struct Nodes {
     /// [`API`](super::API).
     pub api: u32,
-    /// What the node's clock shows.
+    /// The time on the node's clock.
     pub now_ms: u64,
-    /// In the order of their addresses.
+    /// The members, in the order of their addresses.
     pub nodes: Vec<Member>,
 }
 
@@ -208,27 +210,28 @@ pub struct Nodes {
 pub struct Member {
     /// `NAME@IP`.
     pub node: String,
-    /// Whether it is the node that answers.
+    /// Whether it is the node that answered the request.
     pub me: bool,
     /// Where it serves the app, for example `http://10.10.10.2:8080`.
     pub url: String,
-    /// The number of its run.
+    /// The boot number of its run.
     pub boot: u64,
-    /// Since when it is seen up without a break.
+    /// Since when it has been up without a break.
     pub since_ms: u64,
-    /// What it serves; none while nothing, or while that is not known.
+    /// The digest of what it serves; none if it serves nothing, or if that is not
+    /// known.
     pub digest: Option<String>,
-    /// The newest release of that app, if one is known.
+    /// The newest release of that component, if one is known.
     pub release: Option<String>,
-    /// Whether that is the app which the node that answers is to serve.
+    /// Whether that is the component that the answering node is to serve.
     pub on_target: bool,
-    /// Whether it was asked what it does, and has answered; only then the two
-    /// that follow are known.
+    /// Whether the member was asked what it does, and has answered. Only then the
+    /// next two fields are known.
     #[serde(default)]
     pub answered: bool,
     /// What it is busy with.
     pub doing: Option<Doing>,
-    /// What failed there last.
+    /// What failed last on it.
     pub failed: Option<Failed>,
     /// Which cookies it uses; none until that is known.
     #[serde(default)]
@@ -238,8 +241,9 @@ pub struct Member {
 /// Which cookies a member uses, by their key ids: 8 hex digits, which are no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCookie {
-    /// The one that it sends with. It accepts this one too.
+    /// The key id of the cookie that it sends with, and also accepts.
     pub sends: String,
-    /// The second one that it accepts, while the cluster changes its cookie.
+    /// The key id of the second cookie that it accepts, while the cluster changes
+    /// its cookie.
     pub also: Option<String>,
 }

@@ -1,24 +1,24 @@
-//! The lines that follow a release until it is decided.
+//! The lines of the stream that follows a release until it is decided.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Release, ReleaseStatus};
 
-/// One line of `GET /v1/releases/KEY/progress`.
+/// One line of `GET /v1/releases/ID/progress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Progress {
-    /// What one member does about the release now. Each member comes at
-    /// first, and again whenever this changes.
+    /// What one member does about the release now. At first there is a line for
+    /// each member, then one whenever this changes.
     Node {
         /// `NAME@IP`.
         node: String,
         /// What it does.
         state: NodeState,
-        /// Bytes that are fetched.
+        /// How many bytes it has fetched.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         have: Option<u64>,
-        /// Bytes that there are.
+        /// How many bytes there are.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<u64>,
         /// Why it failed.
@@ -30,23 +30,24 @@ pub enum Progress {
         /// `NAME@IP`.
         node: String,
     },
-    /// What has become of the release, at first and whenever it changes.
+    /// What has become of the release: at first, and whenever it changes.
     Release {
         /// What has become of it.
         status: ReleaseStatus,
-        /// While it bakes: the canaries that have not voted, by IP.
+        /// While the release bakes: the canaries that have not voted, by IP.
         waits_for: Vec<String>,
     },
-    /// Nothing has changed for a while; it says that the node is there.
+    /// Nothing has changed for a while. This line shows that the node is still
+    /// there.
     Waiting,
     /// The last line.
     Done {
         /// How it ended.
         outcome: Outcome,
-        /// Members that could not take it, by name or else IP, each with the
-        /// reason if it is known.
+        /// Members that could not serve it, by name or else by IP, each with
+        /// the reason if it is known.
         failed: Vec<(String, Option<String>)>,
-        /// The target instead.
+        /// The release that is the target instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead: Option<Release>,
     },
@@ -60,17 +61,17 @@ pub enum NodeState {
     Waiting,
     /// It is no canary: it serves what it served until the canaries have voted.
     NotYet,
-    /// It gets the app from other nodes.
+    /// It fetches the component from other nodes.
     Fetching,
-    /// It waits until an earlier app has drained.
+    /// It waits until an earlier generation has drained.
     WaitingForRoom,
-    /// It compiles the app and tries whether it works.
+    /// It compiles the component and tries whether it works.
     Compiling,
     /// It failed for a reason on that machine, and tries again.
     TryingAgain,
-    /// It serves it.
+    /// It serves the component.
     Serving,
-    /// It cannot serve it.
+    /// It cannot serve the component.
     Failed,
 }
 
@@ -80,8 +81,8 @@ pub enum NodeState {
 pub enum Outcome {
     /// Every member serves it.
     Served,
-    /// It was voted down, or some members cannot serve it and the rest does.
+    /// It was voted down; or some members cannot serve it, and all others do.
     Failed,
-    /// Another release is ahead of it.
+    /// A greater release took its place.
     Superseded,
 }

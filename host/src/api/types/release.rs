@@ -1,4 +1,4 @@
-//! Releases: what is known of them, and what is asked for to make one.
+//! Releases: what is known of them, and what a request for one says.
 
 use super::ReleaseStatus;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Releases {
     /// [`API`](super::API).
     pub api: u32,
-    /// What the node's clock shows.
+    /// The time on the node's clock.
     pub now_ms: u64,
     /// The releases.
     pub releases: Vec<Release>,
@@ -17,35 +17,35 @@ pub struct Releases {
 /// A release, and what has become of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// What it is called: 32 hex digits, of which people see the first ten.
+    /// Its id: 32 hex digits. People see the first ten.
     pub id: String,
     /// How it came about.
     pub kind: Kind,
     /// What has become of it.
     pub status: ReleaseStatus,
-    /// The app.
+    /// The digest of its component.
     pub digest: String,
-    /// Its size in bytes.
+    /// The size of the component, in bytes.
     pub size: u64,
     /// When it was decided, by the clock of the node that decided.
     pub at_ms: u64,
-    /// Which node that was.
+    /// The node that decided it.
     pub node: String,
-    /// Who wanted it; empty if it was a file.
+    /// Who made it; empty if it was a file.
     pub by: String,
-    /// What they say about it.
+    /// The note of whoever made it.
     pub note: String,
     /// The release that it follows; none for the first.
     pub parent: Option<String>,
     /// The nodes that serve it first, by IP; none if all do at once.
     pub canaries: Vec<String>,
-    /// How long it is watched before a node votes for it, in milliseconds.
+    /// How long a node watches it before it votes for it, in milliseconds.
     pub bake_ms: u32,
     /// Whether it has a signature.
     pub signed: bool,
-    /// Who voted for it, by IP.
+    /// The nodes that voted for it, by IP.
     pub votes_for: Vec<String>,
-    /// Who voted against it.
+    /// The nodes that voted against it, by IP.
     pub votes_against: Vec<String>,
 }
 
@@ -53,77 +53,78 @@ pub struct Release {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A node started with an app file where nothing was decided yet.
+    /// A node started with an app file when nothing was decided yet.
     Bootstrap,
-    /// An app was pushed, or a file changed.
+    /// A component was pushed, or an app file changed.
     Push,
-    /// Somebody went back.
+    /// Somebody went back to an earlier release.
     Rollback,
 }
 
-/// `POST /v1/releases` and `POST /v1/drafts`: what is to be released. Either
-/// `component` or `rollback` is given.
+/// `POST /v1/releases` and `POST /v1/drafts`: the release that is wanted.
+/// Either `component` or `rollback` is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wanted {
     /// The digest of a component that the node has.
     pub component: Option<String>,
-    /// What to go back to.
+    /// The release to go back to.
     pub rollback: Option<Rollback>,
-    /// Who wants it.
+    /// Who makes it.
     pub by: String,
-    /// What they say about it.
+    /// A note about it.
     pub note: String,
     /// Refuse unless this component is the target.
     pub expect: Option<String>,
-    /// Refuse unless the node sees so many members, itself included.
+    /// Refuse unless the node sees at least this number of members, itself
+    /// included.
     pub min_nodes: usize,
     /// The nodes that serve it first; none for all at once.
     pub canaries: Option<Canaries>,
-    /// How long it is watched before a node votes for it, in milliseconds.
+    /// How long a node watches it before it votes for it, in milliseconds.
     pub bake_ms: u32,
 }
 
-/// What to go back to.
+/// The release to go back to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rollback {
-    /// What was the target before, and was neither voted down nor rolled back.
+    /// The earlier target that was neither voted down nor rolled back.
     Previous,
-    /// The release whose id begins so.
+    /// The release whose id begins with this.
     To(String),
 }
 
-/// How many nodes serve a release first. The node chooses them: those with the
-/// lowest addresses.
+/// How many nodes serve a release first. The node chooses those with the lowest
+/// addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Canaries {
-    /// So many.
+    /// This number of members.
     Count(u32),
-    /// So many of a hundred members, and at least one.
+    /// This percentage of the members, and at least one.
     Percent(u32),
 }
 
-/// What `POST /v1/drafts` answers: a record to be signed, and to be given to
-/// `POST /v1/records`. Nothing has changed before that.
+/// The answer of `POST /v1/drafts`: a record to be signed, and to be sent to
+/// `POST /v1/records`. Nothing changes before that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     /// [`API`](super::API).
     pub api: u32,
-    /// Its bytes in hex.
+    /// The bytes of the record, in hex.
     pub record: String,
 }
 
-/// `POST /v1/records`: a record that is to be released, signed or not.
+/// `POST /v1/records`: a record to be released, signed or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its bytes in hex.
+    /// The bytes of the record, in hex.
     pub record: String,
 }
 
-/// What `POST /v1/releases` and `POST /v1/records` answer.
+/// The answer of `POST /v1/releases` and `POST /v1/records`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {
     /// [`API`](super::API).

@@ -1,5 +1,5 @@
-//! The bake check of new code. It reads no clock and does no IO: it is given
-//! time and counts, and says at most once what it found.
+//! The bake check of new code. It reads no clock and does no IO: it gets time
+//! and counts, and returns an outcome at most once.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{RecentTally, Rule};
 use runtime::generation::Tally;
 
-/// Nothing is decided by fewer requests than this.
+/// Fewer requests than this decide nothing.
 pub const ENOUGH: u64 = 20;
 
 /// What was counted of a generation up to now.
@@ -15,11 +15,11 @@ pub const ENOUGH: u64 = 20;
 pub struct Sample {
     /// How its requests ended.
     pub requests: Tally,
-    /// How it turned states of open streams into its own.
+    /// How it turned states of open streams into states of its own version.
     pub changes: Tally,
 }
 
-/// What was found.
+/// The outcome of a bake check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BakeOutcome {
     /// It has served for the whole bake without failing too often.
@@ -34,7 +34,7 @@ pub struct Reason {
     what: &'static str,
     counted: Tally,
     within: Duration,
-    /// What the release before did; none if there is no comparison.
+    /// How the release before did; none if it cannot be compared.
     before: Option<Tally>,
 }
 
@@ -50,8 +50,9 @@ pub struct BakeCheck {
 }
 
 impl BakeCheck {
-    /// A check by this rule against what the release before did; it lasts for
-    /// `bake`, else for the window of the rule. Without a rule nothing fails.
+    /// A check by this rule, compared with how the release before did. It lasts
+    /// for `bake`, else for the window of the rule. Without a rule nothing
+    /// fails.
     pub fn new(rule: Option<Rule>, before: Tally, bake: Option<Duration>) -> BakeCheck {
         let window = rule.unwrap_or_default().window;
         BakeCheck {
@@ -64,8 +65,8 @@ impl BakeCheck {
         }
     }
 
-    /// Looks at what was counted, so long after it was put in. Says what was
-    /// found once.
+    /// Takes what was counted until this time after it was put in. Returns the
+    /// outcome once.
     pub fn see(&mut self, since: Duration, sample: Sample) -> Option<BakeOutcome> {
         if self.is_over {
             return None;
@@ -93,7 +94,8 @@ impl BakeCheck {
                 before: Some(self.before),
             });
         }
-        // No earlier code has turned states into those of this one.
+        // No earlier code has turned states into this version, so there is no
+        // comparison.
         let changes = self.changes.over(&sample.changes);
         is_worse(rule, &changes, &Tally::default()).then_some(Reason {
             what: "open streams that came over to it",
@@ -104,14 +106,15 @@ impl BakeCheck {
     }
 }
 
-/// Whether these failed too often, where those before did not.
+/// Whether these requests failed too often, compared with those before.
 fn is_worse(rule: Rule, counted: &Tally, before: &Tally) -> bool {
-    // Of a release that few have asked nothing is known, and that is no fault.
+    // If few requests came before, nothing is known of that release, and it
+    // counts as good.
     let before = match before.requests >= ENOUGH {
         true => rate(before),
         false => 0.0,
     };
-    // What failed as often before is not made better by going back to it.
+    // If the release before failed as often, going back would not help.
     let comparable = before <= rule.part();
     counted.requests >= ENOUGH && comparable && rate(counted) > rule.part() + before
 }
@@ -140,7 +143,7 @@ impl fmt::Display for Reason {
                 "failed ({trapped} trapped, {overrun} passed their deadline)"
             )?,
         }
-        // A tenth of a second is all that is known.
+        // The time is known only to a tenth of a second.
         write!(f, " in {:.1} s", self.within.as_secs_f64())?;
         match self.before {
             None => Ok(()),

@@ -5,7 +5,7 @@
 //! GenerationStats -> RecentTally -> BakeCheck -> BakeOutcome -> this node's vote
 //! ```
 //!
-//! - [`Rule`]: what `--revert-on-errors` says
+//! - [`Rule`]: the value of `--revert-on-errors`
 //! - [`RecentTally`]: counts of the last while
 //! - [`BakeCheck`]: the check itself, without clock or IO
 //! - [`BakeTask`]: the task that samples a generation and checks it
@@ -28,26 +28,26 @@ pub use rule::{RevertOnErrors, Rule, RuleError};
 
 use runtime::generation::{GenerationStats, Tally};
 
-/// How often a generation is looked at while it bakes: a bad one is left within
-/// this of the request that made it so.
+/// How often a generation is sampled while it bakes. A bad one is left within
+/// this time after the request that made it so.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A generation that serves, looked at until this is dropped.
+/// A generation that serves. It is sampled until this is dropped.
 #[derive(Debug)]
 pub struct BakeTask {
     task: JoinHandle<()>,
     outcome: watch::Receiver<Option<BakeOutcome>>,
     requests: Arc<Mutex<RecentTally>>,
     stats: Arc<GenerationStats>,
-    /// What was counted before it was put in: it may be for the second time.
+    /// What was counted before it was put in. It may have been in before.
     from: Sample,
 }
 
 impl BakeTask {
-    /// Begins to look at a generation that was just put in. `before` is how the
-    /// requests of the release before ended ([`BakeTask::recent`] of its own);
-    /// nothing if it never served here. `bake` is how long it bakes; if
-    /// none, for the window of the rule.
+    /// Begins to sample a generation that was just put in. `before` is how the
+    /// requests of the release before ended (its [`BakeTask::recent`]), or
+    /// nothing if none served here. `bake` is how long the generation bakes; none
+    /// for the window of the rule.
     ///
     /// Must be called within a tokio runtime.
     pub fn begin(
@@ -76,7 +76,7 @@ impl BakeTask {
         }
     }
 
-    /// What was found, as soon as it is; the same again if asked again. May be
+    /// The outcome, once it is known. A second call gives the same. May be
     /// dropped at any time.
     pub fn outcome(&self) -> impl Future<Output = BakeOutcome> + use<> {
         let mut outcome = self.outcome.clone();
@@ -85,15 +85,14 @@ impl BakeTask {
             let found = found.ok().and_then(|found| found.clone());
             match found {
                 Some(found) => found,
-                // The task is gone only if the runtime is going.
+                // The task is gone only if the runtime stops.
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// How its requests ended of late: in the last window, or all there ever
-    /// were if those are too few to say anything. It is what its successor is
-    /// compared with.
+    /// How its requests ended lately: in the last window, or since it was put in
+    /// if those are too few to say anything. Its successor is compared with this.
     pub fn recent(&self) -> Tally {
         let all = Sample::of(&self.stats).since(&self.from).requests;
         let recent = lock(&self.requests).over(&all);
@@ -113,8 +112,8 @@ impl Sample {
         }
     }
 
-    /// What was counted before it was put in. Of what it did in its first moments
-    /// nothing is among it, however late this is asked.
+    /// What was counted before it was put in. Its first moments do not count
+    /// here, however late this is called.
     fn before(stats: &GenerationStats) -> Sample {
         let [requests, changes] = stats.before();
         Sample { requests, changes }
@@ -163,7 +162,8 @@ async fn look(
         }
         if let Some(outcome) = check.see(since, sample) {
             told.send_replace(Some(outcome));
-            // From now on only what its successor is compared with matters.
+            // From now on only the counts matter that its successor is compared
+            // with.
             looks = interval(spacing.max(LOOK));
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }

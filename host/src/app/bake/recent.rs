@@ -1,18 +1,18 @@
-//! Counts of the last while, from looks at counters that only grow.
+//! Counts of the last while, from samples of counters that only grow.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use runtime::generation::Tally;
 
-/// Looks that are kept: the window is right to a twelfth of its length.
+/// How many samples are kept. The window is right to a twelfth of its length.
 const KEPT: u32 = 12;
 
 /// What was counted within a window that ends now.
 #[derive(Clone, Debug)]
 pub struct RecentTally {
     window: Duration,
-    /// Earlier looks, the oldest first; never more than [`KEPT`] and one.
+    /// Earlier samples, the oldest first; never more than [`KEPT`] and one.
     looks: VecDeque<(Duration, Tally)>,
 }
 
@@ -25,18 +25,19 @@ impl RecentTally {
         }
     }
 
-    /// How far apart looks need not be more often than.
+    /// How far apart samples should be. More frequent ones are not needed.
     pub(super) fn spacing(&self) -> Duration {
         self.window / KEPT
     }
 
-    /// Takes down what the counters say now; times only grow.
+    /// Takes a sample of what the counters say now. Time only grows.
     pub fn see(&mut self, now: Duration, counted: Tally) {
         let due = |(last, _): &(Duration, Tally)| now >= *last + self.spacing();
         if self.looks.back().is_none_or(due) {
             self.looks.push_back((now, counted));
         }
-        // The newest of those that the window has left behind is where it begins.
+        // The window begins at the newest of the samples that are older than the
+        // window.
         while let Some((next, _)) = self.looks.get(1)
             && *next + self.window <= now
         {
@@ -44,8 +45,8 @@ impl RecentTally {
         }
     }
 
-    /// What was counted within the window, given what the counters say now;
-    /// all of it until the window is full.
+    /// What was counted within the window, from what the counters say now. Until
+    /// the window is full, this is all that was counted.
     pub fn over(&self, counted: &Tally) -> Tally {
         match (self.looks.front(), self.looks.back()) {
             (Some((first, from)), Some((last, _))) if *last >= *first + self.window => {
@@ -72,7 +73,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut recent = RecentTally::new(60 * second);
         for now in 0..1000 {
-            // One request a second, looked at five times a second.
+            // One request a second, with five samples a second.
             for part in 0..5 {
                 recent.see(now as u32 * second + part * second / 5, requests(now));
             }

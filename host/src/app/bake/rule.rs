@@ -1,5 +1,5 @@
-//! What `--revert-on-errors` says: from which share of failed requests on a
-//! new release is left, and how long it is looked at.
+//! The value of `--revert-on-errors`: from which share of failed requests the
+//! node leaves a new release, and how long it watches the release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,21 +11,21 @@ const SHARES: std::ops::RangeInclusive<u16> = 10..=9_900;
 const WINDOWS: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
 
-/// When a new release is left for the one before.
+/// When the node leaves a new release for the release before.
 ///
-/// It is left if, in a window of this length, more of its requests failed than
-/// did of the release before *and* this share besides. The default of 20 %
-/// within a minute is meant for a release that is broken, and not for one with
-/// a new fault in a corner: no outcome falls before 20 requests, of which
-/// five must have failed, and of code that fails at one request in a hundred
-/// (a rate that people live with) five in twenty do so once in 700,000 times.
-/// At one in ten, which the release before shows too, seven must have failed:
-/// once in 400. A minute is what it takes until the requests that come seldom
-/// have come, and a fault that shows later is one for `host rollback`.
+/// It does so if, in a window of this length, the share of failed requests is
+/// greater than this share plus that of the release before. The default of 20 %
+/// within a minute is for a release that is broken, and not for one with a new
+/// fault in a corner. No release fails before 20 requests, of which five must
+/// have failed. Code that fails at one request in a hundred (a rate that people
+/// live with) fails at five in twenty once in 700,000 times. If it fails at one
+/// in ten, and so did the release before, seven must have failed: that happens
+/// once in 400 times. Within a minute, rare requests have come too. A fault
+/// that shows later is one for `host rollback`.
 ///
-/// Who can make an app trap at will can so have its next release left within
-/// that minute: where clients are hostile and the app is known to trap, turn
-/// it off.
+/// If a client can make an app trap at will, it can make nodes leave the next
+/// release within that minute. Turn the check off where clients are hostile and
+/// the app is known to trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The share, in hundredths of a percent.
@@ -60,10 +60,10 @@ pub enum RuleError {
     /// It has another form.
     #[error("give RATE%/TIME, such as 20%/60s, or off")]
     Form,
-    /// Such a share makes no sense.
+    /// The share is out of range.
     #[error("{0} is no rate; give one of 0.1% to 99%")]
     Share(String),
-    /// Such a window makes no sense.
+    /// The window is out of range.
     #[error("{0} is no time; give one of 1s to 1h")]
     Window(String),
 }
@@ -79,7 +79,7 @@ impl FromStr for RevertOnErrors {
         let percent = share.strip_suffix('%').ok_or(RuleError::Form)?;
         let hundredths = percent.parse::<f64>().map(|percent| percent * 100.0);
         let share = match hundredths {
-            // Rounded and within u16: the range says so.
+            // The number is rounded, and the range says that it fits u16.
             Ok(share)
                 if (f64::from(*SHARES.start())..=f64::from(*SHARES.end())).contains(&share) =>
             {

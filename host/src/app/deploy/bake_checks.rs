@@ -1,5 +1,5 @@
-//! What serves is checked for its first while: by what it is compared with,
-//! and for how long.
+//! Checks what serves for its first while: chooses what it is compared with, and
+//! for how long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use cluster::release::Target;
 use crate::app::bake::{BakeTask, Rule};
 use runtime::generation::{GenerationStats, Tally};
 
-/// The bake check of what serves, one after the other.
+/// The bake checks of what serves, one after the other.
 #[derive(Debug)]
 pub(crate) struct BakeChecks {
-    /// When a release is left; none for never.
+    /// When the node leaves a release; none for never.
     rule: Option<Rule>,
-    /// What bakes, or has.
+    /// The generation that bakes, or has baked.
     now: Option<(Arc<GenerationStats>, BakeTask)>,
 }
 
@@ -24,7 +24,7 @@ impl BakeChecks {
     }
 
     /// The bake check of this generation, which serves a release. One generation
-    /// has one check, whatever it is called meanwhile.
+    /// has one check, even if another release has the same component.
     pub(super) fn of(&mut self, target: &Target, stats: Arc<GenerationStats>) -> &BakeTask {
         let before = match self.now.take() {
             Some((same, bake)) if Arc::ptr_eq(&same, &stats) => {
@@ -38,7 +38,7 @@ impl BakeChecks {
     }
 }
 
-/// How long a staged release is tried out; the rule says it for others.
+/// How long a staged release bakes; none for others, for which the rule says it.
 fn bake(target: &Target) -> Option<Duration> {
     let plan = target.release.as_ref()?.plan();
     plan.is_staged()

@@ -1,4 +1,4 @@
-//! An app that is loaded and checked, and waits for the cluster's word.
+//! A component that is loaded and checked, and waits until it is the target.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use tokio::time::sleep;
 
 use runtime::loader::Prepared;
 
-/// Holds one app at most. While it does, no other can be loaded.
+/// Holds one component at most. While it holds one, no other can be loaded.
 #[derive(Default)]
 pub(crate) struct Candidate {
     held: Mutex<Option<Prepared>>,
-    /// Told whenever an app is offered.
+    /// Notified whenever a component is offered.
     offered: Notify,
 }
 
 impl Candidate {
-    /// Offers an app, in place of the one before.
+    /// Offers a component, in place of the one before.
     pub(crate) fn offer(&self, ready: Prepared) {
         self.with(|held| *held = Some(ready));
         self.offered.notify_waiters();
     }
 
-    /// Offers an app for so long.
+    /// Offers a component for this time.
     pub(crate) fn offer_for(self: &Arc<Self>, ready: Prepared, time: Duration) {
         let generation = Arc::downgrade(ready.generation());
         self.offer(ready);
@@ -40,17 +40,17 @@ impl Candidate {
         });
     }
 
-    /// Lets go of whatever is held, to make room for another one.
+    /// Drops what is held, to make room for another component.
     pub(crate) fn clear(&self) {
         self.with(|held| *held = None);
     }
 
-    /// Takes the app, if it is this one.
+    /// Takes the component, if it is this one.
     pub(crate) fn take(&self, digest: Digest) -> Option<Prepared> {
         self.with(|held| held.take_if(|ready| ready.generation().digest == digest))
     }
 
-    /// Waits until this app is offered, and takes it.
+    /// Waits until this component is offered, and takes it.
     pub(crate) async fn wait_for(&self, digest: Digest) -> Prepared {
         loop {
             let offered = self.offered.notified();
@@ -61,7 +61,7 @@ impl Candidate {
         }
     }
 
-    /// Lets go of any other app.
+    /// Drops any other component.
     pub(crate) fn keep_only(&self, digest: Digest) {
         self.with(|held| drop(held.take_if(|ready| ready.generation().digest != digest)));
     }

@@ -1,6 +1,6 @@
-//! Following the file of `--app`: whenever there is a new app in it, that is
-//! loaded and checked, and if it works, it is released. Where it cannot be stored,
-//! for lack of room, that is tried again, until another release comes.
+//! Follows the app file: when there is a new component in it, that is loaded and
+//! checked. If it works, it is released. If there is no room to store it, the node
+//! tries again until another release comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,21 +18,21 @@ use mesh::membership::{Releases, Stopping};
 use mesh::store::{Store, StoreError};
 use runtime::component::NamedComponent;
 
-/// What following a file takes.
+/// What following an app file needs.
 pub(crate) struct Followed {
     pub(crate) file: WatchedFile,
-    /// What the file is called in release agreement.
+    /// The id of the file in release agreement.
     pub(crate) path: PathId,
     pub(crate) app: Arc<App>,
     pub(crate) store: Store,
     pub(crate) releases: Releases,
 }
 
-/// Why an app file was not taken up.
+/// Why an app file was not released.
 enum NotTaken {
-    /// The fault is the file's.
+    /// The fault is in the file.
     Refused(String),
-    /// There is no room to store it, or the disk fails: later it may be taken up.
+    /// There is no room to store it, or the disk fails. A later attempt may succeed.
     NotStored(String),
     /// The node stops.
     Stopping,
@@ -44,16 +44,17 @@ impl From<Stopping> for NotTaken {
     }
 }
 
-/// A file that is taken up again.
+/// A file that the node tries again later.
 struct Later {
     app: NamedComponent,
     at: Instant,
     retry: Retry,
-    /// The greatest release when it changed: a greater one is newer than the file.
+    /// The greatest release when the file changed. A greater one is newer than the
+    /// file.
     head: Option<(ReleaseId, Digest)>,
 }
 
-/// Follows a file until the node stops.
+/// Follows the app file until the node stops.
 pub(crate) async fn follow(mut followed: Followed) {
     let mut later: Option<Later> = None;
     loop {
@@ -65,7 +66,7 @@ pub(crate) async fn follow(mut followed: Followed) {
         let head = followed.head();
         if let Some(again) = again.as_ref().filter(|again| again.head != head) {
             match head {
-                // Somebody else has released the same.
+                // Somebody else has released the same component.
                 Some((_, digest)) if digest == again.app.component.digest() => {
                     followed.app.report.idle()
                 }
@@ -80,8 +81,8 @@ pub(crate) async fn follow(mut followed: Followed) {
                 continue;
             }
         };
-        // What could not be stored is not loaded again for nothing: that takes the only
-        // room, and may end what drains.
+        // The file is stored first. Loading it in vain would take the only room, and
+        // may end what drains.
         let stored = match again {
             Some(_) => followed.store(app.component.clone()).await,
             None => Ok(()),
@@ -110,7 +111,7 @@ pub(crate) async fn follow(mut followed: Followed) {
     }
 }
 
-/// The file that is to be taken up again, when it is time. May be dropped before.
+/// Waits until it is time to try the file again. May be dropped before that.
 async fn due(later: &mut Option<Later>) -> Later {
     if let Some(it) = later {
         sleep_until(it.at.into()).await;
@@ -122,8 +123,8 @@ async fn due(later: &mut Option<Later>) -> Later {
 }
 
 impl Followed {
-    /// The greatest release and its app, whatever the target is: that changes by
-    /// votes too, and then nobody has decided anything anew.
+    /// The greatest release and its component, and not the target: votes change the
+    /// target too, although nobody has decided anything new.
     fn head(&self) -> Option<(ReleaseId, Digest)> {
         let overview = self.releases.overview();
         let overview = overview.borrow();
@@ -136,7 +137,7 @@ impl Followed {
         self.app.report.failed(None, reason, false);
     }
 
-    /// Tells that a file is taken up later, after so long.
+    /// Reports that the file is tried again after this time.
     fn put_off(&self, app: &NamedComponent, reason: &str, wait: Duration) {
         tracing::warn!(
             digest = short(&app.component.digest().to_string()),
@@ -149,7 +150,7 @@ impl Followed {
             .doing_file(app.component.digest(), Step::Waiting);
     }
 
-    /// Tells that a file is not taken up any more, since it is not the newest.
+    /// Reports that the file is not tried again, because a release is newer.
     fn give_up(&self, app: &NamedComponent) {
         let reason = "the app file is not taken up any more, since another release has come \
                       meanwhile; to serve the file, change it again or push it";
@@ -161,7 +162,7 @@ impl Followed {
         self.app.report.idle();
     }
 
-    /// One change of the file.
+    /// Handles one change of the file.
     async fn take_up(&self, app: NamedComponent, seen: Instant) -> Result<(), NotTaken> {
         let digest = app.component.digest();
         let file = AppFile {
@@ -179,7 +180,7 @@ impl Followed {
                 "the app file changed",
             );
         }
-        // Why it was refused is logged by membership.
+        // Membership logs the reason of a refusal.
         let outcome = self.releases.file(file).await?;
         let target = self.releases.target();
         let wanted = target
@@ -187,8 +188,8 @@ impl Followed {
             .as_ref()
             .is_some_and(|it| it.digest == digest);
         if !wanted || self.app.serving() == Some(digest) {
-            // The target is another component, whatever this file says; or the
-            // same came from elsewhere and serves already.
+            // The target is another component, whatever this file says. Or the same
+            // component came from elsewhere, and serves already.
             drop(self.app.candidate.take(digest));
             self.app.report.idle();
         }
@@ -202,19 +203,20 @@ impl Followed {
         Ok(())
     }
 
-    /// Loads and checks a component, and stores it, so that others can have it as soon
-    /// as they hear of it.
+    /// Loads, checks and stores a component, so that others can get it as soon as they
+    /// hear of it.
     async fn offer(&self, app: NamedComponent) -> Result<(), NotTaken> {
         let digest = app.component.digest();
         self.app.report.doing_file(digest, Step::Compiling);
-        // What was uploaded and not released yet has no claim to the room.
+        // An uploaded component that is not released yet must not keep the room.
         self.app.candidate.clear();
         let store = self.store(app.component.clone());
         let prepare = async {
             let ready = self.app.loader.prepare(app).await;
             ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))
         };
-        // What cannot be stored is not loaded to the end: that may end what drains.
+        // A component that cannot be stored is not loaded to the end, because that may
+        // end what drains.
         let ((), ready) = tokio::try_join!(store, prepare)?;
         self.app.candidate.offer(ready);
         Ok(())

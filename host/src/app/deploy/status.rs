@@ -1,5 +1,5 @@
-//! What a node tells of its own app: what serves, what it is busy with, what
-//! failed last. For `host status`, and for whoever follows a push.
+//! What a node reports of its own app: what serves, what the node is busy with,
+//! what failed last. `host status` shows it, and tools that follow a push.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use runtime::component::NamedComponent;
 use runtime::generation::Generation;
 use runtime::loader::Swapped;
 
-/// What goes on with the app of a node.
+/// The state of the app of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Deployment {
-    /// Counts the changes of this, so that one who asks again can wait for news.
+    /// Counts the changes, so that a caller can wait for news.
     pub revision: u64,
-    /// What serves; none while nothing does.
+    /// What serves; none if nothing does.
     pub serving: Option<Serving>,
-    /// What the node is about to serve; none while it is not busy with that.
+    /// What the node is about to serve; none if it is not busy with that.
     pub doing: Option<Doing>,
-    /// What failed last, unless something newer is the target since.
+    /// What failed last; none once something newer is the target.
     pub failed: Option<Failed>,
-    /// How many generations were activated since the start.
+    /// How many generations were activated since the node started.
     pub generations: u64,
-    /// What the app file holds; none if there is none that could be read.
+    /// The digest of the app file; none if no file could be read.
     pub file: Option<Digest>,
-    /// Where that file was found.
+    /// Where the app file was found.
     pub file_at: Option<PathBuf>,
-    /// From when the change to that was seen, until it was read; none once it
-    /// serves, or if the file has not changed since the start.
+    /// How long it took from when the change was seen until the file was read.
+    /// None once the file serves, or if it has not changed since the start.
     pub file_read_in: Option<Duration>,
 }
 
 /// What serves.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// The app.
+    /// The digest of the component.
     pub digest: Digest,
-    /// The release; none if it was served before one was known.
+    /// The release; none if the component served before a release was known.
     pub release: Option<ReleaseId>,
     /// Since when.
     pub since: SystemTime,
@@ -48,54 +48,54 @@ pub struct Serving {
     pub handler: &'static str,
     /// The size of the component, in bytes.
     pub size: usize,
-    /// What the change to it took.
+    /// How long the steps of the change took.
     pub steps: Steps,
-    /// How long the one before took to drain, once it has.
+    /// How long the generation before took to drain, once it has.
     pub drained: Option<Duration>,
 }
 
 /// How long the steps of a change took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Steps {
-    /// From when a change of the app file was seen, until it was read.
+    /// From when the change of the app file was seen until the file was read.
     pub seen: Option<Duration>,
-    /// Getting the app from members, in the attempt that succeeded; none if it was
-    /// on this node.
+    /// Fetching the component from members, in the attempt that succeeded; none if
+    /// it was on this node.
     pub fetched: Option<Duration>,
-    /// Until there was room for another generation.
+    /// Waiting for room for another generation.
     pub waited: Duration,
     /// The compiler, or the cache of compiled code.
     pub compiled: Duration,
     /// Linking, instantiating, checking.
     pub validated: Duration,
-    /// The change itself.
+    /// Putting the generation in.
     pub swapped: Duration,
 }
 
 /// What a node is busy with.
 #[derive(Clone, Debug)]
 pub struct Doing {
-    /// The app.
+    /// The digest of the component.
     pub digest: Digest,
     /// The release; none if it is an app file that may become one.
     pub release: Option<ReleaseId>,
-    /// How far it is.
+    /// How far the node is.
     pub step: Step,
 }
 
-/// How far a node is with an app.
+/// How far a node is with a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It gets the app from other nodes.
+    /// It fetches the component from other nodes.
     Fetching {
-        /// Bytes that it has.
+        /// How many bytes it has.
         have: u64,
-        /// Bytes that there are.
+        /// How many bytes there are.
         of: u64,
     },
-    /// It waits until an earlier app has drained.
+    /// It waits until an earlier generation has drained.
     WaitingForRoom,
-    /// It compiles it and tries whether it works.
+    /// It compiles the component and tries whether it works.
     Compiling,
     /// It tries again later.
     Waiting,
@@ -104,11 +104,11 @@ pub enum Step {
 /// Something that failed.
 #[derive(Clone, Debug)]
 pub struct Failed {
-    /// The app and release; none if it was an app file.
+    /// The release and its component; none if it was an app file.
     pub release: Option<(ReleaseId, Digest)>,
     /// Why, in a sentence.
     pub reason: String,
-    /// When.
+    /// When it failed.
     pub at: SystemTime,
 }
 
@@ -134,11 +134,11 @@ impl Reporter {
         });
     }
 
-    /// The target changed.
+    /// The target has changed.
     pub(super) fn wanted(&self, target: &Target) {
         self.change(|now| {
-            // What failed is shown until something newer is the target. What
-            // serves instead of a release that failed is not.
+            // A failure is shown until something newer is the target. What serves
+            // in place of a release that failed is not newer.
             if target.id == target.head.id() {
                 let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != target.id);
                 drop(now.failed.take_if(other));
@@ -167,8 +167,8 @@ impl Reporter {
         });
     }
 
-    /// `force`: what failed; none for the app file. `again`: whether it is tried
-    /// again.
+    /// `target`: what failed; none for the app file. `again`: whether the node
+    /// tries again.
     pub(super) fn failed(&self, target: Option<&Target>, reason: String, again: bool) {
         self.change(|now| {
             now.failed = Some(Failed {
@@ -184,8 +184,8 @@ impl Reporter {
         });
     }
 
-    /// What the app file holds now, and how long it took to read it, if it has
-    /// changed.
+    /// What the app file holds now. If it has changed, also how long it took to
+    /// read it.
     pub(crate) fn file(&self, app: &NamedComponent, read_in: Option<Duration>) {
         self.change(|now| {
             (now.file, now.file_read_in) = (Some(app.component.digest()), read_in);
@@ -193,7 +193,8 @@ impl Reporter {
         });
     }
 
-    /// The node is not busy with the app file any more: it is not to serve.
+    /// The node is not busy with the app file any more, because the file will not
+    /// serve.
     pub(super) fn idle(&self) {
         self.change(|now| {
             let of_file = |doing: &mut Doing| doing.release.is_none();
@@ -201,7 +202,7 @@ impl Reporter {
         });
     }
 
-    /// What serves already is the target as this release.
+    /// What serves already is the target, as this release.
     pub(super) fn serves(&self, id: ReleaseId, digest: Digest) {
         self.change(|now| {
             now.doing = None;
@@ -211,12 +212,13 @@ impl Reporter {
         });
     }
 
-    /// The first app, before anything was agreed on.
+    /// The first component serves, before anything was agreed on.
     pub(crate) fn started(&self, generation: &Generation, swapped: &Swapped) {
         self.change(|now| now.activate(None, generation, swapped, None));
     }
 
-    /// `fetched`: how long it took to get the app, if it came from members.
+    /// `fetched`: how long it took to fetch the component, if it came from
+    /// members.
     pub(super) fn activated(
         &self,
         target: &Target,

@@ -1,5 +1,5 @@
-//! Several publications of one node as the bytes of one message: the boot
-//! number of the node and the publications in their order, as postcard.
+//! Several publications of one node, as the bytes of one message in postcard:
+//! the boot number of the node, and the publications in their order.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,18 +8,20 @@ use mesh::control::routes::PUBLISH;
 use runtime::contract::{MAX_PAYLOAD, MAX_TOPIC};
 use runtime::exchange::{OUTGOING, Published};
 
-/// The most bytes of topics and payloads of a batch. A node that has much to
-/// say sends one after the other.
+/// How many bytes of topics and payloads a batch may have. A node with more
+/// sends one batch after the other.
 pub(super) const BATCH_BYTES: usize = 128 * 1024;
 
-/// The most bytes of a batch as it is sent: numbers and lengths besides.
+/// How many bytes a batch may have when it is sent, with its numbers and
+/// lengths.
 pub(super) const BATCH_MAX: usize = PUBLISH.message_max;
 const _: () = assert!(BATCH_MAX == BATCH_BYTES + 16 * (OUTGOING + 1));
 
-/// What is sent.
+/// A batch.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Batch<'a> {
-    /// The number of the run that published; those of later runs are greater.
+    /// The boot number of the run that published. Later runs have greater
+    /// numbers.
     pub(super) boot: u64,
     #[serde(borrow)]
     pub(super) messages: Vec<Message<'a>>,
@@ -34,12 +36,12 @@ pub(super) struct Message<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// How much of a batch a publication takes.
+/// How many bytes of a batch a publication takes.
 pub(super) fn weight(published: &Published) -> usize {
     published.topic.len() + published.payload.len()
 }
 
-/// The bytes of a batch.
+/// Writes a batch as bytes.
 pub(super) fn write(
     boot: u64,
     published: &[std::sync::Arc<Published>],
@@ -56,8 +58,8 @@ pub(super) fn write(
     postcard::to_stdvec(&batch).map(Bytes::from)
 }
 
-/// The batch of these bytes; none if they are no batch, or one that breaks the
-/// limits of the contract.
+/// Reads a batch. None if the bytes are no batch, or break the limits of the
+/// contract.
 pub(super) fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     let (batch, rest) = postcard::take_from_bytes::<Batch<'_>>(bytes).ok()?;
     let fits = |message: &Message<'_>| {
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_largest_batch_fits_its_limit() {
-        // As many as wait at most, each as small as it can be.
+        // As many publications as may wait, each as small as possible.
         let all: Vec<_> = (0..OUTGOING as u64)
             .map(|n| published(u64::MAX - n, "t", vec![0; BATCH_BYTES / OUTGOING - 1]))
             .collect();

@@ -1,5 +1,5 @@
-//! What comes from members: checked, put in order, given to the exchanges of
-//! this node.
+//! Takes publications of members: checks them, keeps their order, and gives
+//! them to the exchanges of this node.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,8 +18,7 @@ use mesh::control::{Body, EXCHANGE};
 use mesh::counts::Publications;
 use runtime::exchange::Topics;
 
-/// Of how many nodes that are no members any more it is remembered what came
-/// last.
+/// For how many nodes that are no members any more the last number is kept.
 const GONE_MAX: usize = 1024;
 
 /// Takes what members publish.
@@ -27,7 +26,8 @@ pub struct Inbox {
     topics: Arc<Topics>,
     members: watch::Receiver<Arc<View>>,
     counters: Arc<Counted<Publications>>,
-    /// The run and the number of what came last from each node.
+    /// The boot number of the run, and the number of the last publication, of
+    /// each node.
     last: Mutex<HashMap<NodeName, (u64, u64)>>,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Inbox {
 }
 
 impl Inbox {
-    /// Gives to these topics what comes from these members.
+    /// Gives publications of these members to these topics.
     pub fn new(
         topics: Arc<Topics>,
         members: watch::Receiver<Arc<View>>,
@@ -73,8 +73,8 @@ impl Inbox {
             return control::refusal(StatusCode::BAD_REQUEST, "this is no batch");
         };
         let name: Arc<str> = from.to_string().into();
-        // Held while they are given, so that of two batches of one node the
-        // later does not get ahead.
+        // Held until all are delivered, so that a later batch of the same node
+        // cannot overtake this one.
         let mut all = self.last.lock();
         if all.len() >= GONE_MAX && !all.contains_key(from) {
             all.retain(|name, _| is_member(name));
@@ -126,7 +126,7 @@ mod tests {
                 keys: None,
             }],
         };
-        // The sender may go: this is what is seen for ever.
+        // The sender may be dropped: the receiver keeps this view for ever.
         let members = watch::channel(Arc::new(view)).1;
         let inbox = Inbox::new(topics, members, Arc::default());
         (inbox, subscribed)

@@ -1,5 +1,6 @@
-//! What goes to members: for each a line of its own, that takes what was
-//! published from the queue of the node as fast as the member takes it.
+//! Sends publications to the members. Each member has a line of its own, which
+//! takes publications from the queue of the node as fast as the member accepts
+//! them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,19 +20,20 @@ use mesh::control::{CallError, Client};
 use mesh::counts::Publications;
 use runtime::exchange::{OUTGOING, Published, Topics};
 
-/// How long after a member was not reached it is tried again; doubled each
-/// time, up to the second. What is published meanwhile waits in the queue.
+/// How long the line waits before it tries an unreachable member again. The
+/// time doubles each time, up to `AGAIN_MAX`. Publications wait in the queue
+/// meanwhile.
 const AGAIN: Duration = Duration::from_millis(50);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
 
-/// For how long a batch is kept for a member that is not reached.
+/// How long a batch is kept for a member that cannot be reached.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// How often it is told of one member that publications for it were dropped.
+/// How often the log says that publications for one member were dropped.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Sends what is published on this node to the members, for as long as there
-/// are views of them.
+/// Sends what is published on this node to the members, until there are no more
+/// views.
 pub async fn run(
     topics: Arc<Topics>,
     mut members: watch::Receiver<Arc<View>>,
@@ -46,7 +48,8 @@ pub async fn run(
             let mut all = view.members.iter();
             let stays = all.any(|member| member.name == *name && member.boot == *boot);
             if !stays {
-                // What waits for it is of no use to the next run of it.
+                // Publications that wait are of no use to the next run of the
+                // member.
                 line.abort();
             }
             stays
@@ -67,7 +70,7 @@ pub async fn run(
                 lines.insert(member.name.clone(), (member.boot, task));
             }
         }
-        // Those that were ended are not kept.
+        // Tasks that have ended are removed.
         while tasks.try_join_next().is_some() {}
         if members.changed().await.is_err() {
             return;
@@ -79,12 +82,12 @@ pub async fn run(
 struct Line {
     member: NodeName,
     queue: Receiver<Arc<Published>>,
-    /// What was taken from the queue and did not fit the batch.
+    /// A publication that was taken from the queue and did not fit the batch.
     held: Option<Arc<Published>>,
     members: watch::Receiver<Arc<View>>,
     client: Client,
     counters: Arc<Counted<Publications>>,
-    /// How many were dropped since that was told.
+    /// How many were dropped since the last log line about it.
     dropped: u64,
     told: Option<Instant>,
 }
@@ -97,7 +100,7 @@ impl Line {
         }
     }
 
-    /// Waits for the next publication; none if there will be no other.
+    /// Waits for the next publication; none if no other will come.
     async fn next(&mut self) -> Option<Arc<Published>> {
         if let Some(held) = self.held.take() {
             return Some(held);
@@ -111,7 +114,7 @@ impl Line {
         }
     }
 
-    /// Adds what waits already, as far as there is room.
+    /// Adds publications that wait already, as far as there is room.
     fn fill(&mut self, first: Arc<Published>) -> Vec<Arc<Published>> {
         let mut bytes = weight(&first);
         let mut batch = vec![first];
@@ -132,8 +135,8 @@ impl Line {
         batch
     }
 
-    /// Sends a batch once. It is tried again only as long as nothing of it can
-    /// have arrived.
+    /// Sends a batch once. It is sent again only while nothing of it can have
+    /// arrived.
     async fn send(&mut self, batch: &[Arc<Published>]) {
         let many = batch.len() as u64;
         let began = Instant::now();
@@ -163,7 +166,7 @@ impl Line {
         }
     }
 
-    /// The number of this run. It may have been raised since the start.
+    /// The boot number of this run. It may have been raised since the start.
     fn boot(&self) -> u64 {
         let view = self.members.borrow();
         let mut members = view.members.iter();

@@ -1,5 +1,5 @@
-//! A rollout on a terminal: a bar for the upload, then a line for each node,
-//! and one for all of them together.
+//! Shows a rollout on a terminal: a bar for the upload, then a line for each
+//! node, and one line for all of them together.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::{Gone, NodeLine, Show, Summary, already, end, late, released, stands}
 use crate::api::types::{NodeState, Problem, Progress, Release};
 use crate::commands::show::{BAD, BUSY, GOOD, styled};
 
-/// The most nodes that have a line of their own. Of the others, only those
-/// that fail get one.
+/// How many nodes have a line of their own. Of the others, only those that fail
+/// get one.
 const LINES: usize = 16;
 
-/// How often what turns turns.
+/// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
@@ -25,18 +25,18 @@ pub(super) struct Bars {
     all: Option<ProgressBar>,
 }
 
-/// A template is a constant; if it were wrong, the plain one would do.
+/// A template is a constant. If it were wrong, the plain style would do.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Bars {
     fn line(&self, text: &str) {
-        // Where nobody sees it, nothing is lost.
+        // If nobody sees it, nothing is lost.
         let _ = self.screen.println(shown(text));
     }
 
-    /// What turns until it is done.
+    /// A spinner that turns until its work is done.
     fn spinner(&self) -> ProgressBar {
         let bar = ProgressBar::new_spinner().with_style(style("  {spinner} {prefix:<24} {msg}"));
         let bar = match &self.all {
@@ -66,7 +66,7 @@ impl Bars {
             return;
         };
         let text = shown(&styled(style, &now.text));
-        // A node that was done may begin anew.
+        // A node that was done may begin again.
         match over {
             true => bar.abandon_with_message(text),
             false => {
@@ -88,10 +88,10 @@ impl Bars {
         all.set_position(summary.serving() as u64);
     }
 
-    /// Writes what the nodes came to, and a last line, below which the screen
-    /// is the shell's again.
+    /// Writes how the nodes ended, and a last line. After that the screen
+    /// belongs to the shell again.
     fn last(&mut self, text: &str) {
-        // If it cannot be cleared, there is a line more.
+        // If the screen cannot be cleared, one line more stays on it.
         let _ = self.screen.clear();
         self.screen.set_draw_target(ProgressDrawTarget::hidden());
         for (node, bar) in &self.nodes {
@@ -101,7 +101,7 @@ impl Bars {
     }
 }
 
-/// Colours, if standard error shows them.
+/// The text with colours, if standard error shows them.
 fn shown(text: &str) -> String {
     match anstream::AutoStream::choice(&std::io::stderr()) {
         anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),

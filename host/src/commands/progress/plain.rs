@@ -1,4 +1,4 @@
-//! A rollout as plain lines on standard error: one for each change.
+//! Shows a rollout as plain lines on standard error: one for each change.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::commands::show::size;
 pub(super) struct Plain;
 
 fn line(text: &str) {
-    // Where nobody reads, nothing is lost.
+    // If nobody reads it, nothing is lost.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
@@ -31,12 +31,12 @@ impl Show for Plain {
     }
 
     fn refused(&mut self, _: &Problem) {
-        // It is the last line of the command.
+        // The command prints this itself, as its last line.
     }
 
     fn progress(&mut self, it: &Progress, summary: &Summary) {
         match it {
-            // How far it is would be a line for each piece.
+            // Showing the bytes would need a line for each piece.
             Progress::Node {
                 state: NodeState::Fetching,
                 have: Some(1..),

@@ -1,10 +1,10 @@
-//! The lines of `host status` about what a node has counted: what goes well in
-//! short, and of what was refused or lost only what there is.
+//! The lines of `host status` about what a node has counted: first what went
+//! well, then what was refused or lost, if anything was.
 
 use super::super::show::{BAD, BUSY, count, digest, styled};
 use crate::api::types::{Callers, Datagrams, Publications, Status};
 
-/// Tells each line by its name.
+/// Gives each line with its name to `line`.
 pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
     line("datagrams", datagrams(&it.datagrams));
     line("callers", callers(&it.callers));
@@ -30,7 +30,7 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// All of these counts, as the rest of a line.
+/// All of these counts, as the text of a line.
 pub(super) fn all(told: impl Iterator<Item = (u64, &'static str)>) -> String {
     told.map(|(number, what)| format!(", {number} {what}"))
         .collect()
@@ -53,14 +53,14 @@ fn callers(it: &Callers) -> String {
     )
 }
 
-/// What went well, and of what was lost only what there is.
+/// What went well, and what was lost if anything was.
 fn publications(it: &Publications) -> String {
     let lost = it.told().skip(2).filter(|(number, _)| *number > 0);
     let lost = lost.map(|lost| styled(BAD, all(std::iter::once(lost))));
     all(it.told().take(2)).trim_start_matches(", ").to_owned() + &lost.collect::<String>()
 }
 
-/// How many were refused, and of each reason how many, if any.
+/// How many were refused, and how many for each reason that occurred.
 fn refused(all: u64, told: impl Iterator<Item = (u64, &'static str)>) -> String {
     if all == 0 {
         return "none refused".to_owned();

@@ -1,4 +1,5 @@
-//! Tables as people see them, at a fixed time: the examples of docs/api.md.
+//! The tables that people see, at a fixed time, made from the examples of
+//! docs/api.md.
 
 use super::*;
 

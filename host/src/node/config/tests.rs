@@ -1,4 +1,4 @@
-//! Tests of the checks of what was typed.
+//! Tests of the checks of the command line.
 
 use super::*;
 use clap::Parser as _;

@@ -1,4 +1,4 @@
-//! Migrating to newer code, and what becomes of an exchange that cannot.
+//! Migration to newer code, and what happens to an exchange that cannot migrate.
 
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ impl Exchange {
                 self.shared
                     .complaints
                     .not_migrated(&new, &self.path, &cause);
-                // In the meantime its own code may have come back.
+                // The exchange's own code may have come back meanwhile.
                 if self.shared.slot.is_current(&self.lease) {
                     self.is_not_left();
                     return true;
@@ -50,8 +50,8 @@ impl Exchange {
         true
     }
 
-    /// Notes that its code is current. An earlier refusal counts no more: it need not
-    /// end, and migrates when other code comes.
+    /// Notes that the exchange's own code is current. An earlier refusal does not
+    /// count any more: the exchange need not end, and migrates when other code comes.
     fn is_not_left(&mut self) {
         self.follows = true;
         self.drain_due = None;

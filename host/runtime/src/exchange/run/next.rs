@@ -1,5 +1,4 @@
-//! What comes next in an exchange: a callback with what has happened, or
-//! something else.
+//! What comes next in an exchange: a callback for an event, or something else.
 
 use tokio::time::Instant;
 
@@ -13,18 +12,18 @@ use crate::exchange::event::{
 use crate::exchange::mailbox::Subscriptions;
 use crate::http::response;
 
-/// What happens next in an exchange, if it is no callback.
+/// What comes next in an exchange if it is no callback.
 pub(super) enum Instead {
     /// The client has gone, or its body broke off.
     Gone,
     /// Newer code may have come.
     CodeChange,
-    /// It is ended.
+    /// The exchange is ended.
     End(Ended),
 }
 
-/// What happens to an exchange that was left on old code: its time is over, or that
-/// code is current again.
+/// The next step of an exchange that was left on old code: its time is over, or
+/// that code is current again.
 fn left(is_over: bool) -> Instead {
     match is_over {
         true => Instead::End(Ended::Drained),
@@ -33,7 +32,7 @@ fn left(is_over: bool) -> Instead {
 }
 
 impl Exchange {
-    /// Waits for what comes next.
+    /// Waits for the next event.
     pub(super) async fn next(&mut self) -> Result<Call, Instead> {
         if self.held_back && self.output.is_some() {
             return self.output_gone().await;
@@ -95,7 +94,7 @@ impl Exchange {
         call.ok_or(Instead::Gone)
     }
 
-    /// Waits until so much of the output has gone that callbacks may run again.
+    /// Waits until enough output has gone for callbacks to run again.
     async fn output_gone(&mut self) -> Result<Call, Instead> {
         let Some(output) = &self.output else {
             return Err(Instead::Gone);
@@ -108,7 +107,7 @@ impl Exchange {
                     false => Err(Instead::Gone),
                 }
             }
-            // No callback is needed for it, so it need not wait.
+            // This needs no callback, so it need not wait.
             () = code_changed(self.follows, &self.lease, &self.shared.slot) => Err(Instead::CodeChange),
             is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => Err(left(is_over)),
             // A client that reads nothing for so long is as good as gone.

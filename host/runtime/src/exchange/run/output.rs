@@ -1,4 +1,4 @@
-//! What a callback has returned: checked, sent, and put into effect.
+//! What a callback has returned: checks it, sends it, and carries out the effects.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::exchange::mailbox::Subscriptions;
 use crate::exchange::sequence::{Illegal, Sequence};
 use crate::http::{HIGH_WATER, OutgoingBody, OutputQueue, output_queue, response};
 
-/// How long a client may leave all of its output unread while so much waits
-/// that callbacks are held back.
+/// How long a client may leave all of its output unread, while so much waits that no
+/// callback may run.
 const OUTPUT_STALL: Duration = Duration::from_secs(300);
 
 /// A part that may be sent.
@@ -26,8 +26,8 @@ enum Checked {
 }
 
 impl Exchange {
-    /// Checks and sends what a callback returned, keeps its state, and puts
-    /// what it asked for into effect.
+    /// Checks and sends what a callback returned, keeps its state, and carries out
+    /// what it asked for.
     pub(super) fn take(&mut self, step: Step, effects: Vec<CallEffect>) -> Result<(), Ended> {
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.
@@ -51,8 +51,8 @@ impl Exchange {
                 // nothing of the callback goes out. So a client that has no head yet
                 // gets a 500, and not half an answer.
                 let checked = self.check(parts)?;
-                // What the connection takes in the meantime is not subtracted, so
-                // that an app that fills the queue can rely on `writable`.
+                // What the connection takes meanwhile is not subtracted, so that an
+                // app that fills the queue can rely on `writable`.
                 let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
                 for part in checked {
                     if let Checked::Data(data) = &part {
@@ -85,7 +85,8 @@ impl Exchange {
                 Part::Head(head) => Checked::Head(response::head(head, self.is_head)?),
                 Part::Data(data) => Checked::Data(data.into()),
                 Part::Tail(fields) => Checked::Tail(response::trailers(&fields)?),
-                // The sequence takes none, as long as no host serves WebSockets.
+                // The sequence accepts no frame as long as no host serves
+                // WebSockets.
                 Part::Frame(_) => return Err(Illegal::Frame.into()),
             });
         }
@@ -112,7 +113,7 @@ impl Exchange {
         let response = match body {
             ResponseBody::Whole(whole) if self.is_head => headless(head, Some(whole.len())),
             ResponseBody::Whole(whole) => head.map(|_| OutgoingBody::whole(whole.into())),
-            // To HEAD there is nothing to stream: the head is the whole answer.
+            // A HEAD request needs no stream: the head is the whole answer.
             ResponseBody::Streamed if self.is_head => {
                 self.sequence = Sequence::Complete;
                 head
@@ -152,7 +153,8 @@ impl Exchange {
                     .publish(topic, payload, self.shared.own_name.clone());
             }
             CallEffect::SendAfter { delay, token } => {
-                // Farther than any exchange lives; beyond it the clock overflows.
+                // Longer than any exchange lives; a longer delay would overflow the
+                // clock.
                 let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
                 self.timers.push((Instant::now() + delay, token));
             }

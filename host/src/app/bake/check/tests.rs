@@ -1,4 +1,4 @@
-//! What is decided, and what is not.
+//! What the bake check decides, and when it does not decide.
 
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ fn sample(requests: u64, failed: u64) -> Sample {
     }
 }
 
-/// What is found of counts that come at once after a second.
+/// The outcome of counts that come all at once after a second.
 fn found(before: Tally, requests: u64, failed: u64) -> Option<BakeOutcome> {
     BakeCheck::new(Some(Rule::default()), before, None).see(SECOND, sample(requests, failed))
 }
@@ -56,13 +56,13 @@ fn the_reason_says_how_much_failed_and_what_it_was_before() {
 
 #[test]
 fn the_threshold_is_the_rate_above_that_of_the_release_before() {
-    // 20 % and not more.
+    // 20 %, and not more.
     assert_eq!(found(tally(100, 0), 100, 20), None);
     assert!(found(tally(100, 0), 100, 21).is_some());
     // 30 % where 10 % failed before.
     assert_eq!(found(tally(100, 10), 100, 30), None);
     assert!(found(tally(100, 10), 100, 31).is_some());
-    // Of few requests before nothing is known.
+    // The release before had too few requests to compare with.
     assert!(found(tally(19, 19), 100, 21).is_some());
 }
 
@@ -90,7 +90,8 @@ fn a_long_bake_is_checked_by_its_last_window_and_not_by_all_that_came_before() {
     let (mut requests, mut failed) = (0, 0);
     for second in 0..500 {
         requests += 100;
-        // It breaks after five minutes; by then ten thousands of requests were fine.
+        // The code breaks after five minutes; ten thousands of requests were fine by
+        // then.
         failed += if second >= 300 { 100 } else { 0 };
         match check.see(second * SECOND, sample(requests, failed)) {
             None => assert!(second < 320, "not found after {} s", second - 300),
@@ -104,14 +105,15 @@ fn a_long_bake_is_checked_by_its_last_window_and_not_by_all_that_came_before() {
     panic!("not found");
 }
 
-/// How a bake goes: steps of time, and what ended in each.
+/// The course of a bake: steps of time, and which requests ended in each.
 fn course() -> impl Strategy<Value = Vec<(u32, u64, u64)>> {
     let step = (1..5000u32, 0..30u64, 0..=100u64)
         .prop_map(|(millis, requests, percent)| (millis, requests, requests * percent / 100));
     proptest::collection::vec(step, 1..60)
 }
 
-/// Runs a check; says what was found, and of how many requests and failures.
+/// Runs a check. Returns the outcome, and how many requests and failures it is based
+/// on.
 fn run(
     mut check: BakeCheck,
     course: &[(u32, u64, u64)],
@@ -141,7 +143,7 @@ proptest! {
         if let Some((BakeOutcome::Failed(_), at, requests, failed)) = run(check, &course) {
             prop_assert!(requests >= ENOUGH);
             prop_assert!(failed as f64 / requests as f64 > f64::from(share) / 10_000.0);
-            // One step may lie across the end.
+            // One step may cross the end of the window.
             prop_assert!(at <= rule.window + Duration::from_secs(5));
         }
     }
@@ -151,7 +153,7 @@ proptest! {
         course in course(), share in 10u16..=9900,
     ) {
         let rule = Rule { share, ..Rule::default() };
-        // As bad as the worst that the course can come to.
+        // As bad as the worst that the course can become.
         let before = tally(1000, 1000);
         if let Some((outcome, ..)) = run(BakeCheck::new(Some(rule), before, None), &course) {
             prop_assert_eq!(outcome, BakeOutcome::Sound);
@@ -178,7 +180,7 @@ proptest! {
         let all_fail: Vec<_> = course.iter().map(|(millis, more, _)| (*millis, *more, *more)).collect();
         let check = BakeCheck::new(Some(Rule::default()), tally(1000, 10), Some(Duration::MAX));
         let found = run(check, &all_fail);
-        // Within one window there must have been enough; in 3 minutes there may not.
+        // One window needs enough requests; there may be fewer in 3 minutes.
         let most: u64 = all_fail.iter().map(|(_, more, _)| *more).sum();
         let lasted: u32 = all_fail.iter().map(|(millis, ..)| *millis).sum();
         if most >= ENOUGH && lasted < 60_000 {
