@@ -303,7 +303,10 @@ fn what_is_wrong_with_a_cookie_file_is_said_and_loses_nothing() -> Result<()> {
     let (well, said) = place.cookie(&["new", "--print"])?;
     ensure!(well && said.trim().len() == 40, "{said}");
     let (well, said) = place.cookie(&["generate", "--print"])?;
-    ensure!(well && said.contains("host cookie new"), "{said}");
+    ensure!(
+        well && said.contains("`generate` is now called `new`"),
+        "{said}"
+    );
     Ok(())
 }
 

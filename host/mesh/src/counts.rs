@@ -24,6 +24,6 @@ cluster::counts! {
     /// Components that this node fetches from members.
     pub struct Fetches {
         /// How often a member gave bytes that are not of the component; they were dropped.
-        wrong: "wrong bytes of an app from members",
+        wrong: "wrong bytes of a component from members",
     }
 }

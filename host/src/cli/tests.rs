@@ -161,12 +161,23 @@ fn old_names_work_with_a_hint() {
     assert!(matches!(*tool, Tool::Push(push)
         if push.rollout.sign_with == Some(PathBuf::from("k"))));
     assert_eq!(typed("host rollback --key k").unwrap().hints.len(), 1);
-    assert_eq!(typed("host key generate").unwrap().hints.len(), 1);
+    assert_eq!(
+        typed("host key generate --cluster berlin")
+            .unwrap()
+            .hints
+            .len(),
+        1
+    );
     assert_eq!(
         typed("host cookie generate --print").unwrap().hints.len(),
         1
     );
-    assert!(typed("host key new").unwrap().hints.is_empty());
+    assert!(
+        typed("host key new --cluster berlin")
+            .unwrap()
+            .hints
+            .is_empty()
+    );
     for (command, hidden) in [
         ("run", "--allow"),
         ("run", "--max-app"),

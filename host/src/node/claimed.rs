@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Cookie, CookieError, Keys, NameError, NodeName};
+use cluster::{Cookie, CookieError, NameError, NodeName};
 use rand::TryRng as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::NodeError;
-use super::cookie_watcher::{CookieWatcher, CookieWatcherError};
+use super::cookie_watcher::CookieWatcherError;
 use crate::api::ToolSocket;
 use crate::edge::HttpLimits;
 use crate::files::cookie::{CookieFileError, Origin, Origins};
@@ -189,13 +189,13 @@ pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, ClaimError> {
     }
 }
 
-/// Derives the keys of the cookies: of the given ones, or else of the one in the data folder. If
-/// there is none, it is made. This takes a tenth of a second.
-pub(super) fn cookies(
+/// Where the cookies come from: what was given, or else the file in the data folder. If there is
+/// none, it is made.
+pub(super) fn origins(
     main: Option<Origin>,
     second: Option<Origin>,
     data: &DataDir,
-) -> Result<(CookieWatcher, Keys), ClaimError> {
+) -> Result<Origins, ClaimError> {
     let main = match main {
         Some(main) => main,
         None => {
@@ -203,7 +203,7 @@ pub(super) fn cookies(
             Origin::file("the data folder", data.path().join(COOKIE_FILE))?
         }
     };
-    Ok(CookieWatcher::start(Origins { main, second })?)
+    Ok(Origins { main, second })
 }
 
 fn kept_cookie(data: &DataDir) -> Result<Cookie, ClaimError> {

@@ -36,13 +36,10 @@ impl Loaded {
         claimed: &Claimed,
         recovered: &mut Recovered,
     ) -> Result<Loaded, NodeError> {
+        let (cookie, also) = (config.cookie.take(), config.also_cookie.take());
+        let origins = claimed::origins(cookie, also, &claimed.data)?;
         // Deriving keys takes processor time; the compiler does not wait for it.
-        let (cookie, also, data) = (
-            config.cookie.take(),
-            config.also_cookie.take(),
-            claimed.data.clone(),
-        );
-        let keys = spawn_blocking(move || claimed::cookies(cookie, also, &data));
+        let keys = spawn_blocking(move || CookieWatcher::start(origins));
         let members = watch::Sender::new(Arc::new(View::default()));
         let views = Views::new(members.subscribe(), claimed.name.clone());
         let engine = RuntimeConfig {
@@ -68,7 +65,8 @@ impl Loaded {
         let app = App::new(runtime, views, stopping, settings);
         recovered.first.load(&recovered.store, &app).await?;
         recovered.first.store(&recovered.store);
-        let (cookies, keys) = keys.await.map_err(|_| ClaimError::Keys)??;
+        let keys = keys.await.map_err(|_| ClaimError::Keys)?;
+        let (cookies, keys) = keys.map_err(ClaimError::from)?;
         Ok(Loaded {
             app,
             members,

@@ -57,8 +57,10 @@ impl<'lan> Scene<'lan> {
         let key = lan.scratch().join("deploy.key").display().to_string();
         let generate = Launch::new(lan.programs().host());
         let said = end(&generate.args(["key", "new", "--cluster", "test", &key]))?;
-        let public = said.split_whitespace().find(|word| word.len() == 64);
-        let public = public.context("no public key of 64 digits in what it says")?;
+        let public = said
+            .split_whitespace()
+            .find(|word| word.starts_with("test:"));
+        let public = public.context("no public key of the cluster `test` in what it says")?;
         let nodes = NODES.map(|node| launch(lan, node, public).spawn());
         let [first, second] = nodes;
         let scene = Self {

@@ -137,8 +137,11 @@ impl Place {
     pub(crate) fn deploy_key(&self) -> Result<(String, String)> {
         let file = self.dir.path().join("deploy.key").display().to_string();
         let said = self.bare(&["key", "new", "--cluster", "test", &file])?;
-        let public = said.text.split_whitespace().find(|word| word.len() == 64);
-        let public = public.context("no public key of 64 digits in what it says")?;
+        let public = said
+            .text
+            .split_whitespace()
+            .find(|word| word.starts_with("test:"));
+        let public = public.context("no public key of the cluster `test` in what it says")?;
         Ok((file, public.to_owned()))
     }
 

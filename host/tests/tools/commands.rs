@@ -52,7 +52,10 @@ async fn a_push_that_is_refused_says_why_and_ends_with_2() {
     let app = bench.file("app.wasm", b"an app");
     let expect = bench.run(&["push", &app, "--expect", "0123abcd"]).await;
     assert_eq!(expect.exit, Some(2), "{expect:?}");
-    assert!(expect.err.contains("not the expected one"), "{expect:?}");
+    assert!(
+        expect.err.contains("not the expected component"),
+        "{expect:?}"
+    );
     let few = bench.run(&["push", &app, "--min-nodes", "3"]).await;
     assert_eq!(few.exit, Some(2), "{few:?}");
     assert!(few.err.contains("2 members"), "{few:?}");

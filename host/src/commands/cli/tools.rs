@@ -11,13 +11,13 @@ use crate::api::types::Canaries;
 /// Which node of this machine is meant. Without either it is the one that runs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WhichNode {
-    /// The node of this name; without it, the one that runs on this machine
-    #[arg(long, value_name = "NAME@IP")]
-    pub name: Option<String>,
-
     /// The node with this data folder, if it was given --data-dir
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     pub data_dir: Option<PathBuf>,
+
+    /// The node of this name; without it, the one that runs on this machine
+    #[arg(long, value_name = "NAME@IP")]
+    pub name: Option<String>,
 }
 
 /// Which node is asked, and how its answer is shown.
