@@ -14,13 +14,13 @@ pub fn id(id: &ReleaseId) -> String {
 }
 
 /// All releases, what has become of each, and who has voted on it. A node is shown by its IP if it
-/// is one of these members or has decided a release, else by its node id.
+/// is one of these or has decided a release, else by its node id.
 pub fn releases<'a>(
     listed: &'a [Listed],
-    members: impl IntoIterator<Item = &'a NodeName>,
+    nodes: impl IntoIterator<Item = &'a NodeName>,
 ) -> Vec<api::Release> {
     let deciders = listed.iter().map(|it| &it.release.stamp().node);
-    let known = deciders.chain(members).map(|name| (name.id(), name.ip()));
+    let known = deciders.chain(nodes).map(|name| (name.id(), name.ip()));
     let known: BTreeMap<NodeId, Ipv4Addr> = known.collect();
     let show = |node: NodeId| match known.get(&node) {
         Some(ip) => ip.to_string(),

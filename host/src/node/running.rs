@@ -288,8 +288,9 @@ impl NodeApi for RunningNode {
 
     fn releases(&self) -> Vec<api::Release> {
         let view = self.members.borrow().clone();
+        let overview = self.overview();
         let members = view.members.iter().map(|member| &member.name);
-        describe::releases(&self.overview().releases, members)
+        describe::releases(&overview.releases, members.chain(overview.names.values()))
     }
 
     fn changed(&self) -> Later<'static, ()> {

@@ -1,11 +1,12 @@
 //! Questions that a node answers at any time. They change nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Node;
 use crate::presence::Stage;
 use crate::release::{DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
-use crate::{Boot, Counters, NodeId, Time, View};
+use crate::{Boot, Counters, NodeId, NodeName, Time, View};
 
 impl Node {
     /// The members now.
@@ -54,6 +55,14 @@ impl Node {
     /// it shows whether there is anything new.
     pub fn releases_hash(&self) -> u64 {
         self.agreement.releases().hash()
+    }
+
+    /// The nodes that are members, or were until not long ago, by their ids.
+    pub fn names(&self) -> BTreeMap<NodeId, NodeName> {
+        let entries = self.membership.roster().entries();
+        entries
+            .map(|entry| (entry.run.id(), entry.run.name.clone()))
+            .collect()
     }
 
     /// The known releases and the status of each, the greatest first.

@@ -433,6 +433,7 @@ impl Driver {
         self.outside.overview.send_replace(Arc::new(Overview {
             target: self.node.target(),
             releases: self.node.listing(),
+            names: self.node.names(),
         }));
     }
 

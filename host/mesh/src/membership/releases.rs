@@ -1,10 +1,11 @@
 //! Releases for the rest of the host. What is known flows out on a watch channel. Requests go
 //! to membership's thread, which alone owns the core.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cluster::Digest;
 use cluster::release::{AppFile, DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
+use cluster::{Digest, NodeId, NodeName};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many requests may wait; further callers are held back.
@@ -17,6 +18,9 @@ pub struct Overview {
     pub target: Option<Target>,
     /// The releases, the greatest first.
     pub releases: Vec<Listed>,
+    /// The nodes that canaries and votes may name: the members when this was last told, and those
+    /// that were members until not long before.
+    pub names: BTreeMap<NodeId, NodeName>,
 }
 
 impl Overview {

@@ -1,10 +1,11 @@
 //! The log lines of membership: one per member that comes or goes, and one per source that is
 //! refused.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use cluster::release::{Kind, News, Release, Target, VoteState};
-use cluster::{Digest, DownReason, Member, Refusal, UpReason};
+use cluster::release::{Kind, News, Release, ReleaseId, Target, VoteState};
+use cluster::{Digest, DownReason, Member, NodeId, NodeName, Refusal, UpReason};
 
 /// A member came up.
 pub(super) fn up(member: &Member, reason: UpReason) {
@@ -31,7 +32,7 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
 }
 
 /// There is news about releases.
-pub(super) fn release(news: &News) {
+pub(super) fn release(news: &News, names: &BTreeMap<NodeId, NodeName>) {
     match news {
         News::Target(target) => new_target(target),
         News::Superseded { release, by } => tracing::warn!(
@@ -48,7 +49,13 @@ pub(super) fn release(news: &News) {
             against,
             failed,
             ok,
-        } => vote_state_of(release, *state, (*failed, *ok), against),
+        } => {
+            let (canaries, against) = (
+                shown(&release.plan().canaries, names),
+                shown(against, names),
+            );
+            vote_state_of(&release.id(), *state, (*failed, *ok), &canaries, &against);
+        }
         News::OtherPlan { holds, lost } => tracing::warn!(
             release = %holds.id(),
             "this release goes to {}, as {} decided: the plan given here, {}, does not hold",
@@ -117,17 +124,26 @@ fn by(release: &Release) -> String {
     }
 }
 
+/// Nodes by their IPs, or by their ids where nobody knows the IP any more.
+fn shown(nodes: &[NodeId], names: &BTreeMap<NodeId, NodeName>) -> String {
+    let shown = nodes.iter().map(|node| match names.get(node) {
+        Some(name) => name.ip().to_string(),
+        None => node.to_string(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 fn vote_state_of(
-    release: &Release,
+    id: &ReleaseId,
     state: VoteState,
     (failed, ok): (usize, usize),
-    against: &[cluster::NodeId],
+    canaries: &str,
+    against: &str,
 ) {
-    let id = release.id();
     match state {
         VoteState::Baking => tracing::info!(
             release = %id,
-            canaries = ?release.plan().canaries,
+            canaries,
             "release bakes: only its canaries serve it until all of them have voted for it",
         ),
         VoteState::Accepted => {
@@ -137,7 +153,7 @@ fn vote_state_of(
             release = %id,
             ok,
             failed,
-            ?against,
+            against,
             "release voted down: the target is the one before it",
         ),
     }

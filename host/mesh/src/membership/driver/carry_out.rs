@@ -71,7 +71,7 @@ impl Driver {
     }
 
     fn release_news(&mut self, news: News) {
-        report::release(&news);
+        report::release(&news, &self.node.names());
         match news {
             News::Target(target) => {
                 self.outside.target.send_replace(Some(target));
