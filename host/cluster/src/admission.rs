@@ -1,6 +1,6 @@
 //! Decides which datagrams get in. A run of a node is on probation until it has echoed a nonce of
 //! ours; from then on its datagrams pass if their sequence number is new. Datagrams flow in, and
-//! what to do about each flows out. Every refusal of a datagram happens here.
+//! what to do about each flows out. Records and SWIM messages inside a datagram are judged later.
 //!
 //! Other modules may ask what admission has heard: [`Admission::heard`].
 
