@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use host::app::{WatchMode, WatchedFile};
 use host::files::{AppFileSearch, read};
+use runtime::capacity::{Machine, PlaceLimits};
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -43,6 +44,7 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
             memory: 128 << 20,
             state: 64 << 10,
         },
+        places: PlaceLimits::of(Machine::look(), None),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         code_cache: Some(cache.to_owned()),
     };

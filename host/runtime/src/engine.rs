@@ -16,14 +16,14 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 
-use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo, SlowLane};
+use crate::capacity::{self, Class, Meter, Place, PlaceLimits, Places, Resident, SlowLane};
+use crate::contract::{self, CallContext, CallLimits, HostState, NodeInfo};
 use crate::engine::functions::Functions;
 use crate::throttle::Throttle;
 
-/// How many callbacks run at a time, over all generations. Further callbacks wait.
-const INSTANCES: u32 = 1000;
-/// Like `INSTANCES`, on a machine with little address space.
-const FEW_INSTANCES: u32 = 64;
+/// The memory of the process is looked at every so many ticks, and at each of them if it is more
+/// than half used up.
+const LOOK: u32 = 20;
 /// How many lines of guests' output go into the log each second.
 const GUEST_LINES: u32 = 100;
 /// How many core instances, memories and tables one component may have: a guest,
@@ -42,6 +42,8 @@ const STACK: usize = 1024 * 1024;
 pub struct RuntimeConfig {
     /// What a callback may use.
     pub limits: CallLimits,
+    /// How many instances there may be, and how much memory.
+    pub places: PlaceLimits,
     /// Threads that run guests. The same number of slices of long callbacks run at
     /// a time.
     pub workers: usize,
@@ -79,10 +81,9 @@ pub struct Runtime {
     pub(crate) linker: Linker<HostState>,
     pub(crate) limits: CallLimits,
     lane: SlowLane,
-    pub(super) instances: Arc<Semaphore>,
-    /// A `wasi:http` component holds its instance as long as its request lasts.
-    /// Such requests get half of the instances at most.
-    pub(super) long_instances: Arc<Semaphore>,
+    /// New code is tried out beside the requests, however many of them run long.
+    tries: SlowLane,
+    pub(crate) places: Arc<Places>,
     /// Limits how many exchanges migrate at a time, so that one worker is left to
     /// requests.
     pub(crate) migrations: Semaphore,
@@ -101,16 +102,18 @@ impl Runtime {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
-        let (engine, instances) = build_engine(&config)?;
+        let (engine, room) = build_engine(&config)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
-        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
+        let resident = Arc::new(Resident::within(room.budget));
+        let ticker = Ticker::start(engine.clone(), resident.clone());
+        let ticker = ticker.map_err(RuntimeError::Thread)?;
         Ok(Arc::new(Runtime {
             engine,
             linker,
             limits: config.limits,
             lane: SlowLane::beside(config.workers),
-            instances: Arc::new(Semaphore::new(instances as usize)),
-            long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
+            tries: SlowLane::beside(1),
+            places: Places::new(room, resident),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compilers: build_compilers(config.workers)?,
             ahead: ahead::Ahead::default(),
@@ -120,9 +123,18 @@ impl Runtime {
         }))
     }
 
-    /// A meter for one call.
-    pub(super) fn meter(&self) -> Arc<Meter> {
-        Meter::new(self.limits.cpu, self.lane.clone())
+    /// The places for instances.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// A meter for one call of this class.
+    pub(super) fn meter(&self, class: Class, place: Place) -> Arc<Meter> {
+        let lane = match class {
+            Class::Call => &self.lane,
+            Class::Try => &self.tries,
+        };
+        Meter::new(self.limits.cpu, lane.clone(), place)
     }
 
     /// A store for one instance.
@@ -149,8 +161,8 @@ fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
         .map_err(RuntimeError::Compilers)
 }
 
-/// The engine, and how many instances it has room for.
-fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
+/// The engine, and the room that it has.
+fn build_engine(config: &RuntimeConfig) -> Result<(Engine, PlaceLimits), RuntimeError> {
     let mut engine = Config::new();
     engine
         .wasm_component_model(true)
@@ -175,29 +187,37 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
     // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
-        config.limits.memory,
-    )));
-    let roomy = match Engine::new(&engine) {
-        Ok(engine) => return Ok((engine, INSTANCES)),
+    let mut room = config.places;
+    let memory = config.limits.memory;
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(memory, room)));
+    let mut failed = match Engine::new(&engine) {
+        Ok(engine) => return Ok((engine, room)),
         Err(error) => error,
     };
-    tracing::warn!(
-        "there is not enough address space for {INSTANCES} instances ({}); going on with {FEW_INSTANCES}, and slower",
-        one_line(&roomy),
-    );
-    engine.memory_reservation(config.limits.memory as u64);
+    let wanted = room.all();
+    let roomy = one_line(&failed);
+    engine.memory_reservation(memory as u64);
     engine.memory_guard_size(64 * 1024);
-    let mut pool = pool(config.limits.memory);
-    scale(&mut pool, FEW_INSTANCES);
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
-    Ok((engine, FEW_INSTANCES))
+    while let Some(fewer) = room.quarter() {
+        room = fewer;
+        engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(memory, room)));
+        match Engine::new(&engine) {
+            Ok(engine) => {
+                tracing::warn!(
+                    "there is not enough address space for {wanted} instances ({roomy}); going on with {}, and slower",
+                    room.all(),
+                );
+                return Ok((engine, room));
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(RuntimeError::Engine(failed))
 }
 
-fn pool(memory: usize) -> PoolingAllocationConfig {
+fn pool(memory: usize, room: PlaceLimits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    scale(&mut pool, INSTANCES);
+    scale(&mut pool, room.all());
     pool.max_core_instances_per_component(CORE_INSTANCES_EACH)
         .max_memories_per_component(MEMORIES_EACH)
         .max_tables_per_component(TABLES_EACH)
@@ -211,11 +231,12 @@ fn pool(memory: usize) -> PoolingAllocationConfig {
     pool
 }
 
+/// The totals of the pool: what so many places may use together, however large one component is.
 fn scale(pool: &mut PoolingAllocationConfig, instances: u32) {
     pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES_EACH)
-        .total_memories(instances * MEMORIES_EACH)
-        .total_tables(instances * TABLES_EACH)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_EACH))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(capacity::TABLES_OF_A_PLACE))
         .total_stacks(instances);
 }
 
@@ -235,22 +256,28 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     Ok(linker)
 }
 
-/// The thread that advances the epoch, so that running guests are interrupted.
+/// The thread that advances the epoch, so that running guests are interrupted. It also looks at
+/// how much memory there is.
 struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    fn start(engine: Engine) -> std::io::Result<Ticker> {
+    fn start(engine: Engine, resident: Arc<Resident>) -> std::io::Result<Ticker> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("epoch".to_owned())
             .spawn(move || {
+                let mut ticks = 0_u32;
                 while !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(contract::TICK);
+                    std::thread::sleep(capacity::TICK);
                     engine.increment_epoch();
+                    ticks = ticks.wrapping_add(1);
+                    if resident.is_tight() || ticks.is_multiple_of(LOOK) {
+                        resident.look();
+                    }
                 }
             })?;
         Ok(Ticker {

@@ -18,10 +18,10 @@ use cluster::AppName;
 pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
     Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
-    RefusedRecords,
+    RefusedRecords, TurnedAway,
 };
 pub use node::{
-    AppFileStatus, Doing, Draining, Failed, MemberCookie, MemberStatus, Nodes, ServingStatus,
+    AppFileStatus, Doing, Draining, Failed, Load, MemberCookie, MemberStatus, Nodes, ServingStatus,
     Status, Step, Steps, Stored, TargetStatus,
 };
 pub use progress::{NodeState, Outcome, Progress};

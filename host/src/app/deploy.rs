@@ -51,7 +51,10 @@ pub(crate) use status::Reporter;
 enum Trouble {
     /// The fault is the app's.
     #[error(transparent)]
-    Refused(#[from] ComponentError),
+    Refused(ComponentError),
+    /// This machine had no room to try the app.
+    #[error(transparent)]
+    NoRoom(ComponentError),
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,6 +78,15 @@ impl From<TransferError> for Trouble {
         match error {
             TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
             other => Trouble::Transfer(other),
+        }
+    }
+}
+
+impl From<ComponentError> for Trouble {
+    fn from(error: ComponentError) -> Trouble {
+        match error.is_by_machine() {
+            true => Trouble::NoRoom(error),
+            false => Trouble::Refused(error),
         }
     }
 }

@@ -24,6 +24,9 @@ const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can get, in bytes. A Rust
 /// guest does not start in less, and WebAssembly does not address more.
 const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The least and the most of the memory budget, in bytes. A node without an app has some tens of
+/// MiB.
+const BUDGET: std::ops::RangeInclusive<u64> = 64 << 20..=1 << 46;
 /// The largest limit of the state of an exchange, in bytes.
 const MAX_STATE: u64 = 16 << 20;
 /// The largest limit of a whole body, in bytes. Such a body is held in memory.
@@ -144,6 +147,8 @@ pub struct NodeConfig {
     pub app_config: Bytes,
     /// What a callback may use.
     pub limits: CallLimits,
+    /// The memory that the node may use, in bytes, if it was given.
+    pub memory_budget: Option<u64>,
     /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
     /// How long exchanges may take to finish when the node stops.
@@ -237,6 +242,11 @@ impl NodeConfig {
                 memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
                 state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
             },
+            memory_budget: typed
+                .memory_budget
+                .map(|given| limit("--memory-budget", given, BUDGET))
+                .transpose()?
+                .map(|bytes| bytes as u64),
             body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
             drain: typed.drain,
             deploy_key: typed.deploy_key.as_deref().map(str::parse).transpose()?,

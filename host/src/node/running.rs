@@ -184,7 +184,13 @@ impl RunningNode {
         let stored = spawn_blocking(move || store.store(&it));
         stored.await.map_err(|_| stopping())?.map_err(storage)?;
         let prepared = self.app.prepare_upload(component).await;
-        prepared.map_err(|error| Refused::new(Code::BadComponent, error))
+        prepared.map_err(|error| {
+            let code = match error.is_by_machine() {
+                true => Code::Busy,
+                false => Code::BadComponent,
+            };
+            Refused::new(code, error)
+        })
     }
 }
 
@@ -222,6 +228,7 @@ impl NodeApi for RunningNode {
                 bytes: self.store.bytes(),
                 quarantined: self.store.quarantined(),
             },
+            load: describe::load(&self.app.loader.runtime().places().now()),
             datagrams: api::Datagrams {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,

@@ -4,6 +4,7 @@
 //!
 //! - [`bad_guests`]: apps that break a rule
 //! - [`limits`]: apps and clients that use too much
+//! - [`places`]: who has an instance, and whose time it is that passes
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces
 //! - [`messages`]: timers, topics, views
 //! - [`endings`]: clients that go, nodes that stop
@@ -29,6 +30,7 @@ mod http2;
 mod kept;
 mod limits;
 mod messages;
+mod places;
 mod plain;
 mod refusals;
 mod smoke;

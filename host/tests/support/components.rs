@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster::ComponentBytes;
 use host::files::read;
 use parking_lot::Mutex;
+use runtime::capacity::PlaceLimits;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -27,9 +28,23 @@ pub(crate) enum Limits {
     Tight,
     /// 0.3 s on the wall.
     Hurried,
+    /// Four streams at a time.
+    Crowded,
 }
 
 impl Limits {
+    fn places(self) -> PlaceLimits {
+        PlaceLimits {
+            calls: 500,
+            streams: match self {
+                Limits::Crowded => 4,
+                Limits::Usual | Limits::Tight | Limits::Hurried => 500,
+            },
+            tries: 4,
+            budget: u64::MAX,
+        }
+    }
+
     fn calls(self) -> CallLimits {
         let usual = CallLimits {
             cpu: Duration::from_secs(10),
@@ -39,7 +54,7 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual => usual,
+            Limits::Usual | Limits::Crowded => usual,
             Limits::Tight => CallLimits {
                 cpu: short,
                 memory: 16 << 20,
@@ -61,6 +76,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     let runtime = runtimes.entry(limits).or_insert_with(|| {
         let config = RuntimeConfig {
             limits: limits.calls(),
+            places: limits.places(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             code_cache: None,
         };

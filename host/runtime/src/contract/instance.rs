@@ -1,6 +1,8 @@
 //! The data of one store. What belongs to the instance is separate from what
 //! belongs to the call, so that an instance can serve a next call.
 
+use std::sync::Arc;
+
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -8,6 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::context::CallContext;
 use super::outbound::NoOutbound;
 use super::output::GuestOutput;
+use crate::capacity::Resident;
 
 /// The data of one store.
 pub struct HostState {
@@ -36,10 +39,11 @@ impl HostState {
 }
 
 impl InstanceContext {
-    /// The context of a new instance; `memory` is the most bytes of linear memory.
-    pub(crate) fn new(memory: usize) -> InstanceContext {
+    /// The context of a new instance; `memory` is the most bytes of linear memory. It gets no more
+    /// once `resident` is used up, if that is given.
+    pub(crate) fn new(memory: usize, resident: Option<Arc<Resident>>) -> InstanceContext {
         InstanceContext {
-            memory: MemoryCap::new(memory),
+            memory: MemoryCap::new(memory, resident),
             output: GuestOutput::default(),
             wasi: None,
             http: WasiHttpCtx::new(),
@@ -104,15 +108,18 @@ struct MemoryCap {
     refused: bool,
     /// Whether this machine could not give memory that the limit allows.
     starved: bool,
+    /// The memory of the whole process.
+    resident: Option<Arc<Resident>>,
 }
 
 impl MemoryCap {
-    fn new(cap: usize) -> MemoryCap {
+    fn new(cap: usize, resident: Option<Arc<Resident>>) -> MemoryCap {
         MemoryCap {
             cap,
             used: 0,
             refused: false,
             starved: false,
+            resident,
         }
     }
 }
@@ -137,6 +144,10 @@ impl wasmtime::ResourceLimiter for MemoryCap {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.cap {
             self.refused = true;
+            return Ok(false);
+        }
+        if self.resident.as_ref().is_some_and(|it| it.is_used_up()) {
+            self.starved = true;
             return Ok(false);
         }
         self.used = used;
@@ -165,12 +176,19 @@ mod tests {
 
     #[test]
     fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
-        let mut cap = MemoryCap::new(100);
+        let mut cap = MemoryCap::new(100, None);
         assert!(cap.memory_growing(0, 60, None).unwrap());
         assert!(cap.memory_growing(0, 40, None).unwrap());
         assert!(!cap.refused);
         assert!(!cap.memory_growing(60, 61, None).unwrap());
         assert!(cap.refused);
         assert!(!cap.memory_growing(0, usize::MAX, None).unwrap());
+    }
+
+    #[test]
+    fn once_the_memory_of_the_node_is_used_up_no_instance_gets_more_and_none_is_to_blame() {
+        let mut cap = MemoryCap::new(100, Some(Arc::new(Resident::within(1))));
+        assert!(!cap.memory_growing(0, 60, None).unwrap());
+        assert!(cap.starved && !cap.refused);
     }
 }

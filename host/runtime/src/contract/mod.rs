@@ -8,7 +8,6 @@
 mod context;
 mod instance;
 pub(crate) mod members;
-mod meter;
 mod outbound;
 mod output;
 
@@ -17,7 +16,6 @@ pub use context::{
 };
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
-pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
 
 /// How many elements a table of a component may have.
 pub const MAX_TABLE_ELEMENTS: usize = 20_000;

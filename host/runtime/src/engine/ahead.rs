@@ -86,6 +86,7 @@ impl Runtime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::PlaceLimits;
     use crate::contract::{CallLimits, NodeInfo};
     use crate::engine::RuntimeConfig;
     use crate::views::Views;
@@ -95,6 +96,12 @@ mod tests {
         let name = "example@10.10.10.2".parse().unwrap();
         let views = Views::new(tokio::sync::watch::Sender::default().subscribe(), name);
         let config = RuntimeConfig {
+            places: PlaceLimits {
+                calls: 4,
+                streams: 4,
+                tries: 4,
+                budget: u64::MAX,
+            },
             limits: CallLimits {
                 cpu: Duration::from_secs(1),
                 wall: Duration::from_secs(1),

@@ -214,6 +214,7 @@ impl Exchange {
             Ended::Drained | Ended::Failure(CallFailure::Drained) => {
                 self.lease.stats.count_left(|left| left.cut += 1)
             }
+            Ended::Failure(CallFailure::NoPlace(why)) => self.shared.complaints.no_place(why),
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
         self.output = None;

@@ -2,28 +2,31 @@
 //! request, under the same limits.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
+use super::upload::Upload;
 use super::{Exchanges, Live, failed, headless, overloaded};
+use crate::capacity::{ClientSide, NoPlace};
 use crate::contract::Subscribed;
 use crate::generation::{CallFailure, ComponentKind, Lease, Span, call_end, call_function, invoke};
+use crate::http::request::BodyRefusal;
 use crate::http::{AbortOnDrop, OutgoingBody, RequestHead, WasiHttpBody};
 
-type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+/// What the component has set as its response.
+struct Answer {
+    response: Result<http::Response<HyperOutgoingBody>, ErrorCode>,
+    client: Arc<ClientSide>,
+    /// Whether it could be a stream, if it turns out to be one.
+    has_place: Result<(), NoPlace>,
+}
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +54,7 @@ pub(super) async fn serve(
         failed: Arc::default(),
         _live: Live::new(shared),
     });
-    match answer(&running, request(head, body, shared.limits.idle)).await {
+    match answer(&running, request(head, body), to_head).await {
         Ok(response) if to_head => {
             let (parts, mut body) = response.into_parts();
             // The head was the whole answer; the component may finish.
@@ -66,12 +69,16 @@ pub(super) async fn serve(
         }
         Ok(response) => response.map(OutgoingBody::wasi_http),
         Err(Unanswered::Failure(CallFailure::Drained)) => overloaded(),
+        Err(Unanswered::Failure(CallFailure::NoPlace(why))) => {
+            shared.complaints.no_place(&why);
+            overloaded()
+        }
+        Err(Unanswered::Failure(failure)) if failure.is_client() => {
+            BodyRefusal::TooSlow.response(0)
+        }
         Err(unanswered) => {
             running.complain(&unanswered);
-            match unanswered {
-                Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
-                _ => failed(),
-            }
+            failed()
         }
     }
 }
@@ -79,19 +86,24 @@ pub(super) async fn serve(
 /// Runs the component in a task of its own, and waits for its response.
 async fn answer(
     running: &Arc<Running>,
-    request: hyper::Request<Upload>,
+    request: hyper::Request<Incoming>,
+    to_head: bool,
 ) -> Result<http::Response<WasiHttpBody>, Unanswered> {
     let (sender, receiver) = oneshot::channel();
     let mut task = tokio::spawn(running.clone().run(request, sender));
     let guard = AbortOnDrop(task.abort_handle());
-    match receiver.await {
-        Ok(Ok(response)) => Ok(WasiHttpBody::of(
-            response,
-            task,
-            guard,
-            running.failed.clone(),
-        )),
-        Ok(Err(error)) => Err(Unanswered::Error(error)),
+    let answer = receiver.await;
+    let answer = answer.map(|answer| (answer.response, answer.client, answer.has_place));
+    match answer {
+        Ok((Ok(response), client, has_place)) => {
+            let failed = running.failed.clone();
+            let response = WasiHttpBody::of(response, task, guard, failed, client);
+            match has_place {
+                Err(why) if !to_head => running.short(response, why).await,
+                _ => Ok(response),
+            }
+        }
+        Ok((Err(error), ..)) => Err(Unanswered::Error(error)),
         // The store was dropped, and the sender with it. The task knows the
         // reason.
         Err(_) => match (&mut task).await {
@@ -102,7 +114,7 @@ async fn answer(
 }
 
 /// Makes a request for `wasi:http`, which requires an authority.
-fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
+fn request(head: RequestHead, body: Incoming) -> hyper::Request<Incoming> {
     let mut parts = head.into_parts();
     let known = parts
         .headers
@@ -113,50 +125,7 @@ fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<
             .headers
             .insert(header::HOST, HeaderValue::from_static("localhost"));
     }
-    let body = Upload {
-        body,
-        idle,
-        due: None,
-    };
     hyper::Request::from_parts(parts, body)
-}
-
-/// The body of a request. It may not pause for longer than other bodies may.
-struct Upload {
-    body: Incoming,
-    idle: Duration,
-    /// Created when the body is waited for.
-    due: Option<Pin<Box<Sleep>>>,
-}
-
-impl http_body::Body for Upload {
-    type Data = Bytes;
-    type Error = wasmtime_wasi_http::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.due = None;
-            return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
-        }
-        let idle = self.idle;
-        let due = self
-            .due
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        due.as_mut()
-            .poll(cx)
-            .map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// What one running request holds.
@@ -172,7 +141,7 @@ struct Running {
 impl Running {
     async fn run(
         self: Arc<Self>,
-        request: hyper::Request<Upload>,
+        request: hyper::Request<Incoming>,
         sender: oneshot::Sender<Answer>,
     ) -> Result<(), CallFailure> {
         let ComponentKind::WasiHttp { handle } = &self.lease.kind else {
@@ -181,17 +150,23 @@ impl Running {
         let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
         let held = Subscribed::default();
-        let ended = invoke(&self.lease, Span::Request, held, async |store, instance| {
+        let limits = self.shared.limits;
+        let span = Span::Request(limits.stall);
+        let ended = invoke(&self.lease, span, held, async |store, instance| {
             let mut failed = SetOnDrop(Some(&self.failed));
             let meter = store.data().call.meter().clone();
+            let request =
+                request.map(|body| Upload::new(body, limits.idle, meter.client().clone()));
             let mut http = store.data_mut().http();
             let request = http.new_incoming_request(Scheme::Http, request)?;
-            let out = http.new_response_outparam_from_callback(move |answer| {
-                // From the response head on, a stream may last.
-                meter.lift_deadline();
+            let out = http.new_response_outparam_from_callback(move |response| {
                 seen.store(true, Ordering::Relaxed);
                 // The receiver is gone only if the client is.
-                let _ = sender.send(answer);
+                let _ = sender.send(Answer {
+                    response,
+                    client: meter.client().clone(),
+                    has_place: meter.head_is_there(),
+                });
             })?;
             let () = call_function(store, instance, handle, (request, out)).await?;
             failed.0 = None;
@@ -206,11 +181,28 @@ impl Running {
         };
         if matches!(failure, CallFailure::Drained) {
             self.lease.stats.count_left(|left| left.cut += 1);
-        } else if answered.load(Ordering::Relaxed) {
+        } else if answered.load(Ordering::Relaxed) && !failure.is_client() && !failure.is_busy() {
             // Nobody waits for the reason any more; the stream is cut.
             self.complain(&failure);
         }
         Err(failure)
+    }
+
+    /// The response, although there is no place for a stream: if it is short and complete in a
+    /// moment, it need not be one.
+    async fn short(
+        &self,
+        response: http::Response<WasiHttpBody>,
+        why: NoPlace,
+    ) -> Result<http::Response<WasiHttpBody>, Unanswered> {
+        let (head, body) = response.into_parts();
+        match body.complete().await {
+            Some(body) => Ok(http::Response::from_parts(head, body)),
+            None => {
+                self.lease.runtime.places().turn_away(&why);
+                Err(CallFailure::from(why).into())
+            }
+        }
     }
 
     fn complain(&self, cause: &dyn fmt::Display) {

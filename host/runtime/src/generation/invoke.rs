@@ -6,17 +6,15 @@
 //! ```
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
 use super::{CallEnd, Generation};
+use crate::capacity::{CallEnded, Class, Metered, NoPlace, PATIENCE, Times};
 use crate::contract::{
-    CallContext, CallEffect, HostState, InstanceContext, Metered, Subscribed, WallDeadline,
-    by_machine,
+    CallContext, CallEffect, HostState, InstanceContext, Subscribed, by_machine,
 };
 use crate::engine::one_line;
 
@@ -35,15 +33,18 @@ pub enum CallFailure {
     /// It was refused memory, and failed after that.
     #[error("asked for more than its {} MiB of memory; --memory-limit allows more", .0 >> 20)]
     Memory(usize),
-    /// Too many calls ran already, and none ended in time.
-    #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
-    NoInstance(Duration),
+    /// Its client sent nothing for longer than it may.
+    #[error("was ended: its client stopped sending")]
+    Silent,
+    /// Its client read nothing for so long.
+    #[error("was ended: its client read nothing for {} s", .0.as_secs_f32())]
+    Unread(Duration),
+    /// This machine had no place for it, or no memory.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// It ran old code, and the time for that was over.
     #[error("was ended: it ran old code, and a next app waited for its room")]
     Drained,
-    /// This machine had no room for it.
-    #[error("could not be given an instance: {0}; is there memory left?")]
-    NoRoom(String),
 }
 
 impl CallFailure {
@@ -52,16 +53,21 @@ impl CallFailure {
         match self {
             CallFailure::Trap(_) | CallFailure::Memory(_) => Some(CallEnd::Trapped),
             CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
-            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
+            CallFailure::Silent
+            | CallFailure::Unread(_)
+            | CallFailure::NoPlace(_)
+            | CallFailure::Drained => None,
         }
+    }
+
+    /// Whether the client ended the call, by not sending or not reading.
+    pub(crate) fn is_client(&self) -> bool {
+        matches!(self, CallFailure::Silent | CallFailure::Unread(_))
     }
 
     /// Whether the node was too busy. Another node, or the same node a moment later, may not be.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_)
-        )
+        matches!(self, CallFailure::NoPlace(_) | CallFailure::Drained)
     }
 }
 
@@ -73,13 +79,15 @@ pub(crate) fn end<T>(ended: &Result<T, CallFailure>) -> Option<CallEnd> {
     }
 }
 
-/// How long a call keeps its instance.
+/// How long a call keeps its instance, and how long it waits for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Span {
+    /// Until it returns. It is the first of its request, and does not wait for long.
+    First,
     /// Until it returns.
     Callback,
-    /// For a whole `wasi:http` request. Such calls get half of the instances at most.
-    Request,
+    /// For a whole `wasi:http` request, unless its client reads nothing for this time.
+    Request(Duration),
 }
 
 /// Calls into a new instance of a component, under all limits of a call. Returns the result of
@@ -93,14 +101,22 @@ pub(crate) async fn invoke<T>(
 ) -> Result<(T, Vec<CallEffect>), CallFailure> {
     let runtime = &generation.runtime;
     let limits = &runtime.limits;
-    let _long = match span {
-        Span::Callback => None,
-        Span::Request => Some(place(&runtime.long_instances, limits.wall).await?),
+    let class = match generation.is_tried {
+        true => Class::Try,
+        false => Class::Call,
     };
-    let _place = place(&runtime.instances, limits.wall).await?;
-    let meter = runtime.meter();
+    let patience = match (span, class) {
+        (Span::First | Span::Request(_), Class::Call) => PATIENCE,
+        (Span::Callback, _) | (_, Class::Try) => limits.wall,
+    };
+    let place = runtime
+        .places
+        .take(class, generation.instance_size, patience);
+    let place = place.await?;
+    let meter = runtime.meter(class, place);
+    let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
     let mut store = runtime.store(HostState {
-        instance: InstanceContext::new(limits.memory),
+        instance: InstanceContext::new(limits.memory, resident),
         call: CallContext::new(
             runtime.node.clone(),
             (generation.release(), generation.digest),
@@ -113,10 +129,22 @@ pub(crate) async fn invoke<T>(
             let instance = generation.pre.instantiate_async(&mut store).await?;
             call(&mut store, &instance).await
         });
+        let (wall, stall) = match span {
+            Span::First | Span::Callback => (limits.wall, Duration::MAX),
+            Span::Request(stall) => (limits.wall, stall),
+        };
         tokio::select! {
             biased;
-            returned = Metered::new(running, meter, limits.wall) => {
-                returned.map_err(|WallDeadline| CallFailure::Wall(limits.wall))
+            returned = Metered::new(running, meter.clone(), Times { wall, stall }) => {
+                returned.map_err(|ended| match ended {
+                    CallEnded::Wall => CallFailure::Wall(wall),
+                    CallEnded::Silent => CallFailure::Silent,
+                    CallEnded::Unread => CallFailure::Unread(stall),
+                    CallEnded::NoPlace(why) => {
+                        meter.turn_away(&why);
+                        CallFailure::NoPlace(why)
+                    }
+                })
             }
             () = generation.signals.over() => Err(CallFailure::Drained),
         }
@@ -143,20 +171,6 @@ where
         .await
 }
 
-/// Gets a place for one instance. One is nearly always free; if not, this waits for so long.
-async fn place(
-    places: &Arc<Semaphore>,
-    wait: Duration,
-) -> Result<OwnedSemaphorePermit, CallFailure> {
-    if let Ok(place) = places.clone().try_acquire_owned() {
-        return Ok(place);
-    }
-    match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
-        Ok(Ok(place)) => Ok(place),
-        _ => Err(CallFailure::NoInstance(wait)),
-    }
-}
-
 /// Why a call failed, from what its store saw.
 fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) -> CallFailure {
     let limits = &generation.runtime.limits;
@@ -167,7 +181,11 @@ fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) 
         return CallFailure::Memory(limits.memory);
     }
     if state.instance.starved() || by_machine(error) {
-        return CallFailure::NoRoom(one_line(error));
+        let places = &generation.runtime.places;
+        let why = places.memory_is_short();
+        let why = why.unwrap_or_else(|| NoPlace::Engine(one_line(error)));
+        places.turn_away(&why);
+        return CallFailure::NoPlace(why);
     }
     // The backtrace names the guest's own functions. It is for those who ask for it.
     tracing::debug!(release = %generation.release(), "{error:?}");

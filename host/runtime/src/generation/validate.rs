@@ -13,6 +13,7 @@ use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
+use crate::capacity::SizeOf;
 use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
@@ -25,6 +26,8 @@ const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/inc
 const SIMPLE: &str = "ace:raxx/simple-server@";
 const STREAMING: &str = "ace:raxx/server@";
 const MAILBOX: &str = "ace:raxx/mailbox@";
+/// How many memories a component is taken to have if that is not known.
+const LARGE: u32 = 4;
 const UPGRADE: &str = "ace:raxx/upgrade@";
 const WASI_HTTP: &str = "wasi:http/incoming-handler@";
 
@@ -97,6 +100,15 @@ pub enum ComponentError {
         /// What came instead of a success, in one line.
         cause: String,
     },
+    /// This machine had no room to try it. It says nothing about the component: another attempt
+    /// may succeed.
+    #[error("{app} cannot be tried on this machine now: {cause}; try again in a moment")]
+    NoRoom {
+        /// The file.
+        app: String,
+        /// What was missing, in one line.
+        cause: String,
+    },
     /// It fails when it starts.
     #[error("{app} does not start: {cause}")]
     Start {
@@ -105,6 +117,13 @@ pub enum ComponentError {
         /// How it failed, in one line.
         cause: String,
     },
+}
+
+impl ComponentError {
+    /// Whether this machine is to blame, and not the component. Then another attempt may succeed.
+    pub fn is_by_machine(&self) -> bool {
+        matches!(self, ComponentError::NoRoom { .. })
+    }
 }
 
 /// Makes a generation from the bytes of a component.
@@ -142,10 +161,13 @@ pub async fn validate(
         state_version: 0,
         size,
         compiled_in,
+        instance_size: instance_size(&component),
+        is_tried: true,
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
     generation.state_version = try_out(&generation, &name, &world, &interfaces).await?;
+    generation.is_tried = false;
     fault::point("validate: tried out");
     Ok(generation)
 }
@@ -178,6 +200,15 @@ async fn compile(
         Ok(Err(error)) => Err(invalid(one_line(&error))),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),
     }
+}
+
+/// How much room an instance takes. Where the component decides at run time which modules it
+/// instantiates, it counts as a large one.
+fn instance_size(component: &Component) -> SizeOf {
+    let known = component.resources_required();
+    known.map_or(SizeOf::instance(LARGE, 0), |it| {
+        SizeOf::instance(it.num_memories, it.num_tables)
+    })
 }
 
 /// What a component imports and exports, by name.
@@ -295,6 +326,10 @@ async fn try_out(
     );
     match tried.await {
         Ok((tried, _)) => tried,
+        Err(failure) if failure.is_busy() => Err(ComponentError::NoRoom {
+            app: app.to_owned(),
+            cause: failure.to_string(),
+        }),
         Err(failure) => Err(ComponentError::Start {
             app: app.to_owned(),
             cause: failure.to_string(),

@@ -1,6 +1,7 @@
 //! The body that a `wasi:http` component writes, with the task in which the
 //! component runs.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +10,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::StreamCut;
+use crate::capacity::ClientSide;
 use crate::generation::CallFailure;
 
 /// How long a component may go on after its response was sent.
 const AFTER_RESPONSE: Duration = Duration::from_secs(30);
+
+/// What may be read ahead of a response for which there is no place as a stream, and how long
+/// that may take.
+const SHORT: usize = 64 * 1024;
+const SOON: Duration = Duration::from_millis(500);
+/// The connection gets no more than this at a time. A client that reads so much within the stall
+/// limit reads.
+const PIECE: usize = 64 * 1024;
 
 /// Ends a task when nobody waits for it any more.
 #[derive(Debug)]
@@ -35,6 +45,12 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub struct WasiHttpBody {
     body: HyperOutgoingBody,
+    /// What was read ahead, and what is left of a large piece.
+    ahead: VecDeque<Frame<Bytes>>,
+    /// How it ended, if that was read ahead.
+    ended: Option<Result<(), StreamCut>>,
+    /// Whether the client reads.
+    client: Arc<ClientSide>,
     /// How many of the promised bytes have not come yet; none if none were promised.
     left: Option<u64>,
     /// Whether the component failed. In that case too, wasi:http ends the body as if
@@ -51,6 +67,55 @@ impl http_body::Body for WasiHttpBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
+        let polled = match (self.ahead.pop_front(), self.ended.take()) {
+            (Some(frame), ended) => {
+                self.ended = ended;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            (None, Some(Ok(()))) => Poll::Ready(None),
+            (None, Some(Err(StreamCut))) => Poll::Ready(Some(Err(StreamCut))),
+            (None, None) => self.poll_body(cx),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => self.client.took(),
+            Poll::Ready(_) | Poll::Pending => self.client.waits(),
+        }
+        polled.map(|frame| frame.map(|frame| frame.map(|frame| self.at_most_a_piece(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl WasiHttpBody {
+    /// The response of a component that runs in this task. If the component fails,
+    /// `failed` becomes true before the other end of the body is dropped.
+    pub(crate) fn of(
+        response: http::Response<HyperOutgoingBody>,
+        task: JoinHandle<Result<(), CallFailure>>,
+        guard: AbortOnDrop,
+        failed: Arc<AtomicBool>,
+        client: Arc<ClientSide>,
+    ) -> http::Response<WasiHttpBody> {
+        let left = promised(&response);
+        response.map(|body| WasiHttpBody {
+            body,
+            ahead: VecDeque::new(),
+            ended: None,
+            client,
+            left,
+            failed,
+            task: Some((task, guard)),
+        })
+    }
+
+    /// Polls what the component writes.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
         let polled = Pin::new(&mut self.body)
             .poll_frame(cx)
             .map_err(|_| StreamCut);
@@ -67,31 +132,37 @@ impl http_body::Body for WasiHttpBody {
         polled
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+    /// The first piece of a frame. The rest comes next.
+    fn at_most_a_piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if data.len() > PIECE => {
+                let rest = data.split_off(PIECE);
+                self.ahead.push_front(Frame::data(rest));
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
+        }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl WasiHttpBody {
-    /// The response of a component that runs in this task. If the component fails,
-    /// `failed` becomes true before the other end of the body is dropped.
-    pub(crate) fn of(
-        response: http::Response<HyperOutgoingBody>,
-        task: JoinHandle<Result<(), CallFailure>>,
-        guard: AbortOnDrop,
-        failed: Arc<AtomicBool>,
-    ) -> http::Response<WasiHttpBody> {
-        let left = promised(&response);
-        response.map(|body| WasiHttpBody {
-            body,
-            left,
-            failed,
-            task: Some((task, guard)),
-        })
+    /// Reads all of the body ahead. None if it is long, or is not complete in a moment: then it
+    /// is a stream.
+    pub(crate) async fn complete(mut self) -> Option<WasiHttpBody> {
+        let mut read = 0;
+        let all = async {
+            while read <= SHORT && self.left != Some(0) {
+                match std::future::poll_fn(|cx| self.poll_body(cx)).await {
+                    Some(Ok(frame)) => {
+                        read += frame.data_ref().map_or(0, Bytes::len);
+                        self.ahead.push_back(frame);
+                    }
+                    Some(Err(cut)) => return self.ended = Some(Err(cut)),
+                    None => return self.ended = Some(Ok(())),
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(SOON, all).await.is_ok();
+        (in_time && read <= SHORT).then_some(self)
     }
 
     /// All of the response was sent. The component may go on for [`AFTER_RESPONSE`],

@@ -1,0 +1,68 @@
+//! The body of a request on its way to a `wasi:http` component.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::capacity::ClientSide;
+
+/// The body of a request. It may not pause for longer than other bodies may, and tells when the
+/// component waits for it.
+pub(super) struct Upload {
+    body: Incoming,
+    idle: Duration,
+    /// Created when the body is waited for.
+    due: Option<Pin<Box<Sleep>>>,
+    client: Arc<ClientSide>,
+}
+
+impl Upload {
+    pub(super) fn new(body: Incoming, idle: Duration, client: Arc<ClientSide>) -> Upload {
+        Upload {
+            body,
+            idle,
+            due: None,
+            client,
+        }
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.due = None;
+            return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
+        }
+        let idle = self.idle;
+        let due = self
+            .due
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        let is_late = due.as_mut().poll(cx).is_ready();
+        self.client.is_awaited();
+        if is_late {
+            // This ends the call. The component need not hear of it before.
+            self.client.is_silent();
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
