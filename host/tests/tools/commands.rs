@@ -10,7 +10,7 @@ use mesh::data_dir::DataDir;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::fake::{Behaviour, ME, OTHER};
+use super::fake::{Behaviour, Lie, ME, OTHER};
 use super::{Bench, command, ended};
 
 #[tokio::test]
@@ -254,6 +254,37 @@ async fn a_node_with_a_deploy_key_takes_only_what_it_signed() {
     assert_eq!(releases["releases"][0]["signed"], true);
     let shown = ended(command(&["key", "public", &key])).await;
     assert_eq!(shown.out, made.out);
+}
+
+#[tokio::test]
+async fn a_draft_that_is_not_what_was_asked_for_is_not_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("deploy.key").display().to_string();
+    let made = ended(command(&["key", "new", "--cluster", "test", &key])).await;
+    let bench = Bench::with(Some(made.out.trim().parse().unwrap()), Limits::default());
+    let app = bench.file("app.wasm", b"an app");
+    let first = bench.run(&["push", &app, "--sign-with", &key]).await;
+    assert_eq!(first.exit, Some(0), "{first:?}");
+    let second = bench.file("second.wasm", b"the second app");
+    let push = ["push", &second, "--sign-with", &key];
+    let back = ["rollback", "--sign-with", &key];
+    for (asked, lie, why) in [
+        (&push[..], Lie::App(b"a third app"), "it has another app"),
+        (&push, Lie::Note, "it has another note or name"),
+        (&push, Lie::Time, "its time is more than ten minutes"),
+        (&back, Lie::Push(b"a third app"), "it is no rollback"),
+    ] {
+        bench.node.behaves(Behaviour::DraftOther(lie));
+        let refused = bench.run(asked).await;
+        assert_eq!(refused.exit, Some(1), "{refused:?}");
+        assert!(refused.err.contains(why), "{refused:?}");
+    }
+    bench.node.behaves(Behaviour::Serve);
+    let releases = bench.run(&["releases", "--json"]).await;
+    let releases: Value = serde_json::from_str(&releases.out).unwrap();
+    assert_eq!(releases["releases"].as_array().map(Vec::len), Some(1));
+    let taken = bench.run(&push).await;
+    assert_eq!(taken.exit, Some(0), "{taken:?}");
 }
 
 #[tokio::test]
