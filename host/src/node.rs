@@ -22,6 +22,7 @@ pub mod log;
 mod recovered;
 mod running;
 mod stopping;
+mod supervisor;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -72,11 +73,13 @@ async fn run_until_signal(config: Config, workers: usize) -> Result<(), NodeErro
         () = signals.next() => return Ok(()),
     };
     node.read_cookies_again(hangups);
+    supervisor::ready(&node.name().to_string(), &node.url());
     tokio::select! {
         () = signals.next() => {}
         // The node must not go on with what it has done wrong, not even during a drain.
         fatal = node.fatal() => return Err(fatal.into()),
     }
+    supervisor::stopping();
     node.stop(signals.next()).await;
     Ok(())
 }

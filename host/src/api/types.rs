@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cluster::release::ReleaseStatus;
 pub use counts::{
-    Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
+    Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedCallers, RefusedDatagrams,
     RefusedRecords,
 };
 pub use node::{
