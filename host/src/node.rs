@@ -40,6 +40,7 @@ use loaded::Loaded;
 use recovered::Recovered;
 use stopping::Signals;
 
+use crate::app::crash_loop::OrderlyEnd;
 use crate::node::config::{Config, Environment};
 use mesh::membership::FatalError;
 
@@ -93,6 +94,8 @@ pub struct Node {
     drain: Duration,
     /// The tasks that follow the target, the app file and the tools.
     tasks: JoinSet<()>,
+    /// As long as this is here, an end of the process counts as its death.
+    orderly_end: OrderlyEnd,
 }
 
 impl Node {
@@ -106,6 +109,8 @@ impl Node {
         let (began, started) = (Instant::now(), SystemTime::now());
         let claimed = Claimed::take(&config).await?;
         let mut recovered = Recovered::read(&config, &claimed)?;
+        // Dropped with an error of the start, or with the node.
+        let orderly_end = OrderlyEnd(recovered.crash_guard.clone());
         let loaded = Loaded::load(&mut config, workers, &claimed, &mut recovered).await?;
         let listening = Listening::listen(claimed.port, claimed.http, &claimed.name, &loaded)?;
         let (name, socket) = (claimed.name, claimed.socket);
@@ -132,6 +137,7 @@ impl Node {
             joined,
             drain,
             tasks,
+            orderly_end,
         })
     }
 
@@ -160,6 +166,7 @@ impl Node {
     /// Leaves the cluster, closes the listener, and waits until nothing is open any more, the
     /// drain is over, or `at_once` completes.
     pub async fn stop(mut self, at_once: impl Future<Output = ()>) {
+        drop(self.orderly_end);
         self.tasks.abort_all();
         stopping::take_down(self.serving, self.joined, self.drain, at_once).await;
     }
