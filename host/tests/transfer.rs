@@ -16,7 +16,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use lab::small_disk::{self, Small};
-use mesh::control::{Answer, Body, Peer, Refuse, Service, refusal};
+use mesh::control::{Body, FutureAnswer, Peer, Refuse, Service, refusal};
 use mesh::data_dir::DataDir;
 use mesh::membership::Membership;
 use mesh::store::{Store, StoreError, StoreLimits};
@@ -64,7 +64,7 @@ struct Giver {
 }
 
 impl Service for Giver {
-    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
+    fn call(&self, from: Peer, request: Request<Incoming>) -> FutureAnswer {
         assert!(matches!(from, Peer::Member(_)));
         let (server, manner) = (self.server.clone(), self.manner);
         let given = self.given.clone();
@@ -371,7 +371,7 @@ async fn fetch_to(disk: &Path) {
         matches!(refused, Err(TransferError::Store(StoreError::Full { .. }))),
         "{refused:?}"
     );
-    let partial = std::fs::read_dir(disk.join("store/apps/partial")).expect("a folder");
+    let partial = std::fs::read_dir(disk.join("store/components/partial")).expect("a folder");
     assert_eq!(partial.count(), 0, "half a download is left");
     assert_eq!(
         getter.fetcher.fetches().wrong,

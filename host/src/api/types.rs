@@ -14,25 +14,33 @@ mod release;
 
 use serde::{Deserialize, Serialize};
 
-pub use cluster::release::ReleaseStatus;
+use cluster::AppName;
+pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
     Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedCallers, RefusedDatagrams,
     RefusedRecords,
 };
 pub use node::{
-    AppFile, Doing, Draining, Failed, Member, MemberCookie, Nodes, Serving, Status, Step, Steps,
-    Stored, Target,
+    AppFileStatus, Doing, Draining, Failed, MemberCookie, MemberStatus, Nodes, ServingStatus,
+    Status, Step, Steps, Stored, TargetStatus,
 };
 pub use progress::{NodeState, Outcome, Progress};
-pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Wanted};
+pub use release::{
+    Canaries, Draft, Record, ReleaseInfo, ReleaseList, Released, RollbackWanted, Wanted,
+};
 
 /// The version of these types.
 pub const API: u32 = 1;
 
+/// The path of something that belongs to the app, such as `releases`.
+pub fn of_app(what: &str) -> String {
+    format!("/v1/apps/{}/{what}", AppName::the_only())
+}
+
 /// The answer of `PUT /v1/components/DIGEST` and of `GET` there: a component that
 /// the node has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Component {
+pub struct StoredComponent {
     /// [`API`].
     pub api: u32,
     /// The SHA-256 of its bytes.

@@ -27,7 +27,7 @@ use super::remote;
 use crate::api;
 use crate::api::types::API;
 use crate::terminal;
-use mesh::control::tool::Tool;
+use mesh::control::tool::ToolClient;
 
 /// How long a node may take for an answer that needs no work.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ enum Reached {
         pid: u32,
     },
     /// A node on another machine.
-    Remote(Tool),
+    Remote(ToolClient),
 }
 
 impl ApiClient {
@@ -127,17 +127,17 @@ impl ApiClient {
     }
 
     /// Opens a stream of lines.
-    pub(super) async fn lines(&self, path: &str) -> Result<Lines, CommandError> {
+    pub(super) async fn lines(&self, path: &str) -> Result<LineReader, CommandError> {
         let as_they_are = self.json;
         let lines = self.lines_as_they_are(path).await?;
-        Ok(Lines {
+        Ok(LineReader {
             as_they_are,
             ..lines
         })
     }
 
     /// Opens a stream of lines whose texts the caller makes fit for a terminal.
-    pub(super) async fn lines_as_they_are(&self, path: &str) -> Result<Lines, CommandError> {
+    pub(super) async fn lines_as_they_are(&self, path: &str) -> Result<LineReader, CommandError> {
         let answer = self.send(Method::GET, path, whole(Bytes::new()), ANSWER);
         let answer = answer.await?;
         if answer.status() != StatusCode::OK {
@@ -145,7 +145,7 @@ impl ApiClient {
             let other: Value = self.read(answer).await?;
             return Err(CommandError::Answer(other.to_string()));
         }
-        Ok(Lines {
+        Ok(LineReader {
             body: answer.into_body(),
             there: BytesMut::new(),
             as_they_are: true,
@@ -251,14 +251,14 @@ fn parse<T: DeserializeOwned>(json: &[u8], as_it_is: bool) -> Result<T, CommandE
 }
 
 /// The lines of a stream, one after the other.
-pub(super) struct Lines {
+pub(super) struct LineReader {
     body: Incoming,
     there: BytesMut,
     /// Whether texts stay as they are.
     as_they_are: bool,
 }
 
-impl Lines {
+impl LineReader {
     /// The next line; none at the end of the stream. If this is dropped before
     /// it is done, nothing is lost.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, CommandError> {

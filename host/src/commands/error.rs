@@ -18,7 +18,7 @@ use mesh::data_dir::DataDirError;
 pub enum CommandError {
     /// `host cookie` failed.
     #[error(transparent)]
-    Cookie(#[from] super::cookie::CookieError),
+    Cookie(#[from] super::cookie::NewCookieError),
     /// The event loop could not start.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -228,7 +228,7 @@ impl CommandError {
     pub(super) fn is_broken_pipe(&self) -> bool {
         match self {
             CommandError::Print(cause)
-            | CommandError::Cookie(super::cookie::CookieError::Print(cause)) => {
+            | CommandError::Cookie(super::cookie::NewCookieError::Print(cause)) => {
                 cause.kind() == io::ErrorKind::BrokenPipe
             }
             _ => false,

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Release, ReleaseStatus};
+use super::{ReleaseInfo, ReleaseStatus};
 
-/// One line of `GET /v1/releases/ID/progress`.
+/// One line of `GET /v1/apps/APP/releases/ID/progress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Progress {
@@ -49,7 +49,7 @@ pub enum Progress {
         failed: Vec<(String, Option<String>)>,
         /// The release that is the target instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        instead: Option<Release>,
+        instead: Option<ReleaseInfo>,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Gone, Show, Summary, already, end, late, released, stands};
-use crate::api::types::{NodeState, Problem, Progress, Release};
+use crate::api::types::{NodeState, Problem, Progress, ReleaseInfo};
 use crate::commands::show::size;
 use crate::commands::tell;
 
@@ -17,7 +17,7 @@ impl Show for Plain {
 
     fn uploaded(&mut self) {}
 
-    fn released(&mut self, release: &Release) {
+    fn released(&mut self, release: &ReleaseInfo) {
         tell(&released(release));
     }
 
