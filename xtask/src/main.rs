@@ -10,6 +10,7 @@ mod command;
 mod fuzz;
 mod guests;
 mod lab;
+mod makers;
 mod packages;
 mod readme;
 mod setup;
@@ -39,6 +40,9 @@ enum Command {
     Up(up::Args),
     /// Do the set-up and run all tests, those in network namespaces included.
     Test(test::Args),
+    /// Build the apps of fixtures/makers with what other makers offer for Rust,
+    /// Python and JavaScript, from their registries.
+    Makers,
     /// Run three nodes in network namespaces, measure how long the cluster
     /// takes for each event, and print the table. `lab faults` runs ten nodes
     /// or more, with a soak of ten minutes; `lab push`, `lab rollouts` and
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::all(),
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Makers => makers::all(),
         Command::Lab(args) => lab::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
