@@ -3,6 +3,7 @@
 
 mod ahead;
 mod functions;
+mod room;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use wasmtime::{
 
 use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo, SlowLane};
 use crate::engine::functions::Functions;
+pub use crate::engine::room::ComponentRoom;
+pub(crate) use crate::engine::room::OverRoom;
 use crate::throttle::Throttle;
 
 /// How many callbacks run at a time, over all generations. Further callbacks wait.
@@ -26,9 +29,8 @@ const INSTANCES: u32 = 1000;
 const FEW_INSTANCES: u32 = 64;
 /// How many lines of guests' output go into the log each second.
 const GUEST_LINES: u32 = 100;
-/// How many core instances, memories and tables one component may have: a guest,
-/// the adapter of its WASI version, and the glue between the two.
-const CORE_INSTANCES_EACH: u32 = 8;
+/// How many memories and tables the pool has for each instance. A component may have more
+/// (see [`ComponentRoom`]); then fewer of its instances fit in.
 const MEMORIES_EACH: u32 = 2;
 const TABLES_EACH: u32 = 4;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
@@ -42,6 +44,8 @@ const STACK: usize = 1024 * 1024;
 pub struct RuntimeConfig {
     /// What a callback may use.
     pub limits: CallLimits,
+    /// How many parts a component may have.
+    pub room: ComponentRoom,
     /// Threads that run guests. The same number of slices of long callbacks run at
     /// a time.
     pub workers: usize,
@@ -78,6 +82,7 @@ pub struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
     pub(crate) limits: CallLimits,
+    pub(crate) room: ComponentRoom,
     lane: SlowLane,
     pub(super) instances: Arc<Semaphore>,
     /// A `wasi:http` component holds its instance as long as its request lasts.
@@ -108,6 +113,7 @@ impl Runtime {
             engine,
             linker,
             limits: config.limits,
+            room: config.room,
             lane: SlowLane::beside(config.workers),
             instances: Arc::new(Semaphore::new(instances as usize)),
             long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
@@ -129,6 +135,7 @@ impl Runtime {
     pub(super) fn store(&self, state: HostState) -> Store<HostState> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(HostState::limiter);
+        store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
         store
@@ -175,9 +182,7 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
     // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
-        config.limits.memory,
-    )));
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, INSTANCES)));
     let roomy = match Engine::new(&engine) {
         Ok(engine) => return Ok((engine, INSTANCES)),
         Err(error) => error,
@@ -188,35 +193,29 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
     );
     engine.memory_reservation(config.limits.memory as u64);
     engine.memory_guard_size(64 * 1024);
-    let mut pool = pool(config.limits.memory);
-    scale(&mut pool, FEW_INSTANCES);
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let few = pool(config, FEW_INSTANCES);
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(few));
     let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
     Ok((engine, FEW_INSTANCES))
 }
 
-fn pool(memory: usize) -> PoolingAllocationConfig {
+/// A pool for so many instances.
+fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
+    let room = config.room;
     let mut pool = PoolingAllocationConfig::new();
-    scale(&mut pool, INSTANCES);
-    pool.max_core_instances_per_component(CORE_INSTANCES_EACH)
-        .max_memories_per_component(MEMORIES_EACH)
-        .max_tables_per_component(TABLES_EACH)
-        .max_memory_size(memory)
-        .table_elements(contract::MAX_TABLE_ELEMENTS)
+    room.apply(&mut pool);
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(room.core_instances))
+        .total_memories((instances * MEMORIES_EACH).max(room.memories))
+        .total_tables((instances * TABLES_EACH).max(room.tables))
+        .total_stacks(instances)
+        .max_memory_size(config.limits.memory)
         .max_unused_warm_slots(100)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 * 1024)
         .async_stack_keep_resident(16 * 1024)
         .pagemap_scan(Enabled::Auto);
     pool
-}
-
-fn scale(pool: &mut PoolingAllocationConfig, instances: u32) {
-    pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES_EACH)
-        .total_memories(instances * MEMORIES_EACH)
-        .total_tables(instances * TABLES_EACH)
-        .total_stacks(instances);
 }
 
 fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
@@ -229,6 +228,7 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    contract::add_charged_to_linker(&mut linker)?;
     contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;

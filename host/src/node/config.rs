@@ -18,6 +18,7 @@ use crate::node::flags::{Run, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::contract::CallLimits;
+use runtime::engine::ComponentRoom;
 
 /// The port of HTTP unless another one is given.
 const HTTP_PORT: u16 = 8080;
@@ -144,6 +145,8 @@ pub struct Config {
     pub app_config: Bytes,
     /// What a callback may use.
     pub limits: CallLimits,
+    /// How many parts a component may have.
+    pub room: ComponentRoom,
     /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
     /// How long exchanges may take to finish when the node stops.
@@ -236,6 +239,12 @@ impl Config {
                 wall: typed.wall_limit,
                 memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
                 state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
+            },
+            room: ComponentRoom {
+                core_instances: typed.max_core_instances,
+                memories: typed.max_memories,
+                tables: typed.max_tables,
+                table_elements: typed.max_table_elements as usize,
             },
             body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
             drain: typed.drain,

@@ -44,6 +44,7 @@ impl Loaded {
         let views = Views::new(members.subscribe(), claimed.name.clone());
         let engine = RuntimeConfig {
             limits: config.limits,
+            room: config.room,
             workers,
             code_cache: Some(claimed::code_folder(&claimed.data)?),
         };

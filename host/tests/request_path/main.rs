@@ -9,6 +9,7 @@
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
 //! - [`plain`]: `wasi:http` components
+//! - [`quota`]: what a component takes of the host, and consists of
 //! - [`refusals`]: what is no app
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
@@ -30,6 +31,7 @@ mod kept;
 mod limits;
 mod messages;
 mod plain;
+mod quota;
 mod refusals;
 mod smoke;
 mod swaps;

@@ -22,4 +22,8 @@ impl WasiHttpHooks for NoOutbound {
     ) -> Box<dyn Future<Output = Answer> + Send> {
         Box::new(async { Err(Error::HttpRequestDenied) })
     }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        super::quota::BODY_CHUNK
+    }
 }

@@ -101,6 +101,7 @@ mod tests {
                 memory: 1 << 20,
                 state: 0,
             },
+            room: Default::default(),
             workers: 1,
             code_cache: None,
         };

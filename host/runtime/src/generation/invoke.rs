@@ -15,8 +15,8 @@ use wasmtime::{Store, Trap};
 
 use super::{CallEnd, Generation};
 use crate::contract::{
-    CallContext, CallEffect, HostState, InstanceContext, Metered, Subscribed, WallDeadline,
-    by_machine,
+    CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, Metered, OverQuota,
+    REQUEST_CALL_MAX, Subscribed, WallDeadline, by_machine,
 };
 use crate::engine::one_line;
 
@@ -35,6 +35,12 @@ pub enum CallFailure {
     /// It was refused memory, and failed after that.
     #[error("asked for more than its {} MiB of memory; --memory-limit allows more", .0 >> 20)]
     Memory(usize),
+    /// A table of it was to grow beyond the limit, and it failed after that.
+    #[error("asked for a table of more than {0} elements; --max-table-elements allows more")]
+    Table(usize),
+    /// It made the host keep too much, or handed over too much in one call.
+    #[error("{0}")]
+    Quota(String),
     /// Too many calls ran already, and none ended in time.
     #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
     NoInstance(Duration),
@@ -50,7 +56,10 @@ impl CallFailure {
     /// How the failure is counted; none if the app did not cause it.
     fn end(&self) -> Option<CallEnd> {
         match self {
-            CallFailure::Trap(_) | CallFailure::Memory(_) => Some(CallEnd::Trapped),
+            CallFailure::Trap(_)
+            | CallFailure::Memory(_)
+            | CallFailure::Table(_)
+            | CallFailure::Quota(_) => Some(CallEnd::Trapped),
             CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
             CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
         }
@@ -82,6 +91,16 @@ pub(crate) enum Span {
     Request,
 }
 
+impl Span {
+    /// How many bytes the guest may hand over in one call, or return.
+    fn call_max(self) -> usize {
+        match self {
+            Span::Callback => CALLBACK_CALL_MAX,
+            Span::Request => REQUEST_CALL_MAX,
+        }
+    }
+}
+
 /// Calls into a new instance of a component, under all limits of a call. Returns the result of
 /// the call, and what it asked for. `held` says what its exchange has subscribed to. Most calls
 /// return when they are first polled.
@@ -100,7 +119,7 @@ pub(crate) async fn invoke<T>(
     let _place = place(&runtime.instances, limits.wall).await?;
     let meter = runtime.meter();
     let mut store = runtime.store(HostState {
-        instance: InstanceContext::new(limits.memory),
+        instance: InstanceContext::new(limits.memory, runtime.room.table_elements),
         call: CallContext::new(
             runtime.node.clone(),
             generation.release.clone(),
@@ -108,6 +127,7 @@ pub(crate) async fn invoke<T>(
             held,
         ),
     });
+    store.set_hostcall_fuel(span.call_max());
     let returned = {
         let running = pin!(async {
             let instance = generation.pre.instantiate_async(&mut store).await?;
@@ -122,7 +142,7 @@ pub(crate) async fn invoke<T>(
         }
     };
     log_output(store.data(), generation);
-    let returned = returned?.map_err(|error| failure(generation, store.data(), &error))?;
+    let returned = returned?.map_err(|error| failure(generation, span, store.data(), &error))?;
     Ok((returned, std::mem::take(&mut store.data_mut().call.effects)))
 }
 
@@ -158,13 +178,24 @@ async fn place(
 }
 
 /// Why a call failed, from what its store saw.
-fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) -> CallFailure {
+fn failure(
+    generation: &Generation,
+    span: Span,
+    state: &HostState,
+    error: &wasmtime::Error,
+) -> CallFailure {
     let limits = &generation.runtime.limits;
     if state.call.meter().overrun() {
         return CallFailure::Cpu(limits.cpu);
     }
+    if let Some(over) = OverQuota::of(error, span.call_max()) {
+        return CallFailure::Quota(over.to_string());
+    }
     if state.instance.memory_refused() {
         return CallFailure::Memory(limits.memory);
+    }
+    if state.instance.table_refused() {
+        return CallFailure::Table(generation.runtime.room.table_elements);
     }
     if state.instance.starved() || by_machine(error) {
         return CallFailure::NoRoom(one_line(error));

@@ -17,7 +17,7 @@ use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
 use crate::contract::{HostState, ReleaseTag, Subscribed};
-use crate::engine::{Runtime, one_line};
+use crate::engine::{OverRoom, Runtime, one_line};
 use crate::generation::{ComponentKind, Generation, Span, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
@@ -46,10 +46,16 @@ pub enum ComponentError {
         /// The file.
         app: String,
     },
+    /// It has more parts than a component may have here.
+    #[error("{app} {over}")]
+    Room {
+        /// The file.
+        app: String,
+        /// The limit, what the component has, and the way out.
+        over: String,
+    },
     /// Broken, cut off, or using features that this engine does not know.
-    #[error(
-        "{app} cannot be compiled: {cause}; build it again, or raise --memory-limit if its memory is what exceeds a limit"
-    )]
+    #[error("{app} cannot be compiled: {cause}; build it again")]
     Invalid {
         /// The file.
         app: String,
@@ -178,7 +184,13 @@ async fn compile(
     };
     match runtime.compile(app).await {
         Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(invalid(one_line(&error))),
+        Ok(Err(error)) => Err(match OverRoom::of(&error) {
+            Some(over) => ComponentError::Room {
+                app: name.to_owned(),
+                over: over.to_string(),
+            },
+            None => invalid(one_line(&error)),
+        }),
         Err(_) => Err(invalid("the compiler failed on it".to_owned())),
     }
 }
