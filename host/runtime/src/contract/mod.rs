@@ -16,7 +16,7 @@ mod quota;
 
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub use context::{
-    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag, Subscribed,
+    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, Subscribed,
 };
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cluster::{ComponentBytes, short};
+use cluster::{ComponentBytes, Serving};
+use parking_lot::Mutex;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -16,7 +17,7 @@ use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
-use crate::contract::{HostState, ReleaseTag, Subscribed};
+use crate::contract::{HostState, Subscribed};
 use crate::engine::{OverRoom, Runtime, one_line};
 use crate::generation::{ComponentKind, Generation, Span, invoke};
 
@@ -138,16 +139,12 @@ pub async fn validate(
         })?;
     let interfaces = Interfaces::of(runtime, &component);
     let (kind, world) = interfaces.kind(&name, &pre)?;
-    let text = digest.to_string();
     let mut generation = Generation {
         runtime: runtime.clone(),
         pre,
         kind,
         digest,
-        release: ReleaseTag {
-            id: short(&text).into(),
-            digest: text.into(),
-        },
+        release: Mutex::new(Serving::bootstrap(digest).release),
         state_version: 0,
         size,
         compiled_in,
