@@ -45,7 +45,7 @@ enum Command {
     Makers,
     /// Run three nodes in network namespaces, measure how long the cluster
     /// takes for each event, and print the table. `lab faults` runs ten nodes
-    /// or more, with a soak of ten minutes; `lab push`, `lab rollouts` and
+    /// or more, in ten minutes of which nothing happens; `lab push`, `lab rollouts` and
     /// `lab schedules` measure pushes.
     Lab(lab::Args),
     /// Measure what a change of code takes, and print the table.

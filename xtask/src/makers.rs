@@ -41,6 +41,13 @@ pub(crate) fn all() -> Result<()> {
     Ok(())
 }
 
+/// The components that are there.
+pub(crate) fn built() -> Vec<PathBuf> {
+    let names = ["wasip2", "wstd", "axum", "composed", "python", "javascript"];
+    let files = names.map(component).into_iter();
+    files.filter(|file| file.is_file()).collect()
+}
+
 /// Builds the Rust apps and the composed one. Returns the folder with the
 /// interfaces of WASI, which the `wasip2` crate has.
 fn rust() -> Result<PathBuf> {

@@ -1,5 +1,5 @@
-//! A node that starts with an app, is pushed the next release of it while clients
-//! ask, and goes back.
+//! A node that is pushed an app, starts again with it, is pushed the next release
+//! of it while clients ask, and goes back.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::client::{self, Sse};
 
 use crate::apps::{App, next};
-use crate::place::{BOUND, Place};
+use crate::place::{BOUND, Node, Place};
 
 /// Clients that ask all the time.
 const CLIENTS: usize = 4;
@@ -17,13 +17,19 @@ pub(crate) fn under_load(app: App) -> Result<()> {
     let Some(file) = app.file() else {
         return Ok(());
     };
-    let place = Place::new()?;
     let component = std::fs::read(file)?;
-    place.write(2, &component)?;
-    let node = place.start(2)?;
-    node.says(&["new target"])?;
-    ensure!(node.serves()? == app.hello());
+    let place = Place::new()?;
+    let first = place.app("first.wasm", &component)?;
     let pushed = place.app("next.wasm", &next(&component))?;
+    let node = Node::start(&place.launch(2))?;
+    let said = place.run(2, &["push", &first])?;
+    ensure!(said.code == Some(0), "{}", node.process.output());
+    ensure!(node.serves()? == app.hello());
+    // Whatever it needs at its start is there when it is started again.
+    node.process.terminate()?;
+    node.process.wait_for_end(BOUND)?;
+    let node = Node::start(&place.launch(2))?;
+    node.comes_to_serve(&app.hello())?;
 
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
