@@ -18,7 +18,7 @@ use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::describe;
 use crate::api::types as api;
-use crate::api::types::{API, Code, Draft, Problem, Record, ReleaseList, Released, Wanted};
+use crate::api::types::{API, Code, Draft, Problem, Record, ReleaseList, Released, Wanted, of_app};
 use crate::files;
 
 /// How long canaries are watched by default.
@@ -163,10 +163,10 @@ async fn release(
     key: Option<&SigningKey>,
 ) -> Result<api::ReleaseInfo, CommandError> {
     let released: Released = match key {
-        None => client.post("/v1/releases", wanted).await?,
+        None => client.post(&of_app("releases"), wanted).await?,
         Some(key) => {
-            let known: ReleaseList = client.get("/v1/releases").await?;
-            let draft: Draft = client.post("/v1/drafts", wanted).await?;
+            let known: ReleaseList = client.get(&of_app("releases")).await?;
+            let draft: Draft = client.post(&of_app("drafts"), wanted).await?;
             let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
             let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
             let record = Release::read(&record).map_err(CommandError::Sign)?;
@@ -175,7 +175,7 @@ async fn release(
             let record = Record {
                 record: HEXLOWER.encode(key.sign(&record)?.bytes()),
             };
-            client.post("/v1/records", &record).await?
+            client.post(&of_app("records"), &record).await?
         }
     };
     Ok(released.release)
