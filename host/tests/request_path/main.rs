@@ -8,7 +8,8 @@
 //! - [`messages`]: timers, topics, views
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
-//! - [`plain`]: `wasi:http` components
+//! - [`plain`]: `wasi:http` components; [`conformance`]: what wasmtime's own tests ask of a
+//!   host of them
 //! - [`quota`]: what a component takes of the host, and consists of
 //! - [`refusals`]: what is no app
 //! - [`smoke`]: what new code must answer before it serves
@@ -22,6 +23,7 @@
 mod support;
 
 mod bad_guests;
+mod conformance;
 mod counts;
 mod downloads;
 mod endings;
