@@ -45,6 +45,7 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
             state: 64 << 10,
         },
         places: PlaceLimits::of(Machine::look(), None),
+        room: Default::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         code_cache: Some(cache.to_owned()),
     };

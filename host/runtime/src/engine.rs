@@ -3,6 +3,7 @@
 
 mod ahead;
 mod functions;
+mod room;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,20 +18,14 @@ use wasmtime::{
 };
 
 use crate::capacity::{self, Class, Meter, Place, PlaceLimits, Places, Resident, SlowLane};
-use crate::contract::{self, CallContext, CallLimits, HostState, NodeInfo};
+use crate::contract::{self, CallContext, CallLimits, GuestLog, HostState, NodeInfo};
 use crate::engine::functions::Functions;
-use crate::throttle::Throttle;
+pub use crate::engine::room::ComponentRoom;
+pub(crate) use crate::engine::room::OverRoom;
 
 /// The memory of the process is looked at every so many ticks, and at each of them if it is more
 /// than half used up.
 const LOOK: u32 = 20;
-/// How many lines of guests' output go into the log each second.
-const GUEST_LINES: u32 = 100;
-/// How many core instances, memories and tables one component may have: a guest,
-/// the adapter of its WASI version, and the glue between the two.
-const CORE_INSTANCES_EACH: u32 = 8;
-const MEMORIES_EACH: u32 = 2;
-const TABLES_EACH: u32 = 4;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
 /// uses no more causes no page faults.
 const KEEP_RESIDENT: usize = 128 * 1024;
@@ -42,6 +37,8 @@ const STACK: usize = 1024 * 1024;
 pub struct RuntimeConfig {
     /// What a callback may use.
     pub limits: CallLimits,
+    /// How many parts a component may have.
+    pub room: ComponentRoom,
     /// How many instances there may be, and how much memory.
     pub places: PlaceLimits,
     /// Threads that run guests. The same number of slices of long callbacks run at
@@ -80,6 +77,7 @@ pub struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
     pub(crate) limits: CallLimits,
+    pub(crate) room: ComponentRoom,
     lane: SlowLane,
     /// New code is tried out beside the requests, however many of them run long.
     tries: SlowLane,
@@ -90,8 +88,8 @@ pub struct Runtime {
     /// The threads that compile, with the lowest priority.
     pub(super) compilers: rayon::ThreadPool,
     ahead: ahead::Ahead,
-    /// Limits how much of what guests write goes into the log.
-    pub(crate) guest_lines: Throttle,
+    /// Limits how much guests bring into the log.
+    pub(crate) guest_log: Arc<GuestLog>,
     pub(crate) node: Arc<NodeInfo>,
     _ticker: Ticker,
 }
@@ -102,22 +100,23 @@ impl Runtime {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
-        let (engine, room) = build_engine(&config)?;
+        let (engine, places) = build_engine(&config)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
-        let resident = Arc::new(Resident::within(room.budget));
+        let resident = Arc::new(Resident::within(places.budget));
         let ticker = Ticker::start(engine.clone(), resident.clone());
         let ticker = ticker.map_err(RuntimeError::Thread)?;
         Ok(Arc::new(Runtime {
             engine,
             linker,
             limits: config.limits,
+            room: config.room,
             lane: SlowLane::beside(config.workers),
             tries: SlowLane::beside(1),
-            places: Places::new(room, resident),
+            places: Places::new(places, resident),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compilers: build_compilers(config.workers)?,
             ahead: ahead::Ahead::default(),
-            guest_lines: Throttle::per_second(GUEST_LINES),
+            guest_log: Arc::default(),
             node,
             _ticker: ticker,
         }))
@@ -141,6 +140,7 @@ impl Runtime {
     pub(super) fn store(&self, state: HostState) -> Store<HostState> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(HostState::limiter);
+        store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
         store
@@ -161,7 +161,7 @@ fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
         .map_err(RuntimeError::Compilers)
 }
 
-/// The engine, and the room that it has.
+/// The engine, and the places that it has.
 fn build_engine(config: &RuntimeConfig) -> Result<(Engine, PlaceLimits), RuntimeError> {
     let mut engine = Config::new();
     engine
@@ -187,27 +187,27 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, PlaceLimits), Runtime
     // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
-    let mut room = config.places;
-    let memory = config.limits.memory;
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(memory, room)));
+    let mut places = config.places;
+    let whole = pool(config, places.all());
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(whole));
     let mut failed = match Engine::new(&engine) {
-        Ok(engine) => return Ok((engine, room)),
+        Ok(engine) => return Ok((engine, places)),
         Err(error) => error,
     };
-    let wanted = room.all();
-    let roomy = one_line(&failed);
-    engine.memory_reservation(memory as u64);
+    let (wanted, roomy) = (places.all(), one_line(&failed));
+    engine.memory_reservation(config.limits.memory as u64);
     engine.memory_guard_size(64 * 1024);
-    while let Some(fewer) = room.quarter() {
-        room = fewer;
-        engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(memory, room)));
+    while let Some(fewer) = places.quarter() {
+        places = fewer;
+        let few = pool(config, places.all());
+        engine.allocation_strategy(InstanceAllocationStrategy::Pooling(few));
         match Engine::new(&engine) {
             Ok(engine) => {
                 tracing::warn!(
                     "there is not enough address space for {wanted} instances ({roomy}); going on with {}, and slower",
-                    room.all(),
+                    places.all(),
                 );
-                return Ok((engine, room));
+                return Ok((engine, places));
             }
             Err(error) => failed = error,
         }
@@ -215,29 +215,23 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, PlaceLimits), Runtime
     Err(RuntimeError::Engine(failed))
 }
 
-fn pool(memory: usize, room: PlaceLimits) -> PoolingAllocationConfig {
+/// A pool for so many usual instances. A large one counts as several of them.
+fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
+    let room = config.room;
     let mut pool = PoolingAllocationConfig::new();
-    scale(&mut pool, room.all());
-    pool.max_core_instances_per_component(CORE_INSTANCES_EACH)
-        .max_memories_per_component(MEMORIES_EACH)
-        .max_tables_per_component(TABLES_EACH)
-        .max_memory_size(memory)
-        .table_elements(contract::MAX_TABLE_ELEMENTS)
+    room.apply(&mut pool);
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(room.core_instances))
+        .total_memories(instances.max(room.memories))
+        .total_tables((instances * capacity::TABLES_OF_A_PLACE).max(room.tables))
+        .total_stacks(instances)
+        .max_memory_size(config.limits.memory)
         .max_unused_warm_slots(100)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 * 1024)
         .async_stack_keep_resident(16 * 1024)
         .pagemap_scan(Enabled::Auto);
     pool
-}
-
-/// The totals of the pool: what so many places may use together, however large one component is.
-fn scale(pool: &mut PoolingAllocationConfig, instances: u32) {
-    pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_EACH))
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(capacity::TABLES_OF_A_PLACE))
-        .total_stacks(instances);
 }
 
 fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
@@ -250,6 +244,8 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    contract::add_charged_to_linker(&mut linker)?;
+    contract::add_unbacked_to_linker(&mut linker)?;
     contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
@@ -299,7 +295,11 @@ impl Drop for Ticker {
 
 /// An error and its causes, in one line of bounded length.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
+    bounded(&format!("{error:#}"))
+}
+
+/// A text in one line of at most 300 characters.
+pub(crate) fn bounded(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{} …", &line[..end]),

@@ -18,6 +18,7 @@ use crate::node::flags::{RunArgs, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::contract::CallLimits;
+use runtime::engine::ComponentRoom;
 
 /// The port of HTTP unless another one is given.
 const HTTP_PORT: u16 = 8080;
@@ -149,6 +150,8 @@ pub struct NodeConfig {
     pub limits: CallLimits,
     /// The memory that the node may use, in bytes, if it was given.
     pub memory_budget: Option<u64>,
+    /// How many parts a component may have.
+    pub room: ComponentRoom,
     /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
     /// How long exchanges may take to finish when the node stops.
@@ -247,6 +250,12 @@ impl NodeConfig {
                 .map(|given| limit("--memory-budget", given, BUDGET))
                 .transpose()?
                 .map(|bytes| bytes as u64),
+            room: ComponentRoom {
+                core_instances: typed.max_core_instances,
+                memories: typed.max_memories,
+                tables: typed.max_tables,
+                table_elements: typed.max_table_elements as usize,
+            },
             body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
             drain: typed.drain,
             deploy_key: typed.deploy_key.as_deref().map(str::parse).transpose()?,

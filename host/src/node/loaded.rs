@@ -47,6 +47,7 @@ impl Loaded {
         let engine = RuntimeConfig {
             limits: config.limits,
             places: PlaceLimits::of(Machine::look(), config.memory_budget),
+            room: config.room,
             workers,
             code_cache: Some(claimed::code_folder(&claimed.data)?),
         };
@@ -73,7 +74,8 @@ impl Loaded {
             revert: config.revert,
         };
         let app = App::new(runtime, views, stopping, settings);
-        recovered.first.load(&recovered.store, &app).await?;
+        let guard = &recovered.crash_guard;
+        recovered.first.load(&recovered.store, &app, guard).await?;
         recovered.first.store(&recovered.store);
         let keys = keys.await.map_err(|_| ClaimError::Keys)?;
         let (cookies, keys) = keys.map_err(ClaimError::from)?;

@@ -68,6 +68,7 @@ fn runtime(places: PlaceLimits, time: Duration) -> Arc<Runtime> {
             memory: 1 << 20,
             state: 0,
         },
+        room: Default::default(),
         places,
         workers: 1,
         code_cache: None,

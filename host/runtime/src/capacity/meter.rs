@@ -112,13 +112,17 @@ impl Meter {
         &self.client
     }
 
-    /// The response head is there: from now on the call counts as a stream, and has no wall
-    /// deadline any more.
+    /// The response head is there: from now on the call has no wall deadline.
+    pub(crate) fn lift_deadline(&self) {
+        self.state.lock().lasts = true;
+    }
+
+    /// The response head is there, and not all of the response: from now on the call counts as a
+    /// stream.
     ///
     /// # Errors
     /// See [`Place::becomes_stream`].
-    pub(crate) fn head_is_there(&self) -> Result<(), NoPlace> {
-        self.state.lock().lasts = true;
+    pub(crate) fn becomes_stream(&self) -> Result<(), NoPlace> {
         self.place.becomes_stream()
     }
 
@@ -326,6 +330,10 @@ impl<'a, F> Metered<'a, F> {
             let state = self.meter.state.lock();
             (state.lasts, state.used)
         };
+        if lasts {
+            // It goes on after its response. If there is no place for that, it has not long.
+            let _ = self.meter.place.becomes_stream();
+        }
         let (due, why) = match lasts {
             true => (client.reads_by(self.times.stall), CallEnded::Unread),
             false => {

@@ -96,6 +96,7 @@ mod tests {
         let name = "example@10.10.10.2".parse().unwrap();
         let views = Views::new(tokio::sync::watch::Sender::default().subscribe(), name);
         let config = RuntimeConfig {
+            room: Default::default(),
             places: PlaceLimits {
                 calls: 4,
                 streams: 4,
