@@ -116,3 +116,14 @@ async fn a_response_without_content_has_neither_length_nor_body() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_ends_at_once_ends_with_its_head() {
+    let node = Node::start("fixture-misbehave").await;
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    let response = client.send(get("/empty-stream")).await.expect("a head");
+    assert!(response.body().is_end_stream(), "no DATA follows");
+    let answer = fetch(Protocol::H1, node.address, "/empty-stream").await;
+    assert_eq!(answer.field("content-length"), "0");
+    assert_eq!(answer.text(), "");
+}
