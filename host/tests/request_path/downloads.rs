@@ -1,8 +1,9 @@
 //! Bodies of responses that go out in pieces.
 
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 
-use crate::support::client::{BOTH, Client, Protocol, get};
+use crate::support::client::{BOTH, Client, Protocol, fetch, get};
 use crate::support::log::Log;
 use crate::support::node::Node;
 use crate::support::soon;

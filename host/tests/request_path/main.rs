@@ -9,7 +9,8 @@
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
-//! - [`plain`]: `wasi:http` components
+//! - [`plain`]: `wasi:http` components; [`conformance`]: what wasmtime's own tests ask of a
+//!   host of them
 //! - [`quota`]: what a component takes of the host, and consists of
 //! - [`refusals`]: what is no app
 //! - [`responses`]: how responses of `wasi:http` components leave
@@ -26,6 +27,7 @@
 mod support;
 
 mod bad_guests;
+mod conformance;
 mod counts;
 mod downloads;
 mod endings;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use cluster::Digest;
 use cluster::release::DeployKey;
 use host::api::Limits;
-use mesh::data_dir::DataDir;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -303,31 +302,4 @@ async fn the_log_is_shown_as_the_node_writes_it() {
         "2026-09-21T14:13:20.000Z  WARN member down member=a@10.0.0.9\n"
     );
     assert_eq!(bench.run(&["logs", "--level", "error"]).await.out, "");
-}
-
-#[tokio::test]
-async fn which_node_is_meant_is_found_or_asked_for() {
-    let parent = tempfile::tempdir().unwrap();
-    let status = |words: &[&str]| {
-        let mut command = command(words);
-        command.env("STATE_DIRECTORY", parent.path());
-        ended(command)
-    };
-    let none = status(&["status"]).await;
-    assert_eq!(none.exit, Some(1));
-    assert!(
-        none.err.starts_with("error: no node of yours runs here"),
-        "{none:?}"
-    );
-    let one = DataDir::open(&parent.path().join("a@127.0.0.1")).unwrap();
-    let _two = DataDir::open(&parent.path().join("b@127.0.0.2")).unwrap();
-    let many = status(&["nodes"]).await;
-    assert!(many.err.contains("a@127.0.0.1, b@127.0.0.2"), "{many:?}");
-    assert!(many.err.contains("--name"), "{many:?}");
-    drop(one);
-    let named = status(&["status", "--name", "a@127.0.0.1"]).await;
-    assert!(
-        named.err.contains("no node runs with the data folder"),
-        "{named:?}"
-    );
 }

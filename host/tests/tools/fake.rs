@@ -236,6 +236,7 @@ impl NodeApi for Fake {
             callers: api::Callers::default(),
             fetches: api::Fetches::default(),
             publications: api::Publications::default(),
+            log: api::LogLines::default(),
             deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }
