@@ -9,6 +9,7 @@
 //! at most two generations.
 
 mod drain;
+mod imports;
 mod invoke;
 mod lease;
 mod slot;
