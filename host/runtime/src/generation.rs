@@ -33,6 +33,7 @@ pub use slot::{DrainingGeneration, LoadPermit, Slot};
 pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
 pub use validate::{ComponentError, validate};
+pub(crate) use validate::{check, compile};
 
 /// The kind of app that a component is, with the functions that the host calls.
 ///

@@ -50,7 +50,10 @@ pub use status::{Deployment, Doing, Failed, Serving, Step};
 enum Trouble {
     /// The fault is the app's.
     #[error(transparent)]
-    Refused(#[from] ComponentError),
+    Refused(ComponentError),
+    /// The component could not be compiled, for a reason on this machine.
+    #[error(transparent)]
+    Compiler(ComponentError),
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,6 +70,15 @@ enum Trouble {
     /// The node stops.
     #[error("the node is stopping")]
     Stopping,
+}
+
+impl From<ComponentError> for Trouble {
+    fn from(error: ComponentError) -> Trouble {
+        match error.is_local() {
+            true => Trouble::Compiler(error),
+            false => Trouble::Refused(error),
+        }
+    }
 }
 
 impl From<TransferError> for Trouble {

@@ -17,6 +17,7 @@ use crate::files::cookie::{COOKIE, CookieFileError, Origin};
 use crate::node::flags::{Run, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
+use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::contract::CallLimits;
 
 /// The port of HTTP unless another one is given.
@@ -24,6 +25,11 @@ const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can get, in bytes. A Rust
 /// guest does not start in less, and WebAssembly does not address more.
 const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The least and the most memory that compiling a component can get, in bytes. The
+/// compiler does not start in less, and no machine is asked for more.
+const COMPILE_MEMORY: std::ops::RangeInclusive<u64> = 128 << 20..=1 << 40;
+/// The executable of this process, also when its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The largest limit of the state of an exchange, in bytes.
 const MAX_STATE: u64 = 16 << 20;
 /// The largest limit of a whole body, in bytes. Such a body is held in memory.
@@ -144,6 +150,8 @@ pub struct Config {
     pub app_config: Bytes,
     /// What a callback may use.
     pub limits: CallLimits,
+    /// Where and within which limits components are compiled.
+    pub compiler: CompilerConfig,
     /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
     /// How long exchanges may take to finish when the node stops.
@@ -188,6 +196,7 @@ impl Config {
         for (flag, time) in [
             ("--cpu-limit", typed.cpu_limit),
             ("--wall-limit", typed.wall_limit),
+            ("--compile-time", typed.compile_time),
         ] {
             if time.is_zero() {
                 return Err(ConfigError::NoTime(flag));
@@ -237,6 +246,10 @@ impl Config {
                 memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
                 state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
             },
+            compiler: CompilerConfig {
+                program: Some(THIS_PROGRAM.into()),
+                limits: compile_limits(typed.compile_memory, typed.compile_time)?,
+            },
             body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
             drain: typed.drain,
             deploy_key: typed.deploy_key.as_deref().map(str::parse).transpose()?,
@@ -262,6 +275,20 @@ fn limit(
             })
         }
     }
+}
+
+fn compile_limits(
+    memory: Option<bytesize::ByteSize>,
+    cpu: Duration,
+) -> Result<CompileLimits, ConfigError> {
+    let usual = CompileLimits::of_this_machine(cpu);
+    Ok(match memory {
+        None => usual,
+        Some(memory) => CompileLimits {
+            memory: limit("--compile-memory", memory, COMPILE_MEMORY)? as u64,
+            ..usual
+        },
+    })
 }
 
 /// Checks the target of the smoke request, so that the request can always be

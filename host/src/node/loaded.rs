@@ -45,7 +45,8 @@ impl Loaded {
         let engine = RuntimeConfig {
             limits: config.limits,
             workers,
-            code_cache: Some(claimed::code_folder(&claimed.data)?),
+            code_cache: Some(claimed::code_folder(&claimed.data)),
+            compiler: config.compiler.clone(),
         };
         let info = NodeInfo {
             views: views.clone(),

@@ -196,7 +196,13 @@ impl RunningNode {
         let stored = spawn_blocking(move || store.store(&it));
         stored.await.map_err(|_| stopping())?.map_err(storage)?;
         let prepared = self.app.prepare_upload(component).await;
-        prepared.map_err(|error| Refused::new(Code::BadComponent, error))
+        prepared.map_err(|error| {
+            let code = match error.is_local() {
+                true => Code::Busy,
+                false => Code::BadComponent,
+            };
+            Refused::new(code, error)
+        })
     }
 }
 

@@ -5,13 +5,15 @@
 //! interfaces is loaded. So this is done here, under the limits of a callback.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use cluster::{ComponentBytes, short};
+use cluster::short;
+use tokio::task::spawn_blocking;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
+use crate::compile::{Artefact, CompileError};
 use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
@@ -55,6 +57,14 @@ pub enum ComponentError {
         app: String,
         /// What the compiler said, in one line.
         cause: String,
+    },
+    /// It was not compiled: it exceeds a limit, or this machine is in trouble.
+    #[error("{app} was not compiled: {cause}")]
+    Compile {
+        /// The file.
+        app: String,
+        /// Why, and what to do.
+        cause: CompileError,
     },
     /// It does not export any interface that requests can go to.
     #[error("{app} has no handler: it exports {exports}; an app exports {HANDLERS}")]
@@ -106,6 +116,20 @@ pub enum ComponentError {
     },
 }
 
+impl ComponentError {
+    /// Whether the cause is in this machine alone, so that it says nothing about the
+    /// component, and a later attempt may succeed.
+    pub fn is_local(&self) -> bool {
+        matches!(self, ComponentError::Compile { cause, .. } if cause.is_local())
+    }
+}
+
+/// The compiled code of a component, and how long it took to make, or to find.
+pub(crate) struct Compiled {
+    code: Artefact,
+    pub(crate) took: Duration,
+}
+
 /// Makes a generation from the bytes of a component.
 ///
 /// # Errors
@@ -114,15 +138,40 @@ pub async fn validate(
     runtime: &Arc<Runtime>,
     app: NamedComponent,
 ) -> Result<Generation, ComponentError> {
+    let compiled = compile(runtime, &app).await?;
+    check(runtime, app, compiled).await
+}
+
+/// The first half of [`validate()`]: compiles, which may take long. If this is dropped, the
+/// compiler stops.
+pub(crate) async fn compile(
+    runtime: &Runtime,
+    app: &NamedComponent,
+) -> Result<Compiled, ComponentError> {
     let name = app.path.display().to_string();
     check_layer(&name, app.component.bytes())?;
-
     let began = Instant::now();
-    let (size, digest) = (app.component.bytes().len(), app.component.digest());
-    let component = compile(runtime, &name, &app.component).await?;
-    let compiled_in = began.elapsed();
+    let compiling = runtime.compiler.compile(&app.component);
+    let code = compiling.done().await.map_err(|error| match error {
+        CompileError::Refused(cause) => invalid(&name, cause),
+        cause => ComponentError::Compile { app: name, cause },
+    })?;
     fault::point("validate: compiled");
+    Ok(Compiled {
+        code,
+        took: began.elapsed(),
+    })
+}
 
+/// The second half of [`validate()`]: everything that needs an instance.
+pub(crate) async fn check(
+    runtime: &Arc<Runtime>,
+    app: NamedComponent,
+    compiled: Compiled,
+) -> Result<Generation, ComponentError> {
+    let name = app.path.display().to_string();
+    let (size, digest) = (app.component.bytes().len(), app.component.digest());
+    let (component, compiled) = map(runtime, &name, &app, compiled).await?;
     let pre = runtime
         .linker
         .instantiate_pre(&component)
@@ -144,12 +193,13 @@ pub async fn validate(
         },
         state_version: 0,
         size,
-        compiled_in,
+        compiled_in: compiled.took,
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
     generation.state_version = try_out(&generation, &name, &world, &interfaces).await?;
     fault::point("validate: tried out");
+    runtime.compiler.keep(digest, compiled.code);
     Ok(generation)
 }
 
@@ -167,20 +217,36 @@ fn check_layer(app: &str, bytes: &[u8]) -> Result<(), ComponentError> {
     }
 }
 
-async fn compile(
+fn invalid(app: &str, cause: String) -> ComponentError {
+    ComponentError::Invalid {
+        app: app.to_owned(),
+        cause,
+    }
+}
+
+/// Maps compiled code. Code that another version of this program has kept is not taken, so
+/// then the component is compiled again.
+async fn map(
     runtime: &Arc<Runtime>,
     name: &str,
-    app: &ComponentBytes,
-) -> Result<Component, ComponentError> {
-    let invalid = |cause: String| ComponentError::Invalid {
-        app: name.to_owned(),
-        cause,
+    app: &NamedComponent,
+    compiled: Compiled,
+) -> Result<(Component, Compiled), ComponentError> {
+    let map = async |compiled: Compiled| {
+        let (runtime, digest) = (runtime.clone(), app.component.digest());
+        let mapped = spawn_blocking(move || {
+            let mapped = runtime.compiler.map(&runtime.engine, &digest, &compiled.code);
+            mapped.map(|component| (component, compiled))
+        });
+        let ended = |_| wasmtime::Error::msg("the node is stopping");
+        mapped.await.map_err(ended).flatten()
     };
-    match runtime.compile(app).await {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(invalid(one_line(&error))),
-        Err(_) => Err(invalid("the compiler failed on it".to_owned())),
+    let is_kept = compiled.code.is_kept();
+    match map(compiled).await {
+        Err(_) if is_kept => map(compile(runtime, app).await?).await,
+        mapped => mapped,
     }
+    .map_err(|error| invalid(name, one_line(&error)))
 }
 
 /// What a component imports and exports, by name.
