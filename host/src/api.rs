@@ -2,13 +2,13 @@
 //! `host status`, `host push` and so on: a small JSON API over HTTP.
 //!
 //! ```text
-//! host.sock | control channel -> Service -> NodeApi
+//! host.sock | control channel -> ApiService -> NodeApi
 //! ```
 //!
 //! - [`types`]: all requests and answers, shared by both sides; docs/api.md
 //!   describes them
 //! - [`NodeApi`]: what the API needs of the node
-//! - [`Service`]: turns a request into an answer; behind it are `upload`
+//! - [`ApiService`]: turns a request into an answer; behind it are `upload`
 //!   (components), `releasing` (push and rollback), `progress` (following a
 //!   release) and `logs`
 //! - [`ToolSocket`]: the socket for processes on this machine
@@ -27,5 +27,5 @@ mod upload;
 
 pub use body::Body;
 pub use node::{Later, NodeApi, Refused};
-pub use service::{Asker, Limits, Service};
+pub use service::{ApiService, Asker, Limits};
 pub use socket::{SocketError, ToolSocket, connect, path};

@@ -14,7 +14,7 @@ use clap::error::Error;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::cli::Tool;
-use crate::node::flags::{self, Run};
+use crate::node::flags::{self, RunArgs};
 use runtime::compile::COMMAND;
 
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
@@ -51,7 +51,7 @@ struct Cli {
 pub enum Command {
     /// Runs a node; `host --name …` is short for `host run --name …`
     #[command(after_long_help = flags::AFTER)]
-    Run(Box<Run>),
+    Run(Box<RunArgs>),
     /// Compiles components for the node that started it
     #[command(name = COMMAND, hide = true)]
     CompileWorker,
@@ -62,7 +62,7 @@ pub enum Command {
 
 /// What was typed, and the hints that whoever typed it is to see.
 #[derive(Debug)]
-pub struct Typed {
+pub struct CommandLine {
     /// What to do.
     pub command: Command,
     /// One for each old name that was used.
@@ -74,7 +74,7 @@ pub struct Typed {
 ///
 /// # Errors
 /// It cannot be understood, or asks for the help or the version.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Typed, Error> {
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Error> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     match words.get(1).map(|word| word.as_encoded_bytes()) {
         None => words = vec!["host".into(), "-h".into()],
@@ -88,7 +88,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Typed, Error> 
     let matches = command.try_get_matches_from(words);
     let matches = matches.map_err(|error| typed.name_the_variable(error))?;
     let command = Cli::from_arg_matches(&matches)?.command;
-    Ok(Typed { command, hints })
+    Ok(CommandLine { command, hints })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
             Tool::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
             Tool::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
             Tool::Releases(releases) => {
-                let table = |all: &api::Releases| tables::releases(all, releases.lines);
+                let table = |all: &api::ReleaseList| tables::releases(all, releases.lines);
                 show(&releases.ask, "/v1/releases", table).await
             }
             Tool::Logs(asked) => logs::run(asked).await,

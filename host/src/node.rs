@@ -1,7 +1,7 @@
 //! A node: built from its parts in phases, runs until it is told to stop, and ends in order.
 //!
 //! ```text
-//! Config -> Claimed -> Recovered -> Loaded -> Listening -> Joined -> Serving -> Node
+//! NodeConfig -> Claimed -> Recovered -> Loaded -> Listening -> Joined -> HttpServing -> StartedNode
 //! ```
 //!
 //! Each phase is a type that is built from the phases before it. So the order of a start is: who
@@ -32,14 +32,14 @@ use tokio::task::JoinSet;
 pub use claimed::ClaimError;
 use claimed::Claimed;
 pub use error::NodeError;
-use flags::Run;
+use flags::RunArgs;
 use joined::Joined;
-use listening::{Listening, Serving};
+use listening::{HttpServing, Listening};
 use loaded::Loaded;
 use recovered::Recovered;
 use stopping::Signals;
 
-use crate::node::config::{Config, Environment};
+use crate::node::config::{Environment, NodeConfig};
 use mesh::membership::FatalError;
 
 /// How long exchanges that are cut at the end of the drain may take to notice.
@@ -49,8 +49,8 @@ const CUT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn run(typed: Run) -> Result<(), NodeError> {
-    let config = Config::check(typed, Environment::of_process())?;
+pub fn run(typed: RunArgs) -> Result<(), NodeError> {
+    let config = NodeConfig::check(typed, Environment::of_process())?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -63,12 +63,12 @@ pub fn run(typed: Run) -> Result<(), NodeError> {
     ended
 }
 
-async fn run_until_signal(config: Config, workers: usize) -> Result<(), NodeError> {
+async fn run_until_signal(config: NodeConfig, workers: usize) -> Result<(), NodeError> {
     // From here on no signal is lost, whatever the start is busy with.
     let mut signals = Signals::listen().map_err(ClaimError::Signals)?;
     let hangups = stopping::hangups().map_err(ClaimError::Signals)?;
     let mut node = tokio::select! {
-        started = Node::start(config, workers) => started?,
+        started = StartedNode::start(config, workers) => started?,
         () = signals.next() => return Ok(()),
     };
     node.read_cookies_again(hangups);
@@ -83,8 +83,8 @@ async fn run_until_signal(config: Config, workers: usize) -> Result<(), NodeErro
 
 /// A node that runs: it serves, and is a member. If it is dropped, it goes without telling
 /// others.
-pub struct Node {
-    serving: Serving,
+pub struct StartedNode {
+    serving: HttpServing,
     joined: Joined,
     /// How long open exchanges have when the node stops.
     drain: Duration,
@@ -92,14 +92,14 @@ pub struct Node {
     tasks: JoinSet<()>,
 }
 
-impl Node {
+impl StartedNode {
     /// Starts a node. When this returns, the node serves, and other nodes hear of it. If this is
     /// dropped before, only the data folder is left. Runs in a tokio runtime of `workers`
     /// threads.
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub async fn start(mut config: Config, workers: usize) -> Result<Node, NodeError> {
+    pub async fn start(mut config: NodeConfig, workers: usize) -> Result<StartedNode, NodeError> {
         let (began, started) = (Instant::now(), SystemTime::now());
         let claimed = Claimed::take(&config).await?;
         let mut recovered = Recovered::read(&config, &claimed)?;
@@ -124,7 +124,7 @@ impl Node {
         let tools = joined.open(&config, &recovered.store, started, &serving.url);
         let mut tasks = joined.follow(config, recovered);
         tasks.spawn(socket.serve(tools));
-        Ok(Node {
+        Ok(StartedNode {
             serving,
             joined,
             drain,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::release::{AppFile, Component, PathId, Plan, Request, What};
-use cluster::{Cookie, Digest, Keys, Refusal, View};
+use cluster::{Cookie, Digest, Keys, Refusal, Serving, View};
 use mesh::data_dir::{DataDir, DataDirError};
 use mesh::membership::{Membership, SeedName, Settings, StartError, stored_releases};
 use mesh::net::{AddressError, BindError};
@@ -159,7 +159,7 @@ async fn what_a_node_serves_is_shown_by_the_others() {
     let (a, _a) = lan.node(2);
     let (b, _b) = lan.node(3);
     let digest = Digest::of(b"a component");
-    a.releases().serves(digest);
+    a.releases().serves(Serving::bootstrap(digest));
     lists_so(&b, JOIN, |view| {
         let member = view.member(&name(2));
         member.is_some_and(|member| member.component() == Some(digest))

@@ -6,14 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use host::cli::Command;
-use host::node::Node;
-use host::node::config::{Config, Environment};
+use host::node::StartedNode;
+use host::node::config::{Environment, NodeConfig};
 use http::StatusCode;
 use support::client::{Protocol, fetch};
 use support::{components, soon};
 
 /// What a node on this machine's loopback is built from. It serves the example.
-fn config(folder: &Path) -> Config {
+fn config(folder: &Path) -> NodeConfig {
     let app = components::built("guest");
     let words = [
         "host",
@@ -28,13 +28,13 @@ fn config(folder: &Path) -> Config {
     let Command::Run(run) = typed.command else {
         panic!("{:?} runs no node", typed.command);
     };
-    let mut config = Config::check(*run, Environment::default()).expect("a node that can be");
+    let mut config = NodeConfig::check(*run, Environment::default()).expect("a node that can be");
     // This process is the test, and no `host`.
     config.compiler.program = Some(env!("CARGO_BIN_EXE_host").into());
     config
 }
 
-fn address(node: &Node) -> SocketAddr {
+fn address(node: &StartedNode) -> SocketAddr {
     let url = node.url();
     let address = url.strip_prefix("http://").expect("a plain URL");
     address.parse().expect("an address")
@@ -43,7 +43,7 @@ fn address(node: &Node) -> SocketAddr {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_serves_once_it_is_started_and_is_gone_once_it_is_stopped() {
     let folder = tempfile::tempdir().expect("a folder");
-    let node = soon("the node", Node::start(config(folder.path()), 2)).await;
+    let node = soon("the node", StartedNode::start(config(folder.path()), 2)).await;
     let node = node.expect("it starts");
     assert_eq!(node.name().to_string(), "example@127.0.0.1");
     let address = address(&node);
@@ -52,7 +52,11 @@ async fn a_node_serves_once_it_is_started_and_is_gone_once_it_is_stopped() {
     soon("the end", node.stop(std::future::pending())).await;
     assert!(TcpStream::connect(address).is_err(), "it listens still");
     // All of it is gone: another one has its folder, and the same history.
-    let again = soon("the node again", Node::start(config(folder.path()), 2)).await;
+    let again = soon(
+        "the node again",
+        StartedNode::start(config(folder.path()), 2),
+    )
+    .await;
     soon("its end", again.expect("it starts again").stop(async {})).await;
 }
 
@@ -60,13 +64,13 @@ async fn a_node_serves_once_it_is_started_and_is_gone_once_it_is_stopped() {
 async fn a_start_that_is_given_up_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     for _ in 0..3 {
-        let mut start = std::pin::pin!(Node::start(config(folder.path()), 2));
+        let mut start = std::pin::pin!(StartedNode::start(config(folder.path()), 2));
         tokio::select! {
             biased;
             started = &mut start => panic!("it was to be given up: {}", started.is_ok()),
             () = tokio::task::yield_now() => {}
         }
     }
-    let node = soon("the node", Node::start(config(folder.path()), 2)).await;
+    let node = soon("the node", StartedNode::start(config(folder.path()), 2)).await;
     soon("its end", node.expect("it starts").stop(async {})).await;
 }

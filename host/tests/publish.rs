@@ -13,7 +13,7 @@ use host::app::publish::Inbox;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use mesh::control::routes::PUBLISH;
-use mesh::control::{Answer, Peer, Service, refusal};
+use mesh::control::{FutureAnswer, Peer, Service, refusal};
 use mesh::counts::Publications;
 use mesh::membership::Membership;
 use runtime::contract::mailbox::Message;
@@ -38,7 +38,7 @@ struct Gate {
 struct Shared(Arc<Gate>);
 
 impl Service for Shared {
-    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
+    fn call(&self, from: Peer, request: Request<Incoming>) -> FutureAnswer {
         let gate = self.0.clone();
         Box::pin(async move {
             let Peer::Member(member) = from else {

@@ -16,7 +16,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use lab::small_disk::{self, Small};
-use mesh::control::{Answer, Body, Peer, Refuse, Service, refusal};
+use mesh::control::{Body, FutureAnswer, Peer, Refuse, Service, refusal};
 use mesh::data_dir::DataDir;
 use mesh::membership::Membership;
 use mesh::store::{Store, StoreError, StoreLimits};
@@ -64,7 +64,7 @@ struct Giver {
 }
 
 impl Service for Giver {
-    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
+    fn call(&self, from: Peer, request: Request<Incoming>) -> FutureAnswer {
         assert!(matches!(from, Peer::Member(_)));
         let (server, manner) = (self.server.clone(), self.manner);
         let given = self.given.clone();

@@ -14,7 +14,7 @@ use sha2::Sha256;
 
 use crate::membership::{FocaSwim, KnownNode, Swim, SwimEvent, Update};
 use crate::message::{Beacon, Cause, Down, Hello, Message};
-use crate::release::{Component, Hlc, Kind, Parts, Plan, Release, ReleaseId};
+use crate::release::{Component, Hlc, Parts, Plan, Release, ReleaseId, ReleaseKind};
 use crate::replicate::{self, DataKind, KindPart};
 use crate::run::{Advertised, Run};
 use crate::sync::State;
@@ -249,7 +249,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let release = Release::new(&Parts {
         app: AppName::the_only(),
         cluster: None,
-        kind: Kind::Push,
+        kind: ReleaseKind::Push,
         at: Hlc::from_ms(START_MS),
         node: me.name,
         parent: None,

@@ -87,7 +87,7 @@ pub enum Answer {
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum FetchStep {
     /// Ask this member. The caller calls [`Fetch::answered`] exactly once for the question,
     /// unless the member is forgotten.
     Ask {
@@ -190,14 +190,14 @@ impl Fetch {
         self.sources.liars()
     }
 
-    /// The next step. After [`Step::Ask`], call it again at once.
-    pub fn next(&mut self, now: Time) -> Step {
+    /// The next step. After [`FetchStep::Ask`], call it again at once.
+    pub fn next(&mut self, now: Time) -> FetchStep {
         if self.have.is_full() {
-            return Step::Done;
+            return FetchStep::Done;
         }
         let end = self.progress + GIVE_UP;
         if now >= end {
-            return Step::Failed(FetchError::Stalled {
+            return FetchStep::Failed(FetchError::Stalled {
                 missing: self.have.count() - self.have.len(),
                 of: self.have.count(),
                 members: self.sources.len(),
@@ -219,7 +219,7 @@ impl Fetch {
                         want: want.clone(),
                     };
                     self.asked.insert(member.clone(), asked);
-                    return Step::Ask {
+                    return FetchStep::Ask {
                         question,
                         member,
                         want,
@@ -229,7 +229,7 @@ impl Fetch {
                 Err(None) => {}
             }
         }
-        Step::Wait(until)
+        FetchStep::Wait(until)
     }
 
     /// How long a question may wait before it is slow.

@@ -21,10 +21,10 @@ use crate::{AppName, Cidr, Cookie, Digest, HttpUrl, Input, NodeId, NodeName};
 pub use self::corpus::corpus;
 
 /// A decoder under test.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All decoders, by the names of their fuzzers.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, FuzzTarget); 6] = [
     ("datagram", datagram),
     ("payload", payload),
     ("sync", sync),

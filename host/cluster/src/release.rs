@@ -25,7 +25,7 @@ mod votes;
 
 pub use at_start::{AtStart, at_start};
 pub use clock::Hlc;
-pub use id::{IdPrefix, IdPrefixError, Kind, ReleaseId, ReleaseStamp};
+pub use id::{IdPrefix, IdPrefixError, ReleaseId, ReleaseKind, ReleaseStamp};
 pub use key::{
     ClusterName, ClusterNameError, DeployKey, DeployKeyError, SIGNATURE_LEN, Unaccepted,
 };

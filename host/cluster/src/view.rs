@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::release::ReleaseId;
 use crate::{AppName, Boot, Digest, HttpUrl, KeyIds, NodeName};
 
-/// An app, and the component of it that a node serves.
+/// An app, and the release and component of it that a node serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {
     /// The app.
     pub app: AppName,
+    /// The release under which the component serves.
+    pub release: ReleaseId,
     /// The component.
     pub digest: Digest,
 }
@@ -43,10 +46,20 @@ pub struct View {
 }
 
 impl Serving {
-    /// This component of the only app.
-    pub fn the_only(digest: Digest) -> Self {
-        let app = AppName::the_only();
-        Self { app, digest }
+    /// This component of the only app, under this release.
+    pub fn the_only(release: ReleaseId, digest: Digest) -> Self {
+        Self {
+            app: AppName::the_only(),
+            release,
+            digest,
+        }
+    }
+
+    /// This component of the only app, before any release of it is known: under the release
+    /// that a node makes if it bootstraps the cluster with it.
+    pub fn bootstrap(digest: Digest) -> Self {
+        let release = ReleaseId::new(&AppName::the_only(), None, &digest);
+        Self::the_only(release, digest)
     }
 }
 

@@ -43,8 +43,8 @@ pub use dial::DialError;
 pub(crate) use dial::Dialler;
 pub(crate) use links::Links;
 pub use protocol::{Body, ReadError, answer, read, refusal, whole};
-pub(crate) use server::{Server, WAITS};
-pub use service::{Answer, Peer, Refuse, Service};
+pub(crate) use server::{ControlServer, WAITS};
+pub use service::{FutureAnswer, Peer, Refuse, Service};
 pub(crate) use tls::Identity;
 pub use tls::IdentityError;
 

@@ -24,7 +24,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use cluster::release::{DeployKey, Target};
-use cluster::{Cidr, ConfigError, Counted, Digest, HttpUrl, Keys, NodeName, TakenEvidence, View};
+use cluster::{Cidr, ConfigError, Counted, HttpUrl, Keys, NodeName, Serving, TakenEvidence, View};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -66,8 +66,8 @@ pub struct Settings {
     pub releases_stored: Option<Bytes>,
     /// The key that signs releases, if only signed ones are accepted.
     pub deploy_key: Option<DeployKey>,
-    /// The digest of the component that this node serves at first.
-    pub release: Option<Digest>,
+    /// What this node serves at first.
+    pub serving: Option<Serving>,
     /// Where views are published. Parts that are built before membership can already subscribe
     /// to it.
     pub views: watch::Sender<Arc<View>>,
@@ -183,8 +183,8 @@ pub struct Membership {
 /// The other ends of [`Membership`]'s channels.
 struct Outside {
     views: watch::Sender<Arc<View>>,
-    release: watch::Receiver<Option<Digest>>,
-    wanted: mpsc::Receiver<releases::Want>,
+    serving: watch::Receiver<Option<Serving>>,
+    wanted: mpsc::Receiver<releases::ReleaseRequest>,
     target: watch::Sender<Option<Target>>,
     overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
@@ -206,11 +206,11 @@ impl Membership {
     /// Binds the sockets, stores a new boot number and joins the cluster.
     /// Blocks for the milliseconds that this takes.
     ///
+    /// # Errors
     /// [`StartError`]; then nothing keeps running.
-    /// [`StartError`]; nothing is left running then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let views = settings.views.subscribe();
-        let (release, release_out) = watch::channel(settings.release);
+        let (serving, serving_out) = watch::channel(settings.serving.clone());
         let (keys, keys_out) = watch::channel(None);
         let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (target_in, target) = watch::channel(None);
@@ -226,7 +226,7 @@ impl Membership {
         let client = Client::new(dialler, settings.cluster_port);
         let outside = Outside {
             views: settings.views.clone(),
-            release: release_out,
+            serving: serving_out,
             wanted: wanted_out,
             target: target_in,
             overview: overview_in,
@@ -252,7 +252,7 @@ impl Membership {
                 views,
                 releases: Releases {
                     wanted,
-                    serving: release,
+                    serving,
                     target,
                     overview,
                 },

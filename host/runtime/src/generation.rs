@@ -19,10 +19,12 @@ mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::Digest;
+use cluster::release::ReleaseId;
+use cluster::{Digest, Serving};
+use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use crate::contract::{HostState, ReleaseTag};
+use crate::contract::HostState;
 use crate::engine::Runtime;
 
 pub use drain::{DrainSignals, SignalsOfCode};
@@ -137,8 +139,9 @@ pub struct Generation {
     pub kind: ComponentKind,
     /// The SHA-256 of its bytes.
     pub digest: Digest,
-    /// Its name in the contract and in the log.
-    pub release: ReleaseTag,
+    /// The release under which it serves. It changes if the component is released again while
+    /// this generation serves or drains.
+    release: Mutex<ReleaseId>,
     /// The version of the state that its code writes.
     pub state_version: u32,
     /// The size of the component, in bytes.
@@ -152,6 +155,22 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// The release under which it serves. Until it has served, the one that a bootstrap with
+    /// its component makes.
+    pub fn release(&self) -> ReleaseId {
+        *self.release.lock()
+    }
+
+    /// From now on it serves under this release.
+    pub fn serve_as(&self, release: ReleaseId) {
+        *self.release.lock() = release;
+    }
+
+    /// What the node serves if it serves this.
+    pub fn serving(&self) -> Serving {
+        Serving::the_only(self.release(), self.digest)
+    }
+
     /// The same code, with stats that have counted nothing yet.
     pub(crate) fn twin(&self) -> Generation {
         Generation {
@@ -159,7 +178,7 @@ impl Generation {
             pre: self.pre.clone(),
             kind: self.kind.clone(),
             digest: self.digest,
-            release: self.release.clone(),
+            release: Mutex::new(self.release()),
             state_version: self.state_version,
             size: self.size,
             compiled_in: self.compiled_in,

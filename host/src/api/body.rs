@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Channel, Full, channel::Sender};
 use serde::Serialize;
 use tokio::time::timeout;
 
+pub use mesh::control::Body;
+
 use super::Refused;
 use super::types::{API, Code, Problem};
-
-/// The body of an answer.
-pub type Body = BoxBody<Bytes, io::Error>;
 
 /// How many lines may wait for a caller that reads slowly.
 const LINES_WAITING: usize = 64;
@@ -41,11 +39,11 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
 }
 
 /// An answer with one JSON value in each line.
-pub(super) fn lines() -> (Lines, Response<Body>) {
+pub(super) fn lines() -> (LineWriter, Response<Body>) {
     let (sender, body) = Channel::new(LINES_WAITING);
     let body = body.boxed();
     (
-        Lines(sender),
+        LineWriter(sender),
         answer(StatusCode::OK, "application/x-ndjson", body),
     )
 }
@@ -96,9 +94,9 @@ fn status_of(code: Code) -> StatusCode {
 pub(super) struct Hung;
 
 /// Where the lines of an answer are written.
-pub(super) struct Lines(Sender<Bytes, io::Error>);
+pub(super) struct LineWriter(Sender<Bytes, io::Error>);
 
-impl Lines {
+impl LineWriter {
     /// Writes a line. Waits while the caller is slow, but only for a limited
     /// time.
     pub(super) async fn write(&mut self, value: &impl Serialize) -> Result<(), Hung> {

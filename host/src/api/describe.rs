@@ -1,9 +1,10 @@
-//! Converts types of the core to those of the API.
+//! Shows values of the core in the terms of the API.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use cluster::release::{Kind, Listed, ReleaseId, Verdict};
+use cluster::release::{Listed, ReleaseId, Verdict};
 use cluster::{NodeId, NodeName};
 
 use super::types as api;
@@ -13,12 +14,23 @@ pub fn id(id: &ReleaseId) -> String {
     format!("{id:.32}")
 }
 
+/// Milliseconds since 1970-01-01 UTC by the clock of this machine.
+pub fn now_ms() -> u64 {
+    since_1970(SystemTime::now())
+}
+
+/// A point in time as milliseconds since 1970-01-01 UTC.
+pub fn since_1970(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// All releases, what has become of each, and who has voted on it. A node is shown by its IP if it
 /// is one of these or has decided a release, else by its node id.
 pub fn releases<'a>(
     listed: &'a [Listed],
     nodes: impl IntoIterator<Item = &'a NodeName>,
-) -> Vec<api::Release> {
+) -> Vec<api::ReleaseInfo> {
     let deciders = listed.iter().map(|it| &it.release.stamp().node);
     let known = deciders.chain(nodes).map(|name| (name.id(), name.ip()));
     let known: BTreeMap<NodeId, Ipv4Addr> = known.collect();
@@ -29,20 +41,16 @@ pub fn releases<'a>(
     listed.iter().map(|it| release(it, show)).collect()
 }
 
-fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::Release {
+fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::ReleaseInfo {
     let (release, votes) = (&listed.release, &listed.votes);
     let voted = |wanted| {
         let votes = votes.iter().filter(move |(_, verdict)| *verdict == wanted);
         votes.map(|(node, _)| show(*node)).collect()
     };
     let canaries = release.plan().canaries.iter();
-    api::Release {
+    api::ReleaseInfo {
         id: id(&release.id()),
-        kind: match release.kind() {
-            Kind::Bootstrap => api::Kind::Bootstrap,
-            Kind::Push => api::Kind::Push,
-            Kind::Rollback => api::Kind::Rollback,
-        },
+        kind: release.kind(),
         status: listed.status,
         digest: release.component().digest.to_string(),
         size: release.component().size,

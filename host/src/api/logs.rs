@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::Refused;
-use super::body::{Body, Hung, Lines, lines};
+use super::body::{Body, Hung, LineWriter, lines};
 use super::recent::{Follow, Recent};
 use super::service::Limits;
 use super::types::{Code, Level};
@@ -39,7 +39,12 @@ pub(super) fn answer(
     Ok(answer)
 }
 
-async fn write(mut to: Lines, mut log: Follow, asked: Asked, limits: Limits) -> Result<(), Hung> {
+async fn write(
+    mut to: LineWriter,
+    mut log: Follow,
+    asked: Asked,
+    limits: Limits,
+) -> Result<(), Hung> {
     let mut there = log.there();
     there.retain(|line| line.level <= asked.level);
     let too_many = there.len().saturating_sub(asked.lines);

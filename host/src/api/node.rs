@@ -41,10 +41,10 @@ pub trait NodeApi: Send + Sync + 'static {
 
     /// The members that the node sees. If `about` is the id of a release, members may
     /// be asked what they do about it; that takes some milliseconds.
-    fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>>;
+    fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::MemberStatus>>;
 
     /// The releases, the greatest first.
-    fn releases(&self) -> Vec<api::Release>;
+    fn releases(&self) -> Vec<api::ReleaseInfo>;
 
     /// Ends when any of this may have changed after this call.
     fn changed(&self) -> Later<'static, ()>;

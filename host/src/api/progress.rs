@@ -13,7 +13,7 @@ use http::Response;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::body::{Body, Hung, Lines, lines};
+use super::body::{Body, Hung, LineWriter, lines};
 use super::releasing::listed;
 use super::service::Limits;
 use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step};
@@ -55,7 +55,7 @@ struct Look {
 struct Done {
     outcome: Outcome,
     failed: Vec<(String, Option<String>)>,
-    instead: Option<api::Release>,
+    instead: Option<api::ReleaseInfo>,
 }
 
 /// Answers with lines until the release is decided, or the caller goes away.
@@ -80,7 +80,12 @@ pub(super) async fn answer(
     Ok(answer)
 }
 
-async fn write(mut to: Lines, node: &dyn NodeApi, id: &str, limits: Limits) -> Result<(), Hung> {
+async fn write(
+    mut to: LineWriter,
+    node: &dyn NodeApi,
+    id: &str,
+    limits: Limits,
+) -> Result<(), Hung> {
     let mut before: Option<Look> = None;
     let mut said = Instant::now();
     let mut stuck_since = None;
@@ -133,14 +138,14 @@ impl Look {
     /// has not answered now.
     fn at(
         id: &str,
-        releases: &[api::Release],
-        members: &[api::Member],
+        releases: &[api::ReleaseInfo],
+        members: &[api::MemberStatus],
         before: Option<&Look>,
     ) -> Look {
         let release = releases.iter().find(|release| release.id == id);
         // A release that is forgotten was followed by a thousand others.
         let status = release.map_or(ReleaseStatus::Earlier, |release| release.status);
-        let doing = |member: &api::Member| {
+        let doing = |member: &api::MemberStatus| {
             let does = does(member, id, release, status);
             let before = before.and_then(|before| before.members.get(&member.node));
             match before.filter(|_| does.state == NodeState::Waiting && !member.answered) {
@@ -225,9 +230,9 @@ impl Look {
 }
 
 fn does(
-    member: &api::Member,
+    member: &api::MemberStatus,
     id: &str,
-    release: Option<&api::Release>,
+    release: Option<&api::ReleaseInfo>,
     status: ReleaseStatus,
 ) -> Member {
     let ip = member.node.parse().ok();
@@ -302,7 +307,7 @@ fn is_over(state: NodeState) -> bool {
 /// The members that could not serve it: those that voted against it, and those for
 /// which `fails` is true.
 fn failed(
-    release: Option<&api::Release>,
+    release: Option<&api::ReleaseInfo>,
     members: &BTreeMap<String, Member>,
     fails: impl Fn(&Member) -> bool,
 ) -> Vec<(String, Option<String>)> {

@@ -17,7 +17,9 @@ use tokio::time::timeout;
 
 use super::body::{Body, json, problem};
 use super::service::{Asker, Limits};
-use super::types::{self as api, API, Canaries, Code, Draft, Record, Released, Rollback, Wanted};
+use super::types::{
+    self as api, API, Canaries, Code, Draft, Record, Released, RollbackWanted, Wanted,
+};
 use super::{NodeApi, Refused, describe, upload};
 
 /// The largest body of a request that is no upload, in bytes.
@@ -138,8 +140,8 @@ async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unrele
         (None, Some(_)) if wanted.canaries.is_some() => {
             return Err(bad("a rollback goes to all nodes at once: it has no canaries").into());
         }
-        (None, Some(Rollback::Previous)) => What::Rollback(RollbackTo::Previous),
-        (None, Some(Rollback::To(id))) => {
+        (None, Some(RollbackWanted::Previous)) => What::Rollback(RollbackTo::Previous),
+        (None, Some(RollbackWanted::To(id))) => {
             let id = id.parse();
             let id = id.map_err(|error| Refused::new(Code::UnknownRelease, error))?;
             What::Rollback(RollbackTo::Release(id))
@@ -158,7 +160,10 @@ async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unrele
 }
 
 /// The members with the lowest addresses, in the order of their ids.
-fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<NodeId>, Refused> {
+fn chosen(
+    canaries: Option<Canaries>,
+    members: &[api::MemberStatus],
+) -> Result<Vec<NodeId>, Refused> {
     let count = match canaries {
         None => return Ok(Vec::new()),
         Some(Canaries::Count(count)) => usize::try_from(count).unwrap_or(usize::MAX),
@@ -191,7 +196,7 @@ fn chosen(canaries: Option<Canaries>, members: &[api::Member]) -> Result<Vec<Nod
 
 /// Turns an error into a refusal. `members` gives the names for the ids in the
 /// error.
-fn refused(error: DraftError, members: &[api::Member]) -> Unreleased {
+fn refused(error: DraftError, members: &[api::MemberStatus]) -> Unreleased {
     let code = match &error {
         DraftError::ClockAhead(_) => Code::ClockAhead,
         DraftError::Same(_) => Code::Same,
@@ -257,7 +262,7 @@ pub(super) async fn listed(
     node: &dyn NodeApi,
     id: &str,
     mut changed: super::Later<'static, ()>,
-) -> Option<api::Release> {
+) -> Option<api::ReleaseInfo> {
     let wait = async {
         loop {
             let mut releases = node.releases().into_iter();
@@ -275,8 +280,8 @@ pub(super) async fn listed(
 mod tests {
     use super::*;
 
-    fn member(node: &str) -> api::Member {
-        api::Member {
+    fn member(node: &str) -> api::MemberStatus {
+        api::MemberStatus {
             node: node.to_owned(),
             me: false,
             url: String::new(),

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{Body, json, problem};
 use super::recent::Recent;
-use super::types::{API, Code, Nodes, Releases};
+use super::types::{API, Code, Nodes, ReleaseList};
 use super::{NodeApi, Refused, logs, progress, releasing, upload};
 
 /// How many answers may be streams at a time, and how many uploads may run.
@@ -64,7 +64,7 @@ impl fmt::Display for Asker {
 
 /// The API of one node. Cheap to clone.
 #[derive(Clone)]
-pub struct Service(Arc<Parts>);
+pub struct ApiService(Arc<Parts>);
 
 struct Parts {
     node: Arc<dyn NodeApi>,
@@ -74,9 +74,9 @@ struct Parts {
     uploads: Arc<Semaphore>,
 }
 
-impl fmt::Debug for Service {
+impl fmt::Debug for ApiService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").finish_non_exhaustive()
+        f.debug_struct("ApiService").finish_non_exhaustive()
     }
 }
 
@@ -94,10 +94,10 @@ enum Want<'a> {
     Progress(&'a str),
 }
 
-impl Service {
+impl ApiService {
     /// The API of this node, with this log.
-    pub fn new(node: Arc<dyn NodeApi>, log: Arc<Recent>, limits: Limits) -> Service {
-        Service(Arc::new(Parts {
+    pub fn new(node: Arc<dyn NodeApi>, log: Arc<Recent>, limits: Limits) -> ApiService {
+        ApiService(Arc::new(Parts {
             node,
             log,
             limits,
@@ -138,7 +138,7 @@ impl Service {
             )),
             Want::Releases => Ok(json(
                 StatusCode::OK,
-                &Releases {
+                &ReleaseList {
                     api: API,
                     now_ms: now_ms(),
                     releases: node.releases(),

@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::Service;
+use super::ApiService;
 use super::service::Asker;
 
 /// The name of the socket in the data folder, and its name before it listens.
@@ -84,7 +84,7 @@ impl ToolSocket {
     }
 
     /// Serves until it is dropped.
-    pub async fn serve(self, service: Service) {
+    pub async fn serve(self, service: ApiService) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {

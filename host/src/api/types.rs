@@ -14,17 +14,19 @@ mod release;
 
 use serde::{Deserialize, Serialize};
 
-pub use cluster::release::ReleaseStatus;
+pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
     Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
     RefusedRecords,
 };
 pub use node::{
-    AppFile, Doing, Draining, Failed, Member, MemberCookie, Nodes, Serving, Status, Step, Steps,
-    Stored, Target,
+    AppFileStatus, Doing, Draining, Failed, MemberCookie, MemberStatus, Nodes, ServingStatus,
+    Status, Step, Steps, Stored, TargetStatus,
 };
 pub use progress::{NodeState, Outcome, Progress};
-pub use release::{Canaries, Draft, Kind, Record, Release, Released, Releases, Rollback, Wanted};
+pub use release::{
+    Canaries, Draft, Record, ReleaseInfo, ReleaseList, Released, RollbackWanted, Wanted,
+};
 
 /// The version of these types.
 pub const API: u32 = 1;
@@ -32,7 +34,7 @@ pub const API: u32 = 1;
 /// The answer of `PUT /v1/components/DIGEST` and of `GET` there: a component that
 /// the node has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Component {
+pub struct StoredComponent {
     /// [`API`].
     pub api: u32,
     /// The SHA-256 of its bytes.

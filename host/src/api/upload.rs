@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::body::{Body, json};
 use super::service::Limits;
-use super::types::{API, Code, Component};
+use super::types::{API, Code, StoredComponent};
 use super::{NodeApi, Refused};
 
 /// How much memory an upload gets at once by its declared length, at most, in bytes.
@@ -54,8 +54,8 @@ pub(super) async fn find(node: &dyn NodeApi, digest: &str) -> Result<Response<Bo
     }
 }
 
-fn told(app: &cluster::release::Component) -> Component {
-    Component {
+fn told(app: &cluster::release::Component) -> StoredComponent {
+    StoredComponent {
         api: API,
         digest: app.digest.to_string(),
         size: app.size,

@@ -22,12 +22,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::release::{Kind, Target, Verdict};
+use cluster::release::{ReleaseKind, Target, Verdict};
 use cluster::{ComponentBytes, Digest, NodeId};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::api::types::Step;
 use crate::app::App;
 use crate::app::bake::BakeOutcome;
 use crate::app::retry::Retry;
@@ -42,8 +43,8 @@ use runtime::loader::{Prepared, Preparing, Swapped};
 pub(crate) use bake_checks::BakeChecks;
 pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
+pub use status::Deployment;
 pub(crate) use status::Reporter;
-pub use status::{Deployment, Doing, Failed, Serving, Step};
 
 /// Why a release does not serve here.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +181,14 @@ impl Deploy {
     async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
         let mut retry = Retry::new();
         loop {
-            if self.app.serving() == Some(target.digest) {
+            if let Some(serves) = self
+                .app
+                .loader
+                .current()
+                .filter(|it| it.digest == target.digest)
+            {
+                serves.serve_as(target.id);
+                self.releases.serves(serves.serving());
                 self.app.report.serves(target.id, target.digest);
                 return Some(Brought::Already);
             }
@@ -238,8 +246,9 @@ impl Deploy {
             loaded = self.load(target) => loaded?,
         };
         let generation = ready.generation().clone();
+        generation.serve_as(target.id);
         let swapped = ready.activate();
-        self.releases.serves(target.digest);
+        self.releases.serves(generation.serving());
         self.app
             .report
             .activated(target, &generation, &swapped, fetched);
@@ -286,7 +295,7 @@ impl Deploy {
         let mut fetch = pin!(self.fetcher.fetch(&app, &progress));
         loop {
             let (have, of) = *told.borrow_and_update();
-            self.app.report.doing(target, Step::Fetching { have, of });
+            self.app.report.fetching(target, have, of);
             tokio::select! {
                 fetched = &mut fetch => return Ok((fetched?, Some(began.elapsed()))),
                 // The sender is here, so it is not dropped.
@@ -350,7 +359,7 @@ fn consequence(target: &Target) -> &'static str {
     let is_voted_on = target
         .release
         .as_ref()
-        .is_some_and(|release| release.kind() == Kind::Push && release.parent().is_some());
+        .is_some_and(|release| release.kind() == ReleaseKind::Push && release.parent().is_some());
     if is_voted_on {
         "this node votes against the release"
     } else {

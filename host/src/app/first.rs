@@ -113,6 +113,9 @@ impl First {
             match app.loader.prepare(choice).await {
                 Ok(ready) => {
                     let generation = ready.generation().clone();
+                    if let Some((release, _)) = self.target.filter(|target| target.1 == digest) {
+                        generation.serve_as(release);
+                    }
                     app.report.started(&generation, &ready.activate());
                     announce(&generation, &path);
                     return Ok(());
@@ -175,7 +178,7 @@ fn find(store: &Store, id: ReleaseId, digest: Digest) -> Option<NamedComponent> 
 
 fn announce(generation: &Generation, path: &Path) {
     tracing::info!(
-        digest = short(&generation.release.digest),
+        digest = short(&generation.digest.to_string()),
         size = %bytesize::ByteSize(generation.size as u64),
         compiled_ms = u64::try_from(generation.compiled_in.as_millis()).unwrap_or(u64::MAX),
         handler = generation.kind.name(),

@@ -18,7 +18,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::app::whole::{Whole, look_at};
+use crate::app::whole::{Completeness, look_at};
 use crate::files::AppFileSearch;
 use crate::files::search::Modified;
 use crate::files::{IntakeError, read_up_to};
@@ -207,7 +207,7 @@ impl WatchedFile {
                 continue;
             }
             let unfinished = match &read {
-                Ok(app) => look_at(app.component.bytes()) != Whole::Component,
+                Ok(app) => look_at(app.component.bytes()) != Completeness::Component,
                 Err(IntakeError::Missing { .. }) => true,
                 Err(_) => false,
             };
@@ -246,7 +246,7 @@ impl WatchedFile {
         drop(tokio::task::spawn_blocking(move || {
             if let Ok(app) = read_up_to(&path, most)
                 && Some(app.component.digest()) != known
-                && look_at(app.component.bytes()) == Whole::Component
+                && look_at(app.component.bytes()) == Completeness::Component
             {
                 runtime.compile_ahead(&app.component);
             }

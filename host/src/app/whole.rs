@@ -7,7 +7,7 @@
 
 /// What a file looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whole {
+pub(super) enum Completeness {
     /// A component with all of its last section.
     Component,
     /// The beginning of a component, or of anything else. More may come.
@@ -17,19 +17,19 @@ pub(super) enum Whole {
 }
 
 /// Looks at the bytes of a file. A file that is no WebAssembly counts as cut off.
-pub(super) fn look_at(bytes: &[u8]) -> Whole {
+pub(super) fn look_at(bytes: &[u8]) -> Completeness {
     let mut rest = match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, rest @ ..] => rest,
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => return Whole::CoreModule,
-        _ => return Whole::CutOff,
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => return Completeness::CoreModule,
+        _ => return Completeness::CutOff,
     };
     while let Some((_id, after)) = rest.split_first() {
         rest = match section(after) {
             Some(after) => after,
-            None => return Whole::CutOff,
+            None => return Completeness::CutOff,
         };
     }
-    Whole::Component
+    Completeness::Component
 }
 
 /// The bytes after the section whose length these bytes begin with.
@@ -62,21 +62,21 @@ mod tests {
     #[test]
     fn a_component_is_whole_and_each_beginning_of_it_that_cuts_a_section_is_not() {
         let whole = component();
-        assert_eq!(look_at(&whole), Whole::Component);
+        assert_eq!(look_at(&whole), Completeness::Component);
         // The end of the preamble, and the end of the first section.
         let between = [8, 18];
         for cut in (0..whole.len()).filter(|cut| !between.contains(cut)) {
-            assert_eq!(look_at(&whole[..cut]), Whole::CutOff, "{cut} bytes");
+            assert_eq!(look_at(&whole[..cut]), Completeness::CutOff, "{cut} bytes");
         }
     }
 
     #[test]
     fn other_files_are_told_apart() {
-        assert_eq!(look_at(b"\0asm\x01\0\0\0"), Whole::CoreModule);
-        assert_eq!(look_at(b"<!doctype html>"), Whole::CutOff);
+        assert_eq!(look_at(b"\0asm\x01\0\0\0"), Completeness::CoreModule);
+        assert_eq!(look_at(b"<!doctype html>"), Completeness::CutOff);
         assert_eq!(
             look_at(b"\0asm\x0d\0\x01\0\x01\xff\xff\xff\xff\xff\xff"),
-            Whole::CutOff
+            Completeness::CutOff
         );
     }
 }

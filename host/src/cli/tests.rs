@@ -9,11 +9,11 @@ use clap::error::ErrorKind;
 use super::variables::variable;
 use super::*;
 
-fn typed(line: &str) -> Result<super::Typed, Error> {
+fn typed(line: &str) -> Result<super::CommandLine, Error> {
     parse(line.split_whitespace().map(OsString::from))
 }
 
-fn run_of(line: &str) -> Result<Run, Error> {
+fn run_of(line: &str) -> Result<RunArgs, Error> {
     match typed(line)?.command {
         Command::Run(run) => Ok(*run),
         other => panic!("`{line}` is {other:?}"),

@@ -7,7 +7,9 @@ mod tools;
 use clap::Subcommand;
 
 pub use cookie::{CookieCommand, NewCookie};
-pub use tools::{Ask, KeyCommand, LogLevel, Logs, Push, Releases, Rollback, Rollout, WhichNode};
+pub use tools::{
+    Ask, KeyCommand, LogLevel, Logs, Push, ReleasesArgs, RollbackArgs, Rollout, WhichNode,
+};
 
 /// What a tool asks of a node, or does by itself.
 #[derive(Clone, Debug, Subcommand)]
@@ -17,12 +19,12 @@ pub enum Tool {
     /// Lists the members, and what each serves
     Nodes(Ask),
     /// Lists the releases, and what has become of each
-    Releases(Releases),
+    Releases(ReleasesArgs),
     /// Releases a component to every node, and follows it
     #[command(after_help = tools::AFTER_PUSH)]
     Push(Push),
     /// Goes back to an earlier release, on every node, and follows it
-    Rollback(Rollback),
+    Rollback(RollbackArgs),
     /// Shows the newest lines of the node's log
     Logs(Logs),
     /// Makes a deploy key: where nodes have one, only signed releases are taken

@@ -25,7 +25,7 @@ use super::cli::Ask;
 use super::remote;
 use crate::api;
 use crate::api::types::API;
-use mesh::control::tool::Tool;
+use mesh::control::tool::ToolClient;
 use mesh::data_dir::DataDir;
 
 /// How long a node may take for an answer that needs no work.
@@ -57,7 +57,7 @@ pub(super) enum ApiClient {
         pid: u32,
     },
     /// A node on another machine.
-    Remote(Tool),
+    Remote(ToolClient),
 }
 
 impl ApiClient {
@@ -112,7 +112,7 @@ impl ApiClient {
     }
 
     /// Opens a stream of lines.
-    pub(super) async fn lines(&self, path: &str) -> Result<Lines, CommandError> {
+    pub(super) async fn lines(&self, path: &str) -> Result<LineReader, CommandError> {
         let answer = self.send(Method::GET, path, whole(Bytes::new()), ANSWER);
         let answer = answer.await?;
         if answer.status() != StatusCode::OK {
@@ -120,7 +120,7 @@ impl ApiClient {
             let other: serde_json::Value = read(answer).await?;
             return Err(CommandError::Answer(other.to_string()));
         }
-        Ok(Lines {
+        Ok(LineReader {
             body: answer.into_body(),
             there: BytesMut::new(),
         })
@@ -227,12 +227,12 @@ async fn read<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, Comm
 }
 
 /// The lines of a stream, one after the other.
-pub(super) struct Lines {
+pub(super) struct LineReader {
     body: Incoming,
     there: BytesMut,
 }
 
-impl Lines {
+impl LineReader {
     /// The next line; none at the end of the stream. If this is dropped before
     /// it is done, nothing is lost.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, CommandError> {

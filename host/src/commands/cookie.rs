@@ -11,7 +11,7 @@ use super::make_secret;
 
 /// Why no cookie was made.
 #[derive(Debug, thiserror::Error)]
-pub enum CookieError {
+pub enum NewCookieError {
     /// The file is there already.
     #[error("{} is there already and was left alone; give another name: host cookie new FILE", .0.display())]
     Exists(PathBuf),
@@ -32,7 +32,7 @@ pub enum CookieError {
 }
 
 /// Runs `host cookie`.
-pub(super) fn run(command: CookieCommand) -> Result<(), CookieError> {
+pub(super) fn run(command: CookieCommand) -> Result<(), NewCookieError> {
     let CookieCommand::New(new) = command;
     let cookie = generate()?;
     let NewCookie { file, print } = new;
@@ -41,7 +41,7 @@ pub(super) fn run(command: CookieCommand) -> Result<(), CookieError> {
         return out
             .write_all(cookie.reveal())
             .and_then(|()| out.write_all(b"\n"))
-            .map_err(CookieError::Print);
+            .map_err(NewCookieError::Print);
     }
     make(&file, &cookie)?;
     writeln!(
@@ -51,22 +51,22 @@ pub(super) fn run(command: CookieCommand) -> Result<(), CookieError> {
          for a cluster that runs: host cookie --help",
         file.display()
     )
-    .map_err(CookieError::Print)
+    .map_err(NewCookieError::Print)
 }
 
-fn generate() -> Result<Cookie, CookieError> {
+fn generate() -> Result<Cookie, NewCookieError> {
     let mut random = [0; 20];
     rand::rngs::SysRng
         .try_fill_bytes(&mut random)
-        .map_err(|error| CookieError::Random(error.to_string()))?;
+        .map_err(|error| NewCookieError::Random(error.to_string()))?;
     Ok(Cookie::generate(random))
 }
 
-fn make(path: &Path, cookie: &Cookie) -> Result<(), CookieError> {
+fn make(path: &Path, cookie: &Cookie) -> Result<(), NewCookieError> {
     let made = make_secret(path, &[cookie.reveal(), b"\n"]);
     made.map_err(|cause| match cause.kind() {
-        io::ErrorKind::AlreadyExists => CookieError::Exists(path.to_owned()),
-        _ => CookieError::Make {
+        io::ErrorKind::AlreadyExists => NewCookieError::Exists(path.to_owned()),
+        _ => NewCookieError::Make {
             path: path.to_owned(),
             cause,
         },

@@ -17,7 +17,7 @@ use mesh::data_dir::DataDirError;
 pub enum CommandError {
     /// `host cookie` failed.
     #[error(transparent)]
-    Cookie(#[from] super::cookie::CookieError),
+    Cookie(#[from] super::cookie::NewCookieError),
     /// The event loop could not start.
     #[error("cannot start: {0}")]
     Runtime(io::Error),

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
 use super::tables::release_status;
-use crate::api::types::{NodeState, Outcome, Problem, Progress, Release, ReleaseStatus};
+use crate::api::types::{NodeState, Outcome, Problem, Progress, ReleaseInfo, ReleaseStatus};
 
 /// How many names one sentence has at most.
 const NAMES: usize = 8;
@@ -28,7 +28,7 @@ pub(super) trait Show {
     /// The upload is over.
     fn uploaded(&mut self);
     /// The release was made.
-    fn released(&mut self, release: &Release);
+    fn released(&mut self, release: &ReleaseInfo);
     /// The component was released already.
     fn already(&mut self, release: &str);
     /// The release was refused.
@@ -235,7 +235,7 @@ fn late(summary: &Summary, patience: Duration) -> String {
     styled(BUSY, text)
 }
 
-fn released(release: &Release) -> String {
+fn released(release: &ReleaseInfo) -> String {
     let mut text = format!(
         "released {} as {}",
         show::digest(&release.digest),
@@ -282,7 +282,7 @@ impl Show for Json {
         Self::line(&json!({ "event": "uploaded" }));
     }
 
-    fn released(&mut self, release: &Release) {
+    fn released(&mut self, release: &ReleaseInfo) {
         Self::line(&json!({ "event": "released", "release": release }));
     }
 

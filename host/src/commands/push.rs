@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cluster::release::{BY_MAX, Component, Kind, Release};
+use cluster::release::{BY_MAX, Component, Release, ReleaseKind};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::cli::{Push, Rollback, Rollout};
+use super::cli::{Push, RollbackArgs, Rollout};
 use super::client::ApiClient;
 use super::follow::follow;
 use super::key::SigningKey;
@@ -18,7 +18,7 @@ use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::describe;
 use crate::api::types as api;
-use crate::api::types::{API, Code, Draft, Problem, Record, Released, Releases, Wanted};
+use crate::api::types::{API, Code, Draft, Problem, Record, ReleaseList, Released, Wanted};
 use crate::files;
 
 /// How long canaries are watched by default.
@@ -54,13 +54,13 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
 }
 
 /// `host rollback`.
-pub(super) async fn rollback(asked: Rollback) -> Result<Exit, CommandError> {
+pub(super) async fn rollback(asked: RollbackArgs) -> Result<Exit, CommandError> {
     let client = ApiClient::find(&asked.ask).await?;
     let mut show = progress::show(asked.ask.json);
     let wanted = Wanted {
         rollback: Some(match asked.to {
-            Some(key) => api::Rollback::To(key),
-            None => api::Rollback::Previous,
+            Some(key) => api::RollbackWanted::To(key),
+            None => api::RollbackWanted::Previous,
         }),
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
@@ -120,7 +120,7 @@ async fn make(
     file: Option<&File>,
     key: Option<&SigningKey>,
     show: &mut dyn Show,
-) -> Result<api::Release, CommandError> {
+) -> Result<api::ReleaseInfo, CommandError> {
     if let Some(file) = file
         && !has(client, file).await?
     {
@@ -139,7 +139,7 @@ async fn make(
 
 async fn has(client: &ApiClient, file: &File) -> Result<bool, CommandError> {
     let path = format!("/v1/components/{}", file.component.digest);
-    match client.get::<api::Component>(&path).await {
+    match client.get::<api::StoredComponent>(&path).await {
         Ok(_) => Ok(true),
         Err(CommandError::Refused(problem)) if problem.code == Code::NoComponent => Ok(false),
         Err(error) => Err(error),
@@ -150,7 +150,7 @@ async fn upload(client: &ApiClient, file: &File, show: &mut dyn Show) -> Result<
     let gone = show.uploading(file.component.size);
     let path = format!("/v1/components/{}", file.component.digest);
     let taken = client
-        .put::<api::Component>(&path, file.bytes.clone(), gone)
+        .put::<api::StoredComponent>(&path, file.bytes.clone(), gone)
         .await;
     show.uploaded();
     taken.map(|_| ())
@@ -161,11 +161,11 @@ async fn release(
     wanted: &Wanted,
     file: Option<&File>,
     key: Option<&SigningKey>,
-) -> Result<api::Release, CommandError> {
+) -> Result<api::ReleaseInfo, CommandError> {
     let released: Released = match key {
         None => client.post("/v1/releases", wanted).await?,
         Some(key) => {
-            let known: Releases = client.get("/v1/releases").await?;
+            let known: ReleaseList = client.get("/v1/releases").await?;
             let draft: Draft = client.post("/v1/drafts", wanted).await?;
             let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
             let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
@@ -193,8 +193,10 @@ fn is_wanted(
         Some(file) if record.component() != file.component => {
             Err(CommandError::Draft("it has another app"))
         }
-        Some(_) if record.kind() != Kind::Push => Err(CommandError::Draft("it is no push")),
-        None if record.kind() != Kind::Rollback => Err(CommandError::Draft("it is no rollback")),
+        Some(_) if record.kind() != ReleaseKind::Push => Err(CommandError::Draft("it is no push")),
+        None if record.kind() != ReleaseKind::Rollback => {
+            Err(CommandError::Draft("it is no rollback"))
+        }
         _ if record.note() != wanted.note || record.by() != wanted.by => {
             Err(CommandError::Draft("it has another note or name"))
         }
@@ -207,7 +209,11 @@ fn is_wanted(
 
 /// Checks that a record follows the newest release that the node listed, goes back to
 /// the release that was asked for, and has the time of now.
-fn is_next(record: &Release, wanted: &Wanted, known: &[api::Release]) -> Result<(), CommandError> {
+fn is_next(
+    record: &Release,
+    wanted: &Wanted,
+    known: &[api::ReleaseInfo],
+) -> Result<(), CommandError> {
     let parent = record.parent().map(|parent| describe::id(&parent.id));
     if parent.as_ref() != known.first().map(|head| &head.id) {
         return Err(CommandError::Draft(
@@ -215,8 +221,8 @@ fn is_next(record: &Release, wanted: &Wanted, known: &[api::Release]) -> Result<
         ));
     }
     let digest = record.component().digest.to_string();
-    let goes_back_to = |release: &api::Release| match &wanted.rollback {
-        Some(api::Rollback::To(begins)) => {
+    let goes_back_to = |release: &api::ReleaseInfo| match &wanted.rollback {
+        Some(api::RollbackWanted::To(begins)) => {
             release.digest == digest && release.id.starts_with(&begins.to_ascii_lowercase())
         }
         _ => release.digest == digest,

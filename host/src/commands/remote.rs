@@ -11,10 +11,10 @@ use super::cli::Ask;
 use crate::files::cookie::COOKIE;
 use crate::files::cookie::Origin;
 use mesh::control::tool;
-use mesh::control::tool::Tool;
+use mesh::control::tool::ToolClient;
 
 /// Connects to the node at `ADDR[:PORT]`.
-pub(super) async fn connect(node: &str, ask: &Ask) -> Result<Tool, CommandError> {
+pub(super) async fn connect(node: &str, ask: &Ask) -> Result<ToolClient, CommandError> {
     let cookie = match (&ask.cookie, &ask.cookie_file) {
         (Some(cookie), _) => Origin::given(COOKIE, cookie.clone())?,
         (None, Some(file)) => Origin::file("--cookie-file", file.clone())?,

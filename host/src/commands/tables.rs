@@ -9,8 +9,8 @@ use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::api::types::{
-    AppFile, Doing, Failed, Kind, Member, MemberCookie, Nodes, Release, ReleaseStatus, Releases,
-    Serving, Status, Step, Steps,
+    AppFileStatus, Doing, Failed, MemberCookie, MemberStatus, Nodes, ReleaseInfo, ReleaseKind,
+    ReleaseList, ReleaseStatus, ServingStatus, Status, Step, Steps,
 };
 
 /// How many characters of a reason a table shows.
@@ -79,7 +79,7 @@ pub(super) fn status(it: &Status) -> String {
     text
 }
 
-fn what_serves(now: u64, serving: &Serving) -> String {
+fn what_serves(now: u64, serving: &ServingStatus) -> String {
     format!(
         "{} {}, {}, {}, since {}",
         styled(GOOD, digest(&serving.digest)),
@@ -106,7 +106,7 @@ fn target(it: &Status) -> String {
     what
 }
 
-fn app_file(file: &AppFile) -> String {
+fn app_file(file: &AppFileStatus) -> String {
     match (&file.digest, file.differs) {
         (Some(found), true) => {
             let what = format!(
@@ -174,7 +174,7 @@ fn failure(now: u64, failed: &Failed) -> String {
 
 /// `host nodes`.
 pub(super) fn nodes(it: &Nodes) -> String {
-    let row = |member: &Member| {
+    let row = |member: &MemberStatus| {
         let (style, state) = match (&member.doing, &member.failed) {
             (Some(doing), _) => (BUSY, busy(doing)),
             (None, Some(failed)) => (BAD, cut(&failed.reason)),
@@ -221,7 +221,7 @@ pub(super) fn nodes(it: &Nodes) -> String {
 
 /// A line for each cookie with which some members send, and which others do not
 /// accept.
-fn refused_cookies(members: &[Member]) -> Vec<String> {
+fn refused_cookies(members: &[MemberStatus]) -> Vec<String> {
     let known = || {
         members
             .iter()
@@ -249,11 +249,11 @@ fn refused_cookies(members: &[Member]) -> Vec<String> {
 }
 
 /// `host releases`.
-pub(super) fn releases(it: &Releases, most: usize) -> String {
+pub(super) fn releases(it: &ReleaseList, most: usize) -> String {
     if it.releases.is_empty() {
         return "nothing was released yet\n".to_owned();
     }
-    let row = |release: &Release| {
+    let row = |release: &ReleaseInfo| {
         let style = match release.status {
             ReleaseStatus::Target => GOOD,
             ReleaseStatus::Baking => BUSY,
@@ -299,7 +299,7 @@ pub(super) fn releases(it: &Releases, most: usize) -> String {
 
 /// The votes in short: how many for it and against it, and how many canaries
 /// vote.
-fn votes(release: &Release) -> String {
+fn votes(release: &ReleaseInfo) -> String {
     let (ok, failed) = (release.votes_for.len(), release.votes_against.len());
     match (release.canaries.len(), ok, failed) {
         (0, 0, 0) => NONE.to_owned(),
@@ -320,11 +320,11 @@ pub(super) fn release_status(status: ReleaseStatus) -> &'static str {
     }
 }
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: ReleaseKind) -> &'static str {
     match kind {
-        Kind::Bootstrap => "bootstrap",
-        Kind::Push => "push",
-        Kind::Rollback => "rollback",
+        ReleaseKind::Bootstrap => "bootstrap",
+        ReleaseKind::Push => "push",
+        ReleaseKind::Rollback => "rollback",
     }
 }
 

@@ -16,7 +16,7 @@ use super::cookie_watcher::CookieWatcherError;
 use crate::api::ToolSocket;
 use crate::edge::HttpLimits;
 use crate::files::cookie::{CookieFileError, Origin, Origins};
-use crate::node::config::Config;
+use crate::node::config::NodeConfig;
 use mesh::data_dir::{DataDir, DataDirError};
 use mesh::net;
 use mesh::net::{AddressError, PrivateAddress};
@@ -99,7 +99,7 @@ pub(super) struct Claimed {
 impl Claimed {
     /// Finds the name of this node, waits until its IP is on this machine, opens its folder, and
     /// takes its port.
-    pub(super) async fn take(config: &Config) -> Result<Claimed, NodeError> {
+    pub(super) async fn take(config: &NodeConfig) -> Result<Claimed, NodeError> {
         let name = match &config.name {
             Some(name) => name.clone(),
             None => nameless()?,
@@ -212,7 +212,7 @@ fn kept_cookie(data: &DataDir) -> Result<Cookie, ClaimError> {
 }
 
 /// The address where HTTP listens.
-pub(super) fn http_address(config: &Config, name: &NodeName) -> SocketAddr {
+pub(super) fn http_address(config: &NodeConfig, name: &NodeName) -> SocketAddr {
     config
         .http
         .unwrap_or(SocketAddr::new(IpAddr::V4(name.ip()), config.http_port))

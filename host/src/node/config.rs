@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use crate::app::WatchMode;
 use crate::app::bake::Rule;
 use crate::files::cookie::{COOKIE, CookieFileError, Origin};
-use crate::node::flags::{Run, Watch};
+use crate::node::flags::{RunArgs, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::compile::{CompileLimits, CompilerConfig};
@@ -45,7 +45,7 @@ const MAX_CONFIG: u64 = 64 * 1024;
 
 /// Why no node can be built from a command line.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum NodeConfigError {
     /// `--name` is wrong.
     #[error("--name: {0}")]
     Name(#[from] NameError),
@@ -113,7 +113,7 @@ pub enum ConfigError {
 
 /// What a node is built from.
 #[derive(Debug)]
-pub struct Config {
+pub struct NodeConfig {
     /// The name of the node; none to find one.
     pub name: Option<NodeName>,
     /// The value of `--app`; none to serve what the cluster has agreed on.
@@ -182,15 +182,15 @@ impl Environment {
     }
 }
 
-impl Config {
+impl NodeConfig {
     /// Checks the command line.
     ///
     /// # Errors
     /// The first value that is wrong.
-    pub fn check(typed: Run, environment: Environment) -> Result<Config, ConfigError> {
+    pub fn check(typed: RunArgs, environment: Environment) -> Result<NodeConfig, NodeConfigError> {
         let name = typed.name.as_deref().map(str::parse).transpose()?;
         let http_port = match environment.port.filter(|port| !port.is_empty()) {
-            Some(port) => port.parse().map_err(|_| ConfigError::Port(port))?,
+            Some(port) => port.parse().map_err(|_| NodeConfigError::Port(port))?,
             None => HTTP_PORT,
         };
         for (flag, time) in [
@@ -199,7 +199,7 @@ impl Config {
             ("--compile-time", typed.compile_time),
         ] {
             if time.is_zero() {
-                return Err(ConfigError::NoTime(flag));
+                return Err(NodeConfigError::NoTime(flag));
             }
         }
         let file = |flag| move |path| Origin::file(flag, path);
@@ -210,7 +210,7 @@ impl Config {
         let also = also.or_else(|| environment.also_cookie.map(given("HOST_ALSO_COOKIE")));
         let (cookie, also_cookie) = (cookie.transpose()?, also.transpose()?);
         let seeds = Seeds::check(&typed.join, typed.cluster_port)?;
-        Ok(Config {
+        Ok(NodeConfig {
             name,
             app: typed.app,
             smoke: typed.smoke.map(|given| smoke(&given)).transpose()?,
@@ -262,12 +262,12 @@ fn limit(
     flag: &'static str,
     given: bytesize::ByteSize,
     range: std::ops::RangeInclusive<u64>,
-) -> Result<usize, ConfigError> {
+) -> Result<usize, NodeConfigError> {
     match usize::try_from(given.as_u64()) {
         Ok(bytes) if range.contains(&given.as_u64()) => Ok(bytes),
         _ => {
             let [least, most] = [*range.start(), *range.end()].map(bytesize::ByteSize);
-            Err(ConfigError::Limit {
+            Err(NodeConfigError::Limit {
                 flag,
                 given,
                 least,
@@ -280,7 +280,7 @@ fn limit(
 fn compile_limits(
     memory: Option<bytesize::ByteSize>,
     cpu: Duration,
-) -> Result<CompileLimits, ConfigError> {
+) -> Result<CompileLimits, NodeConfigError> {
     let usual = CompileLimits::of_this_machine(cpu);
     Ok(match memory {
         None => usual,
@@ -293,8 +293,8 @@ fn compile_limits(
 
 /// Checks the target of the smoke request, so that the request can always be
 /// made.
-fn smoke(given: &[String]) -> Result<PathAndQuery, ConfigError> {
-    let refused = || ConfigError::Smoke(given.join(" "));
+fn smoke(given: &[String]) -> Result<PathAndQuery, NodeConfigError> {
+    let refused = || NodeConfigError::Smoke(given.join(" "));
     match given {
         [method, path] if method == "GET" && path.starts_with('/') && path.len() <= MAX_SMOKE => {
             path.parse().map_err(|_| refused())
@@ -303,13 +303,13 @@ fn smoke(given: &[String]) -> Result<PathAndQuery, ConfigError> {
     }
 }
 
-fn app_config(file: Option<PathBuf>) -> Result<Bytes, ConfigError> {
+fn app_config(file: Option<PathBuf>) -> Result<Bytes, NodeConfigError> {
     let Some(path) = file else {
         return Ok(Bytes::new());
     };
     match read(&path, MAX_CONFIG) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(cause) => Err(ConfigError::File {
+        Err(cause) => Err(NodeConfigError::File {
             flag: "--app-config",
             path,
             cause,
@@ -339,9 +339,9 @@ struct Seeds {
 }
 
 impl Seeds {
-    fn check(given: &[String], port: u16) -> Result<Seeds, ConfigError> {
+    fn check(given: &[String], port: u16) -> Result<Seeds, NodeConfigError> {
         if given.len() > JOIN_MAX {
-            return Err(ConfigError::JoinMany(given.len()));
+            return Err(NodeConfigError::JoinMany(given.len()));
         }
         let (mut addresses, mut names) = (Vec::new(), Vec::new());
         for text in given {
@@ -351,7 +351,7 @@ impl Seeds {
                 Ok(address) => addresses.push(address),
                 Err(_) => {
                     let name = SeedName::parse(text, port);
-                    names.push(name.map_err(|cause| ConfigError::Join {
+                    names.push(name.map_err(|cause| NodeConfigError::Join {
                         text: text.clone(),
                         cause,
                     })?);

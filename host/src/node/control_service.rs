@@ -7,11 +7,11 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::running::RunningNode;
-use crate::api::{Asker, Service as Tools};
+use crate::api::{ApiService, Asker};
 use crate::app::publish::Inbox;
 use mesh::control;
 use mesh::control::routes::{CHUNKS, PUBLISH, STATE};
-use mesh::control::{Answer, Peer};
+use mesh::control::{FutureAnswer, Peer};
 use mesh::transfer::ChunkServer;
 
 /// Answers requests once it has its parts. Before that, it says that the node
@@ -22,7 +22,7 @@ pub(super) struct ControlService(Arc<OnceLock<Answering>>);
 /// The parts that answer.
 pub(super) struct Answering {
     pub(super) node: Arc<RunningNode>,
-    pub(super) tools: Tools,
+    pub(super) tools: ApiService,
     pub(super) chunk_server: ChunkServer,
     pub(super) inbox: Inbox,
 }
@@ -36,7 +36,7 @@ impl ControlService {
 }
 
 impl control::Service for ControlService {
-    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
+    fn call(&self, from: Peer, request: Request<Incoming>) -> FutureAnswer {
         let parts = self.0.clone();
         Box::pin(async move {
             let Some(parts) = parts.get() else {

@@ -1,7 +1,7 @@
 //! Why a node did not start, or had to stop.
 
 use super::ClaimError;
-use super::config::ConfigError;
+use super::config::NodeConfigError;
 use crate::api::SocketError;
 use crate::files::IntakeError;
 use mesh::membership::{self, FatalError};
@@ -14,7 +14,7 @@ use runtime::generation::ComponentError;
 pub enum NodeError {
     /// The command line is wrong.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] NodeConfigError),
     /// Something is wrong on this machine.
     #[error(transparent)]
     Claimed(#[from] ClaimError),

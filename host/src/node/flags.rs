@@ -30,7 +30,7 @@ Exit status:
 
 /// The flags of a node, as they were typed.
 #[derive(Args, Clone, Debug)]
-pub struct Run {
+pub struct RunArgs {
     /// Who this node is: NAME@IP, with an IPv4 address of this machine
     ///
     /// The name is free; nodes of a cluster often share it, as they differ by

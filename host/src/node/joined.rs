@@ -8,7 +8,7 @@ use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 
 use super::NodeError;
-use super::config::Config;
+use super::config::NodeConfig;
 use super::control_service::{Answering, ControlService};
 use super::cookie_watcher::CookieWatcher;
 use super::loaded::Loaded;
@@ -37,7 +37,7 @@ pub(super) struct Joined {
 
 impl Joined {
     pub(super) fn join(
-        config: &Config,
+        config: &NodeConfig,
         name: &NodeName,
         data_dir: Arc<DataDir>,
         url: &HttpUrl,
@@ -57,7 +57,7 @@ impl Joined {
             data_dir,
             releases_stored: recovered.releases.clone(),
             deploy_key: config.deploy_key.clone(),
-            release: loaded.app.serving(),
+            serving: loaded.app.loader.current().map(|it| it.serving()),
             views: loaded.members,
         })?;
         Ok(Joined {
@@ -77,11 +77,11 @@ impl Joined {
     /// Answers members and tools from now on, and carries what exchanges publish.
     pub(super) fn open(
         &self,
-        config: &Config,
+        config: &NodeConfig,
         store: &Store,
         started: SystemTime,
         url: &HttpUrl,
-    ) -> api::Service {
+    ) -> api::ApiService {
         let membership = &self.membership;
         let published = Arc::<Counted<Publications>>::default();
         let node = Arc::new(RunningNode {
@@ -103,7 +103,7 @@ impl Joined {
             component: config.max_component,
             ..api::Limits::default()
         };
-        let tools = api::Service::new(node.clone(), recent(), limits);
+        let tools = api::ApiService::new(node.clone(), recent(), limits);
         let topics = self.app.exchanges.topics();
         self.answers.open(Answering {
             node,
@@ -121,7 +121,7 @@ impl Joined {
     }
 
     /// From now on, makes the target serve and follows the app file.
-    pub(super) fn follow(&mut self, config: Config, recovered: Recovered) -> JoinSet<()> {
+    pub(super) fn follow(&mut self, config: NodeConfig, recovered: Recovered) -> JoinSet<()> {
         self.app.start(Tasks {
             ip: self.name.ip(),
             followed: config.app.zip(config.watch),

@@ -26,7 +26,7 @@ pub(super) struct Listening {
 }
 
 /// The server that answers clients.
-pub(super) struct Serving {
+pub(super) struct HttpServing {
     pub(super) url: HttpUrl,
     pub(super) accepting: JoinHandle<()>,
     pub(super) server: Arc<Server>,
@@ -67,8 +67,8 @@ impl Listening {
     }
 
     /// Answers clients from now on.
-    pub(super) fn serve(self) -> Serving {
-        Serving {
+    pub(super) fn serve(self) -> HttpServing {
+        HttpServing {
             url: self.url,
             accepting: tokio::spawn(self.server.clone().run(self.listener)),
             server: self.server,

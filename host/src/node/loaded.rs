@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::NodeError;
 use super::claimed::{self, ClaimError, Claimed};
-use super::config::Config;
+use super::config::NodeConfig;
 use super::cookie_watcher::CookieWatcher;
 use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
@@ -31,7 +31,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     pub(super) async fn load(
-        config: &mut Config,
+        config: &mut NodeConfig,
         workers: usize,
         claimed: &Claimed,
         recovered: &mut Recovered,

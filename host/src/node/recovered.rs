@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::NodeError;
 use super::claimed::{ClaimError, Claimed};
-use super::config::Config;
+use super::config::NodeConfig;
 use crate::app::first::First;
 use mesh::membership;
 use mesh::store::{Store, StoreLimits};
@@ -21,7 +21,7 @@ pub(super) struct Recovered {
 }
 
 impl Recovered {
-    pub(super) fn read(config: &Config, claimed: &Claimed) -> Result<Recovered, NodeError> {
+    pub(super) fn read(config: &NodeConfig, claimed: &Claimed) -> Result<Recovered, NodeError> {
         let limits = StoreLimits {
             component: config.max_component,
             components: config.keep_components,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
@@ -18,7 +18,6 @@ use crate::api::types as api;
 use crate::api::types::Code;
 use crate::api::{Later, NodeApi, Refused, describe};
 use crate::app::App;
-use crate::app::deploy;
 use crate::app::deploy::Deployment;
 use mesh::control::Client;
 use mesh::control::routes::STATE;
@@ -50,7 +49,7 @@ pub(super) struct RunningNode {
 
 /// What a node says to another about its own app.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct AppState {
     #[serde(default)]
     digest: Option<String>,
     #[serde(default)]
@@ -71,37 +70,20 @@ impl RunningNode {
     /// The answer of this node to [`STATE`].
     pub(super) fn state(&self) -> Bytes {
         let now = self.deployment();
-        let state = State {
-            digest: now.serving.as_ref().map(|it| it.digest.to_string()),
-            doing: now.doing.as_ref().map(doing),
-            failed: now
-                .failed
-                .as_ref()
-                .map(|it| failed(it, now.doing.is_some())),
+        let state = AppState {
+            digest: now.serving.as_ref().map(|it| it.digest.clone()),
+            doing: now.doing.clone(),
+            failed: now.failed.clone(),
         };
         serde_json::to_vec(&state).unwrap_or_default().into()
     }
 
-    fn serving(&self, now: &Deployment) -> Option<api::Serving> {
-        let serving = now.serving.as_ref()?;
+    fn serving(&self, now: &Deployment) -> Option<api::ServingStatus> {
         let live = self.app.slot.current().map_or(0, |it| it.stats.live());
-        Some(api::Serving {
-            digest: serving.digest.to_string(),
-            release: serving.release.as_ref().map(describe::id),
-            size: serving.size as u64,
-            since_ms: since_1970(serving.since),
-            handler: serving.handler.to_owned(),
-            generation: now.generations,
+        let serving = now.serving.clone()?;
+        Some(api::ServingStatus {
             live: live as u64,
-            steps: api::Steps {
-                seen_us: serving.steps.seen.map(us),
-                fetched_us: serving.steps.fetched.map(us),
-                waited_us: us(serving.steps.waited),
-                compiled_us: us(serving.steps.compiled),
-                validated_us: us(serving.steps.validated),
-                swapped_us: us(serving.steps.swapped),
-                drained_us: serving.drained.map(us),
-            },
+            ..serving
         })
     }
 
@@ -110,25 +92,31 @@ impl RunningNode {
         let stats = &draining.stats;
         (stats.live() > 0).then(|| api::Draining {
             digest: draining.digest.to_string(),
-            since_ms: since_1970(SystemTime::now() - draining.since.elapsed()),
+            since_ms: describe::since_1970(SystemTime::now() - draining.since.elapsed()),
             live: stats.live() as u64,
             left: stats.left(),
         })
     }
 
-    fn app_file(&self, now: &Deployment) -> Option<api::AppFile> {
+    fn app_file(&self, now: &Deployment) -> Option<api::AppFileStatus> {
         let given = self.file.as_ref()?;
         let path = now.file_at.as_ref().unwrap_or(given);
-        let serving = now.serving.as_ref().map(|it| it.digest);
-        Some(api::AppFile {
+        let digest = now.file.map(|digest| digest.to_string());
+        let serving = now.serving.as_ref().map(|it| &it.digest);
+        Some(api::AppFileStatus {
             path: path.display().to_string(),
-            digest: now.file.map(|digest| digest.to_string()),
-            differs: now.file.is_some_and(|file| serving != Some(file)),
+            differs: digest.is_some() && digest.as_ref() != serving,
+            digest,
         })
     }
 
     /// A member as the view has it, and what it says of itself if that is known.
-    fn member(&self, member: &Member, overview: &Overview, said: Option<State>) -> api::Member {
+    fn member(
+        &self,
+        member: &Member,
+        overview: &Overview,
+        said: Option<AppState>,
+    ) -> api::MemberStatus {
         let answered = said.is_some();
         let said = said.unwrap_or_default();
         let own_word = said.digest.and_then(|digest| digest.parse::<Digest>().ok());
@@ -136,7 +124,7 @@ impl RunningNode {
         let of_app = |listed: &&Listed| Some(listed.release.component().digest) == digest;
         let release = overview.releases.iter().find(of_app);
         let target = overview.target.as_ref().map(|target| target.digest);
-        api::Member {
+        api::MemberStatus {
             node: member.name.to_string(),
             me: member.name == self.name,
             url: member.url.to_string(),
@@ -156,7 +144,7 @@ impl RunningNode {
     }
 
     /// Asks a member what it does.
-    async fn ask(client: Client, member: NodeName) -> (NodeName, Option<State>) {
+    async fn ask(client: Client, member: NodeName) -> (NodeName, Option<AppState>) {
         let said = match client.call(&member, &STATE, Bytes::new()).await {
             Ok((StatusCode::OK, said)) => serde_json::from_slice(&said).ok(),
             Ok(_) | Err(_) => None,
@@ -165,7 +153,7 @@ impl RunningNode {
     }
 
     /// Asks these members what they do. Ends early if something changes meanwhile.
-    async fn ask_all(&self, members: Vec<NodeName>) -> HashMap<NodeName, State> {
+    async fn ask_all(&self, members: Vec<NodeName>) -> HashMap<NodeName, AppState> {
         let mut asking = JoinSet::new();
         for member in members {
             asking.spawn(Self::ask(self.client.clone(), member));
@@ -215,21 +203,18 @@ impl NodeApi for RunningNode {
         let stored = self.store.components();
         api::Status {
             api: api::API,
-            now_ms: since_1970(SystemTime::now()),
+            now_ms: describe::now_ms(),
             node: self.name.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started_ms: since_1970(self.started),
+            started_ms: describe::since_1970(self.started),
             url: self.url.clone(),
             members: self.members.borrow().members.len(),
             serving: self.serving(&now),
             draining: self.draining(),
-            doing: now.doing.as_ref().map(doing),
-            failed: now
-                .failed
-                .as_ref()
-                .map(|it| failed(it, now.doing.is_some())),
-            target: overview.target.as_ref().map(|target| api::Target {
+            doing: now.doing.clone(),
+            failed: now.failed.clone(),
+            target: overview.target.as_ref().map(|target| api::TargetStatus {
                 release: describe::id(&target.id),
                 digest: target.digest.to_string(),
                 head: describe::id(&target.head.id()),
@@ -258,7 +243,7 @@ impl NodeApi for RunningNode {
         }
     }
 
-    fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::Member>> {
+    fn nodes(&self, about: Option<&str>) -> Later<'_, Vec<api::MemberStatus>> {
         let about = about.map(str::to_owned);
         Box::pin(async move {
             // A member that serves the target has nothing to add.
@@ -292,7 +277,7 @@ impl NodeApi for RunningNode {
         })
     }
 
-    fn releases(&self) -> Vec<api::Release> {
+    fn releases(&self) -> Vec<api::ReleaseInfo> {
         let view = self.members.borrow().clone();
         let overview = self.overview();
         let members = view.members.iter().map(|member| &member.name);
@@ -352,39 +337,4 @@ fn storage(error: StoreError) -> Refused {
         _ => Code::Storage,
     };
     Refused::new(code, error)
-}
-
-fn doing(doing: &deploy::Doing) -> api::Doing {
-    let (step, have, of) = match doing.step {
-        deploy::Step::Fetching { have, of } => (api::Step::Fetching, Some(have), Some(of)),
-        deploy::Step::WaitingForRoom => (api::Step::WaitingForRoom, None, None),
-        deploy::Step::Compiling => (api::Step::Compiling, None, None),
-        deploy::Step::Waiting => (api::Step::TryingAgain, None, None),
-    };
-    api::Doing {
-        step,
-        digest: doing.digest.to_string(),
-        release: doing.release.as_ref().map(describe::id),
-        have,
-        of,
-    }
-}
-
-fn failed(failed: &deploy::Failed, again: bool) -> api::Failed {
-    api::Failed {
-        at_ms: since_1970(failed.at),
-        reason: failed.reason.clone(),
-        digest: failed.release.map(|(_, digest)| digest.to_string()),
-        release: failed.release.map(|(key, _)| describe::id(&key)),
-        again,
-    }
-}
-
-fn us(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn since_1970(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

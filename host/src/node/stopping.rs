@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::joined::Joined;
-use super::listening::Serving;
+use super::listening::HttpServing;
 
 /// The signals that end a node.
 pub(super) struct Signals {
@@ -39,7 +39,7 @@ pub(super) fn hangups() -> std::io::Result<Signal> {
 /// Leaves the cluster, closes the listener, and waits until nothing is open any more, the
 /// drain is over, or `at_once` completes.
 pub(super) async fn take_down(
-    serving: Serving,
+    serving: HttpServing,
     joined: Joined,
     drain: Duration,
     at_once: impl Future<Output = ()>,

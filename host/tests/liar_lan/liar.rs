@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use cluster::release::Release;
-use cluster::{Cookie, Digest, Keys, NodeName};
+use cluster::{Cookie, Digest, Keys, NodeName, Serving};
 use hyper::body::Incoming;
 use lab::{Lan, Machine};
 use mesh::control;
-use mesh::control::{Answer, Peer, Service};
+use mesh::control::{FutureAnswer, Peer, Service};
 use mesh::data_dir::DataDir;
 use mesh::membership::{Membership, Settings};
 use tokio::runtime::Runtime;
@@ -49,7 +49,7 @@ impl Liar {
             data_dir: Arc::new(DataDir::open(folder.path())?),
             releases_stored: None,
             deploy_key: None,
-            release: serves,
+            serving: serves.map(Serving::bootstrap),
             views: watch::Sender::default(),
         };
         // A thread is in the namespace of the one that starts it.
@@ -111,7 +111,7 @@ impl Liar {
 pub(crate) struct WrongBytes;
 
 impl Service for WrongBytes {
-    fn call(&self, _: Peer, request: http::Request<Incoming>) -> Answer {
+    fn call(&self, _: Peer, request: http::Request<Incoming>) -> FutureAnswer {
         let is_app = request
             .uri()
             .path()

@@ -49,6 +49,38 @@ fn one_push_changes_every_node_and_a_rollback_goes_back() -> Result<()> {
 }
 
 #[test]
+fn an_app_sees_one_release_id_on_all_nodes_and_a_new_one_after_a_rollback() -> Result<()> {
+    let place = Place::new()?;
+    let app = read_built("guest");
+    place.write_all(&app)?;
+    let nodes = place.together()?;
+    // The page of the example names the release that made it.
+    let seen_by = |node: &Node| -> Result<String> {
+        let page = client::get(&node.url("/"), BOUND)?.text();
+        let (_, id) = page.split_once("data-id=\"").context("no id in the page")?;
+        Ok(id.split_once('"').context("no end of the id")?.0.to_owned())
+    };
+    let mut ids = vec![seen_by(&nodes[0])?];
+    for command in [
+        vec!["push", &place.app("a.wasm", &marked(&app, 1))?],
+        vec!["push", &place.app("b.wasm", &marked(&app, 2))?],
+        // The code of `a.wasm` again, as another release.
+        vec!["rollback"],
+    ] {
+        let said = place.run(2, &command)?;
+        ensure!(said.code == Some(0), "{said:?}");
+        let id = seen_by(&nodes[0])?;
+        ensure!(said.text.contains(&id[..10]), "{id} is not in: {said:?}");
+        for node in &nodes[1..] {
+            ensure!(seen_by(node)? == id, "another id on another node");
+        }
+        ensure!(!ids.contains(&id), "{id} came twice: {ids:?}");
+        ids.push(id);
+    }
+    Ok(())
+}
+
+#[test]
 fn twenty_pushes_under_load_lose_no_request_and_no_stream() -> Result<()> {
     let place = Place::new()?;
     let nodes = place.three()?;

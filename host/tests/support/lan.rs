@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
-use cluster::{Digest, Keys, NodeName};
+use cluster::{Digest, Keys, NodeName, Serving};
 use mesh::control::{Refuse, Service};
 use mesh::data_dir::DataDir;
 use mesh::membership::{Membership, Settings};
@@ -51,22 +51,22 @@ impl Lan {
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             releases_stored: None,
             deploy_key: None,
-            release: None,
+            serving: None,
             views: watch::Sender::default(),
         }
     }
 
-    /// Starts the node 127.0.0.`last` in this folder, serving this release and
+    /// Starts the node 127.0.0.`last` in this folder, serving this component and
     /// answering like this.
     pub(crate) fn start(
         &self,
         last: u8,
         folder: &Path,
-        release: Option<Digest>,
+        component: Option<Digest>,
         service: Arc<dyn Service>,
     ) -> Membership {
         Membership::start(Settings {
-            release,
+            serving: component.map(Serving::bootstrap),
             service,
             ..self.settings(last, 1, folder)
         })

@@ -3,8 +3,8 @@
 use cluster::Digest;
 use host::api::Limits;
 use host::api::types::{
-    API, Code, Component, Draft, Kind, Level, LogLine, Nodes, Progress, ReleaseStatus, Released,
-    Releases, Status,
+    API, Code, Draft, Level, LogLine, Nodes, Progress, ReleaseKind, ReleaseList, ReleaseStatus,
+    Released, Status, StoredComponent,
 };
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::{Bench, PATIENCE};
 
 async fn upload(bench: &Bench, app: &'static [u8]) -> String {
     let digest = Digest::of(app).to_string();
-    let kept: Component = bench
+    let kept: StoredComponent = bench
         .does("PUT", &format!("/v1/components/{digest}"), app)
         .await;
     assert_eq!((&kept.digest, kept.size), (&digest, app.len() as u64));
@@ -30,11 +30,14 @@ async fn an_app_is_uploaded_released_and_listed() {
     let bench = Bench::new();
     let digest = upload(&bench, b"an app").await;
     let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
-    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
     assert_eq!(releases.api, API);
     assert_eq!(releases.releases, std::slice::from_ref(&released.release));
     let release = released.release;
-    assert_eq!((release.digest, release.kind), (digest.clone(), Kind::Push));
+    assert_eq!(
+        (release.digest, release.kind),
+        (digest.clone(), ReleaseKind::Push)
+    );
     assert_eq!((&*release.by, &*release.note), ("tester", "a note"));
     assert_eq!(release.status, ReleaseStatus::Target);
     let status: Status = bench.does("GET", "/v1/status", "").await;
@@ -97,7 +100,7 @@ async fn a_request_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
             "{method} {path}"
         );
     }
-    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
     assert_eq!(releases.releases, []);
 }
 
@@ -162,7 +165,7 @@ async fn a_release_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
         bench.refuses("POST", "/v1/records", record).await,
         Code::BadRelease
     );
-    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
     assert_eq!(releases.releases, []);
 }
 
@@ -183,7 +186,7 @@ async fn a_draft_changes_nothing_until_its_record_is_released() {
     let bench = Bench::new();
     let digest = upload(&bench, b"an app").await;
     let draft: Draft = bench.does("POST", "/v1/drafts", push(&digest)).await;
-    let releases: Releases = bench.does("GET", "/v1/releases", "").await;
+    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
     assert_eq!(releases.releases, []);
     let record = json!({ "record": draft.record }).to_string();
     let released: Released = bench.does("POST", "/v1/records", record).await;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use host::api::types::{
-    Code, Component, Draft, LogLine, Nodes, Problem, Progress, Record, Released, Releases, Status,
-    Wanted,
+    Code, Draft, LogLine, Nodes, Problem, Progress, Record, ReleaseList, Released, Status,
+    StoredComponent, Wanted,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,9 +51,9 @@ fn every_example_is_what_the_code_reads_and_writes() {
     let mut check = |name: &str, is: fn(&str)| is(&examples.remove(name).unwrap());
     check("Status", is::<Status>);
     check("Nodes", is::<Nodes>);
-    check("Releases", is::<Releases>);
+    check("Releases", is::<ReleaseList>);
     check("LogLine", is::<LogLine>);
-    check("Component", is::<Component>);
+    check("Component", is::<StoredComponent>);
     check("Released", is::<Released>);
     check("Draft", is::<Draft>);
     check("Problem", is::<Problem>);

@@ -39,7 +39,7 @@ pub(crate) enum Behaviour {
 pub(crate) struct Fake {
     core: Mutex<cluster::Node>,
     apps: Mutex<BTreeMap<Digest, Component>>,
-    members: Mutex<Vec<api::Member>>,
+    members: Mutex<Vec<api::MemberStatus>>,
     behaviour: Mutex<Behaviour>,
     changes: watch::Sender<()>,
     deploy_key: Option<DeployKey>,
@@ -57,9 +57,9 @@ fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).expect("it fits")
 }
 
-fn member(node: &str) -> api::Member {
+fn member(node: &str) -> api::MemberStatus {
     let name: NodeName = node.parse().expect("a name");
-    api::Member {
+    api::MemberStatus {
         node: node.to_owned(),
         me: node == ME,
         url: format!("http://{}:8080", name.ip()),
@@ -184,7 +184,7 @@ impl NodeApi for Fake {
             draining: None,
             doing: None,
             failed: None,
-            target: target.map(|target| api::Target {
+            target: target.map(|target| api::TargetStatus {
                 release: describe::id(&target.id),
                 digest: target.digest.to_string(),
                 head: describe::id(&target.head.id()),
@@ -201,11 +201,11 @@ impl NodeApi for Fake {
         }
     }
 
-    fn nodes(&self, _: Option<&str>) -> Later<'_, Vec<api::Member>> {
+    fn nodes(&self, _: Option<&str>) -> Later<'_, Vec<api::MemberStatus>> {
         Box::pin(async { held(&self.members).clone() })
     }
 
-    fn releases(&self) -> Vec<api::Release> {
+    fn releases(&self) -> Vec<api::ReleaseInfo> {
         let listed = held(&self.core).listing();
         describe::releases(&listed, [])
     }

@@ -19,7 +19,7 @@ use cluster::release::DeployKey;
 use fake::Fake;
 use host::api::recent::Recent;
 use host::api::types::{Code, Problem};
-use host::api::{Limits, Service, ToolSocket};
+use host::api::{ApiService, Limits, ToolSocket};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
@@ -52,7 +52,7 @@ impl Bench {
         let data = DataDir::open(folder.path()).expect("it is free");
         let node = Fake::new(deploy_key);
         let log = Arc::new(Recent::default());
-        let service = Service::new(node.clone(), log.clone(), limits);
+        let service = ApiService::new(node.clone(), log.clone(), limits);
         let socket = ToolSocket::listen(folder.path()).expect("a socket");
         Bench {
             folder,

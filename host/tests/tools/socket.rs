@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::Digest;
 use host::api::recent::Recent;
 use host::api::types::{Code, Status};
-use host::api::{Limits, Service, ToolSocket, connect};
+use host::api::{ApiService, Limits, ToolSocket, connect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
@@ -41,7 +41,7 @@ async fn a_folder_whose_name_is_too_long_for_a_socket_works_all_the_same() {
     let long = folder.path().join("x".repeat(120));
     std::fs::create_dir(&long).unwrap();
     let socket = ToolSocket::listen(&long).unwrap();
-    let service = Service::new(
+    let service = ApiService::new(
         Fake::new(None),
         std::sync::Arc::new(Recent::default()),
         Limits::default(),

@@ -41,7 +41,7 @@ const BETWEEN_CRATES: [Arrow; 9] = [
 ];
 
 /// The arrows between the rooms of `host`.
-const INSIDE_HOST: [Arrow; 9] = [
+const INSIDE_HOST: [Arrow; 10] = [
     arrow(
         "cli",
         "node",
@@ -52,6 +52,7 @@ const INSIDE_HOST: [Arrow; 9] = [
     arrow("node", "app", "a node serves the app"),
     arrow("node", "api", "a node answers people's programs"),
     arrow("app", "files", "an app has a file"),
+    arrow("app", "api", "an app reports its state in the API's terms"),
     arrow("node", "files", "a node has a cookie file"),
     arrow(
         "commands",

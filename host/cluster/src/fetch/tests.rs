@@ -33,12 +33,12 @@ fn asks(fetch: &mut Fetch, now: Time) -> (Vec<(NodeName, Chunks)>, Time) {
     let mut asks = Vec::new();
     loop {
         match fetch.next(now) {
-            Step::Ask {
+            FetchStep::Ask {
                 member,
                 want: Want::OneOf(chunks),
                 ..
             } => asks.push((member, chunks)),
-            Step::Wait(until) => return (asks, until),
+            FetchStep::Wait(until) => return (asks, until),
             other => panic!("{other:?}"),
         }
     }
@@ -52,7 +52,7 @@ fn at(millis: u64) -> Time {
 fn the_manifest_comes_first_and_then_every_chunk_once() {
     let mut fetch = Fetch::new(Time::ZERO, 1, Chunks::none(COUNT), false);
     fetch.know(&name(1), Holding::Whole);
-    let Step::Ask { member, want, .. } = fetch.next(Time::ZERO) else {
+    let FetchStep::Ask { member, want, .. } = fetch.next(Time::ZERO) else {
         panic!("nobody is asked");
     };
     assert_eq!((&member, &want), (&name(1), &Want::Manifest));
@@ -67,7 +67,7 @@ fn the_manifest_comes_first_and_then_every_chunk_once() {
         assert!(!fetch.have().has(index));
         fetch.answers(at(1), member, Answer::Chunk(index));
     }
-    assert_eq!(fetch.next(at(1)), Step::Done);
+    assert_eq!(fetch.next(at(1)), FetchStep::Done);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_question_without_an_answer_holds_up_no_more_than_its_part() {
     let mut fetch = Fetch::new(Time::ZERO, 1, Chunks::none(COUNT), false);
     (1..=10).for_each(|member| fetch.know(&name(member), Holding::Whole));
     let manifests: Vec<NodeName> = std::iter::from_fn(|| match fetch.next(Time::ZERO) {
-        Step::Ask { member, .. } => Some(member),
+        FetchStep::Ask { member, .. } => Some(member),
         _ => None,
     })
     .collect();
@@ -224,16 +224,16 @@ fn it_ends_with_an_error_once_nobody_has_given_anything_for_long() {
     }
     let error = loop {
         match fetch.next(now.max(at(20_000))) {
-            Step::Ask { member, .. } => {
+            FetchStep::Ask { member, .. } => {
                 questions += 1;
                 fetch.answers(now.max(at(20_000)), &member, Answer::Nothing);
             }
-            Step::Wait(until) => {
+            FetchStep::Wait(until) => {
                 assert!(until > now, "it would spin");
                 now = until;
             }
-            Step::Failed(error) => break error,
-            Step::Done => panic!("it has not come"),
+            FetchStep::Failed(error) => break error,
+            FetchStep::Done => panic!("it has not come"),
         }
     };
     assert_eq!(now, at(20_000) + GIVE_UP, "counted from what came last");
@@ -250,9 +250,12 @@ fn it_ends_with_an_error_once_nobody_has_given_anything_for_long() {
 #[test]
 fn with_nobody_to_ask_it_waits_and_asks_whoever_comes() {
     let mut fetch = fetch(0, Holding::Perhaps);
-    assert_eq!(fetch.next(Time::ZERO), Step::Wait(Time::ZERO + GIVE_UP));
+    assert_eq!(
+        fetch.next(Time::ZERO),
+        FetchStep::Wait(Time::ZERO + GIVE_UP)
+    );
     fetch.know(&name(1), Holding::Perhaps);
-    assert!(matches!(fetch.next(at(5)), Step::Ask { .. }));
+    assert!(matches!(fetch.next(at(5)), FetchStep::Ask { .. }));
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn messages(subject: &Subject, id: ReleaseId, record: &[u8]) -> Vec<(String, Vec
         bytes: Bytes::from_static(b"what it is"),
     });
     beacon.advertised.revision = 1;
-    beacon.advertised.serving = Some(Serving::the_only(Component::of(b"an app").digest));
+    beacon.advertised.serving = Some(Serving::bootstrap(Component::of(b"an app").digest));
     let (other, boot) = (run(2), Boot::from_number(5));
     let echo = hello.echo;
     let known = Some(KnownRun {

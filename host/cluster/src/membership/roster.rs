@@ -230,7 +230,7 @@ mod tests {
         let mut roster = Roster::new(entry(2, 1));
         let serves = |revision, text: &str| Advertised {
             revision,
-            serving: Some(Serving::the_only(Digest::of(text.as_bytes()))),
+            serving: Some(Serving::bootstrap(Digest::of(text.as_bytes()))),
             keys: Keys::from_master(&[1; 32]).ids(),
         };
         roster.advertise(id(2), 1, serves(2, "new"));

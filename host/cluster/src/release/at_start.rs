@@ -1,7 +1,7 @@
 //! What a node knows of releases when it starts, before it has heard anybody. What it stored
 //! and its app file flow in; what it is to serve meanwhile flows out.
 
-use super::{AppFile, DeployKey, Kind, ReleaseSet, Target};
+use super::{AppFile, DeployKey, ReleaseKind, ReleaseSet, Target};
 use crate::NodeName;
 
 /// What a node knows of releases when it starts.
@@ -13,7 +13,7 @@ pub struct AtStart {
     /// The kind of release that the app file will become, a bootstrap or a push; none if the
     /// file is not new. The members may know better: if they have released the file meanwhile,
     /// nothing is released; if they have released anything at all, no bootstrap is.
-    pub file: Option<Kind>,
+    pub file: Option<ReleaseKind>,
 }
 
 /// What a node knows of releases when it starts, from the last

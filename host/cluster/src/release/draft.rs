@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::record::{Component, Parts, Plan, Release, ReleaseError};
 use super::set::ReleaseSet;
 use super::target::{Target, VoteState, serves_now, target, vote_state};
-use super::{IdPrefix, Kind, ReleaseId};
+use super::{IdPrefix, ReleaseId, ReleaseKind};
 use crate::{AppName, Digest};
 
 /// A node whose wall clock is further ahead of the members' median than this decides nothing.
@@ -144,8 +144,12 @@ impl ReleaseSet {
         }
         let head = self.history.head();
         let (kind, component, plan) = match request.what {
-            What::Push { component, plan } => (Kind::Push, component, plan),
-            What::Rollback(to) => (Kind::Rollback, self.component_of(&to)?, Plan::default()),
+            What::Push { component, plan } => (ReleaseKind::Push, component, plan),
+            What::Rollback(to) => (
+                ReleaseKind::Rollback,
+                self.component_of(&to)?,
+                Plan::default(),
+            ),
         };
         // A head that was voted down may be tried again.
         let stands = target.is_some_and(|target| target.head_state != VoteState::VotedDown);
@@ -153,7 +157,7 @@ impl ReleaseSet {
             head.filter(|head| stands && head.component().digest == component.digest)
         {
             let release = head.id();
-            let replanned = kind == Kind::Push && *head.plan() != plan;
+            let replanned = kind == ReleaseKind::Push && *head.plan() != plan;
             // Once all canaries have voted for it, it goes to all nodes either way.
             let moot =
                 plan.canaries.is_empty() && vote_state(head, &self.votes) == VoteState::Accepted;
@@ -166,7 +170,7 @@ impl ReleaseSet {
         // that component does not leave it.
         let base = serves_now(&self.history, &self.votes, None)
             .filter(|base| head.is_some_and(|head| head.id() != base.id))
-            .filter(|base| kind != Kind::Rollback || base.digest != component.digest);
+            .filter(|base| kind != ReleaseKind::Rollback || base.digest != component.digest);
         Ok(Release::new(&Parts {
             app: AppName::the_only(),
             cluster: self.cluster(),
@@ -223,7 +227,7 @@ impl ReleaseSet {
                     let is_old = Some(release.stamp()) < oldest_voted;
                     let passed = is_old && hindsight.was_passed_over(&id);
                     is_last = is_old && !passed;
-                    if release.kind() == Kind::Rollback {
+                    if release.kind() == ReleaseKind::Rollback {
                         let parent = release.parent();
                         left.extend(parent.map(|parent| parent.digest));
                         left.extend(release.base().map(|base| base.digest));

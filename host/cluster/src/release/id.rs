@@ -96,7 +96,8 @@ impl fmt::Display for IdPrefix {
 
 /// How a release was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
+#[serde(rename_all = "kebab-case")]
+pub enum ReleaseKind {
     /// A node started with an app file for the first time. It counts only where nothing else
     /// was decided.
     Bootstrap,
@@ -106,12 +107,12 @@ pub enum Kind {
     Rollback,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ReleaseKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Bootstrap => "bootstrap",
-            Kind::Push => "push",
-            Kind::Rollback => "rollback",
+            ReleaseKind::Bootstrap => "bootstrap",
+            ReleaseKind::Push => "push",
+            ReleaseKind::Rollback => "rollback",
         })
     }
 }
@@ -122,7 +123,7 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStamp {
     /// How it was made.
-    pub kind: Kind,
+    pub kind: ReleaseKind,
     /// When it was decided.
     pub at: Hlc,
     /// The node that decided it.
@@ -133,13 +134,13 @@ pub struct ReleaseStamp {
 
 impl Ord for ReleaseStamp {
     fn cmp(&self, other: &Self) -> Ordering {
-        let decided = |stamp: &Self| stamp.kind != Kind::Bootstrap;
+        let decided = |stamp: &Self| stamp.kind != ReleaseKind::Bootstrap;
         let at = |stamp: &Self| (stamp.at, stamp.node.clone(), stamp.digest, stamp.kind as u8);
         decided(self)
             .cmp(&decided(other))
             .then_with(|| match self.kind {
-                Kind::Bootstrap => Reverse(at(self)).cmp(&Reverse(at(other))),
-                Kind::Push | Kind::Rollback => at(self).cmp(&at(other)),
+                ReleaseKind::Bootstrap => Reverse(at(self)).cmp(&Reverse(at(other))),
+                ReleaseKind::Push | ReleaseKind::Rollback => at(self).cmp(&at(other)),
             })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterName, Hlc, Kind, ReleaseId, ReleaseStamp, SIGNATURE_LEN};
+use super::{ClusterName, Hlc, ReleaseId, ReleaseKind, ReleaseStamp, SIGNATURE_LEN};
 use crate::wire::Version;
 use crate::{AppName, Digest, NodeId, NodeName, Refusal};
 
@@ -113,7 +113,7 @@ pub(crate) struct Parts {
     pub(crate) app: AppName,
     /// The cluster of the release, where releases are signed.
     pub(crate) cluster: Option<ClusterName>,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ReleaseKind,
     pub(crate) at: Hlc,
     pub(crate) node: NodeName,
     pub(crate) parent: Option<Parent>,
@@ -288,7 +288,7 @@ impl Release {
     }
 
     /// How it was made.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ReleaseKind {
         self.body.kind
     }
 
@@ -311,7 +311,7 @@ impl Release {
     /// The releases that it goes back from, if it is a rollback.
     pub(crate) fn leaves(&self) -> impl Iterator<Item = Parent> {
         let left = [self.body.parent, self.body.base];
-        let is_rollback = self.kind() == Kind::Rollback;
+        let is_rollback = self.kind() == ReleaseKind::Rollback;
         left.into_iter().flatten().filter(move |_| is_rollback)
     }
 
@@ -363,9 +363,9 @@ impl Release {
     /// before a bootstrap, a signed record before an unsigned one, otherwise the earlier one.
     pub(crate) fn stays_before(&self, other: &Self) -> bool {
         let rank = |release: &Self| match release.body.kind {
-            Kind::Rollback => 0,
-            Kind::Push => 1,
-            Kind::Bootstrap => 2,
+            ReleaseKind::Rollback => 0,
+            ReleaseKind::Push => 1,
+            ReleaseKind::Bootstrap => 2,
         };
         let order = |it: &Self| {
             let unsigned = it.signature.is_none();
@@ -438,10 +438,10 @@ impl Parts {
             }
         }
         match (kind, parent) {
-            (Kind::Bootstrap, Some(_)) => Err(ReleaseError::Contradiction(
+            (ReleaseKind::Bootstrap, Some(_)) => Err(ReleaseError::Contradiction(
                 "a bootstrap follows another release",
             )),
-            (Kind::Rollback, None) => {
+            (ReleaseKind::Rollback, None) => {
                 Err(ReleaseError::Contradiction("a rollback follows nothing"))
             }
             _ => plan.check(*kind, parent.is_some()),
@@ -450,14 +450,14 @@ impl Parts {
 }
 
 impl Plan {
-    fn check(&self, kind: Kind, has_parent: bool) -> Result<(), ReleaseError> {
+    fn check(&self, kind: ReleaseKind, has_parent: bool) -> Result<(), ReleaseError> {
         if u128::from(self.bake_ms) > BAKE_MAX.as_millis() {
             return Err(ReleaseError::Plan("it bakes for more than an hour"));
         }
         if self.canaries.is_empty() {
             return Ok(());
         }
-        if kind != Kind::Push {
+        if kind != ReleaseKind::Push {
             return Err(ReleaseError::Plan("only a push can have canaries"));
         }
         if !has_parent {

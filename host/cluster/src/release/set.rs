@@ -10,7 +10,9 @@ use super::mark::{AppFile, Marks, Meaning};
 use super::record::{Component, Parts, Plan, Release};
 use super::target::{Target, VoteState, target, vote_state};
 use super::votes::{VOTED, Verdict, Vote, Votes};
-use super::{ClusterName, DeployKey, DraftError, Kind, ReleaseId, Request, Unaccepted, What};
+use super::{
+    ClusterName, DeployKey, DraftError, ReleaseId, ReleaseKind, Request, Unaccepted, What,
+};
 use crate::{AppName, NodeId, NodeName};
 
 /// How many of the nodes that voted against a release are named.
@@ -205,7 +207,7 @@ impl ReleaseSet {
         Ok(Release::new(&Parts {
             app: AppName::the_only(),
             cluster: self.cluster(),
-            kind: Kind::Bootstrap,
+            kind: ReleaseKind::Bootstrap,
             at: self.clock.tick(wall_ms),
             node: self.me.clone(),
             parent: None,
@@ -310,7 +312,7 @@ impl ReleaseSet {
     }
 
     fn tell_other_plan(&mut self, holds: &Arc<Release>, lost: Arc<Release>) {
-        if lost.kind() == Kind::Push && lost.plan() != holds.plan() {
+        if lost.kind() == ReleaseKind::Push && lost.plan() != holds.plan() {
             let holds = holds.clone();
             self.news.push_back(News::OtherPlan { holds, lost });
         }

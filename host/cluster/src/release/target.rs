@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::history::{Hindsight, History};
 use super::record::Parent;
 use super::votes::Votes;
-use super::{Kind, Release, ReleaseId, Verdict};
+use super::{Release, ReleaseId, ReleaseKind, Verdict};
 use crate::{Digest, NodeId};
 
 /// The state of a release by its votes.
@@ -39,7 +39,7 @@ pub struct Target {
 /// The state of a release by its votes. Rollbacks are not voted on, since people decided them.
 /// A release without a base is not either, since there would be nothing better.
 pub(crate) fn vote_state(release: &Release, votes: &Votes) -> VoteState {
-    if release.kind() == Kind::Rollback || release.parent().is_none() {
+    if release.kind() == ReleaseKind::Rollback || release.parent().is_none() {
         return VoteState::Accepted;
     }
     let plan = release.plan();

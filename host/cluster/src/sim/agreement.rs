@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::release::{
-    AppFile, Component, History, Kind, PathId, Plan, Release, ReleaseId, Request, RollbackTo,
-    Verdict, VoteState, What,
+    AppFile, Component, History, PathId, Plan, Release, ReleaseId, ReleaseKind, Request,
+    RollbackTo, Verdict, VoteState, What,
 };
 use crate::{Input, Node, NodeId};
 
@@ -222,7 +222,7 @@ fn wrong(node: &Node, id: NodeId) -> Option<Disagreement> {
         return Some(Disagreement::Nothing);
     };
     let canaries = &release.plan().canaries;
-    if release.kind() != Kind::Rollback && bakes(node, release) && !canaries.contains(&id) {
+    if release.kind() != ReleaseKind::Rollback && bakes(node, release) && !canaries.contains(&id) {
         return Some(Disagreement::NoCanary(target.id));
     }
     let undoes = |it: &&Arc<Release>| it.leaves().any(|left| left.id == target.id);
@@ -236,7 +236,7 @@ fn wrong(node: &Node, id: NodeId) -> Option<Disagreement> {
         .filter(|(_, verdict)| *verdict == Verdict::Failed);
     let by_canary = failed.clone().any(|(ip, _)| canaries.contains(ip));
     let by_most = canaries.is_empty() && 2 * failed.count() > votes.len();
-    let votable = release.kind() != Kind::Rollback && release.parent().is_some();
+    let votable = release.kind() != ReleaseKind::Rollback && release.parent().is_some();
     let down = votable && (by_canary || by_most);
     (down || target.id == target.head.id() && target.head_state == VoteState::VotedDown)
         .then_some(Disagreement::VotedDown(target.id))

@@ -11,7 +11,9 @@ use rand::RngExt;
 
 use super::control::{AGAIN, BYTE, ROUND_TRIPS, SEGMENT, TLS};
 use super::{Event, Lan};
-use crate::fetch::{ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, Holding, Step, UPLOADS, Want};
+use crate::fetch::{
+    ANSWER_WAIT, Answer, Chunks, Fetch, FetchError, FetchStep, Holding, UPLOADS, Want,
+};
 use crate::release::{CHUNK, Target};
 use crate::{Digest, NodeName, Time};
 
@@ -170,12 +172,12 @@ impl Lan {
             let Some(held) = &mut depot.held else { return };
             let Some(fetch) = &mut held.fetch else { return };
             match fetch.next(now) {
-                Step::Ask {
+                FetchStep::Ask {
                     question,
                     member,
                     want,
                 } => self.ask(machine, question, member, want),
-                Step::Wait(until) => {
+                FetchStep::Wait(until) => {
                     if depot
                         .timer
                         .is_none_or(|armed| until < armed || armed <= now)
@@ -186,11 +188,11 @@ impl Lan {
                     }
                     return;
                 }
-                Step::Done => {
+                FetchStep::Done => {
                     held.whole_at = Some(now);
                     held.fetch = None;
                 }
-                Step::Failed(error) => {
+                FetchStep::Failed(error) => {
                     held.failed = Some(error);
                     held.fetch = None;
                 }

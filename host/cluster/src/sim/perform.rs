@@ -99,7 +99,7 @@ impl Runner {
             Op::Serve(it, app) => {
                 self.lan.give(
                     node(it),
-                    Input::Serving(Serving::the_only(Digest::of(&[app]))),
+                    Input::Serving(Serving::bootstrap(Digest::of(&[app]))),
                 );
             }
             Op::Push(it, app) => self.lan.push(node(it), app, None),

@@ -156,7 +156,7 @@ fn nodes_without_broadcast_find_each_other_through_one_and_hear_of_releases() {
             lan.run(secs(1));
             lan.give(
                 all[3],
-                Input::Serving(Serving::the_only(Digest::of(b"app"))),
+                Input::Serving(Serving::bootstrap(Digest::of(b"app"))),
             );
             lan.wait(secs(20), "release known", |lan| {
                 knows_release(lan, &all, all[3], b"app")
@@ -176,7 +176,7 @@ fn a_release_is_known_everywhere_at_once() {
         let all = lan.cluster(3);
         lan.give(
             all[1],
-            Input::Serving(Serving::the_only(Digest::of(b"one"))),
+            Input::Serving(Serving::bootstrap(Digest::of(b"one"))),
         );
         lan.wait(ms(100), "first", |lan| {
             knows_release(lan, &all, all[1], b"one")
@@ -184,7 +184,7 @@ fn a_release_is_known_everywhere_at_once() {
         lan.run(secs(5));
         lan.give(
             all[1],
-            Input::Serving(Serving::the_only(Digest::of(b"two"))),
+            Input::Serving(Serving::bootstrap(Digest::of(b"two"))),
         );
         lan.wait(ms(5), "second", |lan| {
             knows_release(lan, &all, all[1], b"two")

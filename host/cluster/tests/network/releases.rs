@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::release::{
-    AppFile, Component, DraftError, Kind, News, PathId, Plan, Release, Request, RollbackTo, What,
+    AppFile, Component, DraftError, News, PathId, Plan, Release, ReleaseKind, Request, RollbackTo,
+    What,
 };
 use cluster::sim::{Lan, ms, secs, with_seeds};
 use cluster::{Digest, Effect, Input, Refusal};
@@ -271,7 +272,14 @@ fn a_synced_folder_makes_one_release_and_a_watcher_that_lags_does_not_undo_a_rol
         lan.run(secs(5));
         assert!(all_serve(lan, &all, "old"));
         let releases: Vec<_> = lan.node(all[2]).releases().map(|it| it.kind()).collect();
-        assert_eq!(releases, [Kind::Rollback, Kind::Push, Kind::Bootstrap]);
+        assert_eq!(
+            releases,
+            [
+                ReleaseKind::Rollback,
+                ReleaseKind::Push,
+                ReleaseKind::Bootstrap
+            ]
+        );
     });
 }
 

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::counters::CallerRefusal;
 use super::protocol::{self, Body, TOOL};
 use super::routes::{Audience, HELLO, Route, SYNC};
-use super::server::{Server, ToolRoom, Tools};
+use super::server::{ControlServer, ToolRoom, Tools};
 use super::stall_guard::StallGuard;
 use super::stream::Watched;
 use super::{EXCHANGE, Event, HANDSHAKE, PING, PING_ANSWER, Peer, WINDOW};
@@ -37,7 +37,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The connection.
 pub(super) struct Caller {
     ip: Ipv4Addr,
-    server: Arc<Server>,
+    server: Arc<ControlServer>,
     tools: Arc<Tools>,
     /// The caller, once its hello has named it.
     who: OnceLock<Who>,
@@ -59,7 +59,7 @@ enum Who {
 }
 
 impl Caller {
-    pub(super) fn new(ip: Ipv4Addr, server: Arc<Server>, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(ip: Ipv4Addr, server: Arc<ControlServer>, tools: Arc<Tools>) -> Self {
         Self {
             ip,
             server,

@@ -350,7 +350,7 @@ impl Line {
         Ok((requests, ended))
     }
 
-    /// Waits until the connection is no longer needed or no longer works, and closes it.
+    /// ServerWaits until the connection is no longer needed or no longer works, and closes it.
     async fn tend(self: Arc<Self>, pool: Arc<Pool>, peer: NodeName, mut connection: Connection) {
         let shown = connection.shown().clone();
         loop {

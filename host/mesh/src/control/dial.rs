@@ -18,7 +18,7 @@ use tokio_rustls::TlsStream;
 use super::protocol::{self, Body, ReadError};
 use super::routes::{HELLO, Route};
 use super::stream::{Cut, Watched};
-use super::tls::Shown;
+use super::tls::ShownCertificate;
 use super::{EXCHANGE, HANDSHAKE, Identity, PING, PING_ANSWER, WINDOW};
 use crate::net;
 
@@ -68,7 +68,7 @@ pub(super) struct Connection {
     driver: Option<JoinHandle<()>>,
     cut: Cut,
     /// The key that the node has shown as proof of the cookie.
-    shown: Shown,
+    shown: ShownCertificate,
 }
 
 impl Dialler {
@@ -159,7 +159,7 @@ impl Connection {
     }
 
     /// The key that the node has shown.
-    pub(super) fn shown(&self) -> &Shown {
+    pub(super) fn shown(&self) -> &ShownCertificate {
         &self.shown
     }
 
@@ -173,7 +173,7 @@ impl Connection {
         self.driver.is_none()
     }
 
-    /// Waits for the connection to end.
+    /// ServerWaits for the connection to end.
     pub(super) async fn ended(&mut self) {
         if let Some(driver) = &mut self.driver {
             // A normal end and a panic count alike.
@@ -199,7 +199,7 @@ async fn handshake(
     identity: &Identity,
     from: Option<Ipv4Addr>,
     at: SocketAddrV4,
-) -> Result<(TlsStream<TcpStream>, Shown), DialError> {
+) -> Result<(TlsStream<TcpStream>, ShownCertificate), DialError> {
     let mut with = 0;
     loop {
         let connect = async {

@@ -38,7 +38,7 @@ const BREATHER: Duration = Duration::from_millis(100);
 
 /// The time limits for callers and for answers to them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waits {
+pub(crate) struct ServerWaits {
     /// Until an answer to a member begins, including its request.
     pub(super) member: Duration,
     /// Until an answer to a tool begins, including its request, which may be a large component
@@ -49,14 +49,14 @@ pub(crate) struct Waits {
 }
 
 /// The limits outside of tests.
-pub(crate) const WAITS: Waits = Waits {
+pub(crate) const WAITS: ServerWaits = ServerWaits {
     member: Duration::from_secs(10),
     tool: Duration::from_secs(600),
     stall: Duration::from_secs(10),
 };
 
 /// The accept loop and all it needs.
-pub(crate) struct Server {
+pub(crate) struct ControlServer {
     pub(crate) me: NodeName,
     pub(crate) identity: Identity,
     /// The ranges from which callers may come.
@@ -68,12 +68,12 @@ pub(crate) struct Server {
     /// The runtime in which the service answers; none for the thread of the control channel
     /// itself.
     pub(crate) runtime: Option<Handle>,
-    pub(crate) waits: Waits,
+    pub(crate) waits: ServerWaits,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) counters: Arc<CallerCounts>,
 }
 
-impl Server {
+impl ControlServer {
     /// Accepts callers until it is dropped.
     pub(crate) async fn run(self, listener: TcpListener) {
         let server = Arc::new(self);
@@ -216,7 +216,7 @@ impl Open {
         *self.counts.entry(ip).or_insert(0) += 1;
     }
 
-    /// Waits until a connection ends.
+    /// ServerWaits until a connection ends.
     async fn ended(&mut self) -> (Ipv4Addr, Option<CallerRefusal>) {
         loop {
             let (id, refusal) = match self.tasks.join_next_with_id().await {

@@ -20,7 +20,7 @@ pub enum Peer {
 }
 
 /// An answer in progress.
-pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+pub type FutureAnswer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Answers the requests on the control channel. The channel has already checked which caller
 /// may use which path: `/component/…`, `/app/…` and `/publish` are for members, `/v1/…` is for
@@ -29,7 +29,7 @@ pub trait Service: Send + Sync {
     /// Answers one request. The future runs in the runtime that started membership, and is
     /// dropped when the caller goes. An answer to a member must begin within 10 s, one to a
     /// tool within ten minutes. A caller that does not read its answer is closed.
-    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer;
+    fn call(&self, from: Peer, request: Request<Incoming>) -> FutureAnswer;
 }
 
 /// Answers nothing: for nodes that only take part in membership.
@@ -37,7 +37,7 @@ pub trait Service: Send + Sync {
 pub struct Refuse;
 
 impl Service for Refuse {
-    fn call(&self, _from: Peer, _request: Request<Incoming>) -> Answer {
+    fn call(&self, _from: Peer, _request: Request<Incoming>) -> FutureAnswer {
         Box::pin(async { protocol::refusal(StatusCode::NOT_FOUND, "this node has no answer") })
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::protocol;
 use super::routes::{HELLO, SYNC};
-use super::server::Waits;
+use super::server::ServerWaits;
 use super::*;
 use crate::net;
 
@@ -75,14 +75,14 @@ impl Called {
         prefix: u8,
         identity: Identity,
         service: Arc<dyn Service>,
-        waits: Waits,
+        waits: ServerWaits,
     ) -> Self {
         let listener = net::tcp_listener(SocketAddrV4::new(CALLED, 0), 64, "--cluster-port");
         let listener = listener.expect("bound");
         let port = listener.local_addr().expect("bound").port();
         let (events_in, events) = mpsc::channel(16);
         let counters = Arc::new(CallerCounts::default());
-        let server = Server {
+        let server = ControlServer {
             me: node(CALLED),
             identity,
             reach: vec![cluster::Cidr::new(CALLER, prefix).expect("a range")],

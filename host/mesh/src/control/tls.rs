@@ -72,7 +72,7 @@ pub struct IdentityError(#[from] Error);
 
 /// The key that the other side of a connection has shown.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown(CertificateDer<'static>);
+pub(crate) struct ShownCertificate(CertificateDer<'static>);
 
 impl Identity {
     /// The identity of every node that knows the cookie, or one of two cookies.
@@ -101,8 +101,8 @@ impl Identity {
         self.ends().callers.len()
     }
 
-    /// Waits until the shown key is no longer known; that may never happen.
-    pub(crate) async fn revoked(&self, shown: &Shown) {
+    /// ServerWaits until the shown key is no longer known; that may never happen.
+    pub(crate) async fn revoked(&self, shown: &ShownCertificate) {
         let mut ends = self.0.subscribe();
         let unknown = |ends: &Arc<Ends>| ends.callers.iter().all(|key| key.public != shown.0);
         // The sender lives as long as `self`.
@@ -114,7 +114,7 @@ impl Identity {
         &self,
         stream: S,
         within: Duration,
-    ) -> io::Result<(TlsStream<S>, Shown)>
+    ) -> io::Result<(TlsStream<S>, ShownCertificate)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -130,7 +130,7 @@ impl Identity {
         stream: S,
         with: usize,
         within: Duration,
-    ) -> io::Result<(TlsStream<S>, Shown)>
+    ) -> io::Result<(TlsStream<S>, ShownCertificate)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -234,7 +234,7 @@ impl ResolvesServerCert for ByName {
 }
 
 /// A side that offers no protocol at all passes the handshake, so this must be checked.
-fn agreed<S>(stream: TlsStream<S>) -> io::Result<(TlsStream<S>, Shown)> {
+fn agreed<S>(stream: TlsStream<S>) -> io::Result<(TlsStream<S>, ShownCertificate)> {
     let (_, session) = stream.get_ref();
     if session.alpn_protocol() != Some(PROTOCOL) {
         return Err(io::Error::other(
@@ -243,7 +243,7 @@ fn agreed<S>(stream: TlsStream<S>) -> io::Result<(TlsStream<S>, Shown)> {
     }
     let shown = session.peer_certificates().and_then(<[_]>::first).cloned();
     let shown = shown.ok_or_else(|| io::Error::other("it showed no key"))?;
-    Ok((stream, Shown(shown.into_owned())))
+    Ok((stream, ShownCertificate(shown.into_owned())))
 }
 
 /// The public key in the form of TLS, and the private key.

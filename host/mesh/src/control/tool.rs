@@ -32,14 +32,14 @@ pub enum ToolError {
 }
 
 /// An open connection to a node. It ends when this is dropped.
-pub struct Tool {
+pub struct ToolClient {
     node: NodeName,
     connection: Connection,
 }
 
-impl std::fmt::Debug for Tool {
+impl std::fmt::Debug for ToolClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tool")
+        f.debug_struct("ToolClient")
             .field("node", &self.node)
             .finish_non_exhaustive()
     }
@@ -50,17 +50,17 @@ impl std::fmt::Debug for Tool {
 ///
 /// # Errors
 /// [`ToolError`].
-pub async fn connect(keys: &Keys, at: SocketAddrV4) -> Result<Tool, ToolError> {
+pub async fn connect(keys: &Keys, at: SocketAddrV4) -> Result<ToolClient, ToolError> {
     let identity = Identity::new(keys)?;
     let dialled = async {
         let mut connection = Connection::open(&identity, None, at, WINDOW).await?;
         let node = connection.hello(TOOL.into()).await?;
-        Ok(Tool { node, connection })
+        Ok(ToolClient { node, connection })
     };
     dialled.await.map_err(|cause| ToolError::Dial { at, cause })
 }
 
-impl Tool {
+impl ToolClient {
     /// The name of the node that answers.
     pub fn node(&self) -> &NodeName {
         &self.node
@@ -87,7 +87,7 @@ impl Tool {
         requests.send_request(request).await
     }
 
-    /// Waits until the connection ends, perhaps because the node did.
+    /// ServerWaits until the connection ends, perhaps because the node did.
     pub async fn ended(&mut self) {
         self.connection.ended().await;
     }

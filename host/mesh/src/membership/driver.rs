@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
-use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Serving, Time};
+use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::io::{Interest, Ready};
@@ -21,15 +21,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use self::held::Held;
+use self::held::HeldDatagrams;
 use super::boot_store::BootStore;
 use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
-use super::releases::{FileOutcome, Overview, Want};
-use super::seeds::{self, Found, Search, System};
+use super::releases::{FileOutcome, Overview, ReleaseRequest};
+use super::seeds::{self, FoundSeed, Search, System};
 use super::{Channel, MembershipCounts, Order, Outside, Settings, StartError};
 use crate::control;
-use crate::control::{Dialler, Event, Identity, Links, Server};
+use crate::control::{ControlServer, Dialler, Event, Identity, Links};
 use crate::net;
 
 /// How many datagrams of each socket, and events of the control channel, are taken in before
@@ -60,7 +60,7 @@ pub(super) struct Driver {
     events: mpsc::Receiver<Event>,
     boots: BootStore,
     /// The effects that wait while a new boot number is written to the disk.
-    held: Option<Held>,
+    held: Option<HeldDatagrams>,
     releases: ReleaseStore,
     /// A file that waits until the clock is right, and when to try again.
     file_again: Option<(Instant, AppFile)>,
@@ -74,7 +74,7 @@ pub(super) struct Driver {
     /// Shared with the control server and the links.
     identity: Identity,
     /// The addresses that names to join were found to have.
-    found: mpsc::Receiver<Found>,
+    found: mpsc::Receiver<FoundSeed>,
     /// The control server and the lookups; aborted when this is dropped.
     _tasks: JoinSet<()>,
     departed: bool,
@@ -150,7 +150,7 @@ impl Driver {
         let control = Arc::new(control::CallerCounts::default());
         let mut reach = vec![config.subnet];
         reach.extend(&config.allow);
-        let server = Server {
+        let server = ControlServer {
             me: settings.name.clone(),
             identity: identity.clone(),
             reach,
@@ -185,12 +185,8 @@ impl Driver {
             start: Instant::now(),
         };
         let mut node = Node::new(config, &settings.keys, clock.now(), seed);
-        if let Some(digest) = settings.release {
-            node.handle(
-                clock.now(),
-                wall_ms(),
-                Input::Serving(Serving::the_only(digest)),
-            );
+        if let Some(serving) = settings.serving {
+            node.handle(clock.now(), wall_ms(), Input::Serving(serving));
         }
         // A node first wants its boot number stored; here a failure can still be reported to
         // the caller.
@@ -247,18 +243,18 @@ impl Driver {
                         Order::Stop => return,
                     }
                 }
-                Woken::Release => {
-                    let release = *self.outside.release.borrow_and_update();
-                    if let Some(digest) = release {
-                        self.handle(Input::Serving(Serving::the_only(digest)));
+                Woken::Serving => {
+                    let serving = self.outside.serving.borrow_and_update().clone();
+                    if let Some(serving) = serving {
+                        self.handle(Input::Serving(serving));
                     }
                 }
                 Woken::Keys => self.change_keys(),
-                Woken::Found(Found { name, addresses }) => self.handle(Input::Seeds {
+                Woken::FoundSeed(FoundSeed { name, addresses }) => self.handle(Input::Seeds {
                     name,
                     addresses: &addresses,
                 }),
-                Woken::Want(want) => self.want(want),
+                Woken::ReleaseRequest(want) => self.want(want),
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
@@ -290,7 +286,7 @@ impl Driver {
         }
     }
 
-    /// Waits until there is something to do.
+    /// SeedWaits until there is something to do.
     async fn wait(&mut self) -> Woken {
         let timer = self.node.next_timer().map(|due| self.clock.instant(due));
         let look = self.broadcast.next_look().into();
@@ -306,10 +302,10 @@ impl Driver {
                 // Nobody is left to give orders.
                 Err(_) => { self.departed = true; Woken::Other }
             },
-            Ok(()) = self.outside.release.changed() => Woken::Release,
-            Some(want) = self.outside.wanted.recv() => Woken::Want(want),
+            Ok(()) = self.outside.serving.changed() => Woken::Serving,
+            Some(want) = self.outside.wanted.recv() => Woken::ReleaseRequest(want),
             Ok(()) = self.outside.keys.changed() => Woken::Keys,
-            Some(found) = self.found.recv() => Woken::Found(found),
+            Some(found) = self.found.recv() => Woken::FoundSeed(found),
             () = sleep_until(next) => Woken::Other,
         }
     }
@@ -396,24 +392,24 @@ impl Driver {
         }
     }
 
-    fn want(&mut self, want: Want) {
+    fn want(&mut self, want: ReleaseRequest) {
         if !self.node.takes_part() {
             // This drops the sender of the answer, which tells the waiting caller.
             return;
         }
         match want {
-            Want::Draft(request, answer) => {
+            ReleaseRequest::Draft(request, answer) => {
                 let draft = self.node.draft(self.clock.now(), wall_ms(), request);
                 // If the caller no longer waits, it does not need the answer.
                 let _ = answer.send(draft);
             }
-            Want::Publish(release, answer) => {
+            ReleaseRequest::Publish(release, answer) => {
                 self.handle(Input::Publish(release));
                 self.publish_overview();
                 let _ = answer.send(());
             }
-            Want::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
-            Want::File(file, answer) => {
+            ReleaseRequest::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
+            ReleaseRequest::File(file, answer) => {
                 self.file_again = None;
                 if let Some((_, before)) = self.file_asked.replace((file, answer)) {
                     let _ = before.send(Ok(None));
@@ -459,10 +455,10 @@ impl Driver {
 /// What ended a wait.
 enum Woken {
     Order,
-    Release,
-    Want(Want),
+    Serving,
+    ReleaseRequest(ReleaseRequest),
     Keys,
-    Found(Found),
+    FoundSeed(FoundSeed),
     Event(Event),
     /// A socket or a timer; both are checked in any case.
     Other,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster::release::{AppFile, DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
-use cluster::{Digest, NodeId, NodeName};
+use cluster::{NodeId, NodeName, Serving};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many requests may wait; further callers are held back.
@@ -37,7 +37,7 @@ pub struct Stopping;
 
 /// A request to membership's thread.
 #[derive(Debug)]
-pub(super) enum Want {
+pub(super) enum ReleaseRequest {
     Draft(Request, oneshot::Sender<Result<Arc<Release>, DraftError>>),
     Publish(Arc<Release>, oneshot::Sender<()>),
     Vote(ReleaseId, Verdict),
@@ -51,8 +51,8 @@ pub type FileOutcome = Result<Option<Arc<Release>>, DraftError>;
 /// Sees and makes releases. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Releases {
-    pub(super) wanted: mpsc::Sender<Want>,
-    pub(super) serving: watch::Sender<Option<Digest>>,
+    pub(super) wanted: mpsc::Sender<ReleaseRequest>,
+    pub(super) serving: watch::Sender<Option<Serving>>,
     pub(super) target: watch::Receiver<Option<Target>>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
 }
@@ -69,8 +69,8 @@ impl Releases {
     }
 
     /// Tells the members what this node serves from now on.
-    pub fn serves(&self, digest: Digest) {
-        self.serving.send_replace(Some(digest));
+    pub fn serves(&self, serving: Serving) {
+        self.serving.send_replace(Some(serving));
     }
 
     /// Makes a release from a request. Nothing changes before it is published.
@@ -81,7 +81,8 @@ impl Releases {
         &self,
         request: Request,
     ) -> Result<Result<Arc<Release>, DraftError>, Stopping> {
-        self.ask(|answer| Want::Draft(request, answer)).await
+        self.ask(|answer| ReleaseRequest::Draft(request, answer))
+            .await
     }
 
     /// Publishes a release, signed or not. When this returns, the release is stored here and
@@ -90,7 +91,8 @@ impl Releases {
     /// # Errors
     /// [`Stopping`].
     pub async fn publish(&self, release: Arc<Release>) -> Result<(), Stopping> {
-        self.ask(|answer| Want::Publish(release, answer)).await
+        self.ask(|answer| ReleaseRequest::Publish(release, answer))
+            .await
     }
 
     /// Says what this node has found out about a release by serving it. Only a node's first
@@ -99,7 +101,7 @@ impl Releases {
     /// # Errors
     /// [`Stopping`].
     pub async fn vote(&self, release: ReleaseId, verdict: Verdict) -> Result<(), Stopping> {
-        let vote = Want::Vote(release, verdict);
+        let vote = ReleaseRequest::Vote(release, verdict);
         self.wanted.send(vote).await.map_err(|_| Stopping)
     }
 
@@ -110,10 +112,13 @@ impl Releases {
     /// # Errors
     /// [`Stopping`].
     pub async fn file(&self, file: AppFile) -> Result<FileOutcome, Stopping> {
-        self.ask(|answer| Want::File(file, answer)).await
+        self.ask(|answer| ReleaseRequest::File(file, answer)).await
     }
 
-    async fn ask<T>(&self, want: impl FnOnce(oneshot::Sender<T>) -> Want) -> Result<T, Stopping> {
+    async fn ask<T>(
+        &self,
+        want: impl FnOnce(oneshot::Sender<T>) -> ReleaseRequest,
+    ) -> Result<T, Stopping> {
         let (answer, answered) = oneshot::channel();
         self.wanted.send(want(answer)).await.map_err(|_| Stopping)?;
         answered.await.map_err(|_| Stopping)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use cluster::release::{Kind, News, Release, ReleaseId, Target, VoteState};
+use cluster::release::{News, Release, ReleaseId, ReleaseKind, Target, VoteState};
 use cluster::{Digest, DownReason, Member, NodeId, NodeName, Refusal, UpReason};
 
 /// A member came up.
@@ -82,8 +82,8 @@ pub(super) fn release(news: &News, names: &BTreeMap<NodeId, NodeName>) {
                 digest = short(release.component().digest),
                 "released the app file{}",
                 match release.kind() {
-                    Kind::Bootstrap => ", as the first of this node",
-                    Kind::Push | Kind::Rollback => "",
+                    ReleaseKind::Bootstrap => ", as the first of this node",
+                    ReleaseKind::Push | ReleaseKind::Rollback => "",
                 },
             ),
             Ok(None) => {}

@@ -23,7 +23,7 @@ pub(super) const LOOKUPS_MAX: usize = 8;
 
 /// The waiting times.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
+pub(super) struct SeedWaits {
     /// How long a lookup may take. The system itself gives up after some 10 s.
     lookup: Duration,
     /// The pause between two lookups of a name, at first.
@@ -33,7 +33,7 @@ pub(super) struct Waits {
 }
 
 /// The waiting times of a node.
-pub(super) const WAITS: Waits = Waits {
+pub(super) const WAITS: SeedWaits = SeedWaits {
     lookup: Duration::from_secs(5),
     first: Duration::from_secs(1),
     most: Duration::from_secs(30),
@@ -123,7 +123,7 @@ impl Lookup for System {
 
 /// The addresses that were found for a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundSeed {
     /// The number of the name.
     pub(super) name: u16,
     pub(super) addresses: Vec<SocketAddrV4>,
@@ -138,8 +138,8 @@ pub(super) struct Search {
     /// Says which addresses are allowed.
     pub(super) config: Config,
     pub(super) views: watch::Receiver<Arc<View>>,
-    pub(super) found: mpsc::Sender<Found>,
-    pub(super) waits: Waits,
+    pub(super) found: mpsc::Sender<FoundSeed>,
+    pub(super) waits: SeedWaits,
 }
 
 impl Search {
@@ -161,7 +161,7 @@ impl Search {
                         );
                     }
                     addresses = found.clone();
-                    let found = Found {
+                    let found = FoundSeed {
                         name: self.number,
                         addresses: found,
                     };

@@ -17,7 +17,7 @@ use super::{Store, StoreError, files};
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The component that was stored last is the last.
-    pub(super) whole: Vec<Whole>,
+    pub(super) whole: Vec<WholeUpload>,
     /// The download that was begun last is the last.
     pub(super) partials: Vec<Arc<Partial>>,
     /// The last argument of [`Store::collect`]; before the first call nothing is removed.
@@ -25,7 +25,7 @@ pub(super) struct Known {
 }
 
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct WholeUpload {
     pub(super) digest: Digest,
     /// The size of its file, in bytes.
     pub(super) size: u64,
@@ -72,7 +72,7 @@ impl Store {
         {
             let mut known = self.known();
             known.whole.retain(|it| it.digest != digest);
-            known.whole.push(Whole {
+            known.whole.push(WholeUpload {
                 digest,
                 size: component.app().size,
                 described: Some((component.app(), component.manifest().clone())),

@@ -34,7 +34,7 @@ pub use partial::Download;
 use crate::data_dir::DataDir;
 
 use files::Files;
-use keep::{Known, Whole};
+use keep::{Known, WholeUpload};
 use parking_lot::{Mutex, MutexGuard};
 use partial::Partial;
 
@@ -100,7 +100,7 @@ impl Store {
         let known = Known {
             whole: whole
                 .into_iter()
-                .map(|file| Whole {
+                .map(|file| WholeUpload {
                     digest: file.digest,
                     size: file.size,
                     described: None,

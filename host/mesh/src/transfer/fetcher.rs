@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cluster::fetch::{Answer, Chunks, Fetch, FetchError, HEAD_LEN, Holding, Step, Want, split};
+use cluster::fetch::{
+    Answer, Chunks, Fetch, FetchError, FetchStep, HEAD_LEN, Holding, Want, split,
+};
 use cluster::release::{CHUNK as CHUNK_LEN, Component};
 use cluster::{ComponentBytes, Counted, NodeName, Time, View};
 use http::StatusCode;
@@ -127,7 +129,7 @@ impl Fetcher {
                 known = self.tell(&mut fetch, &view, &known, app);
             }
             let until = match fetch.next(now()) {
-                Step::Ask {
+                FetchStep::Ask {
                     question,
                     member,
                     want,
@@ -142,9 +144,9 @@ impl Fetcher {
                     asking.spawn(ask.run(self.client.clone(), self.store.clone()));
                     continue;
                 }
-                Step::Wait(until) => began + until.since_start(),
-                Step::Done => break,
-                Step::Failed(error) => return Err(error.into()),
+                FetchStep::Wait(until) => began + until.since_start(),
+                FetchStep::Done => break,
+                FetchStep::Failed(error) => return Err(error.into()),
             };
             tokio::select! {
                 Some(asked) = asking.join_next() => {

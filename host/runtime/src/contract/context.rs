@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::cluster::Digest;
+use ::cluster::release::ReleaseId;
 use bytes::Bytes;
 
 use super::meter::Meter;
@@ -41,15 +43,6 @@ pub struct CallLimits {
 pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
-}
-
-/// Which release a callback runs, as the contract shows it.
-#[derive(Clone, Debug)]
-pub struct ReleaseTag {
-    /// Equal on all nodes that run the same release.
-    pub id: Arc<str>,
-    /// SHA-256 in lower-case hex.
-    pub digest: Arc<str>,
 }
 
 /// Something that a callback asked for. It takes effect when the callback returns.
@@ -89,7 +82,8 @@ pub struct Subscribed<'a> {
 /// What belongs to one call.
 pub struct CallContext {
     node: Arc<NodeInfo>,
-    release: ReleaseTag,
+    release: ReleaseId,
+    digest: Digest,
     view: Option<Arc<::cluster::View>>,
     /// What the callback asked for, in order.
     pub effects: Vec<CallEffect>,
@@ -101,16 +95,18 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A context for one callback of an exchange that has this already.
+    /// A context for one callback of an exchange that has this already, run by this component
+    /// under this release.
     pub fn new(
         node: Arc<NodeInfo>,
-        release: ReleaseTag,
+        (release, digest): (ReleaseId, Digest),
         meter: Arc<Meter>,
         held: Subscribed<'_>,
     ) -> CallContext {
         CallContext {
             node,
             release,
+            digest,
             view: None,
             effects: Vec::new(),
             topics: held.topics.to_vec(),
@@ -149,10 +145,7 @@ impl cluster::Host for CallContext {
     fn self_(&mut self) -> cluster::Node {
         let view = self.view();
         let mut node = members::own(&self.node.views, &view);
-        node.release = Some(cluster::Release {
-            id: self.release.id.to_string(),
-            digest: self.release.digest.to_string(),
-        });
+        node.release = Some(members::release(self.release, self.digest));
         node
     }
 
@@ -239,10 +232,8 @@ mod tests {
     fn context(held: &[Arc<str>]) -> CallContext {
         let name = "example@10.10.10.2".parse().unwrap();
         let views = Views::new(tokio::sync::watch::Sender::default().subscribe(), name);
-        let release = ReleaseTag {
-            id: "r".into(),
-            digest: "d".into(),
-        };
+        let serving = ::cluster::Serving::bootstrap(Digest::of(b"an app"));
+        let release = (serving.release, serving.digest);
         let held = Subscribed {
             topics: held,
             timers: 0,

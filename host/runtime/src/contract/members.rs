@@ -1,6 +1,7 @@
 //! Converts members and views to the contract's types.
 
-use cluster::{Member, View, short};
+use cluster::release::ReleaseId;
+use cluster::{Digest, Member, View};
 
 use super::cluster as contract;
 use crate::views::Views;
@@ -36,13 +37,17 @@ fn node(member: &Member) -> contract::Node {
         address: member.name.ip().to_string(),
         url: member.url.to_string(),
         since: member.since_ms,
-        release: member.component().map(|digest| {
-            let digest = digest.to_string();
-            // The id of the release is the beginning of its digest here.
-            contract::Release {
-                id: short(&digest).to_owned(),
-                digest,
-            }
-        }),
+        release: member
+            .serving
+            .as_ref()
+            .map(|serving| release(serving.release, serving.digest)),
+    }
+}
+
+/// Converts a release. The id has all its digits, as in the node's API.
+pub(super) fn release(id: ReleaseId, digest: Digest) -> contract::Release {
+    contract::Release {
+        id: format!("{id:.32}"),
+        digest: digest.to_string(),
     }
 }

@@ -13,7 +13,7 @@ mod outbound;
 mod output;
 
 pub use context::{
-    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, ReleaseTag, Subscribed,
+    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, Subscribed,
 };
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};

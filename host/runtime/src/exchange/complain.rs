@@ -53,7 +53,7 @@ impl Complaints {
         if left_out > 0 {
             tracing::error!("{left_out} more failures of the app were not logged");
         }
-        tracing::error!(release = %generation.release.id, path, %cause, "the app failed");
+        tracing::error!(release = %generation.release(), path, %cause, "the app failed");
     }
 
     /// Logs that a stream could not migrate to newer code.
@@ -63,7 +63,7 @@ impl Complaints {
                 tracing::warn!("{left_out} more complaints about the app were not logged");
             }
             tracing::warn!(
-                release = %to.release.id, path, %cause,
+                release = %to.release(), path, %cause,
                 "a stream is not migrated to the new code, and is asked to end"
             );
         }

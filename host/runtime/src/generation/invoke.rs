@@ -103,7 +103,7 @@ pub(crate) async fn invoke<T>(
         instance: InstanceContext::new(limits.memory),
         call: CallContext::new(
             runtime.node.clone(),
-            generation.release.clone(),
+            (generation.release(), generation.digest),
             meter.clone(),
             held,
         ),
@@ -170,7 +170,7 @@ fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) 
         return CallFailure::NoRoom(one_line(error));
     }
     // The backtrace names the guest's own functions. It is for those who ask for it.
-    tracing::debug!(release = %generation.release.id, "{error:?}");
+    tracing::debug!(release = %generation.release(), "{error:?}");
     let output = state.instance.output();
     match (output.last_panic(), error.downcast_ref::<Trap>()) {
         (Some(panic), _) => CallFailure::Trap(panic),
@@ -192,6 +192,6 @@ fn log_output(state: &HostState, generation: &Generation) {
         if left_out > 0 {
             tracing::info!("{left_out} more lines of guests were not logged");
         }
-        tracing::info!(release = %generation.release.id, "guest: {line}");
+        tracing::info!(release = %generation.release(), "guest: {line}");
     }
 }

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::short;
+use cluster::Serving;
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
@@ -18,7 +19,7 @@ use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
-use crate::contract::{HostState, ReleaseTag, Subscribed};
+use crate::contract::{HostState, Subscribed};
 use crate::engine::{Runtime, one_line};
 use crate::generation::{ComponentKind, Generation, Span, invoke};
 
@@ -181,16 +182,12 @@ pub(crate) async fn check(
         })?;
     let interfaces = Interfaces::of(runtime, &component);
     let (kind, world) = interfaces.kind(&name, &pre)?;
-    let text = digest.to_string();
     let mut generation = Generation {
         runtime: runtime.clone(),
         pre,
         kind,
         digest,
-        release: ReleaseTag {
-            id: short(&text).into(),
-            digest: text.into(),
-        },
+        release: Mutex::new(Serving::bootstrap(digest).release),
         state_version: 0,
         size,
         compiled_in: compiled.took,

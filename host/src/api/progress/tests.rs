@@ -4,10 +4,10 @@ use super::*;
 
 const ID: &str = "b2";
 
-fn release(id: &str, status: ReleaseStatus) -> api::Release {
-    api::Release {
+fn release(id: &str, status: ReleaseStatus) -> api::ReleaseInfo {
+    api::ReleaseInfo {
         id: id.to_owned(),
-        kind: api::Kind::Push,
+        kind: api::ReleaseKind::Push,
         status,
         digest: format!("digest of {id}"),
         size: 1,
@@ -24,8 +24,8 @@ fn release(id: &str, status: ReleaseStatus) -> api::Release {
     }
 }
 
-fn member(end: u8, serves: &str) -> api::Member {
-    api::Member {
+fn member(end: u8, serves: &str) -> api::MemberStatus {
+    api::MemberStatus {
         node: format!("a@10.0.0.{end}"),
         me: end == 1,
         url: String::new(),
@@ -41,11 +41,11 @@ fn member(end: u8, serves: &str) -> api::Member {
     }
 }
 
-fn look_at(releases: &[api::Release], members: &[api::Member]) -> Look {
+fn look_at(releases: &[api::ReleaseInfo], members: &[api::MemberStatus]) -> Look {
     Look::at(ID, releases, members, None)
 }
 
-fn failed(mut member: api::Member, reason: &str, again: bool) -> api::Member {
+fn failed(mut member: api::MemberStatus, reason: &str, again: bool) -> api::MemberStatus {
     member.failed = Some(api::Failed {
         at_ms: 1,
         reason: reason.to_owned(),
@@ -60,7 +60,7 @@ fn ip(end: u8) -> String {
     format!("10.0.0.{end}")
 }
 
-fn two(status: ReleaseStatus) -> Vec<api::Release> {
+fn two(status: ReleaseStatus) -> Vec<api::ReleaseInfo> {
     let older = match status {
         ReleaseStatus::Target => ReleaseStatus::Earlier,
         _ => ReleaseStatus::Target,
@@ -68,7 +68,7 @@ fn two(status: ReleaseStatus) -> Vec<api::Release> {
     vec![release(ID, status), release("a1", older)]
 }
 
-fn ended(releases: &[api::Release], members: &[api::Member]) -> Option<Outcome> {
+fn ended(releases: &[api::ReleaseInfo], members: &[api::MemberStatus]) -> Option<Outcome> {
     let look = look_at(releases, members);
     look.done.map(|done| done.outcome)
 }
@@ -109,10 +109,10 @@ fn one_that_tries_again_has_not_failed_yet() {
 fn one_that_gets_no_further_is_named_with_its_reason_once_the_rest_serves() {
     let releases = two(ReleaseStatus::Target);
     let full = failed(member(2, "a1"), "the disk is full", true);
-    let stuck = |members: &[api::Member]| look_at(&releases, members).stuck;
+    let stuck = |members: &[api::MemberStatus]| look_at(&releases, members).stuck;
     assert_eq!(stuck(&[member(1, "a1"), full.clone()]), None, "one waits");
     assert_eq!(stuck(&[member(1, ID), member(2, "a1")]), None, "one waits");
-    let fetching = |have| api::Member {
+    let fetching = |have| api::MemberStatus {
         doing: Some(api::Doing {
             step: Step::Fetching,
             digest: String::new(),

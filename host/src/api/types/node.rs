@@ -24,7 +24,7 @@ pub struct Status {
     /// How many members it sees, itself included.
     pub members: usize,
     /// What serves; none if nothing does.
-    pub serving: Option<Serving>,
+    pub serving: Option<ServingStatus>,
     /// What served before, and still has exchanges.
     pub draining: Option<Draining>,
     /// What the node is busy with.
@@ -32,9 +32,9 @@ pub struct Status {
     /// What failed last, unless something was activated since.
     pub failed: Option<Failed>,
     /// What the node is to serve; none while nothing was released.
-    pub target: Option<Target>,
+    pub target: Option<TargetStatus>,
     /// The app file, if there is one.
-    pub file: Option<AppFile>,
+    pub file: Option<AppFileStatus>,
     /// The components that are stored.
     pub store: Stored,
     /// Datagrams of other nodes, since the start.
@@ -57,7 +57,7 @@ pub struct Status {
 
 /// What serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Serving {
+pub struct ServingStatus {
     /// The digest of its component.
     pub digest: String,
     /// Its release; none if no release of that component is known.
@@ -159,7 +159,7 @@ pub struct Failed {
 
 /// What a node is to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
+pub struct TargetStatus {
     /// The release.
     pub release: String,
     /// The digest of its component.
@@ -173,7 +173,7 @@ pub struct Target {
 
 /// The app file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppFile {
+pub struct AppFileStatus {
     /// Where it is.
     pub path: String,
     /// The digest of its content when it was last read; none if it could not be
@@ -202,12 +202,12 @@ pub struct Nodes {
     /// The time on the node's clock.
     pub now_ms: u64,
     /// The members, in the order of their addresses.
-    pub nodes: Vec<Member>,
+    pub nodes: Vec<MemberStatus>,
 }
 
 /// One member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct MemberStatus {
     /// `NAME@IP`.
     pub node: String,
     /// Whether it is the node that answered the request.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Release, ReleaseStatus};
+use super::{ReleaseInfo, ReleaseStatus};
 
 /// One line of `GET /v1/releases/ID/progress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub enum Progress {
         failed: Vec<(String, Option<String>)>,
         /// The release that is the target instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        instead: Option<Release>,
+        instead: Option<ReleaseInfo>,
     },
 }
 

@@ -1,26 +1,26 @@
 //! Releases: what is known of them, and what a request for one says.
 
-use super::ReleaseStatus;
+use super::{ReleaseKind, ReleaseStatus};
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/releases`: what is known of releases, the greatest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Releases {
+pub struct ReleaseList {
     /// [`API`](super::API).
     pub api: u32,
     /// The time on the node's clock.
     pub now_ms: u64,
     /// The releases.
-    pub releases: Vec<Release>,
+    pub releases: Vec<ReleaseInfo>,
 }
 
 /// A release, and what has become of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Release {
+pub struct ReleaseInfo {
     /// Its id: 32 hex digits. People see the first ten.
     pub id: String,
     /// How it came about.
-    pub kind: Kind,
+    pub kind: ReleaseKind,
     /// What has become of it.
     pub status: ReleaseStatus,
     /// The digest of its component.
@@ -49,18 +49,6 @@ pub struct Release {
     pub votes_against: Vec<String>,
 }
 
-/// How a release came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A node started with an app file when nothing was decided yet.
-    Bootstrap,
-    /// A component was pushed, or an app file changed.
-    Push,
-    /// Somebody went back to an earlier release.
-    Rollback,
-}
-
 /// `POST /v1/releases` and `POST /v1/drafts`: the release that is wanted.
 /// Either `component` or `rollback` is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +57,7 @@ pub struct Wanted {
     /// The digest of a component that the node has.
     pub component: Option<String>,
     /// The release to go back to.
-    pub rollback: Option<Rollback>,
+    pub rollback: Option<RollbackWanted>,
     /// Who makes it.
     pub by: String,
     /// A note about it.
@@ -88,7 +76,7 @@ pub struct Wanted {
 /// The release to go back to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Rollback {
+pub enum RollbackWanted {
     /// The earlier target that was neither voted down nor rolled back.
     Previous,
     /// The release whose id begins with this.
@@ -130,5 +118,5 @@ pub struct Released {
     /// [`API`](super::API).
     pub api: u32,
     /// The release.
-    pub release: Release,
+    pub release: ReleaseInfo,
 }

@@ -10,7 +10,7 @@ use cluster::{ComponentBytes, Digest};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 
-use super::Step;
+use crate::api::types::Step;
 use crate::app::retry::Retry;
 use crate::app::{App, Seen, WatchedFile};
 use cluster::short;
@@ -148,7 +148,7 @@ impl Followed {
         self.app.report.failed(None, reason.to_owned(), false);
         self.app
             .report
-            .doing_file(app.component.digest(), Step::Waiting);
+            .doing_file(app.component.digest(), Step::TryingAgain);
     }
 
     /// Reports that the file is not tried again, because a release is newer.

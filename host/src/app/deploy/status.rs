@@ -1,14 +1,17 @@
-//! What a node reports of its own app: what serves, what the node is busy with,
-//! what failed last. `host status` shows it, and tools that follow a push.
+//! What a node reports of its own app, in the terms of the API: what serves, what the
+//! node is busy with, what failed last. `host status` shows it, and tools that follow
+//! a push.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use cluster::Digest;
 use cluster::release::{ReleaseId, Target};
 use tokio::sync::watch;
 
+use crate::api::describe::{self, now_ms};
+use crate::api::types::{Doing, Failed, ServingStatus, Step, Steps};
 use runtime::component::NamedComponent;
 use runtime::generation::Generation;
 use runtime::loader::Swapped;
@@ -18,8 +21,8 @@ use runtime::loader::Swapped;
 pub struct Deployment {
     /// Counts the changes, so that a caller can wait for news.
     pub revision: u64,
-    /// What serves; none if nothing does.
-    pub serving: Option<Serving>,
+    /// What serves; none if nothing does. How many exchanges are on it is not told here.
+    pub serving: Option<ServingStatus>,
     /// What the node is about to serve; none if it is not busy with that.
     pub doing: Option<Doing>,
     /// What failed last; none once something newer is the target.
@@ -33,83 +36,6 @@ pub struct Deployment {
     /// How long it took from when the change was seen until the file was read.
     /// None once the file serves, or if it has not changed since the start.
     pub file_read_in: Option<Duration>,
-}
-
-/// What serves.
-#[derive(Clone, Debug)]
-pub struct Serving {
-    /// The digest of the component.
-    pub digest: Digest,
-    /// The release; none if the component served before a release was known.
-    pub release: Option<ReleaseId>,
-    /// Since when.
-    pub since: SystemTime,
-    /// What the app exports for requests.
-    pub handler: &'static str,
-    /// The size of the component, in bytes.
-    pub size: usize,
-    /// How long the steps of the change took.
-    pub steps: Steps,
-    /// How long the generation before took to drain, once it has.
-    pub drained: Option<Duration>,
-}
-
-/// How long the steps of a change took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Steps {
-    /// From when the change of the app file was seen until the file was read.
-    pub seen: Option<Duration>,
-    /// Fetching the component from members, in the attempt that succeeded; none if
-    /// it was on this node.
-    pub fetched: Option<Duration>,
-    /// Waiting for room for another generation.
-    pub waited: Duration,
-    /// The compiler, or the cache of compiled code.
-    pub compiled: Duration,
-    /// Linking, instantiating, checking.
-    pub validated: Duration,
-    /// Putting the generation in.
-    pub swapped: Duration,
-}
-
-/// What a node is busy with.
-#[derive(Clone, Debug)]
-pub struct Doing {
-    /// The digest of the component.
-    pub digest: Digest,
-    /// The release; none if it is an app file that may become one.
-    pub release: Option<ReleaseId>,
-    /// How far the node is.
-    pub step: Step,
-}
-
-/// How far a node is with a component.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It fetches the component from other nodes.
-    Fetching {
-        /// How many bytes it has.
-        have: u64,
-        /// How many bytes there are.
-        of: u64,
-    },
-    /// It waits until an earlier generation has drained.
-    WaitingForRoom,
-    /// It compiles the component and tries whether it works.
-    Compiling,
-    /// It tries again later.
-    Waiting,
-}
-
-/// Something that failed.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// The release and its component; none if it was an app file.
-    pub release: Option<(ReleaseId, Digest)>,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// When it failed.
-    pub at: SystemTime,
 }
 
 /// Writes the [`Deployment`]. Cheap to clone.
@@ -140,31 +66,30 @@ impl Reporter {
             // A failure is shown until something newer is the target. What serves
             // in place of a release that failed is not newer.
             if target.id == target.head.id() {
-                let other = |failed: &mut Failed| failed.release.is_none_or(|it| it.0 != target.id);
-                drop(now.failed.take_if(other));
+                let id = Some(describe::id(&target.id));
+                drop(now.failed.take_if(|failed| failed.release != id));
             }
-            now.doing = None;
+            now.over();
         });
     }
 
     pub(super) fn doing(&self, target: &Target, step: Step) {
+        self.change(|now| now.doing = Some(doing(target.digest, Some(target.id), step)));
+    }
+
+    /// `have`: how many bytes were fetched, `of` so many.
+    pub(super) fn fetching(&self, target: &Target, have: u64, of: u64) {
         self.change(|now| {
             now.doing = Some(Doing {
-                digest: target.digest,
-                release: Some(target.id),
-                step,
+                have: Some(have),
+                of: Some(of),
+                ..doing(target.digest, Some(target.id), Step::Fetching)
             });
         });
     }
 
     pub(super) fn doing_file(&self, digest: Digest, step: Step) {
-        self.change(|now| {
-            now.doing = Some(Doing {
-                digest,
-                release: None,
-                step,
-            });
-        });
+        self.change(|now| now.doing = Some(doing(digest, None, step)));
     }
 
     /// `target`: what failed; none for the app file. `again`: whether the node
@@ -172,15 +97,15 @@ impl Reporter {
     pub(super) fn failed(&self, target: Option<&Target>, reason: String, again: bool) {
         self.change(|now| {
             now.failed = Some(Failed {
-                release: target.map(|target| (target.id, target.digest)),
+                at_ms: now_ms(),
                 reason,
-                at: SystemTime::now(),
+                digest: target.map(|target| target.digest.to_string()),
+                release: target.map(|target| describe::id(&target.id)),
+                again,
             });
-            now.doing = target.filter(|_| again).map(|target| Doing {
-                digest: target.digest,
-                release: Some(target.id),
-                step: Step::Waiting,
-            });
+            now.doing = target
+                .filter(|_| again)
+                .map(|target| doing(target.digest, Some(target.id), Step::TryingAgain));
         });
     }
 
@@ -205,9 +130,10 @@ impl Reporter {
     /// What serves already is the target, as this release.
     pub(super) fn serves(&self, id: ReleaseId, digest: Digest) {
         self.change(|now| {
-            now.doing = None;
+            now.over();
+            let digest = digest.to_string();
             if let Some(serving) = now.serving.as_mut().filter(|it| it.digest == digest) {
-                serving.release = Some(id);
+                serving.release = Some(describe::id(&id));
             }
         });
     }
@@ -233,7 +159,7 @@ impl Reporter {
     pub(super) fn drained(&self, took: Duration) {
         self.change(|now| {
             if let Some(serving) = &mut now.serving {
-                serving.drained = Some(took);
+                serving.steps.drained_us = Some(us(took));
             }
         });
     }
@@ -248,24 +174,48 @@ impl Deployment {
         fetched: Option<Duration>,
     ) {
         self.generations += 1;
-        self.doing = None;
+        self.over();
         let is_file = self.file == Some(generation.digest);
         let seen = self.file_read_in.take_if(|_| is_file);
-        self.serving = Some(Serving {
-            digest: generation.digest,
-            release,
-            since: SystemTime::now(),
-            handler: generation.kind.name(),
-            size: generation.size,
+        self.serving = Some(ServingStatus {
+            digest: generation.digest.to_string(),
+            release: release.as_ref().map(describe::id),
+            size: generation.size as u64,
+            since_ms: now_ms(),
+            handler: generation.kind.name().to_owned(),
+            generation: self.generations,
+            live: 0,
             steps: Steps {
-                seen,
-                fetched,
-                waited: it.waited,
-                compiled: it.compiled,
-                validated: it.validated,
-                swapped: it.swapped,
+                seen_us: seen.map(us),
+                fetched_us: fetched.map(us),
+                waited_us: us(it.waited),
+                compiled_us: us(it.compiled),
+                validated_us: us(it.validated),
+                swapped_us: us(it.swapped),
+                drained_us: None,
             },
-            drained: None,
         });
     }
+
+    /// The node is not busy any more.
+    fn over(&mut self) {
+        self.doing = None;
+        if let Some(failed) = &mut self.failed {
+            failed.again = false;
+        }
+    }
+}
+
+fn doing(digest: Digest, release: Option<ReleaseId>, step: Step) -> Doing {
+    Doing {
+        step,
+        digest: digest.to_string(),
+        release: release.as_ref().map(describe::id),
+        have: None,
+        of: None,
+    }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

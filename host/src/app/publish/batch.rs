@@ -24,12 +24,12 @@ pub(super) struct Batch<'a> {
     /// numbers.
     pub(super) boot: u64,
     #[serde(borrow)]
-    pub(super) messages: Vec<Message<'a>>,
+    pub(super) messages: Vec<SentMessage<'a>>,
 }
 
 /// One publication.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Message<'a> {
+pub(super) struct SentMessage<'a> {
     /// Its place among all publications of the run.
     pub(super) number: u64,
     pub(super) topic: &'a str,
@@ -46,7 +46,7 @@ pub(super) fn write(
     boot: u64,
     published: &[std::sync::Arc<Published>],
 ) -> Result<Bytes, postcard::Error> {
-    let messages = published.iter().map(|published| Message {
+    let messages = published.iter().map(|published| SentMessage {
         number: published.number,
         topic: &published.topic,
         payload: &published.payload,
@@ -62,7 +62,7 @@ pub(super) fn write(
 /// contract.
 pub(super) fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     let (batch, rest) = postcard::take_from_bytes::<Batch<'_>>(bytes).ok()?;
-    let fits = |message: &Message<'_>| {
+    let fits = |message: &SentMessage<'_>| {
         (1..=MAX_TOPIC).contains(&message.topic.len()) && message.payload.len() <= MAX_PAYLOAD
     };
     let is_one = rest.is_empty() && batch.messages.iter().all(fits);

@@ -114,7 +114,7 @@ pub struct Push {
 
 /// `host rollback`.
 #[derive(Args, Clone, Debug)]
-pub struct Rollback {
+pub struct RollbackArgs {
     /// The release to go back to, as `host releases` shows it
     ///
     /// Without it: what was the target before, and was neither voted down nor
@@ -133,7 +133,7 @@ pub struct Rollback {
 
 /// `host releases`.
 #[derive(Args, Clone, Debug)]
-pub struct Releases {
+pub struct ReleasesArgs {
     /// Show so many of the newest
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub lines: usize,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Gone, NodeLine, Show, Summary, already, end, late, released, stands};
-use crate::api::types::{NodeState, Problem, Progress, Release};
+use crate::api::types::{NodeState, Problem, Progress, ReleaseInfo};
 use crate::commands::show::{BAD, BUSY, GOOD, styled};
 
 /// How many nodes have a line of their own. Of the others, only those that fail
@@ -131,7 +131,7 @@ impl Show for Bars {
         }
     }
 
-    fn released(&mut self, release: &Release) {
+    fn released(&mut self, release: &ReleaseInfo) {
         self.line(&released(release));
     }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::{Gone, Show, Summary, already, end, late, released, stands};
-use crate::api::types::{NodeState, Problem, Progress, Release};
+use crate::api::types::{NodeState, Problem, Progress, ReleaseInfo};
 use crate::commands::show::size;
 
 pub(super) struct Plain;
@@ -22,7 +22,7 @@ impl Show for Plain {
 
     fn uploaded(&mut self) {}
 
-    fn released(&mut self, release: &Release) {
+    fn released(&mut self, release: &ReleaseInfo) {
         line(&released(release));
     }
 

@@ -131,7 +131,7 @@ fn a_cookie_that_a_member_sends_with_and_another_does_not_accept_is_told_of() {
 
 #[test]
 fn the_releases_with_what_became_of_them() {
-    let mut it: Releases = example("Releases");
+    let mut it: ReleaseList = example("Releases");
     it.releases.push(it.releases[0].clone());
     assert_eq!(
         plain(&releases(&it, 1)),

@@ -6,11 +6,11 @@ use clap::Parser as _;
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]
-    run: Run,
+    run: RunArgs,
 }
 
-fn check(line: &str, environment: Environment) -> Result<Config, ConfigError> {
-    Config::check(Line::parse_from(line.split(' ')).run, environment)
+fn check(line: &str, environment: Environment) -> Result<NodeConfig, NodeConfigError> {
+    NodeConfig::check(Line::parse_from(line.split(' ')).run, environment)
 }
 
 fn refused(line: &str) -> String {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::AppName;
 use crate::membership::KnownNode;
-use crate::release::{Component, Hlc, Kind, Parts, Plan, Release};
+use crate::release::{Component, Hlc, Parts, Plan, Release, ReleaseKind};
 use crate::replicate::{DataKind, KindPart};
 use crate::wire::seal_bytes;
 use crate::{Digest, Serving};
@@ -92,7 +92,7 @@ fn a_node_of_a_newer_minor_version_is_let_in_and_its_additions_are_left_out() {
     puppet.say_as(&mut bench, NEWER, &hello, &[1, 2, 3]);
     assert!(bench.lists(&puppet));
 
-    let serving = Some(Serving::the_only(Digest::of(b"an app")));
+    let serving = Some(Serving::bootstrap(Digest::of(b"an app")));
     let mut about = puppet.about();
     about.advertised.revision = 1;
     about.advertised.serving = serving.clone();
@@ -207,7 +207,7 @@ fn the_record_of_another_major_version_is_refused_as_such() {
     let release = Release::new(&Parts {
         app: AppName::the_only(),
         cluster: None,
-        kind: Kind::Push,
+        kind: ReleaseKind::Push,
         at: Hlc::from_ms(1),
         node: puppet.run.name.clone(),
         parent: None,

@@ -31,9 +31,9 @@ fn a_file_is_news_exactly_if_the_running_node_releases_it() {
         assert_eq!(said, made.map(|release| release.kind()), "{name}");
         said
     };
-    assert_eq!(look(&mut set, "first"), Some(Kind::Bootstrap));
+    assert_eq!(look(&mut set, "first"), Some(ReleaseKind::Bootstrap));
     assert_eq!(look(&mut set, "first"), None);
-    assert_eq!(look(&mut set, "changed"), Some(Kind::Push));
+    assert_eq!(look(&mut set, "changed"), Some(ReleaseKind::Push));
     pushed(&mut set, "of another", WALL + 1);
     assert_eq!(look(&mut set, "changed"), None, "it is stale");
     assert_eq!(look(&mut set, "of another"), None, "it was released");
@@ -43,7 +43,7 @@ fn a_file_is_news_exactly_if_the_running_node_releases_it() {
 fn a_file_that_was_never_seen_is_no_news_where_releases_are_known() {
     let mut set = set(2);
     let first = Some(file("new"));
-    assert_eq!(start(&set, first).file, Some(Kind::Bootstrap));
+    assert_eq!(start(&set, first).file, Some(ReleaseKind::Bootstrap));
     pushed(&mut set, "of another", WALL);
     assert_eq!(start(&set, first).file, None);
 }
@@ -58,7 +58,10 @@ fn a_file_is_no_news_where_releases_must_be_signed() {
 #[test]
 fn what_is_damaged_counts_for_nothing() {
     let said = at_start(&node(2), None, Some(b"garbage"), Some(file("new")));
-    assert_eq!((said.target, said.file), (None, Some(Kind::Bootstrap)));
+    assert_eq!(
+        (said.target, said.file),
+        (None, Some(ReleaseKind::Bootstrap))
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn the_first_start_is_a_bootstrap_and_the_earliest_one_wins() {
     let late = look(&mut other, "late", WALL + 1000).expect("a release");
     assert_eq!(
         (early.kind(), late.kind()),
-        (Kind::Bootstrap, Kind::Bootstrap)
+        (ReleaseKind::Bootstrap, ReleaseKind::Bootstrap)
     );
     tell(&one, &mut other);
     tell(&other, &mut one);

@@ -87,7 +87,7 @@ fn the_target_before_is_another_release_and_earlier() {
         Release::new(&Parts {
             app: AppName::the_only(),
             cluster: None,
-            kind: Kind::Push,
+            kind: ReleaseKind::Push,
             at: Hlc::from_ms(at),
             node: node(2),
             parent: parent.map(|it| it.as_parent()),

@@ -6,7 +6,7 @@ use super::*;
 struct Back;
 
 impl Service for Back {
-    fn call(&self, _: Peer, request: Request<Incoming>) -> Answer {
+    fn call(&self, _: Peer, request: Request<Incoming>) -> FutureAnswer {
         Box::pin(async move {
             match read(request.into_body(), 1 << 20, EXCHANGE).await {
                 Ok(message) if message == "refuse" => {

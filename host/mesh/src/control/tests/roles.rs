@@ -5,13 +5,13 @@ use http_body_util::BodyExt as _;
 
 use super::*;
 use crate::control::tool;
-use crate::control::tool::{Tool, ToolError};
+use crate::control::tool::{ToolClient, ToolError};
 
 /// A service that answers who asked, and for what.
 struct Echo;
 
 impl Service for Echo {
-    fn call(&self, from: Peer, request: Request<Incoming>) -> Answer {
+    fn call(&self, from: Peer, request: Request<Incoming>) -> FutureAnswer {
         Box::pin(async move {
             let path = request.uri().path().to_owned();
             let Ok(body) = read(request.into_body(), 1 << 20, EXCHANGE).await else {
@@ -26,7 +26,7 @@ impl Service for Echo {
 struct Flood;
 
 impl Service for Flood {
-    fn call(&self, _: Peer, _: Request<Incoming>) -> Answer {
+    fn call(&self, _: Peer, _: Request<Incoming>) -> FutureAnswer {
         Box::pin(async {
             let (mut sender, body) = http_body_util::channel::Channel::<_, std::io::Error>::new(1);
             tokio::spawn(async move {
@@ -45,7 +45,7 @@ impl Service for Flood {
 struct Silence;
 
 impl Service for Silence {
-    fn call(&self, _: Peer, _: Request<Incoming>) -> Answer {
+    fn call(&self, _: Peer, _: Request<Incoming>) -> FutureAnswer {
         Box::pin(std::future::pending())
     }
 }
@@ -56,7 +56,7 @@ fn serving(service: impl Service + 'static) -> Called {
 
 /// A called node with short time limits, so that a test is short.
 fn impatient(service: impl Service + 'static) -> Called {
-    let waits = Waits {
+    let waits = ServerWaits {
         member: SHORT,
         stall: SHORT,
         ..WAITS
@@ -66,7 +66,7 @@ fn impatient(service: impl Service + 'static) -> Called {
 
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn tool(called: &Called) -> Result<Tool, ToolError> {
+async fn tool(called: &Called) -> Result<ToolClient, ToolError> {
     tool::connect(&Keys::from_master(&[1; 32]), called.at).await
 }
 

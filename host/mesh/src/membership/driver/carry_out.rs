@@ -9,7 +9,7 @@ use cluster::release::{DraftError, News};
 use tokio::sync::oneshot;
 
 use super::Driver;
-use super::held::Held;
+use super::held::HeldDatagrams;
 use crate::membership::{FatalError, broadcast, report};
 
 /// How long an app file waits that was not released because the clock is ahead.
@@ -55,7 +55,7 @@ impl Driver {
                 }
             }
             Effect::StoreBoot(boot) => {
-                self.held = Some(Held::until(boot, self.boots.store_apart(boot)));
+                self.held = Some(HeldDatagrams::until(boot, self.boots.store_apart(boot)));
             }
             Effect::StoreReleases { bytes, first } => self.releases.store(bytes, first),
             Effect::Release(news) => self.release_news(news),

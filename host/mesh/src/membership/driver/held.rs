@@ -10,13 +10,13 @@ use crate::data_dir::DataDirError;
 
 /// The number that is being stored, and the effects that wait for it. One round of the loop
 /// makes all of them.
-pub(super) struct Held {
+pub(super) struct HeldDatagrams {
     boot: Boot,
     stored: oneshot::Receiver<Result<(), DataDirError>>,
     effects: Vec<(Effect, Option<oneshot::Sender<Bytes>>)>,
 }
 
-impl Held {
+impl HeldDatagrams {
     pub(super) fn until(boot: Boot, stored: oneshot::Receiver<Result<(), DataDirError>>) -> Self {
         Self {
             boot,
@@ -35,7 +35,7 @@ impl Held {
 }
 
 impl Driver {
-    /// Waits until the boot number is on the disk, and then carries out the waiting effects.
+    /// SeedWaits until the boot number is on the disk, and then carries out the waiting effects.
     pub(super) async fn boot_stored(&mut self) {
         while let Some(held) = self.held.take() {
             let failed = match held.stored.await {

@@ -7,7 +7,7 @@ use cluster::{Boot, Member, NodeName};
 
 use super::*;
 
-const BRISK: Waits = Waits {
+const BRISK: SeedWaits = SeedWaits {
     lookup: Duration::from_millis(20),
     first: Duration::from_millis(1),
     most: Duration::from_millis(10),
@@ -74,7 +74,7 @@ impl Lookup for Counting {
 
 struct Running {
     views: watch::Sender<Arc<View>>,
-    found: mpsc::Receiver<Found>,
+    found: mpsc::Receiver<FoundSeed>,
 }
 
 fn node(last: u8) -> NodeName {
