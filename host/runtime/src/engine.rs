@@ -11,9 +11,7 @@ use std::thread::JoinHandle;
 use cluster::ComponentBytes;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{
-    Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
-};
+use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::compile::{Compiler, CompilerConfig};
 use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo, SlowLane};

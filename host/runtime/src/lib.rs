@@ -13,8 +13,8 @@
 //! - [`loader`]: all of it in order, from bytes to the generation that serves
 //! - [`views`]: the members as they come
 
-pub mod component;
 pub mod compile;
+pub mod component;
 pub mod contract;
 pub mod engine;
 pub mod exchange;

@@ -20,7 +20,9 @@ pub fn memory() -> u64 {
 
 /// The line `MemTotal:  16318456 kB`, in bytes.
 fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|it| it.strip_prefix("MemTotal:"))?;
+    let line = meminfo
+        .lines()
+        .find_map(|it| it.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

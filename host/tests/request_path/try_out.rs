@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::contract::{CallLimits, NodeInfo};
 use runtime::compile::CompilerConfig;
+use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
 use runtime::generation::validate;
 use runtime::views::Views;

@@ -81,7 +81,9 @@ impl CompileError {
     /// component, and a later attempt may succeed.
     pub fn is_local(&self) -> bool {
         match self {
-            CompileError::Killed { .. } | CompileError::Slow { .. } | CompileError::Trouble(_) => true,
+            CompileError::Killed { .. } | CompileError::Slow { .. } | CompileError::Trouble(_) => {
+                true
+            }
             CompileError::Refused(_)
             | CompileError::Memory { .. }
             | CompileError::Cpu { .. }

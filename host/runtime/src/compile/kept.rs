@@ -153,7 +153,8 @@ impl Kept {
 }
 
 fn is_name(name: &std::ffi::OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.parse::<Digest>().is_ok())
+    name.to_str()
+        .is_some_and(|name| name.parse::<Digest>().is_ok())
 }
 
 /// The code in a file. None if it cannot be read, or has another digest than it says.
@@ -209,7 +210,12 @@ mod tests {
         let used = |number: u64| {
             let path = kept.path(&component(number as u8));
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number);
-            File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(at)
+                .unwrap();
         };
         for number in 1..=2 {
             kept.store(&component(number), &code(b"code")).unwrap();

@@ -15,6 +15,8 @@ const CODE_PART: u64 = 4;
 /// How much longer than its processor time a compilation may take on the clock. The
 /// compiler has the lowest priority, so on a busy machine it waits a lot.
 const WALL: u32 = 5;
+/// The least time on the clock, whatever the processor time.
+const WALL_LEAST: Duration = Duration::from_secs(120);
 
 /// What compiling one component may take, in the process that does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl CompileLimits {
 
     /// How long it may take on the clock.
     pub(super) fn wall(&self) -> Duration {
-        self.cpu * WALL
+        (self.cpu * WALL).max(WALL_LEAST)
     }
 
     /// The processor time in whole seconds, at least one.

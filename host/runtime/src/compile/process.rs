@@ -69,7 +69,10 @@ pub(super) async fn compile(
                 killed += 1;
                 tracing::warn!("the process that compiles was killed ({status})");
                 if killed == TRIES {
-                    return Err(CompileError::Killed { times: TRIES, status });
+                    return Err(CompileError::Killed {
+                        times: TRIES,
+                        status,
+                    });
                 }
             }
         }
@@ -168,10 +171,7 @@ fn how_it_ended(
             limit: Duration::from_secs(limits.cpu_seconds()),
         }),
         (Some(Signal::ABORT), _) | (_, Some(PANIC)) if is_memory(&said) => Ok(Attempt::NoMemory),
-        (
-            Some(Signal::ABORT | Signal::SEGV | Signal::BUS | Signal::ILL | Signal::TRAP),
-            _,
-        )
+        (Some(Signal::ABORT | Signal::SEGV | Signal::BUS | Signal::ILL | Signal::TRAP), _)
         | (_, Some(PANIC)) => Ok(Attempt::Crashed(format!("{status}: {last}"))),
         (Some(_), _) => Ok(Attempt::Killed(status)),
         (None, _) => Err(CompileError::Trouble(format!(

@@ -115,12 +115,7 @@ impl Head {
 
     /// None if these bytes are no head.
     pub(super) fn of_bytes(bytes: &[u8; HEAD]) -> Option<Head> {
-        let kinds = [
-            Kind::Code,
-            Kind::Refused,
-            Kind::NoMemory,
-            Kind::TooMuchCode,
-        ];
+        let kinds = [Kind::Code, Kind::Refused, Kind::NoMemory, Kind::TooMuchCode];
         let kind = kinds.into_iter().find(|kind| *kind as u8 == bytes[0])?;
         let (resident, rest) = bytes[1..].split_first_chunk::<8>()?;
         let (length, digest) = rest.split_first_chunk::<8>()?;

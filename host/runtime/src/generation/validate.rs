@@ -232,7 +232,9 @@ async fn map(
     let map = async |compiled: Compiled| {
         let (runtime, digest) = (runtime.clone(), app.component.digest());
         let mapped = spawn_blocking(move || {
-            let mapped = runtime.compiler.map(&runtime.engine, &digest, &compiled.code);
+            let mapped = runtime
+                .compiler
+                .map(&runtime.engine, &digest, &compiled.code);
             mapped.map(|component| (component, compiled))
         });
         let ended = |_| wasmtime::Error::msg("the node is stopping");
