@@ -60,7 +60,7 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
             Tool::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
             Tool::Releases(releases) => {
                 let table = |all: &api::ReleaseList| tables::releases(all, releases.lines);
-                show(&releases.ask, "/v1/releases", table).await
+                show(&releases.ask, &api::of_app("releases"), table).await
             }
             Tool::Logs(asked) => logs::run(asked).await,
             Tool::Push(asked) => push::push(asked).await,

@@ -371,7 +371,7 @@ async fn fetch_to(disk: &Path) {
         matches!(refused, Err(TransferError::Store(StoreError::Full { .. }))),
         "{refused:?}"
     );
-    let partial = std::fs::read_dir(disk.join("store/apps/partial")).expect("a folder");
+    let partial = std::fs::read_dir(disk.join("store/components/partial")).expect("a folder");
     assert_eq!(partial.count(), 0, "half a download is left");
     assert_eq!(
         getter.fetcher.fetches().wrong,

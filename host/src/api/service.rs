@@ -4,13 +4,15 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::AppName;
 use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{Body, json, problem};
+use super::describe::now_ms;
 use super::recent::Recent;
 use super::types::{API, Code, Nodes, ReleaseList};
 use super::{NodeApi, Refused, logs, progress, releasing, upload};
@@ -176,15 +178,26 @@ impl ApiService {
 impl<'a> Want<'a> {
     fn of(method: &Method, path: &'a str) -> Result<Want<'a>, Refused> {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
+        if let ["v1", "apps", app, _, ..] = parts[..]
+            && app != AppName::the_only().as_str()
+        {
+            let why = format!(
+                "there is no app `{app}`; the only one is `{}`",
+                AppName::the_only()
+            );
+            return Err(Refused::new(Code::NotFound, why));
+        }
         let (want, takes) = match parts[..] {
             ["v1", "status"] => (Want::Status, Method::GET),
             ["v1", "nodes"] => (Want::Nodes, Method::GET),
             ["v1", "logs"] => (Want::Log, Method::GET),
-            ["v1", "releases"] if method == Method::POST => (Want::Release, Method::POST),
-            ["v1", "releases"] => (Want::Releases, Method::GET),
-            ["v1", "releases", id, "progress"] => (Want::Progress(id), Method::GET),
-            ["v1", "drafts"] => (Want::Draft, Method::POST),
-            ["v1", "records"] => (Want::Record, Method::POST),
+            ["v1", "apps", _, "releases"] if method == Method::POST => {
+                (Want::Release, Method::POST)
+            }
+            ["v1", "apps", _, "releases"] => (Want::Releases, Method::GET),
+            ["v1", "apps", _, "releases", id, "progress"] => (Want::Progress(id), Method::GET),
+            ["v1", "apps", _, "drafts"] => (Want::Draft, Method::POST),
+            ["v1", "apps", _, "records"] => (Want::Record, Method::POST),
             ["v1", "components", digest] if method == Method::PUT => {
                 (Want::Upload(digest), Method::PUT)
             }
@@ -207,10 +220,4 @@ fn turn(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refused> {
         let why = "too many ask this of the node at once; try again in a moment";
         Refused::new(Code::Busy, why)
     })
-}
-
-/// The time on the clock, in milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,6 +14,7 @@ mod release;
 
 use serde::{Deserialize, Serialize};
 
+use cluster::AppName;
 pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
     Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
@@ -30,6 +31,11 @@ pub use release::{
 
 /// The version of these types.
 pub const API: u32 = 1;
+
+/// The path of something that belongs to the app, such as `releases`.
+pub fn of_app(what: &str) -> String {
+    format!("/v1/apps/{}/{what}", AppName::the_only())
+}
 
 /// The answer of `PUT /v1/components/DIGEST` and of `GET` there: a component that
 /// the node has.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::client::ApiClient;
 use super::progress::{Show, Summary};
 use super::{CommandError, Exit};
-use crate::api::types::{Outcome, Progress};
+use crate::api::types::{Outcome, Progress, of_app};
 
 /// Follows the release, and returns how that ended.
 pub(super) async fn follow(
@@ -18,7 +18,7 @@ pub(super) async fn follow(
     patience: Duration,
     interrupts: &mut Signal,
 ) -> Result<Exit, CommandError> {
-    let path = format!("/v1/releases/{release}/progress");
+    let path = of_app(&format!("releases/{release}/progress"));
     let mut lines = client.lines(&path).await?;
     let mut summary = Summary::default();
     let until = Instant::now() + patience;

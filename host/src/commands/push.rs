@@ -18,7 +18,7 @@ use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::describe;
 use crate::api::types as api;
-use crate::api::types::{API, Code, Draft, Problem, Record, ReleaseList, Released, Wanted};
+use crate::api::types::{API, Code, Draft, Problem, Record, ReleaseList, Released, Wanted, of_app};
 use crate::files;
 
 /// How long canaries are watched by default.
@@ -133,14 +133,14 @@ async fn make(
                     needs_no_signature(client).await?;
                     upload(client, file, None, show).await?;
                 }
-                client.post("/v1/releases", wanted).await
+                client.post(&of_app("releases"), wanted).await
             }
             Some(key) => {
                 let record = sign(client, wanted, file, to_upload.is_some(), key).await?;
                 if let Some(file) = to_upload {
                     upload(client, file, Some(&record), show).await?;
                 }
-                client.post("/v1/records", &Record { record }).await
+                client.post(&of_app("records"), &Record { record }).await
             }
         };
         match made {
@@ -202,7 +202,7 @@ async fn sign(
     is_uploaded_later: bool,
     key: &SigningKey,
 ) -> Result<String, CommandError> {
-    let known: ReleaseList = client.get("/v1/releases").await?;
+    let known: ReleaseList = client.get(&of_app("releases")).await?;
     let component = file.filter(|_| is_uploaded_later).map(|it| it.component);
     let upload = component.map(|component| api::ToUpload {
         size: component.size,
@@ -212,7 +212,7 @@ async fn sign(
         upload,
         ..wanted.clone()
     };
-    let draft: Draft = client.post("/v1/drafts", &asked).await?;
+    let draft: Draft = client.post(&of_app("drafts"), &asked).await?;
     let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
     let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
     let record = Release::read(&record).map_err(CommandError::Sign)?;

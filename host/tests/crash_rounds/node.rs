@@ -146,7 +146,7 @@ impl Lane {
         let releases = std::fs::read(self.data().join("releases")).ok();
         if self.target(releases.as_deref())? != Some(digest) {
             // It may not be there yet.
-            let _ = std::fs::remove_file(self.data().join("apps").join(digest.to_string()));
+            let _ = std::fs::remove_file(self.data().join("components").join(digest.to_string()));
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Lane {
             ensure!(store.has(&digest), "the target is not there");
         }
         ensure!(
-            is_empty(&data.join("apps/quarantine"))?,
+            is_empty(&data.join("components/quarantine"))?,
             "an app was damaged"
         );
         Ok(())

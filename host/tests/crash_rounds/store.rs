@@ -148,7 +148,7 @@ fn step(store: &Store, folder: &Path, steps: &mut StdRng) {
             let digest = Digest::of(&bytes);
             if store.has(&digest) {
                 say("damages", &[number]);
-                std::fs::write(folder.join("apps").join(digest.to_string()), "damage")
+                std::fs::write(folder.join("components").join(digest.to_string()), "damage")
                     .expect("it can be written");
                 assert_eq!(store.find(&digest).expect("readable"), None);
             }
@@ -198,7 +198,7 @@ fn look(folder: &Path, said: &Said) {
             "app {number} is half"
         );
     }
-    let apps = folder.join("apps");
+    let apps = folder.join("components");
     let count = |folder: &Path| std::fs::read_dir(folder).expect("a folder").count();
     assert_eq!(count(&apps.join("partial")), 0, "half a download is left");
     if let Some(number) = said.fetched {

@@ -146,7 +146,7 @@ fn a_damaged_app_in_the_store_is_put_aside_and_the_file_serves_meanwhile() -> Re
     node.comes_to_serve("v1")?;
     node.kill()?;
     let digest = cluster::Digest::of(&counter(1)).to_string();
-    let stored = place.data(2).join("apps").join(digest);
+    let stored = place.data(2).join("components").join(digest);
     fs::write(&stored, b"something else")?;
     // Nobody else has it, and the file is of another release.
     place.write(2, &counter(2))?;

@@ -258,7 +258,7 @@ fn a_node_goes_back_at_once_while_a_changed_file_waits_for_room_and_then_takes_t
 fn a_node_goes_back_to_what_drains_although_its_store_has_lost_it() -> Result<()> {
     let place = Place::new()?;
     let left = Left::start(&place)?;
-    std::fs::remove_dir_all(place.data(2).join("apps"))?;
+    std::fs::remove_dir_all(place.data(2).join("components"))?;
     left.goes_back()?;
     left.speaks()
 }

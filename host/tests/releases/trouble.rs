@@ -67,7 +67,7 @@ fn stored(place: &Place, node: u8) -> Result<Vec<String>> {
         Ok(())
     }
     let mut files = Vec::new();
-    walk(&place.data(node).join("apps"), &mut files)?;
+    walk(&place.data(node).join("components"), &mut files)?;
     files.sort();
     ensure!(!files.is_empty(), "the store of node {node} is elsewhere");
     Ok(files)

@@ -30,8 +30,10 @@ fn push(digest: &str) -> String {
 async fn an_app_is_uploaded_released_and_listed() {
     let bench = Bench::new();
     let digest = upload(&bench, b"an app").await;
-    let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
-    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
+    let released: Released = bench
+        .does("POST", "/v1/apps/app/releases", push(&digest))
+        .await;
+    let releases: ReleaseList = bench.does("GET", "/v1/apps/app/releases", "").await;
     assert_eq!(releases.api, API);
     assert_eq!(releases.releases, std::slice::from_ref(&released.release));
     let release = released.release;
@@ -71,6 +73,12 @@ async fn a_request_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
         ("GET", "/v1/other".to_owned(), String::new(), Code::NotFound),
         ("GET", "/".to_owned(), String::new(), Code::NotFound),
         (
+            "GET",
+            "/v1/apps/other/releases".to_owned(),
+            String::new(),
+            Code::NotFound,
+        ),
+        (
             "POST",
             "/v1/status".to_owned(),
             String::new(),
@@ -78,13 +86,13 @@ async fn a_request_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
         ),
         (
             "DELETE",
-            "/v1/releases".to_owned(),
+            "/v1/apps/app/releases".to_owned(),
             String::new(),
             Code::BadMethod,
         ),
         (
             "GET",
-            "/v1/releases/00/progress".to_owned(),
+            "/v1/apps/app/releases/00/progress".to_owned(),
             String::new(),
             Code::UnknownRelease,
         ),
@@ -101,7 +109,7 @@ async fn a_request_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
             "{method} {path}"
         );
     }
-    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
+    let releases: ReleaseList = bench.does("GET", "/v1/apps/app/releases", "").await;
     assert_eq!(releases.releases, []);
 }
 
@@ -157,16 +165,16 @@ async fn a_release_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
         ),
     ] {
         let refused = bench
-            .refuses("POST", "/v1/releases", wanted.to_string())
+            .refuses("POST", "/v1/apps/app/releases", wanted.to_string())
             .await;
         assert_eq!(refused, code, "{wanted}");
     }
     let record = json!({ "record": "00" }).to_string();
     assert_eq!(
-        bench.refuses("POST", "/v1/records", record).await,
+        bench.refuses("POST", "/v1/apps/app/records", record).await,
         Code::BadRelease
     );
-    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
+    let releases: ReleaseList = bench.does("GET", "/v1/apps/app/releases", "").await;
     assert_eq!(releases.releases, []);
 }
 
@@ -174,8 +182,12 @@ async fn a_release_that_cannot_be_is_refused_with_a_code_and_changes_nothing() {
 async fn the_same_app_again_is_told_which_release_it_is() {
     let bench = Bench::new();
     let digest = upload(&bench, b"an app").await;
-    let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
-    let (status, answer) = bench.ask("POST", "/v1/releases", push(&digest)).await;
+    let released: Released = bench
+        .does("POST", "/v1/apps/app/releases", push(&digest))
+        .await;
+    let (status, answer) = bench
+        .ask("POST", "/v1/apps/app/releases", push(&digest))
+        .await;
     assert_eq!(status, 409);
     let problem: host::api::types::Problem = serde_json::from_slice(&answer).unwrap();
     assert_eq!(problem.code, Code::Same);
@@ -186,11 +198,13 @@ async fn the_same_app_again_is_told_which_release_it_is() {
 async fn a_draft_changes_nothing_until_its_record_is_released() {
     let bench = Bench::new();
     let digest = upload(&bench, b"an app").await;
-    let draft: Draft = bench.does("POST", "/v1/drafts", push(&digest)).await;
-    let releases: ReleaseList = bench.does("GET", "/v1/releases", "").await;
+    let draft: Draft = bench
+        .does("POST", "/v1/apps/app/drafts", push(&digest))
+        .await;
+    let releases: ReleaseList = bench.does("GET", "/v1/apps/app/releases", "").await;
     assert_eq!(releases.releases, []);
     let record = json!({ "record": draft.record }).to_string();
-    let released: Released = bench.does("POST", "/v1/records", record).await;
+    let released: Released = bench.does("POST", "/v1/apps/app/records", record).await;
     assert_eq!(released.release.digest, digest);
 }
 
@@ -221,7 +235,9 @@ async fn with_a_deploy_key_nothing_is_stored_that_its_signed_record_does_not_nam
         let app = ComponentBytes::of(bytes.to_vec().into()).app();
         let upload = json!({ "size": app.size, "manifest": app.manifest.to_string() });
         let wanted = json!({ "component": app.digest.to_string(), "upload": upload });
-        bench.does("POST", "/v1/drafts", wanted.to_string()).await
+        bench
+            .does("POST", "/v1/apps/app/drafts", wanted.to_string())
+            .await
     };
     let (wanted, other) = (draft(b"an app").await, draft(b"another app").await);
     let path = format!("/v1/components/{}", Digest::of(b"an app"));
@@ -243,7 +259,9 @@ async fn with_a_deploy_key_nothing_is_stored_that_its_signed_record_does_not_nam
     // A draft says what it will be, and lies about the manifest.
     let lie = json!({ "size": 6, "manifest": Digest::of(b"lie").to_string() });
     let lie = json!({ "component": Digest::of(b"an app").to_string(), "upload": lie });
-    let lie: Draft = bench.does("POST", "/v1/drafts", lie.to_string()).await;
+    let lie: Draft = bench
+        .does("POST", "/v1/apps/app/drafts", lie.to_string())
+        .await;
     assert_eq!(
         bench
             .upload_signed(&path, Some(&sign(&lie)), b"an app")
@@ -253,12 +271,14 @@ async fn with_a_deploy_key_nothing_is_stored_that_its_signed_record_does_not_nam
     let record = sign(&wanted);
     let body = json!({ "record": record }).to_string();
     assert_eq!(
-        bench.refuses("POST", "/v1/records", body.clone()).await,
+        bench
+            .refuses("POST", "/v1/apps/app/records", body.clone())
+            .await,
         Code::NoComponent
     );
     let taken = bench.upload_signed(&path, Some(&record), b"an app").await;
     assert_eq!(taken, Ok(()));
-    let released: Released = bench.does("POST", "/v1/records", body).await;
+    let released: Released = bench.does("POST", "/v1/apps/app/records", body).await;
     assert!(released.release.signed);
 }
 
@@ -278,8 +298,10 @@ async fn progress_says_what_each_member_does_until_it_is_decided() {
     let bench = Bench::new();
     bench.node.behaves(Behaviour::OtherRefuses("it traps"));
     let digest = upload(&bench, b"an app").await;
-    let released: Released = bench.does("POST", "/v1/releases", push(&digest)).await;
-    let path = format!("/v1/releases/{}/progress", released.release.id);
+    let released: Released = bench
+        .does("POST", "/v1/apps/app/releases", push(&digest))
+        .await;
+    let path = format!("/v1/apps/app/releases/{}/progress", released.release.id);
     let (_, lines) = bench.ask("GET", &path, "").await;
     let lines: Vec<Progress> = serde_json::Deserializer::from_slice(&lines)
         .into_iter()

@@ -21,7 +21,7 @@ impl Nodes<'_> {
     /// If it does not answer.
     pub fn releases(&self, number: u8) -> Result<Vec<Value>> {
         let socket = self.lan.machine(number).data_dir().join("host.sock");
-        let answer = client::get_over(&socket, "/v1/releases", ANSWER)?;
+        let answer = client::get_over(&socket, "/v1/apps/app/releases", ANSWER)?;
         let mut listed: Value = serde_json::from_slice(&answer.body)?;
         serde_json::from_value(listed["releases"].take()).context("it lists no releases")
     }
@@ -188,7 +188,7 @@ impl Nodes<'_> {
     /// Every file in the store of node N, by its path.
     pub(super) fn stored(&self, number: u8) -> Result<BTreeSet<PathBuf>> {
         let mut files = BTreeSet::new();
-        let apps = self.lan.machine(number).data_dir().join("apps");
+        let apps = self.lan.machine(number).data_dir().join("components");
         walk(&apps, &mut files)?;
         ensure!(!files.is_empty(), "{} is empty", apps.display());
         Ok(files)

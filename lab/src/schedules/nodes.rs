@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How long between two looks at what nothing tells of.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A release, as `GET /v1/releases` and `host releases --json` show it
+/// A release, as `GET /v1/apps/app/releases` and `host releases --json` show it
 /// (docs/api.md).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Release {
@@ -48,7 +48,7 @@ impl Release {
     }
 }
 
-/// `GET /v1/releases`.
+/// `GET /v1/apps/app/releases`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Releases {
     pub(super) releases: Vec<Release>,
@@ -106,7 +106,8 @@ impl Node {
     }
 
     pub(super) fn releases(&self) -> Result<Vec<Release>> {
-        self.get::<Releases>("/v1/releases").map(|it| it.releases)
+        self.get::<Releases>("/v1/apps/app/releases")
+            .map(|it| it.releases)
     }
 
     /// The lines of its log from this moment on.

@@ -88,7 +88,7 @@ pub const CHUNKS: Route = Route {
 pub const PUBLISH: Route = Route {
     path: "/publish",
     audience: Audience::Members,
-    message_max: 128 * 1024 + 16 * 257,
+    message_max: 128 * 1024 + 16 * 257 + cluster::APP_NAME_MAX,
     answer_max: 256,
     within: EXCHANGE,
 };

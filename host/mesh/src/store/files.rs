@@ -2,10 +2,10 @@
 //! next start can go on from what the folder has.
 //!
 //! ```text
-//! apps/DIGEST                    a whole component
-//! apps/.new                      a component that is being written
-//! apps/partial/DIGEST            a download of this process, at full length from the start
-//! apps/quarantine/DIGEST         a component that was whole and is damaged now
+//! components/DIGEST                    a whole component
+//! components/.new                      a component that is being written
+//! components/partial/DIGEST            a download of this process, at full length from the start
+//! components/quarantine/DIGEST         a component that was whole and is damaged now
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -20,7 +20,9 @@ use crate::durable;
 use crate::durable::Points;
 
 /// The folder of the store, inside the data folder.
-const APPS: &str = "apps";
+const COMPONENTS: &str = "components";
+/// The name that it had in versions that nobody released. What is in it is kept.
+const COMPONENTS_BEFORE: &str = "apps";
 const PARTIAL: &str = "partial";
 const QUARANTINE: &str = "quarantine";
 const NEW: &str = ".new";
@@ -55,8 +57,12 @@ impl Files {
     /// Makes the folders that are missing.
     pub(super) fn make(data: &Path) -> Result<Self, (PathBuf, io::Error)> {
         let files = Self {
-            folder: data.join(APPS),
+            folder: data.join(COMPONENTS),
         };
+        if !files.folder.exists() {
+            // Usually there is none. If it cannot be renamed, members give the components again.
+            let _ = fs::rename(data.join(COMPONENTS_BEFORE), &files.folder);
+        }
         for folder in [files.folder.clone(), files.partials(), files.quarantine()] {
             DirBuilder::new()
                 .recursive(true)

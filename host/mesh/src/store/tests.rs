@@ -28,7 +28,7 @@ impl Place {
     }
 
     fn apps(&self) -> std::path::PathBuf {
-        self.temporary.path().join("apps")
+        self.temporary.path().join("components")
     }
 
     /// Changes one byte of a whole component on the disk.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ReleaseInfo, ReleaseStatus};
 
-/// One line of `GET /v1/releases/ID/progress`.
+/// One line of `GET /v1/apps/APP/releases/ID/progress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Progress {

@@ -3,7 +3,7 @@
 use super::{ReleaseKind, ReleaseStatus};
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/releases`: what is known of releases, the greatest first.
+/// `GET /v1/apps/APP/releases`: what is known of releases, the greatest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseList {
     /// [`API`](super::API).
@@ -49,7 +49,7 @@ pub struct ReleaseInfo {
     pub votes_against: Vec<String>,
 }
 
-/// `POST /v1/releases` and `POST /v1/drafts`: the release that is wanted.
+/// `POST /v1/apps/APP/releases` and `POST /v1/apps/APP/drafts`: the release that is wanted.
 /// Either `component` or `rollback` is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -108,8 +108,8 @@ pub enum Canaries {
     Percent(u32),
 }
 
-/// The answer of `POST /v1/drafts`: a record to be signed, and to be sent to
-/// `POST /v1/records`. Nothing changes before that.
+/// The answer of `POST /v1/apps/APP/drafts`: a record to be signed, and to be sent to
+/// `POST /v1/apps/APP/records`. Nothing changes before that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     /// [`API`](super::API).
@@ -118,7 +118,7 @@ pub struct Draft {
     pub record: String,
 }
 
-/// `POST /v1/records`: a record to be released, signed or not.
+/// `POST /v1/apps/APP/records`: a record to be released, signed or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -126,7 +126,7 @@ pub struct Record {
     pub record: String,
 }
 
-/// The answer of `POST /v1/releases` and `POST /v1/records`.
+/// The answer of `POST /v1/apps/APP/releases` and `POST /v1/apps/APP/records`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {
     /// [`API`](super::API).

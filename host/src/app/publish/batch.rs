@@ -1,7 +1,8 @@
 //! Several publications of one node, as the bytes of one message in postcard:
-//! the boot number of the node, and the publications in their order.
+//! the app, the boot number of the node, and the publications in their order.
 
 use bytes::Bytes;
+use cluster::{APP_NAME_MAX, AppName};
 use serde::{Deserialize, Serialize};
 
 use mesh::control::routes::PUBLISH;
@@ -15,11 +16,13 @@ pub(super) const BATCH_BYTES: usize = 128 * 1024;
 /// How many bytes a batch may have when it is sent, with its numbers and
 /// lengths.
 pub(super) const BATCH_MAX: usize = PUBLISH.message_max;
-const _: () = assert!(BATCH_MAX == BATCH_BYTES + 16 * (OUTGOING + 1));
+const _: () = assert!(BATCH_MAX == BATCH_BYTES + 16 * (OUTGOING + 1) + APP_NAME_MAX);
 
 /// A batch.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Batch<'a> {
+    /// The app whose exchanges published.
+    pub(super) app: AppName,
     /// The boot number of the run that published. Later runs have greater
     /// numbers.
     pub(super) boot: u64,
@@ -52,6 +55,7 @@ pub(super) fn write(
         payload: &published.payload,
     });
     let batch = Batch {
+        app: AppName::the_only(),
         boot,
         messages: messages.collect(),
     };
@@ -93,7 +97,7 @@ mod tests {
         let bytes = write(3, &all).expect("written");
         assert!(bytes.len() <= BATCH_MAX);
         let batch = read(&bytes).expect("a batch");
-        assert_eq!(batch.boot, 3);
+        assert_eq!((batch.app.as_str(), batch.boot), ("app", 3));
         let read: Vec<_> = batch
             .messages
             .iter()

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cluster::{Counted, NodeName, View};
+use cluster::{AppName, Counted, NodeName, View};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -72,6 +72,9 @@ impl Inbox {
             self.counters.count(|counts| counts.unreadable += 1);
             return control::refusal(StatusCode::BAD_REQUEST, "this is no batch");
         };
+        if batch.app != AppName::the_only() {
+            return control::refusal(StatusCode::NOT_FOUND, "there is no such app here");
+        }
         let name: Arc<str> = from.to_string().into();
         // Held until all are delivered, so that a later batch of the same node
         // cannot overtake this one.

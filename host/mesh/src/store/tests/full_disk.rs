@@ -21,10 +21,10 @@ fn on(small: Small, test: &str, work: impl FnOnce(&Path)) {
 /// Asserts that all components are whole, and that the store knows them all.
 fn nothing_half_done_is_left(store: &Store, disk: &Path) {
     let files = store.components().len();
-    let there = std::fs::read_dir(disk.join("apps")).expect("a folder");
+    let there = std::fs::read_dir(disk.join("components")).expect("a folder");
     let there = there.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file()));
     assert_eq!(there.count(), files, "half an app is left");
-    let partial = std::fs::read_dir(disk.join("apps/partial")).expect("a folder");
+    let partial = std::fs::read_dir(disk.join("components/partial")).expect("a folder");
     assert_eq!(partial.count(), 0, "half a download is left");
 }
 
@@ -85,7 +85,7 @@ fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_
         let store = open(disk, StoreLimits::default());
         let bytes = app(1, 1 << 20);
         let digest = stored(&store, &bytes).expect("it has room");
-        let path = disk.join("apps").join(digest.to_string());
+        let path = disk.join("components").join(digest.to_string());
         std::fs::write(&path, app(2, 1 << 20)).expect("damaged");
         let filling = small_disk::fill(disk, 0).expect("filled");
         let refused = std::fs::rename(&path, disk.join("renamed")).map_err(|error| error.kind());
@@ -93,7 +93,7 @@ fn a_damaged_app_that_cannot_be_put_aside_for_lack_of_room_is_removed_and_taken_
         assert_eq!(read(&store, &digest), None);
         assert_eq!(store.quarantined(), 1);
         nothing_half_done_is_left(&store, disk);
-        let aside = std::fs::read_dir(disk.join("apps/quarantine")).expect("a folder");
+        let aside = std::fs::read_dir(disk.join("components/quarantine")).expect("a folder");
         assert_eq!(aside.count(), 0, "it takes room");
         std::fs::remove_file(filling).expect("removed");
         stored(&store, &bytes).expect("it has room again");
