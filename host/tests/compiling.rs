@@ -5,11 +5,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::ComponentBytes;
-use lab::{Launch, Programs};
+use lab::{Launch, Process, Programs};
 use runtime::compile::{CompileError, CompileLimits, CompilerConfig};
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
@@ -312,21 +313,27 @@ async fn what_was_compiled_before_is_loaded_without_a_worker() {
     assert!(error.is_some(), "it has no worker to compile it");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_worker_outlives_its_node() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// A node as a process of its own, with this app.
+fn start(folder: &Path, app: &Path) -> Process {
     let programs = Programs::of_test(env!("CARGO_BIN_EXE_host")).expect("the program");
-    let large = folder.path().join("large.wasm");
-    std::fs::write(&large, huge().bytes()).expect("it can be written");
     let launch = Launch::new(programs.host())
-        .dir(folder.path())
+        .dir(folder)
         .flag("--name", "example@127.0.0.1")
         .flag("--http", "127.0.0.1:0")
         .flag("--cluster-port", "0")
-        .flag("--app", &large)
-        .flag("--data-dir", folder.path().join("data"))
+        .flag("--app", app)
+        .flag("--data-dir", folder.join("data"))
+        .flag("--compile-memory", "8GiB")
         .env("HOST_COOKIE", "a cookie of the tests");
-    let host = launch.spawn().expect("it starts");
+    launch.spawn().expect("it starts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_worker_outlives_its_node() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let large = folder.path().join("large.wasm");
+    std::fs::write(&large, huge().bytes()).expect("it can be written");
+    let host = start(folder.path(), &large);
     let id = u32::try_from(host.id()).expect("a process number");
     let worker = || children(id).into_iter().find(|pid| used(*pid) > 20);
     until("a worker at work", || worker().is_some()).await;
@@ -334,5 +341,43 @@ async fn no_worker_outlives_its_node() {
     let variables = std::fs::read(format!("/proc/{worker}/environ")).expect("its variables");
     assert_eq!(variables, b"", "the cookie is none of its business");
     host.kill().expect("it can be killed");
+    until("the end of the worker", || !lives(worker)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_and_a_rollback_do_not_wait_for_an_upload_that_takes_long() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = start(folder.path(), &components::built("guest"));
+    let ready = host.wait_until_ready(support::PATIENCE);
+    ready.expect("it is ready");
+    let command = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command
+            .args(words)
+            .arg("--data-dir")
+            .arg(folder.path().join("data"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    let push = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("it can be written");
+        command(&["push", path.to_str().expect("a path in text")])
+    };
+    let mut large = push("huge.wasm", huge().bytes())
+        .spawn()
+        .expect("it starts");
+    let id = u32::try_from(host.id()).expect("a process number");
+    let busy = || children(id).into_iter().find(|pid| used(*pid) > 100);
+    until("the upload is compiled", || busy().is_some()).await;
+    let worker = busy().expect("it was there");
+    let simple = push("simple.wasm", &components::read_built("fixture-simple")).status();
+    assert!(simple.expect("it runs").success());
+    let back = command(&["rollback"]).status();
+    assert!(back.expect("it runs").success());
+    assert!(large.try_wait().expect("it is a child").is_none());
+    // Whoever wanted it goes away.
+    large.kill().expect("it can be killed");
+    large.wait().expect("it is a child");
     until("the end of the worker", || !lives(worker)).await;
 }

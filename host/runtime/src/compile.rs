@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A component can be made so that its compilation takes gigabytes and minutes. So it is
-//! compiled in another process, which limits itself, has the lowest priority, dies with
+//! compiled in another process, which limits itself, has a low priority, dies with
 //! the node, and is killed as soon as nobody wants its work any more. One such process is
 //! kept ready, and remembers the functions that it has compiled.
 

@@ -13,7 +13,7 @@ const MOST: u64 = 2 << 30;
 /// The part of that memory that the compiled code itself may have. The node maps it.
 const CODE_PART: u64 = 4;
 /// How much longer than its processor time a compilation may take on the clock. The
-/// compiler has the lowest priority, so on a busy machine it waits a lot.
+/// compiler has a low priority, so on a busy machine it waits a lot.
 const WALL: u32 = 5;
 /// The least time on the clock, whatever the processor time.
 const WALL_LEAST: Duration = Duration::from_secs(120);

@@ -17,8 +17,9 @@ use super::functions::Functions;
 use super::protocol::{self, Kind, SETUP, Setup};
 use crate::engine::{CodeSettings, one_line};
 
-/// What is added to the nice value: the lowest priority there is.
-const NICE: i32 = 19;
+/// What is added to the nice value. What answers requests goes first; but on a node with
+/// too much to do, the release that would repair it must be compiled some time.
+const NICE: i32 = 10;
 /// How likely the kernel chooses this process when memory runs out: before all others.
 const OOM_SCORE: &str = "1000";
 
