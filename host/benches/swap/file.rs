@@ -44,6 +44,7 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
             memory: 128 << 20,
             state: 64 << 10,
         },
+        room: Default::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         code_cache: Some(cache.to_owned()),
         compiler: CompilerConfig {

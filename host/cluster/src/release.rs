@@ -8,6 +8,7 @@
 //! tells what that file says before this node has heard anybody.
 
 mod at_start;
+mod check;
 mod clock;
 mod draft;
 mod history;
@@ -15,6 +16,7 @@ mod id;
 mod key;
 mod listing;
 mod mark;
+mod news;
 mod record;
 mod set;
 mod stored;
@@ -24,6 +26,7 @@ mod tests;
 mod votes;
 
 pub use at_start::{AtStart, at_start};
+pub use check::ReleaseError;
 pub use clock::Hlc;
 pub use id::{IdPrefix, IdPrefixError, ReleaseId, ReleaseKind, ReleaseStamp};
 pub use key::{
@@ -32,13 +35,13 @@ pub use key::{
 pub use listing::{Listed, ReleaseStatus};
 pub use mark::{AppFile, PathId};
 pub use record::{
-    BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, Component, NOTE_MAX, Parent, Plan, Release, ReleaseError,
+    BAKE_MAX, BY_MAX, CANARIES_MAX, CHUNK, Component, NOTE_MAX, Parent, Plan, Release,
 };
 pub use target::{Target, VoteState};
 pub use votes::Verdict;
 
 pub use draft::{DraftError, Request, RollbackTo, What};
-pub use set::News;
+pub use news::News;
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
 pub(crate) use clock::{Skew, ahead_of_members, beyond, median};

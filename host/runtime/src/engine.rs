@@ -1,6 +1,7 @@
 //! The engine that all generations of a node share: compiler, pool of
 //! instances, linker, epoch.
 
+mod room;
 mod settings;
 
 use std::path::PathBuf;
@@ -14,8 +15,11 @@ use wasmtime::component::Linker;
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::compile::{Compiler, CompilerConfig};
-use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo, SlowLane};
-use crate::throttle::Throttle;
+use crate::contract::{
+    self, CallContext, CallLimits, GuestLog, HostState, Meter, NodeInfo, SlowLane,
+};
+pub use crate::engine::room::ComponentRoom;
+pub(crate) use crate::engine::room::OverRoom;
 
 pub(crate) use settings::CodeSettings;
 
@@ -23,11 +27,8 @@ pub(crate) use settings::CodeSettings;
 const INSTANCES: u32 = 1000;
 /// Like `INSTANCES`, on a machine with little address space.
 const FEW_INSTANCES: u32 = 64;
-/// How many lines of guests' output go into the log each second.
-const GUEST_LINES: u32 = 100;
-/// How many core instances, memories and tables one component may have: a guest,
-/// the adapter of its WASI version, and the glue between the two.
-const CORE_INSTANCES_EACH: u32 = 8;
+/// How many memories and tables the pool has for each instance. A component may have more
+/// (see [`ComponentRoom`]); then fewer of its instances fit in.
 const MEMORIES_EACH: u32 = 2;
 const TABLES_EACH: u32 = 4;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
@@ -39,6 +40,8 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 pub struct RuntimeConfig {
     /// What a callback may use.
     pub limits: CallLimits,
+    /// How many parts a component may have.
+    pub room: ComponentRoom,
     /// Threads that run guests. The same number of slices of long callbacks run at
     /// a time.
     pub workers: usize,
@@ -74,6 +77,7 @@ pub struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
     pub(crate) limits: CallLimits,
+    pub(crate) room: ComponentRoom,
     lane: SlowLane,
     pub(super) instances: Arc<Semaphore>,
     /// A `wasi:http` component holds its instance as long as its request lasts.
@@ -83,8 +87,8 @@ pub struct Runtime {
     /// requests.
     pub(crate) migrations: Semaphore,
     pub(crate) compiler: Compiler,
-    /// Limits how much of what guests write goes into the log.
-    pub(crate) guest_lines: Throttle,
+    /// Limits how much guests bring into the log.
+    pub(crate) guest_log: Arc<GuestLog>,
     pub(crate) node: Arc<NodeInfo>,
     _ticker: Ticker,
 }
@@ -104,12 +108,13 @@ impl Runtime {
             engine,
             linker,
             limits: config.limits,
+            room: config.room,
             lane: SlowLane::beside(config.workers),
             instances: Arc::new(Semaphore::new(instances as usize)),
             long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compiler,
-            guest_lines: Throttle::per_second(GUEST_LINES),
+            guest_log: Arc::default(),
             node,
             _ticker: ticker,
         }))
@@ -131,6 +136,7 @@ impl Runtime {
     pub(super) fn store(&self, state: HostState) -> Store<HostState> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(HostState::limiter);
+        store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
         store
@@ -144,9 +150,7 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32, CodeSettings), R
     // a slot reserves no more than its memory, and accesses are checked.
     let code = CodeSettings::default();
     let mut engine = code.config();
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
-        config.limits.memory,
-    )));
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, INSTANCES)));
     let roomy = match Engine::new(&engine) {
         Ok(engine) => return Ok((engine, INSTANCES, code)),
         Err(error) => error,
@@ -159,35 +163,29 @@ fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32, CodeSettings), R
         checked: Some((config.limits.memory as u64, 64 * 1024)),
     };
     let mut engine = code.config();
-    let mut pool = pool(config.limits.memory);
-    scale(&mut pool, FEW_INSTANCES);
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let few = pool(config, FEW_INSTANCES);
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(few));
     let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
     Ok((engine, FEW_INSTANCES, code))
 }
 
-fn pool(memory: usize) -> PoolingAllocationConfig {
+/// A pool for so many instances.
+fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
+    let room = config.room;
     let mut pool = PoolingAllocationConfig::new();
-    scale(&mut pool, INSTANCES);
-    pool.max_core_instances_per_component(CORE_INSTANCES_EACH)
-        .max_memories_per_component(MEMORIES_EACH)
-        .max_tables_per_component(TABLES_EACH)
-        .max_memory_size(memory)
-        .table_elements(contract::MAX_TABLE_ELEMENTS)
+    room.apply(&mut pool);
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(room.core_instances))
+        .total_memories((instances * MEMORIES_EACH).max(room.memories))
+        .total_tables((instances * TABLES_EACH).max(room.tables))
+        .total_stacks(instances)
+        .max_memory_size(config.limits.memory)
         .max_unused_warm_slots(100)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 * 1024)
         .async_stack_keep_resident(16 * 1024)
         .pagemap_scan(Enabled::Auto);
     pool
-}
-
-fn scale(pool: &mut PoolingAllocationConfig, instances: u32) {
-    pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES_EACH)
-        .total_memories(instances * MEMORIES_EACH)
-        .total_tables(instances * TABLES_EACH)
-        .total_stacks(instances);
 }
 
 fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
@@ -200,6 +198,8 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    contract::add_charged_to_linker(&mut linker)?;
+    contract::add_unbacked_to_linker(&mut linker)?;
     contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
@@ -243,7 +243,11 @@ impl Drop for Ticker {
 
 /// An error and its causes, in one line of bounded length.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
+    bounded(&format!("{error:#}"))
+}
+
+/// A text in one line of at most 300 characters.
+pub(crate) fn bounded(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{} …", &line[..end]),

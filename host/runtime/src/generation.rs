@@ -8,7 +8,9 @@
 //! So whatever serves has been checked. Loading needs a [`LoadPermit`], so there are
 //! at most two generations.
 
+mod compiled;
 mod drain;
+mod imports;
 mod invoke;
 mod lease;
 mod slot;
@@ -27,6 +29,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
+pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
@@ -34,8 +37,8 @@ pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};
 pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
+pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
-pub(crate) use validate::{check, compile};
 
 /// The kind of app that a component is, with the functions that the host calls.
 ///

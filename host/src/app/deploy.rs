@@ -31,6 +31,7 @@ use tokio::time::sleep;
 use crate::api::types::Step;
 use crate::app::App;
 use crate::app::bake::BakeOutcome;
+use crate::app::crash_loop::CrashGuard;
 use crate::app::retry::Retry;
 use cluster::short;
 use mesh::membership::Releases;
@@ -64,6 +65,12 @@ enum Trouble {
     /// The component is larger than this node takes. Trying again does not help.
     #[error(transparent)]
     TooLarge(StoreError),
+    /// The process died twice with it. The fault is taken for the app's.
+    #[error(
+        "the process of this node died twice within a minute of starting the component, so it is not \
+         started again"
+    )]
+    KillsProcess,
     /// Without the record, the bytes cannot be checked, so they cannot be
     /// fetched.
     #[error("the record of the release has not come yet")]
@@ -100,6 +107,7 @@ pub(crate) struct Deploy {
     pub(crate) fetcher: Fetcher,
     pub(crate) releases: Releases,
     pub(crate) bake_checks: BakeChecks,
+    pub(crate) crash_guard: Arc<CrashGuard>,
 }
 
 impl Deploy {
@@ -181,6 +189,7 @@ impl Deploy {
                 serves.serve_as(target.id);
                 self.releases.serves(serves.serving());
                 self.app.report.serves(target.id, target.digest);
+                self.crash_guard.serves(target.digest, target.id);
                 return true;
             }
             let trouble = match self.bring(target).await {
@@ -191,7 +200,10 @@ impl Deploy {
                 Err(trouble) => trouble,
             };
             let digest = short(&target.digest.to_string()).to_owned();
-            let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
+            let again = !matches!(
+                trouble,
+                Trouble::Refused(_) | Trouble::TooLarge(_) | Trouble::KillsProcess
+            );
             self.app
                 .report
                 .failed(Some(target), trouble.to_string(), again);
@@ -206,9 +218,10 @@ impl Deploy {
                 sleep(wait).await;
                 continue;
             }
+            self.crash_guard.over(target.digest);
             // The limit of this node says nothing about the limits of others.
-            let speaks_against =
-                matches!(trouble, Trouble::Refused(_)) || is_canary_of(target, self.ip);
+            let is_apps = matches!(trouble, Trouble::Refused(_) | Trouble::KillsProcess);
+            let speaks_against = is_apps || is_canary_of(target, self.ip);
             let follows = match speaks_against {
                 true => consequence(target),
                 false => "the other nodes go on without this one",
@@ -228,6 +241,10 @@ impl Deploy {
 
     /// Makes one attempt.
     async fn bring(&self, target: &Target) -> Result<Swapped, Trouble> {
+        let guard = &self.crash_guard;
+        if guard.has_given_up(target.digest, Some(target.id)) {
+            return Err(Trouble::KillsProcess);
+        }
         // Somebody else may load the same component. Then that one has the only
         // room, and offers the component later. So the node waits for the offer
         // at the same time.
@@ -237,8 +254,10 @@ impl Deploy {
             loaded = self.load(target) => loaded?,
         };
         let generation = ready.generation().clone();
+        guard.begin(target.digest, Some(target.id));
         generation.serve_as(target.id);
         let swapped = ready.activate();
+        guard.settle_in_a_minute();
         self.releases.serves(generation.serving());
         self.app
             .report
@@ -254,6 +273,7 @@ impl Deploy {
             return Ok((ready, None));
         }
         let (component, fetched) = self.obtain(target).await?;
+        self.crash_guard.begin(target.digest, Some(target.id));
         let app = NamedComponent {
             path: PathBuf::from(format!("release {}", target.id)),
             component,

@@ -24,7 +24,7 @@ pub(super) async fn follow(
     let until = Instant::now() + patience;
     loop {
         let line = tokio::select! {
-            // LineReader that are there already count, even if the time is up.
+            // Lines that are there already count, even if the time is up.
             biased;
             line = lines.next::<Progress>() => line.map_err(goes_on)?,
             () = sleep_until(until) => {

@@ -19,6 +19,7 @@ use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
 use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::contract::CallLimits;
+use runtime::engine::ComponentRoom;
 
 /// The port of HTTP unless another one is given.
 const HTTP_PORT: u16 = 8080;
@@ -152,6 +153,8 @@ pub struct NodeConfig {
     pub limits: CallLimits,
     /// Where and within which limits components are compiled.
     pub compiler: CompilerConfig,
+    /// How many parts a component may have.
+    pub room: ComponentRoom,
     /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
     /// How long exchanges may take to finish when the node stops.
@@ -249,6 +252,12 @@ impl NodeConfig {
             compiler: CompilerConfig {
                 program: Some(THIS_PROGRAM.into()),
                 limits: compile_limits(typed.compile_memory, typed.compile_time)?,
+            },
+            room: ComponentRoom {
+                core_instances: typed.max_core_instances,
+                memories: typed.max_memories,
+                tables: typed.max_tables,
+                table_elements: typed.max_table_elements as usize,
             },
             body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
             drain: typed.drain,

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
+use runtime::engine::ComponentRoom;
+
 use crate::app::bake::{RevertOnErrors, Rule};
 
 /// What `host run --help` says at its end.
@@ -160,6 +162,53 @@ pub struct RunArgs {
         help_heading = "Limits"
     )]
     pub memory_limit: ByteSize,
+
+    /// Core instances that one component may have, with the components in it
+    ///
+    /// Components of some toolchains have many parts, and one that is composed
+    /// of others has all of theirs. A node that refuses a component for this
+    /// names the number that it has.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = ComponentRoom::default().core_instances,
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        help_heading = "Limits"
+    )]
+    pub max_core_instances: u32,
+
+    /// Memories that one component may have, with the components in it
+    ///
+    /// All of them together have --memory-limit. The more memories a component
+    /// has, the fewer of its instances run at a time.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = ComponentRoom::default().memories,
+        value_parser = clap::value_parser!(u32).range(1..=1_000),
+        help_heading = "Limits"
+    )]
+    pub max_memories: u32,
+
+    /// Tables that one component may have, with the components in it
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = ComponentRoom::default().tables,
+        value_parser = clap::value_parser!(u32).range(1..=1_000),
+        help_heading = "Limits"
+    )]
+    pub max_tables: u32,
+
+    /// Elements that one table may have; they count as memory, 8 bytes each
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = ComponentRoom::default().table_elements as u32,
+        value_parser = clap::value_parser!(u32).range(1_000..=1_000_000),
+        help_heading = "Limits"
+    )]
+    pub max_table_elements: u32,
 
     /// State that one exchange may keep between two callbacks
     #[arg(

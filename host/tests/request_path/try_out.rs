@@ -66,6 +66,7 @@ async fn an_app_that_takes_long_is_tried_out_although_there_is_one_place_for_wha
             memory: 1 << 20,
             state: 0,
         },
+        room: Default::default(),
         workers: 1,
         code_cache: None,
         compiler: CompilerConfig::in_this_process(),

@@ -62,6 +62,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     let runtime = runtimes.entry(limits).or_insert_with(|| {
         let config = RuntimeConfig {
             limits: limits.calls(),
+            room: Default::default(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             code_cache: None,
             compiler: CompilerConfig::in_this_process(),

@@ -82,22 +82,31 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     if let Some(signed) = signed(&record) {
         add("record", "signed", &signed);
     }
-    let stored = subject.stored.clone().unwrap_or_default();
-    add("stored", "one-release", &stored);
-    let mut stored = stored_with_mark_and_vote(stored, id);
-    add("stored", "mark-and-vote", &stored);
-    // The last byte counts the uses of marks: here it has its highest value.
-    stored.pop();
-    stored.extend_from_slice(&[0xff; 9]);
-    stored.push(1);
-    add("stored", "marks-used-up", &stored);
-
+    for (name, stored) in stored(&subject, id) {
+        add("stored", name, &stored);
+    }
     for (name, text) in TEXTS {
         add("text", name, text.as_bytes());
     }
     let digest = Component::of(b"an app").digest.to_string();
     add("text", "digest", digest.as_bytes());
     inputs
+}
+
+/// What nodes keep of releases between two runs.
+fn stored(subject: &Subject, id: ReleaseId) -> [(&'static str, Vec<u8>); 3] {
+    let one = subject.stored.clone().unwrap_or_default();
+    let more = stored_with_mark_and_vote(one.clone(), id);
+    // The last byte counts the uses of marks: here it has its highest value.
+    let mut used_up = more.clone();
+    used_up.pop();
+    used_up.extend_from_slice(&[0xff; 9]);
+    used_up.push(1);
+    [
+        ("one-release", one.to_vec()),
+        ("mark-and-vote", more),
+        ("marks-used-up", used_up),
+    ]
 }
 
 /// The stored state of a node that has seen a file of its own, and voted.

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::record::{Component, Parts, Plan, Release, ReleaseError};
+use super::check::ReleaseError;
+use super::record::{Component, Parts, Plan, Release};
 use super::set::ReleaseSet;
 use super::target::{Target, VoteState, serves_now, target, vote_state};
 use super::{IdPrefix, ReleaseId, ReleaseKind};

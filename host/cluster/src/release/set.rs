@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::clock::Hlc;
 use super::history::History;
 use super::mark::{AppFile, Marks, Meaning};
+use super::news::News;
 use super::record::{Component, Parts, Plan, Release};
 use super::target::{Target, VoteState, target, vote_state};
 use super::votes::{VOTED, Verdict, Vote, Votes};
@@ -20,61 +21,6 @@ const AGAINST: usize = 8;
 
 /// How many records are set aside at most.
 const ASIDE_MAX: usize = 32;
-
-/// What a node finds out about releases.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// This node is to serve something else.
-    Target(Target),
-    /// A release lost against one that was decided without knowledge of it. That happens when
-    /// two people push at once, or on two sides of a network split.
-    Superseded {
-        /// The release that lost.
-        release: Arc<Release>,
-        /// The release that won.
-        by: Arc<Release>,
-    },
-    /// The votes on the greatest release changed its state: it bakes, was accepted after a
-    /// bake, or was voted down.
-    VoteState {
-        /// The release.
-        release: Arc<Release>,
-        /// The new state.
-        state: VoteState,
-        /// The first few nodes that voted against it.
-        against: Vec<NodeId>,
-        /// How many nodes voted against it.
-        failed: usize,
-        /// How many nodes voted for it.
-        ok: usize,
-    },
-    /// The same component was released after the same release with two plans, here and
-    /// elsewhere. That is one release, and the plan of the other node wins.
-    OtherPlan {
-        /// The record with the winning plan.
-        holds: Arc<Release>,
-        /// The record of this node.
-        lost: Arc<Release>,
-    },
-    /// The time of a record is so far ahead that it is set aside: it is neither stored nor
-    /// passed on, and looked at again later.
-    SetAside(Arc<Release>),
-    /// The stored history has releases that are not signed with the deploy key, which was set
-    /// later. This node has forgotten them.
-    Forgotten {
-        /// How many releases it has forgotten.
-        unsigned: u64,
-        /// How many releases are signed, and kept.
-        kept: usize,
-    },
-    /// An app file was looked at.
-    File {
-        /// The file.
-        file: AppFile,
-        /// The release that it became; none if it is unchanged.
-        outcome: Result<Option<Arc<Release>>, DraftError>,
-    },
-}
 
 /// Which of the records and votes are new.
 #[derive(Debug, Default)]
@@ -322,7 +268,12 @@ impl ReleaseSet {
     /// release is not voted on.
     pub(crate) fn vote(&mut self, release: ReleaseId, verdict: Verdict) -> Option<Vote> {
         let node = self.me.id();
-        if self.votes.by(&release, node).is_some() {
+        // A vote for a release may be followed by one against it.
+        if self
+            .votes
+            .by(&release, node)
+            .is_some_and(|voted| voted >= verdict)
+        {
             return None;
         }
         let vote = Vote {

@@ -173,7 +173,7 @@ impl Connection {
         self.driver.is_none()
     }
 
-    /// ServerWaits for the connection to end.
+    /// Waits for the connection to end.
     pub(super) async fn ended(&mut self) {
         if let Some(driver) = &mut self.driver {
             // A normal end and a panic count alike.

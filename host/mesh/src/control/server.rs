@@ -216,7 +216,7 @@ impl Open {
         *self.counts.entry(ip).or_insert(0) += 1;
     }
 
-    /// ServerWaits until a connection ends.
+    /// Waits until a connection ends.
     async fn ended(&mut self) -> (Ipv4Addr, Option<CallerRefusal>) {
         loop {
             let (id, refusal) = match self.tasks.join_next_with_id().await {

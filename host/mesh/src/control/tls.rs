@@ -101,7 +101,7 @@ impl Identity {
         self.ends().callers.len()
     }
 
-    /// ServerWaits until the shown key is no longer known; that may never happen.
+    /// Waits until the shown key is no longer known; that may never happen.
     pub(crate) async fn revoked(&self, shown: &ShownCertificate) {
         let mut ends = self.0.subscribe();
         let unknown = |ends: &Arc<Ends>| ends.callers.iter().all(|key| key.public != shown.0);

@@ -87,7 +87,7 @@ impl ToolClient {
         requests.send_request(request).await
     }
 
-    /// ServerWaits until the connection ends, perhaps because the node did.
+    /// Waits until the connection ends, perhaps because the node did.
     pub async fn ended(&mut self) {
         self.connection.ended().await;
     }

@@ -4,17 +4,16 @@
 
 mod carry_out;
 mod held;
+mod start;
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cluster::release::AppFile;
-use cluster::{Config, DATAGRAM_MAX, Effect, Input, Node, NodeName, Time};
-use rand::TryRng;
-use rand::rngs::SysRng;
+use cluster::{Input, Node, NodeName, Time};
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
@@ -26,28 +25,16 @@ use super::boot_store::BootStore;
 use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
 use super::releases::{FileOutcome, Overview, ReleaseRequest};
-use super::seeds::{self, FoundSeed, Search, System};
-use super::{Channel, MembershipCounts, Order, Outside, Settings, StartError};
+use super::seeds::FoundSeed;
+use super::{MembershipCounts, Order, Outside};
 use crate::control;
-use crate::control::{ControlServer, Dialler, Event, Identity, Links};
+use crate::control::{Event, Identity, Links};
 use crate::net;
 
 /// How many datagrams of each socket, and events of the control channel, are taken in before
 /// timers are checked.
 const DATAGRAMS: usize = 64;
 const EVENTS: usize = 16;
-
-/// How many events of the control channel may wait; beyond that, its connections are held back.
-const EVENTS_WAITING: usize = 64;
-
-/// How many lookup results may wait; the next lookup waits for room.
-const FOUND_WAITING: usize = 16;
-
-/// Callers that may wait to be accepted.
-const BACKLOG: i32 = 64;
-
-/// When this program was built, in milliseconds since 1970-01-01 UTC; build.rs writes it.
-const BUILT_MS: u64 = include!(concat!(env!("OUT_DIR"), "/built_ms"));
 
 /// The state of the loop.
 pub(super) struct Driver {
@@ -104,131 +91,6 @@ fn wall_ms() -> u64 {
 }
 
 impl Driver {
-    /// Binds everything and stores the boot number. Must be called in the runtime that runs it.
-    pub(super) fn start(
-        settings: Settings,
-        channel: Channel,
-        outside: Outside,
-    ) -> Result<Self, StartError> {
-        let local = net::find(settings.name.ip())?;
-        let at = SocketAddrV4::new(local.ip, settings.cluster_port);
-        let boots = BootStore::new(settings.data_dir.clone());
-        let releases = ReleaseStore::start(settings.data_dir).map_err(StartError::Thread)?;
-        let config = Config {
-            name: settings.name.clone(),
-            url: settings.url,
-            cluster_port: settings.cluster_port,
-            broadcast: local
-                .broadcast
-                .map(|ip| SocketAddrV4::new(ip, settings.cluster_port)),
-            subnet: local.subnet,
-            allow: settings.allow,
-            join: settings.join,
-            boot_stored: boots.load()?,
-            releases_stored: settings.releases_stored,
-            deploy_key: settings.deploy_key,
-            built_ms: BUILT_MS,
-            wall_ms: wall_ms(),
-        };
-        config.check()?;
-        if config.broadcast.is_none() && config.join.is_empty() && settings.join_names.is_empty() {
-            tracing::warn!(
-                interface = local.interface,
-                "this network has no broadcast, so nobody is found; name a member with --join"
-            );
-        }
-        let seed = SysRng
-            .try_next_u64()
-            .map_err(|error| StartError::Random(io::Error::other(error)))?;
-
-        let listener = net::tcp_listener(at, BACKLOG, "--cluster-port")?;
-        let gossip = net::gossip_socket(at)?;
-        let broadcast = Broadcast::start(local, settings.cluster_port)?;
-
-        let identity = channel.identity;
-        let (events_in, events) = mpsc::channel(EVENTS_WAITING);
-        let control = Arc::new(control::CallerCounts::default());
-        let mut reach = vec![config.subnet];
-        reach.extend(&config.allow);
-        let server = ControlServer {
-            me: settings.name.clone(),
-            identity: identity.clone(),
-            reach,
-            is_here: net::is_here,
-            service: settings.service,
-            runtime: channel.runtime,
-            waits: control::WAITS,
-            events: events_in.clone(),
-            counters: control.clone(),
-        };
-        let dialler = Dialler {
-            me: settings.name.clone(),
-            identity: identity.clone(),
-        };
-        let links = Links::new(dialler, settings.cluster_port, events_in);
-
-        let (found_in, found) = mpsc::channel(FOUND_WAITING);
-        let mut tasks = JoinSet::new();
-        for (number, name) in (0..).zip(settings.join_names) {
-            let search = Search {
-                number,
-                name,
-                me: settings.name.ip(),
-                config: config.clone(),
-                views: outside.views.subscribe(),
-                found: found_in.clone(),
-                waits: seeds::WAITS,
-            };
-            tasks.spawn(search.run(System));
-        }
-        let clock = Clock {
-            start: Instant::now(),
-        };
-        let mut node = Node::new(config, &settings.keys, clock.now(), seed);
-        if let Some(serving) = settings.serving {
-            node.handle(clock.now(), wall_ms(), Input::Serving(serving));
-        }
-        // A node first wants its boot number stored; here a failure can still be reported to
-        // the caller.
-        let mut waiting = Vec::new();
-        while let Some(effect) = node.poll_effect() {
-            match effect {
-                Effect::StoreBoot(boot) => boots.store(boot)?,
-                other => waiting.push(other),
-            }
-        }
-        outside.views.send_replace(node.view());
-        tasks.spawn(server.run(listener));
-        let mut driver = Self {
-            node,
-            name: settings.name,
-            clock,
-            gossip,
-            broadcast,
-            links,
-            events,
-            boots,
-            held: None,
-            releases,
-            file_again: None,
-            file_asked: None,
-            shown: 0,
-            outside,
-            counters: MembershipCounts::default(),
-            control,
-            identity,
-            found,
-            _tasks: tasks,
-            departed: false,
-            buffer: vec![0; DATAGRAM_MAX + 1],
-        };
-        for effect in waiting {
-            driver.carry_out(effect, &mut None);
-        }
-        driver.publish_overview();
-        Ok(driver)
-    }
-
     /// Takes part until an order ends it.
     pub(super) async fn run(mut self) {
         loop {
@@ -286,7 +148,7 @@ impl Driver {
         }
     }
 
-    /// SeedWaits until there is something to do.
+    /// Waits until there is something to do.
     async fn wait(&mut self) -> Woken {
         let timer = self.node.next_timer().map(|due| self.clock.instant(due));
         let look = self.broadcast.next_look().into();

@@ -1,13 +1,19 @@
 //! The data of one store. What belongs to the instance is separate from what
 //! belongs to the call, so that an instance can serve a next call.
 
-use wasmtime::component::ResourceTable;
+use std::sync::Arc;
+
+use ::cluster::release::ReleaseId;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingResponse};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::context::CallContext;
 use super::outbound::NoOutbound;
-use super::output::GuestOutput;
+use super::output::{GuestLog, GuestOutput};
+use super::quota::{self, OverQuota, Quota};
+use super::sent::Bodies;
 
 /// The data of one store.
 pub struct HostState {
@@ -25,6 +31,9 @@ pub(crate) struct InstanceContext {
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     outbound: NoOutbound,
+    quota: Quota,
+    /// The bodies of responses that the guest writes.
+    pub(super) bodies: Bodies,
     table: ResourceTable,
 }
 
@@ -36,15 +45,26 @@ impl HostState {
 }
 
 impl InstanceContext {
-    /// The context of a new instance; `memory` is the most bytes of linear memory.
-    pub(crate) fn new(memory: usize) -> InstanceContext {
+    /// The context of a new instance: the most bytes of memory, and the most elements of a table;
+    /// and where the log is, for an instance of this release.
+    pub(crate) fn new(
+        memory: usize,
+        table_elements: usize,
+        log: &Arc<GuestLog>,
+        release: ReleaseId,
+    ) -> InstanceContext {
         InstanceContext {
-            memory: MemoryCap::new(memory),
-            output: GuestOutput::default(),
+            memory: MemoryCap::new(memory, table_elements),
+            output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
-            table: ResourceTable::new(),
+            outbound: NoOutbound {
+                log: log.clone(),
+                release,
+            },
+            quota: Quota::default(),
+            bodies: Bodies::default(),
+            table: quota::table(),
         }
     }
 
@@ -54,28 +74,60 @@ impl InstanceContext {
         self.memory.refused
     }
 
+    /// Whether a table of the guest was to be larger than it may be.
+    pub(crate) fn table_refused(&self) -> bool {
+        self.memory.table_refused
+    }
+
     /// Whether this machine had no memory for the guest. If the guest failed, this
     /// is most likely the reason.
     pub(crate) fn starved(&self) -> bool {
         self.memory.starved
     }
 
-    /// What the guest wrote to its standard output and error.
-    pub(crate) fn output(&self) -> &GuestOutput {
-        &self.output
+    /// Charges for what the host is about to keep for the guest.
+    ///
+    /// # Errors
+    /// [`OverQuota::Held`].
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), OverQuota> {
+        self.quota.charge(bytes, &mut self.table)
+    }
+
+    /// Notes that the guest has taken the body of a response.
+    pub(super) fn note_body(
+        &mut self,
+        response: &Resource<OutgoingResponse>,
+        body: &Resource<OutgoingBody>,
+    ) -> wasmtime::Result<()> {
+        let headers = &self.table.get(response)?.headers;
+        self.bodies.take(response, body, headers);
+        Ok(())
+    }
+
+    /// Whether the guest has taken the body of a response.
+    pub(super) fn has_body(&self, response: &Resource<OutgoingResponse>) -> wasmtime::Result<bool> {
+        Ok(self.table.get(response)?.body.is_some())
+    }
+
+    /// The last panic that the guest reported on its standard error, if there is one.
+    pub(crate) fn last_panic(&self) -> Option<String> {
+        self.output.last_panic()
     }
 }
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Built only when a guest uses WASI: building seeds random generators, and
-        // most callbacks need no WASI.
+        // most callbacks need no WASI. A socket would take a file descriptor of the node.
         let output = &self.instance.output;
         let wasi = self.instance.wasi.get_or_insert_with(|| {
             Box::new(
                 WasiCtx::builder()
                     .stdout(output.stream())
                     .stderr(output.stream())
+                    .allow_tcp(false)
+                    .allow_udp(false)
+                    .max_random_size(quota::RANDOM_MAX)
                     .build(),
             )
         });
@@ -96,24 +148,42 @@ impl WasiHttpView for HostState {
     }
 }
 
-/// Counts linear memory over all memories of a store, and refuses what exceeds the
+/// What an element of a table takes, in bytes.
+const TABLE_ELEMENT: usize = size_of::<usize>();
+
+/// Counts all memories and tables of a store together, and refuses what exceeds the
 /// limit.
 struct MemoryCap {
     cap: usize,
+    table_elements: usize,
     used: usize,
     refused: bool,
+    table_refused: bool,
     /// Whether this machine could not give memory that the limit allows.
     starved: bool,
 }
 
 impl MemoryCap {
-    fn new(cap: usize) -> MemoryCap {
+    fn new(cap: usize, table_elements: usize) -> MemoryCap {
         MemoryCap {
             cap,
+            table_elements,
             used: 0,
             refused: false,
+            table_refused: false,
             starved: false,
         }
+    }
+
+    /// Whether so many more bytes may be used. If so, they count as used.
+    fn take(&mut self, bytes: usize) -> bool {
+        let used = self.used.saturating_add(bytes);
+        if used > self.cap {
+            self.refused = true;
+            return false;
+        }
+        self.used = used;
+        true
     }
 }
 
@@ -134,13 +204,7 @@ impl wasmtime::ResourceLimiter for MemoryCap {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.cap {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
+        Ok(self.take(desired.saturating_sub(current)))
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -150,11 +214,16 @@ impl wasmtime::ResourceLimiter for MemoryCap {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= super::MAX_TABLE_ELEMENTS)
+        if desired > self.table_elements {
+            self.table_refused = true;
+            return Ok(false);
+        }
+        let grown = desired.saturating_sub(current);
+        Ok(self.take(grown.saturating_mul(TABLE_ELEMENT)))
     }
 }
 
@@ -164,8 +233,21 @@ mod tests {
     use wasmtime::ResourceLimiter as _;
 
     #[test]
+    fn a_table_counts_as_memory_and_has_a_limit_of_its_own() {
+        let mut cap = MemoryCap::new(100, 10);
+        assert!(cap.table_growing(0, 10, None).unwrap());
+        assert!(!cap.table_refused && !cap.refused);
+        assert!(!cap.table_growing(10, 11, None).unwrap());
+        assert!(cap.table_refused && !cap.refused);
+        // 80 of the 100 bytes are used.
+        assert!(!cap.table_growing(0, 3, None).unwrap());
+        assert!(cap.refused);
+        assert!(cap.memory_growing(0, 20, None).unwrap());
+    }
+
+    #[test]
     fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
-        let mut cap = MemoryCap::new(100);
+        let mut cap = MemoryCap::new(100, 10);
         assert!(cap.memory_growing(0, 60, None).unwrap());
         assert!(cap.memory_growing(0, 40, None).unwrap());
         assert!(!cap.refused);

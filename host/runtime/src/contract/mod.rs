@@ -5,22 +5,28 @@
 
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
+mod charged;
 mod context;
 mod instance;
 pub(crate) mod members;
 mod meter;
 mod outbound;
 mod output;
+mod quota;
+mod sent;
+mod unbacked;
 
+pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub use context::{
     CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, Subscribed,
 };
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
 pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
-
-/// How many elements a table of a component may have.
-pub const MAX_TABLE_ELEMENTS: usize = 20_000;
+pub(crate) use output::GuestLog;
+pub(crate) use quota::{CALLBACK_CALL_MAX, HANDLES_MAX, OverQuota, REQUEST_CALL_MAX};
+pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, promised};
+pub(crate) use unbacked::add_to_linker as add_unbacked_to_linker;
 
 /// Bindings of the world `streaming-app`, and of all the types.
 pub mod streaming {

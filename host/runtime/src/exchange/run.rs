@@ -192,7 +192,8 @@ impl Exchange {
             timers: self.timers.len(),
         };
         let returned = call::call(&self.lease, call, &self.state, held).await;
-        if let Some(end) = call_end(&returned) {
+        // What a callback does that is told of a client that has gone, nobody sees.
+        if let Some(end) = call_end(&returned).filter(|_| !self.is_over) {
             self.lease.count(end);
         }
         let ended = match returned {

@@ -7,18 +7,19 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
-use wasmtime::{Store, Trap};
+use wasmtime_wasi::I32Exit;
 
 use super::{CallEnd, Generation};
 use crate::contract::{
-    CallContext, CallEffect, HostState, InstanceContext, Metered, Subscribed, WallDeadline,
-    by_machine,
+    CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, Metered, OverQuota,
+    REQUEST_CALL_MAX, Subscribed, WallDeadline, by_machine,
 };
-use crate::engine::one_line;
+use crate::engine::{bounded, one_line};
 
 /// Why a call failed. The text is the cause in the log.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum CallFailure {
     /// The guest trapped: it panicked, or broke a rule of WebAssembly.
     #[error("{0}")]
     Trap(String),
+    /// It ended itself, and all went well. So there is no result, and no fault either.
+    #[error("called exit(0) instead of returning")]
+    Exited,
     /// It used up its processor time.
     #[error("used its {} s of processor time; --cpu-limit allows more", .0.as_secs_f32())]
     Cpu(Duration),
@@ -35,6 +39,12 @@ pub enum CallFailure {
     /// It was refused memory, and failed after that.
     #[error("asked for more than its {} MiB of memory; --memory-limit allows more", .0 >> 20)]
     Memory(usize),
+    /// A table of it was to grow beyond the limit, and it failed after that.
+    #[error("asked for a table of more than {0} elements; --max-table-elements allows more")]
+    Table(usize),
+    /// It made the host keep too much, or handed over too much in one call.
+    #[error("{0}")]
+    Quota(String),
     /// Too many calls ran already, and none ended in time.
     #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
     NoInstance(Duration),
@@ -48,11 +58,17 @@ pub enum CallFailure {
 
 impl CallFailure {
     /// How the failure is counted; none if the app did not cause it.
-    fn end(&self) -> Option<CallEnd> {
+    pub(crate) fn end(&self) -> Option<CallEnd> {
         match self {
-            CallFailure::Trap(_) | CallFailure::Memory(_) => Some(CallEnd::Trapped),
+            CallFailure::Trap(_)
+            | CallFailure::Memory(_)
+            | CallFailure::Table(_)
+            | CallFailure::Quota(_) => Some(CallEnd::Trapped),
             CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
-            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
+            CallFailure::Exited
+            | CallFailure::NoInstance(_)
+            | CallFailure::Drained
+            | CallFailure::NoRoom(_) => None,
         }
     }
 
@@ -82,6 +98,16 @@ pub(crate) enum Span {
     Request,
 }
 
+impl Span {
+    /// How many bytes the guest may hand over in one call, or return.
+    fn call_max(self) -> usize {
+        match self {
+            Span::Callback => CALLBACK_CALL_MAX,
+            Span::Request => REQUEST_CALL_MAX,
+        }
+    }
+}
+
 /// Calls into a new instance of a component, under all limits of a call. Returns the result of
 /// the call, and what it asked for. `held` says what its exchange has subscribed to. Most calls
 /// return when they are first polled.
@@ -100,7 +126,12 @@ pub(crate) async fn invoke<T>(
     let _place = place(&runtime.instances, limits.wall).await?;
     let meter = runtime.meter();
     let mut store = runtime.store(HostState {
-        instance: InstanceContext::new(limits.memory),
+        instance: InstanceContext::new(
+            limits.memory,
+            runtime.room.table_elements,
+            &runtime.guest_log,
+            generation.release(),
+        ),
         call: CallContext::new(
             runtime.node.clone(),
             (generation.release(), generation.digest),
@@ -108,6 +139,7 @@ pub(crate) async fn invoke<T>(
             held,
         ),
     });
+    store.set_hostcall_fuel(span.call_max());
     let returned = {
         let running = pin!(async {
             let instance = generation.pre.instantiate_async(&mut store).await?;
@@ -121,8 +153,7 @@ pub(crate) async fn invoke<T>(
             () = generation.signals.over() => Err(CallFailure::Drained),
         }
     };
-    log_output(store.data(), generation);
-    let returned = returned?.map_err(|error| failure(generation, store.data(), &error))?;
+    let returned = returned?.map_err(|error| failure(generation, span, store.data(), &error))?;
     Ok((returned, std::mem::take(&mut store.data_mut().call.effects)))
 }
 
@@ -158,40 +189,51 @@ async fn place(
 }
 
 /// Why a call failed, from what its store saw.
-fn failure(generation: &Generation, state: &HostState, error: &wasmtime::Error) -> CallFailure {
+fn failure(
+    generation: &Generation,
+    span: Span,
+    state: &HostState,
+    error: &wasmtime::Error,
+) -> CallFailure {
     let limits = &generation.runtime.limits;
     if state.call.meter().overrun() {
         return CallFailure::Cpu(limits.cpu);
     }
+    if let Some(over) = OverQuota::of(error, span.call_max()) {
+        return CallFailure::Quota(over.to_string());
+    }
     if state.instance.memory_refused() {
         return CallFailure::Memory(limits.memory);
+    }
+    if state.instance.table_refused() {
+        return CallFailure::Table(generation.runtime.room.table_elements);
     }
     if state.instance.starved() || by_machine(error) {
         return CallFailure::NoRoom(one_line(error));
     }
-    // The backtrace names the guest's own functions. It is for those who ask for it.
-    tracing::debug!(release = %generation.release(), "{error:?}");
-    let output = state.instance.output();
-    match (output.last_panic(), error.downcast_ref::<Trap>()) {
-        (Some(panic), _) => CallFailure::Trap(panic),
-        (None, Some(trap)) => CallFailure::Trap(trap.to_string()),
-        (None, None) => CallFailure::Trap(one_line(error)),
+    match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(0)) => return CallFailure::Exited,
+        Some(exit) => return CallFailure::Trap(format!("called exit({})", exit.0)),
+        None => {}
+    }
+    match state.instance.last_panic() {
+        Some(panic) => CallFailure::Trap(panic),
+        None => CallFailure::Trap(cause_and_backtrace(error)),
     }
 }
 
-/// Logs what the guest wrote, within the limit of the log.
-fn log_output(state: &HostState, generation: &Generation) {
-    let output = state.instance.output();
-    if output.is_empty() {
-        return;
-    }
-    for line in output.lines() {
-        let Some(left_out) = generation.runtime.guest_lines.admit(Instant::now()) else {
-            continue;
-        };
-        if left_out > 0 {
-            tracing::info!("{left_out} more lines of guests were not logged");
+/// The cause of an error, and then where the guest was, each of bounded length.
+fn cause_and_backtrace(error: &wasmtime::Error) -> String {
+    let (mut cause, mut backtrace) = (Vec::new(), String::new());
+    for said in error.chain().map(ToString::to_string) {
+        match said.split_once("wasm backtrace:") {
+            Some((_, frames)) => backtrace = frames.to_owned(),
+            None => cause.push(said),
         }
-        tracing::info!(release = %generation.release(), "guest: {line}");
+    }
+    let cause = bounded(&cause.join(": "));
+    match backtrace.is_empty() {
+        true => cause,
+        false => format!("{cause}; backtrace: {}", bounded(&backtrace)),
     }
 }

@@ -5,23 +5,21 @@
 //! interfaces is loaded. So this is done here, under the limits of a callback.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cluster::Serving;
 use parking_lot::Mutex;
-use tokio::task::spawn_blocking;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
-use crate::compile::{Artefact, CompileError};
+use crate::compile::CompileError;
 use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
 use crate::contract::{HostState, Subscribed};
 use crate::engine::{Runtime, one_line};
-use crate::generation::{ComponentKind, Generation, Span, invoke};
+use crate::generation::{Compiled, ComponentKind, Generation, Span, compile, imports, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -49,10 +47,16 @@ pub enum ComponentError {
         /// The file.
         app: String,
     },
+    /// It has more parts than a component may have here.
+    #[error("{app} {over}")]
+    Room {
+        /// The file.
+        app: String,
+        /// The limit, what the component has, and the way out.
+        over: String,
+    },
     /// Broken, cut off, or using features that this engine does not know.
-    #[error(
-        "{app} cannot be compiled: {cause}; build it again, or raise --memory-limit if its memory is what exceeds a limit"
-    )]
+    #[error("{app} cannot be compiled: {cause}; build it again")]
     Invalid {
         /// The file.
         app: String,
@@ -82,8 +86,18 @@ pub enum ComponentError {
     Import {
         /// The file.
         app: String,
-        /// What the linker said, in one line.
+        /// All interfaces that are missing; if none is, what the linker said. In one line.
         cause: String,
+    },
+    /// It is for a later version of WASI.
+    #[error(
+        "{app} is for WASI 0.3 ({interface}), which this host does not run yet; build it for WASI 0.2, as an app that exports wasi:http/incoming-handler@0.2"
+    )]
+    Wasi03 {
+        /// The file.
+        app: String,
+        /// The interface that tells.
+        interface: String,
     },
     /// An export has another type than in the contract.
     #[error(
@@ -117,20 +131,6 @@ pub enum ComponentError {
     },
 }
 
-impl ComponentError {
-    /// Whether the cause is in this machine alone, so that it says nothing about the
-    /// component, and a later attempt may succeed.
-    pub fn is_local(&self) -> bool {
-        matches!(self, ComponentError::Compile { cause, .. } if cause.is_local())
-    }
-}
-
-/// The compiled code of a component, and how long it took to make, or to find.
-pub(crate) struct Compiled {
-    code: Artefact,
-    pub(crate) took: Duration,
-}
-
 /// Makes a generation from the bytes of a component.
 ///
 /// # Errors
@@ -143,45 +143,36 @@ pub async fn validate(
     check(runtime, app, compiled).await
 }
 
-/// The first half of [`validate()`]: compiles, which may take long. If this is dropped, the
-/// compiler stops.
-pub(crate) async fn compile(
-    runtime: &Runtime,
-    app: &NamedComponent,
-) -> Result<Compiled, ComponentError> {
-    let name = app.path.display().to_string();
-    check_layer(&name, app.component.bytes())?;
-    let began = Instant::now();
-    let compiling = runtime.compiler.compile(&app.component);
-    let code = compiling.done().await.map_err(|error| match error {
-        CompileError::Refused(cause) => invalid(&name, cause),
-        cause => ComponentError::Compile { app: name, cause },
-    })?;
-    fault::point("validate: compiled");
-    Ok(Compiled {
-        code,
-        took: began.elapsed(),
-    })
-}
-
-/// The second half of [`validate()`]: everything that needs an instance.
+/// The second half of [`validate()`]: all that needs room for another generation.
 pub(crate) async fn check(
     runtime: &Arc<Runtime>,
     app: NamedComponent,
     compiled: Compiled,
 ) -> Result<Generation, ComponentError> {
-    let name = app.path.display().to_string();
+    let checked = load(runtime, &app, compiled).await;
+    checked.map_err(|error| error.or_wasi_03(&app))
+}
+
+async fn load(
+    runtime: &Arc<Runtime>,
+    app: &NamedComponent,
+    compiled: Compiled,
+) -> Result<Generation, ComponentError> {
+    let name = &app.path.display().to_string();
     let (size, digest) = (app.component.bytes().len(), app.component.digest());
-    let (component, compiled) = map(runtime, &name, &app, compiled).await?;
+    let (component, compiled) = compiled.map(runtime, app).await?;
     let pre = runtime
         .linker
         .instantiate_pre(&component)
         .map_err(|error| ComponentError::Import {
-            app: name.clone(),
-            cause: one_line(&error),
+            app: name.to_owned(),
+            cause: match &imports::missing(runtime, &component)[..] {
+                [] => one_line(&error),
+                missing => imports::list(missing),
+            },
         })?;
     let interfaces = Interfaces::of(runtime, &component);
-    let (kind, world) = interfaces.kind(&name, &pre)?;
+    let (kind, world) = interfaces.kind(name, &pre)?;
     let mut generation = Generation {
         runtime: runtime.clone(),
         pre,
@@ -194,58 +185,37 @@ pub(crate) async fn check(
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
-    generation.state_version = try_out(&generation, &name, &world, &interfaces).await?;
+    generation.state_version = try_out(&generation, name, &world, &interfaces).await?;
     fault::point("validate: tried out");
-    runtime.compiler.keep(digest, compiled.code);
+    compiled.keep(runtime, digest);
     Ok(generation)
 }
 
-/// A component starts with the magic of WebAssembly and layer 1; a core module
-/// has layer 0 there.
-fn check_layer(app: &str, bytes: &[u8]) -> Result<(), ComponentError> {
-    match bytes {
-        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(ComponentError::CoreModule {
-            app: app.to_owned(),
-        }),
-        _ => Err(ComponentError::NotWasm {
-            app: app.to_owned(),
-        }),
+impl ComponentError {
+    /// Whether the cause is in this machine alone, so that it says nothing about the
+    /// component, and a later attempt may succeed.
+    pub fn is_local(&self) -> bool {
+        matches!(self, ComponentError::Compile { cause, .. } if cause.is_local())
     }
-}
 
-fn invalid(app: &str, cause: String) -> ComponentError {
-    ComponentError::Invalid {
-        app: app.to_owned(),
-        cause,
+    /// What is for a later WASI fails in many ways. So that is said instead, if it is.
+    pub(super) fn or_wasi_03(self, app: &NamedComponent) -> ComponentError {
+        // Otherwise it can be an app, and fails.
+        let is_of_kind = matches!(
+            self,
+            ComponentError::Invalid { .. }
+                | ComponentError::NoHandler { .. }
+                | ComponentError::Import { .. }
+        );
+        let interface = is_of_kind.then(|| imports::of_wasi_03(app.component.bytes()));
+        match interface.flatten() {
+            None => self,
+            Some(interface) => ComponentError::Wasi03 {
+                app: app.path.display().to_string(),
+                interface,
+            },
+        }
     }
-}
-
-/// Maps compiled code. Code that another version of this program has kept is not taken, so
-/// then the component is compiled again.
-async fn map(
-    runtime: &Arc<Runtime>,
-    name: &str,
-    app: &NamedComponent,
-    compiled: Compiled,
-) -> Result<(Component, Compiled), ComponentError> {
-    let map = async |compiled: Compiled| {
-        let (runtime, digest) = (runtime.clone(), app.component.digest());
-        let mapped = spawn_blocking(move || {
-            let mapped = runtime
-                .compiler
-                .map(&runtime.engine, &digest, &compiled.code);
-            mapped.map(|component| (component, compiled))
-        });
-        let ended = |_| wasmtime::Error::msg("the node is stopping");
-        mapped.await.map_err(ended).flatten()
-    };
-    let is_kept = compiled.code.is_kept();
-    match map(compiled).await {
-        Err(_) if is_kept => map(compile(runtime, app).await?).await,
-        mapped => mapped,
-    }
-    .map_err(|error| invalid(name, one_line(&error)))
 }
 
 /// What a component imports and exports, by name.

@@ -35,7 +35,7 @@ impl HeldDatagrams {
 }
 
 impl Driver {
-    /// SeedWaits until the boot number is on the disk, and then carries out the waiting effects.
+    /// Waits until the boot number is on the disk, and then carries out the waiting effects.
     pub(super) async fn boot_stored(&mut self) {
         while let Some(held) = self.held.take() {
             let failed = match held.stored.await {
