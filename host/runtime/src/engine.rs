@@ -1,27 +1,26 @@
 //! The engine that all generations of a node share: compiler, pool of
 //! instances, linker, epoch.
 
-mod ahead;
-mod functions;
 mod room;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use cluster::ComponentBytes;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
-    PoolingAllocationConfig, Store,
-};
+use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::capacity::{self, Class, Meter, Place, PlaceLimits, Places, Resident, SlowLane};
+use crate::compile::{Compiler, CompilerConfig};
 use crate::contract::{self, CallContext, CallLimits, GuestLog, HostState, NodeInfo};
-use crate::engine::functions::Functions;
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
+
+pub(crate) use settings::CodeSettings;
 
 /// The memory of the process is looked at every so many ticks, and at each of them if it is more
 /// than half used up.
@@ -29,8 +28,6 @@ const LOOK: u32 = 20;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
 /// uses no more causes no page faults.
 const KEEP_RESIDENT: usize = 128 * 1024;
-/// The stack of a callback, in bytes. A guest has half of it.
-const STACK: usize = 1024 * 1024;
 
 /// How a [`Runtime`] is built.
 #[derive(Debug)]
@@ -46,6 +43,8 @@ pub struct RuntimeConfig {
     pub workers: usize,
     /// Where compiled code is kept from one start to the next.
     pub code_cache: Option<PathBuf>,
+    /// Where and within which limits components are compiled.
+    pub compiler: CompilerConfig,
 }
 
 /// Why the runtime could not be built.
@@ -57,19 +56,16 @@ pub enum RuntimeError {
         /// The folder.
         path: PathBuf,
         /// What the file system said.
-        cause: wasmtime::Error,
+        cause: std::io::Error,
     },
     /// The engine could not be built.
     #[error(
         "cannot set up the WebAssembly engine: {0}; if address space is limited (ulimit -v), raise the limit"
     )]
     Engine(wasmtime::Error),
-    /// The thread that ticks could not be started.
+    /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
     Thread(std::io::Error),
-    /// The threads that compile could not be started.
-    #[error("cannot start the threads that compile: {0}; raise the limit of processes (ulimit -u)")]
-    Compilers(rayon::ThreadPoolBuildError),
 }
 
 /// The engine, the linker and what callbacks share.
@@ -85,9 +81,7 @@ pub struct Runtime {
     /// Limits how many exchanges migrate at a time, so that one worker is left to
     /// requests.
     pub(crate) migrations: Semaphore,
-    /// The threads that compile, with the lowest priority.
-    pub(super) compilers: rayon::ThreadPool,
-    ahead: ahead::Ahead,
+    pub(crate) compiler: Compiler,
     /// Limits how much guests bring into the log.
     pub(crate) guest_log: Arc<GuestLog>,
     pub(crate) node: Arc<NodeInfo>,
@@ -100,7 +94,9 @@ impl Runtime {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
-        let (engine, places) = build_engine(&config)?;
+        let (engine, places, code) = build_engine(&config)?;
+        let folder = config.code_cache.as_deref();
+        let compiler = Compiler::start(&config.compiler, code, config.workers, folder)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
         let resident = Arc::new(Resident::within(places.budget));
         let ticker = Ticker::start(engine.clone(), resident.clone());
@@ -114,12 +110,18 @@ impl Runtime {
             tries: SlowLane::beside(1),
             places: Places::new(places, resident),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
-            compilers: build_compilers(config.workers)?,
-            ahead: ahead::Ahead::default(),
+            compiler,
             guest_log: Arc::default(),
             node,
             _ticker: ticker,
         }))
+    }
+
+    /// Starts the compiler on a component that will probably be loaded in a moment. A file
+    /// that has changed is not loaded before it has been still for a while, and most likely
+    /// its content is the one that will be. Must be called within a tokio runtime.
+    pub fn compile_ahead(&self, app: &ComponentBytes) {
+        self.compiler.compile_ahead(app);
     }
 
     /// The places for instances.
@@ -142,77 +144,54 @@ impl Runtime {
         store.limiter(HostState::limiter);
         store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
+        store.epoch_deadline_callback(|store| contract::on_tick(&store.data().call));
         store
     }
 }
 
-/// Makes the threads for the compiler: as many as workers, with a lower priority
-/// than the threads that answer requests.
-fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(workers.max(1))
-        .thread_name(|number| format!("compiler-{number}"))
-        .start_handler(|_| crate::priority::lower_thread_priority())
-        // A compiler that panics fails one app, and not the node: the receiver sees
-        // that the sender was dropped.
-        .panic_handler(|_| ())
-        .build()
-        .map_err(RuntimeError::Compilers)
-}
-
-/// The engine, and the places that it has.
-fn build_engine(config: &RuntimeConfig) -> Result<(Engine, PlaceLimits), RuntimeError> {
-    let mut engine = Config::new();
-    engine
-        .wasm_component_model(true)
-        .epoch_interruption(true)
-        .cranelift_opt_level(OptLevel::Speed)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
-        .max_wasm_stack(STACK / 2)
-        .async_stack_size(STACK)
-        .memory_init_cow(true);
-    engine
-        .enable_incremental_compilation(Arc::new(Functions::new()))
-        .map_err(RuntimeError::Engine)?;
-    if let Some(path) = &config.code_cache {
-        let mut cache = CacheConfig::new();
-        cache.with_directory(path);
-        let cache = Cache::new(cache).map_err(|cause| RuntimeError::CodeCache {
-            path: path.clone(),
-            cause,
-        })?;
-        engine.cache(Some(cache));
-    }
+/// The engine, the places that it has, and which code it runs.
+fn build_engine(
+    config: &RuntimeConfig,
+) -> Result<(Engine, PlaceLimits, CodeSettings), RuntimeError> {
     // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
+    let code = CodeSettings::default();
     let mut places = config.places;
-    let whole = pool(config, places.all());
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(whole));
-    let mut failed = match Engine::new(&engine) {
-        Ok(engine) => return Ok((engine, places)),
+    let mut failed = match pooled(config, code, places) {
+        Ok(engine) => return Ok((engine, places, code)),
         Err(error) => error,
     };
     let (wanted, roomy) = (places.all(), one_line(&failed));
-    engine.memory_reservation(config.limits.memory as u64);
-    engine.memory_guard_size(64 * 1024);
+    let code = CodeSettings {
+        checked: Some((config.limits.memory as u64, 64 * 1024)),
+    };
     while let Some(fewer) = places.quarter() {
         places = fewer;
-        let few = pool(config, places.all());
-        engine.allocation_strategy(InstanceAllocationStrategy::Pooling(few));
-        match Engine::new(&engine) {
+        match pooled(config, code, places) {
             Ok(engine) => {
                 tracing::warn!(
                     "there is not enough address space for {wanted} instances ({roomy}); going on with {}, and slower",
                     places.all(),
                 );
-                return Ok((engine, places));
+                return Ok((engine, places, code));
             }
             Err(error) => failed = error,
         }
     }
     Err(RuntimeError::Engine(failed))
+}
+
+/// An engine with a pool for so many places.
+fn pooled(
+    config: &RuntimeConfig,
+    code: CodeSettings,
+    places: PlaceLimits,
+) -> wasmtime::Result<Engine> {
+    let mut engine = code.config();
+    let pool = pool(config, places.all());
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&engine)
 }
 
 /// A pool for so many usual instances. A large one counts as several of them.

@@ -17,6 +17,7 @@ use crate::files::cookie::{COOKIE, CookieFileError, Origin};
 use crate::node::flags::{RunArgs, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
+use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::contract::CallLimits;
 use runtime::engine::ComponentRoom;
 
@@ -28,6 +29,11 @@ const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
 /// The least and the most of the memory budget, in bytes. A node without an app has some tens of
 /// MiB.
 const BUDGET: std::ops::RangeInclusive<u64> = 64 << 20..=1 << 46;
+/// The least and the most memory that compiling a component can get, in bytes. The
+/// compiler does not start in less, and no machine is asked for more.
+const COMPILE_MEMORY: std::ops::RangeInclusive<u64> = 128 << 20..=1 << 40;
+/// The executable of this process, also when its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The largest limit of the state of an exchange, in bytes.
 const MAX_STATE: u64 = 16 << 20;
 /// The largest limit of a whole body, in bytes. Such a body is held in memory.
@@ -150,6 +156,8 @@ pub struct NodeConfig {
     pub limits: CallLimits,
     /// The memory that the node may use, in bytes, if it was given.
     pub memory_budget: Option<u64>,
+    /// Where and within which limits components are compiled.
+    pub compiler: CompilerConfig,
     /// How many parts a component may have.
     pub room: ComponentRoom,
     /// The largest whole body of a request, in bytes.
@@ -196,6 +204,7 @@ impl NodeConfig {
         for (flag, time) in [
             ("--cpu-limit", typed.cpu_limit),
             ("--wall-limit", typed.wall_limit),
+            ("--compile-time", typed.compile_time),
         ] {
             if time.is_zero() {
                 return Err(NodeConfigError::NoTime(flag));
@@ -250,6 +259,10 @@ impl NodeConfig {
                 .map(|given| limit("--memory-budget", given, BUDGET))
                 .transpose()?
                 .map(|bytes| bytes as u64),
+            compiler: CompilerConfig {
+                program: Some(THIS_PROGRAM.into()),
+                limits: compile_limits(typed.compile_memory, typed.compile_time)?,
+            },
             room: ComponentRoom {
                 core_instances: typed.max_core_instances,
                 memories: typed.max_memories,
@@ -281,6 +294,20 @@ fn limit(
             })
         }
     }
+}
+
+fn compile_limits(
+    memory: Option<bytesize::ByteSize>,
+    cpu: Duration,
+) -> Result<CompileLimits, NodeConfigError> {
+    let usual = CompileLimits::of_this_machine(cpu);
+    Ok(match memory {
+        None => usual,
+        Some(memory) => CompileLimits {
+            memory: limit("--compile-memory", memory, COMPILE_MEMORY)? as u64,
+            ..usual
+        },
+    })
 }
 
 /// Checks the target of the smoke request, so that the request can always be

@@ -49,7 +49,8 @@ impl Loaded {
             places: PlaceLimits::of(Machine::look(), config.memory_budget),
             room: config.room,
             workers,
-            code_cache: Some(claimed::code_folder(&claimed.data)?),
+            code_cache: Some(claimed::code_folder(&claimed.data)),
+            compiler: config.compiler.clone(),
         };
         let info = NodeInfo {
             views: views.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::capacity::PlaceLimits;
+use runtime::compile::CompilerConfig;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
 use runtime::generation::validate;
@@ -72,6 +73,7 @@ fn runtime(places: PlaceLimits, time: Duration) -> Arc<Runtime> {
         places,
         workers: 1,
         code_cache: None,
+        compiler: CompilerConfig::in_this_process(),
     };
     let views = watch::channel(Arc::new(view(1, &NAMES[..1]))).1;
     let views = Views::new(views, name(NAMES[0]));
@@ -106,7 +108,7 @@ async fn where_no_place_to_try_it_is_free_the_machine_is_to_blame_and_not_the_ap
     until("it to run", || runtime.places().now().tries == 1).await;
     let failed = validate(&runtime, bytes(always("")));
     let failed = failed.await.expect_err("there is no place");
-    assert!(failed.is_by_machine(), "{failed}");
+    assert!(failed.is_local(), "{failed}");
     let told = failed.to_string();
     assert!(told.contains("try again in a moment"), "{told}");
     spins.abort();

@@ -68,6 +68,11 @@ impl PlaceLimits {
         PlaceLimits::with(places.clamp(FEWEST, MOST), budget)
     }
 
+    /// Few places, and no budget: for one of several runtimes in a process.
+    pub fn few() -> PlaceLimits {
+        PlaceLimits::with(FEWEST * 4, u64::MAX)
+    }
+
     /// So many places in all.
     fn with(places: u32, budget: u64) -> PlaceLimits {
         let tries = TRIES.min(places / 8);

@@ -1,6 +1,6 @@
 //! Follows the app file: when there is a new component in it, that is loaded and
-//! checked. If it works, it is released. If there is no room to store it, the node
-//! tries again until another release comes.
+//! checked. If it works, it is released. If there is no room to store it, or no memory to
+//! compile it, the node tries again until another release comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,8 @@ pub(crate) struct Followed {
 enum NotTaken {
     /// The fault is in the file.
     Refused(String),
-    /// There is no room to store it, or the disk fails. A later attempt may succeed.
+    /// There is no room to store it, the disk fails, or it could not be compiled or tried for a
+    /// reason on this machine. A later attempt may succeed.
     NotNow(String),
     /// The node stops.
     Stopping,
@@ -89,7 +90,7 @@ pub(crate) async fn follow(mut followed: Followed) {
         };
         let taken = match stored {
             Ok(()) => followed.take_up(app.clone(), seen).await,
-            Err(not_stored) => Err(not_stored),
+            Err(not_now) => Err(not_now),
         };
         match taken {
             Ok(()) => {}
@@ -144,7 +145,7 @@ impl Followed {
             again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "cannot take up the app file yet: {reason}",
         );
-        self.app.report.failed(None, reason.to_owned(), false);
+        self.app.report.failed(None, reason.to_owned(), true);
         self.app
             .report
             .doing_file(app.component.digest(), Step::TryingAgain);
@@ -213,7 +214,7 @@ impl Followed {
         let store = self.store(app.component.clone());
         let prepare = async {
             let ready = self.app.loader.prepare(app).await;
-            ready.map_err(|error| match error.is_by_machine() {
+            ready.map_err(|error| match error.is_local() {
                 true => NotTaken::NotNow(error.to_string()),
                 false => NotTaken::Refused(error.to_string()),
             })
