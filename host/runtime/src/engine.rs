@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
-use crate::capacity::{self, Class, Meter, Place, PlaceLimits, Places, Resident, SlowLane};
+use crate::capacity::{self, Class, InstancePlaces, Meter, Place, PlaceLimits, Resident, SlowLane};
 use crate::compile::{Compiler, CompilerConfig};
 use crate::contract::{self, CallContext, CallLimits, GuestLog, HostState, NodeInfo};
 pub use crate::engine::room::ComponentRoom;
@@ -77,7 +77,7 @@ pub struct Runtime {
     lane: SlowLane,
     /// New code is tried out beside the requests, however many of them run long.
     tries: SlowLane,
-    pub(crate) places: Arc<Places>,
+    pub(crate) places: Arc<InstancePlaces>,
     /// Limits how many exchanges migrate at a time, so that one worker is left to
     /// requests.
     pub(crate) migrations: Semaphore,
@@ -108,7 +108,7 @@ impl Runtime {
             room: config.room,
             lane: SlowLane::beside(config.workers),
             tries: SlowLane::beside(1),
-            places: Places::new(places, resident),
+            places: InstancePlaces::new(places, resident),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compiler,
             guest_log: Arc::default(),
@@ -125,7 +125,7 @@ impl Runtime {
     }
 
     /// The places for instances.
-    pub fn places(&self) -> &Places {
+    pub fn places(&self) -> &InstancePlaces {
         &self.places
     }
 

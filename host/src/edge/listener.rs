@@ -89,7 +89,7 @@ impl Server {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
-            // A client may close its sending half and read on. `Watched` notices one that is gone.
+            // A client may close its sending half and read on. `WatchedSocket` notices one that is gone.
             .half_close(true)
             .max_buf_size(limits.header_bytes.max(8192) as usize);
         protocol

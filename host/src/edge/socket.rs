@@ -28,7 +28,7 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Socket(Arc<Shared>);
 
 /// The end of a connection that is watched.
-pub(super) struct Watched(Arc<Shared>);
+pub(super) struct WatchedSocket(Arc<Shared>);
 
 struct Shared {
     stream: TcpStream,
@@ -37,15 +37,15 @@ struct Shared {
 }
 
 /// The two ends.
-pub(super) fn watched(stream: TcpStream) -> (Socket, Watched) {
+pub(super) fn watched(stream: TcpStream) -> (Socket, WatchedSocket) {
     let shared = Arc::new(Shared {
         stream,
         sent: AtomicU64::new(0),
     });
-    (Socket(shared.clone()), Watched(shared))
+    (Socket(shared.clone()), WatchedSocket(shared))
 }
 
-impl Watched {
+impl WatchedSocket {
     /// Waits until the client has gone. One that sends no more is as good as gone once nothing
     /// was sent to it for this time.
     pub(super) async fn gone(&self, quiet: Duration) {

@@ -201,15 +201,7 @@ impl NodeConfig {
             Some(port) => port.parse().map_err(|_| NodeConfigError::Port(port))?,
             None => HTTP_PORT,
         };
-        for (flag, time) in [
-            ("--cpu-limit", typed.cpu_limit),
-            ("--wall-limit", typed.wall_limit),
-            ("--compile-time", typed.compile_time),
-        ] {
-            if time.is_zero() {
-                return Err(NodeConfigError::NoTime(flag));
-            }
-        }
+        no_time_is_zero(&typed)?;
         let file = |flag| move |path| Origin::file(flag, path);
         let given = |from| move |text| Origin::given(from, text);
         let cookie = typed.cookie.map(given(COOKIE));
@@ -254,11 +246,7 @@ impl NodeConfig {
                 memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
                 state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
             },
-            memory_budget: typed
-                .memory_budget
-                .map(|given| limit("--memory-budget", given, BUDGET))
-                .transpose()?
-                .map(|bytes| bytes as u64),
+            memory_budget: typed.memory_budget.map(memory_budget).transpose()?,
             compiler: CompilerConfig {
                 program: Some(THIS_PROGRAM.into()),
                 limits: compile_limits(typed.compile_memory, typed.compile_time)?,
@@ -275,6 +263,23 @@ impl NodeConfig {
             revert: typed.revert_on_errors.0,
         })
     }
+}
+
+fn no_time_is_zero(typed: &RunArgs) -> Result<(), NodeConfigError> {
+    for (flag, time) in [
+        ("--cpu-limit", typed.cpu_limit),
+        ("--wall-limit", typed.wall_limit),
+        ("--compile-time", typed.compile_time),
+    ] {
+        if time.is_zero() {
+            return Err(NodeConfigError::NoTime(flag));
+        }
+    }
+    Ok(())
+}
+
+fn memory_budget(given: bytesize::ByteSize) -> Result<u64, NodeConfigError> {
+    Ok(limit("--memory-budget", given, BUDGET)? as u64)
 }
 
 fn limit(

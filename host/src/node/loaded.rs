@@ -14,7 +14,7 @@ use super::config::NodeConfig;
 use super::cookie_watcher::CookieWatcher;
 use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
-use runtime::capacity::{Machine, PlaceLimits};
+use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig};
 use runtime::exchange::BodyLimits;
@@ -46,7 +46,7 @@ impl Loaded {
         let views = Views::new(members.subscribe(), claimed.name.clone());
         let engine = RuntimeConfig {
             limits: config.limits,
-            places: PlaceLimits::of(Machine::look(), config.memory_budget),
+            places: PlaceLimits::of(MachineLimits::look(), config.memory_budget),
             room: config.room,
             workers,
             code_cache: Some(claimed::code_folder(&claimed.data)),

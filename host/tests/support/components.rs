@@ -9,7 +9,7 @@ use std::time::Duration;
 use cluster::ComponentBytes;
 use host::files::read;
 use parking_lot::Mutex;
-use runtime::capacity::PlaceLimits;
+use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::compile::CompilerConfig;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
@@ -31,16 +31,20 @@ pub(crate) enum Limits {
     Hurried,
     /// Four streams at a time.
     Crowded,
+    /// As many instances as a node has room for.
+    Roomy,
 }
 
 impl Limits {
     fn places(self) -> PlaceLimits {
+        let streams = match self {
+            Limits::Roomy => return PlaceLimits::of(MachineLimits::look(), None),
+            Limits::Crowded => 4,
+            Limits::Usual | Limits::Tight | Limits::Hurried => 500,
+        };
         PlaceLimits {
             calls: 500,
-            streams: match self {
-                Limits::Crowded => 4,
-                Limits::Usual | Limits::Tight | Limits::Hurried => 500,
-            },
+            streams,
             tries: 4,
             budget: u64::MAX,
         }
@@ -55,7 +59,7 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual | Limits::Crowded => usual,
+            Limits::Usual | Limits::Crowded | Limits::Roomy => usual,
             Limits::Tight => CallLimits {
                 cpu: short,
                 memory: 16 << 20,

@@ -10,7 +10,7 @@ const FEWEST: u32 = 64;
 const MOST: u32 = 8192;
 /// How many requests may have an instance at a time, where there is room for so many.
 const CALLS: u32 = 1000;
-/// Places in which new code is tried out. A load makes one instance at a time; what it left
+/// InstancePlaces in which new code is tried out. A load makes one instance at a time; what it left
 /// behind may still be ending.
 const TRIES: u32 = 8;
 /// What Linux allows if it is told nothing.
@@ -18,16 +18,16 @@ const USUAL_MAPPINGS: u64 = 65_530;
 
 /// What this machine gives a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineLimits {
     /// How many mappings of memory the process may have: `vm.max_map_count`.
     pub mappings: u64,
     /// Bytes of memory that the process may use: what its cgroup allows, or what there is.
     pub memory: u64,
 }
 
-impl Machine {
+impl MachineLimits {
     /// Looks at the machine. What cannot be read counts as what Linux does if it is told nothing.
-    pub fn look() -> Machine {
+    pub fn look() -> MachineLimits {
         let mappings = number(Path::new("/proc/sys/vm/max_map_count"));
         let whole = std::fs::read_to_string("/proc/meminfo")
             .ok()
@@ -36,7 +36,7 @@ impl Machine {
             .ok()
             .and_then(|text| group_limit(&text, &|file| number(file)));
         let memory = [whole, group].into_iter().flatten().min();
-        Machine {
+        MachineLimits {
             mappings: mappings.unwrap_or(USUAL_MAPPINGS),
             memory: memory.unwrap_or(u64::MAX),
         }
@@ -60,7 +60,7 @@ pub struct PlaceLimits {
 impl PlaceLimits {
     /// The room that this machine has. The budget is three quarters of its memory, unless another
     /// one is given.
-    pub fn of(machine: Machine, budget: Option<u64>) -> PlaceLimits {
+    pub fn of(machine: MachineLimits, budget: Option<u64>) -> PlaceLimits {
         // A quarter of the mappings is left to code, threads and the allocator.
         let places = machine.mappings / 4 * 3 / MAPPINGS_EACH;
         let places = u32::try_from(places).unwrap_or(MOST);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_machine_as_it_comes_has_room_for_thousands_of_streams_beside_its_requests() {
-        let machine = Machine {
+        let machine = MachineLimits {
             mappings: USUAL_MAPPINGS,
             memory: 8 * GIB,
         };
@@ -155,7 +155,7 @@ mod tests {
     fn however_few_mappings_there_are_each_class_has_places() {
         for mappings in [0, 1000, 5000, 20_000] {
             let memory = u64::MAX;
-            let mut room = Some(PlaceLimits::of(Machine { mappings, memory }, None));
+            let mut room = Some(PlaceLimits::of(MachineLimits { mappings, memory }, None));
             while let Some(it) = room {
                 assert!(
                     it.calls >= 16 && it.tries >= 8 && it.streams >= 32,

@@ -31,7 +31,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// over before those that came later.
 const SLICES: u32 = 10;
 
-/// Places for guests that run long, in the order in which they come. There is one place less than
+/// InstancePlaces for guests that run long, in the order in which they come. There is one place less than
 /// there are workers.
 #[derive(Clone, Debug)]
 pub struct SlowLane(Arc<Semaphore>);

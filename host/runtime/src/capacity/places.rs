@@ -107,7 +107,7 @@ pub struct PlacesNow {
 
 /// All places of a node.
 #[derive(Debug)]
-pub struct Places {
+pub struct InstancePlaces {
     room: PlaceLimits,
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -117,10 +117,10 @@ pub struct Places {
     log: Throttle,
 }
 
-impl Places {
-    pub(crate) fn new(room: PlaceLimits, resident: Arc<Resident>) -> Arc<Places> {
+impl InstancePlaces {
+    pub(crate) fn new(room: PlaceLimits, resident: Arc<Resident>) -> Arc<InstancePlaces> {
         let places = |number: u32| Arc::new(Semaphore::new(number as usize));
-        Arc::new(Places {
+        Arc::new(InstancePlaces {
             room,
             calls: places(room.calls),
             streams: places(room.streams),
@@ -244,7 +244,7 @@ impl Places {
 /// The place of one call. It is given back when this is dropped.
 #[derive(Debug)]
 pub struct Place {
-    places: Arc<Places>,
+    places: Arc<InstancePlaces>,
     size: u32,
     class: Class,
     /// What it holds, and whether it counts as a stream already.
@@ -288,17 +288,17 @@ mod tests {
         assert!(PATIENCE < Duration::from_secs(1));
     }
 
-    fn places(budget: u64) -> Arc<Places> {
+    fn places(budget: u64) -> Arc<InstancePlaces> {
         let room = PlaceLimits {
             calls: 20,
             streams: 3,
             tries: 2,
             budget,
         };
-        Places::new(room, Arc::new(Resident::within(budget)))
+        InstancePlaces::new(room, Arc::new(Resident::within(budget)))
     }
 
-    async fn calls(places: &Arc<Places>, number: usize) -> Vec<Place> {
+    async fn calls(places: &Arc<InstancePlaces>, number: usize) -> Vec<Place> {
         let mut taken = Vec::new();
         for _ in 0..number {
             taken.push(places.take(Class::Call, SizeOf(1), SHORT).await.unwrap());

@@ -234,7 +234,7 @@ impl mailbox::Host for CallContext {
 mod tests {
     use super::*;
     use crate::capacity::{
-        Class, Machine, PATIENCE, PlaceLimits, Places, Resident, SizeOf, SlowLane,
+        Class, InstancePlaces, MachineLimits, PATIENCE, PlaceLimits, Resident, SizeOf, SlowLane,
     };
     use crate::contract::mailbox::Host as _;
 
@@ -247,8 +247,8 @@ mod tests {
             topics: held,
             timers: 0,
         };
-        let room = PlaceLimits::of(Machine::look(), None);
-        let places = Places::new(room, Arc::new(Resident::within(room.budget)));
+        let room = PlaceLimits::of(MachineLimits::look(), None);
+        let places = InstancePlaces::new(room, Arc::new(Resident::within(room.budget)));
         let place = places
             .take(Class::Call, SizeOf::instance(1, 1), PATIENCE)
             .await

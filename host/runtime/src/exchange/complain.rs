@@ -84,7 +84,7 @@ impl Complaints {
         }
     }
 
-    /// Notes that the machine had no room for a request. [`Places`](crate::capacity::Places) has
+    /// Notes that the machine had no room for a request. [`InstancePlaces`](crate::capacity::InstancePlaces) has
     /// logged it.
     pub(super) fn no_place(&self, cause: &dyn std::fmt::Display) {
         if let Some(kept) = &self.kept {
