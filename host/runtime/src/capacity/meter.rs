@@ -18,31 +18,19 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime::UpdateDeadline;
 
 use super::client::ClientSide;
 use super::places::{NoPlace, Place};
+use super::slow_lane::SlowLane;
 
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// After so many slices a call in the slow lane lets the next one in. A call that needs less is
 /// over before those that came later.
 const SLICES: u32 = 10;
-
-/// InstancePlaces for guests that run long, in the order in which they come. There is one place less than
-/// there are workers.
-#[derive(Clone, Debug)]
-pub struct SlowLane(Arc<Semaphore>);
-
-impl SlowLane {
-    /// A lane that leaves one of so many workers to other requests. If there is only
-    /// one worker, guests that run long take turns with the rest.
-    pub fn beside(workers: usize) -> SlowLane {
-        SlowLane(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
-    }
-}
 
 /// What one call has used. The store shares it, which sees the ticks, with [`Metered`],
 /// which sees where each slice of the guest begins and ends.
@@ -159,8 +147,8 @@ impl Meter {
             began,
         };
         drop(state);
-        let next = async move { self.next_slice().await };
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(next)))
+        let next = Box::pin(async move { self.next_slice().await });
+        Ok(UpdateDeadline::YieldCustom(1, next))
     }
 
     /// Lets others run, and waits for the next slice in the slow lane.
@@ -169,7 +157,7 @@ impl Meter {
         tokio::task::yield_now().await;
         let goes_on = {
             let mut state = self.state.lock();
-            let is_over = state.slices() >= SLICES && self.lane.0.available_permits() == 0;
+            let is_over = state.slices() >= SLICES && self.lane.is_full();
             if is_over {
                 state.permit = None;
             }
@@ -177,8 +165,7 @@ impl Meter {
         };
         let place = match goes_on {
             true => None,
-            // The semaphore is never closed. If it were, the slice would run without a place.
-            false => Some(self.lane.0.clone().acquire_owned().await.ok()),
+            false => Some(self.lane.enter().await),
         };
         let mut state = self.state.lock();
         let slices = match place {
@@ -191,7 +178,6 @@ impl Meter {
         state.turn = Turn::Long {
             slices,
             yields: false,
-            // The rest of this poll belongs to the guest.
             began: Some(thread_time()),
         };
     }
@@ -348,8 +334,7 @@ impl<'a, F> Metered<'a, F> {
         Poll::Ready(why)
     }
 
-    /// Waits until this time. The alarm is set again only if it would come too late, or has
-    /// come.
+    /// Waits until this time. The alarm is set again only if it is too late, or has come.
     fn poll_alarm(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if due <= Instant::now() {
             return Poll::Ready(());
@@ -401,8 +386,7 @@ impl<F> Drop for Metered<'_, F> {
     }
 }
 
-/// How long a short slice has run. If it seems longer than it can be, other processes had the
-/// processor.
+/// How long a short slice has run. If it seems to be too long, others had the processor.
 fn short(began: Instant) -> Duration {
     began.elapsed().min(TICK * 2)
 }

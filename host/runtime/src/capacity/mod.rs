@@ -11,11 +11,13 @@ mod machine;
 mod memory;
 mod meter;
 mod places;
+mod slow_lane;
 
 pub(crate) use client::ClientSide;
 pub use machine::{MachineLimits, PlaceLimits};
 pub(crate) use memory::Resident;
+pub use meter::Meter;
 pub(crate) use meter::{CallEnded, Metered, TICK, Times};
-pub use meter::{Meter, SlowLane};
 pub(crate) use places::{Class, PATIENCE, Place, SizeOf, TABLES_OF_A_PLACE};
 pub use places::{InstancePlaces, NoPlace, PlacesNow, TurnedAway};
+pub use slow_lane::SlowLane;
