@@ -135,6 +135,7 @@ async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unrele
             plan: Plan {
                 canaries: chosen(wanted.canaries, &members)?,
                 bake_ms: wanted.bake_ms,
+                drop_streams: wanted.drop_streams,
             },
         },
         (None, Some(_)) if wanted.canaries.is_some() => {
@@ -153,6 +154,7 @@ async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unrele
         by: wanted.by,
         note: wanted.note,
         expect,
+        again: wanted.again,
     };
     node.draft(request)
         .await?
@@ -201,6 +203,7 @@ fn refused(error: DraftError, members: &[api::MemberStatus]) -> Unreleased {
         DraftError::ClockAhead(_) => Code::ClockAhead,
         DraftError::Same(_) => Code::Same,
         DraftError::OtherPlan { .. } => Code::OtherPlan,
+        DraftError::VotedDown(_) => Code::VotedDown,
         DraftError::Unexpected(_) => Code::Unexpected,
         DraftError::Unknown(_) => Code::UnknownRelease,
         DraftError::Ambiguous { .. } => Code::Ambiguous,
@@ -209,7 +212,9 @@ fn refused(error: DraftError, members: &[api::MemberStatus]) -> Unreleased {
         DraftError::Release(_) => Code::BadRelease,
     };
     let about = match &error {
-        DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
+        DraftError::Same(id)
+        | DraftError::VotedDown(id)
+        | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
         _ => None,
     };
     let mut why = error.to_string();
@@ -290,6 +295,7 @@ mod tests {
             digest: None,
             release: None,
             on_target: false,
+            bake: None,
             answered: false,
             doing: None,
             failed: None,

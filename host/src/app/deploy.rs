@@ -15,12 +15,13 @@ mod bake_checks;
 mod candidate;
 mod file;
 mod status;
+mod streams;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cluster::release::{ReleaseKind, Target, Verdict};
 use cluster::{ComponentBytes, Digest, NodeId};
@@ -30,13 +31,14 @@ use tokio::time::sleep;
 
 use crate::api::types::Step;
 use crate::app::App;
-use crate::app::bake::BakeOutcome;
+use crate::app::bake::{BakeOutcome, BakeTask};
 use crate::app::retry::Retry;
 use cluster::short;
 use mesh::membership::Releases;
 use mesh::store::{Store, StoreError};
 use mesh::transfer::{Fetcher, TransferError};
 use runtime::component::NamedComponent;
+use runtime::exchange::Unreadable;
 use runtime::generation::{ComponentError, DrainingGeneration};
 use runtime::loader::{Prepared, Preparing, Swapped};
 
@@ -58,6 +60,9 @@ enum Trouble {
     /// No member gives the component.
     #[error(transparent)]
     Transfer(TransferError),
+    /// The app cannot take over the streams that are open here.
+    #[error(transparent)]
+    Streams(#[from] Unreadable),
     /// The component is larger than this node takes. Trying again does not help.
     #[error(transparent)]
     TooLarge(StoreError),
@@ -132,7 +137,15 @@ impl Deploy {
     /// Begins to check how what serves does.
     fn try_out(&mut self, target: &Target) -> impl Future<Output = BakeOutcome> + use<> {
         let stats = self.app.loader.current().map(|serves| serves.stats.clone());
-        let outcome = stats.map(|stats| self.bake_checks.of(target, stats).outcome());
+        let bake = stats.map(|stats| self.bake_checks.of(target, stats));
+        if let Some(bake) = bake {
+            let left = bake
+                .until()
+                .saturating_duration_since(tokio::time::Instant::now());
+            let until = (!left.is_zero()).then(|| SystemTime::now() + left);
+            self.app.report.bakes(target.digest, until);
+        }
+        let outcome = bake.map(BakeTask::outcome);
         async move {
             match outcome {
                 Some(outcome) => outcome.await,
@@ -145,7 +158,9 @@ impl Deploy {
     /// Votes on the release once the outcome is known.
     async fn vote_when_baked(&self, target: &Target, outcome: impl Future<Output = BakeOutcome>) {
         let id = target.id;
-        let verdict = match outcome.await {
+        let outcome = outcome.await;
+        self.app.report.bakes(target.digest, None);
+        let verdict = match outcome {
             BakeOutcome::Sound => Verdict::Ok,
             BakeOutcome::Failed(reason) => {
                 tracing::error!(
@@ -168,6 +183,7 @@ impl Deploy {
     /// attempt can succeed.
     async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
         let mut retry = Retry::new();
+        let mut tries_states = streams::may_refuse(target);
         loop {
             if let Some(serves) = self
                 .app
@@ -180,13 +196,18 @@ impl Deploy {
                 self.app.report.serves(target.id, target.digest);
                 return Some(Brought::Already);
             }
-            let trouble = match self.bring(target).await {
+            let trouble = match self.bring(target, tries_states).await {
                 Ok(swapped) => {
                     self.swapped(target, &swapped);
                     return Some(Brought::Changed);
                 }
                 Err(trouble) => trouble,
             };
+            if let Trouble::Streams(unreadable) = &trouble {
+                self.streams_refused(target, unreadable).await;
+                tries_states = false;
+                continue;
+            }
             let digest = short(&target.digest.to_string()).to_owned();
             let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
             self.app
@@ -223,8 +244,8 @@ impl Deploy {
         }
     }
 
-    /// Makes one attempt.
-    async fn bring(&self, target: &Target) -> Result<Swapped, Trouble> {
+    /// Makes one attempt. `tries_states`: only if it can take over open streams.
+    async fn bring(&self, target: &Target, tries_states: bool) -> Result<Swapped, Trouble> {
         // Somebody else may load the same component. Then that one has the only
         // room, and offers the component later. So the node waits for the offer
         // at the same time.
@@ -234,6 +255,9 @@ impl Deploy {
             loaded = self.load(target) => loaded?,
         };
         let generation = ready.generation().clone();
+        if tries_states {
+            self.app.exchanges.try_states(&generation).await?;
+        }
         generation.serve_as(target.id);
         let swapped = ready.activate();
         self.releases.serves(generation.serving());

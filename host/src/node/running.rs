@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
+use cluster::release::{
+    Component, DeployKey, DraftError, Listed, Release, ReleaseKind, ReleaseStatus, Request,
+};
 use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::types as api;
 use crate::api::types::Code;
@@ -29,6 +31,9 @@ use mesh::transfer::Fetcher;
 /// How long after a change the node waits for members that have not answered. It is
 /// short, so that a member that is cut off does not delay the answers of the others.
 const STRAGGLERS: Duration = Duration::from_millis(50);
+
+/// How long loading a component may delay its release: far less than a caller waits.
+const PREPARE: Duration = Duration::from_secs(5);
 
 /// All parts of a node that it is asked about.
 pub(super) struct RunningNode {
@@ -132,6 +137,7 @@ impl RunningNode {
             since_ms: member.since_ms,
             release: release.map(|listed| describe::id(&listed.release.id())),
             on_target: digest.is_some() && target == digest,
+            bake: digest.and_then(|digest| bake_role(overview, member, digest)),
             digest: digest.map(|digest| digest.to_string()),
             answered,
             doing: said.doing,
@@ -177,6 +183,32 @@ impl RunningNode {
                 }
             }
         }
+    }
+
+    /// Tries whether a release can take over the streams that are open here, before anybody
+    /// hears of it. Where that would take long, each node finds out when it is to serve it.
+    async fn try_states(&self, release: &Release) -> Result<(), Refused> {
+        let digest = release.component().digest;
+        let is_tried = release.kind() == ReleaseKind::Push && !release.plan().drop_streams;
+        if !is_tried || self.app.serving() == Some(digest) {
+            return Ok(());
+        }
+        if !self.app.is_prepared(digest) {
+            let store = self.store.clone();
+            let found = spawn_blocking(move || store.find(&digest)).await;
+            let found = found.map_err(|_| stopping())?.map_err(storage)?;
+            let Some(component) = found else {
+                return Ok(());
+            };
+            match timeout(PREPARE, self.app.prepare_upload(component)).await {
+                Ok(prepared) => {
+                    prepared.map_err(|error| Refused::new(Code::BadComponent, error))?
+                }
+                Err(_) => return Ok(()),
+            }
+        }
+        let tried = self.app.try_states(digest).await;
+        tried.map_err(|unreadable| Refused::new(Code::OpenStreams, unreadable))
     }
 
     async fn store_and_prepare(&self, component: ComponentBytes) -> Result<(), Refused> {
@@ -309,12 +341,30 @@ impl NodeApi for RunningNode {
         &self,
         request: Request,
     ) -> Later<'_, Result<Result<Arc<Release>, DraftError>, Refused>> {
-        Box::pin(async move { self.releases.draft(request).await.map_err(stops) })
+        Box::pin(async move {
+            let drafted = self.releases.draft(request).await.map_err(stops)?;
+            if let Ok(release) = &drafted {
+                self.try_states(release).await?;
+            }
+            Ok(drafted)
+        })
     }
 
     fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>> {
         Box::pin(async move { self.releases.publish(release).await.map_err(stops) })
     }
+}
+
+/// Which part a member that serves this component has in the newest release, if that bakes.
+fn bake_role(overview: &Overview, member: &Member, digest: Digest) -> Option<api::BakeRole> {
+    let bakes = |listed: &&Listed| listed.status == ReleaseStatus::Baking;
+    let baking = &overview.releases.first().filter(bakes)?.release;
+    let is_canary = baking.plan().has_canary(member.name.id());
+    if is_canary && digest == baking.component().digest {
+        return Some(api::BakeRole::Canary);
+    }
+    let base = baking.base().filter(|base| base.digest == digest);
+    base.filter(|_| !is_canary).map(|_| api::BakeRole::Waits)
 }
 
 fn stops(Stopping: Stopping) -> Refused {

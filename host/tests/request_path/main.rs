@@ -2,6 +2,7 @@
 //! with clients on real sockets. What needs the machine for itself is in
 //! `crowds.rs`.
 //!
+//! - [`attacks`]: clients that want a release to be voted down
 //! - [`bad_guests`]: apps that break a rule
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces
@@ -13,7 +14,7 @@
 //! - [`refusals`]: what is no app
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
-//! - [`counts`]: how requests end, as it is counted
+//! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
@@ -21,12 +22,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod bad_guests;
 mod counts;
 mod downloads;
 mod endings;
 mod http1;
 mod http2;
+mod judged;
 mod kept;
 mod limits;
 mod messages;

@@ -7,6 +7,7 @@ mod documented;
 mod fake;
 mod reach;
 mod socket;
+mod verdict;
 
 use std::net::Shutdown;
 use std::path::Path;

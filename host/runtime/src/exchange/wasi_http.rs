@@ -4,7 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +20,9 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::{Exchanges, Live, failed, headless, overloaded};
 use crate::contract::Subscribed;
-use crate::generation::{CallFailure, ComponentKind, Lease, Span, call_end, call_function, invoke};
+use crate::generation::{
+    CallFailure, ComponentKind, Lease, RequestEnd, Source, Span, Stopwatch, call_function, invoke,
+};
 use crate::http::{AbortOnDrop, OutgoingBody, RequestHead, WasiHttpBody};
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -48,10 +50,17 @@ pub(super) async fn serve(
         shared: shared.clone(),
         lease,
         path: head.path().into(),
+        source: head.source(),
+        is_head: to_head,
+        progress: Arc::new(Progress {
+            watch: Stopwatch::start(),
+            upload: AtomicU8::new(Progress::COMES),
+        }),
         failed: Arc::default(),
         _live: Live::new(shared),
     });
-    match answer(&running, request(head, body, shared.limits.idle)).await {
+    let request = request(head, body, shared.limits.idle, running.progress.clone());
+    match answer(&running, request).await {
         Ok(response) if to_head => {
             let (parts, mut body) = response.into_parts();
             // The head was the whole answer; the component may finish.
@@ -102,7 +111,12 @@ async fn answer(
 }
 
 /// Makes a request for `wasi:http`, which requires an authority.
-fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
+fn request(
+    head: RequestHead,
+    body: Incoming,
+    idle: Duration,
+    progress: Arc<Progress>,
+) -> hyper::Request<Upload> {
     let mut parts = head.into_parts();
     let known = parts
         .headers
@@ -117,6 +131,7 @@ fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<
         body,
         idle,
         due: None,
+        progress,
     };
     hyper::Request::from_parts(parts, body)
 }
@@ -127,6 +142,34 @@ struct Upload {
     idle: Duration,
     /// Created when the body is waited for.
     due: Option<Pin<Box<Sleep>>>,
+    progress: Arc<Progress>,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+struct Progress {
+    /// How long the head of the response takes, since the client has sent something.
+    watch: Stopwatch,
+    /// How far its body has come.
+    upload: AtomicU8,
+}
+
+impl Progress {
+    /// The body comes, and the component does not wait for it.
+    const COMES: u8 = 0;
+    /// The component waits for more of it.
+    const AWAITED: u8 = 1;
+    /// It broke off, or did not come in time.
+    const BROKEN: u8 = 2;
+
+    /// Whether the component lacks a part of the request.
+    fn is_half(&self) -> bool {
+        self.upload.load(Ordering::Acquire) != Progress::COMES
+    }
+
+    fn set(&self, upload: u8) {
+        self.upload.store(upload, Ordering::Release);
+    }
 }
 
 impl http_body::Body for Upload {
@@ -139,15 +182,23 @@ impl http_body::Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
             self.due = None;
+            match &read {
+                Some(Err(_)) => self.progress.set(Progress::BROKEN),
+                Some(Ok(_)) | None => self.progress.set(Progress::COMES),
+            }
+            self.progress.watch.restart();
             return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
         }
         let idle = self.idle;
         let due = self
             .due
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        due.as_mut()
-            .poll(cx)
-            .map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
+        let is_late = due.as_mut().poll(cx);
+        self.progress.set(match is_late {
+            Poll::Ready(()) => Progress::BROKEN,
+            Poll::Pending => Progress::AWAITED,
+        });
+        is_late.map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -164,6 +215,9 @@ struct Running {
     shared: Arc<Exchanges>,
     lease: Lease,
     path: Box<str>,
+    source: Source,
+    is_head: bool,
+    progress: Arc<Progress>,
     /// Tells the body of the response that the component failed.
     failed: Arc<AtomicBool>,
     _live: Live,
@@ -181,7 +235,8 @@ impl Running {
         let answered = Arc::new(AtomicBool::new(false));
         let seen = answered.clone();
         let held = Subscribed::default();
-        let ended = invoke(&self.lease, Span::Request, held, async |store, instance| {
+        let counted = self.clone();
+        let calling = invoke(&self.lease, Span::Request, held, async |store, instance| {
             let mut failed = SetOnDrop(Some(&self.failed));
             let meter = store.data().call.meter().clone();
             let mut http = store.data_mut().http();
@@ -190,27 +245,51 @@ impl Running {
                 // From the response head on, a stream may last.
                 meter.lift_deadline();
                 seen.store(true, Ordering::Relaxed);
+                counted.count_answer(&answer);
                 // The receiver is gone only if the client is.
                 let _ = sender.send(answer);
             })?;
             let () = call_function(store, instance, handle, (request, out)).await?;
             failed.0 = None;
             Ok(())
-        })
-        .await;
-        if let Some(end) = call_end(&ended) {
-            self.lease.count(end);
+        });
+        let ended = self.progress.watch.time_of(calling).await;
+        let is_answered = answered.load(Ordering::Relaxed);
+        let end = match &ended {
+            Ok(_) => (!is_answered).then_some(RequestEnd::Broken),
+            Err(failure) => failure.request_end(),
+        };
+        // The head is the whole answer to HEAD, whatever the component does after it.
+        if let Some(end) = end.filter(|_| !(is_answered && self.is_head)) {
+            self.count(end, None);
         }
         let Err(failure) = ended else {
             return Ok(());
         };
         if matches!(failure, CallFailure::Drained) {
             self.lease.stats.count_left(|left| left.cut += 1);
-        } else if answered.load(Ordering::Relaxed) {
+        } else if is_answered {
             // Nobody waits for the reason any more; the stream is cut.
             self.complain(&failure);
         }
         Err(failure)
+    }
+
+    /// Counts how the client sees the head.
+    fn count_answer(&self, answer: &Answer) {
+        let end = match answer {
+            Ok(response) => RequestEnd::Answered(response.status().as_u16()),
+            Err(_) => RequestEnd::Broken,
+        };
+        self.count(end, Some(self.progress.watch.time()));
+    }
+
+    /// Counts an end of the request. A client that has sent half a request has no answer
+    /// that says anything of the app.
+    fn count(&self, end: RequestEnd, time: Option<Duration>) {
+        if !(end.is_failure() && self.progress.is_half()) {
+            self.lease.count(&self.path, self.source, end, time);
+        }
     }
 
     fn complain(&self, cause: &dyn fmt::Display) {

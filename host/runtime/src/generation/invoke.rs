@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
-use super::{CallEnd, Generation};
+use super::{CallEnd, Generation, RequestEnd, queue};
 use crate::contract::{
     CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, Metered, OverQuota,
     REQUEST_CALL_MAX, Subscribed, WallDeadline, by_machine,
@@ -62,6 +62,15 @@ impl CallFailure {
             | CallFailure::Quota(_) => Some(CallEnd::Trapped),
             CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
             CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
+        }
+    }
+
+    /// How the client of the request saw it; none if the app did not cause it.
+    pub(crate) fn request_end(&self) -> Option<RequestEnd> {
+        match self.end()? {
+            CallEnd::Returned => None,
+            CallEnd::Trapped => Some(RequestEnd::Trapped),
+            CallEnd::Overran => Some(RequestEnd::Overran),
         }
     }
 
@@ -171,7 +180,7 @@ async fn place(
     if let Ok(place) = places.clone().try_acquire_owned() {
         return Ok(place);
     }
-    match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
+    match queue(tokio::time::timeout(wait, places.clone().acquire_owned())).await {
         Ok(Ok(place)) => Ok(place),
         _ => Err(CallFailure::NoInstance(wait)),
     }
