@@ -7,9 +7,11 @@
 //! ```
 //!
 //! [`App`] has all that belongs to one app. [`deploy`] decides what serves here, and
-//! [`first`] decides what serves before other nodes are heard.
+//! [`first`] decides what serves before other nodes are heard. [`crash_loop`] keeps a node from
+//! starting again and again what kills its process.
 
 pub mod bake;
+pub(crate) mod crash_loop;
 pub mod deploy;
 pub mod first;
 pub mod publish;

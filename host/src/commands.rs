@@ -2,7 +2,8 @@
 //! `rollback`. Also `host key` and `host cookie`, which ask no node.
 //!
 //! ```text
-//! cli -> client (finds the node, speaks the API) -> show (tables) | follow (a rollout)
+//! cli -> local (finds the node) | remote -> client (speaks the API)
+//!     -> show (tables) | follow (a rollout)
 //! ```
 
 pub mod cli;
@@ -11,6 +12,7 @@ mod cookie;
 mod error;
 mod follow;
 mod key;
+mod local;
 mod logs;
 mod progress;
 mod push;
@@ -27,9 +29,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::types as api;
+use crate::terminal;
 use cli::{Ask, Tool};
 use client::ApiClient;
 pub use error::CommandError;
+pub use local::{AskedNode, LocalNode};
 
 /// The result of a command, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,13 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
         .map_err(CommandError::Runtime)?;
     let ended = runtime.block_on(async {
         match tool {
-            Tool::Status(ask) => show::<api::Status>(&ask, "/v1/status", tables::status).await,
+            Tool::Status(ask) => match show(&ask, "/v1/status", tables::status).await {
+                Err(CommandError::ManyNodes(nodes)) if !ask.json => {
+                    print(&tables::local(&nodes))?;
+                    Ok(Exit::OK)
+                }
+                other => other,
+            },
             Tool::Nodes(ask) => show::<api::Nodes>(&ask, "/v1/nodes", tables::nodes).await,
             Tool::Releases(releases) => {
                 let table = |all: &api::ReleaseList| tables::releases(all, releases.lines);
@@ -74,7 +84,17 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
     });
     // A lookup or an upload may still run, but nobody waits for it any more.
     runtime.shutdown_background();
-    ended
+    match ended {
+        // The reader has read enough, as `head` does.
+        Err(error) if error.is_broken_pipe() => Ok(Exit::OK),
+        other => other,
+    }
+}
+
+/// Tells people something, on standard error.
+pub fn tell(text: &str) {
+    // If nobody reads it, nothing is lost.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Makes a new file that only its owner can read, from these parts. If that fails, no
@@ -115,16 +135,13 @@ async fn show<T: DeserializeOwned + Serialize>(
 
 fn json(value: &impl Serialize) -> Result<String, CommandError> {
     let text = serde_json::to_string(value);
-    text.map(|text| text + "\n")
+    text.map(|text| terminal::json(text) + "\n")
         .map_err(|error| CommandError::Print(error.into()))
 }
 
 /// Prints on standard output, in colours on a terminal unless `NO_COLOR` is set.
 fn print(text: &str) -> Result<(), CommandError> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has read enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(CommandError::Print),
-    }
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.map_err(CommandError::Print)
 }

@@ -10,6 +10,7 @@
 //! - [`node`]: configuration, cookies, log; a node from its parts, its start and its end
 //! - [`commands`]: `host status`, `host push` and the like, which ask a node
 //! - [`cli`]: the command line
+//! - [`terminal`]: text from elsewhere, made fit for a terminal
 //!
 //! Below it: `runtime` (components and exchanges), `mesh` (between machines),
 //! `cluster` (the core without IO), `fault` (where tests let a node die).
@@ -21,3 +22,4 @@ pub mod commands;
 pub mod edge;
 pub mod files;
 pub mod node;
+pub mod terminal;

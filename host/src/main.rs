@@ -6,27 +6,31 @@ use std::process::ExitCode;
 use host::cli::{self, Command};
 use host::commands;
 use host::node::{self, log};
+use host::terminal;
 
 fn main() -> ExitCode {
     let typed = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    for hint in &typed.hints {
-        eprintln!("{hint}");
-    }
-    let ended = match typed.command {
+    match typed.command {
         Command::Run(run) => {
             log::init(run.log_format);
-            let ended = node::run(*run).map(|()| 0);
-            ended.map_err(|error| (1, error.to_string()))
+            for hint in &typed.hints {
+                tracing::warn!("{hint}");
+            }
+            let error = node::run(*run).err().map(|error| error.to_string());
+            log::end(error.as_deref());
+            ExitCode::from(u8::from(error.is_some()))
         }
-        Command::Tool(tool) => commands::run(*tool)
-            .map(|exit| exit.0)
-            .map_err(|error| (error.exit().0, error.to_string())),
-    };
-    match ended {
-        Ok(exit) => ExitCode::from(exit),
-        Err((exit, error)) => {
-            eprintln!("error: {error}");
-            ExitCode::from(exit)
+        Command::Tool(tool) => {
+            for hint in &typed.hints {
+                commands::tell(hint);
+            }
+            match commands::run(*tool) {
+                Ok(exit) => ExitCode::from(exit.0),
+                Err(error) => {
+                    commands::tell(&format!("error: {}", terminal::lines(&error)));
+                    ExitCode::from(error.exit().0)
+                }
+            }
         }
     }
 }

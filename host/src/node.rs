@@ -22,6 +22,7 @@ pub mod log;
 mod recovered;
 mod running;
 mod stopping;
+mod supervisor;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -39,6 +40,7 @@ use loaded::Loaded;
 use recovered::Recovered;
 use stopping::Signals;
 
+use crate::app::crash_loop::OrderlyEnd;
 use crate::node::config::{Environment, NodeConfig};
 use mesh::membership::FatalError;
 
@@ -72,11 +74,13 @@ async fn run_until_signal(config: NodeConfig, workers: usize) -> Result<(), Node
         () = signals.next() => return Ok(()),
     };
     node.read_cookies_again(hangups);
+    supervisor::ready(&node.name().to_string(), &node.url());
     tokio::select! {
         () = signals.next() => {}
         // The node must not go on with what it has done wrong, not even during a drain.
         fatal = node.fatal() => return Err(fatal.into()),
     }
+    supervisor::stopping();
     node.stop(signals.next()).await;
     Ok(())
 }
@@ -90,6 +94,8 @@ pub struct StartedNode {
     drain: Duration,
     /// The tasks that follow the target, the app file and the tools.
     tasks: JoinSet<()>,
+    /// As long as this is here, an end of the process counts as its death.
+    orderly_end: OrderlyEnd,
 }
 
 impl StartedNode {
@@ -103,6 +109,8 @@ impl StartedNode {
         let (began, started) = (Instant::now(), SystemTime::now());
         let claimed = Claimed::take(&config).await?;
         let mut recovered = Recovered::read(&config, &claimed)?;
+        // Dropped with an error of the start, or with the node.
+        let orderly_end = OrderlyEnd(recovered.crash_guard.clone());
         let loaded = Loaded::load(&mut config, workers, &claimed, &mut recovered).await?;
         let listening = Listening::listen(claimed.port, claimed.http, &claimed.name, &loaded)?;
         let (name, socket) = (claimed.name, claimed.socket);
@@ -129,6 +137,7 @@ impl StartedNode {
             joined,
             drain,
             tasks,
+            orderly_end,
         })
     }
 
@@ -157,6 +166,7 @@ impl StartedNode {
     /// Leaves the cluster, closes the listener, and waits until nothing is open any more, the
     /// drain is over, or `at_once` completes.
     pub async fn stop(mut self, at_once: impl Future<Output = ()>) {
+        drop(self.orderly_end);
         self.tasks.abort_all();
         stopping::take_down(self.serving, self.joined, self.drain, at_once).await;
     }

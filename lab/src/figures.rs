@@ -196,7 +196,7 @@ pub fn print(plan: &Plan) -> Result<()> {
 }
 
 /// What figures depend on: the machine, and what else it does.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -19,6 +19,7 @@
 //! | [`schedules`] | two decisions on two sides of a LAN that falls apart and heals, by a seed |
 //! | [`push`] | a push to nodes that are up, and what becomes of it |
 //! | [`rollout`] | releases that are left by themselves, and who is killed while one is on its way |
+//! | [`soak`] | all that can happen, for a long time, under load |
 //! | [`components`] | what is pushed |
 //! | [`load`] | many streams, many requests |
 //! | [`targets`] | how fast they have to be |
@@ -49,6 +50,7 @@ pub mod rollout;
 pub mod schedules;
 pub mod skip;
 pub mod small_disk;
+pub mod soak;
 pub mod targets;
 pub mod wire;
 

@@ -9,6 +9,7 @@ use lab::figures::faults::{self, FaultPlan};
 use lab::figures::push::{self, PushPlan};
 use lab::figures::rollouts::{self, RolloutPlan};
 use lab::figures::schedules::{self, SchedulePlan};
+use lab::soak::{self, SoakPlan};
 use lab::{Programs, figures, readme, skip};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,24 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Let random troubles come to three nodes under load, to which components are
+    /// pushed all along, and print what came of it.
+    Soak {
+        /// The host program.
+        #[arg(long)]
+        host: PathBuf,
+        /// The component to serve, and to make others of.
+        #[arg(long)]
+        app: PathBuf,
+        /// For how long troubles come.
+        #[arg(long, default_value = "30m", value_parser = humantime::parse_duration)]
+        time: Duration,
+        /// What the dice begin with.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// More components to push.
+        apps: Vec<PathBuf>,
+    },
     /// Run the line of the README on 10.10.10.2, and look at the page.
     Readme {
         /// The folder that `host` was installed to.
@@ -104,9 +123,9 @@ struct Faults {
     /// How long guests burn.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     burn: Duration,
-    /// How long nothing happens in the idle soak.
+    /// How long nothing happens.
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
-    soak: Duration,
+    idle: Duration,
     /// What the dice of the poor cables begin with.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -178,7 +197,7 @@ fn run(command: Command) -> Result<()> {
             rounds: args.rounds,
             poor: args.poor,
             burn: args.burn,
-            soak: args.soak,
+            idle: args.idle,
             seed: args.seed,
             only: args.only,
         }),
@@ -209,6 +228,18 @@ fn run(command: Command) -> Result<()> {
             rounds: args.rounds,
             pushes: args.pushes,
             only: args.only,
+        }),
+        Command::Soak {
+            host,
+            app,
+            time,
+            seed,
+            apps,
+        } => soak::print(&SoakPlan {
+            programs: Programs::new(&host, &app)?,
+            apps,
+            lasting: time,
+            seed,
         }),
         Command::Readme { bin, line } => readme::walk(&bin, &line),
     }

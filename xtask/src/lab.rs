@@ -1,7 +1,7 @@
 //! `cargo xtask lab`: builds what the `lab` program measures, and runs it.
 
 use crate::command::{cargo, run as run_command};
-use crate::{guests, packages, setup, workspace};
+use crate::{guests, makers, packages, setup, workspace};
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 enum What {
     /// Let faults happen to ten nodes or more and print the table: kill -9,
     /// SIGSTOP, cut cables, halves, lost and late frames, guests that burn all
-    /// processors, and a soak in which nothing happens.
+    /// processors, and a while in which nothing happens.
     Faults(Faults),
     /// Make two decisions about the app at once, on two sides of a LAN that falls
     /// apart and heals, by random schedules, and print the table.
@@ -39,6 +39,22 @@ enum What {
     /// LAN whole or cut; a newer push while nodes go back; kill -9 of a canary, of
     /// the command that pushes, and of a node that fetches.
     Rollouts(Rollouts),
+    /// Let random troubles come to three nodes under load, while components are
+    /// pushed all along, and check that no request is lost which no trouble
+    /// explains, that all serve one release in the end, and that memory, handles
+    /// and disk are back where they were.
+    Soak(Soak),
+}
+
+/// The arguments of `cargo xtask lab soak`.
+#[derive(clap::Args)]
+struct Soak {
+    /// For how long troubles come, e.g. 5m.
+    #[arg(long, value_name = "TIME", default_value = "30m")]
+    time: String,
+    /// The seed: the same troubles in the same order.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
 }
 
 /// The arguments of `cargo xtask lab rollouts`.
@@ -78,9 +94,9 @@ struct Faults {
     /// How long guests use all processors.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     burn: String,
-    /// How long the idle soak takes, in which nothing happens.
+    /// How long nothing happens.
     #[arg(long, value_name = "TIME", default_value = "10m")]
-    soak: String,
+    idle: String,
     /// The seed for losing and delaying frames.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -137,6 +153,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             run_command(&mut rollouts(args, &app))
         }
         Some(What::Schedules(args)) => run_command(&mut schedules(args, &app)),
+        Some(What::Soak(args)) => {
+            guests::for_tests()?;
+            makers::all()?;
+            run_command(&mut soak(args, &app))
+        }
     }
 }
 
@@ -158,7 +179,7 @@ fn faults(args: &Faults, app: &Path) -> Command {
         .args(["--rounds", &args.rounds.to_string()])
         .args(["--poor", &args.poor])
         .args(["--burn", &args.burn])
-        .args(["--soak", &args.soak])
+        .args(["--idle", &args.idle])
         .args(["--seed", &args.seed.to_string()])
         .args(&args.only);
     lab
@@ -185,6 +206,14 @@ fn rollouts(args: &Rollouts, app: &Path) -> Command {
     let mut lab = lab("rollouts", app);
     lab.args(["--rounds", &args.rounds.to_string()])
         .args(&args.only);
+    lab
+}
+
+fn soak(args: &Soak, app: &Path) -> Command {
+    let mut lab = lab("soak", app);
+    lab.args(["--time", &args.time])
+        .args(["--seed", &args.seed.to_string()])
+        .args(makers::built());
     lab
 }
 

@@ -10,6 +10,7 @@ mod command;
 mod fuzz;
 mod guests;
 mod lab;
+mod makers;
 mod packages;
 mod readme;
 mod setup;
@@ -39,9 +40,12 @@ enum Command {
     Up(up::Args),
     /// Do the set-up and run all tests, those in network namespaces included.
     Test(test::Args),
+    /// Build the apps of fixtures/makers with what other makers offer for Rust,
+    /// Python and JavaScript, from their registries.
+    Makers,
     /// Run three nodes in network namespaces, measure how long the cluster
     /// takes for each event, and print the table. `lab faults` runs ten nodes
-    /// or more, with a soak of ten minutes; `lab push`, `lab rollouts` and
+    /// or more, in ten minutes of which nothing happens; `lab push`, `lab rollouts` and
     /// `lab schedules` measure pushes.
     Lab(lab::Args),
     /// Measure what a change of code takes, and print the table.
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::all(),
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Makers => makers::all(),
         Command::Lab(args) => lab::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -2,7 +2,7 @@
 //! are installed. Otherwise the person reads what is missing, and which tests
 //! will say `skipped`.
 
-use crate::command::{on_path, program, run, say};
+use crate::command::{on_path, program, run, say, succeeds};
 use crate::workspace;
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -19,9 +19,11 @@ enum Shown {
     Program(&'static str),
     /// A path below `/usr/lib/ARCHITECTURE/`.
     Library(&'static str),
+    /// A module that python3 can import.
+    Python(&'static str),
 }
 
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 14] = [
     Package {
         name: "iproute2",
         shown_by: Shown::Program("ip"),
@@ -77,6 +79,21 @@ const PACKAGES: [Package; 11] = [
         shown_by: Shown::Program("systemd-analyze"),
         wanted_by: "the check of the systemd unit",
     },
+    Package {
+        name: "nodejs",
+        shown_by: Shown::Program("node"),
+        wanted_by: "the tests of a JavaScript app",
+    },
+    Package {
+        name: "npm",
+        shown_by: Shown::Program("npm"),
+        wanted_by: "the tests of a JavaScript app",
+    },
+    Package {
+        name: "python3-venv",
+        shown_by: Shown::Python("ensurepip"),
+        wanted_by: "the tests of a Python app",
+    },
 ];
 
 /// Installs what the tests need, or says what is missing.
@@ -127,6 +144,9 @@ impl Package {
     fn is_there(&self) -> bool {
         match self.shown_by {
             Shown::Program(name) => on_path(name),
+            Shown::Python(module) => {
+                succeeds(program("python3", &["-c", &format!("import {module}")]))
+            }
             Shown::Library(path) => Path::new("/usr/lib").read_dir().is_ok_and(|mut dirs| {
                 dirs.any(|dir| dir.is_ok_and(|dir| dir.path().join(path).exists()))
             }),

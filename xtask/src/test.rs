@@ -3,7 +3,7 @@
 
 use crate::command::{cargo, run as run_command};
 use crate::workspace::{GUESTS, NATIVE};
-use crate::{guests, packages, setup, workspace};
+use crate::{guests, makers, packages, setup, workspace};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     guests::for_tests()?;
+    makers::all()?;
     let mut tally = Tally::default();
     let mut passed = true;
     // All test programs with a name belong to the native packages.

@@ -1,6 +1,8 @@
 //! The folder in which one node keeps what must survive its process. Only one host uses it at a time. After a
 //! crash at any point a file has its old content or the new, never half.
 
+mod in_use;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,6 +13,7 @@ use cluster::NodeName;
 
 use crate::durable;
 use crate::durable::Points;
+pub use in_use::UsedFolder;
 
 /// The name of the folder for all nodes, inside the user's or the system's state folder.
 const PROGRAM: &str = "ace-raxx";
@@ -240,6 +243,20 @@ impl DataDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(DataDirError::Read { path, error }),
         }
+    }
+
+    /// Gives a file this content, readable only by its user. It is there for the next process,
+    /// but after a power cut the file may have the old content, the new, or none.
+    ///
+    /// # Errors
+    /// [`DataDirError::Write`]; the file has its old content then.
+    pub fn write_unsynced(&self, file: &str, content: &[u8]) -> Result<(), DataDirError> {
+        let path = self.path.join(file);
+        let temporary = self.path.join(format!(".{file}.new"));
+        durable::create(&temporary)
+            .and_then(|mut made| made.write_all(content))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|error| DataDirError::Write { path, error })
     }
 
     /// Gives a file this content, readable only by its user (mode 0600). When it returns, the content is on

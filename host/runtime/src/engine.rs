@@ -17,18 +17,17 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 
-use crate::contract::{self, CallContext, CallLimits, HostState, Meter, NodeInfo, SlowLane};
+use crate::contract::{
+    self, CallContext, CallLimits, GuestLog, HostState, Meter, NodeInfo, SlowLane,
+};
 use crate::engine::functions::Functions;
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
-use crate::throttle::Throttle;
 
 /// How many callbacks run at a time, over all generations. Further callbacks wait.
 const INSTANCES: u32 = 1000;
 /// Like `INSTANCES`, on a machine with little address space.
 const FEW_INSTANCES: u32 = 64;
-/// How many lines of guests' output go into the log each second.
-const GUEST_LINES: u32 = 100;
 /// How many memories and tables the pool has for each instance. A component may have more
 /// (see [`ComponentRoom`]); then fewer of its instances fit in.
 const MEMORIES_EACH: u32 = 2;
@@ -94,8 +93,8 @@ pub struct Runtime {
     /// The threads that compile, with the lowest priority.
     pub(super) compilers: rayon::ThreadPool,
     ahead: ahead::Ahead,
-    /// Limits how much of what guests write goes into the log.
-    pub(crate) guest_lines: Throttle,
+    /// Limits how much guests bring into the log.
+    pub(crate) guest_log: Arc<GuestLog>,
     pub(crate) node: Arc<NodeInfo>,
     _ticker: Ticker,
 }
@@ -120,7 +119,7 @@ impl Runtime {
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compilers: build_compilers(config.workers)?,
             ahead: ahead::Ahead::default(),
-            guest_lines: Throttle::per_second(GUEST_LINES),
+            guest_log: Arc::default(),
             node,
             _ticker: ticker,
         }))
@@ -229,6 +228,7 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     contract::add_charged_to_linker(&mut linker)?;
+    contract::add_unbacked_to_linker(&mut linker)?;
     contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
     contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
@@ -272,7 +272,11 @@ impl Drop for Ticker {
 
 /// An error and its causes, in one line of bounded length.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
+    bounded(&format!("{error:#}"))
+}
+
+/// A text in one line of at most 300 characters.
+pub(crate) fn bounded(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{} …", &line[..end]),

@@ -10,6 +10,7 @@
 
 mod class;
 mod drain;
+mod imports;
 mod invoke;
 mod lease;
 mod slot;

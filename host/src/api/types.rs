@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use cluster::AppName;
 pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
-    Callers, Datagrams, Fetches, Left, Publications, RefusedCallers, RefusedDatagrams,
+    Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedCallers, RefusedDatagrams,
     RefusedRecords,
 };
 pub use node::{

@@ -16,6 +16,7 @@ mod candidate;
 mod file;
 mod status;
 mod streams;
+mod trouble;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -32,14 +33,14 @@ use tokio::time::sleep;
 use crate::api::types::Step;
 use crate::app::App;
 use crate::app::bake::{BakeOutcome, BakeTask};
+use crate::app::crash_loop::CrashGuard;
 use crate::app::retry::Retry;
 use cluster::short;
 use mesh::membership::Releases;
-use mesh::store::{Store, StoreError};
-use mesh::transfer::{Fetcher, TransferError};
+use mesh::store::Store;
+use mesh::transfer::Fetcher;
 use runtime::component::NamedComponent;
-use runtime::exchange::Unreadable;
-use runtime::generation::{ComponentError, DrainingGeneration};
+use runtime::generation::DrainingGeneration;
 use runtime::loader::{Prepared, Preparing, Swapped};
 
 pub(crate) use bake_checks::BakeChecks;
@@ -47,42 +48,7 @@ pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
 pub use status::Deployment;
 pub(crate) use status::Reporter;
-
-/// Why a release does not serve here.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    /// The fault is the app's.
-    #[error(transparent)]
-    Refused(#[from] ComponentError),
-    /// The fault is this machine's.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No member gives the component.
-    #[error(transparent)]
-    Transfer(TransferError),
-    /// The app cannot take over the streams that are open here.
-    #[error(transparent)]
-    Streams(#[from] Unreadable),
-    /// The component is larger than this node takes. Trying again does not help.
-    #[error(transparent)]
-    TooLarge(StoreError),
-    /// Without the record, the bytes cannot be checked, so they cannot be
-    /// fetched.
-    #[error("the record of the release has not come yet")]
-    NoRecord,
-    /// The node stops.
-    #[error("the node is stopping")]
-    Stopping,
-}
-
-impl From<TransferError> for Trouble {
-    fn from(error: TransferError) -> Trouble {
-        match error {
-            TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
-            other => Trouble::Transfer(other),
-        }
-    }
-}
+use trouble::Trouble;
 
 /// How a release comes to serve here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +68,7 @@ pub(crate) struct Deploy {
     pub(crate) fetcher: Fetcher,
     pub(crate) releases: Releases,
     pub(crate) bake_checks: BakeChecks,
+    pub(crate) crash_guard: Arc<CrashGuard>,
 }
 
 impl Deploy {
@@ -194,6 +161,7 @@ impl Deploy {
                 serves.serve_as(target.id);
                 self.releases.serves(serves.serving());
                 self.app.report.serves(target.id, target.digest);
+                self.crash_guard.serves(target.digest, target.id);
                 return Some(Brought::Already);
             }
             let trouble = match self.bring(target, tries_states).await {
@@ -209,7 +177,10 @@ impl Deploy {
                 continue;
             }
             let digest = short(&target.digest.to_string()).to_owned();
-            let again = !matches!(trouble, Trouble::Refused(_) | Trouble::TooLarge(_));
+            let again = !matches!(
+                trouble,
+                Trouble::Refused(_) | Trouble::TooLarge(_) | Trouble::KillsProcess
+            );
             self.app
                 .report
                 .failed(Some(target), trouble.to_string(), again);
@@ -224,9 +195,10 @@ impl Deploy {
                 sleep(wait).await;
                 continue;
             }
+            self.crash_guard.over(target.digest);
             // The limit of this node says nothing about the limits of others.
-            let speaks_against =
-                matches!(trouble, Trouble::Refused(_)) || is_canary_of(target, self.ip);
+            let is_apps = matches!(trouble, Trouble::Refused(_) | Trouble::KillsProcess);
+            let speaks_against = is_apps || is_canary_of(target, self.ip);
             let follows = match speaks_against {
                 true => consequence(target),
                 false => "the other nodes go on without this one",
@@ -246,6 +218,10 @@ impl Deploy {
 
     /// Makes one attempt. `tries_states`: only if it can take over open streams.
     async fn bring(&self, target: &Target, tries_states: bool) -> Result<Swapped, Trouble> {
+        let guard = &self.crash_guard;
+        if guard.has_given_up(target.digest, Some(target.id)) {
+            return Err(Trouble::KillsProcess);
+        }
         // Somebody else may load the same component. Then that one has the only
         // room, and offers the component later. So the node waits for the offer
         // at the same time.
@@ -258,8 +234,10 @@ impl Deploy {
         if tries_states {
             self.app.exchanges.try_states(&generation).await?;
         }
+        guard.begin(target.digest, Some(target.id));
         generation.serve_as(target.id);
         let swapped = ready.activate();
+        guard.settle_in_a_minute();
         self.releases.serves(generation.serving());
         self.app
             .report
@@ -275,6 +253,7 @@ impl Deploy {
             return Ok((ready, None));
         }
         let (component, fetched) = self.obtain(target).await?;
+        self.crash_guard.begin(target.digest, Some(target.id));
         let app = NamedComponent {
             path: PathBuf::from(format!("release {}", target.id)),
             component,

@@ -1,13 +1,16 @@
 //! Which component a node serves first, before any other node has told it anything. It
 //! is the app file if that is new to the node, else what was the target when the node
-//! last ran.
+//! last ran. What has killed the process twice is left out; then what served before it
+//! serves.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cluster::release::{self, AppFile, DeployKey, PathId, ReleaseId};
 use cluster::{Digest, NodeName};
 
 use super::App;
+use super::crash_loop::CrashGuard;
 use crate::files::{self, AppFileSearch, IntakeError};
 use cluster::short;
 use mesh::store::Store;
@@ -26,6 +29,11 @@ pub(crate) struct First {
     pub(crate) news: bool,
     /// The target when the node last ran.
     pub(crate) target: Option<(ReleaseId, Digest)>,
+    /// If the target has killed the process too often: what may serve instead, the latest
+    /// first.
+    instead: Option<Vec<(ReleaseId, Digest)>>,
+    /// Whether the app file has killed the process too often.
+    file_kills: bool,
 }
 
 impl First {
@@ -39,10 +47,17 @@ impl First {
         deploy_key: Option<DeployKey>,
         stored: Option<&[u8]>,
         me: &NodeName,
+        guard: &CrashGuard,
     ) -> Result<First, IntakeError> {
         let at_start = |file| release::at_start(me, deploy_key.clone(), stored, file);
-        let target = at_start(None).target;
-        let target = target.map(|target| (target.id, target.digest));
+        let known = at_start(None);
+        let target = known.target.map(|target| (target.id, target.digest));
+        let kills = |&(id, digest): &(_, _)| guard.has_given_up(digest, Some(id));
+        let before = known.before.into_iter().map(|it| (it.id, it.digest));
+        let instead = match target.as_ref().is_some_and(kills) {
+            true => Some(before.filter(|it| !kills(it)).collect()),
+            false => None,
+        };
         let mut places = given.map(AppFileSearch::of);
         let read = given.zip(places.as_mut()).map(|(given, places)| {
             let found = files::locate_in(places, given)?;
@@ -62,7 +77,14 @@ impl First {
                 None
             }
         };
+        let of_target = |digest| target.filter(|it| it.1 == digest).map(|(id, _)| id);
+        let file_kills = file.as_ref().is_some_and(|file: &NamedComponent| {
+            let digest = file.component.digest();
+            guard.has_given_up(digest, of_target(digest))
+        });
         let mut first = First {
+            file_kills,
+            instead,
             file,
             path: given.map(path_id),
             places,
@@ -86,18 +108,27 @@ impl First {
         }
     }
 
-    /// The components that can serve, the best first.
-    fn choices(&self, store: &Store) -> Vec<NamedComponent> {
-        let of_release = self.target.and_then(|(id, digest)| match &self.file {
-            Some(file) if file.component.digest() == digest => Some(file.clone()),
-            _ => find(store, id, digest),
-        });
-        match (&self.file, of_release) {
-            (Some(file), Some(other)) if self.news => vec![file.clone(), other],
+    /// The components that can serve, the best first, each with its release.
+    fn choices(&self, store: &Store) -> Vec<(NamedComponent, Option<ReleaseId>)> {
+        let file = self.file.as_ref().filter(|_| !self.file_kills);
+        let of_release = |&(id, digest): &(ReleaseId, Digest)| {
+            let component = match file {
+                Some(file) if file.component.digest() == digest => Some(file.clone()),
+                _ => find(store, id, digest),
+            };
+            component.map(|component| (component, Some(id)))
+        };
+        let of_release = match &self.instead {
+            None => self.target.as_ref().and_then(of_release),
+            Some(instead) => instead.iter().find_map(of_release),
+        };
+        let file = file.map(|file| (file.clone(), None));
+        match (file, of_release) {
+            (Some(file), Some(other)) if self.news => vec![file, other],
             (_, Some(of_release)) => vec![of_release],
             // The component of the release is lost. Until a member gives it again, the
             // app file is better than nothing.
-            (Some(file), None) => vec![file.clone()],
+            (Some(file), None) => vec![file],
             (None, None) => Vec::new(),
         }
     }
@@ -107,21 +138,30 @@ impl First {
     ///
     /// # Errors
     /// If the file is refused, and no release is known that can serve instead.
-    pub(crate) async fn load(&mut self, store: &Store, app: &App) -> Result<(), ComponentError> {
-        for choice in self.choices(store) {
+    pub(crate) async fn load(
+        &mut self,
+        store: &Store,
+        app: &App,
+        guard: &Arc<CrashGuard>,
+    ) -> Result<(), ComponentError> {
+        for (choice, release) in self.choices(store) {
             let (digest, path) = (choice.component.digest(), choice.path.clone());
-            match app.loader.prepare(choice).await {
+            guard.begin(digest, release);
+            let prepared = app.loader.prepare(choice).await;
+            match prepared {
                 Ok(ready) => {
                     let generation = ready.generation().clone();
                     if let Some((release, _)) = self.target.filter(|target| target.1 == digest) {
                         generation.serve_as(release);
                     }
                     app.report.started(&generation, &ready.activate());
+                    guard.settle_in_a_minute();
                     announce(&generation, &path);
                     return Ok(());
                 }
                 Err(refusal) if self.target.is_none() => return Err(refusal),
                 Err(refusal) => {
+                    guard.over(digest);
                     tracing::error!("{refusal}");
                     self.file.take_if(|file| file.component.digest() == digest);
                 }
@@ -135,8 +175,12 @@ impl First {
         Ok(())
     }
 
-    /// The app file, as release agreement knows it.
+    /// The app file, as release agreement knows it. None if it kills the process, so that it
+    /// is not released.
     pub(crate) fn app_file(&self) -> Option<AppFile> {
+        if self.file_kills {
+            return None;
+        }
         let (file, path) = (self.file.as_ref()?, self.path?);
         Some(AppFile {
             path,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cluster::release::AppFile;
 use tokio::task::JoinSet;
 
+use super::crash_loop::CrashGuard;
 use super::deploy::{self, BakeChecks, Deploy, Followed};
 use super::first::{self, First};
 use super::{App, WatchMode, WatchedFile};
@@ -24,6 +25,7 @@ pub(crate) struct Tasks {
     /// watched.
     pub(crate) followed: Option<(PathBuf, WatchMode)>,
     pub(crate) first: First,
+    pub(crate) crash_guard: Arc<CrashGuard>,
     pub(crate) store: Store,
     pub(crate) fetcher: Fetcher,
     pub(crate) releases: Releases,
@@ -36,6 +38,7 @@ impl App {
             ip,
             followed,
             first,
+            crash_guard,
             store,
             fetcher,
             releases,
@@ -51,6 +54,7 @@ impl App {
             fetcher,
             releases: releases.clone(),
             bake_checks: BakeChecks::new(self.rule),
+            crash_guard,
         };
         let mut tasks = JoinSet::new();
         let (file, news) = (first.app_file(), first.news);

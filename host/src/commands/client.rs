@@ -1,4 +1,4 @@
-//! Finds the node of this machine and speaks the API with it.
+//! Speaks the API with a node, of this machine or of another.
 
 use std::error::Error as _;
 use std::io;
@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cluster::NodeName;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::BoxBody;
@@ -18,15 +17,17 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::CommandError;
 use super::cli::Ask;
+use super::local::{self, LocalNode};
 use super::remote;
 use crate::api;
 use crate::api::types::API;
+use crate::terminal;
 use mesh::control::tool::ToolClient;
-use mesh::data_dir::DataDir;
 
 /// How long a node may take for an answer that needs no work.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -46,9 +47,18 @@ const PIECE: usize = 64 * 1024;
 
 type Body = BoxBody<Bytes, io::Error>;
 
-/// A node that can be asked.
+/// Asks a node.
 #[derive(Debug)]
-pub(super) enum ApiClient {
+pub(super) struct ApiClient {
+    node: Reached,
+    /// Whether answers are shown as JSON, and so as they are. Otherwise their texts are made
+    /// fit for a terminal here, where they come in.
+    json: bool,
+}
+
+/// How a node is reached.
+#[derive(Debug)]
+enum Reached {
     /// A node on this machine.
     Socket {
         /// Its data folder.
@@ -64,23 +74,28 @@ impl ApiClient {
     /// Finds the node that the user means.
     pub(super) async fn find(ask: &Ask) -> Result<ApiClient, CommandError> {
         if let Some(node) = &ask.node {
-            return Ok(ApiClient::Remote(remote::connect(node, ask).await?));
+            return Ok(ApiClient {
+                node: Reached::Remote(remote::connect(node, ask).await?),
+                json: ask.json,
+            });
         }
-        let folder = match (&ask.which.data_dir, &ask.which.name) {
-            (Some(folder), _) => folder.clone(),
-            (None, Some(name)) => DataDir::default_path(&name.parse::<NodeName>()?)?,
-            (None, None) => the_one_that_runs(&DataDir::default_parent()?)?,
-        };
-        match DataDir::used_by(&folder)? {
-            Some(pid) => Ok(ApiClient::Socket { folder, pid }),
-            None => Err(CommandError::NotRunning(folder)),
+        let node = local::find(&ask.which).await?;
+        Ok(ApiClient::of_local(&node, ask.json))
+    }
+
+    /// Asks this node. `json`: whether answers are shown as JSON.
+    pub(super) fn of_local(node: &LocalNode, json: bool) -> ApiClient {
+        let (folder, pid) = (node.reachable.clone(), node.pid);
+        ApiClient {
+            node: Reached::Socket { folder, pid },
+            json,
         }
     }
 
     /// Gets what is at a path.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
         let answer = self.send(Method::GET, path, whole(Bytes::new()), ANSWER);
-        read(answer.await?).await
+        self.read(answer.await?).await
     }
 
     /// Posts a value.
@@ -92,7 +107,7 @@ impl ApiClient {
         let body = serde_json::to_vec(value);
         let body = body.map_err(|error| CommandError::Answer(error.to_string()))?;
         let answer = self.send(Method::POST, path, whole(body.into()), ANSWER);
-        read(answer.await?).await
+        self.read(answer.await?).await
     }
 
     /// Uploads bytes, and reports how many have gone.
@@ -108,22 +123,59 @@ impl ApiClient {
             gone: Box::new(gone),
         };
         let answer = self.send(Method::PUT, path, upload.boxed(), TAKE_IN);
-        read(answer.await?).await
+        self.read(answer.await?).await
     }
 
     /// Opens a stream of lines.
     pub(super) async fn lines(&self, path: &str) -> Result<LineReader, CommandError> {
+        let as_they_are = self.json;
+        let lines = self.lines_as_they_are(path).await?;
+        Ok(LineReader {
+            as_they_are,
+            ..lines
+        })
+    }
+
+    /// Opens a stream of lines whose texts the caller makes fit for a terminal.
+    pub(super) async fn lines_as_they_are(&self, path: &str) -> Result<LineReader, CommandError> {
         let answer = self.send(Method::GET, path, whole(Bytes::new()), ANSWER);
         let answer = answer.await?;
         if answer.status() != StatusCode::OK {
             // The answer says why there are no lines.
-            let other: serde_json::Value = read(answer).await?;
+            let other: Value = self.read(answer).await?;
             return Err(CommandError::Answer(other.to_string()));
         }
         Ok(LineReader {
             body: answer.into_body(),
             there: BytesMut::new(),
+            as_they_are: true,
         })
+    }
+
+    /// Reads an answer to its end.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        answer: Response<Incoming>,
+    ) -> Result<T, CommandError> {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            api: u32,
+        }
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect();
+        let body = timeout(ANSWER, body)
+            .await
+            .map_err(|_| CommandError::NoAnswer(ANSWER.as_secs()))?
+            .map_err(|error| CommandError::Broken(error.to_string()))?
+            .to_bytes();
+        let Version { api } = parse(&body, true)?;
+        if api != API {
+            return Err(CommandError::Version(api));
+        }
+        if !status.is_success() {
+            return Err(CommandError::Refused(Box::new(parse(&body, self.json)?)));
+        }
+        parse(&body, self.json)
     }
 
     async fn send(
@@ -139,9 +191,9 @@ impl ApiClient {
             .body(body)
             .map_err(|error| CommandError::Answer(error.to_string()))?;
         let answer = async {
-            let answer = match self {
-                ApiClient::Socket { folder, pid } => over_socket(folder, *pid, request).await?,
-                ApiClient::Remote(tool) => tool.request(request).await,
+            let answer = match &self.node {
+                Reached::Socket { folder, pid } => over_socket(folder, *pid, request).await?,
+                Reached::Remote(tool) => tool.request(request).await,
             };
             answer.map_err(broken)
         };
@@ -183,53 +235,27 @@ async fn over_socket(
     Ok(sender.send_request(request).await)
 }
 
-/// The data folder of the only node that runs on this machine.
-fn the_one_that_runs(parent: &Path) -> Result<PathBuf, CommandError> {
-    let running = DataDir::used_in(parent)?;
-    match &running[..] {
-        [] => Err(CommandError::NoNode(parent.to_owned())),
-        [one] => Ok(one.clone()),
-        _ => {
-            let names = running.iter().filter_map(|folder| folder.file_name());
-            let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
-            Err(CommandError::ManyNodes(names.join(", ")))
-        }
-    }
-}
-
 fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-/// Reads an answer to its end.
-async fn read<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, CommandError> {
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), ANSWER_MAX).collect();
-    let body = timeout(ANSWER, body)
-        .await
-        .map_err(|_| CommandError::NoAnswer(ANSWER.as_secs()))?
-        .map_err(|error| CommandError::Broken(error.to_string()))?
-        .to_bytes();
-    #[derive(serde::Deserialize)]
-    struct Version {
-        api: u32,
-    }
+/// Parses what a node has said.
+fn parse<T: DeserializeOwned>(json: &[u8], as_it_is: bool) -> Result<T, CommandError> {
     let unclear = |error: serde_json::Error| CommandError::Answer(error.to_string());
-    let Version { api } = serde_json::from_slice(&body).map_err(unclear)?;
-    if api != API {
-        return Err(CommandError::Version(api));
+    if as_it_is {
+        return serde_json::from_slice(json).map_err(unclear);
     }
-    if !status.is_success() {
-        let problem = serde_json::from_slice(&body).map_err(unclear)?;
-        return Err(CommandError::Refused(Box::new(problem)));
-    }
-    serde_json::from_slice(&body).map_err(unclear)
+    let mut value: Value = serde_json::from_slice(json).map_err(unclear)?;
+    terminal::all_on_one_line(&mut value);
+    serde_json::from_value(value).map_err(unclear)
 }
 
 /// The lines of a stream, one after the other.
 pub(super) struct LineReader {
     body: Incoming,
     there: BytesMut,
+    /// Whether texts stay as they are.
+    as_they_are: bool,
 }
 
 impl LineReader {
@@ -239,10 +265,7 @@ impl LineReader {
         loop {
             if let Some(end) = self.there.iter().position(|byte| *byte == b'\n') {
                 let line = self.there.split_to(end + 1);
-                let line = serde_json::from_slice(&line);
-                return line
-                    .map(Some)
-                    .map_err(|error| CommandError::Answer(error.to_string()));
+                return parse(&line, self.as_they_are).map(Some);
             }
             if self.there.len() > LINE_MAX {
                 return Err(CommandError::Answer("a line has no end".to_owned()));

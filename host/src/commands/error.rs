@@ -3,10 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use cluster::NameError;
 use cluster::release::ReleaseError;
+use cluster::{NameError, NodeName};
 
 use super::Exit;
+use super::local::AskedNode;
 use crate::api::types::{API, Problem};
 use crate::files::IntakeError;
 use mesh::control::tool::ToolError;
@@ -29,14 +30,24 @@ pub enum CommandError {
     Data(DataDirError),
     /// No node runs here.
     #[error(
-        "no node of yours runs here: none has its data in {}; start one (host --app FILE), run this as the user \
-         of the node or as root, or say where its data is with --data-dir",
-        .0.display()
+        "no node of yours runs here; start one (host --app FILE), run this as the user of the node or as root, or \
+         ask the node of another machine with --node"
     )]
-    NoNode(PathBuf),
+    NoNode,
     /// Several nodes run here, and none was named.
-    #[error("several nodes run here: {0}; say which one is meant with --name")]
-    ManyNodes(String),
+    #[error("several nodes run here; say which one is meant with --name or --data-dir:{}", list(.0))]
+    ManyNodes(Vec<AskedNode>),
+    /// No node has this name.
+    #[error(
+        "no node {name} runs here, as far as this user may see{}",
+        others(instead)
+    )]
+    NotNamed {
+        /// The name.
+        name: NodeName,
+        /// Those that run.
+        instead: Vec<AskedNode>,
+    },
     /// The node that was named does not run.
     #[error("no node runs with the data folder {}; start it, or name another one", .0.display())]
     NotRunning(PathBuf),
@@ -164,6 +175,30 @@ pub enum CommandError {
     Print(io::Error),
 }
 
+/// A line for each node, with what it takes to name it.
+fn list(nodes: &[AskedNode]) -> String {
+    let line = |asked: &AskedNode| {
+        let node = &asked.node;
+        let of = node.user.as_ref().map(|user| format!(" of {user}"));
+        format!(
+            "\n{}  --data-dir {}  process {}{}",
+            asked.name(),
+            node.folder.display(),
+            node.pid,
+            of.unwrap_or_default()
+        )
+    };
+    nodes.iter().map(line).collect()
+}
+
+/// Those that run instead.
+fn others(nodes: &[AskedNode]) -> String {
+    match nodes {
+        [] => "; start it, or run this as its user or as root".to_owned(),
+        _ => format!("; these do:{}", list(nodes)),
+    }
+}
+
 impl From<DataDirError> for CommandError {
     fn from(error: DataDirError) -> CommandError {
         match error {
@@ -186,6 +221,17 @@ impl CommandError {
             io::ErrorKind::PermissionDenied => CommandError::NotPermitted(path),
             io::ErrorKind::ConnectionRefused => CommandError::NotListening { path, pid },
             _ => CommandError::Connect { path, cause },
+        }
+    }
+
+    /// Whether nobody reads standard output any more.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        match self {
+            CommandError::Print(cause)
+            | CommandError::Cookie(super::cookie::NewCookieError::Print(cause)) => {
+                cause.kind() == io::ErrorKind::BrokenPipe
+            }
+            _ => false,
         }
     }
 

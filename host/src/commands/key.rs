@@ -13,7 +13,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
 use super::cli::KeyCommand;
-use super::{CommandError, Exit, make_secret, print};
+use super::{CommandError, Exit, make_secret, print, tell};
 
 /// How the file of a key begins. So nobody takes it for the public half, which
 /// has the same number of digits.
@@ -28,12 +28,12 @@ pub(super) fn run(command: KeyCommand) -> Result<Exit, CommandError> {
         KeyCommand::New { file, cluster } => {
             let key = SigningKey::generate(&file, cluster)?;
             let public = key.public();
-            eprintln!(
+            tell(&format!(
                 "made a deploy key in {file}, which only its owner can read\n\
                  give every node its public half: --deploy-key {public}\n\
                  and push with: host push COMPONENT --sign-with {file}",
                 file = file.display()
-            );
+            ));
             print(&format!("{public}\n"))?;
         }
         KeyCommand::Public { file } => print(&format!("{}\n", SigningKey::read(&file)?.public()))?,
@@ -76,10 +76,10 @@ impl SigningKey {
         let file = File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode();
         if mode & 0o077 != 0 {
-            eprintln!(
+            tell(&format!(
                 "warning: others than its owner can get at {}: chmod 600 it",
                 path.display()
-            );
+            ));
         }
         let mut text = Zeroizing::new(String::new());
         let read = file.take(FILE_MAX).read_to_string(&mut text);

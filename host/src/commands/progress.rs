@@ -313,8 +313,9 @@ struct Json;
 
 impl Json {
     fn line(value: &serde_json::Value) {
-        // If nobody reads the output any more, the reader has seen enough.
-        let _ = super::print(&format!("{value}\n"));
+        // If nobody reads the output any more, the reader has seen enough. The release is
+        // followed to its end, because the exit status says how it ended.
+        let _ = super::json(value).and_then(|line| super::print(&line));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The answers of a node as tables for people.
 
 mod counts;
+mod local;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,6 +13,8 @@ use crate::api::types::{
     AppFileStatus, BakeRole, Doing, Failed, MemberCookie, MemberStatus, Nodes, ReleaseInfo,
     ReleaseKind, ReleaseList, ReleaseStatus, ServingStatus, Status, Step, Steps,
 };
+
+pub(super) use local::local;
 
 /// How many characters of a reason a table shows.
 const REASON: usize = 60;

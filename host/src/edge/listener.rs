@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -213,19 +214,48 @@ fn no_app() -> http::Response<OutgoingBody> {
     response
 }
 
-/// Answers requests that no app can answer.
+/// How many header fields a request may have. `http.wit` names this limit; the server of
+/// HTTP/1.1 has it by itself.
+const MAX_FIELDS: usize = 100;
+
+/// Answers requests that no app can answer, and those that are not well-formed: no client is to
+/// provoke a failure of an app with them.
 fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<OutgoingBody>> {
     if request.method() == Method::CONNECT {
         return Some(text(StatusCode::NOT_IMPLEMENTED, "this is not a proxy\n"));
     }
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    if request.version() == Version::HTTP_11 && hosts != 1 {
+    if request.headers().len() > MAX_FIELDS {
+        return Some(text(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "a request has at most 100 header fields\n",
+        ));
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next();
+    let is_one = host.is_some() && hosts.next().is_none();
+    if request.version() == Version::HTTP_11 && !is_one {
         return Some(text(
             StatusCode::BAD_REQUEST,
             "a request has one host field\n",
         ));
     }
+    if host.is_some_and(|host| !names_host(host)) {
+        return Some(text(
+            StatusCode::BAD_REQUEST,
+            "the host field of a request is a name or an address, and perhaps a port\n",
+        ));
+    }
     None
+}
+
+/// Whether a `host` field names a host: without user, path or blanks, and not empty.
+fn names_host(host: &HeaderValue) -> bool {
+    let authority = Authority::try_from(host.as_bytes());
+    authority.is_ok_and(|authority| {
+        let (host, all) = (authority.host(), authority.as_str());
+        let has_port = all.len() > host.len();
+        !host.is_empty() && !all.contains('@') && (!has_port || authority.port_u16().is_some())
+    })
 }
 
 fn tune(stream: &TcpStream) {

@@ -126,6 +126,7 @@ impl Joined {
             ip: self.name.ip(),
             followed: config.app.zip(config.watch),
             first: recovered.first,
+            crash_guard: recovered.crash_guard,
             store: recovered.store,
             fetcher: self.fetcher.clone(),
             releases: self.membership.releases(),

@@ -64,7 +64,8 @@ impl Loaded {
             revert: config.revert,
         };
         let app = App::new(runtime, views, stopping, settings);
-        recovered.first.load(&recovered.store, &app).await?;
+        let guard = &recovered.crash_guard;
+        recovered.first.load(&recovered.store, &app, guard).await?;
         recovered.first.store(&recovered.store);
         let keys = keys.await.map_err(|_| ClaimError::Keys)?;
         let (cookies, keys) = keys.map_err(ClaimError::from)?;

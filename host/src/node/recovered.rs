@@ -1,11 +1,14 @@
 //! The second phase of a start: what an earlier run has stored, and the app
 //! file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::NodeError;
 use super::claimed::{ClaimError, Claimed};
 use super::config::NodeConfig;
+use crate::app::crash_loop::CrashGuard;
 use crate::app::first::First;
 use mesh::membership;
 use mesh::store::{Store, StoreLimits};
@@ -16,6 +19,8 @@ pub(super) struct Recovered {
     pub(super) store: Store,
     /// The stored records and votes of releases.
     pub(super) releases: Option<Bytes>,
+    /// Knows what has killed earlier runs.
+    pub(super) crash_guard: Arc<CrashGuard>,
     /// What the node can serve before it hears from others.
     pub(super) first: First,
 }
@@ -29,16 +34,19 @@ impl Recovered {
         };
         let store = Store::open(claimed.data.clone(), limits)?;
         let releases = membership::stored_releases(&claimed.data).map_err(ClaimError::Data)?;
+        let crash_guard = CrashGuard::read(claimed.data.clone());
         let first = First::read(
             config.app.as_deref(),
             config.max_component,
             config.deploy_key.clone(),
             releases.as_deref(),
             &claimed.name,
+            &crash_guard,
         )?;
         Ok(Recovered {
             store,
             releases,
+            crash_guard,
             first,
         })
     }

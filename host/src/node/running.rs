@@ -21,6 +21,7 @@ use crate::api::types::Code;
 use crate::api::{Later, NodeApi, Refused, describe};
 use crate::app::App;
 use crate::app::deploy::Deployment;
+use crate::node::log;
 use mesh::control::Client;
 use mesh::control::routes::STATE;
 use mesh::counts::Publications;
@@ -265,6 +266,7 @@ impl NodeApi for RunningNode {
             callers: counters.callers,
             fetches: self.fetcher.fetches(),
             publications: self.published.now(),
+            log: api::LogLines { lost: log::lost() },
             deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }

@@ -258,6 +258,11 @@ impl Lane {
             is_empty(&data.join("components/quarantine"))?,
             "an app was damaged"
         );
+        // It dies as often as no good app lets it: that is not to count against this one.
+        match std::fs::remove_file(data.join("trying")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         Ok(())
     }
 }

@@ -133,3 +133,36 @@ async fn a_stream_that_was_carried_over_counts_where_its_callbacks_run() {
     let tally = new.requests();
     assert_eq!((tally.requests, tally.failed()), (2, 0));
 }
+
+#[tokio::test]
+async fn what_goes_wrong_after_a_whole_response_counts_as_nothing_wrong() {
+    let node = counted("fixture-unusual", Limits::Usual).await;
+    for (path, as_what) in [
+        ("/then/trap", [1, 0, 0, 0]),
+        ("/then/exit/3", [1, 0, 0, 0]),
+        ("/then/exit/0", [1, 0, 0, 0]),
+        // No trap, but the client has a 500.
+        ("/exit/0", [1, 0, 0, 1]),
+        ("/exit/3", [1, 1, 0, 0]),
+        ("/unfinished", [1, 0, 0, 1]),
+        ("/short", [1, 0, 0, 1]),
+    ] {
+        assert_eq!(counts(&node, path).await, as_what, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_exit_without_an_error_and_what_nobody_sees_are_no_failures() {
+    let node = counted("fixture-misbehave", Limits::Usual).await;
+    for (path, as_what) in [("/exit/0", [1, 0, 0, 1]), ("/exit/1", [1, 1, 0, 0])] {
+        assert_eq!(counts(&node, path).await, as_what, "{path}");
+    }
+    // It panics when it hears that its client has gone.
+    let before = tally(&node);
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    let response = client.send(get("/panic-when-gone")).await.expect("a head");
+    drop((response, client));
+    node.idle().await;
+    let counted = tally(&node).since(&before);
+    assert_eq!([counted.requests, counted.trapped], [1, 0]);
+}

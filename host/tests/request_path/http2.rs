@@ -109,6 +109,22 @@ async fn header_fields_over_the_limit_are_refused_and_the_node_serves_on() {
 }
 
 #[tokio::test]
+async fn a_request_has_a_hundred_header_fields_at_most() {
+    let node = Node::start("fixture-misbehave").await;
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    for (count, status) in [(100, 200), (101, 431)] {
+        let mut many = get("/ok");
+        many.headers_mut().clear();
+        for n in 0..count {
+            let name: http::HeaderName = format!("x-{n}").parse().expect("a name");
+            many.headers_mut()
+                .insert(name, http::HeaderValue::from_static("1"));
+        }
+        assert_eq!(client.ask(many).await.status, status, "{count}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_greets_and_asks_nothing_is_closed() {
     let setup = Setup {
         http: HttpLimits {

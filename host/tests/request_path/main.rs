@@ -8,14 +8,19 @@
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces
 //! - [`messages`]: timers, topics, views
 //! - [`endings`]: clients that go, nodes that stop
+//! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
-//! - [`plain`]: `wasi:http` components
+//! - [`plain`]: `wasi:http` components; [`conformance`]: what wasmtime's own tests ask of a
+//!   host of them
 //! - [`quota`]: what a component takes of the host, and consists of
 //! - [`refusals`]: what is no app
+//! - [`responses`]: how responses of `wasi:http` components leave
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
 //! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
+//! - [`unbacked`]: interfaces that link, and have nothing behind them
+//! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`kept`]: apps built against earlier versions of the contract
 
@@ -24,20 +29,25 @@ mod support;
 
 mod attacks;
 mod bad_guests;
+mod conformance;
 mod counts;
 mod downloads;
 mod endings;
+mod heads;
 mod http1;
 mod http2;
 mod judged;
 mod kept;
 mod limits;
 mod messages;
+mod output;
 mod plain;
 mod quota;
 mod refusals;
+mod responses;
 mod smoke;
 mod swaps;
 mod try_out;
+mod unbacked;
 mod uploads;
 mod watching;

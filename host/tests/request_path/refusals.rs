@@ -126,6 +126,59 @@ async fn a_component_that_imports_what_no_host_gives() {
 }
 
 #[tokio::test]
+async fn all_interfaces_that_are_missing_are_named_and_those_that_are_there_are_not() {
+    let app = wat(r#"(component
+            (import "test:unknown/thing" (instance (export "do-it" (func))))
+            (import "wasi:random/random@0.2.99" (instance
+              (export "get-random-u64" (func (result u64)))))
+            (import "wasi:nn/graph@0.2.0-rc-2024-10-28" (instance (export "f" (func))))
+            (import "wasi:http/types@1.0.0" (instance (export "f" (func))))
+            (import "run" (func))
+            (import "wasi:random/random@0.2.0" (instance
+              (export "get-random-u64" (func (result u64))) (export "get-dice" (func)))))"#);
+    let sentence = refused(Limits::Usual, app).await;
+    says(
+        &sentence,
+        &[
+            "give: test:unknown/thing, wasi:nn/graph@0.2.0-rc-2024-10-28, wasi:http/types@1.0.0, ",
+            ", run, wasi:random/random@0.2.0 (get-dice); remove",
+        ],
+    );
+    let many: String = (0..100)
+        .map(|n| format!(r#"(import "test:many/thing-{n}" (instance (export "f" (func))))"#))
+        .collect();
+    let sentence = refused(Limits::Usual, wat(&format!("(component {many})"))).await;
+    says(&sentence, &["test:many/thing-0, ", " more; remove"]);
+    // A function that is there, with another type.
+    let app = wat(r#"(component (import "wasi:random/random@0.2.0" (instance
+            (export "get-random-u64" (func (result u8))))))"#);
+    let sentence = refused(Limits::Usual, app).await;
+    says(&sentence, &["wasi:random/random@0.2.0", "get-random-u64"]);
+}
+
+#[tokio::test]
+async fn a_component_for_a_later_wasi_is_named_as_what_it_is() {
+    // The one can be read; the other has what this engine does not know.
+    let handler = r#"(component
+            (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
+    let stream = r#"(component
+            (import "wasi:http/types@0.3.0-rc-2026-01-06" (instance
+              (export "f" (func (param "s" (stream u8)))))))"#;
+    for (app, interface) in [
+        (handler, "wasi:http/handler@0.3.0"),
+        (stream, "wasi:http/types@0.3.0-rc-2026-01-06"),
+    ] {
+        let sentence = refused(Limits::Usual, wat(app)).await;
+        let is_for = format!("is for WASI 0.3 ({interface})");
+        says(&sentence, &[&is_for, "build it for WASI 0.2"]);
+    }
+}
+
+#[tokio::test]
 async fn a_mailbox_for_an_app_without_exchanges() {
     let app = wat(r#"(component
             (import "ace:raxx/mailbox@0.1.0" (instance

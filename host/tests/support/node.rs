@@ -105,7 +105,7 @@ impl Node {
 
     /// Serves a generation.
     pub(crate) async fn with_generation(generation: Arc<Generation>, setup: Setup) -> Node {
-        let release = format!("{:.32}", generation.release()).into();
+        let release = generation.release().to_string().into();
         let slot = Slot::new(setup.drain);
         slot.permit().await.put(generation);
         Node::of(slot, release, setup).await

@@ -6,11 +6,10 @@ use std::time::Duration;
 use cluster::Digest;
 use cluster::release::DeployKey;
 use host::api::Limits;
-use mesh::data_dir::DataDir;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::fake::{Behaviour, ME, OTHER};
+use super::fake::{Behaviour, Lie, ME, OTHER};
 use super::{Bench, command, ended};
 
 #[tokio::test]
@@ -257,6 +256,37 @@ async fn a_node_with_a_deploy_key_takes_only_what_it_signed() {
 }
 
 #[tokio::test]
+async fn a_draft_that_is_not_what_was_asked_for_is_not_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("deploy.key").display().to_string();
+    let made = ended(command(&["key", "new", "--cluster", "test", &key])).await;
+    let bench = Bench::with(Some(made.out.trim().parse().unwrap()), Limits::default());
+    let app = bench.file("app.wasm", b"an app");
+    let first = bench.run(&["push", &app, "--sign-with", &key]).await;
+    assert_eq!(first.exit, Some(0), "{first:?}");
+    let second = bench.file("second.wasm", b"the second app");
+    let push = ["push", &second, "--sign-with", &key];
+    let back = ["rollback", "--sign-with", &key];
+    for (asked, lie, why) in [
+        (&push[..], Lie::App(b"a third app"), "it has another app"),
+        (&push, Lie::Note, "it has another note or name"),
+        (&push, Lie::Time, "its time is more than ten minutes"),
+        (&back, Lie::Push(b"a third app"), "it is no rollback"),
+    ] {
+        bench.node.behaves(Behaviour::DraftOther(lie));
+        let refused = bench.run(asked).await;
+        assert_eq!(refused.exit, Some(1), "{refused:?}");
+        assert!(refused.err.contains(why), "{refused:?}");
+    }
+    bench.node.behaves(Behaviour::Serve);
+    let releases = bench.run(&["releases", "--json"]).await;
+    let releases: Value = serde_json::from_str(&releases.out).unwrap();
+    assert_eq!(releases["releases"].as_array().map(Vec::len), Some(1));
+    let taken = bench.run(&push).await;
+    assert_eq!(taken.exit, Some(0), "{taken:?}");
+}
+
+#[tokio::test]
 async fn the_log_is_shown_as_the_node_writes_it() {
     let bench = Bench::new();
     bench.log.add(host::api::types::LogLine {
@@ -272,31 +302,4 @@ async fn the_log_is_shown_as_the_node_writes_it() {
         "2026-09-21T14:13:20.000Z  WARN member down member=a@10.0.0.9\n"
     );
     assert_eq!(bench.run(&["logs", "--level", "error"]).await.out, "");
-}
-
-#[tokio::test]
-async fn which_node_is_meant_is_found_or_asked_for() {
-    let parent = tempfile::tempdir().unwrap();
-    let status = |words: &[&str]| {
-        let mut command = command(words);
-        command.env("STATE_DIRECTORY", parent.path());
-        ended(command)
-    };
-    let none = status(&["status"]).await;
-    assert_eq!(none.exit, Some(1));
-    assert!(
-        none.err.starts_with("error: no node of yours runs here"),
-        "{none:?}"
-    );
-    let one = DataDir::open(&parent.path().join("a@127.0.0.1")).unwrap();
-    let _two = DataDir::open(&parent.path().join("b@127.0.0.2")).unwrap();
-    let many = status(&["nodes"]).await;
-    assert!(many.err.contains("a@127.0.0.1, b@127.0.0.2"), "{many:?}");
-    assert!(many.err.contains("--name"), "{many:?}");
-    drop(one);
-    let named = status(&["status", "--name", "a@127.0.0.1"]).await;
-    assert!(
-        named.err.contains("no node runs with the data folder"),
-        "{named:?}"
-    );
 }

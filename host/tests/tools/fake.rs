@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::release::{Component, DeployKey, DraftError, Release, Request, Verdict};
+use cluster::release::{Component, DeployKey, DraftError, Plan, Release, Request, Verdict, What};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::api::types as api;
 use host::api::types::{Code, ReleaseStatus};
@@ -36,6 +36,21 @@ pub(crate) enum Behaviour {
     Overtake(&'static [u8]),
     /// The node leaves before the release is published.
     Leave,
+    /// The node drafts something else than it was asked for. Apart from that, `Serve`.
+    DraftOther(Lie),
+}
+
+/// What is wrong in a draft.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lie {
+    /// It releases this component.
+    App(&'static [u8]),
+    /// It has another note.
+    Note,
+    /// It is of an hour later.
+    Time,
+    /// It goes nowhere back, but pushes this component.
+    Push(&'static [u8]),
 }
 
 pub(crate) struct Fake {
@@ -156,6 +171,30 @@ impl Fake {
         held(&self.core).draft(self.now(), wall_ms(), request)
     }
 
+    fn draft_other(&self, asked: Request, lie: Lie) -> Result<Arc<Release>, DraftError> {
+        let other = |app| What::Push {
+            component: Component::of(app),
+            plan: Plan::default(),
+        };
+        let request = match lie {
+            Lie::App(app) | Lie::Push(app) => Request {
+                what: other(app),
+                ..asked
+            },
+            Lie::Note => Request {
+                note: "another note".to_owned(),
+                ..asked
+            },
+            Lie::Time => asked,
+        };
+        let ahead = if matches!(lie, Lie::Time) {
+            60 * 60 * 1000
+        } else {
+            0
+        };
+        held(&self.core).draft(self.now(), wall_ms() + ahead, request)
+    }
+
     fn react(&self, release: &Release) {
         let digest = release.component().digest;
         let behaviour = held(&self.behaviour).clone();
@@ -172,7 +211,7 @@ impl Fake {
                     of: None,
                 });
             }
-            Behaviour::Serve => self.all_serve(digest),
+            Behaviour::Serve | Behaviour::DraftOther(_) => self.all_serve(digest),
             Behaviour::OtherRefuses(why) | Behaviour::OtherTriesAgain(why) => {
                 let mut members = held(&self.members);
                 members[0].digest = Some(digest.to_string());
@@ -187,9 +226,9 @@ impl Fake {
             Behaviour::Overtake(app) => {
                 self.behaves(Behaviour::Serve);
                 let request = Request {
-                    what: cluster::release::What::Push {
+                    what: What::Push {
                         component: Component::of(app),
-                        plan: cluster::release::Plan::default(),
+                        plan: Plan::default(),
                     },
                     by: "somebody@else".to_owned(),
                     note: String::new(),
@@ -234,6 +273,7 @@ impl NodeApi for Fake {
             callers: api::Callers::default(),
             fetches: api::Fetches::default(),
             publications: api::Publications::default(),
+            log: api::LogLines::default(),
             deploy_key: self.deploy_key.as_ref().map(ToString::to_string),
         }
     }
@@ -275,7 +315,10 @@ impl NodeApi for Fake {
         &self,
         request: Request,
     ) -> Later<'_, Result<Result<Arc<Release>, DraftError>, Refused>> {
-        let drafted = self.draft_now(request);
+        let drafted = match *held(&self.behaviour) {
+            Behaviour::DraftOther(lie) => self.draft_other(request, lie),
+            _ => self.draft_now(request),
+        };
         Box::pin(async move { Ok(drafted) })
     }
 

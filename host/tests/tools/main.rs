@@ -5,6 +5,8 @@ mod api;
 mod commands;
 mod documented;
 mod fake;
+mod local;
+mod output;
 mod reach;
 mod socket;
 mod verdict;

@@ -69,13 +69,13 @@ async fn a_socket_on_which_nobody_listens_is_told_apart_from_no_node() {
 }
 
 /// The program where everybody can run it, in a folder of its own.
-struct ForAll {
+pub(crate) struct ForAll {
     folder: tempfile::TempDir,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 impl ForAll {
-    fn new() -> ForAll {
+    pub(crate) fn new() -> ForAll {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("mine");
         let program = folder.path().join("host");
@@ -84,6 +84,13 @@ impl ForAll {
             fs::copy(built, &program).expect("copied");
         }
         ForAll { folder, program }
+    }
+
+    /// A new folder in it.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder).expect("made");
+        folder
     }
 
     /// What `nobody` is told about the node with this data folder.

@@ -27,7 +27,7 @@ pub struct FaultPlan {
     /// How long guests burn.
     pub burn: Duration,
     /// How long nothing happens.
-    pub soak: Duration,
+    pub idle: Duration,
     /// What the dice of the poor cables begin with.
     pub seed: u64,
     /// Only rows whose name contains this.

@@ -41,7 +41,7 @@ const BETWEEN_CRATES: [Arrow; 9] = [
 ];
 
 /// The arrows between the rooms of `host`.
-const INSIDE_HOST: [Arrow; 10] = [
+const INSIDE_HOST: [Arrow; 12] = [
     arrow(
         "cli",
         "node",
@@ -60,6 +60,8 @@ const INSIDE_HOST: [Arrow; 10] = [
         "people push files, and name a cookie file",
     ),
     arrow("commands", "api", "commands ask in the API's terms"),
+    arrow("node", "terminal", "the log may be a terminal"),
+    arrow("commands", "terminal", "commands print on one"),
 ];
 
 /// A crate depends only on crates that it has an arrow to.

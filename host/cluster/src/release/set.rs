@@ -269,7 +269,12 @@ impl ReleaseSet {
     /// release is not voted on.
     pub(crate) fn vote(&mut self, release: ReleaseId, verdict: Verdict) -> Option<Vote> {
         let node = self.me.id();
-        if self.votes.by(&release, node).is_some() {
+        // A vote for a release may be followed by one against it.
+        if self
+            .votes
+            .by(&release, node)
+            .is_some_and(|voted| voted >= verdict)
+        {
             return None;
         }
         let vote = Vote {

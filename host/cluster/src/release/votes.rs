@@ -1,5 +1,5 @@
 //! Votes: what each node has found out about a release by serving it. A node votes once for
-//! each release. If two of its votes become known, the worse one counts. So the set only grows,
+//! each release, or for it and then against it. If two of its votes become known, the worse one counts. So the set only grows,
 //! and nodes that merge their votes agree.
 
 use std::collections::BTreeMap;

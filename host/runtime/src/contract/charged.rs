@@ -1,17 +1,20 @@
-//! The functions of `wasi:http` by which what the host keeps for an instance grows. Each charges
-//! the quota of the instance, and then does what the engine's own function does.
+//! Functions of `wasi:http` that do something beside what the engine's own do. Those by which what
+//! the host keeps for an instance grows charge the quota of the instance first. Those that set and
+//! end a response note how its body was left.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::HeaderResult;
 use wasmtime_wasi_http::p2::bindings::http::types::{
-    HeaderError, HostFields, HostOutgoingRequest, HostOutgoingResponse, Method, OutgoingBody,
-    OutgoingRequest, OutgoingResponse, Scheme,
+    ErrorCode, HeaderError, HostFields, HostOutgoingBody, HostOutgoingRequest,
+    HostOutgoingResponse, HostResponseOutparam, Method, OutgoingBody, OutgoingRequest,
+    OutgoingResponse, ResponseOutparam, Scheme,
 };
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody as NewBody, StreamContext};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView as _};
 
 use super::HostState;
-use super::quota::{BODY, FIELD, map_bytes};
+use super::quota::{BODY, BODY_CHUNK, FIELD, map_bytes};
 
 /// The interface, in the version in which the engine has it. Older versions are served by it too.
 const TYPES: &str = "wasi:http/types@0.2.12";
@@ -32,6 +35,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<
     let mut types = linker.instance(TYPES)?;
     add_fields(&mut types)?;
     add_bodies(&mut types)?;
+    add_ends(&mut types)?;
     add_requests(&mut types)?;
     linker.allow_shadowing(false);
     Ok(())
@@ -52,7 +56,8 @@ fn add_fields(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()>
         "[method]fields.set",
         |mut caller: Caller<'_>, (fields, name, values): (Fields, String, Vec<Vec<u8>>)| {
             let bytes: usize = values.iter().map(|value| FIELD + value.len()).sum();
-            let set = charged(&mut caller, name.len() + bytes)?.set(fields, name, values);
+            let mut http = charged(&mut caller, name.len() + bytes)?;
+            let set = HostFields::set(&mut http, fields, name, values);
             Ok((refusable(set)?,)) as wasmtime::Result<(Refusable,)>
         },
     )?;
@@ -78,7 +83,7 @@ fn add_bodies(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()>
     types.func_wrap(
         "[method]outgoing-response.body",
         |mut caller: Caller<'_>, (response,): (Response,)| {
-            let body = HostOutgoingResponse::body(&mut charged(&mut caller, BODY)?, response)?;
+            let body = response_body(&mut caller, response)?;
             Ok((body,)) as wasmtime::Result<(Body,)>
         },
     )?;
@@ -89,6 +94,58 @@ fn add_bodies(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()>
             Ok((body,)) as wasmtime::Result<(Body,)>
         },
     )
+}
+
+fn add_ends(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> {
+    types.func_wrap(
+        "[static]outgoing-body.finish",
+        |mut caller: Caller<'_>, (body, trailers): (Resource<OutgoingBody>, Option<Fields>)| {
+            let state = caller.data_mut();
+            let is_short = state.instance.bodies.finish(&body);
+            let finished = HostOutgoingBody::finish(&mut state.http(), body, trailers);
+            let finished = match finished {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.downcast()?),
+            };
+            if let Err(ErrorCode::HttpResponseBodySize(written)) = &finished {
+                is_short(written.unwrap_or(0));
+            }
+            Ok((finished,)) as wasmtime::Result<(Result<(), ErrorCode>,)>
+        },
+    )?;
+    types.func_wrap(
+        "[static]response-outparam.set",
+        |mut caller: Caller<'_>,
+         (out, response): (Resource<ResponseOutparam>, Result<Response, ErrorCode>)| {
+            let state = caller.data_mut();
+            if let (Some(set), Ok(response)) = (&state.call.response, &response) {
+                let has_body = state.instance.has_body(response)?;
+                let mark = state.instance.bodies.of(response).filter(|_| has_body);
+                set.body(mark);
+            }
+            HostResponseOutparam::set(&mut state.http(), out, response)
+        },
+    )
+}
+
+/// Takes the body of a response. The answer to `HEAD` has none, whatever its `content-length`
+/// says: so its bytes are not counted.
+fn response_body(caller: &mut Caller<'_>, response: Response) -> wasmtime::Result<Body> {
+    let (number, to_head) = (response.rep(), caller.data().call.to_head);
+    let mut http = charged(caller, BODY)?;
+    let body = match http.table.get_mut(&response)? {
+        set if to_head && set.body.is_none() => {
+            let (body, ours) = NewBody::new(StreamContext::Response, None, 1, BODY_CHUNK);
+            set.body = Some(ours);
+            Ok(http.table.push(body)?)
+        }
+        _ => HostOutgoingResponse::body(&mut http, response)?,
+    };
+    if let Ok(body) = &body {
+        let response = Resource::new_borrow(number);
+        caller.data_mut().instance.note_body(&response, body)?;
+    }
+    Ok(body)
 }
 
 fn add_requests(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> {

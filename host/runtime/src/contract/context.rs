@@ -13,6 +13,7 @@ use ::cluster::release::ReleaseId;
 use bytes::Bytes;
 
 use super::meter::Meter;
+use super::sent::ResponseSet;
 use super::{cluster, mailbox, members};
 use crate::views::Views;
 
@@ -92,6 +93,10 @@ pub struct CallContext {
     timers_left: usize,
     publishes_left: usize,
     meter: Arc<Meter>,
+    /// Whether a `HEAD` request is answered, by a `wasi:http` component.
+    pub(crate) to_head: bool,
+    /// Where it is noted that a `wasi:http` component has set its response.
+    pub(crate) response: Option<Arc<ResponseSet>>,
 }
 
 impl CallContext {
@@ -113,6 +118,8 @@ impl CallContext {
             timers_left: MAX_PER_EXCHANGE.saturating_sub(held.timers),
             publishes_left: MAX_PER_EXCHANGE,
             meter,
+            to_head: false,
+            response: None,
         }
     }
 

@@ -1,14 +1,19 @@
 //! The data of one store. What belongs to the instance is separate from what
 //! belongs to the call, so that an instance can serve a next call.
 
-use wasmtime::component::ResourceTable;
+use std::sync::Arc;
+
+use ::cluster::release::ReleaseId;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingResponse};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::context::CallContext;
 use super::outbound::NoOutbound;
-use super::output::GuestOutput;
+use super::output::{GuestLog, GuestOutput};
 use super::quota::{self, OverQuota, Quota};
+use super::sent::Bodies;
 
 /// The data of one store.
 pub struct HostState {
@@ -27,6 +32,8 @@ pub(crate) struct InstanceContext {
     http: WasiHttpCtx,
     outbound: NoOutbound,
     quota: Quota,
+    /// The bodies of responses that the guest writes.
+    pub(super) bodies: Bodies,
     table: ResourceTable,
 }
 
@@ -38,15 +45,25 @@ impl HostState {
 }
 
 impl InstanceContext {
-    /// The context of a new instance: the most bytes of memory, and the most elements of a table.
-    pub(crate) fn new(memory: usize, table_elements: usize) -> InstanceContext {
+    /// The context of a new instance: the most bytes of memory, and the most elements of a table;
+    /// and where the log is, for an instance of this release.
+    pub(crate) fn new(
+        memory: usize,
+        table_elements: usize,
+        log: &Arc<GuestLog>,
+        release: ReleaseId,
+    ) -> InstanceContext {
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements),
-            output: GuestOutput::default(),
+            output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
+            outbound: NoOutbound {
+                log: log.clone(),
+                release,
+            },
             quota: Quota::default(),
+            bodies: Bodies::default(),
             table: quota::table(),
         }
     }
@@ -76,9 +93,25 @@ impl InstanceContext {
         self.quota.charge(bytes, &mut self.table)
     }
 
-    /// What the guest wrote to its standard output and error.
-    pub(crate) fn output(&self) -> &GuestOutput {
-        &self.output
+    /// Notes that the guest has taken the body of a response.
+    pub(super) fn note_body(
+        &mut self,
+        response: &Resource<OutgoingResponse>,
+        body: &Resource<OutgoingBody>,
+    ) -> wasmtime::Result<()> {
+        let headers = &self.table.get(response)?.headers;
+        self.bodies.take(response, body, headers);
+        Ok(())
+    }
+
+    /// Whether the guest has taken the body of a response.
+    pub(super) fn has_body(&self, response: &Resource<OutgoingResponse>) -> wasmtime::Result<bool> {
+        Ok(self.table.get(response)?.body.is_some())
+    }
+
+    /// The last panic that the guest reported on its standard error, if there is one.
+    pub(crate) fn last_panic(&self) -> Option<String> {
+        self.output.last_panic()
     }
 }
 

@@ -13,6 +13,8 @@ mod meter;
 mod outbound;
 mod output;
 mod quota;
+mod sent;
+mod unbacked;
 
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub use context::{
@@ -21,7 +23,10 @@ pub use context::{
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
 pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
+pub(crate) use output::GuestLog;
 pub(crate) use quota::{CALLBACK_CALL_MAX, HANDLES_MAX, OverQuota, REQUEST_CALL_MAX};
+pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, promised};
+pub(crate) use unbacked::add_to_linker as add_unbacked_to_linker;
 
 /// Bindings of the world `streaming-app`, and of all the types.
 pub mod streaming {

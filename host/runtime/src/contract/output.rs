@@ -1,89 +1,171 @@
-//! The standard output and error of a guest: a bounded buffer. The host logs it
-//! when the callback ends.
+//! The standard output and error of a guest: each line goes into the log as soon as it is whole,
+//! and what the guest had begun when it ended.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use ::cluster::release::ReleaseId;
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// How many bytes are kept of what one callback writes. The rest is dropped and
-/// counted.
-pub(super) const MAX_OUTPUT: usize = 4096;
+use crate::throttle::Throttle;
 
-#[derive(Debug, Default)]
-struct Buffer {
-    text: Vec<u8>,
-    dropped: usize,
+/// How many bytes of one line go into the log. The rest is dropped and counted.
+const LINE_MAX: usize = 4096;
+/// How many lines of guests' output go into the log each second.
+const LINES_A_SECOND: u32 = 100;
+/// How many denied requests of guests go into the log each second.
+const DENIALS_A_SECOND: u32 = 1;
+
+/// What bounds how much guests bring into the log, over all of them.
+#[derive(Debug)]
+pub(crate) struct GuestLog {
+    lines: Throttle,
+    denials: Throttle,
 }
 
-/// What one callback has written, standard output and error together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct GuestOutput(Arc<Mutex<Buffer>>);
+impl Default for GuestLog {
+    fn default() -> GuestLog {
+        GuestLog {
+            lines: Throttle::per_second(LINES_A_SECOND),
+            denials: Throttle::per_second(DENIALS_A_SECOND),
+        }
+    }
+}
+
+impl GuestLog {
+    /// Logs a line of a guest.
+    fn line(&self, release: ReleaseId, line: &str) {
+        let Some(left_out) = self.lines.admit(Instant::now()) else {
+            return;
+        };
+        if left_out > 0 {
+            tracing::info!("{left_out} more lines of guests were not logged");
+        }
+        tracing::info!(release = %release, "guest: {line}");
+    }
+
+    /// Logs that a guest may not reach another server.
+    pub(super) fn denial(&self, release: ReleaseId, destination: &str) {
+        let Some(left_out) = self.denials.admit(Instant::now()) else {
+            return;
+        };
+        if left_out > 0 {
+            tracing::warn!("{left_out} more outgoing requests of apps were denied");
+        }
+        tracing::warn!(
+            release = %release, destination,
+            "denied an outgoing request: apps reach no other servers here, and no setting allows it yet"
+        );
+    }
+}
+
+#[derive(Debug)]
+struct Lines {
+    log: Arc<GuestLog>,
+    release: ReleaseId,
+    /// The line that has begun, up to [`LINE_MAX`].
+    line: Vec<u8>,
+    /// How many more bytes it has.
+    dropped: usize,
+    panic: Panic,
+}
+
+/// The last panic that a guest has reported. Rust writes "panicked at PLACE:", and the reason in
+/// the next line.
+#[derive(Debug, Default)]
+enum Panic {
+    #[default]
+    None,
+    At(String),
+    Reported(String),
+}
+
+impl Lines {
+    fn append(&mut self, bytes: &[u8]) {
+        let mut parts = bytes.split(|byte| *byte == b'\n');
+        // What follows the last line end begins a line.
+        let begun = parts.next_back().unwrap_or_default();
+        for part in parts {
+            self.extend(part);
+            self.end_line();
+        }
+        self.extend(begun);
+    }
+
+    fn extend(&mut self, part: &[u8]) {
+        let kept = part.len().min(LINE_MAX - self.line.len());
+        self.line.extend_from_slice(&part[..kept]);
+        self.dropped = self.dropped.saturating_add(part.len() - kept);
+    }
+
+    fn end_line(&mut self) {
+        let (bytes, dropped) = (
+            std::mem::take(&mut self.line),
+            std::mem::take(&mut self.dropped),
+        );
+        let text = String::from_utf8_lossy(&bytes);
+        let mut line: String = text
+            .chars()
+            .filter(|c| !c.is_control() || *c == '\t')
+            .collect();
+        if line.trim().is_empty() {
+            return;
+        }
+        self.panic = match std::mem::take(&mut self.panic) {
+            _ if line.contains("panicked at ") => Panic::At(line.trim().to_owned()),
+            Panic::At(place) => Panic::Reported(format!("{place} {line}")),
+            other => other,
+        };
+        if dropped > 0 {
+            line.push_str(&format!(" ({dropped} more bytes)"));
+        }
+        self.log.line(self.release, &line);
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.end_line();
+    }
+}
+
+/// What one instance writes, standard output and error together.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestOutput(Arc<Mutex<Lines>>);
 
 impl GuestOutput {
-    /// Whether nothing was written.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().text.is_empty()
+    /// The output of an instance of this release.
+    pub(crate) fn new(log: Arc<GuestLog>, release: ReleaseId) -> GuestOutput {
+        GuestOutput(Arc::new(Mutex::new(Lines {
+            log,
+            release,
+            line: Vec::new(),
+            dropped: 0,
+            panic: Panic::None,
+        })))
     }
 
-    /// The lines that were written. If something was dropped, a last line says
-    /// how much.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let buffer = self.lock();
-        let text = String::from_utf8_lossy(&buffer.text);
-        let mut lines: Vec<String> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(|line| {
-                line.chars()
-                    .filter(|c| !c.is_control() || *c == '\t')
-                    .collect()
-            })
-            .collect();
-        if buffer.dropped > 0 {
-            lines.push(format!(
-                "({} more bytes of output were dropped)",
-                buffer.dropped
-            ));
-        }
-        lines
-    }
-
-    /// The last panic that the guest reported, if there is one. Rust writes
-    /// "panicked at PLACE:", and the reason in the next line.
+    /// The last panic that the guest reported, if there is one.
     pub(crate) fn last_panic(&self) -> Option<String> {
-        let lines = self.lines();
-        let at = lines
-            .iter()
-            .rposition(|line| line.contains("panicked at "))?;
-        let reason = lines.get(at + 1).map_or("", String::as_str);
-        Some(
-            format!("{} {reason}", lines[at].trim())
-                .trim_end()
-                .to_owned(),
-        )
+        match &self.0.lock().panic {
+            Panic::None => None,
+            Panic::At(panic) | Panic::Reported(panic) => Some(panic.clone()),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
-        self.0.lock()
-    }
-
-    /// A stream that writes into this buffer.
+    /// A stream that writes into this output.
     pub(super) fn stream(&self) -> GuestOutput {
         self.clone()
     }
 
     fn append(&self, bytes: &[u8]) {
-        let mut buffer = self.lock();
-        let room = MAX_OUTPUT - buffer.text.len();
-        let kept = room.min(bytes.len());
-        buffer.text.extend_from_slice(&bytes[..kept]);
-        buffer.dropped = buffer.dropped.saturating_add(bytes.len() - kept);
+        self.0.lock().append(bytes);
     }
 }
 
@@ -146,24 +228,33 @@ impl AsyncWrite for GuestOutput {
 mod tests {
     use super::*;
 
-    #[test]
-    fn output_is_kept_as_lines_up_to_the_bound_and_the_rest_counted() {
-        let output = GuestOutput::default();
-        output.append(b"one\n\ntwo \x1b[31mred\n");
-        output.append(&[b'x'; 2 * MAX_OUTPUT]);
-        let lines = output.lines();
-        assert_eq!(lines[0], "one");
-        assert_eq!(lines[1], "two [31mred");
-        assert!(lines[2].len() < MAX_OUTPUT);
-        assert!(lines[3].contains("dropped"), "{lines:?}");
+    fn output() -> GuestOutput {
+        let digest = ::cluster::Digest::of(b"a component");
+        let serving = ::cluster::Serving::bootstrap(digest);
+        GuestOutput::new(Arc::default(), serving.release)
     }
 
     #[test]
-    fn a_panic_is_found_in_the_output() {
-        let output = GuestOutput::default();
-        assert!(output.is_empty());
+    fn a_line_is_kept_up_to_its_bound_and_begins_anew_after_each_end() {
+        let output = output();
+        output.append(b"one\ntwo");
+        assert_eq!(output.0.lock().line, b"two");
+        output.append(&[b'x'; 2 * LINE_MAX]);
+        assert_eq!(output.0.lock().line.len(), LINE_MAX);
+        assert_eq!(output.0.lock().dropped, LINE_MAX + 3);
+        output.append(b"\n");
+        assert_eq!(output.0.lock().dropped, 0);
+        assert!(output.0.lock().line.is_empty());
+    }
+
+    #[test]
+    fn a_panic_is_found_in_the_output_also_if_its_reason_has_not_come() {
+        let output = output();
         assert_eq!(output.last_panic(), None);
-        output.append(b"hello\nthread 'main' panicked at src/lib.rs:3:5:\nboom\nnote: run with\n");
+        output.append(b"hello\nthread 'main' panicked at src/lib.rs:3:5:\n");
+        let panic = output.last_panic().unwrap();
+        assert!(panic.ends_with("panicked at src/lib.rs:3:5:"), "{panic}");
+        output.append(b"boom\nnote: run with\n");
         let panic = output.last_panic().unwrap();
         assert!(
             panic.ends_with("panicked at src/lib.rs:3:5: boom"),

@@ -56,6 +56,22 @@ impl Complaints {
         tracing::error!(release = %generation.release(), path, %cause, "the app failed");
     }
 
+    /// Logs a failure that came after a whole response. Nobody has seen it.
+    pub(super) fn after(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+        if self.kept.is_some() {
+            return;
+        }
+        if let Some(left_out) = self.throttle.admit(Instant::now()) {
+            if left_out > 0 {
+                tracing::warn!("{left_out} more complaints about the app were not logged");
+            }
+            tracing::warn!(
+                release = %generation.release(), path, %cause,
+                "an app failed after its response was complete"
+            );
+        }
+    }
+
     /// Logs that a stream could not migrate to newer code.
     pub(super) fn not_migrated(&self, to: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(left_out) = self.throttle.admit(Instant::now()) {

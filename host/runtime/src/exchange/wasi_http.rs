@@ -1,31 +1,37 @@
 //! Requests to a `wasi:http` 0.2 component. One instance serves the whole
 //! request, under the same limits.
 
+mod head;
+
+use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use super::{Exchanges, Live, failed, headless, overloaded};
-use crate::contract::Subscribed;
+use self::head::{Answer, First, Head, Pending, SendHead};
+use super::{Exchanges, Live, failed, overloaded};
+use crate::contract::{BodyEnd, Subscribed};
 use crate::generation::{
     CallFailure, ComponentKind, Lease, RequestEnd, Source, Span, Stopwatch, call_function, invoke,
 };
-use crate::http::{AbortOnDrop, OutgoingBody, RequestHead, WasiHttpBody};
-
-type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+use crate::http::{
+    AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, WasiHttpBody, after_response, empty,
+    response,
+};
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,11 @@ enum Unanswered {
     NoResponse,
     #[error("answered with an error of its own: {0:?}")]
     Error(ErrorCode),
+    #[error(transparent)]
+    Illegal(#[from] IllegalResponse),
+    /// The task of the component tells why.
+    #[error("ended its response before the end")]
+    Cut,
 }
 
 /// Answers one request.
@@ -45,43 +56,37 @@ pub(super) async fn serve(
     head: RequestHead,
     body: Incoming,
 ) -> http::Response<OutgoingBody> {
-    let to_head = head.method() == Method::HEAD;
     let running = Arc::new(Running {
         shared: shared.clone(),
         lease,
         path: head.path().into(),
         source: head.source(),
-        is_head: to_head,
         progress: Arc::new(Progress {
             watch: Stopwatch::start(),
             upload: AtomicU8::new(Progress::COMES),
         }),
-        failed: Arc::default(),
+        answered: AtomicBool::new(false),
+        response: Pending::new(head.method() == Method::HEAD),
         _live: Live::new(shared),
     });
     let request = request(head, body, shared.limits.idle, running.progress.clone());
-    match answer(&running, request).await {
-        Ok(response) if to_head => {
-            let (parts, mut body) = response.into_parts();
-            // The head was the whole answer; the component may finish.
-            body.let_finish();
-            let length = http_body::Body::size_hint(&body).exact();
-            let length = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH));
-            let length = length.and_then(|length| usize::try_from(length).ok());
-            headless(
-                http::Response::from_parts(parts, OutgoingBody::wasi_http(body)),
-                length,
-            )
-        }
-        Ok(response) => response.map(OutgoingBody::wasi_http),
-        Err(Unanswered::Failure(CallFailure::Drained)) => overloaded(),
-        Err(unanswered) => {
-            running.complain(&unanswered);
-            match unanswered {
-                Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
-                _ => failed(),
-            }
-        }
+    let unanswered = match answer(&running, request).await {
+        Ok(response) => return response,
+        Err(unanswered) => unanswered,
+    };
+    match unanswered {
+        Unanswered::Failure(CallFailure::Drained) => return overloaded(),
+        Unanswered::Cut => {}
+        _ => running.complain(&unanswered),
+    }
+    match unanswered {
+        // What else failed is counted where it failed.
+        Unanswered::Error(_) | Unanswered::Illegal(_) => running.count(RequestEnd::Broken, None),
+        _ => {}
+    }
+    match unanswered {
+        Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
+        _ => failed(),
     }
 }
 
@@ -89,17 +94,12 @@ pub(super) async fn serve(
 async fn answer(
     running: &Arc<Running>,
     request: hyper::Request<Upload>,
-) -> Result<http::Response<WasiHttpBody>, Unanswered> {
+) -> Result<http::Response<OutgoingBody>, Unanswered> {
     let (sender, receiver) = oneshot::channel();
     let mut task = tokio::spawn(running.clone().run(request, sender));
     let guard = AbortOnDrop(task.abort_handle());
     match receiver.await {
-        Ok(Ok(response)) => Ok(WasiHttpBody::of(
-            response,
-            task,
-            guard,
-            running.failed.clone(),
-        )),
+        Ok(Ok(head)) => send(head, task, guard),
         Ok(Err(error)) => Err(Unanswered::Error(error)),
         // The store was dropped, and the sender with it. The task knows the
         // reason.
@@ -108,6 +108,49 @@ async fn answer(
             _ => Err(Unanswered::NoResponse),
         },
     }
+}
+
+/// Makes the response for the connection from what the component has set.
+fn send(
+    head: Head,
+    task: JoinHandle<Result<(), CallFailure>>,
+    guard: AbortOnDrop,
+) -> Result<http::Response<OutgoingBody>, Unanswered> {
+    let Head {
+        response,
+        first,
+        mark,
+    } = head;
+    if let Err(illegal) = response::check(&response) {
+        drop(tokio::spawn(after_response(task, guard)));
+        return Err(illegal.into());
+    }
+    let (frames, has_ended, is_bare) = match first {
+        First::Frames(frames, has_ended) => (frames, has_ended, false),
+        First::Bare => (VecDeque::new(), true, true),
+        First::Cut => {
+            // The task of the component tells why.
+            drop(tokio::spawn(after_response(task, guard)));
+            return Err(Unanswered::Cut);
+        }
+    };
+    let length = http_body::Body::size_hint(response.body()).exact();
+    let status = response.status();
+    let body = WasiHttpBody::of(response, frames, has_ended, mark, task, guard);
+    if !is_bare {
+        return Ok(body.map(OutgoingBody::wasi_http));
+    }
+    // The head is the whole answer; the component may finish.
+    let mut response = body.map(|_| empty());
+    let headers = response.headers_mut();
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    } else if let (Some(length), false) = (length, status == StatusCode::NOT_MODIFIED) {
+        headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    Ok(response)
 }
 
 /// Makes a request for `wasi:http`, which requires an authority.
@@ -216,10 +259,10 @@ struct Running {
     lease: Lease,
     path: Box<str>,
     source: Source,
-    is_head: bool,
     progress: Arc<Progress>,
-    /// Tells the body of the response that the component failed.
-    failed: Arc<AtomicBool>,
+    /// Whether the component has answered, with a response or with an error.
+    answered: AtomicBool,
+    response: Arc<Pending>,
     _live: Live,
 }
 
@@ -229,59 +272,94 @@ impl Running {
         request: hyper::Request<Upload>,
         sender: oneshot::Sender<Answer>,
     ) -> Result<(), CallFailure> {
+        let ended = self.call(request, sender).await;
+        let (counted, told) = match (ended, self.response.end()) {
+            (Err(CallFailure::Drained), _) => {
+                self.lease.stats.count_left(|left| left.cut += 1);
+                return Err(CallFailure::Drained);
+            }
+            // What the component does after the client has gone says nothing of it.
+            (ended, Some(BodyEnd::Left)) => return ended,
+            (Err(failure), Some(BodyEnd::Finished)) => {
+                // All of the response is there, so nobody sees this.
+                let complaints = &self.shared.complaints;
+                complaints.after(&self.lease, &self.path, &failure);
+                (None, Err(failure))
+            }
+            (Ok(()), Some(end @ (BodyEnd::Open | BodyEnd::Short { .. }))) => {
+                self.complain(&end);
+                (Some(RequestEnd::Broken), Ok(()))
+            }
+            (Err(failure), Some(end @ BodyEnd::Short { .. })) => {
+                self.complain(&format_args!("{end}, and then failed: {failure}"));
+                (failure.request_end(), Err(failure))
+            }
+            (ended, _) => {
+                // If nobody waits for the reason any more, it is told here.
+                if let Err(failure) = &ended
+                    && self.answered.load(Ordering::Relaxed)
+                {
+                    self.complain(failure);
+                }
+                let end = match &ended {
+                    Ok(()) => {
+                        (!self.answered.load(Ordering::Relaxed)).then_some(RequestEnd::Broken)
+                    }
+                    Err(failure) => failure.request_end(),
+                };
+                (end, ended)
+            }
+        };
+        if let Some(end) = counted {
+            self.count(end, None);
+        }
+        told
+    }
+
+    /// Calls the component. It may end itself once it has answered.
+    async fn call(
+        self: &Arc<Self>,
+        request: hyper::Request<Upload>,
+        sender: oneshot::Sender<Answer>,
+    ) -> Result<(), CallFailure> {
         let ComponentKind::WasiHttp { handle } = &self.lease.kind else {
             return Err(CallFailure::Trap("not a wasi:http component".to_owned()));
         };
-        let answered = Arc::new(AtomicBool::new(false));
-        let seen = answered.clone();
         let held = Subscribed::default();
         let counted = self.clone();
         let calling = invoke(&self.lease, Span::Request, held, async |store, instance| {
-            let mut failed = SetOnDrop(Some(&self.failed));
-            let meter = store.data().call.meter().clone();
+            let call = &mut store.data_mut().call;
+            let meter = call.meter().clone();
+            call.to_head = self.response.is_to_head();
+            call.response = Some(self.response.set());
             let mut http = store.data_mut().http();
             let request = http.new_incoming_request(Scheme::Http, request)?;
             let out = http.new_response_outparam_from_callback(move |answer| {
                 // From the response head on, a stream may last.
                 meter.lift_deadline();
-                seen.store(true, Ordering::Relaxed);
-                counted.count_answer(&answer);
-                // The receiver is gone only if the client is.
-                let _ = sender.send(answer);
+                if let Ok(response) = &answer {
+                    let end = RequestEnd::Answered(response.status().as_u16());
+                    counted.count(end, Some(counted.progress.watch.time()));
+                }
+                counted.response.answer(answer);
             })?;
-            let () = call_function(store, instance, handle, (request, out)).await?;
-            failed.0 = None;
-            Ok(())
+            let call = pin!(call_function(store, instance, handle, (request, out)));
+            let ended = SendHead {
+                call,
+                pending: &self.response,
+                answered: &self.answered,
+                sender: Some(sender),
+            };
+            match ended.await {
+                Ok(()) => Ok(()),
+                Err(error) => match error.downcast_ref() {
+                    Some(I32Exit(0)) => Ok(()),
+                    _ => Err(error),
+                },
+            }
         });
         let ended = self.progress.watch.time_of(calling).await;
-        let is_answered = answered.load(Ordering::Relaxed);
-        let end = match &ended {
-            Ok(_) => (!is_answered).then_some(RequestEnd::Broken),
-            Err(failure) => failure.request_end(),
-        };
-        // The head is the whole answer to HEAD, whatever the component does after it.
-        if let Some(end) = end.filter(|_| !(is_answered && self.is_head)) {
-            self.count(end, None);
-        }
-        let Err(failure) = ended else {
-            return Ok(());
-        };
-        if matches!(failure, CallFailure::Drained) {
-            self.lease.stats.count_left(|left| left.cut += 1);
-        } else if is_answered {
-            // Nobody waits for the reason any more; the stream is cut.
-            self.complain(&failure);
-        }
-        Err(failure)
-    }
-
-    /// Counts how the client sees the head.
-    fn count_answer(&self, answer: &Answer) {
-        let end = match answer {
-            Ok(response) => RequestEnd::Answered(response.status().as_u16()),
-            Err(_) => RequestEnd::Broken,
-        };
-        self.count(end, Some(self.progress.watch.time()));
+        ended.map(|((), _)| ())
     }
 
     /// Counts an end of the request. A client that has sent half a request has no answer
@@ -294,17 +372,5 @@ impl Running {
 
     fn complain(&self, cause: &dyn fmt::Display) {
         self.shared.complaints.about(&self.lease, &self.path, cause);
-    }
-}
-
-/// Sets the flag that the component has failed, unless the flag was taken out.
-/// It is dropped before the store, and so before the other end of the body.
-struct SetOnDrop<'a>(Option<&'a AtomicBool>);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(failed) = self.0 {
-            failed.store(true, Ordering::Release);
-        }
     }
 }

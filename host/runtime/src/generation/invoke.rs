@@ -7,18 +7,19 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
-use wasmtime::{Store, Trap};
+use wasmtime_wasi::I32Exit;
 
 use super::{CallEnd, Generation, RequestEnd, queue};
 use crate::contract::{
     CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, Metered, OverQuota,
     REQUEST_CALL_MAX, Subscribed, WallDeadline, by_machine,
 };
-use crate::engine::one_line;
+use crate::engine::{bounded, one_line};
 
 /// Why a call failed. The text is the cause in the log.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum CallFailure {
     /// The guest trapped: it panicked, or broke a rule of WebAssembly.
     #[error("{0}")]
     Trap(String),
+    /// It ended itself, and all went well. So there is no result, and no fault either.
+    #[error("called exit(0) instead of returning")]
+    Exited,
     /// It used up its processor time.
     #[error("used its {} s of processor time; --cpu-limit allows more", .0.as_secs_f32())]
     Cpu(Duration),
@@ -54,23 +58,28 @@ pub enum CallFailure {
 
 impl CallFailure {
     /// How the failure is counted; none if the app did not cause it.
-    fn end(&self) -> Option<CallEnd> {
+    pub(crate) fn end(&self) -> Option<CallEnd> {
         match self {
             CallFailure::Trap(_)
             | CallFailure::Memory(_)
             | CallFailure::Table(_)
             | CallFailure::Quota(_) => Some(CallEnd::Trapped),
             CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
-            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_) => None,
+            CallFailure::Exited
+            | CallFailure::NoInstance(_)
+            | CallFailure::Drained
+            | CallFailure::NoRoom(_) => None,
         }
     }
 
     /// How the client of the request saw it; none if the app did not cause it.
     pub(crate) fn request_end(&self) -> Option<RequestEnd> {
-        match self.end()? {
-            CallEnd::Returned => None,
-            CallEnd::Trapped => Some(RequestEnd::Trapped),
-            CallEnd::Overran => Some(RequestEnd::Overran),
+        match self.end() {
+            Some(CallEnd::Trapped) => Some(RequestEnd::Trapped),
+            Some(CallEnd::Overran) => Some(RequestEnd::Overran),
+            // It is no trap, but no answer either.
+            None if matches!(self, CallFailure::Exited) => Some(RequestEnd::Broken),
+            Some(CallEnd::Returned) | None => None,
         }
     }
 
@@ -128,7 +137,12 @@ pub(crate) async fn invoke<T>(
     let _place = place(&runtime.instances, limits.wall).await?;
     let meter = runtime.meter();
     let mut store = runtime.store(HostState {
-        instance: InstanceContext::new(limits.memory, runtime.room.table_elements),
+        instance: InstanceContext::new(
+            limits.memory,
+            runtime.room.table_elements,
+            &runtime.guest_log,
+            generation.release(),
+        ),
         call: CallContext::new(
             runtime.node.clone(),
             (generation.release(), generation.digest),
@@ -150,7 +164,6 @@ pub(crate) async fn invoke<T>(
             () = generation.signals.over() => Err(CallFailure::Drained),
         }
     };
-    log_output(store.data(), generation);
     let returned = returned?.map_err(|error| failure(generation, span, store.data(), &error))?;
     Ok((returned, std::mem::take(&mut store.data_mut().call.effects)))
 }
@@ -209,29 +222,29 @@ fn failure(
     if state.instance.starved() || by_machine(error) {
         return CallFailure::NoRoom(one_line(error));
     }
-    // The backtrace names the guest's own functions. It is for those who ask for it.
-    tracing::debug!(release = %generation.release(), "{error:?}");
-    let output = state.instance.output();
-    match (output.last_panic(), error.downcast_ref::<Trap>()) {
-        (Some(panic), _) => CallFailure::Trap(panic),
-        (None, Some(trap)) => CallFailure::Trap(trap.to_string()),
-        (None, None) => CallFailure::Trap(one_line(error)),
+    match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(0)) => return CallFailure::Exited,
+        Some(exit) => return CallFailure::Trap(format!("called exit({})", exit.0)),
+        None => {}
+    }
+    match state.instance.last_panic() {
+        Some(panic) => CallFailure::Trap(panic),
+        None => CallFailure::Trap(cause_and_backtrace(error)),
     }
 }
 
-/// Logs what the guest wrote, within the limit of the log.
-fn log_output(state: &HostState, generation: &Generation) {
-    let output = state.instance.output();
-    if output.is_empty() {
-        return;
-    }
-    for line in output.lines() {
-        let Some(left_out) = generation.runtime.guest_lines.admit(Instant::now()) else {
-            continue;
-        };
-        if left_out > 0 {
-            tracing::info!("{left_out} more lines of guests were not logged");
+/// The cause of an error, and then where the guest was, each of bounded length.
+fn cause_and_backtrace(error: &wasmtime::Error) -> String {
+    let (mut cause, mut backtrace) = (Vec::new(), String::new());
+    for said in error.chain().map(ToString::to_string) {
+        match said.split_once("wasm backtrace:") {
+            Some((_, frames)) => backtrace = frames.to_owned(),
+            None => cause.push(said),
         }
-        tracing::info!(release = %generation.release(), "guest: {line}");
+    }
+    let cause = bounded(&cause.join(": "));
+    match backtrace.is_empty() {
+        true => cause,
+        false => format!("{cause}; backtrace: {}", bounded(&backtrace)),
     }
 }

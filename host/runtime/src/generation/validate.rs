@@ -19,7 +19,7 @@ use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
 use crate::contract::{HostState, Subscribed};
 use crate::engine::{OverRoom, Runtime, one_line};
-use crate::generation::{ComponentKind, Generation, Span, invoke};
+use crate::generation::{ComponentKind, Generation, Span, imports, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -78,8 +78,18 @@ pub enum ComponentError {
     Import {
         /// The file.
         app: String,
-        /// What the linker said, in one line.
+        /// All interfaces that are missing; if none is, what the linker said. In one line.
         cause: String,
+    },
+    /// It is for a later version of WASI.
+    #[error(
+        "{app} is for WASI 0.3 ({interface}), which this host does not run yet; build it for WASI 0.2, as an app that exports wasi:http/incoming-handler@0.2"
+    )]
+    Wasi03 {
+        /// The file.
+        app: String,
+        /// The interface that tells.
+        interface: String,
     },
     /// An export has another type than in the contract.
     #[error(
@@ -122,11 +132,31 @@ pub async fn validate(
     app: NamedComponent,
 ) -> Result<Generation, ComponentError> {
     let name = app.path.display().to_string();
-    check_layer(&name, app.component.bytes())?;
+    let bytes = app.component.bytes().clone();
+    check_layer(&name, &bytes)?;
+    let error = match load(runtime, &name, app).await {
+        Err(error) => error,
+        loaded => return loaded,
+    };
+    // What is for a later WASI fails in many ways.
+    match (imports::of_wasi_03(&bytes), error) {
+        (Some(interface), error) if error.is_of_kind() => Err(ComponentError::Wasi03 {
+            app: name,
+            interface,
+        }),
+        (_, error) => Err(error),
+    }
+}
 
+/// Makes a generation from a component.
+async fn load(
+    runtime: &Arc<Runtime>,
+    name: &str,
+    app: NamedComponent,
+) -> Result<Generation, ComponentError> {
     let began = Instant::now();
     let (size, digest) = (app.component.bytes().len(), app.component.digest());
-    let component = compile(runtime, &name, &app.component).await?;
+    let component = compile(runtime, name, &app.component).await?;
     let compiled_in = began.elapsed();
     fault::point("validate: compiled");
 
@@ -134,11 +164,14 @@ pub async fn validate(
         .linker
         .instantiate_pre(&component)
         .map_err(|error| ComponentError::Import {
-            app: name.clone(),
-            cause: one_line(&error),
+            app: name.to_owned(),
+            cause: match &imports::missing(runtime, &component)[..] {
+                [] => one_line(&error),
+                missing => imports::list(missing),
+            },
         })?;
     let interfaces = Interfaces::of(runtime, &component);
-    let (kind, world) = interfaces.kind(&name, &pre)?;
+    let (kind, world) = interfaces.kind(name, &pre)?;
     let mut generation = Generation {
         runtime: runtime.clone(),
         pre,
@@ -151,9 +184,21 @@ pub async fn validate(
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
-    generation.state_version = try_out(&generation, &name, &world, &interfaces).await?;
+    generation.state_version = try_out(&generation, name, &world, &interfaces).await?;
     fault::point("validate: tried out");
     Ok(generation)
+}
+
+impl ComponentError {
+    /// Whether the component is of a kind that cannot be an app, and not one that fails.
+    fn is_of_kind(&self) -> bool {
+        matches!(
+            self,
+            ComponentError::Invalid { .. }
+                | ComponentError::NoHandler { .. }
+                | ComponentError::Import { .. }
+        )
+    }
 }
 
 /// A component starts with the magic of WebAssembly and layer 1; a core module

@@ -11,5 +11,5 @@ pub(crate) use output_queue::{HIGH_WATER, OutputQueue, output_queue};
 pub use output_queue::{OutputBody, StreamCut};
 pub use request::RequestHead;
 pub use response::IllegalResponse;
-pub(crate) use wasi_http_body::AbortOnDrop;
 pub use wasi_http_body::WasiHttpBody;
+pub(crate) use wasi_http_body::{AbortOnDrop, after_response};

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::body::{OutgoingBody, empty};
 use crate::contract::http::{Field, Response, ResponseBody};
 
-/// How many fields a response may have.
-const MAX_FIELDS: usize = 512;
+/// How many fields a response may have. `http.wit` names this limit.
+pub(crate) const MAX_FIELDS: usize = 512;
 
 /// Fields that belong to the connection, and so to the host. Those of an app
 /// are dropped.
@@ -52,16 +52,16 @@ pub fn head(
     response: Response,
     to_head: bool,
 ) -> Result<(http::Response<OutgoingBody>, ResponseBody), IllegalResponse> {
-    let status = match StatusCode::from_u16(response.status) {
-        Ok(status) if (200..600).contains(&response.status) => status,
-        _ => return Err(IllegalResponse::Status(response.status)),
-    };
+    let status = StatusCode::from_u16(response.status).ok();
+    let status = status
+        .filter(is_final)
+        .ok_or(IllegalResponse::Status(response.status))?;
     let bare = match &response.body {
         ResponseBody::None => true,
         ResponseBody::Whole(whole) => whole.is_empty(),
         ResponseBody::Streamed | ResponseBody::Websocket => false,
     };
-    if !bare && (status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED) {
+    if !bare && is_bare(status) {
         return Err(IllegalResponse::BodyNotAllowed(response.status));
     }
     let length = content_length(&response)?;
@@ -70,13 +70,37 @@ pub fn head(
     *answer.headers_mut() = header_map(&response.headers)?;
     answer.headers_mut().remove(header::CONTENT_LENGTH);
     // The host knows the length of a whole body itself.
-    let keeps = matches!(response.body, ResponseBody::Streamed) || (to_head && bare);
+    let keeps = matches!(response.body, ResponseBody::Streamed)
+        || (to_head && bare && status != StatusCode::NO_CONTENT);
     if let (true, Some(length)) = (keeps, length) {
         answer
             .headers_mut()
             .insert(header::CONTENT_LENGTH, length.into());
     }
     Ok((answer, response.body))
+}
+
+/// Checks the head of a response of a `wasi:http` component.
+///
+/// # Errors
+/// [`IllegalResponse::Status`] and [`IllegalResponse::TooMany`].
+pub(crate) fn check<B>(response: &http::Response<B>) -> Result<(), IllegalResponse> {
+    if !is_final(&response.status()) {
+        return Err(IllegalResponse::Status(response.status().as_u16()));
+    }
+    if response.headers().len() > MAX_FIELDS {
+        return Err(IllegalResponse::TooMany(response.headers().len()));
+    }
+    Ok(())
+}
+
+fn is_final(status: &StatusCode) -> bool {
+    (200..600).contains(&status.as_u16())
+}
+
+/// Whether responses with this status never have a body.
+pub(crate) fn is_bare(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 /// The length that an app promises in the head of a response.
@@ -230,5 +254,25 @@ mod tests {
         assert!(whole.headers().is_empty());
         let (bare, _) = head(response(200, &claimed, ResponseBody::None), true).unwrap();
         assert_eq!(bare.headers()[header::CONTENT_LENGTH], "7");
+        let (none, _) = head(response(204, &claimed, ResponseBody::None), true).unwrap();
+        assert!(none.headers().is_empty());
+    }
+
+    #[test]
+    fn the_head_of_a_wasi_http_response_has_the_same_limits() {
+        let with = |status, fields| {
+            let mut response = http::Response::new(());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            for _ in 0..fields {
+                let value = HeaderValue::from_static("1");
+                response.headers_mut().append("x-field", value);
+            }
+            check(&response)
+        };
+        assert_eq!(with(599, MAX_FIELDS), Ok(()));
+        assert_eq!(with(600, 0), Err(IllegalResponse::Status(600)));
+        assert_eq!(with(199, 0), Err(IllegalResponse::Status(199)));
+        let many = MAX_FIELDS + 1;
+        assert_eq!(with(200, many), Err(IllegalResponse::TooMany(many)));
     }
 }

@@ -1,20 +1,19 @@
 //! The body that a `wasi:http` component writes, with the task in which the
 //! component runs.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
 use http_body::{Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::StreamCut;
+use crate::contract::{BodyMark, promised};
 use crate::generation::CallFailure;
 
 /// How long a component may go on after its response was sent.
@@ -35,11 +34,15 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub struct WasiHttpBody {
     body: HyperOutgoingBody,
+    /// The frames that were taken out of the body before its head was sent.
+    first: VecDeque<Frame<Bytes>>,
+    /// Whether they are all of it.
+    has_ended: bool,
     /// How many of the promised bytes have not come yet; none if none were promised.
     left: Option<u64>,
-    /// Whether the component failed. In that case too, wasi:http ends the body as if
-    /// it were finished.
-    failed: Arc<AtomicBool>,
+    /// Whether the component has finished the body. If it has not, wasi:http ends it as
+    /// if it were finished.
+    mark: BodyMark,
     task: Option<(JoinHandle<Result<(), CallFailure>>, AbortOnDrop)>,
 }
 
@@ -51,80 +54,103 @@ impl http_body::Body for WasiHttpBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
-        let polled = Pin::new(&mut self.body)
-            .poll_frame(cx)
-            .map_err(|_| StreamCut);
-        if let Poll::Ready(None) = polled {
-            if self.failed.load(Ordering::Acquire) {
+        let polled = match self.first.pop_front() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None if self.has_ended => Poll::Ready(None),
+            None => Pin::new(&mut self.body)
+                .poll_frame(cx)
+                .map_err(|_| StreamCut),
+        };
+        match &polled {
+            Poll::Ready(None) if !self.has_ended && !self.mark.is_finished() => {
+                self.let_finish();
                 return Poll::Ready(Some(Err(StreamCut)));
             }
-            self.let_finish();
-        }
-        if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&polled, self.left) {
-            let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.left = Some(left.saturating_sub(sent));
+            // How it went on is the component's to say, and the log's to tell.
+            Poll::Ready(None | Some(Err(_))) => self.let_finish(),
+            Poll::Ready(Some(Ok(frame))) => {
+                let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.left = self.left.map(|left| left.saturating_sub(sent));
+            }
+            Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.first.is_empty() && (self.has_ended || self.body.is_end_stream())
     }
 
+    /// The length of a body of which all is there. With trailers it is not told: they go out
+    /// only behind a body in chunks.
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let data = self.first.iter().map(|frame| frame.data_ref());
+        let length = data.map(|data| data.map(Bytes::len)).sum::<Option<usize>>();
+        match (length, self.has_ended) {
+            (Some(length), true) => SizeHint::with_exact(length as u64),
+            _ if self.first.is_empty() => self.body.size_hint(),
+            _ => SizeHint::default(),
+        }
     }
 }
 
 impl WasiHttpBody {
-    /// The response of a component that runs in this task. If the component fails,
-    /// `failed` becomes true before the other end of the body is dropped.
+    /// The response of a component that runs in this task, with the frames that were taken
+    /// out of its body, and whether they are all of it.
     pub(crate) fn of(
         response: http::Response<HyperOutgoingBody>,
+        first: VecDeque<Frame<Bytes>>,
+        has_ended: bool,
+        mark: BodyMark,
         task: JoinHandle<Result<(), CallFailure>>,
         guard: AbortOnDrop,
-        failed: Arc<AtomicBool>,
     ) -> http::Response<WasiHttpBody> {
-        let left = promised(&response);
-        response.map(|body| WasiHttpBody {
-            body,
-            left,
-            failed,
-            task: Some((task, guard)),
+        let left = promised(response.headers())
+            .or_else(|| http_body::Body::size_hint(response.body()).exact());
+        response.map(|body| {
+            let mut body = WasiHttpBody {
+                body,
+                first,
+                has_ended,
+                left,
+                mark,
+                task: Some((task, guard)),
+            };
+            if has_ended {
+                body.let_finish();
+            }
+            body
         })
     }
 
-    /// All of the response was sent. The component may go on for [`AFTER_RESPONSE`],
-    /// within its limit of processor time.
-    pub(crate) fn let_finish(&mut self) {
+    /// All of the response was sent, or can be.
+    fn let_finish(&mut self) {
         // Without a runtime no task is left that could finish.
         if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
-            runtime.spawn(async move {
-                let _guard = guard;
-                let _ = tokio::time::timeout(AFTER_RESPONSE, task).await;
-            });
+            runtime.spawn(after_response(task, guard));
         }
     }
+}
+
+/// A component may go on for [`AFTER_RESPONSE`] after its response, within its limit of
+/// processor time.
+pub(crate) async fn after_response(task: JoinHandle<Result<(), CallFailure>>, guard: AbortOnDrop) {
+    let _ = tokio::time::timeout(AFTER_RESPONSE, task).await;
+    drop(guard);
 }
 
 impl Drop for WasiHttpBody {
-    /// A connection reads no more than the promised bytes. So it never sees the end
-    /// of such a body.
+    /// A connection reads no more than the promised bytes, and nothing after trailers. So
+    /// it never sees the end of such a body.
     fn drop(&mut self) {
-        if self.left == Some(0) {
+        if self.left == Some(0) || self.mark.is_finished() {
             self.let_finish();
         } else if let Some((task, _)) = &self.task {
-            // The task is aborted before its stream is closed, because the component
-            // may trap when the stream closes. If a client goes away, that is no
+            // The task is told and aborted before its stream is closed, because the
+            // component may trap when the stream closes. If a client goes away, that is no
             // fault of the app.
+            self.mark.leave();
             task.abort();
         }
     }
-}
-
-/// How many bytes a response promises, if it promises a length.
-fn promised(response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
-    let length = response.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    length.or_else(|| http_body::Body::size_hint(response.body()).exact())
 }

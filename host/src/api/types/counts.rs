@@ -7,6 +7,13 @@ pub use mesh::counts::{Fetches, Publications};
 pub use runtime::generation::Left;
 use serde::{Deserialize, Serialize};
 
+/// Lines of the log of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLines {
+    /// Not written on standard error, because it was not read in time, or is closed.
+    pub lost: u64,
+}
+
 /// Datagrams that came in, by what happened to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Datagrams {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Callers, Datagrams, Fetches, Left, Publications, RefusedRecords, ReleaseStatus};
+use super::{
+    Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedRecords, ReleaseStatus,
+};
 
 /// `GET /v1/status`: what a node is and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Status {
     /// Publications between nodes, since the start.
     #[serde(default)]
     pub publications: Publications,
+    /// Lines of the log, since the start of the process.
+    #[serde(default)]
+    pub log: LogLines,
     /// The public half of the deploy key, if the node accepts only releases that it
     /// signed.
     pub deploy_key: Option<String>,

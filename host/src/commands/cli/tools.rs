@@ -8,14 +8,15 @@ use cluster::release::ClusterName;
 
 use crate::api::types::Canaries;
 
-/// Which node of this machine is meant. Without either it is the one that runs.
+/// Which node of this machine is meant. Without either it is the one that runs, wherever its
+/// data folder is; root finds those of all users.
 #[derive(Args, Clone, Debug, Default)]
 pub struct WhichNode {
-    /// The node with this data folder, if it was given --data-dir
+    /// The node with this data folder; needed only if several nodes have one name
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     pub data_dir: Option<PathBuf>,
 
-    /// The node of this name; without it, the one that runs on this machine
+    /// The node of this name; needed if several nodes run on this machine
     #[arg(long, value_name = "NAME@IP")]
     pub name: Option<String>,
 }

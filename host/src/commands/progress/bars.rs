@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Gone, NodeLine, Show, Summary, already, end, late, released, stands};
 use crate::api::types::{NodeState, Problem, Progress, ReleaseInfo};
 use crate::commands::show::{BAD, BUSY, GOOD, styled};
+use crate::commands::tell;
 
 /// How many nodes have a line of their own. Of the others, only those that fail
 /// get one.
@@ -95,9 +96,9 @@ impl Bars {
         let _ = self.screen.clear();
         self.screen.set_draw_target(ProgressDrawTarget::hidden());
         for (node, bar) in &self.nodes {
-            eprintln!("  {node:<24} {}", bar.message());
+            tell(&format!("  {node:<24} {}", bar.message()));
         }
-        eprintln!("{}", shown(text));
+        tell(text);
     }
 }
 

@@ -14,6 +14,12 @@ pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
         let times = count(times, "time", "times");
         line("fetches", styled(BAD, format!("{what}, {times}")));
     }
+    if it.log.lost > 0 {
+        let lines = usize::try_from(it.log.lost).unwrap_or(usize::MAX);
+        let lines = count(lines, "line", "lines");
+        let lost = format!("{lines} lost: standard error was not read in time, or is closed");
+        line("log", styled(BAD, lost));
+    }
     let records: u64 = it.records.told().map(|(number, _)| number).sum();
     let refused = refused(records, it.records.told());
     match &it.deploy_key {

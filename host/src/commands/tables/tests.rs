@@ -16,6 +16,37 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
+fn several_nodes_of_one_machine_are_listed_with_what_names_them() {
+    use super::super::local::{AskedNode, LocalNode};
+    let node = |folder: &str, pid| LocalNode {
+        folder: folder.into(),
+        reachable: folder.into(),
+        pid,
+        user: Some("host".to_owned()),
+    };
+    let nodes = [
+        AskedNode {
+            node: node("/var/lib/host", 4242),
+            says: Ok(example("Status")),
+        },
+        AskedNode {
+            node: node("/tmp/b@127.0.0.1\u{1b}[2J", 4243),
+            says: Err("it does not answer".to_owned()),
+        },
+    ];
+    let shown = local(&nodes);
+    assert_eq!(
+        plain(&shown),
+        "\
+NODE                  HTTP                    SERVES        MEMBERS  UP   PROCESS  USER  DATA FOLDER
+example@10.10.10.2    http://10.10.10.2:8080  0fbcca52de4e  3        2 h  4242     host  /var/lib/host
+b@127.0.0.1\\u{1b}[2J  it does not answer      -             -        -    4243     host  /tmp/b@127.0.0.1\\u{1b}[2J
+say which one is meant with --name or --data-dir
+"
+    );
+}
+
+#[test]
 fn the_status_of_a_busy_node() {
     let shown = plain(&status(&example("Status")));
     assert_eq!(

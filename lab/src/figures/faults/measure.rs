@@ -121,25 +121,25 @@ pub(super) const PARTS: &[Part] = &[
     },
     Part {
         rows: &[
-            row("idle soak: false downs", Target::Count(0.0)),
+            row("idle: false downs", Target::Count(0.0)),
             row(
-                "idle soak: gossip sent by a node, payload",
+                "idle: gossip sent by a node, payload",
                 Target::PerSecond(targets::IDLE_SENT),
             ),
             row(
-                "idle soak: all sent by a node, on its card",
+                "idle: all sent by a node, on its card",
                 Target::PerSecond(targets::IDLE_SENT),
             ),
             row(
-                "idle soak: all received by a node, on its card",
+                "idle: all received by a node, on its card",
                 Target::PerSecond(targets::IDLE_RECEIVED),
             ),
             crowded(
-                "idle soak: a node's share of one processor",
+                "idle: a node's share of one processor",
                 Target::Percent(1.0),
             ),
         ],
-        measure: soak,
+        measure: idle,
     },
     Part {
         rows: &[
@@ -222,8 +222,8 @@ fn deaf(session: &mut Session<'_>) -> Result<Measured> {
     Ok(Measured { values, note })
 }
 
-fn soak(session: &mut Session<'_>) -> Result<Measured> {
-    let lasting = session.plan.soak;
+fn idle(session: &mut Session<'_>) -> Result<Measured> {
+    let lasting = session.plan.idle;
     let idle = session.crowd()?.idle(lasting, BOUND)?;
     let note = format!(
         "{} s; on the card: every protocol, with all headers; p50 and worst over the nodes; \

@@ -22,6 +22,18 @@ fn the_target_at_the_end_is_the_target_at_the_start() {
 }
 
 #[test]
+fn what_served_before_the_target_is_known_at_the_start() {
+    let mut set = set(2);
+    for (number, name) in ["first", "second", "third"].into_iter().enumerate() {
+        pushed(&mut set, name, WALL + number as u64);
+    }
+    let before = start(&set, None).before;
+    let before: Vec<_> = before.into_iter().map(|it| it.digest).collect();
+    let digests = ["second", "first"].map(|name| component(name).digest);
+    assert_eq!(before, digests);
+}
+
+#[test]
 fn a_file_is_news_exactly_if_the_running_node_releases_it() {
     let mut set = set(2);
     let look = |set: &mut ReleaseSet, name: &str| {

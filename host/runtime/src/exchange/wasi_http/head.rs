@@ -1,0 +1,169 @@
+//! The head of a response, on its way from the guest to the connection.
+//!
+//! It is sent when the guest waits for something or has ended, and not at once. So a response that
+//! the guest finishes without waiting is known as a whole: one without a body ends with its head,
+//! and one that breaks a rule is a 500.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as _, Frame};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::contract::{BodyEnd, BodyMark, ResponseSet, promised};
+use crate::http::response::is_bare;
+
+/// What a guest has answered with.
+pub(super) type Answer = Result<Head, ErrorCode>;
+
+/// A response that a guest has set.
+pub(super) struct Head {
+    pub(super) response: Response<HyperOutgoingBody>,
+    pub(super) first: First,
+    pub(super) mark: BodyMark,
+}
+
+/// What is known of the body when the head is sent.
+pub(super) enum First {
+    /// There is none, whatever the guest writes: an answer to `HEAD`, or a 204 or 304.
+    Bare,
+    /// These frames are there, which may be none. If the body has ended, they are all of it.
+    Frames(VecDeque<Frame<Bytes>>, HasEnded),
+    /// It ended before its end.
+    Cut,
+}
+
+/// Whether a body has ended, as it should.
+pub(crate) type HasEnded = bool;
+
+/// Where the response is from the moment it is set until it is sent.
+#[derive(Default)]
+pub(super) struct Pending {
+    to_head: bool,
+    set: Arc<ResponseSet>,
+    answer: Mutex<Option<Result<Response<HyperOutgoingBody>, ErrorCode>>>,
+    sent: Mutex<Option<Sent>>,
+}
+
+/// What is left of a response that was sent.
+#[derive(Clone)]
+struct Sent {
+    is_bare: bool,
+    mark: BodyMark,
+}
+
+impl Pending {
+    pub(super) fn new(to_head: bool) -> Arc<Pending> {
+        Arc::new(Pending {
+            to_head,
+            ..Pending::default()
+        })
+    }
+
+    /// Whether a `HEAD` request is answered.
+    pub(super) fn is_to_head(&self) -> bool {
+        self.to_head
+    }
+
+    /// Where the guest's functions note how the body ends.
+    pub(super) fn set(&self) -> Arc<ResponseSet> {
+        self.set.clone()
+    }
+
+    /// The guest has answered.
+    pub(super) fn answer(&self, answer: Result<Response<HyperOutgoingBody>, ErrorCode>) {
+        *self.answer.lock() = Some(answer);
+    }
+
+    /// How the body of the response was left; none if no response was sent.
+    pub(super) fn end(&self) -> Option<BodyEnd> {
+        let sent = self.sent.lock().clone()?;
+        Some(match sent.is_bare {
+            true => BodyEnd::Finished,
+            false => sent.mark.end(),
+        })
+    }
+
+    /// Takes what the guest has answered, if it has, and looks at its body. `has_returned` says
+    /// that the guest writes nothing more.
+    fn take(&self, has_returned: bool) -> Option<Answer> {
+        let mut response = match self.answer.lock().take()? {
+            Ok(response) => response,
+            Err(error) => return Some(Err(error)),
+        };
+        let mark = self.set.mark();
+        let is_bare = self.to_head || is_bare(response.status());
+        *self.sent.lock() = Some(Sent {
+            is_bare,
+            mark: mark.clone(),
+        });
+        let first = match is_bare {
+            true => First::Bare,
+            false => first(&mut response, &mark, has_returned),
+        };
+        Some(Ok(Head {
+            response,
+            first,
+            mark,
+        }))
+    }
+}
+
+/// What of the body is there already. The engine lets a guest write two frames ahead.
+fn first(response: &mut Response<HyperOutgoingBody>, mark: &BodyMark, has_returned: bool) -> First {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = VecDeque::new();
+    loop {
+        match Pin::new(response.body_mut()).poll_frame(&mut cx) {
+            Poll::Pending if has_returned => return First::Cut,
+            Poll::Pending => return First::Frames(frames, false),
+            Poll::Ready(Some(Ok(frame))) => frames.push_back(frame),
+            Poll::Ready(Some(Err(_))) => return First::Cut,
+            Poll::Ready(None) if !mark.is_finished() => return First::Cut,
+            Poll::Ready(None) => break,
+        }
+    }
+    match promised(response.headers()) {
+        // The guest has not even taken the body that it promises.
+        Some(promised @ 1..) if frames.is_empty() => {
+            let written = 0;
+            mark.set(BodyEnd::Short { written, promised });
+            First::Cut
+        }
+        _ => First::Frames(frames, true),
+    }
+}
+
+/// A call into the guest that sends the head once the guest waits or has ended.
+pub(super) struct SendHead<'a, F> {
+    pub(super) call: Pin<&'a mut F>,
+    pub(super) pending: &'a Pending,
+    /// Becomes true when the guest has answered.
+    pub(super) answered: &'a AtomicBool,
+    pub(super) sender: Option<oneshot::Sender<Answer>>,
+}
+
+impl<F: Future> Future for SendHead<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = self.call.as_mut().poll(cx);
+        if self.sender.is_some()
+            && let Some(answer) = self.pending.take(polled.is_ready())
+            && let Some(sender) = self.sender.take()
+        {
+            self.answered.store(true, Ordering::Relaxed);
+            // The receiver is gone only if the client is.
+            let _ = sender.send(answer);
+        }
+        polled
+    }
+}

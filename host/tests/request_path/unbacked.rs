@@ -1,0 +1,113 @@
+//! Interfaces that link although nothing is behind them yet: such a component starts, and is
+//! answered with the error of the interface.
+
+use runtime::generation::validate;
+
+use crate::support::components::{Limits, bytes, runtime, wat};
+
+/// A component that checks this at its start, and traps if it is not so. `imports` has the
+/// interface `$it`; the core function `call` calls one of its functions, and stores the result at 16.
+fn checks(imports: &str, call: &str, checks: &str) -> Vec<u8> {
+    wat(&format!(
+        r#"(component
+            (import "wasi:http/types@0.2.0" (instance $types
+              (export "incoming-request" (type (sub resource)))
+              (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $out))
+            {imports}
+            (core module $memory
+              (memory (export "memory") 1)
+              (data (i32.const 1024) "name")
+              (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2048)))
+            (core instance $m (instantiate $memory))
+            (core func $call (canon lower (func $it "{call}")
+              (memory (core memory $m "memory")) (realloc (core func $m "realloc"))))
+            (core module $main
+              (import "m" "memory" (memory 1))
+              (import "it" "call" (func $call (param i32 i32 i32)))
+              (func $start
+                (call $call (i32.const 1024) (i32.const 4) (i32.const 16))
+                {checks})
+              (start $start)
+              (func (export "handle") (param i32 i32)))
+            (core instance $i (instantiate $main
+              (with "m" (instance $m))
+              (with "it" (instance (export "call" (func $call))))))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+              (canon lift (core func $i "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    ))
+}
+
+/// Traps unless the byte at this place has this value.
+fn is(at: u32, value: u32) -> String {
+    format!("(if (i32.ne (i32.load8_u (i32.const {at})) (i32.const {value})) (then unreachable))")
+}
+
+async fn starts(app: Vec<u8>) {
+    let made = validate(&runtime(Limits::Usual), bytes(app)).await;
+    made.expect("it starts, and finds what it looks for");
+}
+
+#[tokio::test]
+async fn settings_link_and_answer_with_their_own_error() {
+    for version in ["0.2.0-rc.1", "0.2.0-draft"] {
+        let imports = format!(
+            r#"(import "wasi:config/store@{version}" (instance $it
+              (type $e (variant (case "upstream" string) (case "io" string)))
+              (export "error" (type $error (eq $e)))
+              (export "get" (func (param "key" string)
+                (result (result (option string) (error $error)))))))"#
+        );
+        // An error; its case; the length of its text.
+        let checks = is(16, 1) + &is(20, 0) + &is(28, 42);
+        starts(self::checks(&imports, "get", &checks)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_value_store_links_in_both_drafts_and_none_can_be_opened() {
+    for (version, cursor, delta) in [
+        ("0.2.0-draft", "u64", "u64"),
+        ("0.2.0-draft2", "string", "s64"),
+    ] {
+        for many in [
+            "(list (option (tuple string (list u8))))",
+            "(list (tuple string (option (list u8))))",
+        ] {
+            let imports = format!(
+                r#"(import "wasi:keyvalue/store@{version}" (instance $it
+                  (export "bucket" (type $bucket (sub resource)))
+                  (type $e (variant (case "no-such-store") (case "access-denied") (case "other" string)))
+                  (export "error" (type $error (eq $e)))
+                  (type $r (record (field "keys" (list string)) (field "cursor" (option {cursor}))))
+                  (export "key-response" (type $response (eq $r)))
+                  (export "[method]bucket.list-keys" (func (param "self" (borrow $bucket))
+                    (param "cursor" (option {cursor})) (result (result $response (error $error)))))
+                  (export "open" (func (param "identifier" string)
+                    (result (result (own $bucket) (error $error)))))))
+                (alias export $it "bucket" (type $bucket))
+                (alias export $it "error" (type $error))
+                (import "wasi:keyvalue/atomics@{version}" (instance
+                  (alias outer 1 $bucket (type $b'))
+                  (alias outer 1 $error (type $e'))
+                  (export "bucket" (type $b (eq $b')))
+                  (export "error" (type $e (eq $e')))
+                  (export "increment" (func (param "bucket" (borrow $b)) (param "key" string)
+                    (param "delta" {delta}) (result (result {delta} (error $e)))))))
+                (import "wasi:keyvalue/batch@{version}" (instance
+                  (alias outer 1 $bucket (type $b'))
+                  (alias outer 1 $error (type $e'))
+                  (export "bucket" (type $b (eq $b')))
+                  (export "error" (type $e (eq $e')))
+                  (export "get-many" (func (param "bucket" (borrow $b)) (param "keys" (list string))
+                    (result (result {many} (error $e)))))))"#
+            );
+            // An error, of the first case.
+            let checks = is(16, 1) + &is(20, 0);
+            starts(self::checks(&imports, "open", &checks)).await;
+        }
+    }
+}
