@@ -23,6 +23,7 @@ mod recovered;
 mod running;
 mod stopping;
 mod supervisor;
+mod trial;
 
 use std::time::{Duration, Instant, SystemTime};
 

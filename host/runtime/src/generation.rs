@@ -9,6 +9,7 @@
 //! at most two generations.
 
 mod class;
+mod compiled;
 mod drain;
 mod imports;
 mod invoke;
@@ -33,6 +34,7 @@ use crate::contract::HostState;
 use crate::engine::Runtime;
 
 pub use class::{Counts, Ended, OTHER_SEGMENTS, Request, Yardstick, totals};
+pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
@@ -43,6 +45,7 @@ pub use stats::{Fresh, GenerationStats, Left, Once};
 pub(crate) use stopwatch::{Stopwatch, queue};
 pub use tally::{CallEnd, RequestEnd, Tally};
 pub use times::Times;
+pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
 
 /// The kind of app that a component is, with the functions that the host calls.

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cluster::release::{
-    Component, DeployKey, DraftError, Listed, Release, ReleaseKind, ReleaseStatus, Request,
-};
+use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
 use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
+use super::trial::bake_role;
 use crate::api::types as api;
 use crate::api::types::Code;
 use crate::api::{Later, NodeApi, Refused, describe};
@@ -33,9 +32,6 @@ use mesh::transfer::Fetcher;
 /// short, so that a member that is cut off does not delay the answers of the others.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
-/// How long loading a component may delay its release: far less than a caller waits.
-const PREPARE: Duration = Duration::from_secs(5);
-
 /// All parts of a node that it is asked about.
 pub(super) struct RunningNode {
     pub(super) name: NodeName,
@@ -51,6 +47,21 @@ pub(super) struct RunningNode {
     pub(super) fetcher: Fetcher,
     pub(super) published: Arc<Counted<Publications>>,
     pub(super) deploy_key: Option<DeployKey>,
+}
+
+/// Removes an upload when it is dropped.
+struct Unwanted(Option<(Store, Digest)>);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        if let Some((store, digest)) = self.0.take() {
+            spawn_blocking(move || {
+                if let Err(error) = store.forget_upload(&digest) {
+                    tracing::warn!("an upload that came to nothing is not removed: {error}");
+                }
+            });
+        }
+    }
 }
 
 /// What a node says to another about its own app.
@@ -186,38 +197,23 @@ impl RunningNode {
         }
     }
 
-    /// Tries whether a release can take over the streams that are open here, before anybody
-    /// hears of it. Where that would take long, each node finds out when it is to serve it.
-    async fn try_states(&self, release: &Release) -> Result<(), Refused> {
-        let digest = release.component().digest;
-        let is_tried = release.kind() == ReleaseKind::Push && !release.plan().drop_streams;
-        if !is_tried || self.app.serving() == Some(digest) {
-            return Ok(());
-        }
-        if !self.app.is_prepared(digest) {
-            let store = self.store.clone();
-            let found = spawn_blocking(move || store.find(&digest)).await;
-            let found = found.map_err(|_| stopping())?.map_err(storage)?;
-            let Some(component) = found else {
-                return Ok(());
-            };
-            match timeout(PREPARE, self.app.prepare_upload(component)).await {
-                Ok(prepared) => {
-                    prepared.map_err(|error| Refused::new(Code::BadComponent, error))?
-                }
-                Err(_) => return Ok(()),
-            }
-        }
-        let tried = self.app.try_states(digest).await;
-        tried.map_err(|unreadable| Refused::new(Code::OpenStreams, unreadable))
-    }
-
     async fn store_and_prepare(&self, component: ComponentBytes) -> Result<(), Refused> {
+        // An upload that is refused, or that its client gives up, is removed.
+        let mut unwanted = Unwanted(Some((self.store.clone(), component.digest())));
         let (store, it) = (self.store.clone(), component.clone());
-        let stored = spawn_blocking(move || store.store(&it));
+        let stored = spawn_blocking(move || store.store_upload(&it));
         stored.await.map_err(|_| stopping())?.map_err(storage)?;
         let prepared = self.app.prepare_upload(component).await;
-        prepared.map_err(|error| Refused::new(Code::BadComponent, error))
+        if prepared.is_ok() {
+            unwanted.0 = None;
+        }
+        prepared.map_err(|error| {
+            let code = match error.is_local() {
+                true => Code::Busy,
+                false => Code::BadComponent,
+            };
+            Refused::new(code, error)
+        })
     }
 }
 
@@ -343,41 +339,26 @@ impl NodeApi for RunningNode {
         &self,
         request: Request,
     ) -> Later<'_, Result<Result<Arc<Release>, DraftError>, Refused>> {
-        Box::pin(async move {
-            let drafted = self.releases.draft(request).await.map_err(stops)?;
-            if let Ok(release) = &drafted {
-                self.try_states(release).await?;
-            }
-            Ok(drafted)
-        })
+        Box::pin(async move { self.releases.draft(request).await.map_err(stops) })
     }
 
     fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>> {
-        Box::pin(async move { self.releases.publish(release).await.map_err(stops) })
+        Box::pin(async move {
+            self.try_states(&release).await?;
+            self.releases.publish(release).await.map_err(stops)
+        })
     }
-}
-
-/// Which part a member that serves this component has in the newest release, if that bakes.
-fn bake_role(overview: &Overview, member: &Member, digest: Digest) -> Option<api::BakeRole> {
-    let bakes = |listed: &&Listed| listed.status == ReleaseStatus::Baking;
-    let baking = &overview.releases.first().filter(bakes)?.release;
-    let is_canary = baking.plan().has_canary(member.name.id());
-    if is_canary && digest == baking.component().digest {
-        return Some(api::BakeRole::Canary);
-    }
-    let base = baking.base().filter(|base| base.digest == digest);
-    base.filter(|_| !is_canary).map(|_| api::BakeRole::Waits)
 }
 
 fn stops(Stopping: Stopping) -> Refused {
     stopping()
 }
 
-fn stopping() -> Refused {
+pub(super) fn stopping() -> Refused {
     Refused::new(Code::Stopping, Stopping)
 }
 
-fn storage(error: StoreError) -> Refused {
+pub(super) fn storage(error: StoreError) -> Refused {
     let code = match error {
         StoreError::TooLarge { .. } => Code::TooLarge,
         _ => Code::Storage,

@@ -60,6 +60,9 @@ pub struct ReleaseInfo {
 pub struct Wanted {
     /// The digest of a component that the node has.
     pub component: Option<String>,
+    /// What the component is, for a draft of one that is uploaded after the record
+    /// was signed.
+    pub upload: Option<ToUpload>,
     /// The release to go back to.
     pub rollback: Option<RollbackWanted>,
     /// Who makes it.
@@ -80,6 +83,17 @@ pub struct Wanted {
     pub again: bool,
     /// Serve it even if it cannot take over open streams, which end then.
     pub drop_streams: bool,
+}
+
+/// A component that is uploaded later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToUpload {
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The digest of its manifest: of the digests of its chunks of 256 KiB, one after
+    /// the other.
+    pub manifest: String,
 }
 
 /// The release to go back to.

@@ -10,7 +10,10 @@ use runtime::generation::ComponentError;
 pub(super) enum Trouble {
     /// The fault is the app's.
     #[error(transparent)]
-    Refused(#[from] ComponentError),
+    Refused(ComponentError),
+    /// The component could not be compiled, for a reason on this machine.
+    #[error(transparent)]
+    Compiler(ComponentError),
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -36,6 +39,15 @@ pub(super) enum Trouble {
     /// The node stops.
     #[error("the node is stopping")]
     Stopping,
+}
+
+impl From<ComponentError> for Trouble {
+    fn from(error: ComponentError) -> Trouble {
+        match error.is_local() {
+            true => Trouble::Compiler(error),
+            false => Trouble::Refused(error),
+        }
+    }
 }
 
 impl From<TransferError> for Trouble {
