@@ -33,7 +33,7 @@ use bake::Rule;
 use deploy::{Candidate, Deployment, Reporter};
 use runtime::component::NamedComponent;
 use runtime::engine::Runtime;
-use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig, Unreadable};
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig, UnreadableStates};
 use runtime::generation::{ComponentError, Slot};
 use runtime::loader::Loader;
 use runtime::smoke::Smoke;
@@ -129,7 +129,7 @@ impl App {
     ///
     /// # Errors
     /// If it cannot take over some of them.
-    pub async fn try_states(&self, digest: Digest) -> Result<(), Unreadable> {
+    pub async fn try_states(&self, digest: Digest) -> Result<(), UnreadableStates> {
         match self.candidate.held(digest) {
             Some(generation) => self.exchanges.try_states(&generation).await,
             None => Ok(()),

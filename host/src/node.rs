@@ -20,10 +20,10 @@ mod listening;
 mod loaded;
 pub mod log;
 mod recovered;
+mod release_check;
 mod running;
 mod stopping;
 mod supervisor;
-mod trial;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -33,7 +33,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
-pub use class::{Counts, Ended, OTHER_SEGMENTS, Request, Yardstick, totals};
+pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;

@@ -16,7 +16,7 @@ use crate::api::types::{Outcome, Progress, Until, of_app};
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// What to follow.
-pub(super) struct Followed<'a> {
+pub(super) struct Following<'a> {
     /// The id of the release.
     pub(super) release: &'a str,
     pub(super) until: Until,
@@ -27,11 +27,11 @@ pub(super) struct Followed<'a> {
 /// Follows the release, and returns how that ended.
 pub(super) async fn follow(
     client: &ApiClient,
-    followed: Followed<'_>,
+    followed: Following<'_>,
     show: &mut dyn Show,
     interrupts: &mut Signal,
 ) -> Result<Exit, CommandError> {
-    let Followed {
+    let Following {
         release,
         until,
         patience,

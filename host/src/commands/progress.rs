@@ -2,13 +2,12 @@
 //! programs.
 
 mod bars;
+mod json;
 mod plain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime};
-
-use serde_json::json;
 
 use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
 use super::tables::release_status;
@@ -45,7 +44,7 @@ pub(super) trait Show {
 /// lines.
 pub(super) fn show(json: bool) -> Box<dyn Show> {
     if json {
-        Box::new(Json)
+        Box::new(json::Json)
     } else if std::io::stderr().is_terminal() {
         Box::new(bars::Bars::default())
     } else {
@@ -305,52 +304,6 @@ fn stands(now: ReleaseStatus, waits_for: &[String]) -> String {
             release_status(now),
             some(waits_for)
         ),
-    }
-}
-
-/// Writes lines of JSON on standard output.
-struct Json;
-
-impl Json {
-    fn line(value: &serde_json::Value) {
-        // If nobody reads the output any more, the reader has seen enough. The release is
-        // followed to its end, because the exit status says how it ended.
-        let _ = super::json(value).and_then(|line| super::print(&line));
-    }
-}
-
-impl Show for Json {
-    fn uploading(&mut self, size: u64) -> Gone {
-        Self::line(&json!({ "event": "uploading", "size": size }));
-        Box::new(|_| {})
-    }
-
-    fn uploaded(&mut self) {
-        Self::line(&json!({ "event": "uploaded" }));
-    }
-
-    fn released(&mut self, release: &ReleaseInfo) {
-        Self::line(&json!({ "event": "released", "release": release }));
-    }
-
-    fn already(&mut self, release: &str) {
-        Self::line(&json!({ "event": "already", "release": release }));
-    }
-
-    fn refused(&mut self, problem: &Problem) {
-        Self::line(&json!({ "event": "refused", "code": problem.code, "reason": problem.reason }));
-    }
-
-    fn progress(&mut self, line: &Progress, _: &Summary) {
-        Self::line(&json!(line));
-    }
-
-    fn timed_out(&mut self, _: &Summary, _: Duration) {
-        Self::line(&json!({ "event": "timeout" }));
-    }
-
-    fn stopped(&mut self, _: &str) {
-        Self::line(&json!({ "event": "stopped" }));
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::cli::{Push, RollbackArgs, Rollout};
 use super::client::ApiClient;
-use super::follow::{Followed, follow};
+use super::follow::{Following, follow};
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
@@ -116,7 +116,7 @@ async fn release_and_follow(
         },
         Err(error) => return Err(error),
     };
-    let followed = Followed {
+    let followed = Following {
         release: &release,
         until,
         patience: rollout.timeout,

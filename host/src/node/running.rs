@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use super::trial::bake_role;
+use super::release_check::bake_role;
 use crate::api::types as api;
 use crate::api::types::Code;
 use crate::api::{Later, NodeApi, Refused, describe};

@@ -13,7 +13,7 @@ mod migrate;
 mod open;
 mod run;
 mod sequence;
-mod trial;
+mod try_states;
 mod wasi_http;
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
 use open::OpenStreams;
-pub use trial::Unreadable;
+pub use try_states::UnreadableStates;
 
 /// All whole bodies together may take 256 MiB. They are counted in units of 64 KiB.
 /// A single body may be larger if the limit of bodies allows it.

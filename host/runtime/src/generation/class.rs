@@ -21,7 +21,7 @@ pub const OTHER_SEGMENTS: &str = "*";
 
 /// How requests of one segment ended in one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndCounts {
     /// How many requests are counted here. A stream that began well and was cut later
     /// is a request with its status, and a failure with the cause of the cut.
     pub requests: u64,
@@ -35,8 +35,8 @@ pub struct Ended {
     pub slow_by: BySource,
 }
 
-impl Ended {
-    fn add(&mut self, other: &Ended) {
+impl EndCounts {
+    fn add(&mut self, other: &EndCounts) {
         self.requests = self.requests.saturating_add(other.requests);
         self.failed = self.failed.saturating_add(other.failed);
         self.failed_by.add(&other.failed_by);
@@ -47,16 +47,16 @@ impl Ended {
 
 /// How many requests ended in which way, by the first segment of their path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<Box<str>, BTreeMap<RequestEnd, Ended>>);
+pub struct Counts(BTreeMap<Box<str>, BTreeMap<RequestEnd, EndCounts>>);
 
 impl Counts {
     /// The segments and what was counted of each.
-    pub fn segments(&self) -> impl Iterator<Item = (&str, &BTreeMap<RequestEnd, Ended>)> {
+    pub fn segments(&self) -> impl Iterator<Item = (&str, &BTreeMap<RequestEnd, EndCounts>)> {
         self.0.iter().map(|(segment, ends)| (&**segment, ends))
     }
 
     /// What was counted of one segment.
-    pub fn segment(&self, segment: &str) -> Option<&BTreeMap<RequestEnd, Ended>> {
+    pub fn segment(&self, segment: &str) -> Option<&BTreeMap<RequestEnd, EndCounts>> {
         self.0.get(segment)
     }
 
@@ -95,8 +95,8 @@ impl Counts {
     }
 
     /// Counts a request.
-    pub fn count(&mut self, request: &Request<'_>, yardstick: &Yardstick) {
-        let Request {
+    pub fn count(&mut self, request: &CountedRequest<'_>, yardstick: &Yardstick) {
+        let CountedRequest {
             path,
             source,
             end,
@@ -120,7 +120,7 @@ impl Counts {
 
     /// Changes what is counted of a segment and an end. A segment that is only refused is
     /// not told apart, or any client could use all of them up.
-    fn at(&mut self, segment: &str, end: RequestEnd, change: impl FnOnce(&str, &mut Ended)) {
+    fn at(&mut self, segment: &str, end: RequestEnd, change: impl FnOnce(&str, &mut EndCounts)) {
         let is_told_apart = self.0.contains_key(segment)
             || self.0.len() < SEGMENTS && !end.is_refusal() && segment != OTHER_SEGMENTS;
         let segment = match is_told_apart {
@@ -142,7 +142,7 @@ impl Counts {
 }
 
 /// The totals of one segment.
-pub fn totals(ends: &BTreeMap<RequestEnd, Ended>) -> Tally {
+pub fn totals(ends: &BTreeMap<RequestEnd, EndCounts>) -> Tally {
     let mut tally = Tally::default();
     for (end, ended) in ends {
         tally.requests = tally.requests.saturating_add(ended.requests);
@@ -153,7 +153,7 @@ pub fn totals(ends: &BTreeMap<RequestEnd, Ended>) -> Tally {
 
 /// One request, as it is counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct CountedRequest<'a> {
     /// Its path.
     pub path: &'a str,
     /// Where it came from.
@@ -197,9 +197,9 @@ fn segment(path: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn answered(path: &str, status: u16) -> Request<'_> {
+    fn answered(path: &str, status: u16) -> CountedRequest<'_> {
         let end = RequestEnd::Answered(status);
-        Request {
+        CountedRequest {
             path,
             source: Source::of(IpAddr::from([10, 0, 0, 1])),
             end,
@@ -249,7 +249,7 @@ mod tests {
         yardstick.set("/api", RequestEnd::Answered(200), Duration::from_millis(50));
         let mut counts = Counts::default();
         for (path, status, millis) in [("/api", 200, 60), ("/api", 200, 40), ("/", 200, 60)] {
-            let request = Request {
+            let request = CountedRequest {
                 time: Some(Duration::from_millis(millis)),
                 ..answered(path, status)
             };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::class::{Counts, Request, Yardstick};
+use super::class::{CountedRequest, Counts, Yardstick};
 use super::source::Source;
 use super::tally::{CallEnd, RequestEnd, Tally};
 
@@ -123,7 +123,7 @@ impl GenerationStats {
         if before >= level {
             return;
         }
-        let request = Request {
+        let request = CountedRequest {
             path,
             source,
             end,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use runtime::generation::{
-    BySource, Ended, Fresh, OTHER_SEGMENTS, RequestEnd, Source, Tally, Times, totals,
+    BySource, EndCounts, Fresh, OTHER_SEGMENTS, RequestEnd, Source, Tally, Times, totals,
 };
 
 use super::Rule;
@@ -140,7 +140,7 @@ fn in_times(now: &Fresh, past: &Past) -> Option<Fault> {
     })
 }
 
-fn failed_by(ends: &BTreeMap<RequestEnd, Ended>) -> BySource {
+fn failed_by(ends: &BTreeMap<RequestEnd, EndCounts>) -> BySource {
     let mut failed_by = BySource::default();
     ends.values().for_each(|it| failed_by.add(&it.failed_by));
     failed_by

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runtime::generation::{Counts, Ended, RequestEnd, Tally, Times, Yardstick, totals};
+use runtime::generation::{Counts, EndCounts, RequestEnd, Tally, Times, Yardstick, totals};
 
 use super::weigh::ENOUGH;
 
@@ -62,7 +62,7 @@ impl Past {
         let mut yardstick = Yardstick::default();
         let classes = |counts: &'_ Counts| -> Vec<(String, RequestEnd)> {
             let segments = counts.segments();
-            let ends = |(segment, ends): (&str, &BTreeMap<RequestEnd, Ended>)| {
+            let ends = |(segment, ends): (&str, &BTreeMap<RequestEnd, EndCounts>)| {
                 let segment = segment.to_owned();
                 let ends: Vec<RequestEnd> = ends.keys().copied().collect();
                 ends.into_iter().map(move |end| (segment.clone(), end))

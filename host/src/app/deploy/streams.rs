@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use cluster::release::{ReleaseKind, Target, Verdict};
-use runtime::exchange::Unreadable;
+use runtime::exchange::UnreadableStates;
 use tokio::time::sleep;
 
 use super::{Deploy, consequence};
@@ -29,7 +29,7 @@ pub(super) fn may_refuse(target: &Target) -> bool {
 impl Deploy {
     /// Votes against the target, and waits for what follows. This is dropped if another
     /// release becomes the target.
-    pub(super) async fn streams_refused(&self, target: &Target, unreadable: &Unreadable) {
+    pub(super) async fn streams_refused(&self, target: &Target, unreadable: &UnreadableStates) {
         let reason = unreadable.to_string();
         tracing::error!(
             release = %target.id,

@@ -2,7 +2,7 @@
 
 use mesh::store::StoreError;
 use mesh::transfer::TransferError;
-use runtime::exchange::Unreadable;
+use runtime::exchange::UnreadableStates;
 use runtime::generation::ComponentError;
 
 /// Why a release does not serve here.
@@ -22,7 +22,7 @@ pub(super) enum Trouble {
     Transfer(TransferError),
     /// The app cannot take over the streams that are open here.
     #[error(transparent)]
-    Streams(#[from] Unreadable),
+    Streams(#[from] UnreadableStates),
     /// The component is larger than this node takes. Trying again does not help.
     #[error(transparent)]
     TooLarge(StoreError),

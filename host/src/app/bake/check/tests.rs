@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
-use runtime::generation::{Counts, Request, RequestEnd, Source, Tally, Yardstick};
+use runtime::generation::{CountedRequest, Counts, RequestEnd, Source, Tally, Yardstick};
 
 use super::super::ENOUGH;
 use super::*;
@@ -20,7 +20,7 @@ fn client(number: u32) -> Source {
 /// Counts requests to a path that end in this way, from one source.
 fn count(counts: &mut Counts, path: &str, requests: u64, end: RequestEnd, source: Source) {
     for _ in 0..requests {
-        let request = Request {
+        let request = CountedRequest {
             path,
             source,
             end,
@@ -197,7 +197,7 @@ fn timed(past: &Past, answers: &[(u64, u64, Source)]) -> Counts {
     let mut counts = Counts::default();
     for (requests, millis, source) in answers {
         for _ in 0..*requests {
-            let request = Request {
+            let request = CountedRequest {
                 path: "/api",
                 source: *source,
                 end: OK,

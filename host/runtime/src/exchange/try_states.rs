@@ -17,16 +17,16 @@ const NAMED: usize = 3;
 
 /// New code cannot take over some of the streams that are open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableStates {
     /// By path, how many states could not be turned, and how many were tried.
     paths: Vec<(String, usize, usize)>,
     /// Why the first one could not.
     cause: String,
 }
 
-impl std::error::Error for Unreadable {}
+impl std::error::Error for UnreadableStates {}
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for UnreadableStates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the new app cannot read the state of ")?;
         for (at, (path, failed, tried)) in self.paths.iter().take(NAMED).enumerate() {
@@ -52,7 +52,7 @@ impl Exchanges {
     ///
     /// # Errors
     /// If it cannot take over some of them.
-    pub async fn try_states(&self, new: &Generation) -> Result<(), Unreadable> {
+    pub async fn try_states(&self, new: &Generation) -> Result<(), UnreadableStates> {
         let Some(old) = self.slot.current() else {
             return Ok(());
         };
@@ -87,7 +87,7 @@ impl Exchanges {
             .map(|(path, (failed, of))| (path.to_string(), failed, of))
             .collect();
         paths.sort_by_key(|(_, failed, _)| std::cmp::Reverse(*failed));
-        Err(Unreadable { paths, cause })
+        Err(UnreadableStates { paths, cause })
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_paths_with_most_of_them_are_named_and_the_rest_counted() {
-        let one = Unreadable {
+        let one = UnreadableStates {
             paths: vec![("/updates".to_owned(), 12, 40)],
             cause: "it traps".to_owned(),
         };
@@ -106,7 +106,7 @@ mod tests {
             text.contains("cannot read the state of 12 of 40 open streams of /updates: it traps;"),
             "{text}"
         );
-        let many = Unreadable {
+        let many = UnreadableStates {
             paths: (0..5).map(|at| (format!("/{at}\u{1b}"), 1, 1)).collect(),
             ..one
         };
