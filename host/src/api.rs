@@ -29,3 +29,4 @@ pub use body::Body;
 pub use node::{Later, NodeApi, Refused};
 pub use service::{ApiService, Asker, Limits};
 pub use socket::{SocketError, ToolSocket, connect, path};
+pub use upload::RECORD;

@@ -17,6 +17,7 @@ pub mod first;
 pub mod publish;
 mod retry;
 mod tasks;
+mod uploads;
 mod watch;
 mod whole;
 

@@ -15,6 +15,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::cli::Tool;
 use crate::node::flags::{self, RunArgs};
+use runtime::compile::COMMAND;
 
 const ABOUT: &str = "Runs one node of a live cluster that serves a WASI component as its web app";
 
@@ -51,6 +52,9 @@ pub enum Command {
     /// Runs a node; `host --name …` is short for `host run --name …`
     #[command(after_long_help = flags::AFTER)]
     Run(Box<RunArgs>),
+    /// Compiles components for the node that started it
+    #[command(name = COMMAND, hide = true)]
+    CompileWorker,
     /// Something else than a node.
     #[command(flatten)]
     Tool(Box<Tool>),

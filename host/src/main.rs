@@ -1,5 +1,5 @@
 //! The program `host`: parses the command line, runs a node or another command,
-//! and exits.
+//! and exits. A node starts it again, as a process that compiles.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use host::cli::{self, Command};
 use host::commands;
 use host::node::{self, log};
 use host::terminal;
+use runtime::compile::worker;
 
 fn main() -> ExitCode {
     let typed = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -20,6 +21,13 @@ fn main() -> ExitCode {
             log::end(error.as_deref());
             ExitCode::from(u8::from(error.is_some()))
         }
+        Command::CompileWorker => match worker::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                commands::tell(&format!("error: {error}"));
+                ExitCode::FAILURE
+            }
+        },
         Command::Tool(tool) => {
             for hint in &typed.hints {
                 commands::tell(hint);

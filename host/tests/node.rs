@@ -28,7 +28,10 @@ fn config(folder: &Path) -> NodeConfig {
     let Command::Run(run) = typed.command else {
         panic!("{:?} runs no node", typed.command);
     };
-    NodeConfig::check(*run, Environment::default()).expect("a node that can be")
+    let mut config = NodeConfig::check(*run, Environment::default()).expect("a node that can be");
+    // This process is the test, and no `host`.
+    config.compiler.program = Some(env!("CARGO_BIN_EXE_host").into());
+    config
 }
 
 fn address(node: &StartedNode) -> SocketAddr {

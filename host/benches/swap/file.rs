@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use host::app::{WatchMode, WatchedFile};
 use host::files::{AppFileSearch, read};
+use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -46,6 +47,10 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
         room: Default::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         code_cache: Some(cache.to_owned()),
+        compiler: CompilerConfig {
+            program: Some(env!("CARGO_BIN_EXE_host").into()),
+            limits: CompileLimits::of_this_machine(Duration::from_secs(120)),
+        },
     };
     let views = watch::channel(Arc::new(view(1, &NAMES[..2]))).1;
     let views = Views::new(views, name(NAMES[0]));

@@ -8,8 +8,8 @@
 /// All points, in the order in which a changed file reaches them.
 pub const POINTS: [&str; 22] = [
     "intake: app read",
-    "loader: room made",
     "validate: compiled",
+    "loader: room made",
     "validate: tried out",
     "loader: smoke passed",
     "loader: ready",

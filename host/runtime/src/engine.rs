@@ -1,28 +1,27 @@
 //! The engine that all generations of a node share: compiler, pool of
 //! instances, linker, epoch.
 
-mod ahead;
-mod functions;
 mod room;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use cluster::ComponentBytes;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
-    PoolingAllocationConfig, Store,
-};
+use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
+use crate::compile::{Compiler, CompilerConfig};
 use crate::contract::{
     self, CallContext, CallLimits, GuestLog, HostState, Meter, NodeInfo, SlowLane,
 };
-use crate::engine::functions::Functions;
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
+
+pub(crate) use settings::CodeSettings;
 
 /// How many callbacks run at a time, over all generations. Further callbacks wait.
 const INSTANCES: u32 = 1000;
@@ -35,8 +34,6 @@ const TABLES_EACH: u32 = 4;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
 /// uses no more causes no page faults.
 const KEEP_RESIDENT: usize = 128 * 1024;
-/// The stack of a callback, in bytes. A guest has half of it.
-const STACK: usize = 1024 * 1024;
 
 /// How a [`Runtime`] is built.
 #[derive(Debug)]
@@ -50,6 +47,8 @@ pub struct RuntimeConfig {
     pub workers: usize,
     /// Where compiled code is kept from one start to the next.
     pub code_cache: Option<PathBuf>,
+    /// Where and within which limits components are compiled.
+    pub compiler: CompilerConfig,
 }
 
 /// Why the runtime could not be built.
@@ -61,19 +60,16 @@ pub enum RuntimeError {
         /// The folder.
         path: PathBuf,
         /// What the file system said.
-        cause: wasmtime::Error,
+        cause: std::io::Error,
     },
     /// The engine could not be built.
     #[error(
         "cannot set up the WebAssembly engine: {0}; if address space is limited (ulimit -v), raise the limit"
     )]
     Engine(wasmtime::Error),
-    /// The thread that ticks could not be started.
+    /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
     Thread(std::io::Error),
-    /// The threads that compile could not be started.
-    #[error("cannot start the threads that compile: {0}; raise the limit of processes (ulimit -u)")]
-    Compilers(rayon::ThreadPoolBuildError),
 }
 
 /// The engine, the linker and what callbacks share.
@@ -90,9 +86,7 @@ pub struct Runtime {
     /// Limits how many exchanges migrate at a time, so that one worker is left to
     /// requests.
     pub(crate) migrations: Semaphore,
-    /// The threads that compile, with the lowest priority.
-    pub(super) compilers: rayon::ThreadPool,
-    ahead: ahead::Ahead,
+    pub(crate) compiler: Compiler,
     /// Limits how much guests bring into the log.
     pub(crate) guest_log: Arc<GuestLog>,
     pub(crate) node: Arc<NodeInfo>,
@@ -105,7 +99,9 @@ impl Runtime {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
-        let (engine, instances) = build_engine(&config)?;
+        let (engine, instances, code) = build_engine(&config)?;
+        let folder = config.code_cache.as_deref();
+        let compiler = Compiler::start(&config.compiler, code, config.workers, folder)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         Ok(Arc::new(Runtime {
@@ -117,12 +113,18 @@ impl Runtime {
             instances: Arc::new(Semaphore::new(instances as usize)),
             long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
-            compilers: build_compilers(config.workers)?,
-            ahead: ahead::Ahead::default(),
+            compiler,
             guest_log: Arc::default(),
             node,
             _ticker: ticker,
         }))
+    }
+
+    /// Starts the compiler on a component that will probably be loaded in a moment. A file
+    /// that has changed is not loaded before it has been still for a while, and most likely
+    /// its content is the one that will be. Must be called within a tokio runtime.
+    pub fn compile_ahead(&self, app: &ComponentBytes) {
+        self.compiler.compile_ahead(app);
     }
 
     /// A meter for one call.
@@ -136,66 +138,35 @@ impl Runtime {
         store.limiter(HostState::limiter);
         store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
+        store.epoch_deadline_callback(|store| contract::on_tick(&store.data().call));
         store
     }
 }
 
-/// Makes the threads for the compiler: as many as workers, with a lower priority
-/// than the threads that answer requests.
-fn build_compilers(workers: usize) -> Result<rayon::ThreadPool, RuntimeError> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(workers.max(1))
-        .thread_name(|number| format!("compiler-{number}"))
-        .start_handler(|_| crate::priority::lower_thread_priority())
-        // A compiler that panics fails one app, and not the node: the receiver sees
-        // that the sender was dropped.
-        .panic_handler(|_| ())
-        .build()
-        .map_err(RuntimeError::Compilers)
-}
-
-/// The engine, and how many instances it has room for.
-fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32), RuntimeError> {
-    let mut engine = Config::new();
-    engine
-        .wasm_component_model(true)
-        .epoch_interruption(true)
-        .cranelift_opt_level(OptLevel::Speed)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
-        .max_wasm_stack(STACK / 2)
-        .async_stack_size(STACK)
-        .memory_init_cow(true);
-    engine
-        .enable_incremental_compilation(Arc::new(Functions::new()))
-        .map_err(RuntimeError::Engine)?;
-    if let Some(path) = &config.code_cache {
-        let mut cache = CacheConfig::new();
-        cache.with_directory(path);
-        let cache = Cache::new(cache).map_err(|cause| RuntimeError::CodeCache {
-            path: path.clone(),
-            cause,
-        })?;
-        engine.cache(Some(cache));
-    }
+/// The engine, how many instances it has room for, and which code it runs.
+fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32, CodeSettings), RuntimeError> {
     // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
+    let code = CodeSettings::default();
+    let mut engine = code.config();
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, INSTANCES)));
     let roomy = match Engine::new(&engine) {
-        Ok(engine) => return Ok((engine, INSTANCES)),
+        Ok(engine) => return Ok((engine, INSTANCES, code)),
         Err(error) => error,
     };
     tracing::warn!(
         "there is not enough address space for {INSTANCES} instances ({}); going on with {FEW_INSTANCES}, and slower",
         one_line(&roomy),
     );
-    engine.memory_reservation(config.limits.memory as u64);
-    engine.memory_guard_size(64 * 1024);
+    let code = CodeSettings {
+        checked: Some((config.limits.memory as u64, 64 * 1024)),
+    };
+    let mut engine = code.config();
     let few = pool(config, FEW_INSTANCES);
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(few));
     let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
-    Ok((engine, FEW_INSTANCES))
+    Ok((engine, FEW_INSTANCES, code))
 }
 
 /// A pool for so many instances.

@@ -8,6 +8,7 @@
 //! So whatever serves has been checked. Loading needs a [`LoadPermit`], so there are
 //! at most two generations.
 
+mod compiled;
 mod drain;
 mod imports;
 mod invoke;
@@ -28,6 +29,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
+pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
@@ -35,6 +37,7 @@ pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};
 pub use stats::{GenerationStats, Left};
 pub use tally::{CallEnd, Tally};
+pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
 
 /// The kind of app that a component is, with the functions that the host calls.

@@ -3,7 +3,8 @@
 //! A map of the crate, in the order in which a component, and then a request, passes through it:
 //!
 //! - [`component`]: bytes with a digest
-//! - [`engine`]: compiler, pool of instances, linker, epoch: shared by all generations of a node
+//! - [`compile`]: from bytes to machine code, in another process
+//! - [`engine`]: pool of instances, linker, epoch: shared by all generations of a node
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`generation`]: a component that was compiled and checked, the slot that holds it, and each call into it
 //! - [`http`]: between hyper's requests and responses and the contract's
@@ -12,6 +13,7 @@
 //! - [`loader`]: all of it in order, from bytes to the generation that serves
 //! - [`views`]: the members as they come
 
+pub mod compile;
 pub mod component;
 pub mod contract;
 pub mod engine;
@@ -19,7 +21,7 @@ pub mod exchange;
 pub mod generation;
 pub mod http;
 pub mod loader;
-mod priority;
+pub mod machine;
 pub mod smoke;
 pub mod throttle;
 pub mod views;

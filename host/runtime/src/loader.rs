@@ -2,8 +2,11 @@
 //! the one way to change the app of a node.
 //!
 //! ```text
-//! bytes -> load permit -> validate -> smoke request -> Prepared -> slot
+//! bytes -> compile -> load permit -> check -> smoke request -> Prepared -> slot
 //! ```
+//!
+//! Compiling may take long, and comes before the permit, so that it keeps nobody else from
+//! loading.
 //!
 //! If a step fails, the generation that serves goes on serving, the reason is returned,
 //! and nothing else has changed. A generation that served before and still drains has
@@ -18,7 +21,7 @@ use cluster::Digest;
 use crate::component::NamedComponent;
 use crate::engine::Runtime;
 use crate::generation::{
-    ComponentError, DrainingGeneration, Generation, LoadPermit, Slot, validate,
+    ComponentError, DrainingGeneration, Generation, LoadPermit, Slot, check, compile,
 };
 use crate::smoke::Smoke;
 
@@ -38,8 +41,8 @@ pub struct Prepared {
     waited: Duration,
     /// How long the compiler took.
     compiled: Duration,
-    /// How long compiling and checking took together.
-    prepared: Duration,
+    /// How long all checks took.
+    checked: Duration,
 }
 
 /// A change of code that was made, and how long its steps took.
@@ -63,10 +66,10 @@ pub struct Swapped {
 /// The step that preparing a generation has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preparing {
+    /// The compiler works.
+    Compiling,
     /// Two generations are loaded, or are about to be. It waits for room.
     WaitingForRoom,
-    /// There is room. The compiler works.
-    Compiling,
 }
 
 impl Loader {
@@ -113,8 +116,8 @@ impl Loader {
         Some(Prepared::again(generation, permit, began.elapsed()))
     }
 
-    /// Makes a generation of a component, ready to be put in. First it waits for a load
-    /// permit: no more than two generations are loaded at any time.
+    /// Makes a generation of a component, ready to be put in. Once it is compiled, it waits
+    /// for a load permit: no more than two generations are loaded at any time.
     ///
     /// # Errors
     /// See [`ComponentError`].
@@ -131,6 +134,12 @@ impl Loader {
         app: NamedComponent,
         tell: impl Fn(Preparing),
     ) -> Result<Prepared, ComponentError> {
+        if let Some(prepared) = self.back(app.component.digest()).await {
+            return Ok(prepared);
+        }
+        tell(Preparing::Compiling);
+        let compiled = compile(&self.runtime, &app).await?;
+        let took = compiled.took;
         let began = Instant::now();
         let mut permit = pin!(self.slot.permit_or_back(app.component.digest()));
         let (permit, back) = tokio::select! {
@@ -145,11 +154,10 @@ impl Loader {
         if let Some(generation) = back {
             return Ok(Prepared::again(generation, permit, waited));
         }
-        tell(Preparing::Compiling);
         fault::point("loader: room made");
         let began = Instant::now();
         let name = app.path.display().to_string();
-        let generation = Arc::new(validate(&self.runtime, app).await?);
+        let generation = Arc::new(check(&self.runtime, app, compiled).await?);
         if let Some(smoke) = &self.smoke {
             let asked = smoke.ask(generation.twin()).await;
             asked.map_err(|cause| ComponentError::Smoke {
@@ -161,11 +169,11 @@ impl Loader {
         }
         fault::point("loader: ready");
         Ok(Prepared {
-            compiled: generation.compiled_in,
             generation,
             permit,
             waited,
-            prepared: began.elapsed(),
+            compiled: took,
+            checked: began.elapsed(),
         })
     }
 }
@@ -178,7 +186,7 @@ impl Prepared {
             permit,
             waited,
             compiled: Duration::ZERO,
-            prepared: Duration::ZERO,
+            checked: Duration::ZERO,
         }
     }
 
@@ -194,7 +202,7 @@ impl Prepared {
             permit,
             waited,
             compiled,
-            prepared,
+            checked,
         } = self;
         let digest = generation.digest;
         let began = Instant::now();
@@ -206,7 +214,7 @@ impl Prepared {
             draining,
             waited,
             compiled,
-            validated: prepared.saturating_sub(compiled),
+            validated: checked,
             swapped,
         }
     }

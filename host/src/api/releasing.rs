@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{
-    DeployKey, DraftError, Plan, Release, Request, RollbackTo, Unaccepted, What,
+    Component, DeployKey, DraftError, Plan, Release, ReleaseKind, Request, RollbackTo, Unaccepted,
+    What,
 };
 use cluster::{Digest, NodeId, NodeName};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -66,7 +67,14 @@ where
 
 /// Drafts a record. Nothing changes.
 pub(super) async fn draft(node: &dyn NodeApi, wanted: Result<Wanted, Refused>) -> Response<Body> {
-    let made = async { make(node, wanted?).await };
+    let made = async {
+        let wanted = wanted?;
+        let upload = match (&wanted.component, &wanted.upload) {
+            (Some(digest), Some(upload)) => Some(to_come(digest, upload)?),
+            _ => None,
+        };
+        make(node, wanted, upload).await
+    };
     match made.await {
         Ok(release) => json(
             StatusCode::OK,
@@ -86,7 +94,7 @@ pub(super) async fn release(
     wanted: Result<Wanted, Refused>,
 ) -> Response<Body> {
     let published = async {
-        let release = make(node, wanted?).await?;
+        let release = make(node, wanted?, None).await?;
         publish(node, from, release).await
     };
     published.await.unwrap_or_else(Unreleased::answer)
@@ -99,10 +107,7 @@ pub(super) async fn record(
     record: Result<Record, Refused>,
 ) -> Response<Body> {
     let published = async {
-        let bytes = HEXLOWER_PERMISSIVE.decode(record?.record.as_bytes());
-        let bytes = bytes.map_err(|_| Refused::new(Code::BadRequest, "the record is no hex"))?;
-        let bad = |error| Refused::new(Code::BadRelease, error);
-        let release = Release::read(&bytes).map_err(bad)?;
+        let release = parse_record(record?.record.as_bytes())?;
         // If no node has the component, none can serve it.
         find(node, release.component().digest).await?;
         publish(node, from, release).await
@@ -110,14 +115,67 @@ pub(super) async fn record(
     published.await.unwrap_or_else(Unreleased::answer)
 }
 
-async fn find(node: &dyn NodeApi, digest: Digest) -> Result<cluster::release::Component, Refused> {
+/// Parses a record in hex.
+fn parse_record(hex: &[u8]) -> Result<Arc<Release>, Refused> {
+    let bytes = HEXLOWER_PERMISSIVE.decode(hex);
+    let bytes = bytes.map_err(|_| Refused::new(Code::BadRequest, "the record is no hex"))?;
+    Release::read(&bytes).map_err(|error| Refused::new(Code::BadRelease, error))
+}
+
+/// Where a deploy key is set, an upload comes with the signed record of its release. It
+/// is checked here, before anything of the component is read. Returns what the component
+/// must be; none where no deploy key is set.
+pub(super) fn authorize(
+    node: &dyn NodeApi,
+    from: Asker,
+    record: Option<&[u8]>,
+    digest: Digest,
+) -> Result<Option<Component>, Refused> {
+    if node.status().deploy_key.is_none() {
+        return Ok(None);
+    }
+    let Some(record) = record else {
+        tracing::warn!(
+            "an upload from {from} is refused: it has no signed record, and a deploy key is set"
+        );
+        return Err(Refused::new(Code::Unsigned, DraftError::Unsigned));
+    };
+    let release = parse_record(record)?;
+    check_key(node, from, &release).map_err(|unreleased| unreleased.0)?;
+    let component = release.component();
+    if release.kind() != ReleaseKind::Push || component.digest != digest {
+        let why = format!(
+            "the signed record does not push the component {digest}, but is a {} to {}",
+            release.kind(),
+            component.digest
+        );
+        return Err(Refused::new(Code::BadRelease, why));
+    }
+    Ok(Some(component))
+}
+
+/// What a component will be that is not uploaded yet.
+fn to_come(digest: &str, upload: &api::ToUpload) -> Result<Component, Refused> {
+    Ok(Component {
+        digest: upload::parse(digest)?,
+        size: upload.size,
+        manifest: upload::parse(&upload.manifest)?,
+    })
+}
+
+async fn find(node: &dyn NodeApi, digest: Digest) -> Result<Component, Refused> {
     node.find(digest).await?.ok_or_else(|| {
         let why = format!("the node does not have the component {digest}; upload it first");
         Refused::new(Code::NoComponent, why)
     })
 }
 
-async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unreleased> {
+/// Makes a release of a component that is stored here, or `upload`ed later.
+async fn make(
+    node: &dyn NodeApi,
+    wanted: Wanted,
+    upload: Option<Component>,
+) -> Result<Arc<Release>, Unreleased> {
     let bad = |why: &str| Refused::new(Code::BadRequest, why);
     let expect = wanted.expect.as_deref().map(upload::parse).transpose()?;
     let members = node.nodes(None).await;
@@ -131,7 +189,10 @@ async fn make(node: &dyn NodeApi, wanted: Wanted) -> Result<Arc<Release>, Unrele
     }
     let what = match (&wanted.component, &wanted.rollback) {
         (Some(digest), None) => What::Push {
-            component: find(node, upload::parse(digest)?).await?,
+            component: match upload {
+                Some(component) => component,
+                None => find(node, upload::parse(digest)?).await?,
+            },
             plan: Plan {
                 canaries: chosen(wanted.canaries, &members)?,
                 bake_ms: wanted.bake_ms,
@@ -220,24 +281,29 @@ fn refused(error: DraftError, members: &[api::MemberStatus]) -> Unreleased {
     Unreleased(Refused::new(code, why), about)
 }
 
+/// Checks the signature of a release, where a deploy key is set.
+fn check_key(node: &dyn NodeApi, from: Asker, release: &Release) -> Result<(), Unreleased> {
+    let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
+    let Some(Err(why)) = deploy_key.map(|key: DeployKey| key.check(release)) else {
+        return Ok(());
+    };
+    tracing::warn!(
+        release = %release.id(),
+        by = release.by(),
+        "a release from {from} is refused where a deploy key is set: {why}",
+    );
+    Err(match why {
+        Unaccepted::Unsigned => refused(DraftError::Unsigned, &[]),
+        why => Refused::new(Code::Unsigned, format!("the release is not taken: {why}")).into(),
+    })
+}
+
 async fn publish(
     node: &dyn NodeApi,
     from: Asker,
     release: Arc<Release>,
 ) -> Result<Response<Body>, Unreleased> {
-    let deploy_key = node.status().deploy_key.and_then(|key| key.parse().ok());
-    let checked = deploy_key.map_or(Ok(()), |key: DeployKey| key.check(&release));
-    if let Err(why) = checked {
-        tracing::warn!(
-            release = %release.id(),
-            by = release.by(),
-            "a release from {from} is refused where a deploy key is set: {why}",
-        );
-        return Err(match why {
-            Unaccepted::Unsigned => refused(DraftError::Unsigned, &[]),
-            why => Refused::new(Code::Unsigned, format!("the release is not taken: {why}")).into(),
-        });
-    }
+    check_key(node, from, &release)?;
     let changed = node.changed();
     node.publish(release.clone()).await?;
     tracing::info!(

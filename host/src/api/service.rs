@@ -152,7 +152,9 @@ impl ApiService {
                 Err(busy) => Err(busy),
             },
             Want::Upload(digest) => match turn(uploads) {
-                Ok(_turn) => upload::store(&*node, digest, *limits, body).await,
+                Ok(_turn) => {
+                    upload::store(&*node, from, digest, *limits, &head.headers, body).await
+                }
                 Err(busy) => Err(busy),
             },
             Want::Find(digest) => upload::find(&*node, digest).await,

@@ -26,7 +26,7 @@ pub use node::{
 };
 pub use progress::{NodeState, Outcome, Progress};
 pub use release::{
-    Canaries, Draft, Record, ReleaseInfo, ReleaseList, Released, RollbackWanted, Wanted,
+    Canaries, Draft, Record, ReleaseInfo, ReleaseList, Released, RollbackWanted, ToUpload, Wanted,
 };
 
 /// The version of these types.

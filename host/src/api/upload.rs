@@ -5,23 +5,29 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use cluster::{ComponentBuilder, Digest};
-use http::{Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::body::{Body, json};
-use super::service::Limits;
+use super::service::{Asker, Limits};
 use super::types::{API, Code, StoredComponent};
-use super::{NodeApi, Refused};
+use super::{NodeApi, Refused, releasing};
 
 /// How much memory an upload gets at once by its declared length, at most, in bytes.
 const BEFOREHAND: u64 = 1024 * 1024;
 
-/// Stores a component that must have this digest.
+/// The header of an upload with the signed record of its release, in hex.
+pub const RECORD: &str = "release-record";
+
+/// Stores a component that must have this digest. Where a deploy key is set, it must be
+/// what the signed record in the headers releases.
 pub(super) async fn store<B>(
     node: &dyn NodeApi,
+    from: Asker,
     digest: &str,
     limits: Limits,
+    headers: &HeaderMap,
     body: B,
 ) -> Result<Response<Body>, Refused>
 where
@@ -29,9 +35,12 @@ where
     B::Error: Display,
 {
     let digest = parse(digest)?;
+    let record = headers.get(RECORD).map(HeaderValue::as_bytes);
+    let signed = releasing::authorize(node, from, record, digest)?;
+    let most = signed.map_or(limits.component, |app| app.size.min(limits.component));
     let beforehand = body.size_hint().lower().min(BEFOREHAND);
     let mut builder = ComponentBuilder::with_capacity(usize::try_from(beforehand).unwrap_or(0));
-    read(body, limits.component, limits, |piece| builder.push(piece)).await?;
+    read(body, most, limits, |piece| builder.push(piece)).await?;
     let component = builder.finish();
     if component.digest() != digest {
         let found = component.digest();
@@ -39,6 +48,10 @@ where
         return Err(Refused::new(Code::WrongDigest, why));
     }
     let app = component.app();
+    if signed.is_some_and(|signed| signed != app) {
+        let why = "the size or the manifest of this component is not the one in the signed record";
+        return Err(Refused::new(Code::BadRelease, why));
+    }
     node.store(component).await?;
     Ok(json(StatusCode::CREATED, &told(&app)))
 }

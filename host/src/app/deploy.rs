@@ -52,7 +52,10 @@ pub(crate) use status::Reporter;
 enum Trouble {
     /// The fault is the app's.
     #[error(transparent)]
-    Refused(#[from] ComponentError),
+    Refused(ComponentError),
+    /// The component could not be compiled, for a reason on this machine.
+    #[error(transparent)]
+    Compiler(ComponentError),
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,6 +80,15 @@ enum Trouble {
     Stopping,
 }
 
+impl From<ComponentError> for Trouble {
+    fn from(error: ComponentError) -> Trouble {
+        match error.is_local() {
+            true => Trouble::Compiler(error),
+            false => Trouble::Refused(error),
+        }
+    }
+}
+
 impl From<TransferError> for Trouble {
     fn from(error: TransferError) -> Trouble {
         match error {
@@ -84,15 +96,6 @@ impl From<TransferError> for Trouble {
             other => Trouble::Transfer(other),
         }
     }
-}
-
-/// How a release comes to serve here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Brought {
-    /// Its component served already.
-    Already,
-    /// Its component was put in.
-    Changed,
 }
 
 /// Makes the target serve.
@@ -128,10 +131,10 @@ impl Deploy {
         if let Some(target) = target {
             self.app.candidate.keep_only(target.digest);
             self.app.report.wanted(&target);
-            if let Some(brought) = self.bring_at_last(&target).await {
+            if self.bring_at_last(&target).await {
                 // The check begins at once, because the disk may be slow.
                 let outcome = self.try_out(&target);
-                tokio::join!(self.vote_when_baked(&target, outcome), self.tidy(brought));
+                tokio::join!(self.vote_when_baked(&target, outcome), self.tidy());
             }
         }
         std::future::pending().await
@@ -172,9 +175,9 @@ impl Deploy {
         let _ = self.releases.vote(id, verdict).await;
     }
 
-    /// Makes the target serve, with as many attempts as it takes. None if no
+    /// Makes the target serve, with as many attempts as it takes. False if no
     /// attempt can succeed.
-    async fn bring_at_last(&self, target: &Target) -> Option<Brought> {
+    async fn bring_at_last(&self, target: &Target) -> bool {
         let mut retry = Retry::new();
         loop {
             if let Some(serves) = self
@@ -187,12 +190,12 @@ impl Deploy {
                 self.releases.serves(serves.serving());
                 self.app.report.serves(target.id, target.digest);
                 self.crash_guard.serves(target.digest, target.id);
-                return Some(Brought::Already);
+                return true;
             }
             let trouble = match self.bring(target).await {
                 Ok(swapped) => {
                     self.swapped(target, &swapped);
-                    return Some(Brought::Changed);
+                    return true;
                 }
                 Err(trouble) => trouble,
             };
@@ -232,7 +235,7 @@ impl Deploy {
                 // This fails only if the node stops.
                 let _ = self.releases.vote(target.id, Verdict::Failed).await;
             }
-            return None;
+            return false;
         }
     }
 
@@ -330,10 +333,7 @@ impl Deploy {
 
     /// Removes components that nobody will go back to. Those that serve or drain
     /// stay, and the last two that were released.
-    async fn tidy(&self, brought: Brought) {
-        if brought == Brought::Already {
-            return;
-        }
+    async fn tidy(&self) {
         let mut keep: Vec<Digest> = self.app.serving().into_iter().collect();
         keep.extend(self.app.loader.draining());
         let overview = self.releases.overview().borrow().clone();

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::crash_loop::CrashGuard;
 use super::deploy::{self, BakeChecks, Deploy, Followed};
 use super::first::{self, First};
+use super::uploads;
 use super::{App, WatchMode, WatchedFile};
 use mesh::membership::Releases;
 use mesh::store::Store;
@@ -57,6 +58,7 @@ impl App {
             crash_guard,
         };
         let mut tasks = JoinSet::new();
+        tasks.spawn(uploads::tidy(store.clone(), releases.clone(), digest));
         let (file, news) = (first.app_file(), first.news);
         tasks.spawn(make_serve(deploy, releases.clone(), file, news));
         if let Some(((given, mode), places)) = followed.zip(first.places) {

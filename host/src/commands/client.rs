@@ -110,10 +110,12 @@ impl ApiClient {
         self.read(answer.await?).await
     }
 
-    /// Uploads bytes, and reports how many have gone.
+    /// Uploads bytes, with the signed record of their release if there is one, and reports
+    /// how many have gone.
     pub(super) async fn put<T: DeserializeOwned>(
         &self,
         path: &str,
+        record: Option<&str>,
         bytes: Bytes,
         gone: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<T, CommandError> {
@@ -122,7 +124,11 @@ impl ApiClient {
             sent: 0,
             gone: Box::new(gone),
         };
-        let answer = self.send(Method::PUT, path, upload.boxed(), TAKE_IN);
+        let mut request = Request::put(path);
+        if let Some(record) = record {
+            request = request.header(api::RECORD, record);
+        }
+        let answer = self.request(request, upload.boxed(), TAKE_IN);
         self.read(answer.await?).await
     }
 
@@ -185,9 +191,17 @@ impl ApiClient {
         body: Body,
         within: Duration,
     ) -> Result<Response<Incoming>, CommandError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
+        let request = Request::builder().method(method).uri(path);
+        self.request(request, body, within).await
+    }
+
+    async fn request(
+        &self,
+        request: http::request::Builder,
+        body: Body,
+        within: Duration,
+    ) -> Result<Response<Incoming>, CommandError> {
+        let request = request
             .body(body)
             .map_err(|error| CommandError::Answer(error.to_string()))?;
         let answer = async {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cluster::release::{BY_MAX, Component, Release, ReleaseKind};
+use cluster::release::{BY_MAX, Component, DraftError, Release, ReleaseKind};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -121,19 +121,51 @@ async fn make(
     key: Option<&SigningKey>,
     show: &mut dyn Show,
 ) -> Result<api::ReleaseInfo, CommandError> {
-    if let Some(file) = file
-        && !has(client, file).await?
-    {
-        upload(client, file, show).await?;
-    }
-    let made = release(client, wanted, file, key).await;
-    match (made, file) {
-        // A node may at any time remove a component that no release has.
-        (Err(CommandError::Refused(problem)), Some(file)) if problem.code == Code::NoComponent => {
-            upload(client, file, show).await?;
-            release(client, wanted, Some(file), key).await
+    let mut is_there = match file {
+        Some(file) => has(client, file).await?,
+        None => true,
+    };
+    loop {
+        let to_upload = file.filter(|_| !is_there);
+        let made = match key {
+            None => {
+                if let Some(file) = to_upload {
+                    needs_no_signature(client).await?;
+                    upload(client, file, None, show).await?;
+                }
+                client.post(&of_app("releases"), wanted).await
+            }
+            Some(key) => {
+                let record = sign(client, wanted, file, to_upload.is_some(), key).await?;
+                if let Some(file) = to_upload {
+                    upload(client, file, Some(&record), show).await?;
+                }
+                client.post(&of_app("records"), &Record { record }).await
+            }
+        };
+        match made {
+            // A node may at any time remove a component that no release has.
+            Err(CommandError::Refused(problem))
+                if problem.code == Code::NoComponent && file.is_some() && is_there =>
+            {
+                is_there = false;
+            }
+            made => return made.map(|released: Released| released.release),
         }
-        (made, _) => made,
+    }
+}
+
+/// Refuses to upload what the node would refuse, before anything is sent.
+async fn needs_no_signature(client: &ApiClient) -> Result<(), CommandError> {
+    let status: api::Status = client.get("/v1/status").await?;
+    match status.deploy_key {
+        None => Ok(()),
+        Some(_) => Err(CommandError::Refused(Box::new(Problem {
+            api: API,
+            code: Code::Unsigned,
+            reason: DraftError::Unsigned.to_string(),
+            release: None,
+        }))),
     }
 }
 
@@ -146,39 +178,47 @@ async fn has(client: &ApiClient, file: &File) -> Result<bool, CommandError> {
     }
 }
 
-async fn upload(client: &ApiClient, file: &File, show: &mut dyn Show) -> Result<(), CommandError> {
+async fn upload(
+    client: &ApiClient,
+    file: &File,
+    record: Option<&str>,
+    show: &mut dyn Show,
+) -> Result<(), CommandError> {
     let gone = show.uploading(file.component.size);
     let path = format!("/v1/components/{}", file.component.digest);
     let taken = client
-        .put::<api::StoredComponent>(&path, file.bytes.clone(), gone)
+        .put::<api::StoredComponent>(&path, record, file.bytes.clone(), gone)
         .await;
     show.uploaded();
     taken.map(|_| ())
 }
 
-async fn release(
+/// Has a record drafted, checks it, and signs it. Returns it in hex. If the node does not
+/// have the component, it is told what will be uploaded.
+async fn sign(
     client: &ApiClient,
     wanted: &Wanted,
     file: Option<&File>,
-    key: Option<&SigningKey>,
-) -> Result<api::ReleaseInfo, CommandError> {
-    let released: Released = match key {
-        None => client.post(&of_app("releases"), wanted).await?,
-        Some(key) => {
-            let known: ReleaseList = client.get(&of_app("releases")).await?;
-            let draft: Draft = client.post(&of_app("drafts"), wanted).await?;
-            let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
-            let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
-            let record = Release::read(&record).map_err(CommandError::Sign)?;
-            is_wanted(&record, wanted, file)?;
-            is_next(&record, wanted, &known.releases)?;
-            let record = Record {
-                record: HEXLOWER.encode(key.sign(&record)?.bytes()),
-            };
-            client.post(&of_app("records"), &record).await?
-        }
+    is_uploaded_later: bool,
+    key: &SigningKey,
+) -> Result<String, CommandError> {
+    let known: ReleaseList = client.get(&of_app("releases")).await?;
+    let component = file.filter(|_| is_uploaded_later).map(|it| it.component);
+    let upload = component.map(|component| api::ToUpload {
+        size: component.size,
+        manifest: component.manifest.to_string(),
+    });
+    let asked = Wanted {
+        upload,
+        ..wanted.clone()
     };
-    Ok(released.release)
+    let draft: Draft = client.post(&of_app("drafts"), &asked).await?;
+    let record = HEXLOWER_PERMISSIVE.decode(draft.record.as_bytes());
+    let record = record.map_err(|_| CommandError::Draft("it is no hex"))?;
+    let record = Release::read(&record).map_err(CommandError::Sign)?;
+    is_wanted(&record, wanted, file)?;
+    is_next(&record, wanted, &known.releases)?;
+    Ok(HEXLOWER.encode(key.sign(&record)?.bytes()))
 }
 
 /// Checks that a record is what the user asked for, because whoever signs it is

@@ -48,14 +48,6 @@ pub enum ClaimError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Data(#[from] DataDirError),
-    /// A folder in the data folder cannot be made.
-    #[error("cannot make the folder {path}: {cause}; choose another data folder with --data-dir")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the file system said.
-        cause: std::io::Error,
-    },
     /// The stored cookie is wrong.
     #[error(
         "the cookie kept in {path} cannot be used: {cause}; delete the file, or give --cookie-file"
@@ -176,17 +168,8 @@ fn nameless() -> Result<NodeName, ClaimError> {
 }
 
 /// The folder for compiled code.
-pub(super) fn code_folder(data: &DataDir) -> Result<PathBuf, ClaimError> {
-    // The engine wants an absolute path.
-    let path = std::path::absolute(data.path().join(CODE_FOLDER));
-    let path = path.map_err(|cause| ClaimError::Folder {
-        path: data.path().to_owned(),
-        cause,
-    })?;
-    match std::fs::create_dir_all(&path) {
-        Ok(()) => Ok(path),
-        Err(cause) => Err(ClaimError::Folder { path, cause }),
-    }
+pub(super) fn code_folder(data: &DataDir) -> PathBuf {
+    data.path().join(CODE_FOLDER)
 }
 
 /// Where the cookies come from: what was given, or else the file in the data folder. If there is

@@ -17,6 +17,7 @@ use crate::files::cookie::{COOKIE, CookieFileError, Origin};
 use crate::node::flags::{RunArgs, Watch};
 use mesh::membership::{SeedName, SeedNameError};
 use mesh::store::LARGEST_APP;
+use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::contract::CallLimits;
 use runtime::engine::ComponentRoom;
 
@@ -25,6 +26,11 @@ const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can get, in bytes. A Rust
 /// guest does not start in less, and WebAssembly does not address more.
 const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The least and the most memory that compiling a component can get, in bytes. The
+/// compiler does not start in less, and no machine is asked for more.
+const COMPILE_MEMORY: std::ops::RangeInclusive<u64> = 128 << 20..=1 << 40;
+/// The executable of this process, also when its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The largest limit of the state of an exchange, in bytes.
 const MAX_STATE: u64 = 16 << 20;
 /// The largest limit of a whole body, in bytes. Such a body is held in memory.
@@ -145,6 +151,8 @@ pub struct NodeConfig {
     pub app_config: Bytes,
     /// What a callback may use.
     pub limits: CallLimits,
+    /// Where and within which limits components are compiled.
+    pub compiler: CompilerConfig,
     /// How many parts a component may have.
     pub room: ComponentRoom,
     /// The largest whole body of a request, in bytes.
@@ -191,6 +199,7 @@ impl NodeConfig {
         for (flag, time) in [
             ("--cpu-limit", typed.cpu_limit),
             ("--wall-limit", typed.wall_limit),
+            ("--compile-time", typed.compile_time),
         ] {
             if time.is_zero() {
                 return Err(NodeConfigError::NoTime(flag));
@@ -240,6 +249,10 @@ impl NodeConfig {
                 memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
                 state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
             },
+            compiler: CompilerConfig {
+                program: Some(THIS_PROGRAM.into()),
+                limits: compile_limits(typed.compile_memory, typed.compile_time)?,
+            },
             room: ComponentRoom {
                 core_instances: typed.max_core_instances,
                 memories: typed.max_memories,
@@ -271,6 +284,20 @@ fn limit(
             })
         }
     }
+}
+
+fn compile_limits(
+    memory: Option<bytesize::ByteSize>,
+    cpu: Duration,
+) -> Result<CompileLimits, NodeConfigError> {
+    let usual = CompileLimits::of_this_machine(cpu);
+    Ok(match memory {
+        None => usual,
+        Some(memory) => CompileLimits {
+            memory: limit("--compile-memory", memory, COMPILE_MEMORY)? as u64,
+            ..usual
+        },
+    })
 }
 
 /// Checks the target of the smoke request, so that the request can always be

@@ -238,6 +238,21 @@ pub struct RunArgs {
     )]
     pub max_component: ByteSize,
 
+    /// Memory that compiling one component may take
+    ///
+    /// Components are compiled in a process of their own. One that needs more
+    /// is refused; it has a function that is very large, as a rule. The
+    /// compiled code may have a quarter of it. [default: a quarter of the memory
+    /// of this machine or control group, at least 384 MiB and at most 2 GiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub compile_memory: Option<ByteSize>,
+
+    /// Processor time that compiling one component may take, of all processors
+    /// together
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration,
+          help_heading = "Limits")]
+    pub compile_time: Duration,
+
     /// How many components are kept in the data folder, to go back to; the one
     /// that serves and the one before it always are
     #[arg(

@@ -46,7 +46,8 @@ impl Loaded {
             limits: config.limits,
             room: config.room,
             workers,
-            code_cache: Some(claimed::code_folder(&claimed.data)?),
+            code_cache: Some(claimed::code_folder(&claimed.data)),
+            compiler: config.compiler.clone(),
         };
         let info = NodeInfo {
             views: views.clone(),

@@ -48,6 +48,21 @@ pub(super) struct RunningNode {
     pub(super) deploy_key: Option<DeployKey>,
 }
 
+/// Removes an upload when it is dropped.
+struct Unwanted(Option<(Store, Digest)>);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        if let Some((store, digest)) = self.0.take() {
+            spawn_blocking(move || {
+                if let Err(error) = store.forget_upload(&digest) {
+                    tracing::warn!("an upload that came to nothing is not removed: {error}");
+                }
+            });
+        }
+    }
+}
+
 /// What a node says to another about its own app.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct AppState {
@@ -181,11 +196,22 @@ impl RunningNode {
     }
 
     async fn store_and_prepare(&self, component: ComponentBytes) -> Result<(), Refused> {
+        // An upload that is refused, or that its client gives up, is removed.
+        let mut unwanted = Unwanted(Some((self.store.clone(), component.digest())));
         let (store, it) = (self.store.clone(), component.clone());
-        let stored = spawn_blocking(move || store.store(&it));
+        let stored = spawn_blocking(move || store.store_upload(&it));
         stored.await.map_err(|_| stopping())?.map_err(storage)?;
         let prepared = self.app.prepare_upload(component).await;
-        prepared.map_err(|error| Refused::new(Code::BadComponent, error))
+        if prepared.is_ok() {
+            unwanted.0 = None;
+        }
+        prepared.map_err(|error| {
+            let code = match error.is_local() {
+                true => Code::Busy,
+                false => Code::BadComponent,
+            };
+            Refused::new(code, error)
+        })
     }
 }
 

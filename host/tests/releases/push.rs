@@ -422,3 +422,39 @@ fn only_what_the_deploy_key_has_signed_is_served() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn an_upload_that_is_refused_leaves_nothing_and_what_one_left_is_gone_after_a_start() -> Result<()>
+{
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let kept = |count: u64| -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let status = place.run(2, &["status", "--json"])?;
+            let status: serde_json::Value = serde_json::from_str(&status.text)?;
+            let there = &status["store"]["components"];
+            if *there == count {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < BOUND, "{there} components");
+        }
+    };
+    let node = place.start(2)?;
+    node.says(&["new target"])?;
+    kept(1)?;
+    // A component that is whole, and no app.
+    let bad = place.app("bad.wasm", b"\0asm\x0d\0\x01\0")?;
+    let refused = place.run(2, &["push", &bad])?;
+    ensure!(refused.text.contains("has no handler"), "{refused:?}");
+    kept(1)?;
+    node.kill()?;
+    // As if it had died between an upload and its release.
+    let left = counter(2);
+    let store = place.data(2).join("components");
+    ensure!(store.is_dir(), "the store is elsewhere");
+    std::fs::write(store.join(Digest::of(&left).to_string()), &left)?;
+    let node = place.start(2)?;
+    node.says(&["removed 1 components that were never released"])?;
+    kept(1)
+}

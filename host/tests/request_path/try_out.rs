@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::compile::CompilerConfig;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
 use runtime::generation::validate;
@@ -68,6 +69,7 @@ async fn an_app_that_takes_long_is_tried_out_although_there_is_one_place_for_wha
         room: Default::default(),
         workers: 1,
         code_cache: None,
+        compiler: CompilerConfig::in_this_process(),
     };
     let views = watch::channel(Arc::new(view(1, &NAMES[..1]))).1;
     let views = Views::new(views, name(NAMES[0]));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster::ComponentBytes;
 use host::files::read;
 use parking_lot::Mutex;
+use runtime::compile::CompilerConfig;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{Runtime, RuntimeConfig};
@@ -64,6 +65,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
             room: Default::default(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             code_cache: None,
+            compiler: CompilerConfig::in_this_process(),
         };
         // The sender may go: this view is what callbacks see for ever.
         let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;

@@ -1,6 +1,7 @@
 //! What is asked over the socket, and what is answered.
 
-use cluster::Digest;
+use cluster::release::{DeployKey, Release};
+use cluster::{ComponentBytes, Digest};
 use host::api::Limits;
 use host::api::types::{
     API, Code, Draft, Level, LogLine, Nodes, Progress, ReleaseKind, ReleaseList, ReleaseStatus,
@@ -205,6 +206,91 @@ async fn a_draft_changes_nothing_until_its_record_is_released() {
     let record = json!({ "record": draft.record }).to_string();
     let released: Released = bench.does("POST", "/v1/apps/app/records", record).await;
     assert_eq!(released.release.digest, digest);
+}
+
+/// A deploy key, and a function that signs the record of a draft with it.
+fn deploy_key(seed: u8) -> (DeployKey, impl Fn(&Draft) -> String) {
+    use data_encoding::HEXLOWER;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a key");
+    let public = pair.public_key().as_ref().try_into().expect("32 bytes");
+    let sign = move |draft: &Draft| {
+        let record = HEXLOWER.decode(draft.record.as_bytes()).expect("hex");
+        let record = Release::read(&record).expect("a record");
+        let signature = pair.sign(record.signed_bytes());
+        let signature = signature.as_ref().try_into().expect("64 bytes");
+        let signed = record.with_signature(&signature).expect("it fits");
+        HEXLOWER.encode(signed.bytes())
+    };
+    let cluster = "berlin".parse().expect("a name");
+    (DeployKey::new(cluster, public), sign)
+}
+
+#[tokio::test]
+async fn with_a_deploy_key_nothing_is_stored_that_its_signed_record_does_not_name() {
+    let (key, sign) = deploy_key(1);
+    let (_, sign_otherwise) = deploy_key(2);
+    let bench = Bench::with(Some(key), Limits::default());
+    let draft = async |bytes: &[u8]| -> Draft {
+        let app = ComponentBytes::of(bytes.to_vec().into()).app();
+        let upload = json!({ "size": app.size, "manifest": app.manifest.to_string() });
+        let wanted = json!({ "component": app.digest.to_string(), "upload": upload });
+        bench
+            .does("POST", "/v1/apps/app/drafts", wanted.to_string())
+            .await
+    };
+    let (wanted, other) = (draft(b"an app").await, draft(b"another app").await);
+    let path = format!("/v1/components/{}", Digest::of(b"an app"));
+    for (record, bytes, code) in [
+        (None, &b"an app"[..], Code::Unsigned),
+        (Some("00".to_owned()), b"an app", Code::BadRelease),
+        (Some("no hex".to_owned()), b"an app", Code::BadRequest),
+        (Some(wanted.record.clone()), b"an app", Code::Unsigned),
+        (Some(sign_otherwise(&wanted)), b"an app", Code::Unsigned),
+        (Some(sign(&other)), b"an app", Code::BadRelease),
+        (Some(sign(&wanted)), b"another app", Code::TooLarge),
+        (Some(sign(&wanted)), b"no app", Code::WrongDigest),
+    ] {
+        let refused = bench.upload_signed(&path, record.as_deref(), bytes).await;
+        assert_eq!(refused, Err(code), "{record:?}");
+        let found = bench.refuses("GET", &path, "").await;
+        assert_eq!(found, Code::NoComponent, "{record:?}");
+    }
+    // A draft says what it will be, and lies about the manifest.
+    let lie = json!({ "size": 6, "manifest": Digest::of(b"lie").to_string() });
+    let lie = json!({ "component": Digest::of(b"an app").to_string(), "upload": lie });
+    let lie: Draft = bench
+        .does("POST", "/v1/apps/app/drafts", lie.to_string())
+        .await;
+    assert_eq!(
+        bench
+            .upload_signed(&path, Some(&sign(&lie)), b"an app")
+            .await,
+        Err(Code::BadRelease)
+    );
+    let record = sign(&wanted);
+    let body = json!({ "record": record }).to_string();
+    assert_eq!(
+        bench
+            .refuses("POST", "/v1/apps/app/records", body.clone())
+            .await,
+        Code::NoComponent
+    );
+    let taken = bench.upload_signed(&path, Some(&record), b"an app").await;
+    assert_eq!(taken, Ok(()));
+    let released: Released = bench.does("POST", "/v1/apps/app/records", body).await;
+    assert!(released.release.signed);
+}
+
+#[tokio::test]
+async fn a_push_without_a_needed_signature_uploads_nothing() {
+    let bench = Bench::with(Some(deploy_key(1).0), Limits::default());
+    let app = bench.file("app.wasm", b"an app");
+    let unsigned = bench.run(&["push", &app]).await;
+    assert_eq!(unsigned.exit, Some(2), "{unsigned:?}");
+    assert!(unsigned.err.contains("--sign-with"), "{unsigned:?}");
+    let path = format!("/v1/components/{}", Digest::of(b"an app"));
+    assert_eq!(bench.refuses("GET", &path, "").await, Code::NoComponent);
 }
 
 #[tokio::test]

@@ -77,22 +77,46 @@ impl Bench {
     }
 
     async fn ask(&self, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
-        let stream = UnixStream::connect(self.path().join("host.sock")).await;
-        let io = TokioIo::new(stream.expect("the node listens"));
-        let (mut sender, connection) = http1::handshake(io).await.expect("no bytes yet");
-        tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "node")
             .body(Full::new(body.into()))
             .expect("a request");
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, Bytes) {
+        let stream = UnixStream::connect(self.path().join("host.sock")).await;
+        let io = TokioIo::new(stream.expect("the node listens"));
+        let (mut sender, connection) = http1::handshake(io).await.expect("no bytes yet");
+        tokio::spawn(connection);
         let answer = sender.send_request(request).await.expect("an answer");
         let status = answer.status();
         (
             status,
             answer.collect().await.expect("all of it").to_bytes(),
         )
+    }
+
+    /// Uploads a component, with this record if there is one.
+    async fn upload_signed(
+        &self,
+        path: &str,
+        record: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<(), Code> {
+        let mut request = Request::put(path).header("host", "node");
+        if let Some(record) = record {
+            request = request.header(host::api::RECORD, record);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(bytes)));
+        let (status, answer) = self.send(request.expect("a request")).await;
+        if status.is_success() {
+            return Ok(());
+        }
+        let problem: Problem = serde_json::from_slice(&answer).expect("why it is refused");
+        Err(problem.code)
     }
 
     /// What a request that succeeds is answered.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 use cluster::release::Component;
@@ -12,12 +13,13 @@ use cluster::{ComponentBytes, Digest};
 use parking_lot::MutexGuard;
 
 use super::partial::Partial;
+use super::uploads::UPLOADS_MAX;
 use super::{Store, StoreError, files};
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The component that was stored last is the last.
-    pub(super) whole: Vec<WholeUpload>,
+    pub(super) whole: Vec<KeptComponent>,
     /// The download that was begun last is the last.
     pub(super) partials: Vec<Arc<Partial>>,
     /// The last argument of [`Store::collect`]; before the first call nothing is removed.
@@ -25,12 +27,30 @@ pub(super) struct Known {
 }
 
 #[derive(Debug)]
-pub(super) struct WholeUpload {
+pub(super) struct KeptComponent {
     pub(super) digest: Digest,
     /// The size of its file, in bytes.
     pub(super) size: u64,
     /// Its digests and its manifest, once this process has stored or read it.
     pub(super) described: Option<(Component, Bytes)>,
+    pub(super) came: Came,
+}
+
+/// How a whole component came to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// An earlier process has left it.
+    Earlier,
+    /// This process has stored it, or a release has it.
+    Stored,
+    /// It was uploaded then, and no release has it yet.
+    Uploaded(Instant),
+}
+
+impl Came {
+    pub(super) fn is_upload(self) -> bool {
+        matches!(self, Came::Uploaded(_))
+    }
 }
 
 impl Store {
@@ -67,18 +87,36 @@ impl Store {
 
     /// A whole component was stored, or was to be stored again. A failure to remove an older
     /// one is no reason to refuse it.
-    pub(super) fn came(&self, changing: &MutexGuard<'_, ()>, component: &ComponentBytes) {
+    pub(super) fn came(
+        &self,
+        changing: &MutexGuard<'_, ()>,
+        component: &ComponentBytes,
+        came: Came,
+    ) {
         let digest = component.digest();
-        {
+        let came = {
             let mut known = self.known();
+            let before = known.whole.iter().find(|it| it.digest == digest);
+            let came = match before.map(|it| it.came) {
+                // An upload of what is here already changes nothing.
+                Some(before) if came.is_upload() => before,
+                _ => came,
+            };
             known.whole.retain(|it| it.digest != digest);
-            known.whole.push(WholeUpload {
+            known.whole.push(KeptComponent {
                 digest,
                 size: component.app().size,
                 described: Some((component.app(), component.manifest().clone())),
+                came,
             });
-        }
-        if let Err(error) = self.prune(changing, Some(digest)) {
+            came
+        };
+        // An upload takes nobody's place.
+        let pruned = match came.is_upload() {
+            true => self.drop_uploads(changing, UPLOADS_MAX),
+            false => self.prune(changing, Some(digest)),
+        };
+        if let Err(error) = pruned {
             tracing::warn!("old components are not removed: {error}");
         }
     }
@@ -92,11 +130,10 @@ impl Store {
         }
     }
 
-    /// Removes surplus components, but never the newest. One that cannot be removed does not
-    /// stop the removal of others.
+    /// Removes surplus components, but never the newest. Uploads do not count.
     pub(super) fn prune(
         &self,
-        _changing: &MutexGuard<'_, ()>,
+        changing: &MutexGuard<'_, ()>,
         new: Option<Digest>,
     ) -> Result<usize, StoreError> {
         let surplus: Vec<Digest> = {
@@ -105,13 +142,24 @@ impl Store {
                 return Ok(0);
             };
             let wanted = |digest: &Digest| keep.contains(digest) || new == Some(*digest);
-            let digests = known.whole.iter().map(|it| it.digest);
-            let others = digests.filter(|digest| !wanted(digest));
-            let over = known.whole.len().saturating_sub(self.0.limits.components);
+            let kept = known.whole.iter().filter(|it| !it.came.is_upload());
+            let digests: Vec<Digest> = kept.map(|it| it.digest).collect();
+            let over = digests.len().saturating_sub(self.0.limits.components);
+            let others = digests.into_iter().filter(|digest| !wanted(digest));
             others.take(over).collect()
         };
+        self.remove_all(changing, &surplus)
+    }
+
+    /// Removes these components, and returns how many. One that cannot be removed does not
+    /// stop the removal of others.
+    pub(super) fn remove_all(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        surplus: &[Digest],
+    ) -> Result<usize, StoreError> {
         let mut failed = None;
-        for digest in &surplus {
+        for digest in surplus {
             let path = self.0.files.whole(digest);
             if let Err(error) = files::remove(&path) {
                 failed = failed.or(Some(StoreError::change(&path, error)));

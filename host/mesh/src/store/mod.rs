@@ -2,7 +2,8 @@
 //! it serves and served, and those that it fetches from members in chunks.
 //!
 //! ```text
-//! store (file, push)  ----------------------------> whole -> find, chunk
+//! store (file) -----------------------------------> whole -> find, chunk
+//! store_upload (push) -> unreleased -> settle ----> whole, or removed
 //! begin -> store_chunk (members) -> finish -------> whole
 //!            whole, but other bytes than its name says -> quarantine
 //! ```
@@ -17,6 +18,7 @@ mod keep;
 mod partial;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::fs::File;
 use std::io;
@@ -34,7 +36,7 @@ pub use partial::Download;
 use crate::data_dir::DataDir;
 
 use files::Files;
-use keep::{Known, WholeUpload};
+use keep::{Came, KeptComponent, Known};
 use parking_lot::{Mutex, MutexGuard};
 use partial::Partial;
 
@@ -100,10 +102,11 @@ impl Store {
         let known = Known {
             whole: whole
                 .into_iter()
-                .map(|file| WholeUpload {
+                .map(|file| KeptComponent {
                     digest: file.digest,
                     size: file.size,
                     described: None,
+                    came: Came::Earlier,
                 })
                 .collect(),
             partials: Vec::new(),
@@ -174,6 +177,10 @@ impl Store {
     /// [`StoreError::Write`]; then nothing of it is left. [`StoreError::Read`] if a file that
     /// is there already cannot be read.
     pub fn store(&self, component: &ComponentBytes) -> Result<(), StoreError> {
+        self.write(component, Came::Stored)
+    }
+
+    fn write(&self, component: &ComponentBytes, came: Came) -> Result<(), StoreError> {
         let (digest, size) = (component.digest(), component.app().size);
         self.check_size(size)?;
         let changing = self.change();
@@ -189,7 +196,7 @@ impl Store {
                 .map_err(|error| StoreError::write(&files.whole(&digest), size, error))?;
         }
         fault::point("store: component kept");
-        self.came(&changing, component);
+        self.came(&changing, component, came);
         Ok(())
     }
 

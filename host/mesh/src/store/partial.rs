@@ -18,6 +18,7 @@ use rustix::io::retry_on_intr;
 use crate::durable;
 
 use super::files::{self, Files};
+use super::keep::Came;
 use super::{Store, StoreError, hash_of, read_chunk};
 
 /// A download. A handle; all clones are one download, and the store keeps it when they are
@@ -159,7 +160,7 @@ impl Download {
         self.give_up(&changing);
         named.map_err(write)?;
         fault::point("store: download kept");
-        store.came(&changing, component);
+        store.came(&changing, component, Came::Stored);
         Ok(())
     }
 

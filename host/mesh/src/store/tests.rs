@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod unchanged;
+mod uploads;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

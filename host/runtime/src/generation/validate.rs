@@ -5,21 +5,21 @@
 //! interfaces is loaded. So this is done here, under the limits of a callback.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use cluster::{ComponentBytes, Serving};
+use cluster::Serving;
 use parking_lot::Mutex;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
+use crate::compile::CompileError;
 use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
 use crate::contract::{HostState, Subscribed};
-use crate::engine::{OverRoom, Runtime, one_line};
-use crate::generation::{ComponentKind, Generation, Span, imports, invoke};
+use crate::engine::{Runtime, one_line};
+use crate::generation::{Compiled, ComponentKind, Generation, Span, compile, imports, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -62,6 +62,14 @@ pub enum ComponentError {
         app: String,
         /// What the compiler said, in one line.
         cause: String,
+    },
+    /// It was not compiled: it exceeds a limit, or this machine is in trouble.
+    #[error("{app} was not compiled: {cause}")]
+    Compile {
+        /// The file.
+        app: String,
+        /// Why, and what to do.
+        cause: CompileError,
     },
     /// It does not export any interface that requests can go to.
     #[error("{app} has no handler: it exports {exports}; an app exports {HANDLERS}")]
@@ -131,35 +139,28 @@ pub async fn validate(
     runtime: &Arc<Runtime>,
     app: NamedComponent,
 ) -> Result<Generation, ComponentError> {
-    let name = app.path.display().to_string();
-    let bytes = app.component.bytes().clone();
-    check_layer(&name, &bytes)?;
-    let error = match load(runtime, &name, app).await {
-        Err(error) => error,
-        loaded => return loaded,
-    };
-    // What is for a later WASI fails in many ways.
-    match (imports::of_wasi_03(&bytes), error) {
-        (Some(interface), error) if error.is_of_kind() => Err(ComponentError::Wasi03 {
-            app: name,
-            interface,
-        }),
-        (_, error) => Err(error),
-    }
+    let compiled = compile(runtime, &app).await?;
+    check(runtime, app, compiled).await
 }
 
-/// Makes a generation from a component.
+/// The second half of [`validate()`]: all that needs room for another generation.
+pub(crate) async fn check(
+    runtime: &Arc<Runtime>,
+    app: NamedComponent,
+    compiled: Compiled,
+) -> Result<Generation, ComponentError> {
+    let checked = load(runtime, &app, compiled).await;
+    checked.map_err(|error| error.or_wasi_03(&app))
+}
+
 async fn load(
     runtime: &Arc<Runtime>,
-    name: &str,
-    app: NamedComponent,
+    app: &NamedComponent,
+    compiled: Compiled,
 ) -> Result<Generation, ComponentError> {
-    let began = Instant::now();
+    let name = &app.path.display().to_string();
     let (size, digest) = (app.component.bytes().len(), app.component.digest());
-    let component = compile(runtime, name, &app.component).await?;
-    let compiled_in = began.elapsed();
-    fault::point("validate: compiled");
-
+    let (component, compiled) = compiled.map(runtime, app).await?;
     let pre = runtime
         .linker
         .instantiate_pre(&component)
@@ -180,60 +181,40 @@ async fn load(
         release: Mutex::new(Serving::bootstrap(digest).release),
         state_version: 0,
         size,
-        compiled_in,
+        compiled_in: compiled.took,
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
     generation.state_version = try_out(&generation, name, &world, &interfaces).await?;
     fault::point("validate: tried out");
+    compiled.keep(runtime, digest);
     Ok(generation)
 }
 
 impl ComponentError {
-    /// Whether the component is of a kind that cannot be an app, and not one that fails.
-    fn is_of_kind(&self) -> bool {
-        matches!(
+    /// Whether the cause is in this machine alone, so that it says nothing about the
+    /// component, and a later attempt may succeed.
+    pub fn is_local(&self) -> bool {
+        matches!(self, ComponentError::Compile { cause, .. } if cause.is_local())
+    }
+
+    /// What is for a later WASI fails in many ways. So that is said instead, if it is.
+    pub(super) fn or_wasi_03(self, app: &NamedComponent) -> ComponentError {
+        // Otherwise it can be an app, and fails.
+        let is_of_kind = matches!(
             self,
             ComponentError::Invalid { .. }
                 | ComponentError::NoHandler { .. }
                 | ComponentError::Import { .. }
-        )
-    }
-}
-
-/// A component starts with the magic of WebAssembly and layer 1; a core module
-/// has layer 0 there.
-fn check_layer(app: &str, bytes: &[u8]) -> Result<(), ComponentError> {
-    match bytes {
-        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(ComponentError::CoreModule {
-            app: app.to_owned(),
-        }),
-        _ => Err(ComponentError::NotWasm {
-            app: app.to_owned(),
-        }),
-    }
-}
-
-async fn compile(
-    runtime: &Arc<Runtime>,
-    name: &str,
-    app: &ComponentBytes,
-) -> Result<Component, ComponentError> {
-    let invalid = |cause: String| ComponentError::Invalid {
-        app: name.to_owned(),
-        cause,
-    };
-    match runtime.compile(app).await {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(match OverRoom::of(&error) {
-            Some(over) => ComponentError::Room {
-                app: name.to_owned(),
-                over: over.to_string(),
+        );
+        let interface = is_of_kind.then(|| imports::of_wasi_03(app.component.bytes()));
+        match interface.flatten() {
+            None => self,
+            Some(interface) => ComponentError::Wasi03 {
+                app: app.path.display().to_string(),
+                interface,
             },
-            None => invalid(one_line(&error)),
-        }),
-        Err(_) => Err(invalid("the compiler failed on it".to_owned())),
+        }
     }
 }
 

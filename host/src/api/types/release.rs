@@ -56,6 +56,9 @@ pub struct ReleaseInfo {
 pub struct Wanted {
     /// The digest of a component that the node has.
     pub component: Option<String>,
+    /// What the component is, for a draft of one that is uploaded after the record
+    /// was signed.
+    pub upload: Option<ToUpload>,
     /// The release to go back to.
     pub rollback: Option<RollbackWanted>,
     /// Who makes it.
@@ -71,6 +74,17 @@ pub struct Wanted {
     pub canaries: Option<Canaries>,
     /// How long a node watches it before it votes for it, in milliseconds.
     pub bake_ms: u32,
+}
+
+/// A component that is uploaded later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToUpload {
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The digest of its manifest: of the digests of its chunks of 256 KiB, one after
+    /// the other.
+    pub manifest: String,
 }
 
 /// The release to go back to.

@@ -1,6 +1,6 @@
 //! Follows the app file: when there is a new component in it, that is loaded and
-//! checked. If it works, it is released. If there is no room to store it, the node
-//! tries again until another release comes.
+//! checked. If it works, it is released. If there is no room to store it, or no memory to
+//! compile it, the node tries again until another release comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,8 +32,9 @@ pub(crate) struct Followed {
 enum NotTaken {
     /// The fault is in the file.
     Refused(String),
-    /// There is no room to store it, or the disk fails. A later attempt may succeed.
-    NotStored(String),
+    /// There is no room to store it, the disk fails, or it could not be compiled for a
+    /// reason on this machine. A later attempt may succeed.
+    NotNow(String),
     /// The node stops.
     Stopping,
 }
@@ -89,12 +90,12 @@ pub(crate) async fn follow(mut followed: Followed) {
         };
         let taken = match stored {
             Ok(()) => followed.take_up(app.clone(), seen).await,
-            Err(not_stored) => Err(not_stored),
+            Err(not_now) => Err(not_now),
         };
         match taken {
             Ok(()) => {}
             Err(NotTaken::Refused(reason)) => followed.refuse(reason),
-            Err(NotTaken::NotStored(reason)) => {
+            Err(NotTaken::NotNow(reason)) => {
                 let mut retry = again.map_or_else(Retry::new, |again| again.retry);
                 let wait = retry.wait();
                 followed.put_off(&app, &reason, wait);
@@ -144,7 +145,7 @@ impl Followed {
             again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "cannot take up the app file yet: {reason}",
         );
-        self.app.report.failed(None, reason.to_owned(), false);
+        self.app.report.failed(None, reason.to_owned(), true);
         self.app
             .report
             .doing_file(app.component.digest(), Step::TryingAgain);
@@ -213,7 +214,10 @@ impl Followed {
         let store = self.store(app.component.clone());
         let prepare = async {
             let ready = self.app.loader.prepare(app).await;
-            ready.map_err(|refusal| NotTaken::Refused(refusal.to_string()))
+            ready.map_err(|error| match error.is_local() {
+                true => NotTaken::NotNow(error.to_string()),
+                false => NotTaken::Refused(error.to_string()),
+            })
         };
         // A component that cannot be stored is not loaded to the end, because that may
         // end what drains.
@@ -229,11 +233,11 @@ impl Followed {
             Ok(Err(error @ StoreError::TooLarge { .. })) => {
                 Err(NotTaken::Refused(error.to_string()))
             }
-            Ok(Err(error)) => Err(NotTaken::NotStored(error.to_string())),
+            Ok(Err(error)) => Err(NotTaken::NotNow(error.to_string())),
             Err(ended) if ended.is_panic() => {
                 let reason = "the app file cannot be stored: the store failed in a way that it must not; \
                               the log has more of it";
-                Err(NotTaken::NotStored(reason.to_owned()))
+                Err(NotTaken::NotNow(reason.to_owned()))
             }
             Err(_) => Err(NotTaken::Stopping),
         }

@@ -1,0 +1,70 @@
+//! What compiling one component may take.
+
+use std::time::Duration;
+
+use crate::machine;
+
+/// The part of the machine's memory that one compilation may take, unless a flag says
+/// otherwise. Four can run at a time, though hardly ever do.
+const PART: u64 = 4;
+/// The least and the most memory that follow from the machine's, in bytes: 384 MiB and 2 GiB.
+const LEAST: u64 = 384 << 20;
+const MOST: u64 = 2 << 30;
+/// The part of that memory that the compiled code itself may have. The node maps it.
+const CODE_PART: u64 = 4;
+/// How much longer than its processor time a compilation may take on the clock. The
+/// compiler has a low priority, so on a busy machine it waits a lot.
+const WALL: u32 = 5;
+/// The least time on the clock, whatever the processor time.
+const WALL_LEAST: Duration = Duration::from_secs(120);
+
+/// What compiling one component may take, in the process that does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// Processor time, of all processors together. It is counted in whole seconds.
+    pub cpu: Duration,
+}
+
+impl CompileLimits {
+    /// The limits on this machine: the memory follows from what the machine has, or
+    /// the control group of this process.
+    pub fn of_this_machine(cpu: Duration) -> CompileLimits {
+        Self::of_machine(machine::memory(), cpu)
+    }
+
+    /// The limits on a machine with so many bytes of memory.
+    pub fn of_machine(memory: u64, cpu: Duration) -> CompileLimits {
+        CompileLimits {
+            memory: (memory / PART).clamp(LEAST, MOST),
+            cpu,
+        }
+    }
+
+    /// How large compiled code may be, in bytes.
+    pub(super) fn code(&self) -> u64 {
+        self.memory / CODE_PART
+    }
+
+    /// How long it may take on the clock.
+    pub(super) fn wall(&self) -> Duration {
+        (self.cpu * WALL).max(WALL_LEAST)
+    }
+
+    /// The processor time in whole seconds, at least one.
+    pub(super) fn cpu_seconds(&self) -> u64 {
+        self.cpu.as_secs().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_follows_from_what_the_machine_has() {
+        let of = |gib: u64| CompileLimits::of_machine(gib << 30, Duration::ZERO).memory >> 20;
+        assert_eq!([1, 2, 4, 64].map(of), [384, 512, 1024, 2048]);
+    }
+}

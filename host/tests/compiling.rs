@@ -1,0 +1,416 @@
+//! Compiling in a process of its own, with the program `host` as that process: what is
+//! refused, what waits for what, and what is left when somebody dies.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::ComponentBytes;
+use lab::{Launch, Process, Programs};
+use runtime::compile::{CompileError, CompileLimits, CompilerConfig};
+use runtime::component::NamedComponent;
+use runtime::contract::{CallLimits, NodeInfo};
+use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::generation::{ComponentError, validate};
+use runtime::views::Views;
+use rustix::process::{Pid, Signal, kill_process};
+use support::{components, node, soon, until};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+/// How long a component may compile whose limits are to be met, also on a busy machine.
+const LONG: Duration = Duration::from_secs(300);
+
+/// The workers are children of this process, so one test at a time looks at them.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// A runtime whose components are compiled by the program.
+struct Place {
+    runtime: Arc<Runtime>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Place {
+    async fn new(limits: CompileLimits, cache: Option<&Path>) -> Place {
+        let alone = ALONE.lock().await;
+        until("the end of others' workers", || own_children().is_empty()).await;
+        let config = RuntimeConfig {
+            limits: CallLimits {
+                cpu: Duration::from_secs(10),
+                wall: Duration::from_secs(30),
+                memory: 128 << 20,
+                state: 64 << 10,
+            },
+            room: Default::default(),
+            workers: 2,
+            code_cache: cache.map(Into::into),
+            compiler: CompilerConfig {
+                program: Some(env!("CARGO_BIN_EXE_host").into()),
+                limits,
+            },
+        };
+        let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
+        let views = Views::new(views, node::name(node::NAMES[0]));
+        let runtime = Runtime::new(config, Arc::new(NodeInfo { views }));
+        Place {
+            runtime: runtime.expect("an engine"),
+            _alone: alone,
+        }
+    }
+
+    async fn try_to_compile(&self, component: &ComponentBytes) -> Option<ComponentError> {
+        let app = NamedComponent {
+            path: "app.wasm".into(),
+            component: component.clone(),
+        };
+        let validated = tokio::time::timeout(LONG, validate(&self.runtime, app)).await;
+        validated.expect("it ends").err()
+    }
+}
+
+fn usual() -> CompileLimits {
+    CompileLimits::of_machine(8 << 30, Duration::from_secs(120))
+}
+
+fn guest() -> ComponentBytes {
+    ComponentBytes::of(components::read_built("guest").into())
+}
+
+/// A component with so many functions of so many small additions and multiplications.
+/// Compiling one takes gigabytes if it has a million.
+fn sums(functions: usize, operations: u32) -> ComponentBytes {
+    fn leb(mut number: usize, to: &mut Vec<u8>) {
+        while number > 0x7f {
+            to.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        to.push(number as u8);
+    }
+    fn section(id: u8, content: &[u8], to: &mut Vec<u8>) {
+        to.push(id);
+        leb(content.len(), to);
+        to.extend(content);
+    }
+    let mut body = vec![0, 0x20, 0];
+    for number in 0..operations {
+        // i32.const, in five bytes, then i32.add or i32.mul.
+        body.extend([0x41, number as u8 | 0x80, (number >> 7) as u8 | 0x80]);
+        body.extend([(number >> 14) as u8 | 0x80, 0x80, 0]);
+        body.push([0x6a, 0x6c][number as usize % 2]);
+    }
+    body.push(0x0b);
+    let (mut types, mut code) = (Vec::new(), Vec::new());
+    leb(functions, &mut types);
+    leb(functions, &mut code);
+    types.extend(vec![0; functions]);
+    for _ in 0..functions {
+        leb(body.len(), &mut code);
+        code.extend(&body);
+    }
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f], &mut module);
+    section(3, &types, &mut module);
+    section(10, &code, &mut module);
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    section(1, &module, &mut component);
+    ComponentBytes::of(component.into())
+}
+
+/// What takes 2.6 GB and 25 s without limits.
+fn huge() -> ComponentBytes {
+    sums(6, 940_000)
+}
+
+/// The processes that a process has started and that live.
+fn children(of: u32) -> BTreeSet<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{of}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let children = tasks.map(|task| std::fs::read_to_string(task.path().join("children")));
+    let children: Vec<i32> = children
+        .flat_map(|text| {
+            let text = text.unwrap_or_default();
+            text.split_whitespace()
+                .map(|pid| pid.parse().expect("a process number"))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    children.into_iter().filter(|pid| lives(*pid)).collect()
+}
+
+fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
+}
+
+fn own_children() -> BTreeSet<i32> {
+    children(std::process::id())
+}
+
+/// Processor time that a process has used, in hundredths of a second.
+fn used(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    let fields: Vec<u64> = fields.map(|field| field.parse().unwrap_or(0)).collect();
+    fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0)
+}
+
+fn kill(pid: i32) {
+    let pid = Pid::from_raw(pid).expect("a process number");
+    kill_process(pid, Signal::KILL).expect("it is ours");
+}
+
+/// The one worker that has begun to compile something large.
+async fn at_work(not: &BTreeSet<i32>) -> i32 {
+    let found = || {
+        own_children()
+            .into_iter()
+            .find(|pid| !not.contains(pid) && used(*pid) > 20)
+    };
+    until("a worker at work", || found().is_some()).await;
+    found().expect("it was there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_takes_too_much_memory_is_refused_with_figures_and_others_are_not() {
+    // As on a machine with 1 GB.
+    let limits = CompileLimits::of_machine(1 << 30, Duration::from_secs(120));
+    let place = Place::new(limits, None).await;
+    let huge = huge();
+    let began = Instant::now();
+    let error = place.try_to_compile(&huge).await.expect("a refusal");
+    eprintln!("refused after {:?}: {error}", began.elapsed());
+    assert!(!error.is_local(), "{error}");
+    let size = format!("its {} MiB", huge.bytes().len() >> 20);
+    for word in [&size[..], "384 MiB", "--compile-memory", "app.wasm"] {
+        assert!(error.to_string().contains(word), "no `{word}` in: {error}");
+    }
+    assert!(place.try_to_compile(&guest()).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_takes_too_much_processor_time_is_refused_with_figures() {
+    let limits = CompileLimits {
+        cpu: Duration::from_secs(2),
+        ..usual()
+    };
+    let place = Place::new(limits, None).await;
+    let error = place.try_to_compile(&huge()).await.expect("a refusal");
+    let CompileError::Cpu { .. } = cause(&error) else {
+        panic!("{error}");
+    };
+    for word in ["2 s of processor time", "--compile-time"] {
+        assert!(error.to_string().contains(word), "no `{word}` in: {error}");
+    }
+    assert!(!error.is_local(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_is_larger_than_it_may_be_is_refused_with_figures() {
+    let limits = CompileLimits {
+        memory: 128 << 20,
+        ..usual()
+    };
+    let place = Place::new(limits, None).await;
+    // Large enough for the code, and small enough for the memory.
+    let error = place.try_to_compile(&sums(200, 30_000)).await;
+    let error = error.expect("a refusal").to_string();
+    assert!(error.contains("--compile-memory"), "{error}");
+}
+
+fn cause(error: &ComponentError) -> &CompileError {
+    match error {
+        ComponentError::Compile { cause, .. } => cause,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_a_large_component_and_its_worker_dies_when_nobody_wants_it() {
+    let place = Place::new(usual(), None).await;
+    until("a worker", || own_children().len() == 1).await;
+    let ready = own_children();
+    let (runtime, huge) = (place.runtime.clone(), huge());
+    let large = tokio::spawn(async move {
+        let app = NamedComponent {
+            path: "huge.wasm".into(),
+            component: huge,
+        };
+        validate(&runtime, app).await.is_ok()
+    });
+    let busy = at_work(&BTreeSet::new()).await;
+    assert!(ready.contains(&busy), "one was kept ready");
+    let compiled = soon("another component", place.try_to_compile(&guest())).await;
+    assert!(compiled.is_none() && !large.is_finished());
+    large.abort();
+    until("the end of the worker", || !lives(busy)).await;
+    assert_eq!(own_children().len(), 1, "one is ready again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_is_replaced_and_the_component_is_tried_again() {
+    let place = Place::new(usual(), None).await;
+    // While it waits for work, …
+    until("a worker", || own_children().len() == 1).await;
+    own_children().into_iter().for_each(kill);
+    assert!(place.try_to_compile(&guest()).await.is_none());
+    // … and while it works.
+    let large = sums(6, 100_000);
+    let killed = async { kill(at_work(&BTreeSet::new()).await) };
+    let (error, ()) = tokio::join!(place.try_to_compile(&large), killed);
+    let error = error.expect("it has no handler").to_string();
+    assert!(error.contains("has no handler"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_killed_again_and_again_say_nothing_about_the_component() {
+    let place = Place::new(usual(), None).await;
+    let killing = tokio::spawn(async {
+        let mut killed = BTreeSet::new();
+        for _ in 0..3 {
+            let worker = at_work(&killed).await;
+            kill(worker);
+            killed.insert(worker);
+        }
+    });
+    let error = place.try_to_compile(&huge()).await.expect("a failure");
+    killing.await.expect("three workers");
+    assert!(error.is_local(), "{error}");
+    for word in ["killed 3 times", "memory to spare"] {
+        assert!(error.to_string().contains(word), "no `{word}` in: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compiled_before_is_loaded_without_a_worker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::new(usual(), Some(folder.path())).await;
+    assert!(place.try_to_compile(&guest()).await.is_none());
+    let kept = folder.path().join(guest().digest().to_string());
+    until("the kept code", || kept.exists()).await;
+    drop(place);
+    let nobody = Place::new(
+        CompileLimits {
+            // No worker can start in so little.
+            memory: 1 << 20,
+            ..usual()
+        },
+        Some(folder.path()),
+    );
+    let place = nobody.await;
+    assert!(place.try_to_compile(&guest()).await.is_none());
+    // Code that was changed on the disk is not run: it is compiled again.
+    let mut bytes = std::fs::read(&kept).expect("the file");
+    *bytes.last_mut().expect("it has bytes") ^= 1;
+    std::fs::write(&kept, bytes).expect("it can be written");
+    let error = place.try_to_compile(&guest()).await;
+    assert!(error.is_some(), "it has no worker to compile it");
+}
+
+/// A node as a process of its own, with this app.
+fn start(folder: &Path, app: &Path) -> Process {
+    let programs = Programs::of_test(env!("CARGO_BIN_EXE_host")).expect("the program");
+    let launch = Launch::new(programs.host())
+        .dir(folder)
+        .flag("--name", "example@127.0.0.1")
+        .flag("--http", "127.0.0.1:0")
+        .flag("--cluster-port", "0")
+        .flag("--app", app)
+        .flag("--data-dir", folder.join("data"))
+        .flag("--compile-memory", "8GiB")
+        .env("HOST_COOKIE", "a cookie of the tests");
+    launch.spawn().expect("it starts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_worker_outlives_its_node() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let large = folder.path().join("large.wasm");
+    std::fs::write(&large, huge().bytes()).expect("it can be written");
+    let host = start(folder.path(), &large);
+    let id = u32::try_from(host.id()).expect("a process number");
+    let worker = || children(id).into_iter().find(|pid| used(*pid) > 20);
+    until("a worker at work", || worker().is_some()).await;
+    let worker = worker().expect("it was there");
+    let variables = std::fs::read(format!("/proc/{worker}/environ")).expect("its variables");
+    assert_eq!(variables, b"", "the cookie is none of its business");
+    host.kill().expect("it can be killed");
+    until("the end of the worker", || !lives(worker)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_and_a_rollback_do_not_wait_for_an_upload_that_takes_long() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = start(folder.path(), &components::built("guest"));
+    let ready = host.wait_until_ready(support::PATIENCE);
+    ready.expect("it is ready");
+    let command = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command
+            .args(words)
+            .arg("--data-dir")
+            .arg(folder.path().join("data"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    let push = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("it can be written");
+        command(&["push", path.to_str().expect("a path in text")])
+    };
+    let mut large = push("huge.wasm", huge().bytes())
+        .spawn()
+        .expect("it starts");
+    let id = u32::try_from(host.id()).expect("a process number");
+    let busy = || children(id).into_iter().find(|pid| used(*pid) > 100);
+    until("the upload is compiled", || busy().is_some()).await;
+    let worker = busy().expect("it was there");
+    let simple = push("simple.wasm", &components::read_built("fixture-simple")).status();
+    assert!(simple.expect("it runs").success());
+    let back = command(&["rollback"]).status();
+    assert!(back.expect("it runs").success());
+    assert!(large.try_wait().expect("it is a child").is_none());
+    // Whoever wanted it goes away.
+    large.kill().expect("it can be killed");
+    large.wait().expect("it is a child");
+    until("the end of the worker", || !lives(worker)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore]
+async fn measure() {
+    for path in std::env::var("FILES").unwrap().split(',') {
+        let app = ComponentBytes::of(std::fs::read(path).unwrap().into());
+        for memory in [384u64, 512, 768, 1024, 2048] {
+            let limits = CompileLimits { memory: memory << 20, cpu: Duration::from_secs(300) };
+            let place = Place::new(limits, None).await;
+            until("ready", || own_children().len() == 1).await;
+            let pid = *own_children().first().unwrap();
+            let t = Instant::now();
+            let watch = tokio::spawn(async move { let mut most = 0; let mut cpu = 0; loop {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                let get = |k: &str| status.lines().find_map(|l| l.strip_prefix(k)).map_or(0, |l| l.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0));
+                most = most.max(get("VmData:")); cpu = cpu.max(used(pid));
+                if status.is_empty() || !lives(pid) || most == 0 { return (most >> 10, get("VmHWM:") >> 10, cpu * 10); }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if t.elapsed() > Duration::from_secs(1) && used(pid) == cpu && t.elapsed() > Duration::from_secs(60) { return (most >> 10, get("VmHWM:") >> 10, cpu * 10) }
+            }});
+            let error = place.try_to_compile(&app).await;
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let hwm: Vec<&str> = status.lines().filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS") || l.starts_with("VmData")).collect();
+            let cpu = used(pid) * 10;
+            watch.abort();
+            println!("child {path} {} MiB, limit {memory}: {:?} in {:?}, {cpu} ms cpu, {hwm:?}", app.bytes().len() >> 20, error.as_ref().map(|e| e.to_string().chars().take(150).collect::<String>()), t.elapsed());
+            if !error.is_some_and(|e| e.to_string().contains("--compile-memory")) { break; }
+        }
+    }
+}
