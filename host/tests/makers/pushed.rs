@@ -29,13 +29,13 @@ pub(crate) fn under_load(app: App) -> Result<()> {
     ensure!(said.code == Some(0), "{}", node.process.output());
     ensure!(node.serves()? == app.hello());
     let over = AtomicBool::new(false);
+    let is_over = || {
+        thread::sleep(PAUSE);
+        over.load(Relaxed)
+    };
+    let ask = || client::get_repeatedly(&node.url("/"), BOUND, is_over);
     thread::scope(|scope| {
         let stream = Sse::open(&node.url("/endless"), BOUND)?;
-        let is_over = || {
-            thread::sleep(PAUSE);
-            over.load(Relaxed)
-        };
-        let ask = || client::get_repeatedly(&node.url("/"), BOUND, is_over);
         let load: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
         let changed = || -> Result<()> {
             let said = place.run(2, &["push", &pushed])?;
