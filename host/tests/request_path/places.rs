@@ -178,6 +178,23 @@ async fn a_client_that_pauses_for_less_than_the_stall_limit_gets_all() {
 }
 
 #[tokio::test]
+async fn what_an_exchange_has_to_send_may_be_read_slowly_but_not_left_unread() {
+    let bodies = BodyLimits {
+        stall: Duration::from_millis(500),
+        ..BodyLimits::default()
+    };
+    let setup = Setup {
+        bodies,
+        ..Setup::default()
+    };
+    let node = Node::with("fixture-misbehave", setup).await;
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    let unread = client.send(get("/flood/8")).await.expect("a head");
+    assert_eq!(unread.status(), 200);
+    node.idle().await;
+}
+
+#[tokio::test]
 async fn a_stream_may_use_more_processor_time_over_its_life_than_a_callback_may() {
     // 0.3 s, which ten events use up.
     let node = plain(Limits::Tight, BodyLimits::default()).await;

@@ -25,6 +25,7 @@ use wasmtime::UpdateDeadline;
 use super::client::ClientSide;
 use super::places::{NoPlace, Place};
 use super::slow_lane::SlowLane;
+use crate::generation::queue;
 
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
@@ -147,7 +148,7 @@ impl Meter {
             began,
         };
         drop(state);
-        let next = Box::pin(async move { self.next_slice().await });
+        let next = Box::pin(queue(async move { self.next_slice().await }));
         Ok(UpdateDeadline::YieldCustom(1, next))
     }
 

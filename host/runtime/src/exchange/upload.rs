@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::capacity::ClientSide;
+use crate::generation::Stopwatch;
 
 /// The body of a request. It may not pause for longer than other bodies may, and tells when the
 /// component waits for it.
@@ -20,15 +22,49 @@ pub(super) struct Upload {
     /// Created when the body is waited for.
     due: Option<Pin<Box<Sleep>>>,
     client: Arc<ClientSide>,
+    progress: Arc<Progress>,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// How long the head of the response takes, since the client has sent something.
+    pub(super) watch: Stopwatch,
+    /// How far its body has come.
+    pub(super) upload: AtomicU8,
+}
+
+impl Progress {
+    /// The body comes, and the component does not wait for it.
+    pub(super) const COMES: u8 = 0;
+    /// The component waits for more of it.
+    const AWAITED: u8 = 1;
+    /// It broke off, or did not come in time.
+    const BROKEN: u8 = 2;
+
+    /// Whether the component lacks a part of the request.
+    pub(super) fn is_half(&self) -> bool {
+        self.upload.load(Ordering::Acquire) != Progress::COMES
+    }
+
+    fn set(&self, upload: u8) {
+        self.upload.store(upload, Ordering::Release);
+    }
 }
 
 impl Upload {
-    pub(super) fn new(body: Incoming, idle: Duration, client: Arc<ClientSide>) -> Upload {
+    pub(super) fn new(
+        body: Incoming,
+        idle: Duration,
+        client: Arc<ClientSide>,
+        progress: Arc<Progress>,
+    ) -> Upload {
         Upload {
             body,
             idle,
             due: None,
             client,
+            progress,
         }
     }
 }
@@ -43,6 +79,11 @@ impl http_body::Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
             self.due = None;
+            match &read {
+                Some(Err(_)) => self.progress.set(Progress::BROKEN),
+                Some(Ok(_)) | None => self.progress.set(Progress::COMES),
+            }
+            self.progress.watch.restart();
             return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
         }
         let idle = self.idle;
@@ -51,6 +92,10 @@ impl http_body::Body for Upload {
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
         let is_late = due.as_mut().poll(cx).is_ready();
         self.client.is_awaited();
+        self.progress.set(match is_late {
+            true => Progress::BROKEN,
+            false => Progress::AWAITED,
+        });
         if is_late {
             // This ends the call. The component need not hear of it before.
             self.client.is_silent();

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
@@ -18,12 +19,12 @@ use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
 use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, SetByGuest};
-use super::upload::Upload;
+use super::upload::{Progress, Upload};
 use super::{Exchanges, Live, failed, overloaded};
 use crate::capacity::NoPlace;
 use crate::contract::{BodyEnd, Subscribed};
 use crate::generation::{
-    CallEnd, CallFailure, ComponentKind, Lease, Span, call_end, call_function, invoke,
+    CallFailure, ComponentKind, Lease, RequestEnd, Source, Span, Stopwatch, call_function, invoke,
 };
 use crate::http::request::BodyRefusal;
 use crate::http::{
@@ -61,6 +62,11 @@ pub(super) async fn serve(
         shared: shared.clone(),
         lease,
         path: head.path().into(),
+        source: head.source(),
+        progress: Arc::new(Progress {
+            watch: Stopwatch::start(),
+            upload: AtomicU8::new(Progress::COMES),
+        }),
         answered: AtomicBool::new(false),
         response: Pending::new(head.method() == Method::HEAD),
         _live: Live::new(shared),
@@ -86,6 +92,10 @@ pub(super) async fn serve(
         Unanswered::Cut => failed(),
         unanswered => {
             running.complain(&unanswered);
+            // What else failed is counted where it failed.
+            if let Unanswered::Error(_) | Unanswered::Illegal(_) = unanswered {
+                running.count(RequestEnd::Broken, None);
+            }
             failed()
         }
     }
@@ -184,6 +194,8 @@ struct Running {
     shared: Arc<Exchanges>,
     lease: Lease,
     path: Box<str>,
+    source: Source,
+    progress: Arc<Progress>,
     /// Whether the component has answered, with a response or with an error.
     answered: AtomicBool,
     response: Arc<Pending>,
@@ -210,15 +222,15 @@ impl Running {
                 // All of the response is there, so nobody sees this.
                 let complaints = &self.shared.complaints;
                 complaints.after(&self.lease, &self.path, &failure);
-                (Some(CallEnd::Returned), Err(failure))
+                (None, Err(failure))
             }
             (Ok(()), Some(end @ (BodyEnd::Open | BodyEnd::Short { .. }))) => {
                 self.complain(&end);
-                (Some(CallEnd::Trapped), Ok(()))
+                (Some(RequestEnd::Broken), Ok(()))
             }
             (Err(failure), Some(end @ BodyEnd::Short { .. })) => {
                 self.complain(&format_args!("{end}, and then failed: {failure}"));
-                (failure.end(), Err(failure))
+                (failure.request_end(), Err(failure))
             }
             (ended, _) => {
                 // If nobody waits for the reason any more, it is told here.
@@ -227,18 +239,24 @@ impl Running {
                 {
                     self.complain(failure);
                 }
-                (call_end(&ended), ended)
+                let end = match &ended {
+                    Ok(()) => {
+                        (!self.answered.load(Ordering::Relaxed)).then_some(RequestEnd::Broken)
+                    }
+                    Err(failure) => failure.request_end(),
+                };
+                (end, ended)
             }
         };
         if let Some(end) = counted {
-            self.lease.count(end);
+            self.count(end, None);
         }
         told
     }
 
     /// Calls the component. It may end itself once it has answered.
     async fn call(
-        &self,
+        self: &Arc<Self>,
         request: hyper::Request<Incoming>,
         sender: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
@@ -248,20 +266,25 @@ impl Running {
         let held = Subscribed::default();
         let limits = self.shared.limits;
         let span = Span::Request(limits.stall);
-        let ended = invoke(&self.lease, span, held, async |store, instance| {
+        let counted = self.clone();
+        let calling = invoke(&self.lease, span, held, async |store, instance| {
             let call = &mut store.data_mut().call;
             let meter = call.meter().clone();
             call.to_head = self.response.is_to_head();
             call.response = Some(self.response.set());
-            let client = meter.client().clone();
-            let request = request.map(|body| Upload::new(body, limits.idle, client));
+            let (client, progress) = (meter.client().clone(), self.progress.clone());
+            let request = request.map(|body| Upload::new(body, limits.idle, client, progress));
             let mut http = store.data_mut().http();
             let request = http.new_incoming_request(Scheme::Http, request)?;
-            let (pending, setting) = (self.response.clone(), meter.clone());
+            let setting = meter.clone();
             let out = http.new_response_outparam_from_callback(move |answer| {
                 // From the response head on, a stream may last.
                 setting.lift_deadline();
-                pending.answer(answer);
+                if let Ok(response) = &answer {
+                    let end = RequestEnd::Answered(response.status().as_u16());
+                    counted.count(end, Some(counted.progress.watch.time()));
+                }
+                counted.response.answer(answer);
             })?;
             let call = pin!(call_function(store, instance, handle, (request, out)));
             let ended = SendHead {
@@ -279,9 +302,17 @@ impl Running {
                     _ => Err(error),
                 },
             }
-        })
-        .await;
+        });
+        let ended = self.progress.watch.time_of(calling).await;
         ended.map(|((), _)| ())
+    }
+
+    /// Counts an end of the request. A client that has sent half a request has no answer
+    /// that says anything of the app.
+    fn count(&self, end: RequestEnd, time: Option<Duration>) {
+        if !(end.is_failure() && self.progress.is_half()) {
+            self.lease.count(&self.path, self.source, end, time);
+        }
     }
 
     fn complain(&self, cause: &dyn fmt::Display) {

@@ -12,7 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime_wasi::I32Exit;
 
-use super::{CallEnd, Generation};
+use super::{CallEnd, Generation, RequestEnd, queue};
 use crate::capacity::{CallEnded, Class, Metered, NoPlace, PATIENCE, Times};
 use crate::contract::{
     CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, OverQuota,
@@ -80,6 +80,17 @@ impl CallFailure {
         matches!(self, CallFailure::Silent | CallFailure::Unread(_))
     }
 
+    /// How the client of the request saw it; none if the app did not cause it.
+    pub(crate) fn request_end(&self) -> Option<RequestEnd> {
+        match self.end() {
+            Some(CallEnd::Trapped) => Some(RequestEnd::Trapped),
+            Some(CallEnd::Overran) => Some(RequestEnd::Overran),
+            // It is no trap, but no answer either.
+            None if matches!(self, CallFailure::Exited) => Some(RequestEnd::Broken),
+            Some(CallEnd::Returned) | None => None,
+        }
+    }
+
     /// Whether the node was too busy. Another node, or the same node a moment later, may not be.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, CallFailure::NoPlace(_) | CallFailure::Drained)
@@ -137,7 +148,7 @@ pub(crate) async fn invoke<T>(
     let place = runtime
         .places
         .take(class, generation.instance_size, patience);
-    let place = place.await?;
+    let place = queue(place).await?;
     let meter = runtime.meter(class, place);
     let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
     let mut store = runtime.store(HostState {

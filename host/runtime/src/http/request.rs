@@ -12,6 +12,7 @@ use super::body::{OutgoingBody, text};
 use super::response::fields;
 use crate::contract::http as contract;
 use crate::exchange::BodyLimits;
+use crate::generation::Source;
 
 /// How many bytes of memory a body is given before the first of it has come.
 const AT_ONCE: usize = 64 * 1024;
@@ -34,6 +35,11 @@ impl RequestHead {
     /// The method.
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// Where it came from, as it is counted.
+    pub(crate) fn source(&self) -> Source {
+        Source::of(self.peer.ip())
     }
 
     /// The path as it was sent, cut to a bounded length for the log.
