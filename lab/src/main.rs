@@ -72,22 +72,7 @@ enum Command {
     },
     /// Let random troubles come to three nodes under load, to which components are
     /// pushed all along, and print what came of it.
-    Soak {
-        /// The host program.
-        #[arg(long)]
-        host: PathBuf,
-        /// The component to serve, and to make others of.
-        #[arg(long)]
-        app: PathBuf,
-        /// For how long troubles come.
-        #[arg(long, default_value = "30m", value_parser = humantime::parse_duration)]
-        time: Duration,
-        /// What the dice begin with.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// More components to push.
-        apps: Vec<PathBuf>,
-    },
+    Soak(Soak),
     /// Run the line of the README on 10.10.10.2, and look at the page.
     Readme {
         /// The folder that `host` was installed to.
@@ -160,6 +145,25 @@ struct Push {
     only: String,
 }
 
+/// What `lab soak` takes.
+#[derive(clap::Args)]
+struct Soak {
+    /// The host program.
+    #[arg(long)]
+    host: PathBuf,
+    /// The component to serve, and to make others of.
+    #[arg(long)]
+    app: PathBuf,
+    /// For how long troubles come.
+    #[arg(long, default_value = "30m", value_parser = humantime::parse_duration)]
+    time: Duration,
+    /// What the dice begin with.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// More components to push.
+    apps: Vec<PathBuf>,
+}
+
 fn main() -> ExitCode {
     match run(Command::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -229,17 +233,11 @@ fn run(command: Command) -> Result<()> {
             pushes: args.pushes,
             only: args.only,
         }),
-        Command::Soak {
-            host,
-            app,
-            time,
-            seed,
-            apps,
-        } => soak::print(&SoakPlan {
-            programs: Programs::new(&host, &app)?,
-            apps,
-            lasting: time,
-            seed,
+        Command::Soak(args) => soak::print(&SoakPlan {
+            programs: Programs::new(&args.host, &args.app)?,
+            apps: args.apps,
+            lasting: args.time,
+            seed: args.seed,
         }),
         Command::Readme { bin, line } => readme::walk(&bin, &line),
     }

@@ -138,7 +138,7 @@ impl Runtime {
         store.limiter(HostState::limiter);
         store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| store.data().call.meter().clone().on_tick());
+        store.epoch_deadline_callback(|store| contract::on_tick(&store.data().call));
         store
     }
 }

@@ -60,6 +60,25 @@ fn the_line_of_the_readme_is_understood() {
 }
 
 #[test]
+fn the_parts_that_a_component_may_have_are_documented_as_they_are() {
+    let run = run_of("host --name example@10.10.10.2 --cookie ace").unwrap();
+    let documented = include_str!("../../../docs/components.md");
+    for (part, most, flag) in [
+        ("core instances", "200", "--max-core-instances"),
+        ("memories", "32", "--max-memories"),
+        ("tables", "20", "--max-tables"),
+        ("elements of a table", "100,000", "--max-table-elements"),
+    ] {
+        let row = format!("| {part} | {most} | `{flag}` |");
+        assert!(documented.contains(&row), "{row}");
+        assert!(refused("host run --help").contains(flag), "{flag}");
+    }
+    let parts = (run.max_core_instances, run.max_memories, run.max_tables);
+    assert_eq!(parts, (200, 32, 20));
+    assert_eq!(run.max_table_elements, 100_000);
+}
+
+#[test]
 fn without_a_word_the_help_is_shown_and_every_help_names_the_variables() {
     let help = typed("host").unwrap_err();
     assert_eq!(help.kind(), ErrorKind::DisplayHelp);

@@ -1,8 +1,9 @@
 //! Bodies of responses that go out in pieces.
 
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 
-use crate::support::client::{BOTH, Client, Protocol, get};
+use crate::support::client::{BOTH, Client, Protocol, fetch, get};
 use crate::support::log::Log;
 use crate::support::node::Node;
 use crate::support::soon;
@@ -115,4 +116,15 @@ async fn a_response_without_content_has_neither_length_nor_body() {
             answer.headers
         );
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_at_once_ends_with_its_head() {
+    let node = Node::start("fixture-misbehave").await;
+    let mut client = Client::connect(Protocol::H2, node.address).await;
+    let response = client.send(get("/empty-stream")).await.expect("a head");
+    assert!(response.body().is_end_stream(), "no DATA follows");
+    let answer = fetch(Protocol::H1, node.address, "/empty-stream").await;
+    assert_eq!(answer.field("content-length"), "0");
+    assert_eq!(answer.text(), "");
 }

@@ -25,7 +25,7 @@ pub(crate) use instance::{InstanceContext, by_machine};
 pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
 pub(crate) use output::GuestLog;
 pub(crate) use quota::{CALLBACK_CALL_MAX, HANDLES_MAX, OverQuota, REQUEST_CALL_MAX};
-pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, promised};
+pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, on_tick, promised};
 pub(crate) use unbacked::add_to_linker as add_unbacked_to_linker;
 
 /// Bindings of the world `streaming-app`, and of all the types.

@@ -4,12 +4,16 @@
 //! So it is noted here which body belongs to the response, and how the guest left it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::header;
 use parking_lot::Mutex;
+use wasmtime::UpdateDeadline;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::FieldMap;
 use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingResponse};
+
+use super::CallContext;
 
 /// How the guest has left the body of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -131,18 +135,44 @@ pub(crate) fn promised(fields: &http::HeaderMap) -> Option<u64> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// What is set once a guest has set its response: the mark of its body, if the guest took it.
+/// What is noted of the response of a call: the mark of its body, once the guest has set it, and
+/// whether the guest waits only for its turn.
 #[derive(Debug, Default)]
-pub(crate) struct ResponseSet(Mutex<Option<BodyMark>>);
+pub(crate) struct ResponseSet {
+    mark: Mutex<Option<BodyMark>>,
+    waits_for_turn: AtomicBool,
+}
 
 impl ResponseSet {
     pub(super) fn body(&self, mark: Option<BodyMark>) {
-        *self.0.lock() = mark;
+        *self.mark.lock() = mark;
     }
 
     /// The mark of the body. A response without a body is finished.
     pub(crate) fn mark(&self) -> BodyMark {
-        let mark = self.0.lock().clone();
+        let mark = self.mark.lock().clone();
         mark.unwrap_or_else(BodyMark::finished)
     }
+
+    /// Whether the guest was interrupted at a tick, and would go on.
+    pub(crate) fn waits_for_turn(&self) -> bool {
+        self.waits_for_turn.load(Relaxed)
+    }
+}
+
+/// What the store of a call does at each epoch tick.
+///
+/// # Errors
+/// As of [`super::Meter::on_tick`].
+pub(crate) fn on_tick(call: &CallContext) -> wasmtime::Result<UpdateDeadline> {
+    let (set, ticks, turn) = match (&call.response, call.meter().clone().on_tick()?) {
+        (Some(set), UpdateDeadline::YieldCustom(ticks, turn)) => (set.clone(), ticks, turn),
+        (_, deadline) => return Ok(deadline),
+    };
+    set.waits_for_turn.store(true, Relaxed);
+    let turn = async move {
+        turn.await;
+        set.waits_for_turn.store(false, Relaxed);
+    };
+    Ok(UpdateDeadline::YieldCustom(ticks, Box::pin(turn)))
 }

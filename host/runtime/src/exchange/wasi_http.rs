@@ -22,7 +22,7 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
-use self::head::{Answer, First, Head, Pending, SendHead};
+use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, SetByGuest};
 use super::{Exchanges, Live, failed, overloaded};
 use crate::contract::{BodyEnd, Subscribed};
 use crate::generation::{
@@ -101,11 +101,11 @@ async fn answer(
 
 /// Makes the response for the connection from what the component has set.
 fn send(
-    head: Head,
+    head: ResponseSoFar,
     task: JoinHandle<Result<(), CallFailure>>,
     guard: AbortOnDrop,
 ) -> Result<http::Response<OutgoingBody>, Unanswered> {
-    let Head {
+    let ResponseSoFar {
         response,
         first,
         mark,
@@ -115,9 +115,9 @@ fn send(
         return Err(illegal.into());
     }
     let (frames, has_ended, is_bare) = match first {
-        First::Frames(frames, has_ended) => (frames, has_ended, false),
-        First::Bare => (VecDeque::new(), true, true),
-        First::Cut => {
+        BodySoFar::Frames(frames, has_ended) => (frames, has_ended, false),
+        BodySoFar::Bare => (VecDeque::new(), true, true),
+        BodySoFar::Cut => {
             // The task of the component tells why.
             drop(tokio::spawn(after_response(task, guard)));
             return Err(Unanswered::Cut);
@@ -215,7 +215,7 @@ impl Running {
     async fn run(
         self: Arc<Self>,
         request: hyper::Request<Upload>,
-        sender: oneshot::Sender<Answer>,
+        sender: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
         let ended = self.call(request, sender).await;
         let (counted, told) = match (ended, self.response.end()) {
@@ -259,7 +259,7 @@ impl Running {
     async fn call(
         &self,
         request: hyper::Request<Upload>,
-        sender: oneshot::Sender<Answer>,
+        sender: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
         let ComponentKind::WasiHttp { handle } = &self.lease.kind else {
             return Err(CallFailure::Trap("not a wasi:http component".to_owned()));
@@ -284,6 +284,7 @@ impl Running {
                 pending: &self.response,
                 answered: &self.answered,
                 sender: Some(sender),
+                held: None,
             };
             match ended.await {
                 Ok(()) => Ok(()),

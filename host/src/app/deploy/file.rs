@@ -145,7 +145,7 @@ impl Followed {
             again_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "cannot take up the app file yet: {reason}",
         );
-        self.app.report.failed(None, reason.to_owned(), false);
+        self.app.report.failed(None, reason.to_owned(), true);
         self.app
             .report
             .doing_file(app.component.digest(), Step::TryingAgain);

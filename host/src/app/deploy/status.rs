@@ -124,6 +124,9 @@ impl Reporter {
         self.change(|now| {
             let of_file = |doing: &mut Doing| doing.release.is_none();
             let _ = now.doing.take_if(of_file);
+            if let Some(failed) = now.failed.as_mut().filter(|it| it.release.is_none()) {
+                failed.again = false;
+            }
         });
     }
 

@@ -1,6 +1,6 @@
 //! The head of a response, on its way from the guest to the connection.
 //!
-//! It is sent when the guest waits for something or has ended, and not at once. So a response that
+//! It is sent when the guest waits for something other than its turn, or has ended, and not at once. So a response that
 //! the guest finishes without waiting is known as a whole: one without a body ends with its head,
 //! and one that breaks a rule is a 500.
 
@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
@@ -21,18 +22,21 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::contract::{BodyEnd, BodyMark, ResponseSet, promised};
 use crate::http::response::is_bare;
 
+/// How long a head may wait for a guest that runs on without waiting for anything.
+const HOLD: Duration = Duration::from_millis(500);
+
 /// What a guest has answered with.
-pub(super) type Answer = Result<Head, ErrorCode>;
+pub(super) type SetByGuest = Result<ResponseSoFar, ErrorCode>;
 
 /// A response that a guest has set.
-pub(super) struct Head {
+pub(super) struct ResponseSoFar {
     pub(super) response: Response<HyperOutgoingBody>,
-    pub(super) first: First,
+    pub(super) first: BodySoFar,
     pub(super) mark: BodyMark,
 }
 
 /// What is known of the body when the head is sent.
-pub(super) enum First {
+pub(super) enum BodySoFar {
     /// There is none, whatever the guest writes: an answer to `HEAD`, or a 204 or 304.
     Bare,
     /// These frames are there, which may be none. If the body has ended, they are all of it.
@@ -94,7 +98,7 @@ impl Pending {
 
     /// Takes what the guest has answered, if it has, and looks at its body. `has_returned` says
     /// that the guest writes nothing more.
-    fn take(&self, has_returned: bool) -> Option<Answer> {
+    fn take(&self, has_returned: bool) -> Option<SetByGuest> {
         let mut response = match self.answer.lock().take()? {
             Ok(response) => response,
             Err(error) => return Some(Err(error)),
@@ -106,10 +110,10 @@ impl Pending {
             mark: mark.clone(),
         });
         let first = match is_bare {
-            true => First::Bare,
+            true => BodySoFar::Bare,
             false => first(&mut response, &mark, has_returned),
         };
-        Some(Ok(Head {
+        Some(Ok(ResponseSoFar {
             response,
             first,
             mark,
@@ -118,16 +122,20 @@ impl Pending {
 }
 
 /// What of the body is there already. The engine lets a guest write two frames ahead.
-fn first(response: &mut Response<HyperOutgoingBody>, mark: &BodyMark, has_returned: bool) -> First {
+fn first(
+    response: &mut Response<HyperOutgoingBody>,
+    mark: &BodyMark,
+    has_returned: bool,
+) -> BodySoFar {
     let mut cx = Context::from_waker(Waker::noop());
     let mut frames = VecDeque::new();
     loop {
         match Pin::new(response.body_mut()).poll_frame(&mut cx) {
-            Poll::Pending if has_returned => return First::Cut,
-            Poll::Pending => return First::Frames(frames, false),
+            Poll::Pending if has_returned => return BodySoFar::Cut,
+            Poll::Pending => return BodySoFar::Frames(frames, false),
             Poll::Ready(Some(Ok(frame))) => frames.push_back(frame),
-            Poll::Ready(Some(Err(_))) => return First::Cut,
-            Poll::Ready(None) if !mark.is_finished() => return First::Cut,
+            Poll::Ready(Some(Err(_))) => return BodySoFar::Cut,
+            Poll::Ready(None) if !mark.is_finished() => return BodySoFar::Cut,
             Poll::Ready(None) => break,
         }
     }
@@ -136,9 +144,9 @@ fn first(response: &mut Response<HyperOutgoingBody>, mark: &BodyMark, has_return
         Some(promised @ 1..) if frames.is_empty() => {
             let written = 0;
             mark.set(BodyEnd::Short { written, promised });
-            First::Cut
+            BodySoFar::Cut
         }
-        _ => First::Frames(frames, true),
+        _ => BodySoFar::Frames(frames, true),
     }
 }
 
@@ -148,7 +156,19 @@ pub(super) struct SendHead<'a, F> {
     pub(super) pending: &'a Pending,
     /// Becomes true when the guest has answered.
     pub(super) answered: &'a AtomicBool,
-    pub(super) sender: Option<oneshot::Sender<Answer>>,
+    pub(super) sender: Option<oneshot::Sender<SetByGuest>>,
+    /// Since when the response is set and not sent.
+    pub(super) held: Option<Instant>,
+}
+
+impl<F> SendHead<'_, F> {
+    /// Whether the head is to wait for more of the body.
+    fn holds(&mut self) -> bool {
+        let pending = self.pending;
+        pending.answer.lock().is_some()
+            && pending.set.waits_for_turn()
+            && self.held.get_or_insert_with(Instant::now).elapsed() < HOLD
+    }
 }
 
 impl<F: Future> Future for SendHead<'_, F> {
@@ -157,6 +177,7 @@ impl<F: Future> Future for SendHead<'_, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let polled = self.call.as_mut().poll(cx);
         if self.sender.is_some()
+            && !(polled.is_pending() && self.holds())
             && let Some(answer) = self.pending.take(polled.is_ready())
             && let Some(sender) = self.sender.take()
         {
