@@ -45,7 +45,7 @@ pub use source::{BySource, Source};
 pub use stats::{Fresh, GenerationStats, Left, Once};
 pub(crate) use stopwatch::{Stopwatch, queue};
 pub use tally::{CallEnd, RequestEnd, Tally};
-pub use times::Times;
+pub use times::HeadTimes;
 pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
 
