@@ -9,6 +9,7 @@
 //! other nodes hear of this one. So a member that is listed serves. The end has the reverse
 //! order: leave, close the listener, drain.
 
+mod address;
 mod claimed;
 pub mod config;
 mod control_service;
@@ -20,6 +21,7 @@ mod listening;
 mod loaded;
 pub mod log;
 mod recovered;
+mod release_check;
 mod running;
 mod stopping;
 mod supervisor;
@@ -30,6 +32,7 @@ use cluster::NodeName;
 use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 
+pub use address::AddressLost;
 pub use claimed::ClaimError;
 use claimed::Claimed;
 pub use error::NodeError;
@@ -69,20 +72,26 @@ async fn run_until_signal(config: NodeConfig, workers: usize) -> Result<(), Node
     // From here on no signal is lost, whatever the start is busy with.
     let mut signals = Signals::listen().map_err(ClaimError::Signals)?;
     let hangups = stopping::hangups().map_err(ClaimError::Signals)?;
+    let wait = config.wait_address;
     let mut node = tokio::select! {
         started = StartedNode::start(config, workers) => started?,
         () = signals.next() => return Ok(()),
     };
     node.read_cookies_again(hangups);
     supervisor::ready(&node.name().to_string(), &node.url());
-    tokio::select! {
-        () = signals.next() => {}
+    let lost = address::lost(node.name().ip(), wait);
+    let lost = tokio::select! {
+        () = signals.next() => None,
+        lost = lost => Some(lost),
         // The node must not go on with what it has done wrong, not even during a drain.
         fatal = node.fatal() => return Err(fatal.into()),
-    }
+    };
     supervisor::stopping();
     node.stop(signals.next()).await;
-    Ok(())
+    match lost {
+        Some(lost) => Err(lost.into()),
+        None => Ok(()),
+    }
 }
 
 /// A node that runs: it serves, and is a member. If it is dropped, it goes without telling

@@ -8,6 +8,7 @@ use lab::cluster::{ANSWER, START};
 use lab::targets::{FOUND, HEALED, KILLED, LEFT, LISTED, SILENT, SLACK};
 use lab::{Cluster, Lan, Programs, events};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const ALL: [u8; 3] = [2, 3, 4];
 
@@ -222,6 +223,45 @@ fn a_node_that_is_told_to_waits_for_its_address() -> Result<()> {
     host.wait_for_line(&["waiting", "10.10.10.2"], START)?;
     machine.give_address(machine.ip())?;
     host.wait_until_ready(START).map(drop)
+}
+
+#[test]
+fn a_node_whose_address_is_taken_away_says_so_and_waits_or_ends() -> Result<()> {
+    let Some(lan) = lan()? else { return Ok(()) };
+    let waits = lan.host(2).flag("--wait-address", "60s").spawn()?;
+    let ends = lan.host(3).spawn()?;
+    for host in [&waits, &ends] {
+        host.wait_until_ready(START)?;
+    }
+    for number in [2, 3] {
+        lan.machine(number).take_address(lan.machine(number).ip())?;
+    }
+    let gone = "is no longer on this machine, so nobody reaches the node";
+    waits.wait_for_line(&["the IP 10.10.10.2", gone, "up to 60 s"], START)?;
+    ends.wait_for_line(&["the IP 10.10.10.3", gone], START)?;
+    let (status, _) = ends.wait_for_end(START * 3)?;
+    let output = ends.output();
+    let why = "error: the IP 10.10.10.3 of this node has been away from this machine";
+    ensure!(status.code() == Some(1) && output.contains(why), "{output}");
+    lan.machine(2).give_address(lan.machine(2).ip())?;
+    waits.wait_for_line(&["10.10.10.2", "on this machine again"], START)?;
+    let page = lan.machine(2).get(&lan.machine(2).url(), ANSWER)?;
+    ensure!(page.status == 200, "{page:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_that_hears_nobody_says_once_what_to_look_at() -> Result<()> {
+    let Some(lan) = lan()? else { return Ok(()) };
+    for number in [2, 3] {
+        lan.pass_broadcasts_to(number, false)?;
+    }
+    let nodes = [lan.host(2).spawn()?, lan.host(3).spawn()?];
+    for node in nodes {
+        let hint = ["no other node was heard in 60 s", "port 8383", "--join"];
+        node.wait_for_line(&hint, START + Duration::from_secs(70))?;
+    }
+    Ok(())
 }
 
 #[test]

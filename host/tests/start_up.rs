@@ -355,3 +355,38 @@ fn a_flag_can_be_a_variable_and_an_old_name_works_with_a_hint() -> Result<()> {
     ensure!(output.contains("--max-component is 1.0 KiB"), "{output}");
     Ok(())
 }
+
+#[test]
+fn without_a_word_the_help_is_shown_and_nothing_is_made_whatever_the_variables_say() -> Result<()> {
+    let start = Start::new()?;
+    let variables = |launch: Launch| {
+        launch
+            .dir(start.dir.path())
+            .env("HOME", start.dir.path())
+            .env("HOST_NAME", "example@127.0.0.1")
+            .env("HOST_HTTP", "127.0.0.1:0")
+            .env("HOST_CLUSTER_PORT", "0")
+            .env("HOST_COOKIE", "a cookie of the tests")
+            .env("HOST_APP", start.programs.app())
+            .env("HOST_DATA_DIR", start.dir.path().join("data"))
+    };
+    let help = variables(Launch::new(start.programs.host())).spawn()?;
+    let (status, _) = help.wait_for_end(BOUND)?;
+    ensure!(status.code() == Some(0), "{}", help.output());
+    ensure!(
+        help.output().contains("Usage: host --name"),
+        "{}",
+        help.output()
+    );
+    let made = std::fs::read_dir(start.dir.path())?.count();
+    ensure!(made == 0, "it has made something");
+    // What runs a node by the same variables is `host run`.
+    let node = variables(Launch::new(start.programs.host()).arg("run")).spawn()?;
+    let ready = node.wait_until_ready(BOUND)?;
+    ensure!(
+        ready.text.contains("example@127.0.0.1 is ready"),
+        "{ready:?}"
+    );
+    ensure!(start.dir.path().join("data/host.sock").exists());
+    Ok(())
+}

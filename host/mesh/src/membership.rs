@@ -15,6 +15,7 @@ mod release_store;
 mod releases;
 mod report;
 mod seeds;
+mod silence;
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;

@@ -8,14 +8,18 @@
 //! So whatever serves has been checked. Loading needs a [`LoadPermit`], so there are
 //! at most two generations.
 
+mod class;
 mod compiled;
 mod drain;
 mod imports;
 mod invoke;
 mod lease;
 mod slot;
+mod source;
 mod stats;
+mod stopwatch;
 mod tally;
+mod times;
 mod validate;
 
 use std::sync::Arc;
@@ -29,14 +33,18 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
+pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};
-pub use stats::{GenerationStats, Left};
-pub use tally::{CallEnd, Tally};
+pub use source::{BySource, Source};
+pub use stats::{Fresh, GenerationStats, Left, Once};
+pub(crate) use stopwatch::{Stopwatch, queue};
+pub use tally::{CallEnd, RequestEnd, Tally};
+pub use times::Times;
 pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
 

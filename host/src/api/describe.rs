@@ -61,6 +61,7 @@ fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::ReleaseInfo
         parent: release.parent().map(|parent| id(&parent.id)),
         canaries: canaries.map(|node| show(*node)).collect(),
         bake_ms: release.plan().bake_ms,
+        drop_streams: release.plan().drop_streams,
         signed: release.signature().is_some(),
         votes_for: voted(Verdict::Ok),
         votes_against: voted(Verdict::Failed),

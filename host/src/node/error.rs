@@ -1,6 +1,7 @@
 //! Why a node did not start, or had to stop.
 
 use super::ClaimError;
+use super::address::AddressLost;
 use super::config::NodeConfigError;
 use crate::api::SocketError;
 use crate::files::IntakeError;
@@ -36,6 +37,9 @@ pub enum NodeError {
     /// Membership could not be set up.
     #[error(transparent)]
     Membership(#[from] membership::StartError),
+    /// The IP of the node is gone.
+    #[error(transparent)]
+    AddressLost(#[from] AddressLost),
     /// Membership cannot go on.
     #[error(transparent)]
     Fatal(#[from] FatalError),

@@ -136,7 +136,8 @@ pub struct RunArgs {
     /// Wait so long for the IP of the name to be on this machine
     ///
     /// For services that start before the network: 60s, 5m. Without it, a node
-    /// whose IP is not there refuses to start.
+    /// whose IP is not there refuses to start. A node that runs waits as long if
+    /// its IP goes away, else 10 s, and then ends.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub wait_address: Option<Duration>,
 

@@ -2,6 +2,7 @@
 //! with clients on real sockets. What needs the machine for itself is in
 //! `crowds.rs`.
 //!
+//! - [`attacks`]: clients that want a release to be voted down
 //! - [`bad_guests`]: apps that break a rule
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces
@@ -16,7 +17,7 @@
 //! - [`responses`]: how responses of `wasi:http` components leave
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
-//! - [`counts`]: how requests end, as it is counted
+//! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
 //! - [`unbacked`]: interfaces that link, and have nothing behind them
 //! - [`output`]: what apps print, and what the log says of them
@@ -26,6 +27,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod bad_guests;
 mod conformance;
 mod counts;
@@ -34,6 +36,7 @@ mod endings;
 mod heads;
 mod http1;
 mod http2;
+mod judged;
 mod kept;
 mod limits;
 mod messages;

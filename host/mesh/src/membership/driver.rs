@@ -26,6 +26,7 @@ use super::broadcast::Broadcast;
 use super::release_store::ReleaseStore;
 use super::releases::{FileOutcome, Overview, ReleaseRequest};
 use super::seeds::FoundSeed;
+use super::silence::SilenceHint;
 use super::{MembershipCounts, Order, Outside};
 use crate::control;
 use crate::control::{Event, Identity, Links};
@@ -43,6 +44,7 @@ pub(super) struct Driver {
     clock: Clock,
     gossip: UdpSocket,
     broadcast: Broadcast,
+    silence: SilenceHint,
     links: Links,
     events: mpsc::Receiver<Event>,
     boots: BootStore,
@@ -138,6 +140,7 @@ impl Driver {
             }
             self.publish_overview();
             self.publish_counters();
+            self.look_for_others();
             if self.departed {
                 return;
             }
@@ -279,6 +282,12 @@ impl Driver {
                 self.handle(Input::AppFile(file));
             }
         }
+    }
+
+    fn look_for_others(&mut self) {
+        let datagrams = self.node.counters();
+        let heard = datagrams.accepted + datagrams.probation + datagrams.refused.total() > 0;
+        self.silence.look(Instant::now(), heard);
     }
 
     /// Shows the rest of the host what is known of releases, if it is new.

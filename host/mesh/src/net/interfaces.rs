@@ -62,7 +62,7 @@ pub enum AddressError {
     #[error(
         "{ip} is not an address of this machine, which has {}; \
          use one of these in --name, or wait for it with --wait-address 60s",
-        Listed(have)
+        ListedAddresses(have)
     )]
     NotHere {
         /// The address.
@@ -72,9 +72,10 @@ pub enum AddressError {
     },
 }
 
-struct Listed<'a>(&'a [InterfaceAddress]);
+/// Addresses as people read them.
+pub struct ListedAddresses<'a>(pub &'a [InterfaceAddress]);
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for ListedAddresses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("none at all");

@@ -19,6 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use wasmtime::UpdateDeadline;
 
+use crate::generation::queue;
+
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub const TICK: Duration = Duration::from_millis(5);
 
@@ -90,14 +92,14 @@ impl Meter {
         }
         Ok(UpdateDeadline::YieldCustom(
             1,
-            Box::pin(async move {
+            Box::pin(queue(async move {
                 // A plain wake-up would put the guest back into the queue before the
                 // sockets are polled.
                 tokio::task::yield_now().await;
                 // The semaphore is never closed. If it were, the slice would run
                 // without a place.
                 self.set_place(self.lane.0.clone().acquire_owned().await.ok());
-            }),
+            })),
         ))
     }
 

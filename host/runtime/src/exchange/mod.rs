@@ -10,8 +10,10 @@ mod complain;
 mod event;
 mod mailbox;
 mod migrate;
+mod open;
 mod run;
 mod sequence;
+mod try_states;
 mod wasi_http;
 
 use std::sync::Arc;
@@ -29,6 +31,8 @@ use crate::generation::{ComponentKind, Generation, Lease, Slot};
 use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 use complain::Complaints;
+use open::OpenStreams;
+pub use try_states::UnreadableStates;
 
 /// All whole bodies together may take 256 MiB. They are counted in units of 64 KiB.
 /// A single body may be larger if the limit of bodies allows it.
@@ -51,6 +55,8 @@ pub struct Exchanges {
     whole_bodies: Semaphore,
     complaints: Complaints,
     live: AtomicUsize,
+    /// Copies of the states of open streams.
+    open: Arc<OpenStreams>,
 }
 
 /// What one app gives its exchanges, besides what all share.
@@ -105,6 +111,7 @@ impl Exchanges {
             whole_bodies: Semaphore::new(BODY_UNITS),
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
+            open: Arc::default(),
         })
     }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, Sender, SetByGuest
 use super::{Exchanges, Live, failed, overloaded};
 use crate::contract::{BodyEnd, Subscribed};
 use crate::generation::{
-    CallEnd, CallFailure, ComponentKind, Lease, Span, call_end, call_function, invoke,
+    CallFailure, ComponentKind, Lease, RequestEnd, Source, Span, Stopwatch, call_function, invoke,
 };
 use crate::http::{
     AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, WasiHttpBody, after_response, empty,
@@ -60,11 +60,17 @@ pub(super) async fn serve(
         shared: shared.clone(),
         lease,
         path: head.path().into(),
+        source: head.source(),
+        progress: Arc::new(Progress {
+            watch: Stopwatch::start(),
+            upload: AtomicU8::new(Progress::COMES),
+        }),
         answered: AtomicBool::new(false),
         response: Pending::new(head.method() == Method::HEAD),
         _live: Live::new(shared),
     });
-    let unanswered = match answer(&running, request(head, body, shared.limits.idle)).await {
+    let request = request(head, body, shared.limits.idle, running.progress.clone());
+    let unanswered = match answer(&running, request).await {
         Ok(response) => return response,
         Err(unanswered) => unanswered,
     };
@@ -72,6 +78,11 @@ pub(super) async fn serve(
         Unanswered::Failure(CallFailure::Drained) => return overloaded(),
         Unanswered::Cut => {}
         _ => running.complain(&unanswered),
+    }
+    match unanswered {
+        // What else failed is counted where it failed.
+        Unanswered::Error(_) | Unanswered::Illegal(_) => running.count(RequestEnd::Broken, None),
+        _ => {}
     }
     match unanswered {
         Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
@@ -143,7 +154,12 @@ fn send(
 }
 
 /// Makes a request for `wasi:http`, which requires an authority.
-fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
+fn request(
+    head: RequestHead,
+    body: Incoming,
+    idle: Duration,
+    progress: Arc<Progress>,
+) -> hyper::Request<Upload> {
     let mut parts = head.into_parts();
     let known = parts
         .headers
@@ -158,6 +174,7 @@ fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<
         body,
         idle,
         due: None,
+        progress,
     };
     hyper::Request::from_parts(parts, body)
 }
@@ -168,6 +185,34 @@ struct Upload {
     idle: Duration,
     /// Created when the body is waited for.
     due: Option<Pin<Box<Sleep>>>,
+    progress: Arc<Progress>,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+struct Progress {
+    /// How long the head of the response takes, since the client has sent something.
+    watch: Stopwatch,
+    /// How far its body has come.
+    upload: AtomicU8,
+}
+
+impl Progress {
+    /// The body comes, and the component does not wait for it.
+    const COMES: u8 = 0;
+    /// The component waits for more of it.
+    const AWAITED: u8 = 1;
+    /// It broke off, or did not come in time.
+    const BROKEN: u8 = 2;
+
+    /// Whether the component lacks a part of the request.
+    fn is_half(&self) -> bool {
+        self.upload.load(Ordering::Acquire) != Progress::COMES
+    }
+
+    fn set(&self, upload: u8) {
+        self.upload.store(upload, Ordering::Release);
+    }
 }
 
 impl http_body::Body for Upload {
@@ -180,15 +225,23 @@ impl http_body::Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
             self.due = None;
+            match &read {
+                Some(Err(_)) => self.progress.set(Progress::BROKEN),
+                Some(Ok(_)) | None => self.progress.set(Progress::COMES),
+            }
+            self.progress.watch.restart();
             return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
         }
         let idle = self.idle;
         let due = self
             .due
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        due.as_mut()
-            .poll(cx)
-            .map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
+        let is_late = due.as_mut().poll(cx);
+        self.progress.set(match is_late {
+            Poll::Ready(()) => Progress::BROKEN,
+            Poll::Pending => Progress::AWAITED,
+        });
+        is_late.map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -205,6 +258,8 @@ struct Running {
     shared: Arc<Exchanges>,
     lease: Lease,
     path: Box<str>,
+    source: Source,
+    progress: Arc<Progress>,
     /// Whether the component has answered, with a response or with an error.
     answered: AtomicBool,
     response: Arc<Pending>,
@@ -228,19 +283,19 @@ impl Running {
             // All of the response is there, so nobody sees this.
             (Err(failure), Some(BodyEnd::Finished)) => {
                 self.tell_unseen(&failure);
-                (Some(CallEnd::Returned), Err(failure))
+                (None, Err(failure))
             }
             (Ok(()), Some(end @ BodyEnd::Kept)) => {
                 self.tell_unseen(&end);
-                (Some(CallEnd::Returned), Ok(()))
+                (None, Ok(()))
             }
             (Ok(()), Some(end @ (BodyEnd::Open | BodyEnd::Short { .. }))) => {
                 self.complain(&end);
-                (Some(CallEnd::Trapped), Ok(()))
+                (Some(RequestEnd::Broken), Ok(()))
             }
             (Err(failure), Some(end @ BodyEnd::Short { .. })) => {
                 self.complain(&format_args!("{end}, and then failed: {failure}"));
-                (failure.end(), Err(failure))
+                (failure.request_end(), Err(failure))
             }
             (ended, _) => {
                 // If nobody waits for the reason any more, it is told here.
@@ -249,18 +304,24 @@ impl Running {
                 {
                     self.complain(failure);
                 }
-                (call_end(&ended), ended)
+                let end = match &ended {
+                    Ok(()) => {
+                        (!self.answered.load(Ordering::Relaxed)).then_some(RequestEnd::Broken)
+                    }
+                    Err(failure) => failure.request_end(),
+                };
+                (end, ended)
             }
         };
         if let Some(end) = counted {
-            self.lease.count(end);
+            self.count(end, None);
         }
         told
     }
 
     /// Calls the component. It may end itself once it has answered.
     async fn call(
-        &self,
+        self: &Arc<Self>,
         request: hyper::Request<Upload>,
         channel: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
@@ -268,18 +329,22 @@ impl Running {
             return Err(CallFailure::Trap("not a wasi:http component".to_owned()));
         };
         let held = Subscribed::default();
-        let ended = invoke(&self.lease, Span::Request, held, async |store, instance| {
+        let counted = self.clone();
+        let calling = invoke(&self.lease, Span::Request, held, async |store, instance| {
             let call = &mut store.data_mut().call;
             let meter = call.meter().clone();
             call.to_head = self.response.is_to_head();
             call.response = Some(self.response.set());
             let mut http = store.data_mut().http();
             let request = http.new_incoming_request(Scheme::Http, request)?;
-            let pending = self.response.clone();
             let out = http.new_response_outparam_from_callback(move |answer| {
                 // From the response head on, a stream may last.
                 meter.lift_deadline();
-                pending.answer(answer);
+                if let Ok(response) = &answer {
+                    let end = RequestEnd::Answered(response.status().as_u16());
+                    counted.count(end, Some(counted.progress.watch.time()));
+                }
+                counted.response.answer(answer);
             })?;
             let mut sender = Sender::new(&self.response, &self.answered, channel);
             let ended = {
@@ -297,9 +362,17 @@ impl Running {
             }
             sender.finish();
             ended
-        })
-        .await;
+        });
+        let ended = self.progress.watch.time_of(calling).await;
         ended.map(|((), _)| ())
+    }
+
+    /// Counts an end of the request. A client that has sent half a request has no answer
+    /// that says anything of the app.
+    fn count(&self, end: RequestEnd, time: Option<Duration>) {
+        if !(end.is_failure() && self.progress.is_half()) {
+            self.lease.count(&self.path, self.source, end, time);
+        }
     }
 
     fn tell_unseen(&self, cause: &dyn fmt::Display) {

@@ -14,7 +14,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime_wasi::I32Exit;
 
-use super::{CallEnd, Generation};
+use super::{CallEnd, Generation, RequestEnd, queue};
 use crate::contract::{
     CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, Metered, OverQuota,
     REQUEST_CALL_MAX, Subscribed, WallDeadline, by_machine,
@@ -69,6 +69,17 @@ impl CallFailure {
             | CallFailure::NoInstance(_)
             | CallFailure::Drained
             | CallFailure::NoRoom(_) => None,
+        }
+    }
+
+    /// How the client of the request saw it; none if the app did not cause it.
+    pub(crate) fn request_end(&self) -> Option<RequestEnd> {
+        match self.end() {
+            Some(CallEnd::Trapped) => Some(RequestEnd::Trapped),
+            Some(CallEnd::Overran) => Some(RequestEnd::Overran),
+            // It is no trap, but no answer either.
+            None if matches!(self, CallFailure::Exited) => Some(RequestEnd::Broken),
+            Some(CallEnd::Returned) | None => None,
         }
     }
 
@@ -182,7 +193,7 @@ async fn place(
     if let Ok(place) = places.clone().try_acquire_owned() {
         return Ok(place);
     }
-    match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
+    match queue(tokio::time::timeout(wait, places.clone().acquire_owned())).await {
         Ok(Ok(place)) => Ok(place),
         _ => Err(CallFailure::NoInstance(wait)),
     }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::body::{OutgoingBody, text};
 use super::response::fields;
 use crate::contract::http as contract;
+use crate::generation::Source;
 
 /// How many bytes of a path go into the log.
 const LOGGED_PATH: usize = 200;
@@ -31,6 +32,11 @@ impl RequestHead {
     /// The method.
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// Where it came from, as it is counted.
+    pub(crate) fn source(&self) -> Source {
+        Source::of(self.peer.ip())
     }
 
     /// The path as it was sent, cut to a bounded length for the log.

@@ -77,6 +77,9 @@ pub struct ServingStatus {
     pub generation: u64,
     /// How many exchanges are on it.
     pub live: u64,
+    /// Until when this node checks how it does; none once that is over.
+    #[serde(default)]
+    pub bakes_until_ms: Option<u64>,
     /// How long the steps of the change took.
     pub steps: Steps,
 }
@@ -230,6 +233,9 @@ pub struct MemberStatus {
     pub release: Option<String>,
     /// Whether that is the component that the answering node is to serve.
     pub on_target: bool,
+    /// Which part the member has in a release that bakes; none if none bakes.
+    #[serde(default)]
+    pub bake: Option<BakeRole>,
     /// Whether the member was asked what it does, and has answered. Only then the
     /// next two fields are known.
     #[serde(default)]
@@ -241,6 +247,19 @@ pub struct MemberStatus {
     /// Which cookies it uses; none until that is known.
     #[serde(default)]
     pub cookie: Option<MemberCookie>,
+}
+
+/// Which part a member has in a release that bakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BakeRole {
+    /// It is a canary, and serves the release.
+    Canary,
+    /// It serves the release before until the canaries have voted.
+    Waits,
+    /// Another part, of a later version of the program, or none.
+    #[serde(other)]
+    Other,
 }
 
 /// Which cookies a member uses, by their key ids: 8 hex digits, which are no secret.

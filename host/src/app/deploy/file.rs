@@ -222,6 +222,8 @@ impl Followed {
         // A component that cannot be stored is not loaded to the end, because that may
         // end what drains.
         let ((), ready) = tokio::try_join!(store, prepare)?;
+        let tried = self.app.exchanges.try_states(ready.generation()).await;
+        tried.map_err(|unreadable| NotTaken::Refused(unreadable.to_string()))?;
         self.app.candidate.offer(ready);
         Ok(())
     }

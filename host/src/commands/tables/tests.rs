@@ -56,6 +56,7 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   cluster   3 members, this one included
   serves    0fbcca52de4e of release 3fa2b1c0d4, 186.2 KiB, ace:raxx/server, since 3 min ago
   current   generation 3, 12 live exchanges
+  bakes     for another 42 s; `host releases` shows the votes
   draining  77aa02de4e8c since 3 min ago: 1 live, 120 migrated, 1 refused, 0 cut
   last swap seen 4 ms, compiled 210 ms, validated 12 ms, swapped 18 µs
   now       fetching 256.0 KiB of 1.0 MiB 9c1b0fbcca52 of release b2c0d4e5f6
@@ -126,12 +127,17 @@ fn the_members_with_what_they_do() {
         again: false,
     });
     it.nodes.push(other);
+    let mut canary = it.nodes[0].clone();
+    (canary.me, canary.on_target) = (false, false);
+    canary.bake = Some(BakeRole::Canary);
+    it.nodes.push(canary);
     assert_eq!(
         plain(&nodes(&it)),
         "\
 NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT           SENDS WITH  ALSO ACCEPTS
 example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000  5f3a21b0    c2d4e6f8
 example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000  5f3a21b0    c2d4e6f8
+example@10.10.10.2    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  canary             1789990000000  5f3a21b0    c2d4e6f8
 "
     );
 }

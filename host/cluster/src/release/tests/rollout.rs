@@ -99,14 +99,17 @@ fn a_newer_release_wins_over_one_that_bakes_or_was_left() {
 }
 
 #[test]
-fn a_node_votes_once_and_of_two_votes_the_worse_one_counts() {
+fn a_node_may_vote_against_what_it_voted_for_and_of_two_votes_the_worse_one_counts() {
     let mut set = set(3);
     pushed(&mut set, "old", WALL);
     let new = pushed(&mut set, "new", WALL + 1);
     assert!(set.vote(new.id(), Verdict::Ok).is_some());
+    assert!(set.vote(new.id(), Verdict::Ok).is_none());
+    // It has killed the node since.
+    assert!(set.vote(new.id(), Verdict::Failed).is_some());
     assert!(set.vote(new.id(), Verdict::Failed).is_none());
+    assert!(set.vote(new.id(), Verdict::Ok).is_none());
     // The node's data was wiped, and it voted again.
-    set.learn(vec![], vec![vote(&new, 3, Verdict::Failed)]);
     set.learn(vec![], vec![vote(&new, 3, Verdict::Ok)]);
     assert_eq!(
         set.votes().by(&new.id(), node(3).id()),

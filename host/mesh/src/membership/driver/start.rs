@@ -18,6 +18,7 @@ use crate::membership::boot_store::BootStore;
 use crate::membership::broadcast::Broadcast;
 use crate::membership::release_store::ReleaseStore;
 use crate::membership::seeds::{self, FoundSeed, Search, SeedName, System};
+use crate::membership::silence::SilenceHint;
 use crate::membership::{Channel, MembershipCounts, Outside, Settings, StartError};
 use crate::net::{self, LocalAddress};
 
@@ -82,6 +83,7 @@ impl Driver {
             clock,
             gossip,
             broadcast,
+            silence: SilenceHint::new(start, settings.cluster_port),
             links,
             events,
             boots,

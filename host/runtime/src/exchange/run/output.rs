@@ -126,6 +126,8 @@ impl Exchange {
             // The sequence has refused a WebSocket.
             ResponseBody::None | ResponseBody::Websocket => head,
         };
+        self.status = Some(response.status().as_u16());
+        self.head_made = Some(self.watch.time());
         self.answer.give(response);
     }
 
