@@ -23,7 +23,11 @@ async fn a_response_that_was_finished_is_delivered_and_what_follows_is_logged() 
             let answer = fetch(protocol, node.address, path).await;
             assert_eq!(answer.text(), "all of it", "{path} over {protocol:?}");
             node.idle().await;
-            let said = ["failed after its response was complete", path, cause];
+            let said = [
+                "an app went wrong, and its response was complete",
+                path,
+                cause,
+            ];
             assert!(!log.lines(&said).is_empty(), "{:#?}", log.lines(&[]));
         }
     }
@@ -37,7 +41,7 @@ async fn an_exit_without_an_error_is_no_fault() {
     let answer = fetch(Protocol::H1, node.address, "/then/exit/0").await;
     assert_eq!(answer.text(), "all of it");
     node.idle().await;
-    assert_eq!(log.lines(&["failed"]), [""; 0]);
+    assert_eq!(log.lines(&["app"]), [""; 0]);
     // Before there is a response, it is as if it had returned.
     assert_eq!(
         fetch(Protocol::H1, node.address, "/exit/0").await.status,
@@ -150,6 +154,22 @@ async fn a_body_that_was_not_finished_is_named_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_kept_until_the_app_returns_is_taken_to_be_whole() {
+    let log = Log::capture();
+    let node = node().await;
+    for path in ["/kept", "/later/kept"] {
+        for protocol in BOTH {
+            let answer = fetch(protocol, node.address, path).await;
+            assert_eq!(answer.text(), "four", "{path} over {protocol:?}");
+        }
+        node.idle().await;
+        let said = log.lines(&[path, "returned without finishing the body"]);
+        assert_eq!(said.len(), 2, "{:#?}", log.lines(&[]));
+    }
+    log.tells_no_failure();
+}
+
+#[tokio::test]
 async fn a_head_request_may_be_answered_with_the_length_of_get_and_no_body() {
     let log = Log::capture();
     let node = node().await;
@@ -166,5 +186,5 @@ async fn a_head_request_may_be_answered_with_the_length_of_get_and_no_body() {
         }
     }
     node.idle().await;
-    assert_eq!(log.lines(&["failed"]), [""; 0]);
+    assert_eq!(log.lines(&["app"]), [""; 0]);
 }

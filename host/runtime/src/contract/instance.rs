@@ -107,6 +107,15 @@ impl InstanceContext {
         Ok(())
     }
 
+    /// The guest has returned. Some toolchains never finish a body, and never drop it either.
+    pub(crate) fn returned(&self) {
+        let holds = |body| {
+            let body = Resource::<OutgoingBody>::new_borrow(body);
+            self.table.get(&body).is_ok()
+        };
+        self.bodies.returned(holds);
+    }
+
     /// Whether the guest has taken the body of a response.
     pub(super) fn has_body(&self, response: &Resource<OutgoingResponse>) -> wasmtime::Result<bool> {
         Ok(self.table.get(response)?.body.is_some())

@@ -25,6 +25,9 @@ pub(crate) enum BodyEnd {
     /// All of it was written.
     #[error("finished the body of its response")]
     Finished,
+    /// It returned and kept the body. What was written is taken to be all of it.
+    #[error("returned without finishing the body of its response, which went out as if it had")]
+    Kept,
     /// It was ended before all bytes that were promised had been written.
     #[error(
         "ended the body of its response after {written} of the {promised} bytes of its content-length"
@@ -57,14 +60,15 @@ impl BodyMark {
         *self.0.lock()
     }
 
+    /// Whether nothing more is to come.
     pub(crate) fn is_finished(&self) -> bool {
-        self.end() == BodyEnd::Finished
+        matches!(self.end(), BodyEnd::Finished | BodyEnd::Kept)
     }
 
     /// The client has gone. A body that was finished before stays so.
     pub(crate) fn leave(&self) {
         let mut end = self.0.lock();
-        if *end != BodyEnd::Finished {
+        if !matches!(*end, BodyEnd::Finished | BodyEnd::Kept) {
             *end = BodyEnd::Left;
         }
     }
@@ -111,6 +115,15 @@ impl Bodies {
         let response = response.rep();
         let taken = self.0.iter().find(|taken| taken.response == response)?;
         Some(taken.mark.clone())
+    }
+
+    /// The guest has returned. `holds` says whether it holds a body still, by its number.
+    pub(super) fn returned(&self, holds: impl Fn(u32) -> bool) {
+        for Taken { body, mark, .. } in &self.0 {
+            if mark.end() == BodyEnd::Open && holds(*body) {
+                mark.set(BodyEnd::Kept);
+            }
+        }
     }
 
     /// The guest finishes a body. It is marked as finished before the connection can see its end;

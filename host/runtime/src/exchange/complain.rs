@@ -68,8 +68,13 @@ impl Complaints {
         tracing::error!(release = %generation.release(), path, %cause, "the app failed");
     }
 
-    /// Logs a failure that came after a whole response. Nobody has seen it.
-    pub(super) fn after(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
+    /// Logs what an app did that nobody has seen: it is no failure.
+    pub(super) fn unseen(
+        &self,
+        generation: &Generation,
+        path: &str,
+        cause: &dyn std::fmt::Display,
+    ) {
         if self.kept.is_some() {
             return;
         }
@@ -79,7 +84,7 @@ impl Complaints {
             }
             tracing::warn!(
                 release = %generation.release(), path, %cause,
-                "an app failed after its response was complete"
+                "an app went wrong, and its response was complete"
             );
         }
     }

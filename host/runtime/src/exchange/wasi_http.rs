@@ -18,7 +18,7 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
-use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, SetByGuest};
+use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, Sender, SetByGuest};
 use super::upload::{RequestProgress, Upload};
 use super::{Exchanges, Live, failed, overloaded};
 use crate::capacity::NoPlace;
@@ -218,11 +218,14 @@ impl Running {
             (Err(failure), _) if failure.is_client() || failure.is_busy() => return Err(failure),
             // What the component does after the client has gone says nothing of it.
             (ended, Some(BodyEnd::Left)) => return ended,
+            // All of the response is there, so nobody sees this.
             (Err(failure), Some(BodyEnd::Finished)) => {
-                // All of the response is there, so nobody sees this.
-                let complaints = &self.shared.complaints;
-                complaints.after(&self.lease, &self.path, &failure);
+                self.tell_unseen(&failure);
                 (None, Err(failure))
+            }
+            (Ok(()), Some(end @ BodyEnd::Kept)) => {
+                self.tell_unseen(&end);
+                (None, Ok(()))
             }
             (Ok(()), Some(end @ (BodyEnd::Open | BodyEnd::Short { .. }))) => {
                 self.complain(&end);
@@ -258,7 +261,7 @@ impl Running {
     async fn call(
         self: &Arc<Self>,
         request: hyper::Request<Incoming>,
-        sender: oneshot::Sender<SetByGuest>,
+        channel: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
         let ComponentKind::WasiHttp { handle } = &self.lease.kind else {
             return Err(CallFailure::Trap("not a wasi:http component".to_owned()));
@@ -286,22 +289,22 @@ impl Running {
                 }
                 counted.response.answer(answer);
             })?;
-            let call = pin!(call_function(store, instance, handle, (request, out)));
-            let ended = SendHead {
-                call,
-                pending: &self.response,
-                answered: &self.answered,
-                meter: &meter,
-                sender: Some(sender),
-                held: None,
+            let mut sender = Sender::new(&self.response, &self.answered, &meter, channel);
+            let ended = {
+                let call = pin!(call_function(&mut *store, instance, handle, (request, out)));
+                let sender = &mut sender;
+                let held = None;
+                SendHead { call, sender, held }.await
             };
-            match ended.await {
-                Ok(()) => Ok(()),
-                Err(error) => match error.downcast_ref() {
-                    Some(I32Exit(0)) => Ok(()),
-                    _ => Err(error),
-                },
+            let ended = match ended {
+                Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
+                ended => ended,
+            };
+            if ended.is_ok() {
+                store.data().instance.returned();
             }
+            sender.finish();
+            ended
         });
         let ended = self.progress.watch.time_of(calling).await;
         ended.map(|((), _)| ())
@@ -313,6 +316,11 @@ impl Running {
         if !(end.is_failure() && self.progress.is_half()) {
             self.lease.count(&self.path, self.source, end, time);
         }
+    }
+
+    fn tell_unseen(&self, cause: &dyn fmt::Display) {
+        let complaints = &self.shared.complaints;
+        complaints.unseen(&self.lease, &self.path, cause);
     }
 
     fn complain(&self, cause: &dyn fmt::Display) {

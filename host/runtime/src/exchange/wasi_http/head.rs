@@ -142,6 +142,8 @@ fn first(
     let mut frames = VecDeque::new();
     loop {
         match Pin::new(response.body_mut()).poll_frame(&mut cx) {
+            // A body that the guest has kept.
+            Poll::Pending if has_returned && mark.is_finished() => break,
             Poll::Pending if has_returned => return BodySoFar::Cut,
             Poll::Pending => return BodySoFar::Frames(frames, false),
             Poll::Ready(Some(Ok(frame))) => frames.push_back(frame),
@@ -161,41 +163,73 @@ fn first(
     }
 }
 
-/// A call into the guest that sends the head once the guest waits or has ended.
-pub(super) struct SendHead<'a, F> {
-    pub(super) call: Pin<&'a mut F>,
-    pub(super) pending: &'a Pending,
+/// The guest's end of the way that a response takes.
+pub(super) struct Sender<'a> {
+    pending: &'a Pending,
     /// Becomes true when the guest has answered.
-    pub(super) answered: &'a AtomicBool,
-    pub(super) meter: &'a Meter,
-    pub(super) sender: Option<oneshot::Sender<SetByGuest>>,
+    answered: &'a AtomicBool,
+    meter: &'a Meter,
+    channel: Option<oneshot::Sender<SetByGuest>>,
+}
+
+impl<'a> Sender<'a> {
+    pub(super) fn new(
+        pending: &'a Pending,
+        answered: &'a AtomicBool,
+        meter: &'a Meter,
+        channel: oneshot::Sender<SetByGuest>,
+    ) -> Sender<'a> {
+        Sender {
+            pending,
+            answered,
+            meter,
+            channel: Some(channel),
+        }
+    }
+
+    /// Sends what the guest has answered, if it has.
+    fn send(&mut self, has_returned: bool) {
+        if self.channel.is_some()
+            && let Some(answer) = self.pending.take(has_returned, self.meter)
+            && let Some(channel) = self.channel.take()
+        {
+            self.answered.store(true, Ordering::Relaxed);
+            // The receiver is gone only if the client is.
+            let _ = channel.send(answer);
+        }
+    }
+
+    /// The guest has returned, or failed.
+    pub(super) fn finish(mut self) {
+        self.send(true);
+    }
+}
+
+/// A call into the guest that sends the head once the guest waits.
+pub(super) struct SendHead<'a, 'b, F> {
+    pub(super) call: Pin<&'a mut F>,
+    pub(super) sender: &'a mut Sender<'b>,
     /// Since when the response is set and not sent.
     pub(super) held: Option<Instant>,
 }
 
-impl<F> SendHead<'_, F> {
+impl<F> SendHead<'_, '_, F> {
     /// Whether the head is to wait for more of the body.
     fn holds(&mut self) -> bool {
-        let pending = self.pending;
+        let pending = self.sender.pending;
         pending.answer.lock().is_some()
             && pending.set.waits_for_turn()
             && self.held.get_or_insert_with(Instant::now).elapsed() < HOLD
     }
 }
 
-impl<F: Future> Future for SendHead<'_, F> {
+impl<F: Future> Future for SendHead<'_, '_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let polled = self.call.as_mut().poll(cx);
-        if self.sender.is_some()
-            && !(polled.is_pending() && self.holds())
-            && let Some(answer) = self.pending.take(polled.is_ready(), self.meter)
-            && let Some(sender) = self.sender.take()
-        {
-            self.answered.store(true, Ordering::Relaxed);
-            // The receiver is gone only if the client is.
-            let _ = sender.send(answer);
+        if polled.is_pending() && !self.holds() {
+            self.sender.send(false);
         }
         polled
     }
