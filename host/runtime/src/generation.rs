@@ -30,6 +30,7 @@ use cluster::{Digest, Serving};
 use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
+use crate::capacity::SizeOf;
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
@@ -44,7 +45,7 @@ pub use source::{BySource, Source};
 pub use stats::{Fresh, GenerationStats, Left, Once};
 pub(crate) use stopwatch::{Stopwatch, queue};
 pub use tally::{CallEnd, RequestEnd, Tally};
-pub use times::Times;
+pub use times::HeadTimes;
 pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
 
@@ -159,6 +160,11 @@ pub struct Generation {
     pub size: usize,
     /// How long it took to compile, or to load from the cache of compiled code.
     pub compiled_in: Duration,
+    /// How much room one instance of it takes.
+    pub(super) instance_size: SizeOf,
+    /// Whether it is only tried out. Then its calls use the places for that, and their failures
+    /// say nothing of load.
+    pub(super) is_tried: bool,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
     /// Its signals. They are the last field, so that they are dropped after the code.
@@ -182,7 +188,7 @@ impl Generation {
         Serving::the_only(self.release(), self.digest)
     }
 
-    /// The same code, with stats that have counted nothing yet.
+    /// The same code, to be tried out: with stats that have counted nothing yet.
     pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
@@ -193,6 +199,8 @@ impl Generation {
             state_version: self.state_version,
             size: self.size,
             compiled_in: self.compiled_in,
+            instance_size: self.instance_size,
+            is_tried: true,
             stats: Arc::default(),
             signals: SignalsOfCode::default(),
         }

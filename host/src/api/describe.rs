@@ -1,4 +1,4 @@
-//! Shows values of the core in the terms of the API.
+//! Shows values of the core and the runtime in the terms of the API.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,6 +8,7 @@ use cluster::release::{Listed, ReleaseId, Verdict};
 use cluster::{NodeId, NodeName};
 
 use super::types as api;
+use runtime::capacity::PlacesNow;
 
 /// All digits of a release id.
 pub fn id(id: &ReleaseId) -> String {
@@ -39,6 +40,19 @@ pub fn releases<'a>(
         None => node.to_string(),
     };
     listed.iter().map(|it| release(it, show)).collect()
+}
+
+/// How much of the room of a node is used.
+pub fn load(now: &PlacesNow) -> api::Load {
+    api::Load {
+        requests: now.calls.into(),
+        requests_max: now.most.calls.into(),
+        streams: now.streams.into(),
+        streams_max: now.most.streams.into(),
+        memory: now.memory,
+        memory_max: now.most.budget,
+        turned_away: now.turned_away,
+    }
 }
 
 fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::ReleaseInfo {

@@ -18,10 +18,10 @@ use cluster::AppName;
 pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
     Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedCallers, RefusedDatagrams,
-    RefusedRecords,
+    RefusedRecords, TurnedAway,
 };
 pub use node::{
-    AppFileStatus, BakeRole, Doing, Draining, Failed, MemberCookie, MemberStatus, Nodes,
+    AppFileStatus, BakeRole, Doing, Draining, Failed, Load, MemberCookie, MemberStatus, Nodes,
     ServingStatus, Status, Step, Steps, Stored, TargetStatus,
 };
 pub use progress::{NodeState, Outcome, Progress, Until};

@@ -251,6 +251,7 @@ impl NodeApi for RunningNode {
                 bytes: self.store.bytes(),
                 quarantined: self.store.quarantined(),
             },
+            load: describe::load(&self.app.loader.runtime().places().now()),
             datagrams: api::Datagrams {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,

@@ -10,6 +10,7 @@
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
+//! - [`places`]: who has an instance, and whose time it is that passes
 //! - [`plain`]: `wasi:http` components; [`conformance`]: what wasmtime's own tests ask of a
 //!   host of them
 //! - [`quota`]: what a component takes of the host, and consists of
@@ -41,6 +42,7 @@ mod kept;
 mod limits;
 mod messages;
 mod output;
+mod places;
 mod plain;
 mod quota;
 mod refusals;

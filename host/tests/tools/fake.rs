@@ -268,6 +268,7 @@ impl NodeApi for Fake {
             }),
             file: None,
             store: api::Stored::default(),
+            load: api::Load::default(),
             datagrams: api::Datagrams::default(),
             records: api::RefusedRecords::default(),
             callers: api::Callers::default(),

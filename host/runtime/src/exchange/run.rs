@@ -89,7 +89,8 @@ pub(super) struct Exchange {
     /// Whether the last callback left so much output that no other may run before it
     /// has gone.
     held_back: bool,
-    /// When some of that output must have gone.
+    /// How much of that output was there, and when some of it must have gone.
+    unread: usize,
     stall_due: Instant,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
@@ -131,6 +132,7 @@ impl Exchange {
             answer: ResponseHead::Awaited,
             output: None,
             held_back: false,
+            unread: 0,
             stall_due: Instant::now(),
             body,
             body_due: Instant::now() + shared.limits.idle,
@@ -271,6 +273,7 @@ impl Exchange {
             Ended::Drained | Ended::Failure(CallFailure::Drained) => {
                 self.lease.stats.count_left(|left| left.cut += 1)
             }
+            Ended::Failure(CallFailure::NoPlace(why)) => self.shared.complaints.no_place(why),
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
         self.output = None;

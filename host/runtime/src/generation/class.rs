@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::source::{BySource, Source};
 use super::tally::{RequestEnd, Tally};
-use super::times::Times;
+use super::times::HeadTimes;
 
 /// How many first segments of paths are told apart.
 const SEGMENTS: usize = 32;
@@ -30,7 +30,7 @@ pub struct EndCounts {
     /// Where these came from.
     pub failed_by: BySource,
     /// How long their answers took; those of failures are not counted.
-    pub times: Times,
+    pub times: HeadTimes,
     /// Those that took longer than the yardstick, and where they came from.
     pub slow_by: BySource,
 }
@@ -89,7 +89,7 @@ impl Counts {
     /// Forgets how long answers took.
     pub fn forget_times(&mut self) {
         for ended in self.0.values_mut().flat_map(BTreeMap::values_mut) {
-            ended.times = Times::default();
+            ended.times = HeadTimes::default();
             ended.slow_by = BySource::default();
         }
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 /// Times to the head of the response, in steps of about the half.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Times([u32; Times::STEPS]);
+pub struct HeadTimes([u32; HeadTimes::STEPS]);
 
-impl Times {
+impl HeadTimes {
     const STEPS: usize = 36;
     /// The first step, in microseconds.
     const UNIT_US: u64 = 250;
@@ -45,16 +45,16 @@ impl Times {
         Some(Duration::from_micros(Self::UNIT_US * half_units / 2))
     }
 
-    pub(super) fn add(&mut self, other: &Times) {
+    pub(super) fn add(&mut self, other: &HeadTimes) {
         for (count, more) in self.0.iter_mut().zip(other.0) {
             *count = count.saturating_add(more);
         }
     }
 }
 
-impl Default for Times {
-    fn default() -> Times {
-        Times([0; Times::STEPS])
+impl Default for HeadTimes {
+    fn default() -> HeadTimes {
+        HeadTimes([0; HeadTimes::STEPS])
     }
 }
 
@@ -64,18 +64,18 @@ mod tests {
 
     #[test]
     fn the_time_of_99_of_100_is_right_to_a_half() {
-        let mut times = Times::default();
+        let mut times = HeadTimes::default();
         assert_eq!(times.p99(), None);
         for at in 1..=1000 {
             times.count(Duration::from_millis(at));
         }
         let p99 = times.p99().unwrap().as_millis();
         assert!((990..1500).contains(&p99), "{p99}");
-        let mut one = Times::default();
+        let mut one = HeadTimes::default();
         one.count(Duration::from_secs(3600));
         assert!(one.p99().unwrap() > Duration::from_secs(30));
         // One of a hundred may be slow.
-        let mut times = Times::default();
+        let mut times = HeadTimes::default();
         (0..199).for_each(|_| times.count(Duration::from_micros(900)));
         times.count(Duration::from_secs(1));
         assert!(times.p99().unwrap() < Duration::from_millis(2));

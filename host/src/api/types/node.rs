@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedRecords, ReleaseStatus,
+    TurnedAway,
 };
 
 /// `GET /v1/status`: what a node is and does.
@@ -39,6 +40,9 @@ pub struct Status {
     pub file: Option<AppFileStatus>,
     /// The components that are stored.
     pub store: Stored,
+    /// How much of its room is used.
+    #[serde(default)]
+    pub load: Load,
     /// Datagrams of other nodes, since the start.
     pub datagrams: Datagrams,
     /// Records of releases that were refused, since the start.
@@ -58,6 +62,25 @@ pub struct Status {
     /// The public half of the deploy key, if the node accepts only releases that it
     /// signed.
     pub deploy_key: Option<String>,
+}
+
+/// How much of the room of a node is used, and who found none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Requests that the app works on.
+    pub requests: u64,
+    /// How many there may be.
+    pub requests_max: u64,
+    /// Streams of a `wasi:http` app, each of which holds an instance.
+    pub streams: u64,
+    /// How many there may be.
+    pub streams_max: u64,
+    /// Bytes of memory that belong to the process alone.
+    pub memory: u64,
+    /// How many there may be.
+    pub memory_max: u64,
+    /// Requests that were answered with 503 because there was no room, since the start.
+    pub turned_away: TurnedAway,
 }
 
 /// What serves.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use runtime::generation::{
-    BySource, EndCounts, Fresh, OTHER_SEGMENTS, RequestEnd, Source, Tally, Times, totals,
+    BySource, EndCounts, Fresh, HeadTimes, OTHER_SEGMENTS, RequestEnd, Source, Tally, totals,
 };
 
 use super::Rule;
@@ -134,7 +134,7 @@ fn in_times(now: &Fresh, past: &Past) -> Option<Fault> {
                 status,
                 counted,
                 p99: ended.times.p99(),
-                before: past.times(segment, *end).and_then(Times::p99),
+                before: past.times(segment, *end).and_then(HeadTimes::p99),
             })
         })
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runtime::generation::{Counts, EndCounts, RequestEnd, Tally, Times, Yardstick, totals};
+use runtime::generation::{Counts, EndCounts, HeadTimes, RequestEnd, Tally, Yardstick, totals};
 
 use super::weigh::ENOUGH;
 
@@ -52,7 +52,7 @@ impl Past {
     }
 
     /// How long answers of a class took; none if there were too few to say anything.
-    pub(super) fn times(&self, segment: &str, end: RequestEnd) -> Option<&Times> {
+    pub(super) fn times(&self, segment: &str, end: RequestEnd) -> Option<&HeadTimes> {
         let of = |counts| times(counts, segment, end);
         of(&self.recent).or_else(|| of(&self.all))
     }
@@ -70,7 +70,7 @@ impl Past {
             segments.flat_map(ends).collect()
         };
         for (segment, end) in classes(&self.all).into_iter().chain(classes(&self.recent)) {
-            let p99 = self.times(&segment, end).and_then(Times::p99);
+            let p99 = self.times(&segment, end).and_then(HeadTimes::p99);
             if let Some(p99) = p99 {
                 let limit = (p99 * SLOWER).max(p99 + LONGER);
                 yardstick.set(&segment, end, limit);
@@ -80,7 +80,7 @@ impl Past {
     }
 }
 
-fn times<'a>(counts: &'a Counts, segment: &str, end: RequestEnd) -> Option<&'a Times> {
+fn times<'a>(counts: &'a Counts, segment: &str, end: RequestEnd) -> Option<&'a HeadTimes> {
     let times = &counts.segment(segment)?.get(&end)?.times;
     (times.counted() >= TIMES_ENOUGH).then_some(times)
 }

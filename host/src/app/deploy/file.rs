@@ -32,7 +32,7 @@ pub(crate) struct Followed {
 enum NotTaken {
     /// The fault is in the file.
     Refused(String),
-    /// There is no room to store it, the disk fails, or it could not be compiled for a
+    /// There is no room to store it, the disk fails, or it could not be compiled or tried for a
     /// reason on this machine. A later attempt may succeed.
     NotNow(String),
     /// The node stops.

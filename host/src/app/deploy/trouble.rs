@@ -11,9 +11,9 @@ pub(super) enum Trouble {
     /// The fault is the app's.
     #[error(transparent)]
     Refused(ComponentError),
-    /// The component could not be compiled, for a reason on this machine.
+    /// The component could not be compiled or tried, for a reason on this machine.
     #[error(transparent)]
-    Compiler(ComponentError),
+    NotNow(ComponentError),
     /// The fault is this machine's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,7 +44,7 @@ pub(super) enum Trouble {
 impl From<ComponentError> for Trouble {
     fn from(error: ComponentError) -> Trouble {
         match error.is_local() {
-            true => Trouble::Compiler(error),
+            true => Trouble::NotNow(error),
             false => Trouble::Refused(error),
         }
     }
