@@ -10,8 +10,14 @@ const HANDLES_MORE: usize = 16;
 /// So much memory more is none: places of instances that were never used before
 /// stay mapped, the allocator keeps what was free for a while.
 const MEMORY_MORE: u64 = 96 << 20;
-/// So much on the disk is none: the code of other components is cached.
+/// So much on the disk is none: other components are kept than before, which may be
+/// larger.
 const DISK_MORE: u64 = 64 << 20;
+/// The folder of compiled code, in a data folder. It grows with every component, up to
+/// a bound of its own.
+const CODE: &str = "code";
+/// That bound, in bytes.
+const CODE_MAX: u64 = 512 << 20;
 
 /// What a node uses.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +26,10 @@ pub struct Rest {
     memory: u64,
     /// Open files and sockets.
     handles: usize,
-    /// The files in its data folder, in bytes.
+    /// The files in its data folder, in bytes, without the compiled code.
     disk: u64,
+    /// The compiled code that it keeps, in bytes.
+    code: u64,
 }
 
 impl Rest {
@@ -31,10 +39,13 @@ impl Rest {
     ///
     /// If it has ended.
     pub(super) fn of(host: &Process, folder: &Path) -> Result<Self> {
+        let all = size(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let code = size(&folder.join(CODE)).unwrap_or(0);
         Ok(Self {
             memory: host.resident_bytes()?,
             handles: host.open_files()?,
-            disk: size(folder).with_context(|| format!("cannot read {}", folder.display()))?,
+            disk: all.saturating_sub(code),
+            code,
         })
     }
 
@@ -49,6 +60,7 @@ impl Rest {
                 over("handles", before, now, HANDLES_MORE as u64)
             })
             .or_else(|| over("disk", before.disk, self.disk, DISK_MORE))
+            .or_else(|| over("compiled code", 0, self.code, CODE_MAX))
     }
 }
 
@@ -56,10 +68,11 @@ impl fmt::Display for Rest {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             to,
-            "{} MiB of memory, {} handles, {} MiB on the disk",
+            "{} MiB of memory, {} handles, {} MiB on the disk and {} MiB of compiled code",
             self.memory >> 20,
             self.handles,
-            self.disk >> 20
+            self.disk >> 20,
+            self.code >> 20
         )
     }
 }
@@ -89,6 +102,7 @@ mod tests {
             memory: 100 << 20,
             handles: 40,
             disk: 1 << 20,
+            code: 10 << 20,
         };
         assert_eq!(before.is_more_than(&before), None);
         let little = Rest {
