@@ -228,7 +228,7 @@ impl State {
 
 /// The limits of time of a call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
+pub(crate) struct CallTimes {
     /// On the wall, until its response head.
     pub(crate) wall: Duration,
     /// How long its client may read nothing.
@@ -261,7 +261,7 @@ enum Wait {
 pub(crate) struct Metered<'a, F> {
     call: Pin<&'a mut F>,
     meter: Arc<Meter>,
-    times: Times,
+    times: CallTimes,
     waits: Option<Wait>,
     /// What it waited for on its own account, on the wall.
     waited: Duration,
@@ -271,7 +271,7 @@ pub(crate) struct Metered<'a, F> {
 
 impl<'a, F> Metered<'a, F> {
     /// Meters a call.
-    pub(crate) fn new(call: Pin<&'a mut F>, meter: Arc<Meter>, times: Times) -> Metered<'a, F> {
+    pub(crate) fn new(call: Pin<&'a mut F>, meter: Arc<Meter>, times: CallTimes) -> Metered<'a, F> {
         Metered {
             call,
             meter,
