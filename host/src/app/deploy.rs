@@ -86,7 +86,10 @@ impl Deploy {
             if self.bring_at_last(&target).await {
                 // The check begins at once, because the disk may be slow.
                 let outcome = self.try_out(&target);
-                tokio::join!(self.vote_when_baked(&target, outcome), self.tidy());
+                tokio::join!(
+                    self.vote_when_baked(&target, outcome),
+                    self.tidy(target.digest)
+                );
             }
         }
         std::future::pending().await
@@ -304,7 +307,7 @@ impl Deploy {
 
     /// Removes components that nobody will go back to. Those that serve or drain
     /// stay, and the last two that were released.
-    async fn tidy(&self) {
+    async fn tidy(&self, target: Digest) {
         let mut keep: Vec<Digest> = self.app.serving().into_iter().collect();
         keep.extend(self.app.loader.draining());
         let overview = self.releases.overview().borrow().clone();
@@ -312,7 +315,8 @@ impl Deploy {
             .releases
             .iter()
             .map(|it| it.release.component().digest);
-        let mut last: Vec<Digest> = Vec::new();
+        // The list may not have the target yet.
+        let mut last = vec![target];
         for digest in released {
             if last.len() < 2 && !last.contains(&digest) {
                 last.push(digest);

@@ -202,6 +202,7 @@ impl NodeConfig {
             None => HTTP_PORT,
         };
         no_time_is_zero(&typed)?;
+        let (limits, compiler) = (call_limits(&typed)?, compiler(&typed)?);
         let file = |flag| move |path| Origin::file(flag, path);
         let given = |from| move |text| Origin::given(from, text);
         let cookie = typed.cookie.map(given(COOKIE));
@@ -240,17 +241,9 @@ impl NodeConfig {
             data_dir: typed.data_dir,
             wait_address: typed.wait_address,
             app_config: app_config(typed.app_config)?,
-            limits: CallLimits {
-                cpu: typed.cpu_limit,
-                wall: typed.wall_limit,
-                memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
-                state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
-            },
+            limits,
+            compiler,
             memory_budget: typed.memory_budget.map(memory_budget).transpose()?,
-            compiler: CompilerConfig {
-                program: Some(THIS_PROGRAM.into()),
-                limits: compile_limits(typed.compile_memory, typed.compile_time)?,
-            },
             room: ComponentRoom {
                 core_instances: typed.max_core_instances,
                 memories: typed.max_memories,
@@ -301,17 +294,23 @@ fn limit(
     }
 }
 
-fn compile_limits(
-    memory: Option<bytesize::ByteSize>,
-    cpu: Duration,
-) -> Result<CompileLimits, NodeConfigError> {
-    let usual = CompileLimits::of_this_machine(cpu);
-    Ok(match memory {
-        None => usual,
-        Some(memory) => CompileLimits {
-            memory: limit("--compile-memory", memory, COMPILE_MEMORY)? as u64,
-            ..usual
-        },
+fn call_limits(typed: &RunArgs) -> Result<CallLimits, NodeConfigError> {
+    Ok(CallLimits {
+        cpu: typed.cpu_limit,
+        wall: typed.wall_limit,
+        memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
+        state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
+    })
+}
+
+fn compiler(typed: &RunArgs) -> Result<CompilerConfig, NodeConfigError> {
+    let mut limits = CompileLimits::of_this_machine(typed.compile_time);
+    if let Some(memory) = typed.compile_memory {
+        limits.memory = limit("--compile-memory", memory, COMPILE_MEMORY)? as u64;
+    }
+    Ok(CompilerConfig {
+        program: Some(THIS_PROGRAM.into()),
+        limits,
     })
 }
 

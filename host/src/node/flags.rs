@@ -256,8 +256,8 @@ pub struct RunArgs {
     ///
     /// Components are compiled in a process of their own. One that needs more
     /// is refused; it has a function that is very large, as a rule. The
-    /// compiled code may have a quarter of it. [default: a quarter of the memory
-    /// of this machine or control group, at least 384 MiB and at most 2 GiB]
+    /// compiled code may have a quarter of it. [default: half of the memory of
+    /// this machine or control group, at least 640 MiB and at most 2 GiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub compile_memory: Option<ByteSize>,
 
