@@ -33,8 +33,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// over before those that came later.
 const SLICES: u32 = 10;
 
-/// What one call has used. The store shares it, which sees the ticks, with [`Metered`],
-/// which sees where each slice of the guest begins and ends.
+/// What one call has used. Its store sees the ticks; [`Metered`] sees where each slice ends.
 pub struct Meter {
     budget: Duration,
     lane: SlowLane,
@@ -299,7 +298,7 @@ impl<'a, F> Metered<'a, F> {
         }
     }
 
-    /// Notes what the call waits for now. Fails if it has waited for long enough.
+    /// Notes what the call waits for now.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<CallEnded> {
         let (now, client) = (Instant::now(), self.meter.client.clone());
         if client.sent_nothing() {
