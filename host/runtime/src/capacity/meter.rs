@@ -33,8 +33,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// over before those that came later.
 const SLICES: u32 = 10;
 
-/// What one call has used. The store shares it, which sees the ticks, with [`Metered`],
-/// which sees where each slice of the guest begins and ends.
+/// What one call has used. Its store sees the ticks; [`Metered`] sees where each slice ends.
 pub struct Meter {
     budget: Duration,
     lane: SlowLane,
@@ -228,7 +227,7 @@ impl State {
 
 /// The limits of time of a call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TimeLimits {
+pub(crate) struct CallTimes {
     /// On the wall, until its response head.
     pub(crate) wall: Duration,
     /// How long its client may read nothing.
@@ -261,7 +260,7 @@ enum Wait {
 pub(crate) struct Metered<'a, F> {
     call: Pin<&'a mut F>,
     meter: Arc<Meter>,
-    times: TimeLimits,
+    times: CallTimes,
     waits: Option<Wait>,
     /// What it waited for on its own account, on the wall.
     waited: Duration,
@@ -271,11 +270,7 @@ pub(crate) struct Metered<'a, F> {
 
 impl<'a, F> Metered<'a, F> {
     /// Meters a call.
-    pub(crate) fn new(
-        call: Pin<&'a mut F>,
-        meter: Arc<Meter>,
-        times: TimeLimits,
-    ) -> Metered<'a, F> {
+    pub(crate) fn new(call: Pin<&'a mut F>, meter: Arc<Meter>, times: CallTimes) -> Metered<'a, F> {
         Metered {
             call,
             meter,
@@ -303,7 +298,7 @@ impl<'a, F> Metered<'a, F> {
         }
     }
 
-    /// Notes what the call waits for now. Fails if it has waited for long enough.
+    /// Notes what the call waits for now.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<CallEnded> {
         let (now, client) = (Instant::now(), self.meter.client.clone());
         if client.sent_nothing() {

@@ -22,19 +22,19 @@ pub(super) struct Upload {
     /// Created when the body is waited for.
     due: Option<Pin<Box<Sleep>>>,
     client: Arc<ClientSide>,
-    progress: Arc<RequestProgress>,
+    progress: Arc<UploadProgress>,
 }
 
 /// How far a request has come.
 #[derive(Debug)]
-pub(super) struct RequestProgress {
+pub(super) struct UploadProgress {
     /// How long the head of the response takes, since the client has sent something.
     pub(super) watch: Stopwatch,
     /// How far its body has come.
     pub(super) upload: AtomicU8,
 }
 
-impl RequestProgress {
+impl UploadProgress {
     /// The body comes, and the component does not wait for it.
     pub(super) const COMES: u8 = 0;
     /// The component waits for more of it.
@@ -44,7 +44,7 @@ impl RequestProgress {
 
     /// Whether the component lacks a part of the request.
     pub(super) fn is_half(&self) -> bool {
-        self.upload.load(Ordering::Acquire) != RequestProgress::COMES
+        self.upload.load(Ordering::Acquire) != UploadProgress::COMES
     }
 
     fn set(&self, upload: u8) {
@@ -57,7 +57,7 @@ impl Upload {
         body: Incoming,
         idle: Duration,
         client: Arc<ClientSide>,
-        progress: Arc<RequestProgress>,
+        progress: Arc<UploadProgress>,
     ) -> Upload {
         Upload {
             body,
@@ -80,8 +80,8 @@ impl http_body::Body for Upload {
         if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
             self.due = None;
             match &read {
-                Some(Err(_)) => self.progress.set(RequestProgress::BROKEN),
-                Some(Ok(_)) | None => self.progress.set(RequestProgress::COMES),
+                Some(Err(_)) => self.progress.set(UploadProgress::BROKEN),
+                Some(Ok(_)) | None => self.progress.set(UploadProgress::COMES),
             }
             self.progress.watch.restart();
             return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
@@ -93,8 +93,8 @@ impl http_body::Body for Upload {
         let is_late = due.as_mut().poll(cx).is_ready();
         self.client.is_awaited();
         self.progress.set(match is_late {
-            true => RequestProgress::BROKEN,
-            false => RequestProgress::AWAITED,
+            true => UploadProgress::BROKEN,
+            false => UploadProgress::AWAITED,
         });
         if is_late {
             // This ends the call. The component need not hear of it before.

@@ -19,7 +19,7 @@ use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
 use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, Sender, SetByGuest};
-use super::upload::{RequestProgress, Upload};
+use super::upload::{Upload, UploadProgress};
 use super::{Exchanges, Live, failed, overloaded};
 use crate::capacity::NoPlace;
 use crate::contract::{BodyEnd, Subscribed};
@@ -63,9 +63,9 @@ pub(super) async fn serve(
         lease,
         path: head.path().into(),
         source: head.source(),
-        progress: Arc::new(RequestProgress {
+        progress: Arc::new(UploadProgress {
             watch: Stopwatch::start(),
-            upload: AtomicU8::new(RequestProgress::COMES),
+            upload: AtomicU8::new(UploadProgress::COMES),
         }),
         answered: AtomicBool::new(false),
         response: Pending::new(head.method() == Method::HEAD),
@@ -195,7 +195,7 @@ struct Running {
     lease: Lease,
     path: Box<str>,
     source: Source,
-    progress: Arc<RequestProgress>,
+    progress: Arc<UploadProgress>,
     /// Whether the component has answered, with a response or with an error.
     answered: AtomicBool,
     response: Arc<Pending>,

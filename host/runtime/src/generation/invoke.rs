@@ -13,7 +13,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Li
 use wasmtime_wasi::I32Exit;
 
 use super::{CallEnd, Generation, RequestEnd, queue};
-use crate::capacity::{CallEnded, Class, Metered, NoPlace, PATIENCE, TimeLimits};
+use crate::capacity::{CallEnded, CallTimes, Class, Metered, NoPlace, PATIENCE};
 use crate::contract::{
     CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, OverQuota,
     REQUEST_CALL_MAX, Subscribed, by_machine,
@@ -178,7 +178,7 @@ pub(crate) async fn invoke<T>(
         };
         tokio::select! {
             biased;
-            returned = Metered::new(running, meter.clone(), TimeLimits { wall, stall }) => {
+            returned = Metered::new(running, meter.clone(), CallTimes { wall, stall }) => {
                 returned.map_err(|ended| match ended {
                     CallEnded::Wall => CallFailure::Wall(wall),
                     CallEnded::Silent => CallFailure::Silent,
