@@ -33,7 +33,7 @@ use bake::Rule;
 use deploy::{Candidate, Deployment, Reporter};
 use runtime::component::NamedComponent;
 use runtime::engine::Runtime;
-use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig};
+use runtime::exchange::{BodyLimits, Exchanges, ExchangesConfig, UnreadableStates};
 use runtime::generation::{ComponentError, Slot};
 use runtime::loader::Loader;
 use runtime::smoke::Smoke;
@@ -117,6 +117,23 @@ impl App {
     /// The state of the app, always the newest.
     pub fn deployment(&self) -> Receiver<Arc<Deployment>> {
         self.report.subscribe()
+    }
+
+    /// Whether a component is loaded, and waits for its release.
+    pub fn is_prepared(&self, digest: Digest) -> bool {
+        self.candidate.held(digest).is_some()
+    }
+
+    /// Tries whether a component that was loaded for a release can take over the streams
+    /// that are open here. One that is not loaded is not tried.
+    ///
+    /// # Errors
+    /// If it cannot take over some of them.
+    pub async fn try_states(&self, digest: Digest) -> Result<(), UnreadableStates> {
+        match self.candidate.held(digest) {
+            Some(generation) => self.exchanges.try_states(&generation).await,
+            None => Ok(()),
+        }
     }
 
     /// Loads and checks a component that will be released in a moment. It is dropped if it

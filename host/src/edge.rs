@@ -6,5 +6,6 @@
 
 mod listener;
 mod open;
+mod socket;
 
 pub use listener::{HttpLimits, Server};

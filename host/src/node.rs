@@ -21,6 +21,7 @@ mod listening;
 mod loaded;
 pub mod log;
 mod recovered;
+mod release_check;
 mod running;
 mod stopping;
 mod supervisor;

@@ -429,3 +429,48 @@ fn the_memory_of_old_code_is_given_back_when_its_last_exchange_has_left_it() {
         println!("code: {before}, {loaded}, then {} KiB", code_kib());
     });
 }
+
+#[test]
+fn three_thousand_streams_of_a_wasi_http_app_leave_requests_as_quick_as_before() {
+    alone(async {
+        let setup = Setup {
+            limits: Limits::Roomy,
+            ..Setup::default()
+        };
+        let node = Node::with("fixture-plain", setup).await;
+        let before = times(&node, "/", 200).await;
+        let mut held = Vec::new();
+        for _ in 0..15 {
+            let client = Client::connect(Protocol::H2, node.address).await;
+            let Client::H2(sender) = &client else {
+                unreachable!("it was asked for")
+            };
+            for _ in 0..200 {
+                let mut client = Client::H2(sender.clone());
+                let mut reader = client.open("/hold").await;
+                reader.to("holding\n").await;
+                held.push(reader);
+            }
+        }
+        let serving = node.slot.current().expect("an app");
+        let now = serving.runtime.places().now();
+        assert_eq!((now.streams, now.turned_away.streams), (3000, 0));
+        let during = times(&node, "/", 200).await;
+        let middle = |times: &[Duration]| times[times.len() / 2];
+        println!(
+            "median {:?}, then {:?}; {} MiB",
+            middle(&before),
+            middle(&during),
+            now.memory >> 20
+        );
+        let bound = middle(&before) * 10 + Duration::from_millis(10);
+        assert!(
+            middle(&during) < bound,
+            "{:?} {:?}",
+            middle(&before),
+            middle(&during)
+        );
+        drop(held);
+        node.idle().await;
+    });
+}

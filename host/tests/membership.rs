@@ -401,6 +401,7 @@ async fn what_is_released_while_a_node_leaves_reaches_the_others_or_whoever_aske
                 by: String::new(),
                 note: String::new(),
                 expect: None,
+                again: false,
             };
             let Ok(draft) = releases.draft(request).await else {
                 break;

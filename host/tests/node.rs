@@ -12,6 +12,10 @@ use http::StatusCode;
 use support::client::{Protocol, fetch};
 use support::{components, soon};
 
+/// A node starts processes. Between fork and exec such a process holds what this one has open,
+/// and that is the lock of each folder, also of another test. So there is one at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What a node on this machine's loopback is built from. It serves the example.
 fn config(folder: &Path) -> NodeConfig {
     let app = components::built("guest");
@@ -42,6 +46,7 @@ fn address(node: &StartedNode) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_serves_once_it_is_started_and_is_gone_once_it_is_stopped() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
     let node = soon("the node", StartedNode::start(config(folder.path()), 2)).await;
     let node = node.expect("it starts");
@@ -62,6 +67,7 @@ async fn a_node_serves_once_it_is_started_and_is_gone_once_it_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_is_given_up_leaves_nothing_behind() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
     for _ in 0..3 {
         let mut start = std::pin::pin!(StartedNode::start(config(folder.path()), 2));

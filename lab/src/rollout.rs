@@ -171,6 +171,19 @@ impl<'lan> Nodes<'lan> {
         self.ends_well(&push)
     }
 
+    /// The command that pushes an app at node N although it cannot take over open
+    /// streams.
+    fn dropping(&self, number: u8, app: &Path) -> Launch {
+        self.command(number, &["push", "--drop-streams"]).arg(app)
+    }
+
+    /// Push such an app to all, and wait until the command has ended and said that all
+    /// serve it.
+    fn push_dropping(&self, number: u8, app: &Path) -> Result<Pushed> {
+        let push = Push::of(&self.dropping(number, app), self.bound)?;
+        self.ends_well(&push)
+    }
+
     /// Wait until a push has ended and said that all serve it.
     fn ends_well(&self, push: &Push) -> Result<Pushed> {
         let pushed = push.end(self.bound)?;

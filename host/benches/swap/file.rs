@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use host::app::{WatchMode, WatchedFile};
 use host::files::{AppFileSearch, read};
+use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
@@ -44,6 +45,7 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
             memory: 128 << 20,
             state: 64 << 10,
         },
+        places: PlaceLimits::of(MachineLimits::look(), None),
         room: Default::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         code_cache: Some(cache.to_owned()),

@@ -116,6 +116,7 @@ pub fn stored(bytes: &[u8]) {
             by: String::new(),
             note: String::new(),
             expect: None,
+            again: false,
         });
     }
     subject.settle();
@@ -157,5 +158,6 @@ fn first_release(subject: &mut Subject) -> Option<Arc<Release>> {
         by: "somebody".to_owned(),
         note: "a note".to_owned(),
         expect: None,
+        again: false,
     })
 }

@@ -14,23 +14,17 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
+use crate::capacity::{self, Class, InstancePlaces, Meter, Place, PlaceLimits, Resident, SlowLane};
 use crate::compile::{Compiler, CompilerConfig};
-use crate::contract::{
-    self, CallContext, CallLimits, GuestLog, HostState, Meter, NodeInfo, SlowLane,
-};
+use crate::contract::{self, CallContext, CallLimits, GuestLog, HostState, NodeInfo};
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
 
 pub(crate) use settings::CodeSettings;
 
-/// How many callbacks run at a time, over all generations. Further callbacks wait.
-const INSTANCES: u32 = 1000;
-/// Like `INSTANCES`, on a machine with little address space.
-const FEW_INSTANCES: u32 = 64;
-/// How many memories and tables the pool has for each instance. A component may have more
-/// (see [`ComponentRoom`]); then fewer of its instances fit in.
-const MEMORIES_EACH: u32 = 2;
-const TABLES_EACH: u32 = 4;
+/// The memory of the process is looked at every so many ticks, and at each of them if it is more
+/// than half used up.
+const LOOK: u32 = 20;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
 /// uses no more causes no page faults.
 const KEEP_RESIDENT: usize = 128 * 1024;
@@ -42,6 +36,8 @@ pub struct RuntimeConfig {
     pub limits: CallLimits,
     /// How many parts a component may have.
     pub room: ComponentRoom,
+    /// How many instances there may be, and how much memory.
+    pub places: PlaceLimits,
     /// Threads that run guests. The same number of slices of long callbacks run at
     /// a time.
     pub workers: usize,
@@ -79,10 +75,9 @@ pub struct Runtime {
     pub(crate) limits: CallLimits,
     pub(crate) room: ComponentRoom,
     lane: SlowLane,
-    pub(super) instances: Arc<Semaphore>,
-    /// A `wasi:http` component holds its instance as long as its request lasts.
-    /// Such requests get half of the instances at most.
-    pub(super) long_instances: Arc<Semaphore>,
+    /// New code is tried out beside the requests, however many of them run long.
+    tries: SlowLane,
+    pub(crate) places: Arc<InstancePlaces>,
     /// Limits how many exchanges migrate at a time, so that one worker is left to
     /// requests.
     pub(crate) migrations: Semaphore,
@@ -99,19 +94,21 @@ impl Runtime {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn new(config: RuntimeConfig, node: Arc<NodeInfo>) -> Result<Arc<Runtime>, RuntimeError> {
-        let (engine, instances, code) = build_engine(&config)?;
+        let (engine, places, code) = build_engine(&config)?;
         let folder = config.code_cache.as_deref();
         let compiler = Compiler::start(&config.compiler, code, config.workers, folder)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
-        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
+        let resident = Arc::new(Resident::within(places.budget));
+        let ticker = Ticker::start(engine.clone(), resident.clone());
+        let ticker = ticker.map_err(RuntimeError::Thread)?;
         Ok(Arc::new(Runtime {
             engine,
             linker,
             limits: config.limits,
             room: config.room,
             lane: SlowLane::beside(config.workers),
-            instances: Arc::new(Semaphore::new(instances as usize)),
-            long_instances: Arc::new(Semaphore::new(instances as usize / 2)),
+            tries: SlowLane::beside(1),
+            places: InstancePlaces::new(places, resident),
             migrations: Semaphore::new(config.workers.saturating_sub(1).max(1)),
             compiler,
             guest_log: Arc::default(),
@@ -127,9 +124,18 @@ impl Runtime {
         self.compiler.compile_ahead(app);
     }
 
-    /// A meter for one call.
-    pub(super) fn meter(&self) -> Arc<Meter> {
-        Meter::new(self.limits.cpu, self.lane.clone())
+    /// The places for instances.
+    pub fn places(&self) -> &InstancePlaces {
+        &self.places
+    }
+
+    /// A meter for one call of this class.
+    pub(super) fn meter(&self, class: Class, place: Place) -> Arc<Meter> {
+        let lane = match class {
+            Class::Call => &self.lane,
+            Class::Try => &self.tries,
+        };
+        Meter::new(self.limits.cpu, lane.clone(), place)
     }
 
     /// A store for one instance.
@@ -143,41 +149,60 @@ impl Runtime {
     }
 }
 
-/// The engine, how many instances it has room for, and which code it runs.
-fn build_engine(config: &RuntimeConfig) -> Result<(Engine, u32, CodeSettings), RuntimeError> {
+/// The engine, the places that it has, and which code it runs.
+fn build_engine(
+    config: &RuntimeConfig,
+) -> Result<(Engine, PlaceLimits, CodeSettings), RuntimeError> {
     // A slot reserves 4 GiB of addresses, so that no access needs a check. Where
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
     let code = CodeSettings::default();
-    let mut engine = code.config();
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, INSTANCES)));
-    let roomy = match Engine::new(&engine) {
-        Ok(engine) => return Ok((engine, INSTANCES, code)),
+    let mut places = config.places;
+    let mut failed = match pooled(config, code, places) {
+        Ok(engine) => return Ok((engine, places, code)),
         Err(error) => error,
     };
-    tracing::warn!(
-        "there is not enough address space for {INSTANCES} instances ({}); going on with {FEW_INSTANCES}, and slower",
-        one_line(&roomy),
-    );
+    let (wanted, roomy) = (places.all(), one_line(&failed));
     let code = CodeSettings {
         checked: Some((config.limits.memory as u64, 64 * 1024)),
     };
-    let mut engine = code.config();
-    let few = pool(config, FEW_INSTANCES);
-    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(few));
-    let engine = Engine::new(&engine).map_err(RuntimeError::Engine)?;
-    Ok((engine, FEW_INSTANCES, code))
+    while let Some(fewer) = places.quarter() {
+        places = fewer;
+        match pooled(config, code, places) {
+            Ok(engine) => {
+                tracing::warn!(
+                    "there is not enough address space for {wanted} instances ({roomy}); going on with {}, and slower",
+                    places.all(),
+                );
+                return Ok((engine, places, code));
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(RuntimeError::Engine(failed))
 }
 
-/// A pool for so many instances.
+/// An engine with a pool for so many places.
+fn pooled(
+    config: &RuntimeConfig,
+    code: CodeSettings,
+    places: PlaceLimits,
+) -> wasmtime::Result<Engine> {
+    let mut engine = code.config();
+    let pool = pool(config, places.all());
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&engine)
+}
+
+/// A pool for so many usual instances. A large one counts as several of them.
 fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
     let room = config.room;
     let mut pool = PoolingAllocationConfig::new();
     room.apply(&mut pool);
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(room.core_instances))
-        .total_memories((instances * MEMORIES_EACH).max(room.memories))
-        .total_tables((instances * TABLES_EACH).max(room.tables))
+        .total_memories(instances.max(room.memories))
+        .total_tables((instances * capacity::TABLES_OF_A_PLACE).max(room.tables))
         .total_stacks(instances)
         .max_memory_size(config.limits.memory)
         .max_unused_warm_slots(100)
@@ -206,22 +231,28 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     Ok(linker)
 }
 
-/// The thread that advances the epoch, so that running guests are interrupted.
+/// The thread that advances the epoch, so that running guests are interrupted. It also looks at
+/// how much memory there is.
 struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    fn start(engine: Engine) -> std::io::Result<Ticker> {
+    fn start(engine: Engine, resident: Arc<Resident>) -> std::io::Result<Ticker> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("epoch".to_owned())
             .spawn(move || {
+                let mut ticks = 0_u32;
                 while !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(contract::TICK);
+                    std::thread::sleep(capacity::TICK);
                     engine.increment_epoch();
+                    ticks = ticks.wrapping_add(1);
+                    if resident.is_tight() || ticks.is_multiple_of(LOOK) {
+                        resident.look();
+                    }
                 }
             })?;
         Ok(Ticker {

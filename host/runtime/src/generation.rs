@@ -8,14 +8,18 @@
 //! So whatever serves has been checked. Loading needs a [`LoadPermit`], so there are
 //! at most two generations.
 
+mod class;
 mod compiled;
 mod drain;
 mod imports;
 mod invoke;
 mod lease;
 mod slot;
+mod source;
 mod stats;
+mod stopwatch;
 mod tally;
+mod times;
 mod validate;
 
 use std::sync::Arc;
@@ -26,17 +30,22 @@ use cluster::{Digest, Serving};
 use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
+use crate::capacity::SizeOf;
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
+pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};
-pub use stats::{GenerationStats, Left};
-pub use tally::{CallEnd, Tally};
+pub use source::{BySource, Source};
+pub use stats::{Fresh, GenerationStats, Left, Once};
+pub(crate) use stopwatch::{Stopwatch, queue};
+pub use tally::{CallEnd, RequestEnd, Tally};
+pub use times::HeadTimes;
 pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
 
@@ -151,6 +160,11 @@ pub struct Generation {
     pub size: usize,
     /// How long it took to compile, or to load from the cache of compiled code.
     pub compiled_in: Duration,
+    /// How much room one instance of it takes.
+    pub(super) instance_size: SizeOf,
+    /// Whether it is only tried out. Then its calls use the places for that, and their failures
+    /// say nothing of load.
+    pub(super) is_tried: bool,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
     /// Its signals. They are the last field, so that they are dropped after the code.
@@ -174,7 +188,7 @@ impl Generation {
         Serving::the_only(self.release(), self.digest)
     }
 
-    /// The same code, with stats that have counted nothing yet.
+    /// The same code, to be tried out: with stats that have counted nothing yet.
     pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
@@ -185,6 +199,8 @@ impl Generation {
             state_version: self.state_version,
             size: self.size,
             compiled_in: self.compiled_in,
+            instance_size: self.instance_size,
+            is_tried: true,
             stats: Arc::default(),
             signals: SignalsOfCode::default(),
         }

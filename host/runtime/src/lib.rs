@@ -5,6 +5,7 @@
 //! - [`component`]: bytes with a digest
 //! - [`compile`]: from bytes to machine code, in another process
 //! - [`engine`]: pool of instances, linker, epoch: shared by all generations of a node
+//! - [`capacity`]: what a call gets of this machine: places, memory, processors
 //! - [`contract`]: the generated bindings of `wit/`, and what they need of the host
 //! - [`generation`]: a component that was compiled and checked, the slot that holds it, and each call into it
 //! - [`http`]: between hyper's requests and responses and the contract's
@@ -13,6 +14,7 @@
 //! - [`loader`]: all of it in order, from bytes to the generation that serves
 //! - [`views`]: the members as they come
 
+pub mod capacity;
 pub mod compile;
 pub mod component;
 pub mod contract;

@@ -160,10 +160,16 @@ impl Loader {
         let generation = Arc::new(check(&self.runtime, app, compiled).await?);
         if let Some(smoke) = &self.smoke {
             let asked = smoke.ask(generation.twin()).await;
-            asked.map_err(|cause| ComponentError::Smoke {
-                app: name,
-                target: smoke.target.to_string(),
-                cause,
+            asked.map_err(|unanswered| match unanswered.by_machine {
+                true => ComponentError::NoRoom {
+                    app: name,
+                    cause: format!("its smoke request {}", unanswered.cause),
+                },
+                false => ComponentError::Smoke {
+                    app: name,
+                    target: smoke.target.to_string(),
+                    cause: unanswered.cause,
+                },
             })?;
             fault::point("loader: smoke passed");
         }

@@ -40,14 +40,22 @@ pub struct Smoke {
     pub config: Bytes,
 }
 
+/// Why a smoke request was not answered as it should be.
+#[derive(Clone, Debug)]
+pub(super) struct Unanswered {
+    /// The reason, as the end of a sentence.
+    pub(super) cause: String,
+    /// Whether the machine had no room for it, which says nothing about the app.
+    pub(super) by_machine: bool,
+}
+
 impl Smoke {
     /// Makes the request. A success or a redirect passes. If the length of the answer
     /// is known, all of it must come; if the answer is a stream, its head is enough.
     ///
     /// # Errors
-    /// What the app answered instead, or why it did not answer, as the end of a
-    /// sentence.
-    pub(super) async fn ask(&self, generation: Generation) -> Result<(), String> {
+    /// What the app answered instead, or why it did not answer.
+    pub(super) async fn ask(&self, generation: Generation) -> Result<(), Unanswered> {
         let views = generation.runtime.node.views.clone();
         let ip = views.own_name().ip();
         let patience = generation.runtime.limits.wall + GRACE;
@@ -68,23 +76,25 @@ impl Smoke {
         });
         let server = hyper::server::conn::http1::Builder::new();
         let mut server = pin!(server.serve_connection(TokioIo::new(theirs), service));
-        let mut asked = pin!(tokio::time::timeout(
-            patience,
-            self.get(TokioIo::new(ours), ip.to_string())
-        ));
+        let get = self.get(TokioIo::new(ours), ip.to_string());
+        let mut asked = pin!(tokio::time::timeout(patience, get));
         let answered = tokio::select! {
             answered = &mut asked => answered,
             // The server ends when it has answered, or breaks off.
             _ = &mut server => asked.await,
         };
-        let failed = match answered {
+        let failed = match &answered {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(answer)) => answer,
+            Ok(Err(answer)) => answer.clone(),
             Err(_) => format!("was not answered within {} s", patience.as_secs_f32()),
         };
-        Err(match exchanges.complaint() {
-            Some(cause) => format!("{failed}: {cause}"),
-            None => failed,
+        let complaint = exchanges.complaint();
+        Err(Unanswered {
+            by_machine: complaint.as_ref().is_some_and(|it| it.by_machine),
+            cause: match complaint {
+                Some(complaint) => format!("{failed}: {}", complaint.cause),
+                None => failed,
+            },
         })
     }
 

@@ -77,6 +77,8 @@ fn status_of(code: Code) -> StatusCode {
         Code::BadComponent | Code::BadRelease => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Unsigned => StatusCode::FORBIDDEN,
         Code::Same
+        | Code::VotedDown
+        | Code::OpenStreams
         | Code::OtherPlan
         | Code::Unexpected
         | Code::ClockAhead

@@ -1,4 +1,4 @@
-//! Shows values of the core in the terms of the API.
+//! Shows values of the core and the runtime in the terms of the API.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,6 +8,7 @@ use cluster::release::{Listed, ReleaseId, Verdict};
 use cluster::{NodeId, NodeName};
 
 use super::types as api;
+use runtime::capacity::PlacesNow;
 
 /// All digits of a release id.
 pub fn id(id: &ReleaseId) -> String {
@@ -41,6 +42,19 @@ pub fn releases<'a>(
     listed.iter().map(|it| release(it, show)).collect()
 }
 
+/// How much of the room of a node is used.
+pub fn load(now: &PlacesNow) -> api::Load {
+    api::Load {
+        requests: now.calls.into(),
+        requests_max: now.most.calls.into(),
+        streams: now.streams.into(),
+        streams_max: now.most.streams.into(),
+        memory: now.memory,
+        memory_max: now.most.budget,
+        turned_away: now.turned_away,
+    }
+}
+
 fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::ReleaseInfo {
     let (release, votes) = (&listed.release, &listed.votes);
     let voted = |wanted| {
@@ -61,6 +75,7 @@ fn release(listed: &Listed, show: impl Fn(NodeId) -> String) -> api::ReleaseInfo
         parent: release.parent().map(|parent| id(&parent.id)),
         canaries: canaries.map(|node| show(*node)).collect(),
         bake_ms: release.plan().bake_ms,
+        drop_streams: release.plan().drop_streams,
         signed: release.signature().is_some(),
         votes_for: voted(Verdict::Ok),
         votes_against: voted(Verdict::Failed),

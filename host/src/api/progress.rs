@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::body::{Body, Hung, LineWriter, lines};
 use super::releasing::listed;
 use super::service::Limits;
-use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step};
+use super::types::{self as api, Code, NodeState, Outcome, Progress, ReleaseStatus, Step, Until};
 use super::{NodeApi, Refused};
 
 /// The shortest time between two looks; the time to add for each member, because
@@ -30,6 +30,8 @@ const LOOK_MOST: Duration = Duration::from_millis(250);
 struct Member {
     ip: Option<String>,
     state: NodeState,
+    /// Whether it serves the release, and has yet to vote on it.
+    bakes: bool,
     have: Option<u64>,
     of: Option<u64>,
     reason: Option<String>,
@@ -58,13 +60,31 @@ struct Done {
     instead: Option<api::ReleaseInfo>,
 }
 
+/// How long the query of a request wants to follow the release.
+fn until(query: &str) -> Result<Until, Refused> {
+    let asked = query.strip_prefix("until=").unwrap_or(query);
+    let known = [Until::Served, Until::Verdict];
+    let known = known.into_iter().find(|it| it.name() == asked);
+    match known {
+        Some(until) => Ok(until),
+        None if query.is_empty() => Ok(Until::Served),
+        None => {
+            let why =
+                format!("`{query}` is not to be understood; until=served and until=verdict are");
+            Err(Refused::new(Code::BadRequest, why))
+        }
+    }
+}
+
 /// Answers with lines until the release is decided, or the caller goes away.
 pub(super) async fn answer(
     node: Arc<dyn NodeApi>,
     id: &str,
+    query: &str,
     limits: Limits,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Body>, Refused> {
+    let until = until(query)?;
     let changed = node.changed();
     if listed(&*node, id, changed).await.is_none() {
         let why = format!("there is no release {id}; give all 32 digits of its id");
@@ -74,7 +94,7 @@ pub(super) async fn answer(
     let id = id.to_owned();
     tokio::spawn(async move {
         // An error means that the caller has gone.
-        let _ = write(lines, &*node, &id, limits).await;
+        let _ = write(lines, &*node, &id, until, limits).await;
         drop(turn);
     });
     Ok(answer)
@@ -84,6 +104,7 @@ async fn write(
     mut to: LineWriter,
     node: &dyn NodeApi,
     id: &str,
+    until: Until,
     limits: Limits,
 ) -> Result<(), Hung> {
     let mut before: Option<Look> = None;
@@ -93,7 +114,7 @@ async fn write(
         let began = Instant::now();
         let changed = node.changed();
         let members = node.nodes(Some(id)).await;
-        let mut look = Look::at(id, &node.releases(), &members, before.as_ref());
+        let mut look = Look::at(id, until, &node.releases(), &members, before.as_ref());
         stuck_since = look.stuck.as_ref().and(stuck_since.or(Some(began)));
         // A restart or a cable may be enough to repair it, but a full disk stays
         // full.
@@ -108,6 +129,8 @@ async fn write(
             to.write(&line).await?;
         }
         if let Some(done) = look.done {
+            let bakes = look.members.values().any(|member| member.bakes);
+            let bakes_ms = bakes.then(|| bakes_ms(&node.status(), id)).flatten();
             let Done {
                 outcome,
                 failed,
@@ -118,6 +141,7 @@ async fn write(
                     outcome,
                     failed,
                     instead,
+                    bakes_ms,
                 })
                 .await;
         }
@@ -133,11 +157,20 @@ async fn write(
     }
 }
 
+/// For how long a node still bakes a release that it serves, in milliseconds.
+fn bakes_ms(status: &api::Status, id: &str) -> Option<u64> {
+    let serving = status.serving.as_ref()?;
+    let is_it = serving.release.as_deref() == Some(id);
+    let until = serving.bakes_until_ms.filter(|_| is_it)?;
+    Some(until.saturating_sub(status.now_ms))
+}
+
 impl Look {
     /// `before`: the look before this one. From there comes what a member did that
     /// has not answered now.
     fn at(
         id: &str,
+        until: Until,
         releases: &[api::ReleaseInfo],
         members: &[api::MemberStatus],
         before: Option<&Look>,
@@ -167,7 +200,7 @@ impl Look {
             ReleaseStatus::Baking => canaries.iter().filter(|ip| !voted(ip)).cloned().collect(),
             _ => Vec::new(),
         };
-        let done = outcome(status, &members).map(|outcome| Done {
+        let done = outcome(status, until, &members).map(|outcome| Done {
             outcome,
             failed: failed(release, &members, |it| it.state == NodeState::Failed),
             instead: releases
@@ -184,6 +217,7 @@ impl Look {
         });
         let is_stuck = status == ReleaseStatus::Target
             && done.is_none()
+            && (until == Until::Served || !members.values().any(|it| it.bakes))
             && members.values().all(|it| it.is_stuck || is_over(it.state));
         let stuck = is_stuck.then(|| Done {
             outcome: Outcome::Failed,
@@ -216,6 +250,7 @@ impl Look {
                 news.push(Progress::Node {
                     node: node.clone(),
                     state: member.state,
+                    bakes: member.bakes,
                     have: member.have,
                     of: member.of,
                     reason: member.reason.clone(),
@@ -268,7 +303,12 @@ fn does(
     let begins = state == NodeState::Fetching && have.unwrap_or(0) == 0;
     let is_stuck = failed.is_some() && (state == NodeState::TryingAgain || begins);
     let says_why = is_stuck || state == NodeState::Failed;
+    let is_voted_on =
+        |it: &api::ReleaseInfo| it.kind == api::ReleaseKind::Push && it.parent.is_some();
+    let bakes = state == NodeState::Serving
+        && release.is_some_and(|it| is_voted_on(it) && !is(&it.votes_for));
     Member {
+        bakes,
         ip,
         state,
         have,
@@ -281,12 +321,17 @@ fn does(
 }
 
 /// The outcome; none while the release is not decided.
-fn outcome(status: ReleaseStatus, members: &BTreeMap<String, Member>) -> Option<Outcome> {
+fn outcome(
+    status: ReleaseStatus,
+    until: Until,
+    members: &BTreeMap<String, Member>,
+) -> Option<Outcome> {
     match status {
         ReleaseStatus::Baking => None,
-        ReleaseStatus::VotedDown => Some(Outcome::Failed),
-        ReleaseStatus::Superseded | ReleaseStatus::RolledBack | ReleaseStatus::Earlier => {
-            Some(Outcome::Superseded)
+        ReleaseStatus::VotedDown | ReleaseStatus::RolledBack => Some(Outcome::Failed),
+        ReleaseStatus::Superseded | ReleaseStatus::Earlier => Some(Outcome::Superseded),
+        ReleaseStatus::Target if until == Until::Verdict && members.values().any(|it| it.bakes) => {
+            None
         }
         ReleaseStatus::Target => {
             let all = |ends: fn(NodeState) -> bool| members.values().all(|it| ends(it.state));

@@ -196,6 +196,7 @@ async fn make(
             plan: Plan {
                 canaries: chosen(wanted.canaries, &members)?,
                 bake_ms: wanted.bake_ms,
+                drop_streams: wanted.drop_streams,
             },
         },
         (None, Some(_)) if wanted.canaries.is_some() => {
@@ -214,6 +215,7 @@ async fn make(
         by: wanted.by,
         note: wanted.note,
         expect,
+        again: wanted.again,
     };
     node.draft(request)
         .await?
@@ -262,6 +264,7 @@ fn refused(error: DraftError, members: &[api::MemberStatus]) -> Unreleased {
         DraftError::ClockAhead(_) => Code::ClockAhead,
         DraftError::Same(_) => Code::Same,
         DraftError::OtherPlan { .. } => Code::OtherPlan,
+        DraftError::VotedDown(_) => Code::VotedDown,
         DraftError::Unexpected(_) => Code::Unexpected,
         DraftError::Unknown(_) => Code::UnknownRelease,
         DraftError::Ambiguous { .. } => Code::Ambiguous,
@@ -270,7 +273,9 @@ fn refused(error: DraftError, members: &[api::MemberStatus]) -> Unreleased {
         DraftError::Release(_) => Code::BadRelease,
     };
     let about = match &error {
-        DraftError::Same(id) | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
+        DraftError::Same(id)
+        | DraftError::VotedDown(id)
+        | DraftError::OtherPlan { release: id, .. } => Some(describe::id(id)),
         _ => None,
     };
     let mut why = error.to_string();
@@ -356,6 +361,7 @@ mod tests {
             digest: None,
             release: None,
             on_target: false,
+            bake: None,
             answered: false,
             doing: None,
             failed: None,

@@ -148,7 +148,7 @@ impl ApiService {
             )),
             Want::Log => turn(streams).and_then(|turn| logs::answer(log, query, *limits, turn)),
             Want::Progress(id) => match turn(streams) {
-                Ok(turn) => progress::answer(node, id, *limits, turn).await,
+                Ok(turn) => progress::answer(node, id, query, *limits, turn).await,
                 Err(busy) => Err(busy),
             },
             Want::Upload(digest) => match turn(uploads) {

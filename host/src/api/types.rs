@@ -18,13 +18,13 @@ use cluster::AppName;
 pub use cluster::release::{ReleaseKind, ReleaseStatus};
 pub use counts::{
     Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedCallers, RefusedDatagrams,
-    RefusedRecords,
+    RefusedRecords, TurnedAway,
 };
 pub use node::{
-    AppFileStatus, Doing, Draining, Failed, MemberCookie, MemberStatus, Nodes, ServingStatus,
-    Status, Step, Steps, Stored, TargetStatus,
+    AppFileStatus, BakeRole, Doing, Draining, Failed, Load, MemberCookie, MemberStatus, Nodes,
+    ServingStatus, Status, Step, Steps, Stored, TargetStatus,
 };
-pub use progress::{NodeState, Outcome, Progress};
+pub use progress::{NodeState, Outcome, Progress, Until};
 pub use release::{
     Canaries, Draft, Record, ReleaseInfo, ReleaseList, Released, RollbackWanted, ToUpload, Wanted,
 };
@@ -85,6 +85,10 @@ pub enum Code {
     /// The component is that of the greatest release already, with another rollout
     /// plan.
     OtherPlan,
+    /// The component was voted down when it was last released.
+    VotedDown,
+    /// The component cannot take over streams that are open on the node.
+    OpenStreams,
     /// Another component is the target than the request expects.
     Unexpected,
     /// The node's clock is ahead of the others'.

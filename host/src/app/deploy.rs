@@ -15,12 +15,14 @@ mod bake_checks;
 mod candidate;
 mod file;
 mod status;
+mod streams;
+mod trouble;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cluster::release::{ReleaseKind, Target, Verdict};
 use cluster::{ComponentBytes, Digest, NodeId};
@@ -30,15 +32,15 @@ use tokio::time::sleep;
 
 use crate::api::types::Step;
 use crate::app::App;
-use crate::app::bake::BakeOutcome;
+use crate::app::bake::{BakeOutcome, BakeTask};
 use crate::app::crash_loop::CrashGuard;
 use crate::app::retry::Retry;
 use cluster::short;
 use mesh::membership::Releases;
-use mesh::store::{Store, StoreError};
-use mesh::transfer::{Fetcher, TransferError};
+use mesh::store::Store;
+use mesh::transfer::Fetcher;
 use runtime::component::NamedComponent;
-use runtime::generation::{ComponentError, DrainingGeneration};
+use runtime::generation::DrainingGeneration;
 use runtime::loader::{Prepared, Preparing, Swapped};
 
 pub(crate) use bake_checks::BakeChecks;
@@ -46,57 +48,7 @@ pub(crate) use candidate::Candidate;
 pub(crate) use file::{Followed, follow};
 pub use status::Deployment;
 pub(crate) use status::Reporter;
-
-/// Why a release does not serve here.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    /// The fault is the app's.
-    #[error(transparent)]
-    Refused(ComponentError),
-    /// The component could not be compiled, for a reason on this machine.
-    #[error(transparent)]
-    Compiler(ComponentError),
-    /// The fault is this machine's.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No member gives the component.
-    #[error(transparent)]
-    Transfer(TransferError),
-    /// The component is larger than this node takes. Trying again does not help.
-    #[error(transparent)]
-    TooLarge(StoreError),
-    /// The process died twice with it. The fault is taken for the app's.
-    #[error(
-        "the process of this node died twice within a minute of starting the component, so it is not \
-         started again"
-    )]
-    KillsProcess,
-    /// Without the record, the bytes cannot be checked, so they cannot be
-    /// fetched.
-    #[error("the record of the release has not come yet")]
-    NoRecord,
-    /// The node stops.
-    #[error("the node is stopping")]
-    Stopping,
-}
-
-impl From<ComponentError> for Trouble {
-    fn from(error: ComponentError) -> Trouble {
-        match error.is_local() {
-            true => Trouble::Compiler(error),
-            false => Trouble::Refused(error),
-        }
-    }
-}
-
-impl From<TransferError> for Trouble {
-    fn from(error: TransferError) -> Trouble {
-        match error {
-            TransferError::Store(error @ StoreError::TooLarge { .. }) => Trouble::TooLarge(error),
-            other => Trouble::Transfer(other),
-        }
-    }
-}
+use trouble::Trouble;
 
 /// Makes the target serve.
 pub(crate) struct Deploy {
@@ -134,7 +86,10 @@ impl Deploy {
             if self.bring_at_last(&target).await {
                 // The check begins at once, because the disk may be slow.
                 let outcome = self.try_out(&target);
-                tokio::join!(self.vote_when_baked(&target, outcome), self.tidy());
+                tokio::join!(
+                    self.vote_when_baked(&target, outcome),
+                    self.tidy(target.digest)
+                );
             }
         }
         std::future::pending().await
@@ -143,7 +98,15 @@ impl Deploy {
     /// Begins to check how what serves does.
     fn try_out(&mut self, target: &Target) -> impl Future<Output = BakeOutcome> + use<> {
         let stats = self.app.loader.current().map(|serves| serves.stats.clone());
-        let outcome = stats.map(|stats| self.bake_checks.of(target, stats).outcome());
+        let bake = stats.map(|stats| self.bake_checks.of(target, stats));
+        if let Some(bake) = bake {
+            let left = bake
+                .until()
+                .saturating_duration_since(tokio::time::Instant::now());
+            let until = (!left.is_zero()).then(|| SystemTime::now() + left);
+            self.app.report.bakes(target.digest, until);
+        }
+        let outcome = bake.map(BakeTask::outcome);
         async move {
             match outcome {
                 Some(outcome) => outcome.await,
@@ -156,7 +119,9 @@ impl Deploy {
     /// Votes on the release once the outcome is known.
     async fn vote_when_baked(&self, target: &Target, outcome: impl Future<Output = BakeOutcome>) {
         let id = target.id;
-        let verdict = match outcome.await {
+        let outcome = outcome.await;
+        self.app.report.bakes(target.digest, None);
+        let verdict = match outcome {
             BakeOutcome::Sound => Verdict::Ok,
             BakeOutcome::Failed(reason) => {
                 tracing::error!(
@@ -179,6 +144,7 @@ impl Deploy {
     /// attempt can succeed.
     async fn bring_at_last(&self, target: &Target) -> bool {
         let mut retry = Retry::new();
+        let mut tries_states = streams::may_refuse(target);
         loop {
             if let Some(serves) = self
                 .app
@@ -192,13 +158,18 @@ impl Deploy {
                 self.crash_guard.serves(target.digest, target.id);
                 return true;
             }
-            let trouble = match self.bring(target).await {
+            let trouble = match self.bring(target, tries_states).await {
                 Ok(swapped) => {
                     self.swapped(target, &swapped);
                     return true;
                 }
                 Err(trouble) => trouble,
             };
+            if let Trouble::Streams(unreadable) = &trouble {
+                self.streams_refused(target, unreadable).await;
+                tries_states = false;
+                continue;
+            }
             let digest = short(&target.digest.to_string()).to_owned();
             let again = !matches!(
                 trouble,
@@ -239,8 +210,8 @@ impl Deploy {
         }
     }
 
-    /// Makes one attempt.
-    async fn bring(&self, target: &Target) -> Result<Swapped, Trouble> {
+    /// Makes one attempt. `tries_states`: only if it can take over open streams.
+    async fn bring(&self, target: &Target, tries_states: bool) -> Result<Swapped, Trouble> {
         let guard = &self.crash_guard;
         if guard.has_given_up(target.digest, Some(target.id)) {
             return Err(Trouble::KillsProcess);
@@ -254,6 +225,9 @@ impl Deploy {
             loaded = self.load(target) => loaded?,
         };
         let generation = ready.generation().clone();
+        if tries_states {
+            self.app.exchanges.try_states(&generation).await?;
+        }
         guard.begin(target.digest, Some(target.id));
         generation.serve_as(target.id);
         let swapped = ready.activate();
@@ -333,7 +307,7 @@ impl Deploy {
 
     /// Removes components that nobody will go back to. Those that serve or drain
     /// stay, and the last two that were released.
-    async fn tidy(&self) {
+    async fn tidy(&self, target: Digest) {
         let mut keep: Vec<Digest> = self.app.serving().into_iter().collect();
         keep.extend(self.app.loader.draining());
         let overview = self.releases.overview().borrow().clone();
@@ -341,7 +315,8 @@ impl Deploy {
             .releases
             .iter()
             .map(|it| it.release.component().digest);
-        let mut last: Vec<Digest> = Vec::new();
+        // The list may not have the target yet.
+        let mut last = vec![target];
         for digest in released {
             if last.len() < 2 && !last.contains(&digest) {
                 last.push(digest);

@@ -1,4 +1,5 @@
-//! Follows a release until it is decided, the time is up, or the user stops it.
+//! Follows a release until it is decided, nothing has happened for too long, or the user
+//! stops it.
 
 use std::time::Duration;
 
@@ -8,26 +9,51 @@ use tokio::time::{Instant, sleep_until};
 use super::client::ApiClient;
 use super::progress::{Show, Summary};
 use super::{CommandError, Exit};
-use crate::api::types::{Outcome, Progress, of_app};
+use crate::api::types::{Outcome, Progress, Until, of_app};
+
+/// How long after its last line a node counts as being at work. A line comes every five
+/// seconds.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// What to follow.
+pub(super) struct Following<'a> {
+    /// The id of the release.
+    pub(super) release: &'a str,
+    pub(super) until: Until,
+    /// How long nothing may happen.
+    pub(super) patience: Duration,
+}
 
 /// Follows the release, and returns how that ended.
 pub(super) async fn follow(
     client: &ApiClient,
-    release: &str,
+    followed: Following<'_>,
     show: &mut dyn Show,
-    patience: Duration,
     interrupts: &mut Signal,
 ) -> Result<Exit, CommandError> {
-    let path = of_app(&format!("releases/{release}/progress"));
+    let Following {
+        release,
+        until,
+        patience,
+    } = followed;
+    let path = of_app(&format!(
+        "releases/{release}/progress?until={}",
+        until.name()
+    ));
     let mut lines = client.lines(&path).await?;
     let mut summary = Summary::default();
-    let until = Instant::now() + patience;
+    let mut heard = Instant::now();
+    let mut due = heard + patience;
     loop {
         let line = tokio::select! {
             // Lines that are there already count, even if the time is up.
             biased;
             line = lines.next::<Progress>() => line.map_err(goes_on)?,
-            () = sleep_until(until) => {
+            () = sleep_until(due) => {
+                if summary.is_at_work(until) && heard.elapsed() < ALIVE {
+                    due = Instant::now() + patience;
+                    continue;
+                }
                 show.timed_out(&summary, patience);
                 return Ok(Exit::TIMEOUT);
             }
@@ -43,6 +69,10 @@ pub(super) async fn follow(
             let why = "the node said nothing more".to_owned();
             return Err(goes_on(CommandError::Broken(why)));
         };
+        heard = Instant::now();
+        if line != Progress::Waiting {
+            due = heard + patience;
+        }
         summary.take(&line);
         show.progress(&line, &summary);
         if let Progress::Done { outcome, .. } = line {

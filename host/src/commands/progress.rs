@@ -2,17 +2,16 @@
 //! programs.
 
 mod bars;
+mod json;
 mod plain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
-use std::time::Duration;
-
-use serde_json::json;
+use std::time::{Duration, SystemTime};
 
 use super::show::{self, BAD, BUSY, GOOD, count, id, size, styled};
 use super::tables::release_status;
-use crate::api::types::{NodeState, Outcome, Problem, Progress, ReleaseInfo, ReleaseStatus};
+use crate::api::types::{NodeState, Outcome, Problem, Progress, ReleaseInfo, ReleaseStatus, Until};
 
 /// How many names one sentence has at most.
 const NAMES: usize = 8;
@@ -45,7 +44,7 @@ pub(super) trait Show {
 /// lines.
 pub(super) fn show(json: bool) -> Box<dyn Show> {
     if json {
-        Box::new(Json)
+        Box::new(json::Json)
     } else if std::io::stderr().is_terminal() {
         Box::new(bars::Bars::default())
     } else {
@@ -67,6 +66,7 @@ pub(super) struct Summary {
 #[derive(Clone, Debug)]
 struct NodeLine {
     state: NodeState,
+    bakes: bool,
     text: String,
 }
 
@@ -77,13 +77,18 @@ impl Summary {
             Progress::Node {
                 node,
                 state,
+                bakes,
                 have,
                 of,
                 reason,
             } => {
-                let text = state_text(*state, *have, *of, reason.as_deref());
+                let mut text = state_text(*state, *have, *of, reason.as_deref());
+                if *bakes {
+                    text += ", baking";
+                }
                 let line = NodeLine {
                     state: *state,
+                    bakes: *bakes,
                     text,
                 };
                 self.gone.remove(node);
@@ -108,6 +113,16 @@ impl Summary {
         serving.filter(|it| it.state == NodeState::Serving).count()
     }
 
+    /// Whether nodes have something to do that takes its time, and of which they say
+    /// nothing meanwhile.
+    pub(super) fn is_at_work(&self, until: Until) -> bool {
+        let waits_for_votes = until == Until::Verdict || self.status == Some(ReleaseStatus::Baking);
+        self.nodes.values().any(|it| match it.state {
+            NodeState::Compiling | NodeState::WaitingForRoom => true,
+            _ => it.bakes && waits_for_votes,
+        })
+    }
+
     /// Whether this node has not failed.
     fn goes_on(&self, node: &str) -> bool {
         let line = self.nodes.get(node);
@@ -126,6 +141,12 @@ impl Summary {
             text += &format!("; it waits for the votes of {}", some(&self.waits_for));
         } else if !open.is_empty() {
             text += &format!("; it waits for {}", some(&open));
+        } else {
+            let baking = self.nodes.iter().filter(|(_, it)| it.bakes);
+            let baking: Vec<String> = baking.map(|(node, _)| node.clone()).collect();
+            if !baking.is_empty() {
+                text += &format!("; it bakes on {}", some(&baking));
+            }
         }
         text
     }
@@ -172,6 +193,7 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
         outcome,
         failed,
         instead,
+        bakes_ms,
     } = line
     else {
         return None;
@@ -202,21 +224,23 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
         Outcome::Served => {
             let all = count(summary.nodes.len(), "node serves it", "nodes serve it");
             let gone: Vec<String> = summary.gone.iter().cloned().collect();
-            styled(
-                GOOD,
-                match gone.is_empty() {
-                    true => format!("done: {all}"),
-                    false => format!(
-                        "done: {all}; gone before that: {}; a node that comes back gets it",
-                        some(&gone)
-                    ),
-                },
-            )
+            let mut text = format!("done: {all}");
+            if !gone.is_empty() {
+                text += &format!("; gone before that: {}", some(&gone));
+                text += "; a node that comes back gets it";
+            }
+            match summary.nodes.values().any(|it| it.bakes) {
+                true => styled(GOOD, text + &still_bakes(*bakes_ms)),
+                false => styled(GOOD, text),
+            }
         }
         Outcome::Failed if summary.status == Some(ReleaseStatus::VotedDown) => styled(
             BAD,
             format!("voted down by {}; the target is{instead}", some(&failed)),
         ),
+        Outcome::Failed if summary.status == Some(ReleaseStatus::RolledBack) => {
+            styled(BAD, format!("rolled back; the target is{instead}"))
+        }
         Outcome::Failed => styled(BAD, format!("not served by {}", some(&failed))),
         // The greater release may still bake.
         Outcome::Superseded if bakes => {
@@ -226,9 +250,26 @@ fn end(line: &Progress, summary: &Summary) -> Option<String> {
     })
 }
 
+/// What is still open once all serve a release: until when, and where to look.
+fn still_bakes(left_ms: Option<u64>) -> String {
+    let left = left_ms.map(Duration::from_millis);
+    let until = left.map_or_else(String::new, |left| {
+        let until = SystemTime::now() + left;
+        let until = humantime::format_rfc3339_seconds(until);
+        format!(" for another {}, until {until}", show::lasted(ms(left)))
+    });
+    format!(
+        "; it bakes{until}: if it fails it is left again; see `host releases`, or push with --wait"
+    )
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn late(summary: &Summary, patience: Duration) -> String {
     let text = format!(
-        "not done within {}: {}; it goes on by itself, see `host nodes`",
+        "nothing has happened for {}: {}; it goes on by itself, see `host nodes`",
         humantime::format_duration(patience),
         summary.pending()
     );
@@ -243,6 +284,10 @@ fn released(release: &ReleaseInfo) -> String {
     );
     if !release.canaries.is_empty() {
         text += &format!(", at first to {}", some(&release.canaries));
+    }
+    if release.bake_ms > 0 {
+        let bake = Duration::from_millis(release.bake_ms.into());
+        text += &format!(", to bake for {}", humantime::format_duration(bake));
     }
     text
 }
@@ -262,52 +307,6 @@ fn stands(now: ReleaseStatus, waits_for: &[String]) -> String {
     }
 }
 
-/// Writes lines of JSON on standard output.
-struct Json;
-
-impl Json {
-    fn line(value: &serde_json::Value) {
-        // If nobody reads the output any more, the reader has seen enough. The release is
-        // followed to its end, because the exit status says how it ended.
-        let _ = super::json(value).and_then(|line| super::print(&line));
-    }
-}
-
-impl Show for Json {
-    fn uploading(&mut self, size: u64) -> Gone {
-        Self::line(&json!({ "event": "uploading", "size": size }));
-        Box::new(|_| {})
-    }
-
-    fn uploaded(&mut self) {
-        Self::line(&json!({ "event": "uploaded" }));
-    }
-
-    fn released(&mut self, release: &ReleaseInfo) {
-        Self::line(&json!({ "event": "released", "release": release }));
-    }
-
-    fn already(&mut self, release: &str) {
-        Self::line(&json!({ "event": "already", "release": release }));
-    }
-
-    fn refused(&mut self, problem: &Problem) {
-        Self::line(&json!({ "event": "refused", "code": problem.code, "reason": problem.reason }));
-    }
-
-    fn progress(&mut self, line: &Progress, _: &Summary) {
-        Self::line(&json!(line));
-    }
-
-    fn timed_out(&mut self, _: &Summary, _: Duration) {
-        Self::line(&json!({ "event": "timeout" }));
-    }
-
-    fn stopped(&mut self, _: &str) {
-        Self::line(&json!({ "event": "stopped" }));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +315,7 @@ mod tests {
         Progress::Node {
             node: name.to_owned(),
             state,
+            bakes: false,
             have: None,
             of: None,
             reason: None,
@@ -331,6 +331,7 @@ mod tests {
             outcome: Outcome::Served,
             failed: Vec::new(),
             instead: None,
+            bakes_ms: None,
         };
         let mut summary = Summary::default();
         for line in [
@@ -353,5 +354,34 @@ mod tests {
         summary.take(&gone("b"));
         let text = end(&done, &summary).unwrap();
         assert!(!text.contains("gone"), "{text}");
+    }
+
+    #[test]
+    fn a_release_that_all_serve_and_that_still_bakes_is_called_so_with_its_end() {
+        let mut summary = Summary::default();
+        let mut line = node("a", NodeState::Serving);
+        let Progress::Node { bakes, .. } = &mut line else {
+            panic!("it is one of a node");
+        };
+        *bakes = true;
+        summary.take(&line);
+        assert!(summary.is_at_work(Until::Verdict) && !summary.is_at_work(Until::Served));
+        assert_eq!(summary.pending(), "1 of 1 serve it; it bakes on a");
+        let done = Progress::Done {
+            outcome: Outcome::Served,
+            failed: Vec::new(),
+            instead: None,
+            bakes_ms: Some(58_000),
+        };
+        let text = end(&done, &summary).unwrap();
+        for says in [
+            "1 node serves it; it bakes for another 58 s, until 20",
+            "--wait",
+        ] {
+            assert!(text.contains(says), "{text}");
+        }
+        // Once it has voted, nothing is open.
+        summary.take(&node("a", NodeState::Serving));
+        assert!(!end(&done, &summary).unwrap().contains("bakes"));
     }
 }

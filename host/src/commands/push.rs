@@ -12,13 +12,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::cli::{Push, RollbackArgs, Rollout};
 use super::client::ApiClient;
-use super::follow::follow;
+use super::follow::{Following, follow};
 use super::key::SigningKey;
 use super::progress::Show;
 use super::{CommandError, Exit, progress};
 use crate::api::describe;
 use crate::api::types as api;
-use crate::api::types::{API, Code, Draft, Problem, Record, ReleaseList, Released, Wanted, of_app};
+use crate::api::types::{
+    API, Code, Draft, Problem, Record, ReleaseList, Released, Until, Wanted, of_app,
+};
 use crate::files;
 
 /// How long canaries are watched by default.
@@ -43,14 +45,19 @@ pub(super) async fn push(asked: Push) -> Result<Exit, CommandError> {
         (None, None) => Duration::ZERO,
     };
     let mut show = progress::show(asked.ask.json);
+    let until = match asked.wait || (asked.bake.is_some() && asked.canary.is_none()) {
+        true => Until::Verdict,
+        false => Until::Served,
+    };
     let wanted = Wanted {
         component: Some(file.component.digest.to_string()),
         canaries: asked.canary,
+        again: asked.again,
+        drop_streams: asked.drop_streams,
         bake_ms: u32::try_from(bake.as_millis()).unwrap_or(u32::MAX),
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
-    let patience = asked.rollout.timeout.saturating_add(bake);
-    release_and_follow(&client, &asked.rollout, wanted, Some(file), show, patience).await
+    release_and_follow(&client, &asked.rollout, wanted, Some(file), show, until).await
 }
 
 /// `host rollback`.
@@ -64,8 +71,7 @@ pub(super) async fn rollback(asked: RollbackArgs) -> Result<Exit, CommandError> 
         }),
         ..wanted(&client, &asked.rollout, &mut *show).await?
     };
-    let patience = asked.rollout.timeout;
-    release_and_follow(&client, &asked.rollout, wanted, None, show, patience).await
+    release_and_follow(&client, &asked.rollout, wanted, None, show, Until::Served).await
 }
 
 async fn release_and_follow(
@@ -74,7 +80,7 @@ async fn release_and_follow(
     wanted: Wanted,
     file: Option<File>,
     mut show: Box<dyn Show>,
-    patience: Duration,
+    until: Until,
 ) -> Result<Exit, CommandError> {
     // From here on no interrupt is lost.
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CommandError::Runtime)?;
@@ -110,7 +116,12 @@ async fn release_and_follow(
         },
         Err(error) => return Err(error),
     };
-    follow(client, &release, &mut *show, patience, &mut interrupts).await
+    let followed = Following {
+        release: &release,
+        until,
+        patience: rollout.timeout,
+    };
+    follow(client, followed, &mut *show, &mut interrupts).await
 }
 
 /// Makes the release.
@@ -240,7 +251,10 @@ fn is_wanted(
         _ if record.note() != wanted.note || record.by() != wanted.by => {
             Err(CommandError::Draft("it has another note or name"))
         }
-        _ if !staged || record.plan().bake_ms != wanted.bake_ms => {
+        _ if !staged
+            || record.plan().bake_ms != wanted.bake_ms
+            || record.plan().drop_streams != wanted.drop_streams =>
+        {
             Err(CommandError::Draft("it is rolled out in another way"))
         }
         _ => Ok(()),

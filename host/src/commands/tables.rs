@@ -10,8 +10,8 @@ use super::show::{
     BAD, BUSY, GOOD, PAST, PLAIN, ago, count, digest, id, lasted, size, styled, table, took,
 };
 use crate::api::types::{
-    AppFileStatus, Doing, Failed, MemberCookie, MemberStatus, Nodes, ReleaseInfo, ReleaseKind,
-    ReleaseList, ReleaseStatus, ServingStatus, Status, Step, Steps,
+    AppFileStatus, BakeRole, Doing, Failed, MemberCookie, MemberStatus, Nodes, ReleaseInfo,
+    ReleaseKind, ReleaseList, ReleaseStatus, ServingStatus, Status, Step, Steps,
 };
 
 pub(super) use local::local;
@@ -47,6 +47,11 @@ pub(super) fn status(it: &Status) -> String {
                 "current",
                 format!("generation {}, {live}", serving.generation),
             );
+            if let Some(until) = serving.bakes_until_ms {
+                let left = lasted(until.saturating_sub(now));
+                let what = format!("for another {left}; `host releases` shows the votes");
+                line("bakes", styled(BUSY, what));
+            }
         }
         None => line("serves", styled(BAD, "nothing yet")),
     }
@@ -181,6 +186,10 @@ pub(super) fn nodes(it: &Nodes) -> String {
         let (style, state) = match (&member.doing, &member.failed) {
             (Some(doing), _) => (BUSY, busy(doing)),
             (None, Some(failed)) => (BAD, cut(&failed.reason)),
+            (None, None) if member.bake == Some(BakeRole::Canary) => (GOOD, "canary".to_owned()),
+            (None, None) if member.bake == Some(BakeRole::Waits) => {
+                (GOOD, "waiting for the canaries".to_owned())
+            }
             (None, None) if member.on_target => (GOOD, "on target".to_owned()),
             (None, None) if member.digest.is_none() => (BUSY, "nothing served".to_owned()),
             (None, None) => (BUSY, "another app".to_owned()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,11 +21,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use runtime::http::{OutgoingBody, RequestHead, text};
 
 use super::open::{Activity, OpenBody};
-use runtime::exchange::Exchanges;
+use super::socket::watched;
+use runtime::exchange::{BodyLimits, Exchanges};
 use runtime::generation::Slot;
 
-/// How long a peer may leave sent data unacknowledged.
-const DEAD_PEER: Duration = Duration::from_secs(60);
+/// How long a connection is silent before the system asks whether the peer is still there.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How many bytes may wait in the system to be sent, so that it is soon seen whether the client
+/// reads.
+const UNSENT: u32 = 128 * 1024;
 /// How long the accept loop rests when the machine has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
@@ -40,6 +45,10 @@ pub struct HttpLimits {
     /// How long a connection may take until its first request, and how long it
     /// may be idle between two requests.
     pub idle: Duration,
+    /// How long a peer may acknowledge nothing, or read nothing, of what was sent to it.
+    pub stall: Duration,
+    /// How long a client that sends no more is waited for while nothing is sent to it.
+    pub half_closed: Duration,
 }
 
 impl Default for HttpLimits {
@@ -49,6 +58,8 @@ impl Default for HttpLimits {
             header_bytes: 128 * 1024,
             streams: 256,
             idle: Duration::from_secs(60),
+            stall: BodyLimits::default().stall,
+            half_closed: Duration::from_secs(5),
         }
     }
 }
@@ -78,6 +89,8 @@ impl Server {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
+            // A client may close its sending half and read on. `WatchedSocket` notices one that is gone.
+            .half_close(true)
             .max_buf_size(limits.header_bytes.max(8192) as usize);
         protocol
             .http2()
@@ -85,7 +98,7 @@ impl Server {
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(limits.header_bytes)
             .keep_alive_interval(limits.idle / 3)
-            .keep_alive_timeout(limits.idle / 3);
+            .keep_alive_timeout(limits.stall);
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
         Arc::new(Server {
             slot,
@@ -149,11 +162,12 @@ impl Server {
         peer: SocketAddr,
         _permit: OwnedSemaphorePermit,
     ) {
-        tune(&stream);
+        tune(&stream, self.limits.stall);
+        let (socket, watched) = watched(stream);
         let activity = Arc::new(Activity::default());
         let (server, seen) = (self.clone(), activity.clone());
-        let service = service_fn(move |request| {
-            let open = seen.open();
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let open = seen.open(!request.body().is_end_stream());
             let server = server.clone();
             async move {
                 let response = server.dispatch(request, peer).await;
@@ -162,18 +176,32 @@ impl Server {
         });
         let mut connection = pin!(
             self.protocol
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(socket), service)
         );
         let mut stopping = self.stopping.clone();
+        let mut gone = pin!(watched.gone(self.limits.half_closed));
         let grace = tokio::select! {
             // Errors here are the client's: it broke off, or sent no HTTP.
-            _ = connection.as_mut() => return,
-            () = activity.idle(self.limits.idle) => self.limits.idle,
-            _ = stopping.wait_for(|stopping| *stopping) => Duration::MAX,
+            _ = connection.as_mut() => None,
+            () = &mut gone => return,
+            () = activity.idle(self.limits.idle) => Some(self.limits.idle),
+            _ = stopping.wait_for(|stopping| *stopping) => Some(Duration::MAX),
         };
-        connection.as_mut().graceful_shutdown();
-        // The node cuts what is left when its time to stop is over.
-        let _ = tokio::time::timeout(grace, connection).await;
+        if let Some(grace) = grace {
+            connection.as_mut().graceful_shutdown();
+            // The node cuts what is left when its time to stop is over.
+            tokio::select! {
+                _ = tokio::time::timeout(grace, connection) => {}
+                () = gone => return,
+            }
+        }
+        if activity.may_be_unread() {
+            let mut stopping = self.stopping.clone();
+            tokio::select! {
+                () = watched.linger() => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        }
     }
 
     /// Sends one request to the generation that is current now.
@@ -258,15 +286,16 @@ fn names_host(host: &HeaderValue) -> bool {
     })
 }
 
-fn tune(stream: &TcpStream) {
+fn tune(stream: &TcpStream, stall: Duration) {
     // None of these options is needed to serve. If one is refused, the
     // connection works without it.
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_user_timeout(Some(DEAD_PEER));
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    let _ = socket.set_tcp_user_timeout(Some(stall));
     let _ = socket.set_tcp_keepalive(
         &TcpKeepalive::new()
-            .with_time(DEAD_PEER)
-            .with_interval(DEAD_PEER / 4),
+            .with_time(SILENCE)
+            .with_interval(SILENCE / 4),
     );
 }

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,14 +15,22 @@ use http_body::{Body, Frame, SizeHint};
 pub(super) struct Activity {
     begun: AtomicU64,
     open: AtomicUsize,
+    /// Whether the last request had a body, of which some may be unread.
+    upload: AtomicBool,
 }
 
 impl Activity {
-    /// A request has begun. It is open until the result is dropped.
-    pub(super) fn open(self: &Arc<Self>) -> Open {
+    /// A request has begun, with a body or without. It is open until the result is dropped.
+    pub(super) fn open(self: &Arc<Self>, has_body: bool) -> Open {
+        self.upload.store(has_body, Relaxed);
         self.begun.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
         Open(self.clone())
+    }
+
+    /// Whether some of a request may be unread.
+    pub(super) fn may_be_unread(&self) -> bool {
+        self.upload.load(Relaxed)
     }
 
     /// Ends when no request was open and none began for this time, and at most

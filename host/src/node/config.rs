@@ -26,6 +26,9 @@ const HTTP_PORT: u16 = 8080;
 /// The least and the most memory that an instance can get, in bytes. A Rust
 /// guest does not start in less, and WebAssembly does not address more.
 const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+/// The least and the most of the memory budget, in bytes. A node without an app has some tens of
+/// MiB.
+const BUDGET: std::ops::RangeInclusive<u64> = 64 << 20..=1 << 46;
 /// The least and the most memory that compiling a component can get, in bytes. The
 /// compiler does not start in less, and no machine is asked for more.
 const COMPILE_MEMORY: std::ops::RangeInclusive<u64> = 128 << 20..=1 << 40;
@@ -151,6 +154,8 @@ pub struct NodeConfig {
     pub app_config: Bytes,
     /// What a callback may use.
     pub limits: CallLimits,
+    /// The memory that the node may use, in bytes, if it was given.
+    pub memory_budget: Option<u64>,
     /// Where and within which limits components are compiled.
     pub compiler: CompilerConfig,
     /// How many parts a component may have.
@@ -196,15 +201,8 @@ impl NodeConfig {
             Some(port) => port.parse().map_err(|_| NodeConfigError::Port(port))?,
             None => HTTP_PORT,
         };
-        for (flag, time) in [
-            ("--cpu-limit", typed.cpu_limit),
-            ("--wall-limit", typed.wall_limit),
-            ("--compile-time", typed.compile_time),
-        ] {
-            if time.is_zero() {
-                return Err(NodeConfigError::NoTime(flag));
-            }
-        }
+        no_time_is_zero(&typed)?;
+        let (limits, compiler) = (call_limits(&typed)?, compiler(&typed)?);
         let file = |flag| move |path| Origin::file(flag, path);
         let given = |from| move |text| Origin::given(from, text);
         let cookie = typed.cookie.map(given(COOKIE));
@@ -243,16 +241,9 @@ impl NodeConfig {
             data_dir: typed.data_dir,
             wait_address: typed.wait_address,
             app_config: app_config(typed.app_config)?,
-            limits: CallLimits {
-                cpu: typed.cpu_limit,
-                wall: typed.wall_limit,
-                memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
-                state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
-            },
-            compiler: CompilerConfig {
-                program: Some(THIS_PROGRAM.into()),
-                limits: compile_limits(typed.compile_memory, typed.compile_time)?,
-            },
+            limits,
+            compiler,
+            memory_budget: typed.memory_budget.map(memory_budget).transpose()?,
             room: ComponentRoom {
                 core_instances: typed.max_core_instances,
                 memories: typed.max_memories,
@@ -265,6 +256,23 @@ impl NodeConfig {
             revert: typed.revert_on_errors.0,
         })
     }
+}
+
+fn no_time_is_zero(typed: &RunArgs) -> Result<(), NodeConfigError> {
+    for (flag, time) in [
+        ("--cpu-limit", typed.cpu_limit),
+        ("--wall-limit", typed.wall_limit),
+        ("--compile-time", typed.compile_time),
+    ] {
+        if time.is_zero() {
+            return Err(NodeConfigError::NoTime(flag));
+        }
+    }
+    Ok(())
+}
+
+fn memory_budget(given: bytesize::ByteSize) -> Result<u64, NodeConfigError> {
+    Ok(limit("--memory-budget", given, BUDGET)? as u64)
 }
 
 fn limit(
@@ -286,17 +294,23 @@ fn limit(
     }
 }
 
-fn compile_limits(
-    memory: Option<bytesize::ByteSize>,
-    cpu: Duration,
-) -> Result<CompileLimits, NodeConfigError> {
-    let usual = CompileLimits::of_this_machine(cpu);
-    Ok(match memory {
-        None => usual,
-        Some(memory) => CompileLimits {
-            memory: limit("--compile-memory", memory, COMPILE_MEMORY)? as u64,
-            ..usual
-        },
+fn call_limits(typed: &RunArgs) -> Result<CallLimits, NodeConfigError> {
+    Ok(CallLimits {
+        cpu: typed.cpu_limit,
+        wall: typed.wall_limit,
+        memory: limit("--memory-limit", typed.memory_limit, MEMORY)?,
+        state: limit("--max-state", typed.max_state, 0..=MAX_STATE)?,
+    })
+}
+
+fn compiler(typed: &RunArgs) -> Result<CompilerConfig, NodeConfigError> {
+    let mut limits = CompileLimits::of_this_machine(typed.compile_time);
+    if let Some(memory) = typed.compile_memory {
+        limits.memory = limit("--compile-memory", memory, COMPILE_MEMORY)? as u64;
+    }
+    Ok(CompilerConfig {
+        program: Some(THIS_PROGRAM.into()),
+        limits,
     })
 }
 

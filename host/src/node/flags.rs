@@ -146,11 +146,16 @@ pub struct RunArgs {
     pub app_config: Option<PathBuf>,
 
     /// Processor time that one callback of the app may use
+    ///
+    /// A stream of a wasi:http app gets back what it used while it waits, so it
+    /// may last.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration,
           help_heading = "Limits")]
     pub cpu_limit: Duration,
 
     /// Time that one callback may take; for a wasi:http app, until its response head
+    ///
+    /// The time that it waits for its client or for a processor does not count.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration,
           help_heading = "Limits")]
     pub wall_limit: Duration,
@@ -163,6 +168,14 @@ pub struct RunArgs {
         help_heading = "Limits"
     )]
     pub memory_limit: ByteSize,
+
+    /// Memory that the node may use; at nine tenths of it, new requests get 503
+    ///
+    /// What is resident and belongs to the process alone is counted, and looked
+    /// at all the time. [default: three quarters of what the cgroup allows or the
+    /// machine has]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub memory_budget: Option<ByteSize>,
 
     /// Core instances that one component may have, with the components in it
     ///
@@ -243,8 +256,8 @@ pub struct RunArgs {
     ///
     /// Components are compiled in a process of their own. One that needs more
     /// is refused; it has a function that is very large, as a rule. The
-    /// compiled code may have a quarter of it. [default: a quarter of the memory
-    /// of this machine or control group, at least 384 MiB and at most 2 GiB]
+    /// compiled code may have a quarter of it. [default: half of the memory of
+    /// this machine or control group, at least 640 MiB and at most 2 GiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub compile_memory: Option<ByteSize>,
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use cluster::{Keys, View};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -13,6 +14,7 @@ use super::config::NodeConfig;
 use super::cookie_watcher::CookieWatcher;
 use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
+use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::contract::NodeInfo;
 use runtime::engine::{Runtime, RuntimeConfig};
 use runtime::exchange::BodyLimits;
@@ -44,6 +46,7 @@ impl Loaded {
         let views = Views::new(members.subscribe(), claimed.name.clone());
         let engine = RuntimeConfig {
             limits: config.limits,
+            places: PlaceLimits::of(MachineLimits::look(), config.memory_budget),
             room: config.room,
             workers,
             code_cache: Some(claimed::code_folder(&claimed.data)),
@@ -53,6 +56,13 @@ impl Loaded {
             views: views.clone(),
         };
         let runtime = Runtime::new(engine, Arc::new(info))?;
+        let room = runtime.places().now().most;
+        tracing::info!(
+            requests = room.calls,
+            streams = room.streams,
+            "there is room for so many requests and wasi:http streams at a time, and for {} of memory",
+            ByteSize(room.budget),
+        );
         let (stop, stopping) = watch::channel(false);
         let settings = AppSettings {
             drain: config.drain,

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
+use super::release_check::bake_role;
 use crate::api::types as api;
 use crate::api::types::Code;
 use crate::api::{Later, NodeApi, Refused, describe};
@@ -148,6 +149,7 @@ impl RunningNode {
             since_ms: member.since_ms,
             release: release.map(|listed| describe::id(&listed.release.id())),
             on_target: digest.is_some() && target == digest,
+            bake: digest.and_then(|digest| bake_role(overview, member, digest)),
             digest: digest.map(|digest| digest.to_string()),
             answered,
             doing: said.doing,
@@ -249,6 +251,7 @@ impl NodeApi for RunningNode {
                 bytes: self.store.bytes(),
                 quarantined: self.store.quarantined(),
             },
+            load: describe::load(&self.app.loader.runtime().places().now()),
             datagrams: api::Datagrams {
                 accepted: datagrams.accepted,
                 probation: datagrams.probation,
@@ -341,7 +344,10 @@ impl NodeApi for RunningNode {
     }
 
     fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>> {
-        Box::pin(async move { self.releases.publish(release).await.map_err(stops) })
+        Box::pin(async move {
+            self.try_states(&release).await?;
+            self.releases.publish(release).await.map_err(stops)
+        })
     }
 }
 
@@ -349,11 +355,11 @@ fn stops(Stopping: Stopping) -> Refused {
     stopping()
 }
 
-fn stopping() -> Refused {
+pub(super) fn stopping() -> Refused {
     Refused::new(Code::Stopping, Stopping)
 }
 
-fn storage(error: StoreError) -> Refused {
+pub(super) fn storage(error: StoreError) -> Refused {
     let code = match error {
         StoreError::TooLarge { .. } => Code::TooLarge,
         _ => Code::Storage,

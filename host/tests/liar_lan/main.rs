@@ -71,6 +71,7 @@ fn an_unsigned_record_is_refused_and_changes_nothing() -> Result<()> {
         by: "mallory".to_owned(),
         note: String::new(),
         expect: None,
+        again: false,
     };
     scene.refuse("unsigned", "not signed with the deploy key", |liar| {
         // It follows the target, as it should.

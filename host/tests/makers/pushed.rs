@@ -1,8 +1,9 @@
-//! A node that is pushed an app, starts again with it, is pushed the next release
-//! of it while clients ask, and goes back.
+//! A node that is pushed an app, is pushed the next release of it while clients ask,
+//! goes back, and starts again with it.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::client::{self, Sse};
@@ -12,6 +13,8 @@ use crate::place::{BOUND, Node, Place};
 
 /// Clients that ask all the time.
 const CLIENTS: usize = 4;
+/// Before each of their requests: compiling is to have a processor too.
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) fn under_load(app: App) -> Result<()> {
     let Some(file) = app.file() else {
@@ -25,16 +28,14 @@ pub(crate) fn under_load(app: App) -> Result<()> {
     let said = place.run(2, &["push", &first])?;
     ensure!(said.code == Some(0), "{}", node.process.output());
     ensure!(node.serves()? == app.hello());
-    // Whatever it needs at its start is there when it is started again.
-    node.process.terminate()?;
-    node.process.wait_for_end(BOUND)?;
-    let node = Node::start(&place.launch(2))?;
-    node.comes_to_serve(&app.hello())?;
-
     let over = AtomicBool::new(false);
+    let is_over = || {
+        thread::sleep(PAUSE);
+        over.load(Relaxed)
+    };
+    let ask = || client::get_repeatedly(&node.url("/"), BOUND, is_over);
     thread::scope(|scope| {
         let stream = Sse::open(&node.url("/endless"), BOUND)?;
-        let ask = || client::get_repeatedly(&node.url("/"), BOUND, || over.load(Relaxed));
         let load: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
         let changed = || -> Result<()> {
             let said = place.run(2, &["push", &pushed])?;
@@ -56,6 +57,12 @@ pub(crate) fn under_load(app: App) -> Result<()> {
         changed?;
         println!("{requests} requests");
         ensure!(requests > CLIENTS, "there was no load");
-        Ok(())
-    })
+        anyhow::Ok(())
+    })?;
+
+    // Whatever it needs at its start is there when it is started again.
+    node.process.terminate()?;
+    node.process.wait_for_end(BOUND)?;
+    let node = Node::start(&place.launch(2))?;
+    node.comes_to_serve(&app.hello()).map(drop)
 }

@@ -8,7 +8,7 @@ use lab::client::{self, Sse};
 use serde_json::Value;
 
 use crate::place::{BOUND, Node, Place, counter};
-use crate::support::components::{starts_with, wants_memory, written};
+use crate::support::components::{read_built, starts_with, wants_memory, written};
 
 #[test]
 fn a_changed_file_is_released_and_served_and_open_streams_go_over() -> Result<()> {
@@ -28,6 +28,31 @@ fn a_changed_file_is_released_and_served_and_open_streams_go_over() -> Result<()
     let event = stream.next(BOUND).map(|event| event.data);
     ensure!(event.as_deref() == Some("v2 unnamed 1"), "{event:?}");
     node.says(&["the app before is gone", "migrated=1", "refused=0", "cut=0"])
+}
+
+#[test]
+fn a_changed_file_that_cannot_take_over_an_open_stream_is_not_taken_up_and_the_log_says_what_to_do()
+-> Result<()> {
+    let place = Place::new()?;
+    place.write(2, &counter(1))?;
+    let node = place.start(2)?;
+    node.says(&["new target"])?;
+    let stream = Sse::open(&node.url("/count/tea"), BOUND)?;
+    place.write(2, &read_built("fixture-misbehave"))?;
+    let why = "cannot read the state of 1 of 1 open streams of /count/tea";
+    node.says(&[
+        why,
+        "push it with --drop-streams",
+        "the app before goes on serving",
+    ])?;
+    ensure!(node.serves()? == "v1");
+    client::get(&node.url("/tick"), BOUND)?;
+    ensure!(stream.next(BOUND).is_some(), "the stream has ended");
+    // Once nobody has it open, the next change is taken up.
+    drop(stream);
+    place.write(2, &counter(2))?;
+    node.comes_to_serve("v2")?;
+    Ok(())
 }
 
 #[test]

@@ -167,7 +167,16 @@ fn a_release_that_traps_on_the_streams_that_are_open_is_left_although_all_go_ove
     let streams = (0..20).map(|_| Sse::open(&node.url("/count/tea"), BOUND));
     let _streams = streams.collect::<Result<Vec<_>>>()?;
     let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
-    place.run(2, &["push", &bad])?;
+    // It is tried on copies of their states first.
+    let refused = place.run(2, &["push", &bad])?;
+    let why = "cannot read the state of 20 of 20 open streams of /count/tea";
+    ensure!(
+        refused.code == Some(2) && refused.text.contains(why),
+        "{refused:?}"
+    );
+    ensure!(refused.text.contains("--drop-streams"), "{refused:?}");
+    ensure!(node.serves()? == "v1");
+    place.run(2, &["push", &bad, "--drop-streams"])?;
     let why = "20 of 20 open streams that came over to it trapped";
     node.says(&[why, "votes against the release"])?;
     node.comes_to_serve("v1")?;
@@ -196,7 +205,12 @@ impl Left {
         node.says(&["new target"])?;
         let stream = Sse::open(&node.url("/hold/tea"), BOUND)?;
         let second = place.app("second.wasm", &read_built("fixture-plain"))?;
-        ensure!(place.run(2, &["push", &second])?.code == Some(0));
+        let refused = place.run(2, &["push", &second])?;
+        ensure!(
+            refused.text.contains("1 of 1 open streams of /hold/tea"),
+            "{refused:?}"
+        );
+        ensure!(place.run(2, &["push", &second, "--drop-streams"])?.code == Some(0));
         Ok(Left {
             node,
             stream,
@@ -235,7 +249,8 @@ fn a_node_goes_back_at_once_while_a_changed_file_waits_for_room_and_then_takes_t
 -> Result<()> {
     let place = Place::new()?;
     let left = Left::start(&place)?;
-    let third = marked(&read_built("fixture-plain"), 1);
+    // It takes the stream over, which the second one does not.
+    let third = marked(&left.first, 1);
     place.write(2, &third)?;
     let digest = Digest::of(&third).to_string();
     let began = Instant::now();
@@ -245,9 +260,6 @@ fn a_node_goes_back_at_once_while_a_changed_file_waits_for_room_and_then_takes_t
     left.goes_back()?;
     let [changed, third] = &changes_to(&third);
     left.node.says(&[changed, third])?;
-    // The third does not take the stream over either.
-    let first = place.app("first.wasm", &left.first)?;
-    ensure!(place.run(2, &["push", &first])?.code == Some(0));
     left.speaks()?;
     let output = left.node.process.output();
     ensure!(!output.contains("is ended"), "{output}");
@@ -293,6 +305,83 @@ fn a_canary_that_traps_keeps_the_release_from_the_others() -> Result<()> {
         ensure!(node.serves()? == "v1");
         let output = node.process.output();
         ensure!(!output.contains("the app changed"), "{output}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_answers_every_request_with_500_keeps_the_release_from_the_others() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    let push = ["push", &bad, "--canary", "1", "--bake", "60s"];
+    let push = place.command(3, &push).stderr(Stdio::piped()).spawn()?;
+    nodes[0].says(&["the app changed"])?;
+    // It is no stranger among the members, on none of them.
+    for asked in [2, 3] {
+        let shown = place.run(asked, &["nodes"])?;
+        let is = |what: &str| shown.text.matches(what).count();
+        ensure!(
+            is("  canary") == 1 && is("waiting for the canaries") == 2,
+            "{shown:?}"
+        );
+    }
+    for _ in 0..25 {
+        let answer = client::get(&nodes[0].url("/status/500"), BOUND)?;
+        ensure!(answer.status == 500, "{}", answer.status);
+    }
+    nodes[0].says(&[
+        "were answered with an error (5xx)",
+        "votes against the release",
+    ])?;
+    nodes[0].comes_to_serve("v1")?;
+    let said = push.wait_with_output()?;
+    let text = String::from_utf8(said.stderr)?;
+    ensure!(said.status.code() == Some(3), "{:?}: {text}", said.status);
+    // It is not released again by mistake.
+    let again = place.run(4, &["push", &bad])?;
+    ensure!(
+        again.code == Some(2) && again.text.contains("--again"),
+        "{again:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_canary_that_cannot_take_over_its_open_streams_keeps_the_release_from_the_others() -> Result<()>
+{
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let stream = Sse::open(&nodes[0].url("/count/tea"), BOUND)?;
+    let bad = place.app("bad.wasm", &read_built("fixture-misbehave"))?;
+    // The node that is asked has no stream open.
+    let push = ["push", &bad, "--canary", "1", "--bake", "60s"];
+    let push = place.run(3, &push)?;
+    let why = "cannot read the state of 1 of 1 open streams of /count/tea";
+    ensure!(push.code == Some(3) && push.text.contains(why), "{push:?}");
+    for node in &nodes {
+        ensure!(node.serves()? == "v1");
+        let output = node.process.output();
+        ensure!(!output.contains("the app changed"), "{output}");
+    }
+    client::get(&nodes[0].url("/tick"), BOUND)?;
+    ensure!(stream.next(BOUND).is_some(), "the stream has ended");
+    Ok(())
+}
+
+#[test]
+fn a_push_that_waits_for_the_verdict_ends_well_when_all_nodes_are_for_it() -> Result<()> {
+    let place = Place::new()?;
+    let nodes = place.three()?;
+    let two = place.app("two.wasm", &counter(2))?;
+    let said = place.run(2, &["push", &two, "--bake", "2s", "--timeout", "1s"])?;
+    ensure!(said.code == Some(0), "{said:?}");
+    ensure!(said.text.contains("serving, baking"), "{said:?}");
+    ensure!(!said.text.contains("it bakes"), "{said:?}");
+    let listed = place.run(2, &["releases"])?;
+    ensure!(listed.text.contains("+3 -0"), "{listed:?}");
+    for node in &nodes {
+        ensure!(node.serves()? == "v2");
     }
     Ok(())
 }

@@ -133,7 +133,7 @@ fn a_canary_that_lets_the_app_have_too_little_memory_says_so_and_the_release_bef
     let nodes = place.together_as(&canary)?;
     let greedy = wanting_memory(&counter(3), 512);
     // 512 pages of 64 KiB are 32 MiB.
-    let why = "a minimum byte size of 33554432 which exceeds the limit of 0x1000000 bytes";
+    let why = "a memory that begins with 33554432 bytes, more than 16777216; --memory-limit";
     refused_by_the_canary(&place, &nodes, &greedy, why)
 }
 

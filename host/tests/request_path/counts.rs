@@ -22,43 +22,48 @@ fn tally(node: &Node) -> Tally {
     node.slot.current().expect("it serves").stats.requests()
 }
 
-/// Gets a path, and says as what it was counted: requests, traps, overruns.
-async fn counts(node: &Node, path: &str) -> [u64; 3] {
+/// Gets a path, and says as what it was counted: requests, traps, overruns, errors.
+async fn counts(node: &Node, path: &str) -> [u64; 4] {
     let before = tally(node);
     fetch(Protocol::H1, node.address, path).await;
     node.idle().await;
     let counted = tally(node).since(&before);
-    [counted.requests, counted.trapped, counted.overrun]
+    [
+        counted.requests,
+        counted.trapped,
+        counted.overrun,
+        counted.errors,
+    ]
 }
 
 #[tokio::test]
 async fn requests_traps_and_deadlines_are_told_apart() {
     let node = counted("fixture-misbehave", Limits::Tight).await;
     for (path, as_what) in [
-        ("/ok", [1, 0, 0]),
-        ("/panic", [1, 1, 0]),
-        ("/alloc", [1, 1, 0]),
-        ("/spin", [1, 0, 1]),
-        // Against the contract, and no trap.
-        ("/two-heads", [1, 0, 0]),
+        ("/ok", [1, 0, 0, 0]),
+        ("/panic", [1, 1, 0, 0]),
+        ("/alloc", [1, 1, 0, 0]),
+        ("/spin", [1, 0, 1, 0]),
+        // Against the contract, and no trap: the client has a 500.
+        ("/two-heads", [1, 0, 0, 1]),
         // Many callbacks, one request.
-        ("/download/4", [1, 0, 0]),
+        ("/download/4", [1, 0, 0, 0]),
     ] {
         assert_eq!(counts(&node, path).await, as_what, "{path}");
     }
     let node = counted("fixture-misbehave", Limits::Hurried).await;
-    assert_eq!(counts(&node, "/sleep").await, [1, 0, 1]);
+    assert_eq!(counts(&node, "/sleep").await, [1, 0, 1, 0]);
 }
 
 #[tokio::test]
 async fn wasi_http_requests_are_counted_alike() {
     let node = counted("fixture-plain", Limits::Tight).await;
     for (path, as_what) in [
-        ("/", [1, 0, 0]),
-        ("/panic", [1, 1, 0]),
-        ("/spin", [1, 0, 1]),
-        ("/alloc", [1, 1, 0]),
-        ("/silent", [1, 0, 0]),
+        ("/", [1, 0, 0, 0]),
+        ("/panic", [1, 1, 0, 0]),
+        ("/spin", [1, 0, 1, 0]),
+        ("/alloc", [1, 1, 0, 0]),
+        ("/silent", [1, 0, 0, 1]),
     ] {
         assert_eq!(counts(&node, path).await, as_what, "{path}");
     }
@@ -133,13 +138,14 @@ async fn a_stream_that_was_carried_over_counts_where_its_callbacks_run() {
 async fn what_goes_wrong_after_a_whole_response_counts_as_nothing_wrong() {
     let node = counted("fixture-unusual", Limits::Usual).await;
     for (path, as_what) in [
-        ("/then/trap", [1, 0, 0]),
-        ("/then/exit/3", [1, 0, 0]),
-        ("/then/exit/0", [1, 0, 0]),
-        ("/exit/0", [1, 0, 0]),
-        ("/exit/3", [1, 1, 0]),
-        ("/unfinished", [1, 1, 0]),
-        ("/short", [1, 1, 0]),
+        ("/then/trap", [1, 0, 0, 0]),
+        ("/then/exit/3", [1, 0, 0, 0]),
+        ("/then/exit/0", [1, 0, 0, 0]),
+        // No trap, but the client has a 500.
+        ("/exit/0", [1, 0, 0, 1]),
+        ("/exit/3", [1, 1, 0, 0]),
+        ("/unfinished", [1, 0, 0, 1]),
+        ("/short", [1, 0, 0, 1]),
     ] {
         assert_eq!(counts(&node, path).await, as_what, "{path}");
     }
@@ -148,7 +154,7 @@ async fn what_goes_wrong_after_a_whole_response_counts_as_nothing_wrong() {
 #[tokio::test]
 async fn an_exit_without_an_error_and_what_nobody_sees_are_no_failures() {
     let node = counted("fixture-misbehave", Limits::Usual).await;
-    for (path, as_what) in [("/exit/0", [0, 0, 0]), ("/exit/1", [1, 1, 0])] {
+    for (path, as_what) in [("/exit/0", [1, 0, 0, 1]), ("/exit/1", [1, 1, 0, 0])] {
         assert_eq!(counts(&node, path).await, as_what, "{path}");
     }
     // It panics when it hears that its client has gone.

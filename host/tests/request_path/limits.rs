@@ -158,8 +158,8 @@ fn impatient() -> Setup {
     let short = Duration::from_millis(200);
     Setup {
         bodies: BodyLimits {
-            time: short,
             idle: short,
+            least_rate: u64::MAX,
             ..BodyLimits::default()
         },
         ..Setup::default()
@@ -212,6 +212,68 @@ async fn an_upload_that_goes_on_is_never_too_late() {
     let answer = client.ask(request("POST", "/upload-count", body)).await;
     assert_eq!(answer.text(), "20");
     sending.await.expect("all was taken");
+}
+
+#[tokio::test]
+async fn a_whole_body_may_take_longer_than_the_longest_pause_if_it_goes_on() {
+    let setup = Setup {
+        bodies: BodyLimits {
+            idle: Duration::from_millis(300),
+            least_rate: 1,
+            ..BodyLimits::default()
+        },
+        ..Setup::default()
+    };
+    let node = Node::with("fixture-simple", setup).await;
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    let (pieces, body) = upload();
+    let sending = tokio::spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_millis(30));
+        for _ in 0..20 {
+            pause.tick().await;
+            assert!(pieces.data("x").await);
+        }
+    });
+    let answer = client.ask(request("POST", "/", body)).await;
+    assert!(
+        answer.text().contains("body: 20 bytes\n"),
+        "{}",
+        answer.text()
+    );
+    sending.await.expect("all was taken");
+}
+
+#[tokio::test]
+async fn a_whole_body_that_drips_is_408() {
+    let node = Node::with("fixture-simple", impatient()).await;
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    let (pieces, body) = upload();
+    let sending = tokio::spawn(async move { while pieces.data("x").await {} });
+    assert_eq!(client.ask(request("POST", "/", body)).await.status, 408);
+    sending.abort();
+}
+
+/// A client that reads nothing before all of its body was sent, as most are.
+fn send_all_then_read(to: std::net::SocketAddr, length: usize) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(to)?;
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(&vec![b'x'; length])?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_of_a_body_that_is_too_large_reads_its_413() {
+    let node = Node::with("fixture-simple", small_bodies()).await;
+    let address = node.address;
+    let sent = tokio::task::spawn_blocking(move || send_all_then_read(address, 20_000_000));
+    let answer = sent.await.expect("it ends").expect("it is not cut off");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.ends_with("that are taken\n"), "{answer}");
 }
 
 #[tokio::test]

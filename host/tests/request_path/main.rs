@@ -2,6 +2,7 @@
 //! with clients on real sockets. What needs the machine for itself is in
 //! `crowds.rs`.
 //!
+//! - [`attacks`]: clients that want a release to be voted down
 //! - [`bad_guests`]: apps that break a rule
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces
@@ -9,6 +10,7 @@
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
+//! - [`places`]: who has an instance, and whose time it is that passes
 //! - [`plain`]: `wasi:http` components; [`conformance`]: what wasmtime's own tests ask of a
 //!   host of them
 //! - [`quota`]: what a component takes of the host, and consists of
@@ -16,7 +18,7 @@
 //! - [`responses`]: how responses of `wasi:http` components leave
 //! - [`smoke`]: what new code must answer before it serves
 //! - [`swaps`]: code that changes while it runs
-//! - [`counts`]: how requests end, as it is counted
+//! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
 //! - [`unbacked`]: interfaces that link, and have nothing behind them
 //! - [`output`]: what apps print, and what the log says of them
@@ -26,6 +28,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod bad_guests;
 mod conformance;
 mod counts;
@@ -34,10 +37,12 @@ mod endings;
 mod heads;
 mod http1;
 mod http2;
+mod judged;
 mod kept;
 mod limits;
 mod messages;
 mod output;
+mod places;
 mod plain;
 mod quota;
 mod refusals;

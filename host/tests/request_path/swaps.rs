@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use host::app::bake::{BakeOutcome, BakeTask, Rule};
-use runtime::generation::{DrainingGeneration, Generation, Tally};
+use host::app::bake::{BakeOutcome, BakeTask, Past, Rule};
+use runtime::generation::{DrainingGeneration, Generation};
 use runtime::loader::{Loader, Prepared};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, Upload, request, upload};
@@ -269,7 +269,7 @@ async fn a_change_that_trapped_on_all_streams_before_anybody_looked_is_held_agai
     let left = swapped.draining.expect("there was one before");
     until("all streams to be left", || left.stats.left().refused == 20).await;
     let serves = node.slot.current().expect("it was put in").stats.clone();
-    let task = BakeTask::begin(serves, Tally::default(), Some(Rule::default()), None);
+    let task = BakeTask::begin(serves, Past::default(), Some(Rule::default()), None);
     let outcome = soon("the outcome", task.outcome()).await;
     let BakeOutcome::Failed(reason) = outcome else {
         panic!("{outcome:?}");

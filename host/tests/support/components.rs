@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster::ComponentBytes;
 use host::files::read;
 use parking_lot::Mutex;
+use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::compile::CompilerConfig;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
@@ -28,9 +29,27 @@ pub(crate) enum Limits {
     Tight,
     /// 0.3 s on the wall.
     Hurried,
+    /// Four streams at a time.
+    Crowded,
+    /// As many instances as a node has room for.
+    Roomy,
 }
 
 impl Limits {
+    fn places(self) -> PlaceLimits {
+        let streams = match self {
+            Limits::Roomy => return PlaceLimits::of(MachineLimits::look(), None),
+            Limits::Crowded => 4,
+            Limits::Usual | Limits::Tight | Limits::Hurried => 500,
+        };
+        PlaceLimits {
+            calls: 500,
+            streams,
+            tries: 4,
+            budget: u64::MAX,
+        }
+    }
+
     fn calls(self) -> CallLimits {
         let usual = CallLimits {
             cpu: Duration::from_secs(10),
@@ -40,7 +59,7 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual => usual,
+            Limits::Usual | Limits::Crowded | Limits::Roomy => usual,
             Limits::Tight => CallLimits {
                 cpu: short,
                 memory: 16 << 20,
@@ -63,6 +82,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
         let config = RuntimeConfig {
             limits: limits.calls(),
             room: Default::default(),
+            places: limits.places(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             code_cache: None,
             compiler: CompilerConfig::in_this_process(),

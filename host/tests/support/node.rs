@@ -65,7 +65,10 @@ impl Default for Setup {
     fn default() -> Setup {
         Setup {
             limits: Limits::Usual,
-            http: HttpLimits::default(),
+            http: HttpLimits {
+                half_closed: Duration::from_millis(100),
+                ..HttpLimits::default()
+            },
             bodies: BodyLimits::default(),
             config: "",
             drain: Duration::from_secs(30),

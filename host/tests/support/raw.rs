@@ -39,6 +39,11 @@ impl Raw {
         let _ = self.stream.flush().await;
     }
 
+    /// Sends no more, and reads on.
+    pub(crate) async fn close_sending(&mut self) {
+        self.stream.shutdown().await.expect("it is open");
+    }
+
     /// Reads one response that has a `content-length`.
     pub(crate) async fn response(&mut self) -> Said {
         let end = self.find(b"\r\n\r\n").await;

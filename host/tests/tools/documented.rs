@@ -75,6 +75,8 @@ fn every_code_is_in_the_table() {
         Code::BadComponent,
         Code::Same,
         Code::OtherPlan,
+        Code::VotedDown,
+        Code::OpenStreams,
         Code::Unexpected,
         Code::ClockAhead,
         Code::Unsigned,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::release::{Component, DeployKey, DraftError, Plan, Release, Request, What};
+use cluster::release::{Component, DeployKey, DraftError, Plan, Release, Request, Verdict, What};
 use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
 use host::api::types as api;
 use host::api::types::{Code, ReleaseStatus};
@@ -30,6 +30,8 @@ pub(crate) enum Behaviour {
     OtherTriesAgain(&'static str),
     /// Nobody does anything.
     Sleep,
+    /// The other one compiles.
+    OtherCompiles,
     /// Somebody else releases this app in the same moment.
     Overtake(&'static [u8]),
     /// The node leaves before the release is published.
@@ -83,6 +85,7 @@ fn member(node: &str) -> api::MemberStatus {
         digest: None,
         release: None,
         on_target: false,
+        bake: None,
         answered: true,
         doing: None,
         failed: None,
@@ -132,6 +135,28 @@ impl Fake {
         self.changes.send_replace(());
     }
 
+    /// The other one has done what it was doing, and serves this.
+    pub(crate) fn other_serves(&self, digest: Digest) {
+        held(&self.members)[1].doing = None;
+        self.all_serve(digest);
+    }
+
+    /// This node votes on its newest release.
+    pub(crate) fn votes(&self, verdict: Verdict) {
+        let mut core = held(&self.core);
+        let head = core.target().expect("there is a release").head.id();
+        core.handle(self.now(), wall_ms(), Input::Vote(head, verdict));
+        while core.poll_effect().is_some() {}
+        drop(core);
+        self.changes.send_replace(());
+    }
+
+    /// The other member is gone.
+    pub(crate) fn is_alone(&self) {
+        held(&self.members).truncate(1);
+        self.changes.send_replace(());
+    }
+
     fn now(&self) -> Time {
         Time::from_start(self.began.elapsed())
     }
@@ -175,6 +200,17 @@ impl Fake {
         let behaviour = held(&self.behaviour).clone();
         match behaviour {
             Behaviour::Sleep | Behaviour::Leave => {}
+            Behaviour::OtherCompiles => {
+                let mut members = held(&self.members);
+                members[0].digest = Some(digest.to_string());
+                members[1].doing = Some(api::Doing {
+                    step: api::Step::Compiling,
+                    digest: digest.to_string(),
+                    release: Some(describe::id(&release.id())),
+                    have: None,
+                    of: None,
+                });
+            }
             Behaviour::Serve | Behaviour::DraftOther(_) => self.all_serve(digest),
             Behaviour::OtherRefuses(why) | Behaviour::OtherTriesAgain(why) => {
                 let mut members = held(&self.members);
@@ -197,6 +233,7 @@ impl Fake {
                     by: "somebody@else".to_owned(),
                     note: String::new(),
                     expect: None,
+                    again: false,
                 };
                 let other = self.draft_now(request).expect("it can be released");
                 self.take(other);
@@ -231,6 +268,7 @@ impl NodeApi for Fake {
             }),
             file: None,
             store: api::Stored::default(),
+            load: api::Load::default(),
             datagrams: api::Datagrams::default(),
             records: api::RefusedRecords::default(),
             callers: api::Callers::default(),
@@ -247,7 +285,8 @@ impl NodeApi for Fake {
 
     fn releases(&self) -> Vec<api::ReleaseInfo> {
         let listed = held(&self.core).listing();
-        describe::releases(&listed, [])
+        let names = [ME, OTHER].map(|name| name.parse().expect("a name"));
+        describe::releases(&listed, &names)
     }
 
     fn changed(&self) -> Later<'static, ()> {

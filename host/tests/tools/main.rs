@@ -9,6 +9,7 @@ mod local;
 mod output;
 mod reach;
 mod socket;
+mod verdict;
 
 use std::net::Shutdown;
 use std::path::Path;

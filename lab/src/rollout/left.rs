@@ -185,7 +185,7 @@ impl Nodes<'_> {
         let (before, all) = (self.digest(from)?, self.others(&[]));
         let held = self.hold()?;
         let began = Instant::now();
-        let release = self.push(from, bad)?.release()?;
+        let release = self.push_dropping(from, bad)?.release()?;
         let (crossed, judged) = self.let_trap(at)?;
         let mut everywhere = crossed;
         for number in &all {
@@ -230,9 +230,9 @@ impl Nodes<'_> {
         let (before, all) = (self.digest(from)?, self.others(&[]));
         let others = self.others(&[from]);
         let _held = self.hold()?;
-        self.push(from, bad)?;
+        self.push_dropping(from, bad)?;
         let stored = self.stored(from)?;
-        let push = Push::start(self.lan, from, Some(newer), self.bound)?;
+        let push = Push::of(&self.dropping(from, newer), self.bound)?;
         let started = push.command().started();
         self.stores_another(from, &stored)?;
         self.let_trap(*others.first().context("there is one node only")?)?;

@@ -150,6 +150,8 @@ fn numbers_gone(text: &str) -> Result<Vec<u8>> {
 
 fn end(last: &str) -> Result<End> {
     if let Some(rest) = last.strip_prefix("done: ") {
+        // Whether it still bakes says nothing of who serves it.
+        let rest = rest.split_once("; it bakes").map_or(rest, |(rest, _)| rest);
         let (count, rest) = rest.split_once(' ').context("no number")?;
         let (serve, gone) = match rest.split_once("; gone before that: ") {
             Some((serve, gone)) => (serve, numbers_gone(gone)?),
@@ -169,7 +171,7 @@ fn end(last: &str) -> Result<End> {
             note: note.to_owned(),
         });
     }
-    if let Some(rest) = last.strip_prefix("not done within ") {
+    if let Some(rest) = last.strip_prefix("nothing has happened for ") {
         let (timeout, rest) = rest.split_once(": ").context("no time")?;
         let (counts, rest) = rest.split_once(" serve it; ").context("no counts")?;
         let (serving, of) = counts.split_once(" of ").context("no counts")?;
@@ -204,6 +206,8 @@ mod tests {
         };
         assert_eq!(end("done: 1 node serves it").unwrap(), done(1, &[]));
         assert_eq!(end("done: 4 nodes serve it").unwrap(), done(4, &[]));
+        let bakes = "done: 4 nodes serve it; it bakes for another 58 s, until then: look there";
+        assert_eq!(end(bakes).unwrap(), done(4, &[]));
         let gone = end(
             "done: 2 nodes serve it; gone before that: example@10.10.10.4, example@10.10.10.5; \
              a node that comes back gets it",
@@ -217,7 +221,7 @@ mod tests {
         };
         assert_eq!(superseded, expected);
         let late = end(
-            "not done within 700ms: 2 of 4 serve it; it waits for example@10.10.10.4 (waiting), \
+            "nothing has happened for 700ms: 2 of 4 serve it; it waits for example@10.10.10.4 (waiting), \
              example@10.10.10.5 (fetching 3 B); it goes on by itself, see `host nodes`",
         );
         let expected = End::Late {
@@ -233,7 +237,7 @@ mod tests {
             "done: 2 nodes serve it; gone before that: example@10.10.10.4",
             "done: 2 nodes serve it; gone before that: ; a node that comes back gets it",
             "superseded: the target is",
-            "not done within 1s",
+            "nothing has happened for 1s",
         ] {
             assert!(end(none).is_err(), "{none}");
         }

@@ -30,6 +30,8 @@ pub struct Request {
     pub note: String,
     /// Refuse unless this component is the target.
     pub expect: Option<Digest>,
+    /// Whether a component may be released that was voted down before.
+    pub again: bool,
 }
 
 /// What is to be released.
@@ -69,6 +71,12 @@ pub enum DraftError {
     /// The component is the newest release already.
     #[error("this app is already release {0}; there is nothing to do")]
     Same(ReleaseId),
+    /// The component was voted down when it was last released.
+    #[error(
+        "this app was voted down as release {0}: look at `host releases` and the log for the reason; \
+         to release it once more, push it with --again"
+    )]
+    VotedDown(ReleaseId),
     /// The component is the newest release already, with another rollout plan than the
     /// requested one.
     #[error(
@@ -152,7 +160,13 @@ impl ReleaseSet {
                 Plan::default(),
             ),
         };
-        // A head that was voted down may be tried again.
+        // A head that was voted down may be tried again, by whoever says so.
+        if kind == ReleaseKind::Push
+            && !request.again
+            && let Some(release) = self.voted_down(&component.digest)
+        {
+            return Err(DraftError::VotedDown(release));
+        }
         let stands = target.is_some_and(|target| target.head_state != VoteState::VotedDown);
         if let Some(head) =
             head.filter(|head| stands && head.component().digest == component.digest)
@@ -185,6 +199,13 @@ impl ReleaseSet {
             plan,
             base,
         })?)
+    }
+
+    /// The newest release of a component, if that was voted down.
+    fn voted_down(&self, component: &Digest) -> Option<ReleaseId> {
+        let mut newest = self.history.newest();
+        let last = newest.find(|release| release.component().digest == *component)?;
+        (vote_state(last, &self.votes) == VoteState::VotedDown).then(|| last.id())
     }
 
     fn component_of(&self, to: &RollbackTo) -> Result<Component, DraftError> {

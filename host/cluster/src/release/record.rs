@@ -91,6 +91,8 @@ pub struct Plan {
     pub canaries: Vec<NodeId>,
     /// How long a node serves it without fault before the node votes for it, in milliseconds.
     pub bake_ms: u32,
+    /// Whether nodes serve it even if it cannot take over their open streams, which end then.
+    pub drop_streams: bool,
 }
 
 impl fmt::Display for Plan {

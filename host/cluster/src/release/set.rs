@@ -124,6 +124,7 @@ impl ReleaseSet {
                     by: String::new(),
                     note: String::new(),
                     expect: None,
+                    again: false,
                 };
                 match self.draft(request, wall_ms, ahead_ms) {
                     Err(DraftError::Same(_) | DraftError::OtherPlan { .. }) => Ok(None),

@@ -69,6 +69,7 @@ fn staged(canaries: &[u8]) -> Plan {
             .into_iter()
             .collect(),
         bake_ms: 1000,
+        drop_streams: false,
     }
 }
 
@@ -78,6 +79,7 @@ fn request(what: What) -> Request {
         by: "someone".to_owned(),
         note: String::new(),
         expect: None,
+        again: false,
     }
 }
 

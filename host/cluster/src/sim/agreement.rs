@@ -79,6 +79,7 @@ impl Lan {
             by: String::new(),
             note: String::new(),
             expect: None,
+            again: true,
         };
         let node = self.machines[machine].node.as_ref();
         let draft = node.and_then(|node| node.draft(now, wall_ms, request).ok());
@@ -98,6 +99,7 @@ impl Lan {
         let plan = Plan {
             canaries: canary.into_iter().collect(),
             bake_ms: 1000,
+            drop_streams: false,
         };
         let component = component(number);
         self.release(machine, What::Push { component, plan });

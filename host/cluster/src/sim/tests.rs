@@ -124,6 +124,7 @@ fn request(component: u8) -> Request {
         by: String::new(),
         note: String::new(),
         expect: None,
+        again: false,
     }
 }
 

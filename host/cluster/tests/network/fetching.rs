@@ -28,6 +28,7 @@ fn push(lan: &mut Lan, at: usize, component: Component) {
         by: String::new(),
         note: String::new(),
         expect: None,
+        again: false,
     };
     let (now, wall_ms) = (lan.now, lan.wall_ms(at));
     let release = lan

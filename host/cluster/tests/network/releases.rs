@@ -32,6 +32,7 @@ pub(crate) fn release(
         by: "someone".to_owned(),
         note: String::new(),
         expect: None,
+        again: false,
     };
     let (now, wall_ms) = (lan.now, lan.wall_ms(machine));
     let release = lan.node(machine).draft(now, wall_ms, request)?;

@@ -73,6 +73,7 @@ fn canaries_bake_and_their_votes_decide_everywhere() {
             let plan = Plan {
                 canaries,
                 bake_ms: 1000,
+                drop_streams: false,
             };
             let what = What::Push {
                 component: component("new"),

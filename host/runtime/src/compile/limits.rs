@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::machine;
 
 /// The part of the machine's memory that one compilation may take, unless a flag says
-/// otherwise. Four can run at a time, though hardly ever do.
-const PART: u64 = 4;
-/// The least and the most memory that follow from the machine's, in bytes: 384 MiB and 2 GiB.
-const LEAST: u64 = 384 << 20;
+/// otherwise. Four can run at a time, though hardly ever do; if memory runs out then, the
+/// kernel kills one of them, and it is tried again.
+const PART: u64 = 2;
+/// The least and the most memory that follow from the machine's, in bytes: 640 MiB and 2 GiB.
+/// JavaScript and Python apps (12 and 20 MiB, most of it an interpreter) need about 500 MiB.
+const LEAST: u64 = 640 << 20;
 const MOST: u64 = 2 << 30;
 /// The part of that memory that the compiled code itself may have. The node maps it.
 const CODE_PART: u64 = 4;
@@ -65,6 +67,6 @@ mod tests {
     #[test]
     fn the_memory_follows_from_what_the_machine_has() {
         let of = |gib: u64| CompileLimits::of_machine(gib << 30, Duration::ZERO).memory >> 20;
-        assert_eq!([1, 2, 4, 64].map(of), [384, 512, 1024, 2048]);
+        assert_eq!([1, 2, 3, 64].map(of), [640, 1024, 1536, 2048]);
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::artefact::Artefact;
 use super::nursery::{Ended, Hired, Nursery};
-use super::protocol::{HEAD, Head, Kind};
+use super::protocol::{AnswerHead, HEAD, Kind};
 use super::{CompileError, CompileLimits};
 
 /// How often a component is tried in all, if others kill the worker.
@@ -132,7 +132,7 @@ async fn ask(
     socket: &mut UnixStream,
     limits: CompileLimits,
     component: &Bytes,
-) -> io::Result<(Head, Bytes)> {
+) -> io::Result<(AnswerHead, Bytes)> {
     socket
         .write_all(&(component.len() as u64).to_le_bytes())
         .await?;
@@ -140,7 +140,7 @@ async fn ask(
     let mut head = [0; HEAD];
     socket.read_exact(&mut head).await?;
     let bad = || io::Error::other("it answered with what is no answer");
-    let head = Head::of_bytes(&head).ok_or_else(bad)?;
+    let head = AnswerHead::of_bytes(&head).ok_or_else(bad)?;
     let most = match head.kind {
         Kind::Code => limits.code(),
         _ => REFUSAL_MAX,

@@ -93,7 +93,7 @@ pub(super) enum Kind {
 
 /// What comes before the bytes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct AnswerHead {
     pub(super) kind: Kind,
     /// How much memory the worker holds now, in bytes.
     pub(super) resident: u64,
@@ -103,7 +103,7 @@ pub(super) struct Head {
     pub(super) digest: Digest,
 }
 
-impl Head {
+impl AnswerHead {
     pub(super) fn to_bytes(self) -> [u8; HEAD] {
         let mut bytes = [0; HEAD];
         bytes[0] = self.kind as u8;
@@ -114,12 +114,12 @@ impl Head {
     }
 
     /// None if these bytes are no head.
-    pub(super) fn of_bytes(bytes: &[u8; HEAD]) -> Option<Head> {
+    pub(super) fn of_bytes(bytes: &[u8; HEAD]) -> Option<AnswerHead> {
         let kinds = [Kind::Code, Kind::Refused, Kind::NoMemory, Kind::TooMuchCode];
         let kind = kinds.into_iter().find(|kind| *kind as u8 == bytes[0])?;
         let (resident, rest) = bytes[1..].split_first_chunk::<8>()?;
         let (length, digest) = rest.split_first_chunk::<8>()?;
-        Some(Head {
+        Some(AnswerHead {
             kind,
             resident: u64::from_le_bytes(*resident),
             length: u64::from_le_bytes(*length),
@@ -152,7 +152,7 @@ pub(super) fn write_answer(
     resident: u64,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let head = Head {
+    let head = AnswerHead {
         kind,
         resident,
         length: bytes.len() as u64,
@@ -182,11 +182,11 @@ mod tests {
         let mut answer = Vec::new();
         write_answer(&mut answer, Kind::TooMuchCode, 7, b"code").unwrap();
         let (head, bytes) = answer.split_first_chunk().unwrap();
-        let head = Head::of_bytes(head).unwrap();
+        let head = AnswerHead::of_bytes(head).unwrap();
         assert_eq!((head.kind, head.resident), (Kind::TooMuchCode, 7));
         assert_eq!((head.length, head.digest), (4, Digest::of(b"code")));
         assert_eq!(bytes, b"code");
-        assert!(Head::of_bytes(&[9; HEAD]).is_none());
+        assert!(AnswerHead::of_bytes(&[9; HEAD]).is_none());
     }
 
     #[test]

@@ -12,9 +12,9 @@ use ::cluster::Digest;
 use ::cluster::release::ReleaseId;
 use bytes::Bytes;
 
-use super::meter::Meter;
 use super::sent::ResponseSet;
 use super::{cluster, mailbox, members};
+use crate::capacity::Meter;
 use crate::views::Views;
 
 /// How many topics an exchange may have at a time, and how many timers; and how many messages
@@ -233,10 +233,12 @@ impl mailbox::Host for CallContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::SlowLane;
+    use crate::capacity::{
+        Class, InstancePlaces, MachineLimits, PATIENCE, PlaceLimits, Resident, SizeOf, SlowLane,
+    };
     use crate::contract::mailbox::Host as _;
 
-    fn context(held: &[Arc<str>]) -> CallContext {
+    async fn context(held: &[Arc<str>]) -> CallContext {
         let name = "example@10.10.10.2".parse().unwrap();
         let views = Views::new(tokio::sync::watch::Sender::default().subscribe(), name);
         let serving = ::cluster::Serving::bootstrap(Digest::of(b"an app"));
@@ -245,16 +247,22 @@ mod tests {
             topics: held,
             timers: 0,
         };
-        let meter = Meter::new(Duration::from_secs(1), SlowLane::beside(1));
+        let room = PlaceLimits::of(MachineLimits::look(), None);
+        let places = InstancePlaces::new(room, Arc::new(Resident::within(room.budget)));
+        let place = places
+            .take(Class::Call, SizeOf::instance(1, 1), PATIENCE)
+            .await
+            .unwrap();
+        let meter = Meter::new(Duration::from_secs(1), SlowLane::beside(1), place);
         CallContext::new(Arc::new(NodeInfo { views }), release, meter, held)
     }
 
-    #[test]
-    fn topics_are_a_set_that_is_never_larger_than_allowed() {
+    #[tokio::test]
+    async fn topics_are_a_set_that_is_never_larger_than_allowed() {
         let held: Vec<Arc<str>> = (0..MAX_PER_EXCHANGE)
             .map(|n| n.to_string().into())
             .collect();
-        let mut context = context(&held);
+        let mut context = context(&held).await;
         // A topic that the exchange has already changes nothing, and needs no room.
         assert!(context.subscribe("0".into()).is_ok());
         // A topic that the exchange does not have gives no room back.
@@ -271,9 +279,9 @@ mod tests {
         assert_eq!(context.effects, wanted);
     }
 
-    #[test]
-    fn a_guest_that_changes_its_mind_for_ever_asks_for_nothing() {
-        let mut context = context(&[]);
+    #[tokio::test]
+    async fn a_guest_that_changes_its_mind_for_ever_asks_for_nothing() {
+        let mut context = context(&[]).await;
         for _ in 0..1000 {
             assert!(context.subscribe("t".into()).is_ok());
             context.unsubscribe("t".into());

@@ -14,6 +14,7 @@ use super::outbound::NoOutbound;
 use super::output::{GuestLog, GuestOutput};
 use super::quota::{self, OverQuota, Quota};
 use super::sent::Bodies;
+use crate::capacity::Resident;
 
 /// The data of one store.
 pub struct HostState {
@@ -46,15 +47,17 @@ impl HostState {
 
 impl InstanceContext {
     /// The context of a new instance: the most bytes of memory, and the most elements of a table;
-    /// and where the log is, for an instance of this release.
+    /// and where the log is, for an instance of this release. It gets no more memory once `resident`
+    /// is used up, if that is given.
     pub(crate) fn new(
         memory: usize,
         table_elements: usize,
+        resident: Option<Arc<Resident>>,
         log: &Arc<GuestLog>,
         release: ReleaseId,
     ) -> InstanceContext {
         InstanceContext {
-            memory: MemoryCap::new(memory, table_elements),
+            memory: MemoryCap::new(memory, table_elements, resident),
             output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
@@ -161,10 +164,12 @@ struct MemoryCap {
     table_refused: bool,
     /// Whether this machine could not give memory that the limit allows.
     starved: bool,
+    /// The memory of the whole process.
+    resident: Option<Arc<Resident>>,
 }
 
 impl MemoryCap {
-    fn new(cap: usize, table_elements: usize) -> MemoryCap {
+    fn new(cap: usize, table_elements: usize, resident: Option<Arc<Resident>>) -> MemoryCap {
         MemoryCap {
             cap,
             table_elements,
@@ -172,6 +177,7 @@ impl MemoryCap {
             refused: false,
             table_refused: false,
             starved: false,
+            resident,
         }
     }
 
@@ -180,6 +186,10 @@ impl MemoryCap {
         let used = self.used.saturating_add(bytes);
         if used > self.cap {
             self.refused = true;
+            return false;
+        }
+        if self.resident.as_ref().is_some_and(|it| it.is_used_up()) {
+            self.starved = true;
             return false;
         }
         self.used = used;
@@ -234,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_table_counts_as_memory_and_has_a_limit_of_its_own() {
-        let mut cap = MemoryCap::new(100, 10);
+        let mut cap = MemoryCap::new(100, 10, None);
         assert!(cap.table_growing(0, 10, None).unwrap());
         assert!(!cap.table_refused && !cap.refused);
         assert!(!cap.table_growing(10, 11, None).unwrap());
@@ -247,12 +257,19 @@ mod tests {
 
     #[test]
     fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
-        let mut cap = MemoryCap::new(100, 10);
+        let mut cap = MemoryCap::new(100, 10, None);
         assert!(cap.memory_growing(0, 60, None).unwrap());
         assert!(cap.memory_growing(0, 40, None).unwrap());
         assert!(!cap.refused);
         assert!(!cap.memory_growing(60, 61, None).unwrap());
         assert!(cap.refused);
         assert!(!cap.memory_growing(0, usize::MAX, None).unwrap());
+    }
+
+    #[test]
+    fn once_the_memory_of_the_node_is_used_up_no_instance_gets_more_and_none_is_to_blame() {
+        let mut cap = MemoryCap::new(100, 10, Some(Arc::new(Resident::within(1))));
+        assert!(!cap.memory_growing(0, 60, None).unwrap());
+        assert!(cap.starved && !cap.refused);
     }
 }

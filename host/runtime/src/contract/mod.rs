@@ -9,7 +9,6 @@ mod charged;
 mod context;
 mod instance;
 pub(crate) mod members;
-mod meter;
 mod outbound;
 mod output;
 mod quota;
@@ -22,7 +21,6 @@ pub use context::{
 };
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
-pub use meter::{Meter, Metered, SlowLane, TICK, WallDeadline};
 pub(crate) use output::GuestLog;
 pub(crate) use quota::{CALLBACK_CALL_MAX, HANDLES_MAX, OverQuota, REQUEST_CALL_MAX};
 pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, on_tick, promised};

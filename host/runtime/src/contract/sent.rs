@@ -163,7 +163,7 @@ impl ResponseSet {
 /// What the store of a call does at each epoch tick.
 ///
 /// # Errors
-/// As of [`super::Meter::on_tick`].
+/// As of [`crate::capacity::Meter::on_tick`].
 pub(crate) fn on_tick(call: &CallContext) -> wasmtime::Result<UpdateDeadline> {
     let (set, ticks, turn) = match (&call.response, call.meter().clone().on_tick()?) {
         (Some(set), UpdateDeadline::YieldCustom(ticks, turn)) => (set.clone(), ticks, turn),

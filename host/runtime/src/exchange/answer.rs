@@ -21,6 +21,11 @@ impl ResponseHead {
         matches!(self, ResponseHead::Ready(_) | ResponseHead::Given)
     }
 
+    /// Whether the client has gone before it.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, ResponseHead::Sent(sender) if sender.is_closed())
+    }
+
     /// Sends the head, if it was not sent before.
     pub(super) fn give(&mut self, response: http::Response<OutgoingBody>) {
         *self = match std::mem::replace(self, ResponseHead::Given) {

@@ -28,7 +28,10 @@ pub(super) async fn call(
     state: &[u8],
     held: Subscribed<'_>,
 ) -> Result<(Step, Vec<CallEffect>), CallFailure> {
-    let span = Span::Callback;
+    let span = match &call {
+        Call::Head(_) => Span::First,
+        Call::Data(_) | Call::Tail(_) | Call::Info(_) => Span::Callback,
+    };
     match &generation.kind {
         ComponentKind::Streaming(app) => {
             invoke(generation, span, held, async |store, instance| {

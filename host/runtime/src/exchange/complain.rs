@@ -13,7 +13,16 @@ use crate::throttle::Throttle;
 pub(super) struct Complaints {
     throttle: Throttle,
     /// Where the last failure is kept if failures are not logged.
-    kept: Option<Mutex<Option<String>>>,
+    kept: Option<Mutex<Option<Complaint>>>,
+}
+
+/// Why a request failed while new code was tried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Complaint {
+    /// The cause, as the log would have it.
+    pub(crate) cause: String,
+    /// Whether the machine had no room, which says nothing about the code.
+    pub(crate) by_machine: bool,
 }
 
 impl Default for Complaints {
@@ -35,7 +44,7 @@ impl Complaints {
     }
 
     /// The last failure, if failures are kept.
-    pub(super) fn last(&self) -> Option<String> {
+    pub(super) fn last(&self) -> Option<Complaint> {
         let kept = self.kept.as_ref()?;
         let last = kept.lock();
         last.clone()
@@ -44,7 +53,10 @@ impl Complaints {
     /// Logs a failure.
     pub(super) fn about(&self, generation: &Generation, path: &str, cause: &dyn std::fmt::Display) {
         if let Some(kept) = &self.kept {
-            *kept.lock() = Some(cause.to_string());
+            *kept.lock() = Some(Complaint {
+                cause: cause.to_string(),
+                by_machine: false,
+            });
             return;
         }
         let Some(left_out) = self.throttle.admit(Instant::now()) else {
@@ -69,6 +81,17 @@ impl Complaints {
                 release = %generation.release(), path, %cause,
                 "an app failed after its response was complete"
             );
+        }
+    }
+
+    /// Notes that the machine had no room for a request. [`InstancePlaces`](crate::capacity::InstancePlaces) has
+    /// logged it.
+    pub(super) fn no_place(&self, cause: &dyn std::fmt::Display) {
+        if let Some(kept) = &self.kept {
+            *kept.lock() = Some(Complaint {
+                cause: cause.to_string(),
+                by_machine: true,
+            });
         }
     }
 

@@ -10,8 +10,11 @@ mod complain;
 mod event;
 mod mailbox;
 mod migrate;
+mod open;
 mod run;
 mod sequence;
+mod try_states;
+mod upload;
 mod wasi_http;
 
 use std::sync::Arc;
@@ -25,10 +28,14 @@ use tokio::sync::{Semaphore, watch};
 
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 
+use crate::capacity::{NoPlace, PATIENCE};
 use crate::generation::{ComponentKind, Generation, Lease, Slot};
 use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
+pub(crate) use complain::Complaint;
 use complain::Complaints;
+use open::OpenStreams;
+pub use try_states::UnreadableStates;
 
 /// All whole bodies together may take 256 MiB. They are counted in units of 64 KiB.
 /// A single body may be larger if the limit of bodies allows it.
@@ -51,6 +58,8 @@ pub struct Exchanges {
     whole_bodies: Semaphore,
     complaints: Complaints,
     live: AtomicUsize,
+    /// Copies of the states of open streams.
+    open: Arc<OpenStreams>,
 }
 
 /// What one app gives its exchanges, besides what all share.
@@ -67,20 +76,24 @@ pub struct ExchangesConfig {
 pub struct BodyLimits {
     /// The largest whole body, in bytes.
     pub whole: usize,
-    /// How long a whole body may take to come.
-    pub time: Duration,
-    /// How long a streamed body may pause before its exchange is ended.
+    /// How long a body may pause before its exchange is ended. After this time, a whole body
+    /// must have come at [`BodyLimits::least_rate`] since.
     pub idle: Duration,
+    /// The least rate of a whole body, in bytes per second.
+    pub least_rate: u64,
+    /// How long a client may read nothing of a response that waits for it.
+    pub stall: Duration,
 }
 
 impl Default for BodyLimits {
-    /// 8 MiB, and a minute for each time.
+    /// 8 MiB; a minute without a byte, 8 KiB per second; five minutes without reading. The
+    /// contract in `wit/` names these.
     fn default() -> BodyLimits {
-        let minute = Duration::from_secs(60);
         BodyLimits {
             whole: 8 << 20,
-            time: minute,
-            idle: minute,
+            idle: Duration::from_secs(60),
+            least_rate: 8 << 10,
+            stall: Duration::from_secs(300),
         }
     }
 }
@@ -105,6 +118,7 @@ impl Exchanges {
             whole_bodies: Semaphore::new(BODY_UNITS),
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
+            open: Arc::default(),
         })
     }
 
@@ -124,7 +138,7 @@ impl Exchanges {
     }
 
     /// The last failure of the app, if new code is tried here.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    pub(crate) fn complaint(&self) -> Option<Complaint> {
         self.complaints.last()
     }
 
@@ -166,11 +180,14 @@ impl Exchanges {
             .div_ceil(BODY_UNIT)
             .min(BODY_UNITS);
         let room = self.whole_bodies.acquire_many(room as u32);
-        let Ok(Ok(_room)) = tokio::time::timeout(self.limits.time, room).await else {
+        let Ok(Ok(_room)) = tokio::time::timeout(PATIENCE, room).await else {
+            let why = NoPlace::Bodies(BODY_UNITS * BODY_UNIT);
+            lease.runtime.places.turn_away(&why);
+            self.complaints.no_place(&why);
             return overloaded();
         };
         let read = tokio::select! {
-            read = request::whole(body, limit, self.limits.time) => read,
+            read = request::whole(body, &self.limits) => read,
             () = lease.signals.over() => {
                 lease.stats.count_left(|left| left.cut += 1);
                 return overloaded();

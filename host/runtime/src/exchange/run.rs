@@ -7,6 +7,7 @@ mod next;
 mod output;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -23,7 +24,7 @@ use super::{Exchanges, Live, failed, not_implemented, overloaded};
 use crate::contract::Subscribed;
 use crate::contract::http::Request;
 use crate::contract::mailbox::{ClosingReason, Message};
-use crate::generation::{CallFailure, Lease, call_end};
+use crate::generation::{CallFailure, Lease, RequestEnd, Source, Stopwatch};
 use crate::http::request::BodyRefusal;
 use crate::http::{IllegalResponse, OutgoingBody, OutputQueue, RequestHead};
 
@@ -44,6 +45,19 @@ enum Ended {
     Drained,
 }
 
+impl Ended {
+    /// How the client saw it; none if the app did not cause it.
+    fn request_end(&self) -> Option<RequestEnd> {
+        match self {
+            Ended::Failure(failure) => failure.request_end(),
+            Ended::Illegal(_) | Ended::Response(_) | Ended::State(..) | Ended::Stuck => {
+                Some(RequestEnd::Broken)
+            }
+            Ended::Drained => None,
+        }
+    }
+}
+
 /// One exchange. Its fields are what is kept between two callbacks.
 pub(super) struct Exchange {
     shared: Arc<Exchanges>,
@@ -56,8 +70,15 @@ pub(super) struct Exchange {
     drain_due: Option<Instant>,
     /// The reason to close, which it must hear before anything else.
     closing: Option<ClosingReason>,
-    /// The path of the request, for the log.
+    /// The path of the request, for the log and to count its end.
     path: Arc<str>,
+    source: Source,
+    /// How long the head has taken so far.
+    watch: Stopwatch,
+    /// The status of the head, once there is one.
+    status: Option<u16>,
+    /// How long the head has taken, until that is counted.
+    head_made: Option<Duration>,
     is_head: bool,
     state: Bytes,
     sequence: Sequence,
@@ -68,7 +89,8 @@ pub(super) struct Exchange {
     /// Whether the last callback left so much output that no other may run before it
     /// has gone.
     held_back: bool,
-    /// When some of that output must have gone.
+    /// How much of that output was there, and when some of it must have gone.
+    unread: usize,
     stall_due: Instant,
     /// What is left of the request; none once it has ended.
     body: Option<Incoming>,
@@ -100,12 +122,17 @@ impl Exchange {
             drain_due: None,
             closing: None,
             path: head.path().into(),
+            source: head.source(),
+            watch: Stopwatch::start(),
+            status: None,
+            head_made: None,
             is_head: head.method() == Method::HEAD,
             state: shared.config.clone(),
             sequence: Sequence::Empty,
             answer: ResponseHead::Awaited,
             output: None,
             held_back: false,
+            unread: 0,
             stall_due: Instant::now(),
             body,
             body_due: Instant::now() + shared.limits.idle,
@@ -148,15 +175,20 @@ impl Exchange {
     /// The rest of the exchange.
     async fn go_on(mut self) {
         self.follows = true;
+        let open = self.shared.open.add(&self.path, &self.lease, &self.state);
         // Code that came during the first callback has not woken this exchange.
         if !Box::pin(self.change_code()).await {
             return;
         }
         loop {
+            open.note(&self.lease, &self.state);
             match self.next().await {
                 // Boxed, so that a waiting stream does not hold the memory that a
                 // running callback needs.
                 Ok(call) => {
+                    if matches!(call, Call::Data(_) | Call::Tail(_)) {
+                        self.watch.restart();
+                    }
                     if !Box::pin(self.callback(call)).await {
                         return;
                     }
@@ -191,14 +223,17 @@ impl Exchange {
                 .map_or(&[][..], Subscriptions::names),
             timers: self.timers.len(),
         };
-        let returned = call::call(&self.lease, call, &self.state, held).await;
-        // What a callback does that is told of a client that has gone, nobody sees.
-        if let Some(end) = call_end(&returned).filter(|_| !self.is_over) {
-            self.lease.count(end);
-        }
+        let call = call::call(&self.lease, call, &self.state, held);
+        let returned = match self.status {
+            None => self.watch.time_of(call).await,
+            Some(_) => call.await,
+        };
         let ended = match returned {
             Ok((step, effects)) => match self.take(step, effects) {
-                Ok(()) => return self.sequence != Sequence::Complete,
+                Ok(()) => {
+                    self.count_answer();
+                    return self.sequence != Sequence::Complete;
+                }
                 Err(ended) => ended,
             },
             Err(failure) => failure.into(),
@@ -207,14 +242,38 @@ impl Exchange {
         false
     }
 
+    /// Counts the request, once its head was sent. The time of the head counts where it
+    /// was made, and not where the exchange has migrated to.
+    fn count_answer(&mut self) {
+        let Some(status) = self.status else { return };
+        let time = self.head_made.take();
+        let end = RequestEnd::Answered(status);
+        self.lease.count(&self.path, self.source, end, time);
+    }
+
+    /// Counts a failure of the app, unless its client could not see it: the client has
+    /// gone, or has sent half a request.
+    fn count_failure(&self, end: RequestEnd) {
+        let has_gone = self.is_over
+            || self.answer.is_gone()
+            || self.output.as_ref().is_some_and(OutputQueue::is_gone);
+        if !has_gone {
+            self.lease.count(&self.path, self.source, end, None);
+        }
+    }
+
     /// Ends an exchange that failed: with a 500 if no head was sent. Otherwise its
     /// stream is cut, because the output is dropped before its end.
     fn end(&mut self, ended: &Ended) {
+        if let Some(end) = ended.request_end() {
+            self.count_failure(end);
+        }
         match ended {
             // This is no fault of the app.
             Ended::Drained | Ended::Failure(CallFailure::Drained) => {
                 self.lease.stats.count_left(|left| left.cut += 1)
             }
+            Ended::Failure(CallFailure::NoPlace(why)) => self.shared.complaints.no_place(why),
             ended => self.shared.complaints.about(&self.lease, &self.path, ended),
         }
         self.output = None;

@@ -5,29 +5,28 @@ mod head;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::Sleep;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
 use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, SetByGuest};
+use super::upload::{RequestProgress, Upload};
 use super::{Exchanges, Live, failed, overloaded};
+use crate::capacity::NoPlace;
 use crate::contract::{BodyEnd, Subscribed};
 use crate::generation::{
-    CallEnd, CallFailure, ComponentKind, Lease, Span, call_end, call_function, invoke,
+    CallFailure, ComponentKind, Lease, RequestEnd, Source, Span, Stopwatch, call_function, invoke,
 };
+use crate::http::request::BodyRefusal;
 use crate::http::{
     AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, WasiHttpBody, after_response, empty,
     response,
@@ -44,6 +43,9 @@ enum Unanswered {
     Error(ErrorCode),
     #[error(transparent)]
     Illegal(#[from] IllegalResponse),
+    /// It would be a stream.
+    #[error(transparent)]
+    NoStream(NoPlace),
     /// The task of the component tells why.
     #[error("ended its response before the end")]
     Cut,
@@ -60,35 +62,55 @@ pub(super) async fn serve(
         shared: shared.clone(),
         lease,
         path: head.path().into(),
+        source: head.source(),
+        progress: Arc::new(RequestProgress {
+            watch: Stopwatch::start(),
+            upload: AtomicU8::new(RequestProgress::COMES),
+        }),
         answered: AtomicBool::new(false),
         response: Pending::new(head.method() == Method::HEAD),
         _live: Live::new(shared),
     });
-    let unanswered = match answer(&running, request(head, body, shared.limits.idle)).await {
+    let unanswered = match answer(&running, request(head, body)).await {
         Ok(response) => return response,
         Err(unanswered) => unanswered,
     };
     match unanswered {
-        Unanswered::Failure(CallFailure::Drained) => return overloaded(),
-        Unanswered::Cut => {}
-        _ => running.complain(&unanswered),
-    }
-    match unanswered {
-        Unanswered::Failure(failure) if failure.is_busy() => overloaded(),
-        _ => failed(),
+        Unanswered::Failure(CallFailure::Drained) => overloaded(),
+        Unanswered::Failure(CallFailure::NoPlace(why)) => {
+            shared.complaints.no_place(&why);
+            overloaded()
+        }
+        Unanswered::NoStream(why) => {
+            running.lease.runtime.places().turn_away(&why);
+            shared.complaints.no_place(&why);
+            overloaded()
+        }
+        Unanswered::Failure(failure) if failure.is_client() => {
+            BodyRefusal::TooSlow.response(shared.limits.whole)
+        }
+        Unanswered::Cut => failed(),
+        unanswered => {
+            running.complain(&unanswered);
+            // What else failed is counted where it failed.
+            if let Unanswered::Error(_) | Unanswered::Illegal(_) = unanswered {
+                running.count(RequestEnd::Broken, None);
+            }
+            failed()
+        }
     }
 }
 
 /// Runs the component in a task of its own, and waits for its response.
 async fn answer(
     running: &Arc<Running>,
-    request: hyper::Request<Upload>,
+    request: hyper::Request<Incoming>,
 ) -> Result<http::Response<OutgoingBody>, Unanswered> {
     let (sender, receiver) = oneshot::channel();
     let mut task = tokio::spawn(running.clone().run(request, sender));
     let guard = AbortOnDrop(task.abort_handle());
     match receiver.await {
-        Ok(Ok(head)) => send(head, task, guard),
+        Ok(Ok(head)) => send(head, task, guard).await,
         Ok(Err(error)) => Err(Unanswered::Error(error)),
         // The store was dropped, and the sender with it. The task knows the
         // reason.
@@ -100,7 +122,7 @@ async fn answer(
 }
 
 /// Makes the response for the connection from what the component has set.
-fn send(
+async fn send(
     head: ResponseSoFar,
     task: JoinHandle<Result<(), CallFailure>>,
     guard: AbortOnDrop,
@@ -109,6 +131,8 @@ fn send(
         response,
         first,
         mark,
+        client,
+        has_place,
     } = head;
     if let Err(illegal) = response::check(&response) {
         drop(tokio::spawn(after_response(task, guard)));
@@ -125,7 +149,15 @@ fn send(
     };
     let length = http_body::Body::size_hint(response.body()).exact();
     let status = response.status();
-    let body = WasiHttpBody::of(response, frames, has_ended, mark, task, guard);
+    let task = (task, guard);
+    let body = WasiHttpBody::of(response, frames, has_ended, mark, task, client);
+    if let Err(why) = has_place {
+        // If it is short and complete in a moment, it need not be a stream.
+        let (head, body) = body.into_parts();
+        let body = body.complete().await.ok_or(Unanswered::NoStream(why))?;
+        let body = OutgoingBody::wasi_http(body);
+        return Ok(http::Response::from_parts(head, body));
+    }
     if !is_bare {
         return Ok(body.map(OutgoingBody::wasi_http));
     }
@@ -143,7 +175,7 @@ fn send(
 }
 
 /// Makes a request for `wasi:http`, which requires an authority.
-fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<Upload> {
+fn request(head: RequestHead, body: Incoming) -> hyper::Request<Incoming> {
     let mut parts = head.into_parts();
     let known = parts
         .headers
@@ -154,50 +186,7 @@ fn request(head: RequestHead, body: Incoming, idle: Duration) -> hyper::Request<
             .headers
             .insert(header::HOST, HeaderValue::from_static("localhost"));
     }
-    let body = Upload {
-        body,
-        idle,
-        due: None,
-    };
     hyper::Request::from_parts(parts, body)
-}
-
-/// The body of a request. It may not pause for longer than other bodies may.
-struct Upload {
-    body: Incoming,
-    idle: Duration,
-    /// Created when the body is waited for.
-    due: Option<Pin<Box<Sleep>>>,
-}
-
-impl http_body::Body for Upload {
-    type Data = Bytes;
-    type Error = wasmtime_wasi_http::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.due = None;
-            return Poll::Ready(read.map(|frame| frame.map_err(Into::into)));
-        }
-        let idle = self.idle;
-        let due = self
-            .due
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        due.as_mut()
-            .poll(cx)
-            .map(|()| Some(Err(wasmtime_wasi_http::Error::ConnectionReadTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// What one running request holds.
@@ -205,6 +194,8 @@ struct Running {
     shared: Arc<Exchanges>,
     lease: Lease,
     path: Box<str>,
+    source: Source,
+    progress: Arc<RequestProgress>,
     /// Whether the component has answered, with a response or with an error.
     answered: AtomicBool,
     response: Arc<Pending>,
@@ -214,7 +205,7 @@ struct Running {
 impl Running {
     async fn run(
         self: Arc<Self>,
-        request: hyper::Request<Upload>,
+        request: hyper::Request<Incoming>,
         sender: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
         let ended = self.call(request, sender).await;
@@ -223,21 +214,23 @@ impl Running {
                 self.lease.stats.count_left(|left| left.cut += 1);
                 return Err(CallFailure::Drained);
             }
+            // The client or the machine has ended it.
+            (Err(failure), _) if failure.is_client() || failure.is_busy() => return Err(failure),
             // What the component does after the client has gone says nothing of it.
             (ended, Some(BodyEnd::Left)) => return ended,
             (Err(failure), Some(BodyEnd::Finished)) => {
                 // All of the response is there, so nobody sees this.
                 let complaints = &self.shared.complaints;
                 complaints.after(&self.lease, &self.path, &failure);
-                (Some(CallEnd::Returned), Err(failure))
+                (None, Err(failure))
             }
             (Ok(()), Some(end @ (BodyEnd::Open | BodyEnd::Short { .. }))) => {
                 self.complain(&end);
-                (Some(CallEnd::Trapped), Ok(()))
+                (Some(RequestEnd::Broken), Ok(()))
             }
             (Err(failure), Some(end @ BodyEnd::Short { .. })) => {
                 self.complain(&format_args!("{end}, and then failed: {failure}"));
-                (failure.end(), Err(failure))
+                (failure.request_end(), Err(failure))
             }
             (ended, _) => {
                 // If nobody waits for the reason any more, it is told here.
@@ -246,43 +239,59 @@ impl Running {
                 {
                     self.complain(failure);
                 }
-                (call_end(&ended), ended)
+                let end = match &ended {
+                    Ok(()) => {
+                        (!self.answered.load(Ordering::Relaxed)).then_some(RequestEnd::Broken)
+                    }
+                    Err(failure) => failure.request_end(),
+                };
+                (end, ended)
             }
         };
         if let Some(end) = counted {
-            self.lease.count(end);
+            self.count(end, None);
         }
         told
     }
 
     /// Calls the component. It may end itself once it has answered.
     async fn call(
-        &self,
-        request: hyper::Request<Upload>,
+        self: &Arc<Self>,
+        request: hyper::Request<Incoming>,
         sender: oneshot::Sender<SetByGuest>,
     ) -> Result<(), CallFailure> {
         let ComponentKind::WasiHttp { handle } = &self.lease.kind else {
             return Err(CallFailure::Trap("not a wasi:http component".to_owned()));
         };
         let held = Subscribed::default();
-        let ended = invoke(&self.lease, Span::Request, held, async |store, instance| {
+        let limits = self.shared.limits;
+        let span = Span::Request(limits.stall);
+        let counted = self.clone();
+        let calling = invoke(&self.lease, span, held, async |store, instance| {
             let call = &mut store.data_mut().call;
             let meter = call.meter().clone();
             call.to_head = self.response.is_to_head();
             call.response = Some(self.response.set());
+            let (client, progress) = (meter.client().clone(), self.progress.clone());
+            let request = request.map(|body| Upload::new(body, limits.idle, client, progress));
             let mut http = store.data_mut().http();
             let request = http.new_incoming_request(Scheme::Http, request)?;
-            let pending = self.response.clone();
+            let setting = meter.clone();
             let out = http.new_response_outparam_from_callback(move |answer| {
                 // From the response head on, a stream may last.
-                meter.lift_deadline();
-                pending.answer(answer);
+                setting.lift_deadline();
+                if let Ok(response) = &answer {
+                    let end = RequestEnd::Answered(response.status().as_u16());
+                    counted.count(end, Some(counted.progress.watch.time()));
+                }
+                counted.response.answer(answer);
             })?;
             let call = pin!(call_function(store, instance, handle, (request, out)));
             let ended = SendHead {
                 call,
                 pending: &self.response,
                 answered: &self.answered,
+                meter: &meter,
                 sender: Some(sender),
                 held: None,
             };
@@ -293,9 +302,17 @@ impl Running {
                     _ => Err(error),
                 },
             }
-        })
-        .await;
+        });
+        let ended = self.progress.watch.time_of(calling).await;
         ended.map(|((), _)| ())
+    }
+
+    /// Counts an end of the request. A client that has sent half a request has no answer
+    /// that says anything of the app.
+    fn count(&self, end: RequestEnd, time: Option<Duration>) {
+        if !(end.is_failure() && self.progress.is_half()) {
+            self.lease.count(&self.path, self.source, end, time);
+        }
     }
 
     fn complain(&self, cause: &dyn fmt::Display) {

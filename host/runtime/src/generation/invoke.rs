@@ -6,18 +6,17 @@
 //! ```
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 use wasmtime_wasi::I32Exit;
 
-use super::{CallEnd, Generation};
+use super::{CallEnd, Generation, RequestEnd, queue};
+use crate::capacity::{CallEnded, Class, Metered, NoPlace, PATIENCE, TimeLimits};
 use crate::contract::{
-    CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, Metered, OverQuota,
-    REQUEST_CALL_MAX, Subscribed, WallDeadline, by_machine,
+    CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, OverQuota,
+    REQUEST_CALL_MAX, Subscribed, by_machine,
 };
 use crate::engine::{bounded, one_line};
 
@@ -45,15 +44,18 @@ pub enum CallFailure {
     /// It made the host keep too much, or handed over too much in one call.
     #[error("{0}")]
     Quota(String),
-    /// Too many calls ran already, and none ended in time.
-    #[error("no instance came free within {} s; too many requests run", .0.as_secs_f32())]
-    NoInstance(Duration),
+    /// Its client sent nothing for longer than it may.
+    #[error("was ended: its client stopped sending")]
+    Silent,
+    /// Its client read nothing for so long.
+    #[error("was ended: its client read nothing for {} s", .0.as_secs_f32())]
+    Unread(Duration),
+    /// This machine had no place for it, or no memory.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// It ran old code, and the time for that was over.
     #[error("was ended: it ran old code, and a next app waited for its room")]
     Drained,
-    /// This machine had no room for it.
-    #[error("could not be given an instance: {0}; is there memory left?")]
-    NoRoom(String),
 }
 
 impl CallFailure {
@@ -66,18 +68,32 @@ impl CallFailure {
             | CallFailure::Quota(_) => Some(CallEnd::Trapped),
             CallFailure::Cpu(_) | CallFailure::Wall(_) => Some(CallEnd::Overran),
             CallFailure::Exited
-            | CallFailure::NoInstance(_)
-            | CallFailure::Drained
-            | CallFailure::NoRoom(_) => None,
+            | CallFailure::Silent
+            | CallFailure::Unread(_)
+            | CallFailure::NoPlace(_)
+            | CallFailure::Drained => None,
+        }
+    }
+
+    /// Whether the client ended the call, by not sending or not reading.
+    pub(crate) fn is_client(&self) -> bool {
+        matches!(self, CallFailure::Silent | CallFailure::Unread(_))
+    }
+
+    /// How the client of the request saw it; none if the app did not cause it.
+    pub(crate) fn request_end(&self) -> Option<RequestEnd> {
+        match self.end() {
+            Some(CallEnd::Trapped) => Some(RequestEnd::Trapped),
+            Some(CallEnd::Overran) => Some(RequestEnd::Overran),
+            // It is no trap, but no answer either.
+            None if matches!(self, CallFailure::Exited) => Some(RequestEnd::Broken),
+            Some(CallEnd::Returned) | None => None,
         }
     }
 
     /// Whether the node was too busy. Another node, or the same node a moment later, may not be.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            CallFailure::NoInstance(_) | CallFailure::Drained | CallFailure::NoRoom(_)
-        )
+        matches!(self, CallFailure::NoPlace(_) | CallFailure::Drained)
     }
 }
 
@@ -89,21 +105,23 @@ pub(crate) fn end<T>(ended: &Result<T, CallFailure>) -> Option<CallEnd> {
     }
 }
 
-/// How long a call keeps its instance.
+/// How long a call keeps its instance, and how long it waits for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Span {
+    /// Until it returns. It is the first of its request, and does not wait for long.
+    First,
     /// Until it returns.
     Callback,
-    /// For a whole `wasi:http` request. Such calls get half of the instances at most.
-    Request,
+    /// For a whole `wasi:http` request, unless its client reads nothing for this time.
+    Request(Duration),
 }
 
 impl Span {
     /// How many bytes the guest may hand over in one call, or return.
     fn call_max(self) -> usize {
         match self {
-            Span::Callback => CALLBACK_CALL_MAX,
-            Span::Request => REQUEST_CALL_MAX,
+            Span::First | Span::Callback => CALLBACK_CALL_MAX,
+            Span::Request(_) => REQUEST_CALL_MAX,
         }
     }
 }
@@ -119,16 +137,25 @@ pub(crate) async fn invoke<T>(
 ) -> Result<(T, Vec<CallEffect>), CallFailure> {
     let runtime = &generation.runtime;
     let limits = &runtime.limits;
-    let _long = match span {
-        Span::Callback => None,
-        Span::Request => Some(place(&runtime.long_instances, limits.wall).await?),
+    let class = match generation.is_tried {
+        true => Class::Try,
+        false => Class::Call,
     };
-    let _place = place(&runtime.instances, limits.wall).await?;
-    let meter = runtime.meter();
+    let patience = match (span, class) {
+        (Span::First | Span::Request(_), Class::Call) => PATIENCE,
+        (Span::Callback, _) | (_, Class::Try) => limits.wall,
+    };
+    let place = runtime
+        .places
+        .take(class, generation.instance_size, patience);
+    let place = queue(place).await?;
+    let meter = runtime.meter(class, place);
+    let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
     let mut store = runtime.store(HostState {
         instance: InstanceContext::new(
             limits.memory,
             runtime.room.table_elements,
+            resident,
             &runtime.guest_log,
             generation.release(),
         ),
@@ -145,10 +172,22 @@ pub(crate) async fn invoke<T>(
             let instance = generation.pre.instantiate_async(&mut store).await?;
             call(&mut store, &instance).await
         });
+        let (wall, stall) = match span {
+            Span::First | Span::Callback => (limits.wall, Duration::MAX),
+            Span::Request(stall) => (limits.wall, stall),
+        };
         tokio::select! {
             biased;
-            returned = Metered::new(running, meter, limits.wall) => {
-                returned.map_err(|WallDeadline| CallFailure::Wall(limits.wall))
+            returned = Metered::new(running, meter.clone(), TimeLimits { wall, stall }) => {
+                returned.map_err(|ended| match ended {
+                    CallEnded::Wall => CallFailure::Wall(wall),
+                    CallEnded::Silent => CallFailure::Silent,
+                    CallEnded::Unread => CallFailure::Unread(stall),
+                    CallEnded::NoPlace(why) => {
+                        meter.turn_away(&why);
+                        CallFailure::NoPlace(why)
+                    }
+                })
             }
             () = generation.signals.over() => Err(CallFailure::Drained),
         }
@@ -174,20 +213,6 @@ where
         .await
 }
 
-/// Gets a place for one instance. One is nearly always free; if not, this waits for so long.
-async fn place(
-    places: &Arc<Semaphore>,
-    wait: Duration,
-) -> Result<OwnedSemaphorePermit, CallFailure> {
-    if let Ok(place) = places.clone().try_acquire_owned() {
-        return Ok(place);
-    }
-    match tokio::time::timeout(wait, places.clone().acquire_owned()).await {
-        Ok(Ok(place)) => Ok(place),
-        _ => Err(CallFailure::NoInstance(wait)),
-    }
-}
-
 /// Why a call failed, from what its store saw.
 fn failure(
     generation: &Generation,
@@ -209,7 +234,11 @@ fn failure(
         return CallFailure::Table(generation.runtime.room.table_elements);
     }
     if state.instance.starved() || by_machine(error) {
-        return CallFailure::NoRoom(one_line(error));
+        let places = &generation.runtime.places;
+        let why = places.memory_is_short();
+        let why = why.unwrap_or_else(|| NoPlace::Engine(one_line(error)));
+        places.turn_away(&why);
+        return CallFailure::NoPlace(why);
     }
     match error.downcast_ref::<I32Exit>() {
         Some(I32Exit(0)) => return CallFailure::Exited,

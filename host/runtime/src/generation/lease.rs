@@ -1,10 +1,13 @@
 //! The hold of an exchange on a generation.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::Generation;
-use super::tally::{CallEnd, Once};
+use super::source::Source;
+use super::stats::Once;
+use super::tally::RequestEnd;
 
 /// The hold of one exchange on a generation. It is counted until it is dropped.
 #[derive(Debug)]
@@ -28,9 +31,27 @@ impl Lease {
         Arc::ptr_eq(&self.generation, generation)
     }
 
-    /// Counts how a callback of the exchange ended.
-    pub(crate) fn count(&self, end: CallEnd) {
-        self.generation.stats.count_request(&self.counted, end);
+    /// The generation, without a hold of it.
+    pub(crate) fn weak(&self) -> Weak<Generation> {
+        Arc::downgrade(&self.generation)
+    }
+
+    /// Whether this lease is on the generation that this is of.
+    pub(crate) fn is_of(&self, generation: &Weak<Generation>) -> bool {
+        generation.as_ptr() == Arc::as_ptr(&self.generation)
+    }
+
+    /// Counts how the request of the exchange ended, as its client saw it. `time`: how
+    /// long the answer took.
+    pub(crate) fn count(
+        &self,
+        path: &str,
+        source: Source,
+        end: RequestEnd,
+        time: Option<Duration>,
+    ) {
+        let stats = &self.generation.stats;
+        stats.count_request(&self.counted, path, source, end, time);
     }
 }
 

@@ -12,6 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
+use crate::capacity::SizeOf;
 use crate::compile::CompileError;
 use crate::component::NamedComponent;
 use crate::contract::simple::SimpleAppIndices;
@@ -25,6 +26,8 @@ const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/inc
 const SIMPLE: &str = "ace:raxx/simple-server@";
 const STREAMING: &str = "ace:raxx/server@";
 const MAILBOX: &str = "ace:raxx/mailbox@";
+/// How many memories a component is taken to have if that is not known.
+const LARGE: u32 = 4;
 const UPGRADE: &str = "ace:raxx/upgrade@";
 const WASI_HTTP: &str = "wasi:http/incoming-handler@";
 
@@ -121,6 +124,15 @@ pub enum ComponentError {
         /// What came instead of a success, in one line.
         cause: String,
     },
+    /// This machine had no room to try it. It says nothing about the component: another attempt
+    /// may succeed.
+    #[error("{app} cannot be tried on this machine now: {cause}; try again in a moment")]
+    NoRoom {
+        /// The file.
+        app: String,
+        /// What was missing, in one line.
+        cause: String,
+    },
     /// It fails when it starts.
     #[error("{app} does not start: {cause}")]
     Start {
@@ -182,10 +194,13 @@ async fn load(
         state_version: 0,
         size,
         compiled_in: compiled.took,
+        instance_size: instance_size(&component),
+        is_tried: true,
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
     generation.state_version = try_out(&generation, name, &world, &interfaces).await?;
+    generation.is_tried = false;
     fault::point("validate: tried out");
     compiled.keep(runtime, digest);
     Ok(generation)
@@ -195,7 +210,11 @@ impl ComponentError {
     /// Whether the cause is in this machine alone, so that it says nothing about the
     /// component, and a later attempt may succeed.
     pub fn is_local(&self) -> bool {
-        matches!(self, ComponentError::Compile { cause, .. } if cause.is_local())
+        match self {
+            ComponentError::Compile { cause, .. } => cause.is_local(),
+            ComponentError::NoRoom { .. } => true,
+            _ => false,
+        }
     }
 
     /// What is for a later WASI fails in many ways. So that is said instead, if it is.
@@ -216,6 +235,15 @@ impl ComponentError {
             },
         }
     }
+}
+
+/// How much room an instance takes. Where the component decides at run time which modules it
+/// instantiates, it counts as a large one.
+fn instance_size(component: &Component) -> SizeOf {
+    let known = component.resources_required();
+    known.map_or(SizeOf::instance(LARGE, 0), |it| {
+        SizeOf::instance(it.num_memories, it.num_tables)
+    })
 }
 
 /// What a component imports and exports, by name.
@@ -333,6 +361,10 @@ async fn try_out(
     );
     match tried.await {
         Ok((tried, _)) => tried,
+        Err(failure) if failure.is_busy() => Err(ComponentError::NoRoom {
+            app: app.to_owned(),
+            cause: failure.to_string(),
+        }),
         Err(failure) => Err(ComponentError::Start {
             app: app.to_owned(),
             cause: failure.to_string(),

@@ -108,6 +108,11 @@ impl OutputQueue {
         !self.0.lock().gone
     }
 
+    /// Whether the client has gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.lock().gone
+    }
+
     /// Waits until the client has gone.
     pub(crate) async fn gone(&self) {
         self.until(|queue| queue.gone).await;

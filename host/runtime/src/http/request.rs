@@ -3,15 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::{OutgoingBody, text};
 use super::response::fields;
 use crate::contract::http as contract;
+use crate::exchange::BodyLimits;
+use crate::generation::Source;
 
+/// How many bytes of memory a body is given before the first of it has come.
+const AT_ONCE: usize = 64 * 1024;
 /// How many bytes of a path go into the log.
 const LOGGED_PATH: usize = 200;
 
@@ -31,6 +35,11 @@ impl RequestHead {
     /// The method.
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// Where it came from, as it is counted.
+    pub(crate) fn source(&self) -> Source {
+        Source::of(self.peer.ip())
     }
 
     /// The path as it was sent, cut to a bounded length for the log.
@@ -135,16 +144,17 @@ pub fn room(body: &Incoming, limit: usize) -> usize {
         .map_or(limit, |bytes| bytes.min(limit))
 }
 
-/// Reads the whole body of a request: up to `limit` bytes, within `time`.
+/// Reads the whole body of a request, within these limits. It may be slow, but not so slow that it
+/// would hold its memory for ever.
 ///
 /// # Errors
 /// See [`BodyRefusal`].
-pub async fn whole(
-    body: Incoming,
-    limit: usize,
-    time: Duration,
+pub(crate) async fn whole(
+    mut body: Incoming,
+    limits: &BodyLimits,
 ) -> Result<contract::RequestBody, BodyRefusal> {
     use http_body::Body as _;
+    let limit = limits.whole;
     if body.is_end_stream() {
         return Ok(contract::RequestBody::None);
     }
@@ -152,21 +162,49 @@ pub async fn whole(
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyRefusal::TooLarge);
     }
-    let collected = tokio::time::timeout(time, Limited::new(body, limit).collect());
-    match collected.await {
-        Ok(Ok(collected)) => {
-            let bytes: Bytes = collected.to_bytes();
-            Ok(contract::RequestBody::Whole(bytes.into()))
+    let began = Instant::now();
+    let mut bytes = Vec::with_capacity(room(&body, limit).min(AT_ONCE));
+    loop {
+        // Empty frames do not count as progress.
+        let due = slowest(began, bytes.len(), limits).min(Instant::now() + limits.idle);
+        let data = loop {
+            match timeout_at(due, body.frame()).await {
+                Err(_) => return Err(BodyRefusal::TooSlow),
+                Ok(Some(Err(_))) => return Err(BodyRefusal::Broken),
+                Ok(None) => return Ok(contract::RequestBody::Whole(bytes)),
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => break data,
+                    // Trailers mean nothing to a simple app.
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        };
+        if bytes.len() + data.len() > limit {
+            return Err(BodyRefusal::TooLarge);
         }
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefusal::TooLarge),
-        Ok(Err(_)) => Err(BodyRefusal::Broken),
-        Err(_) => Err(BodyRefusal::TooSlow),
+        bytes.extend_from_slice(&data);
     }
+}
+
+/// When a body of which so many bytes came is too slow. At first it may take its time.
+fn slowest(began: Instant, bytes: usize, limits: &BodyLimits) -> Instant {
+    let taken = bytes as u64 * 1000 / limits.least_rate.max(1);
+    began + limits.idle + Duration::from_millis(taken)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eight_mebibytes_may_come_at_a_megabit_per_second_and_none_may_last_for_ever() {
+        let (began, limits) = (Instant::now(), BodyLimits::default());
+        let comes_at = |bytes: usize, rate: u64| began + Duration::from_secs(bytes as u64 / rate);
+        for bytes in [0, 1 << 20, 4 << 20, 8 << 20] {
+            assert!(comes_at(bytes, 125_000) < slowest(began, bytes, &limits));
+        }
+        assert!(comes_at(8 << 20, 7000) > slowest(began, 8 << 20, &limits));
+    }
 
     fn contract(uri: &str, host: Option<&str>) -> contract::Request {
         let mut request = http::Request::builder().uri(uri);

@@ -3,21 +3,31 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::StreamCut;
+use crate::capacity::ClientSide;
 use crate::contract::{BodyMark, promised};
 use crate::generation::CallFailure;
 
 /// How long a component may go on after its response was sent.
 const AFTER_RESPONSE: Duration = Duration::from_secs(30);
+
+/// What may be read ahead of a response for which there is no place as a stream, and how long
+/// that may take.
+const SHORT: usize = 64 * 1024;
+const SOON: Duration = Duration::from_millis(500);
+/// The connection gets no more than this at a time. A client that reads so much within the stall
+/// limit reads.
+const PIECE: usize = 64 * 1024;
 
 /// Ends a task when nobody waits for it any more.
 #[derive(Debug)]
@@ -34,7 +44,8 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub struct WasiHttpBody {
     body: HyperOutgoingBody,
-    /// The frames that were taken out of the body before its head was sent.
+    /// The frames that were taken out of the body before its head was sent, and what is left of
+    /// a large one.
     first: VecDeque<Frame<Bytes>>,
     /// Whether they are all of it.
     has_ended: bool,
@@ -43,8 +54,13 @@ pub struct WasiHttpBody {
     /// Whether the component has finished the body. If it has not, wasi:http ends it as
     /// if it were finished.
     mark: BodyMark,
-    task: Option<(JoinHandle<Result<(), CallFailure>>, AbortOnDrop)>,
+    /// Whether the client reads.
+    client: Arc<ClientSide>,
+    task: Option<Task>,
 }
+
+/// The task of a component, and what ends it.
+pub(crate) type Task = (JoinHandle<Result<(), CallFailure>>, AbortOnDrop);
 
 impl http_body::Body for WasiHttpBody {
     type Data = Bytes;
@@ -61,6 +77,11 @@ impl http_body::Body for WasiHttpBody {
                 .poll_frame(cx)
                 .map_err(|_| StreamCut),
         };
+        let polled = polled.map(|polled| Some(polled?.map(|frame| self.at_most_a_piece(frame))));
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => self.client.took(),
+            Poll::Ready(_) | Poll::Pending => self.client.waits(),
+        }
         match &polled {
             Poll::Ready(None) if !self.has_ended && !self.mark.is_finished() => {
                 self.let_finish();
@@ -102,8 +123,8 @@ impl WasiHttpBody {
         first: VecDeque<Frame<Bytes>>,
         has_ended: bool,
         mark: BodyMark,
-        task: JoinHandle<Result<(), CallFailure>>,
-        guard: AbortOnDrop,
+        task: Task,
+        client: Arc<ClientSide>,
     ) -> http::Response<WasiHttpBody> {
         let left = promised(response.headers())
             .or_else(|| http_body::Body::size_hint(response.body()).exact());
@@ -114,13 +135,55 @@ impl WasiHttpBody {
                 has_ended,
                 left,
                 mark,
-                task: Some((task, guard)),
+                client,
+                task: Some(task),
             };
             if has_ended {
                 body.let_finish();
             }
             body
         })
+    }
+
+    /// The first piece of a frame. The rest comes next.
+    fn at_most_a_piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if data.len() > PIECE => {
+                let rest = data.split_off(PIECE);
+                self.first.push_front(Frame::data(rest));
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
+        }
+    }
+
+    /// Reads all of the body ahead. None if it is long, or is not complete in a moment: then it
+    /// is a stream.
+    pub(crate) async fn complete(mut self) -> Option<WasiHttpBody> {
+        let all = async {
+            let mut read = 0;
+            while read <= SHORT {
+                let next = std::future::poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));
+                match next.await {
+                    Some(Ok(frame)) => {
+                        read += frame.data_ref().map_or(0, Bytes::len);
+                        self.first.push_back(frame);
+                    }
+                    // How it has ended is seen again when it is polled.
+                    Some(Err(_)) | None => return true,
+                }
+            }
+            false
+        };
+        if tokio::time::timeout(SOON, all).await != Ok(true) {
+            return None;
+        }
+        if self.mark.is_finished() {
+            self.has_ended = true;
+            self.let_finish();
+        }
+        Some(self)
     }
 
     /// All of the response was sent, or can be.

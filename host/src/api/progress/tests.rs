@@ -18,6 +18,7 @@ fn release(id: &str, status: ReleaseStatus) -> api::ReleaseInfo {
         parent: None,
         canaries: Vec::new(),
         bake_ms: 0,
+        drop_streams: false,
         signed: false,
         votes_for: Vec::new(),
         votes_against: Vec::new(),
@@ -34,6 +35,7 @@ fn member(end: u8, serves: &str) -> api::MemberStatus {
         digest: Some(format!("digest of {serves}")),
         release: None,
         on_target: false,
+        bake: None,
         answered: true,
         doing: None,
         failed: None,
@@ -42,7 +44,7 @@ fn member(end: u8, serves: &str) -> api::MemberStatus {
 }
 
 fn look_at(releases: &[api::ReleaseInfo], members: &[api::MemberStatus]) -> Look {
-    Look::at(ID, releases, members, None)
+    Look::at(ID, Until::Served, releases, members, None)
 }
 
 fn failed(mut member: api::MemberStatus, reason: &str, again: bool) -> api::MemberStatus {
@@ -168,11 +170,7 @@ fn a_release_that_was_voted_down_names_who_was_against_it_and_what_is_the_target
 #[test]
 fn whatever_is_ahead_of_it_supersedes_it() {
     let members = [member(1, "a1")];
-    for status in [
-        ReleaseStatus::Superseded,
-        ReleaseStatus::RolledBack,
-        ReleaseStatus::Earlier,
-    ] {
+    for status in [ReleaseStatus::Superseded, ReleaseStatus::Earlier] {
         let done = look_at(&two(status), &members).done.unwrap();
         assert_eq!(done.outcome, Outcome::Superseded);
         assert_eq!(done.instead.unwrap().id, "a1", "{status:?}");
@@ -217,6 +215,7 @@ fn only_what_has_changed_is_said() {
     let said = Progress::Node {
         node: "a@10.0.0.2".to_owned(),
         state: NodeState::Fetching,
+        bakes: false,
         have: Some(3),
         of: Some(9),
         reason: None,
@@ -242,17 +241,17 @@ fn who_does_not_answer_in_time_does_what_it_did_before() {
     let mut silent = member(2, "a1");
     silent.answered = false;
     let members = [member(1, ID), silent.clone()];
-    let look = Look::at(ID, &releases, &members, Some(&before));
+    let look = Look::at(ID, Until::Served, &releases, &members, Some(&before));
     assert_eq!(look.news(Some(&before)), []);
     // The node knows that the member serves it, although the member does not
     // answer.
     silent.digest = member(2, ID).digest;
     let members = [member(1, ID), silent];
-    let look = Look::at(ID, &releases, &members, Some(&before));
+    let look = Look::at(ID, Until::Served, &releases, &members, Some(&before));
     assert_eq!(look.done.unwrap().outcome, Outcome::Served);
     // A member that no longer reports the release waits.
     let members = [member(1, ID), member(2, "a1")];
-    let look = Look::at(ID, &releases, &members, Some(&before));
+    let look = Look::at(ID, Until::Served, &releases, &members, Some(&before));
     assert_eq!(look.members["a@10.0.0.2"].state, NodeState::Waiting);
 }
 
@@ -261,4 +260,40 @@ fn who_tries_again_in_vain_has_not_voted_a_release_down() {
     let full = failed(member(2, "a1"), "the disk is full", true);
     let done = look_at(&two(ReleaseStatus::VotedDown), &[member(1, "a1"), full]).done;
     assert_eq!(done.unwrap().failed, []);
+}
+
+#[test]
+fn a_release_that_somebody_rolled_back_was_left() {
+    let members = [member(1, "a1")];
+    let done = look_at(&two(ReleaseStatus::RolledBack), &members)
+        .done
+        .unwrap();
+    assert_eq!(done.outcome, Outcome::Failed);
+    assert_eq!(done.instead.unwrap().id, "a1");
+}
+
+#[test]
+fn until_the_verdict_all_who_serve_it_must_have_voted() {
+    let mut releases = two(ReleaseStatus::Target);
+    releases[0].parent = Some("a1".to_owned());
+    let members = [member(1, ID), member(2, ID)];
+    let ended = |releases: &[api::ReleaseInfo], until| {
+        let look = Look::at(ID, until, releases, &members, None);
+        look.done.map(|done| done.outcome)
+    };
+    assert_eq!(ended(&releases, Until::Served), Some(Outcome::Served));
+    assert_eq!(ended(&releases, Until::Verdict), None);
+    let look = look_at(&releases, &members);
+    assert!(look.members.values().all(|member| member.bakes));
+    releases[0].votes_for = vec![ip(1)];
+    assert_eq!(ended(&releases, Until::Verdict), None, "one has not voted");
+    releases[0].votes_against = vec![ip(2)];
+    assert_eq!(ended(&releases, Until::Verdict), Some(Outcome::Failed));
+    releases[0].votes_against.clear();
+    releases[0].votes_for.push(ip(2));
+    assert_eq!(ended(&releases, Until::Verdict), Some(Outcome::Served));
+    // Nobody votes on a rollback, which a person decided.
+    releases[0].votes_for.clear();
+    releases[0].kind = api::ReleaseKind::Rollback;
+    assert_eq!(ended(&releases, Until::Verdict), Some(Outcome::Served));
 }

@@ -4,6 +4,7 @@
 pub use cluster::{RefusedDatagrams, RefusedRecords};
 pub use mesh::control::{Callers, RefusedCallers};
 pub use mesh::counts::{Fetches, Publications};
+pub use runtime::capacity::TurnedAway;
 pub use runtime::generation::Left;
 use serde::{Deserialize, Serialize};
 

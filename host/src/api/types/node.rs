@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedRecords, ReleaseStatus,
+    TurnedAway,
 };
 
 /// `GET /v1/status`: what a node is and does.
@@ -39,6 +40,9 @@ pub struct Status {
     pub file: Option<AppFileStatus>,
     /// The components that are stored.
     pub store: Stored,
+    /// How much of its room is used.
+    #[serde(default)]
+    pub load: Load,
     /// Datagrams of other nodes, since the start.
     pub datagrams: Datagrams,
     /// Records of releases that were refused, since the start.
@@ -60,6 +64,25 @@ pub struct Status {
     pub deploy_key: Option<String>,
 }
 
+/// How much of the room of a node is used, and who found none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Requests that the app works on.
+    pub requests: u64,
+    /// How many there may be.
+    pub requests_max: u64,
+    /// Streams of a `wasi:http` app, each of which holds an instance.
+    pub streams: u64,
+    /// How many there may be.
+    pub streams_max: u64,
+    /// Bytes of memory that belong to the process alone.
+    pub memory: u64,
+    /// How many there may be.
+    pub memory_max: u64,
+    /// Requests that were answered with 503 because there was no room, since the start.
+    pub turned_away: TurnedAway,
+}
+
 /// What serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServingStatus {
@@ -77,6 +100,9 @@ pub struct ServingStatus {
     pub generation: u64,
     /// How many exchanges are on it.
     pub live: u64,
+    /// Until when this node checks how it does; none once that is over.
+    #[serde(default)]
+    pub bakes_until_ms: Option<u64>,
     /// How long the steps of the change took.
     pub steps: Steps,
 }
@@ -230,6 +256,9 @@ pub struct MemberStatus {
     pub release: Option<String>,
     /// Whether that is the component that the answering node is to serve.
     pub on_target: bool,
+    /// Which part the member has in a release that bakes; none if none bakes.
+    #[serde(default)]
+    pub bake: Option<BakeRole>,
     /// Whether the member was asked what it does, and has answered. Only then the
     /// next two fields are known.
     #[serde(default)]
@@ -241,6 +270,19 @@ pub struct MemberStatus {
     /// Which cookies it uses; none until that is known.
     #[serde(default)]
     pub cookie: Option<MemberCookie>,
+}
+
+/// Which part a member has in a release that bakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BakeRole {
+    /// It is a canary, and serves the release.
+    Canary,
+    /// It serves the release before until the canaries have voted.
+    Waits,
+    /// Another part, of a later version of the program, or none.
+    #[serde(other)]
+    Other,
 }
 
 /// Which cookies a member uses, by their key ids: 8 hex digits, which are no secret.

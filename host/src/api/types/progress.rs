@@ -15,6 +15,9 @@ pub enum Progress {
         node: String,
         /// What it does.
         state: NodeState,
+        /// Whether it serves the release and has not voted on it yet.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        bakes: bool,
         /// How many bytes it has fetched.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         have: Option<u64>,
@@ -50,6 +53,10 @@ pub enum Progress {
         /// The release that is the target instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead: Option<ReleaseInfo>,
+        /// For how long it still bakes, in milliseconds: all members serve it, and those
+        /// that it fails on will vote against it. None once all have voted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bakes_ms: Option<u64>,
     },
 }
 
@@ -81,8 +88,28 @@ pub enum NodeState {
 pub enum Outcome {
     /// Every member serves it.
     Served,
-    /// It was voted down; or some members cannot serve it, and all others do.
+    /// It was left: voted down, or rolled back. Or some members cannot serve it, and all
+    /// others do.
     Failed,
     /// A greater release took its place.
     Superseded,
+}
+
+/// How long a release is followed, unless it is left before: the parameter `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until every member serves it.
+    Served,
+    /// Until every member that serves it has voted on it.
+    Verdict,
+}
+
+impl Until {
+    /// Its name in a query.
+    pub fn name(self) -> &'static str {
+        match self {
+            Until::Served => "served",
+            Until::Verdict => "verdict",
+        }
+    }
 }

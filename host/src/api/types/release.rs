@@ -39,8 +39,12 @@ pub struct ReleaseInfo {
     pub parent: Option<String>,
     /// The nodes that serve it first, by IP; none if all do at once.
     pub canaries: Vec<String>,
-    /// How long a node watches it before it votes for it, in milliseconds.
+    /// How long a node watches it before it votes for it, in milliseconds; 0 if each
+    /// node's `--revert-on-errors` says it.
     pub bake_ms: u32,
+    /// Whether nodes serve it even if it cannot take over their open streams.
+    #[serde(default)]
+    pub drop_streams: bool,
     /// Whether it has a signature.
     pub signed: bool,
     /// The nodes that voted for it, by IP.
@@ -72,8 +76,13 @@ pub struct Wanted {
     pub min_nodes: usize,
     /// The nodes that serve it first; none for all at once.
     pub canaries: Option<Canaries>,
-    /// How long a node watches it before it votes for it, in milliseconds.
+    /// How long a node watches it before it votes for it, in milliseconds; 0 for as long
+    /// as each node's `--revert-on-errors` says.
     pub bake_ms: u32,
+    /// Release it even if the component was voted down before.
+    pub again: bool,
+    /// Serve it even if it cannot take over open streams, which end then.
+    pub drop_streams: bool,
 }
 
 /// A component that is uploaded later.

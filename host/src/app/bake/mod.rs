@@ -1,18 +1,23 @@
-//! The bake check of new code: whether it traps or passes its deadlines where the
-//! release before did not, within its first minute or while it bakes.
+//! The bake check of new code: whether it fails or is slow where the release before did
+//! well, within its first minute or while it bakes.
 //!
 //! ```text
-//! GenerationStats -> RecentTally -> BakeCheck -> BakeOutcome -> this node's vote
+//! GenerationStats -> Sample -> BakeCheck -> BakeOutcome -> this node's vote
 //! ```
 //!
 //! - [`Rule`]: the value of `--revert-on-errors`
-//! - [`RecentTally`]: counts of the last while
-//! - [`BakeCheck`]: the check itself, without clock or IO
+//! - [`RecentCounts`]: what was counted in the last while; [`Past`]: what it is compared with
+//! - [`BakeCheck`]: the check itself, without clock or IO; [`Fault`] is what it finds
+//! - `weigh`: how much the failures of one client count; `exempt`: whose count in full
 //! - [`BakeTask`]: the task that samples a generation and checks it
 
 mod check;
+mod exempt;
+mod fault;
+mod past;
 mod recent;
 mod rule;
+mod weigh;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +27,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-pub use check::{BakeCheck, BakeOutcome, ENOUGH, Reason, Sample};
-pub use recent::RecentTally;
+pub use check::{BakeCheck, BakeOutcome, Sample};
+use exempt::ExemptAddresses;
+pub use fault::{Fault, Reason};
+pub use past::Past;
+pub use recent::RecentCounts;
 pub use rule::{RevertOnErrors, Rule, RuleError};
+pub use weigh::ENOUGH;
 
-use runtime::generation::{GenerationStats, Tally};
+use runtime::generation::{Counts, GenerationStats};
 
 /// How often a generation is sampled while it bakes. A bad one is left within
 /// this time after the request that made it so.
@@ -37,43 +46,53 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct BakeTask {
     task: JoinHandle<()>,
     outcome: watch::Receiver<Option<BakeOutcome>>,
-    requests: Arc<Mutex<RecentTally>>,
+    seen: Arc<Mutex<Seen>>,
     stats: Arc<GenerationStats>,
-    /// What was counted before it was put in. It may have been in before.
-    from: Sample,
+    until: Instant,
+}
+
+/// What was seen of a generation since it was put in.
+#[derive(Debug)]
+struct Seen {
+    recent: RecentCounts,
+    all: Counts,
 }
 
 impl BakeTask {
-    /// Begins to sample a generation that was just put in. `before` is how the
-    /// requests of the release before ended (its [`BakeTask::recent`]), or
+    /// Begins to sample a generation that was just put in. `past` is how the
+    /// requests of the release before ended (its [`BakeTask::past`]), or
     /// nothing if none served here. `bake` is how long the generation bakes; none
     /// for the window of the rule.
     ///
     /// Must be called within a tokio runtime.
     pub fn begin(
         stats: Arc<GenerationStats>,
-        before: Tally,
+        past: Past,
         rule: Option<Rule>,
         bake: Option<Duration>,
     ) -> BakeTask {
         let (told, outcome) = watch::channel(None);
         let window = rule.map_or(Rule::default().window, |rule| rule.window);
-        let requests = Arc::new(Mutex::new(RecentTally::new(window)));
-        let from = Sample::before(&stats);
-        let task = tokio::spawn(look(
-            stats.clone(),
-            from,
-            BakeCheck::new(rule, before, bake),
-            requests.clone(),
-            told,
-        ));
+        let seen = Arc::new(Mutex::new(Seen {
+            recent: RecentCounts::new(window),
+            all: Counts::default(),
+        }));
+        let check = BakeCheck::new(rule, past, bake);
+        stats.measure_by(check.yardstick());
+        let until = Instant::now() + check.until();
+        let task = tokio::spawn(look(stats.clone(), check, seen.clone(), told));
         BakeTask {
             task,
             outcome,
-            requests,
+            seen,
             stats,
-            from,
+            until,
         }
+    }
+
+    /// When the check ends, unless the generation fails before that.
+    pub fn until(&self) -> Instant {
+        self.until
     }
 
     /// The outcome, once it is known. A second call gives the same. May be
@@ -91,39 +110,18 @@ impl BakeTask {
         }
     }
 
-    /// How its requests ended lately: in the last window, or since it was put in
-    /// if those are too few to say anything. Its successor is compared with this.
-    pub fn recent(&self) -> Tally {
-        let all = Sample::of(&self.stats).since(&self.from).requests;
-        let recent = lock(&self.requests).over(&all);
-        match recent.requests >= ENOUGH {
-            true => recent,
-            false => all,
-        }
-    }
-}
-
-impl Sample {
-    /// What was counted up to now.
-    fn of(stats: &GenerationStats) -> Sample {
-        Sample {
-            requests: stats.requests(),
-            changes: stats.changes(),
-        }
-    }
-
-    /// What was counted before it was put in. Its first moments do not count
-    /// here, however late this is called.
-    fn before(stats: &GenerationStats) -> Sample {
-        let [requests, changes] = stats.before();
-        Sample { requests, changes }
-    }
-
-    /// What was counted since an earlier look.
-    fn since(&self, earlier: &Sample) -> Sample {
-        Sample {
-            requests: self.requests.since(&earlier.requests),
-            changes: self.changes.since(&earlier.changes),
+    /// How its requests ended lately, and since it was put in. Its successor is compared
+    /// with this.
+    pub fn past(self) -> Past {
+        self.task.abort();
+        let sample = take(&self.stats, Duration::ZERO);
+        let mut seen = self.seen.lock();
+        seen.all.add(&sample.fresh.requests);
+        let mut recent = seen.recent.over().requests;
+        recent.add(&sample.fresh.requests);
+        Past {
+            recent,
+            all: seen.all.clone(),
         }
     }
 }
@@ -134,33 +132,38 @@ impl Drop for BakeTask {
     }
 }
 
-fn lock(recent: &Mutex<RecentTally>) -> parking_lot::MutexGuard<'_, RecentTally> {
-    recent.lock()
+/// What was counted since the last look, which is so late.
+fn take(stats: &GenerationStats, late: Duration) -> Sample {
+    let mut fresh = stats.take();
+    let mut exempt = ExemptAddresses::default();
+    fresh.requests.exempt(|ip| exempt.has(ip));
+    Sample { fresh, late }
 }
 
 async fn look(
     stats: Arc<GenerationStats>,
-    from: Sample,
     mut check: BakeCheck,
-    requests: Arc<Mutex<RecentTally>>,
+    seen: Arc<Mutex<Seen>>,
     told: watch::Sender<Option<BakeOutcome>>,
 ) {
     let began = Instant::now();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
+        let late = looks.tick().await.elapsed();
         let since = began.elapsed();
-        let sample = Sample::of(&stats).since(&from);
+        let sample = take(&stats, late);
         let spacing = {
-            let mut requests = lock(&requests);
-            requests.see(since, sample.requests);
-            requests.spacing()
+            let fresh = check::calm(&sample);
+            let mut seen = seen.lock();
+            seen.recent.see(since, &fresh);
+            seen.all.add(&fresh.requests);
+            seen.recent.spacing()
         };
         if told.borrow().is_some() {
             continue;
         }
-        if let Some(outcome) = check.see(since, sample) {
+        if let Some(outcome) = check.see(since, &sample) {
             told.send_replace(Some(outcome));
             // From now on only the counts matter that its successor is compared
             // with.
@@ -185,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn code_that_traps_is_found_at_once_and_says_why() {
         let stats = Arc::new(GenerationStats::default());
-        let task = BakeTask::begin(stats.clone(), Tally::default(), Some(rule()), None);
+        let task = BakeTask::begin(stats.clone(), Past::default(), Some(rule()), None);
         for _ in 0..25 {
             stats.count_change(CallEnd::Trapped);
         }
@@ -204,7 +207,7 @@ mod tests {
         for _ in 0..25 {
             stats.count_change(CallEnd::Trapped);
         }
-        let task = BakeTask::begin(stats, Tally::default(), Some(rule()), None);
+        let task = BakeTask::begin(stats, Past::default(), Some(rule()), None);
         let outcome = task.outcome().await;
         assert!(matches!(outcome, BakeOutcome::Failed(_)), "{outcome:?}");
     }
@@ -216,7 +219,7 @@ mod tests {
             stats.count_change(CallEnd::Trapped);
         }
         stats.begin();
-        let task = BakeTask::begin(stats, Tally::default(), Some(rule()), None);
+        let task = BakeTask::begin(stats, Past::default(), Some(rule()), None);
         assert_eq!(task.outcome().await, BakeOutcome::Sound);
     }
 
@@ -225,7 +228,7 @@ mod tests {
         let began = Instant::now();
         let stats = Arc::new(GenerationStats::default());
         let bake = Duration::from_millis(300);
-        let task = BakeTask::begin(stats.clone(), Tally::default(), Some(rule()), Some(bake));
+        let task = BakeTask::begin(stats.clone(), Past::default(), Some(rule()), Some(bake));
         for _ in 0..100 {
             stats.count_change(CallEnd::Returned);
         }

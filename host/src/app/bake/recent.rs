@@ -1,96 +1,97 @@
-//! Counts of the last while, from samples of counters that only grow.
+//! What was counted in the last while, from samples of what was counted between two looks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use runtime::generation::Tally;
+use runtime::generation::Fresh;
 
-/// How many samples are kept. The window is right to a twelfth of its length.
-const KEPT: u32 = 12;
+/// How many parts the window has. It is right to a twelfth of its length.
+const PARTS: u32 = 12;
 
 /// What was counted within a window that ends now.
 #[derive(Clone, Debug)]
-pub struct RecentTally {
+pub struct RecentCounts {
     window: Duration,
-    /// Earlier samples, the oldest first; never more than [`KEPT`] and one.
-    looks: VecDeque<(Duration, Tally)>,
+    /// The parts of the window and when each began, the oldest first; never more than
+    /// [`PARTS`] and two.
+    parts: VecDeque<(Duration, Fresh)>,
 }
 
-impl RecentTally {
+impl RecentCounts {
     /// Counts over a window of this length.
-    pub fn new(window: Duration) -> RecentTally {
-        RecentTally {
+    pub fn new(window: Duration) -> RecentCounts {
+        RecentCounts {
             window,
-            looks: VecDeque::new(),
+            parts: VecDeque::new(),
         }
     }
 
     /// How far apart samples should be. More frequent ones are not needed.
     pub(super) fn spacing(&self) -> Duration {
-        self.window / KEPT
+        self.window / PARTS
     }
 
-    /// Takes a sample of what the counters say now. Time only grows.
-    pub fn see(&mut self, now: Duration, counted: Tally) {
-        let due = |(last, _): &(Duration, Tally)| now >= *last + self.spacing();
-        if self.looks.back().is_none_or(due) {
-            self.looks.push_back((now, counted));
+    /// Takes what was counted since the last look. Time only grows.
+    pub fn see(&mut self, now: Duration, counted: &Fresh) {
+        let spacing = self.spacing();
+        match self.parts.back_mut() {
+            Some((began, part)) if now < *began + spacing => part.add(counted),
+            _ => self.parts.push_back((now, counted.clone())),
         }
-        // The window begins at the newest of the samples that are older than the
-        // window.
-        while let Some((next, _)) = self.looks.get(1)
+        while let Some((next, _)) = self.parts.get(1)
             && *next + self.window <= now
         {
-            self.looks.pop_front();
+            self.parts.pop_front();
         }
     }
 
-    /// What was counted within the window, from what the counters say now. Until
-    /// the window is full, this is all that was counted.
-    pub fn over(&self, counted: &Tally) -> Tally {
-        match (self.looks.front(), self.looks.back()) {
-            (Some((first, from)), Some((last, _))) if *last >= *first + self.window => {
-                counted.since(from)
-            }
-            _ => *counted,
-        }
+    /// What was counted within the window.
+    pub fn over(&self) -> Fresh {
+        let mut sum = Fresh::default();
+        self.parts.iter().for_each(|(_, part)| sum.add(part));
+        sum
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use runtime::generation::Tally;
+
     use super::*;
 
-    fn requests(requests: u64) -> Tally {
-        Tally {
+    fn counted(requests: u64) -> Fresh {
+        let mut fresh = Fresh::default();
+        fresh.changes = Tally {
             requests,
             ..Tally::default()
-        }
+        };
+        fresh
     }
 
     #[test]
     fn what_is_older_than_the_window_counts_no_more_and_little_is_kept() {
         let second = Duration::from_secs(1);
-        let mut recent = RecentTally::new(60 * second);
+        let mut recent = RecentCounts::new(60 * second);
         for now in 0..1000 {
             // One request a second, with five samples a second.
             for part in 0..5 {
-                recent.see(now as u32 * second + part * second / 5, requests(now));
+                let requests = u64::from(part == 0);
+                recent.see(now * second + part * second / 5, &counted(requests));
             }
-            let counted = recent.over(&requests(now)).requests;
+            let requests = recent.over().changes.requests;
             match now {
-                0..60 => assert_eq!(counted, now),
-                _ => assert!((60..=66).contains(&counted), "{counted} at {now} s"),
+                0..60 => assert_eq!(requests, u64::from(now) + 1),
+                _ => assert!((60..=66).contains(&requests), "{requests} at {now} s"),
             }
-            assert!(recent.looks.len() <= KEPT as usize + 2);
+            assert!(recent.parts.len() <= PARTS as usize + 2);
         }
     }
 
     #[test]
     fn a_pause_between_two_looks_is_not_taken_for_a_quiet_time() {
-        let mut recent = RecentTally::new(Duration::from_secs(60));
-        recent.see(Duration::ZERO, requests(0));
-        recent.see(Duration::from_secs(500), requests(70));
-        assert_eq!(recent.over(&requests(70)), requests(70));
+        let mut recent = RecentCounts::new(Duration::from_secs(60));
+        recent.see(Duration::ZERO, &counted(0));
+        recent.see(Duration::from_secs(500), &counted(70));
+        assert_eq!(recent.over(), counted(70));
     }
 }

@@ -14,8 +14,9 @@ const WINDOWS: std::ops::RangeInclusive<Duration> =
 /// When the node leaves a new release for the release before.
 ///
 /// It does so if, in a window of this length, the share of failed requests is
-/// greater than this share plus that of the release before. The default of 20 %
-/// within a minute is for a release that is broken, and not for one with a new
+/// greater than this share plus that of the release before: of all requests, or of
+/// those to one part of the app that the release before served well. The default of
+/// 20 % within a minute is for a release that is broken, and not for one with a new
 /// fault in a corner. No release fails before 20 requests, of which five must
 /// have failed. Code that fails at one request in a hundred (a rate that people
 /// live with) fails at five in twenty once in 700,000 times. If it fails at one
@@ -23,9 +24,10 @@ const WINDOWS: std::ops::RangeInclusive<Duration> =
 /// once in 400 times. Within a minute, rare requests have come too. A fault
 /// that shows later is one for `host rollback`.
 ///
-/// If a client can make an app trap at will, it can make nodes leave the next
-/// release within that minute. Turn the check off where clients are hostile and
-/// the app is known to trap.
+/// It also does so if, of the answers of one class, more than one in a hundred and at
+/// least ten take several times as long as 99 in a hundred did before.
+///
+/// The failures of one client count at most half of what this needs (`weigh`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The share, in hundredths of a percent.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cluster::release::Target;
 
-use crate::app::bake::{BakeTask, Rule};
-use runtime::generation::{GenerationStats, Tally};
+use crate::app::bake::{BakeTask, Past, Rule};
+use runtime::generation::GenerationStats;
 
 /// The bake checks of what serves, one after the other.
 #[derive(Debug)]
@@ -26,21 +26,20 @@ impl BakeChecks {
     /// The bake check of this generation, which serves a release. One generation
     /// has one check, even if another release has the same component.
     pub(super) fn of(&mut self, target: &Target, stats: Arc<GenerationStats>) -> &BakeTask {
-        let before = match self.now.take() {
+        let past = match self.now.take() {
             Some((same, bake)) if Arc::ptr_eq(&same, &stats) => {
                 return &self.now.insert((same, bake)).1;
             }
-            Some((_, bake)) => bake.recent(),
-            None => Tally::default(),
+            Some((_, bake)) => bake.past(),
+            None => Past::default(),
         };
-        let bake = BakeTask::begin(stats.clone(), before, self.rule, bake(target));
+        let bake = BakeTask::begin(stats.clone(), past, self.rule, bake(target));
         &self.now.insert((stats, bake)).1
     }
 }
 
-/// How long a staged release bakes; none for others, for which the rule says it.
+/// How long the plan lets the release bake; none if it does not say, so that the rule does.
 fn bake(target: &Target) -> Option<Duration> {
     let plan = target.release.as_ref()?.plan();
-    plan.is_staged()
-        .then(|| Duration::from_millis(plan.bake_ms.into()))
+    (plan.is_staged() || plan.bake_ms > 0).then(|| Duration::from_millis(plan.bake_ms.into()))
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use runtime::generation::Generation;
 use runtime::loader::Prepared;
 
 /// Holds one component at most. While it holds one, no other can be loaded.
@@ -43,6 +44,14 @@ impl Candidate {
     /// Drops what is held, to make room for another component.
     pub(crate) fn clear(&self) {
         self.with(|held| *held = None);
+    }
+
+    /// The generation of this component, if it is held. It stays.
+    pub(crate) fn held(&self, digest: Digest) -> Option<Arc<Generation>> {
+        self.with(|held| {
+            let generation = held.as_ref()?.generation();
+            (generation.digest == digest).then(|| generation.clone())
+        })
     }
 
     /// Takes the component, if it is this one.

@@ -32,7 +32,7 @@ pub(crate) struct Followed {
 enum NotTaken {
     /// The fault is in the file.
     Refused(String),
-    /// There is no room to store it, the disk fails, or it could not be compiled for a
+    /// There is no room to store it, the disk fails, or it could not be compiled or tried for a
     /// reason on this machine. A later attempt may succeed.
     NotNow(String),
     /// The node stops.
@@ -222,6 +222,8 @@ impl Followed {
         // A component that cannot be stored is not loaded to the end, because that may
         // end what drains.
         let ((), ready) = tokio::try_join!(store, prepare)?;
+        let tried = self.app.exchanges.try_states(ready.generation()).await;
+        tried.map_err(|unreadable| NotTaken::Refused(unreadable.to_string()))?;
         self.app.candidate.offer(ready);
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cluster::Digest;
 use cluster::release::{ReleaseId, Target};
@@ -158,6 +158,16 @@ impl Reporter {
         self.change(|now| now.activate(Some(target.id), generation, swapped, fetched));
     }
 
+    /// What serves bakes until this time; none once that is over.
+    pub(super) fn bakes(&self, digest: Digest, until: Option<SystemTime>) {
+        self.change(|now| {
+            let digest = digest.to_string();
+            if let Some(serving) = now.serving.as_mut().filter(|it| it.digest == digest) {
+                serving.bakes_until_ms = until.map(describe::since_1970);
+            }
+        });
+    }
+
     /// The generation before is freed.
     pub(super) fn drained(&self, took: Duration) {
         self.change(|now| {
@@ -188,6 +198,7 @@ impl Deployment {
             handler: generation.kind.name().to_owned(),
             generation: self.generations,
             live: 0,
+            bakes_until_ms: None,
             steps: Steps {
                 seen_us: seen.map(us),
                 fetched_us: fetched.map(us),

@@ -78,7 +78,10 @@ pub struct Rollout {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub min_nodes: usize,
 
-    /// How long to follow it; the time of --bake is added
+    /// How long to follow it while nothing happens
+    ///
+    /// Nodes that fetch, compile or bake it are at work, which counts as if
+    /// something happened.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
 
@@ -99,10 +102,25 @@ pub struct Push {
     #[arg(long, value_name = "N|PERCENT", value_parser = canaries)]
     pub canary: Option<Canaries>,
 
-    /// How long a node has to serve it without fault before it is for it
-    /// [default: 30s with --canary]
+    /// How long a node has to serve it without fault before it votes for it
+    /// [default: 30s with --canary, else the time of each node's --revert-on-errors]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub bake: Option<Duration>,
+
+    /// Wait for the verdict: until every member that serves it has voted on it
+    ///
+    /// So does --bake without --canary.
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Release it even if it was voted down before
+    #[arg(long)]
+    pub again: bool,
+
+    /// Serve it even if it cannot take over the streams that are open, which
+    /// end then
+    #[arg(long)]
+    pub drop_streams: bool,
 
     /// How it is released.
     #[command(flatten)]
@@ -209,13 +227,19 @@ The component is uploaded to the node of this machine, which tells the cluster o
 release; every node fetches it, checks it, and serves it. What goes on can be
 seen on any node: host status, host nodes, host releases.
 
+A release bakes: each node that serves it checks for a while (a minute, unless --bake
+or the node's --revert-on-errors says otherwise) that it does not fail where the
+release before did not, and then votes. A release that is voted down is left, and
+all go back to the one before. Without --wait the command ends when all serve the
+release, and says how long it still bakes.
+
 Exit status:
-  0  every member serves it
+  0  every member serves it; with --wait: and none has voted against it
   1  the node could not be asked
   2  refused; nothing was released
-  3  some members could not take it, and are named; or they voted it down
+  3  it was left: voted down or rolled back; or some members could not take it, and are named
   4  another release is ahead of it
-  5  not all served it in time; it goes on by itself";
+  5  nothing happened for the time of --timeout; it goes on by itself";
 
 /// What `host key --help` says besides.
 pub(super) const AFTER_KEY: &str = "\

@@ -2,10 +2,11 @@
 //! well, then what was refused or lost, if anything was.
 
 use super::super::show::{BAD, BUSY, count, digest, styled};
-use crate::api::types::{Callers, Datagrams, Publications, Status};
+use crate::api::types::{Callers, Datagrams, Load, Publications, Status};
 
 /// Gives each line with its name to `line`.
 pub(super) fn lines(it: &Status, line: &mut impl FnMut(&str, String)) {
+    line("load", load(&it.load));
     line("datagrams", datagrams(&it.datagrams));
     line("callers", callers(&it.callers));
     line("published", publications(&it.publications));
@@ -42,6 +43,23 @@ pub(super) fn all(told: impl Iterator<Item = (u64, &'static str)>) -> String {
         .collect()
 }
 
+/// How much of the room is used, and whom there was no room for.
+fn load(it: &Load) -> String {
+    let [memory, memory_max] = [it.memory, it.memory_max].map(bytesize::ByteSize);
+    let used = format!(
+        "{} of {} requests, {} of {} streams, {memory} of {memory_max}",
+        it.requests, it.requests_max, it.streams, it.streams_max,
+    );
+    let turned_away: u64 = it.turned_away.told().map(|(number, _)| number).sum();
+    match turned_away {
+        0 => used,
+        some => {
+            let why = reasons(it.turned_away.told());
+            used + &styled(BUSY, format!("; {some} turned away ({why})"))
+        }
+    }
+}
+
 fn datagrams(it: &Datagrams) -> String {
     let refused = refused(it.refused, it.refused_by.told());
     let unsent = match it.unsent {
@@ -71,9 +89,14 @@ fn refused(all: u64, told: impl Iterator<Item = (u64, &'static str)>) -> String 
     if all == 0 {
         return "none refused".to_owned();
     }
+    styled(BUSY, format!("{all} refused ({})", reasons(told)))
+}
+
+/// Each reason that occurred, with its number.
+fn reasons(told: impl Iterator<Item = (u64, &'static str)>) -> String {
     let told = told.filter(|(number, _)| *number > 0);
     let told: Vec<String> = told
         .map(|(number, why)| format!("{number} {why}"))
         .collect();
-    styled(BUSY, format!("{all} refused ({})", told.join(", ")))
+    told.join(", ")
 }

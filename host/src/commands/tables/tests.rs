@@ -56,6 +56,7 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   cluster   3 members, this one included
   serves    0fbcca52de4e of release 3fa2b1c0d4, 186.2 KiB, ace:raxx/server, since 3 min ago
   current   generation 3, 12 live exchanges
+  bakes     for another 42 s; `host releases` shows the votes
   draining  77aa02de4e8c since 3 min ago: 1 live, 120 migrated, 1 refused, 0 cut
   last swap seen 4 ms, compiled 210 ms, validated 12 ms, swapped 18 µs
   now       fetching 256.0 KiB of 1.0 MiB 9c1b0fbcca52 of release b2c0d4e5f6
@@ -63,6 +64,7 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   target    release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
   app file  /srv/guest.wasm is what serves
   store     3 components, 558.6 KiB
+  load      4 of 1000 requests, 312 of 7183 streams, 812.0 MiB of 6.0 GiB; 2 turned away (2 for want of memory)
   datagrams 52011 accepted, 4 refused (3 of another cookie, 1 seen before)
   callers   9 admitted, 1 refused (1 without cookie or TLS, or too slow)
   published 240 sent, 118 received, 12 dropped, members slow or unreachable
@@ -126,12 +128,17 @@ fn the_members_with_what_they_do() {
         again: false,
     });
     it.nodes.push(other);
+    let mut canary = it.nodes[0].clone();
+    (canary.me, canary.on_target) = (false, false);
+    canary.bake = Some(BakeRole::Canary);
+    it.nodes.push(canary);
     assert_eq!(
         plain(&nodes(&it)),
         "\
 NODE                  HTTP                    UP SINCE  SERVES        RELEASE     STATE              BOOT           SENDS WITH  ALSO ACCEPTS
 example@10.10.10.2 *  http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  on target          1789990000000  5f3a21b0    c2d4e6f8
 example@10.10.10.3    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  it traps at start  1789990000000  5f3a21b0    c2d4e6f8
+example@10.10.10.2    http://10.10.10.2:8080  2 h ago   0fbcca52de4e  3fa2b1c0d4  canary             1789990000000  5f3a21b0    c2d4e6f8
 "
     );
 }

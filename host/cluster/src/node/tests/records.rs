@@ -17,6 +17,7 @@ fn push(bench: &mut Bench, name: &str) -> Arc<Release> {
         by: String::new(),
         note: String::new(),
         expect: None,
+        again: false,
     };
     let release = bench.node.draft(bench.now, 0, request);
     let release = release.expect("it can be released");

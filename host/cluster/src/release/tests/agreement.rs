@@ -87,7 +87,7 @@ fn the_same_app_after_the_same_release_is_one_release_wherever_it_is_pushed() {
 }
 
 #[test]
-fn what_is_released_already_is_not_released_again_unless_it_was_voted_down() {
+fn what_is_released_already_is_not_released_again_and_what_was_voted_down_only_if_asked_for() {
     let mut set = set(2);
     pushed(&mut set, "base", WALL);
     let release = pushed(&mut set, "new", WALL + 1);
@@ -98,7 +98,17 @@ fn what_is_released_already_is_not_released_again_unless_it_was_voted_down() {
     );
     set.learn(vec![], vec![vote(&release, 3, Verdict::Failed)]);
     assert_eq!(serves(&set), Some(component("base").digest));
-    let retry = super::release(&mut set, again(), WALL + 3);
+    let refused = Err(DraftError::VotedDown(release.id()));
+    assert_eq!(set.draft(again(), WALL + 3, None), refused);
+    // Nor may anything else be released in between.
+    pushed(&mut set, "other", WALL + 3);
+    assert_eq!(set.draft(again(), WALL + 4, None), refused);
+    rolled_back(&mut set, WALL + 5);
+    let asked = Request {
+        again: true,
+        ..again()
+    };
+    let retry = super::release(&mut set, asked, WALL + 6);
     assert_ne!(retry.id(), release.id());
     assert_eq!(serves(&set), Some(component("new").digest));
     set.learn(vec![], vec![vote(&retry, 3, Verdict::Failed)]);

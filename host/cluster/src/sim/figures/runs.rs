@@ -409,6 +409,7 @@ pub(super) fn push(lan: &mut Lan, at: usize, component: Component) {
         by: "someone".to_owned(),
         note: "what changed since the one before, in a line".to_owned(),
         expect: None,
+        again: false,
     };
     let (now, wall_ms) = (lan.now, lan.wall_ms(at));
     let release = lan.node(at).draft(now, wall_ms, request);

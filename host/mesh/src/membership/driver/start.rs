@@ -99,9 +99,8 @@ impl Driver {
             departed: false,
             buffer: vec![0; DATAGRAM_MAX + 1],
         };
-        for effect in waiting {
-            driver.carry_out(effect, &mut None);
-        }
+        let mut carry_out = |effect| driver.carry_out(effect, &mut None);
+        waiting.into_iter().for_each(&mut carry_out);
         driver.publish_overview();
         Ok(driver)
     }

@@ -1,5 +1,7 @@
 //! What comes next in an exchange: a callback for an event, or something else.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Ended, Exchange};
@@ -10,7 +12,7 @@ use crate::exchange::event::{
     Read, changed, client_gone, code_changed, drained, due, published, read, stopping,
 };
 use crate::exchange::mailbox::Subscriptions;
-use crate::http::response;
+use crate::http::{OutputQueue, response};
 
 /// What comes next in an exchange if it is no callback.
 pub(super) enum Instead {
@@ -28,6 +30,20 @@ fn left(is_over: bool) -> Instead {
     match is_over {
         true => Instead::End(Ended::Drained),
         false => Instead::CodeChange,
+    }
+}
+
+/// Waits until nothing of this output has gone for so long. By `due`, less than `unread` must be
+/// left of it.
+async fn stalled(output: &OutputQueue, mut unread: usize, mut due: Instant, stall: Duration) {
+    loop {
+        tokio::time::sleep_until(due).await;
+        let left = output.waiting();
+        if left >= unread {
+            return;
+        }
+        unread = left;
+        due = Instant::now() + stall;
     }
 }
 
@@ -111,7 +127,7 @@ impl Exchange {
             () = code_changed(self.follows, &self.lease, &self.shared.slot) => Err(Instead::CodeChange),
             is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => Err(left(is_over)),
             // A client that reads nothing for so long is as good as gone.
-            () = tokio::time::sleep_until(self.stall_due) => Err(Instead::Gone),
+            () = stalled(output, self.unread, self.stall_due, self.shared.limits.stall) => Err(Instead::Gone),
         }
     }
 }

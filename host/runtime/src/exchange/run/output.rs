@@ -14,10 +14,6 @@ use crate::exchange::mailbox::Subscriptions;
 use crate::exchange::sequence::{Illegal, Sequence};
 use crate::http::{HIGH_WATER, OutgoingBody, OutputQueue, output_queue, response};
 
-/// How long a client may leave all of its output unread, while so much waits that no
-/// callback may run.
-const OUTPUT_STALL: Duration = Duration::from_secs(300);
-
 /// A part that may be sent.
 enum Checked {
     Head((http::Response<OutgoingBody>, ResponseBody)),
@@ -62,7 +58,8 @@ impl Exchange {
                 }
                 self.held_back = waiting >= HIGH_WATER;
                 if self.held_back {
-                    self.stall_due = Instant::now() + OUTPUT_STALL;
+                    self.unread = waiting;
+                    self.stall_due = Instant::now() + self.shared.limits.stall;
                 }
                 self.state = state.into();
             }
@@ -126,6 +123,8 @@ impl Exchange {
             // The sequence has refused a WebSocket.
             ResponseBody::None | ResponseBody::Websocket => head,
         };
+        self.status = Some(response.status().as_u16());
+        self.head_made = Some(self.watch.time());
         self.answer.give(response);
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
+use crate::capacity::{ClientSide, Meter, NoPlace};
 use crate::contract::{BodyEnd, BodyMark, ResponseSet, promised};
 use crate::http::response::is_bare;
 
@@ -33,6 +34,10 @@ pub(super) struct ResponseSoFar {
     pub(super) response: Response<HyperOutgoingBody>,
     pub(super) first: BodySoFar,
     pub(super) mark: BodyMark,
+    /// Whether its client reads.
+    pub(super) client: Arc<ClientSide>,
+    /// Whether it may be a stream, if it is one.
+    pub(super) has_place: Result<(), NoPlace>,
 }
 
 /// What is known of the body when the head is sent.
@@ -98,7 +103,7 @@ impl Pending {
 
     /// Takes what the guest has answered, if it has, and looks at its body. `has_returned` says
     /// that the guest writes nothing more.
-    fn take(&self, has_returned: bool) -> Option<SetByGuest> {
+    fn take(&self, has_returned: bool, meter: &Meter) -> Option<SetByGuest> {
         let mut response = match self.answer.lock().take()? {
             Ok(response) => response,
             Err(error) => return Some(Err(error)),
@@ -113,10 +118,16 @@ impl Pending {
             true => BodySoFar::Bare,
             false => first(&mut response, &mark, has_returned),
         };
+        let has_place = match &first {
+            BodySoFar::Frames(_, false) => meter.becomes_stream(),
+            BodySoFar::Frames(_, true) | BodySoFar::Bare | BodySoFar::Cut => Ok(()),
+        };
         Some(Ok(ResponseSoFar {
             response,
             first,
             mark,
+            client: meter.client().clone(),
+            has_place,
         }))
     }
 }
@@ -156,6 +167,7 @@ pub(super) struct SendHead<'a, F> {
     pub(super) pending: &'a Pending,
     /// Becomes true when the guest has answered.
     pub(super) answered: &'a AtomicBool,
+    pub(super) meter: &'a Meter,
     pub(super) sender: Option<oneshot::Sender<SetByGuest>>,
     /// Since when the response is set and not sent.
     pub(super) held: Option<Instant>,
@@ -178,7 +190,7 @@ impl<F: Future> Future for SendHead<'_, F> {
         let polled = self.call.as_mut().poll(cx);
         if self.sender.is_some()
             && !(polled.is_pending() && self.holds())
-            && let Some(answer) = self.pending.take(polled.is_ready())
+            && let Some(answer) = self.pending.take(polled.is_ready(), self.meter)
             && let Some(sender) = self.sender.take()
         {
             self.answered.store(true, Ordering::Relaxed);

@@ -1,0 +1,405 @@
+//! The processor time and the time on the wall of one call, and its turn on a processor.
+//!
+//! A running guest is interrupted at every epoch tick. A call that has run for less than a tick goes
+//! on, and mostly to its end. So when there is more work than processors, calls are answered one after
+//! another in the order in which they came, and not all of them at the same late time. A longer call
+//! yields through the reactor, so that sockets are polled between two of its slices, and needs a place
+//! in the [`SlowLane`]. So one worker is always left to other requests, however many guests spin.
+//!
+//! Each time is charged to whom it belongs. The wall limit does not run while a call waits for its turn
+//! or for its client. A client that sends or reads nothing for the stall limit is the client's
+//! failure. What a stream uses of its processor time, it gets back while it waits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+use wasmtime::UpdateDeadline;
+
+use super::client::ClientSide;
+use super::places::{NoPlace, Place};
+use super::slow_lane::SlowLane;
+use crate::generation::queue;
+
+/// How often the epoch ticks: the longest that a guest runs without a break.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// After so many slices a call in the slow lane lets the next one in. A call that needs less is
+/// over before those that came later.
+const SLICES: u32 = 10;
+
+/// What one call has used. The store shares it, which sees the ticks, with [`Metered`],
+/// which sees where each slice of the guest begins and ends.
+pub struct Meter {
+    budget: Duration,
+    lane: SlowLane,
+    place: Place,
+    client: Arc<ClientSide>,
+    state: Mutex<State>,
+}
+
+struct State {
+    turn: Turn,
+    /// The place in the slow lane. It is given back whenever the call waits.
+    permit: Option<OwnedSemaphorePermit>,
+    /// Processor time that counts against the budget.
+    used: Duration,
+    overrun: bool,
+    /// Whether the call may last, because the response head is there.
+    lasts: bool,
+}
+
+/// How long the call has run since it last waited.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// It waits, or has not begun.
+    None,
+    /// Less than a tick, so far. It began at this time. So short a time is measured on the wall,
+    /// which costs next to nothing.
+    Short(Instant),
+    /// Longer: it is in the slow lane.
+    Long {
+        /// How many slices it has run since it got its place there.
+        slices: u32,
+        /// Whether it waits for its next slice, and for nothing else.
+        yields: bool,
+        /// The clock of the thread when the slice began.
+        began: Option<Duration>,
+    },
+}
+
+impl Meter {
+    /// A meter for a call with this budget of processor time.
+    pub fn new(budget: Duration, lane: SlowLane, place: Place) -> Arc<Meter> {
+        Arc::new(Meter {
+            budget,
+            lane,
+            place,
+            client: Arc::default(),
+            state: Mutex::new(State {
+                turn: Turn::None,
+                permit: None,
+                used: Duration::ZERO,
+                overrun: false,
+                lasts: false,
+            }),
+        })
+    }
+
+    /// Whether the budget was used up.
+    pub fn overrun(&self) -> bool {
+        self.state.lock().overrun
+    }
+
+    /// What the client of the call does.
+    pub(crate) fn client(&self) -> &Arc<ClientSide> {
+        &self.client
+    }
+
+    /// The response head is there: from now on the call has no wall deadline.
+    pub(crate) fn lift_deadline(&self) {
+        self.state.lock().lasts = true;
+    }
+
+    /// The response head is there, and not all of the response: from now on the call counts as a
+    /// stream.
+    ///
+    /// # Errors
+    /// See [`Place::becomes_stream`].
+    pub(crate) fn becomes_stream(&self) -> Result<(), NoPlace> {
+        self.place.becomes_stream()
+    }
+
+    /// Counts and logs that the call was ended because there was no room for it.
+    pub(crate) fn turn_away(&self, why: &NoPlace) {
+        self.place.turn_away(why);
+    }
+
+    /// What the store of the call does at each epoch tick.
+    ///
+    /// # Errors
+    /// When the call has used up its processor time.
+    pub fn on_tick(self: Arc<Self>) -> wasmtime::Result<UpdateDeadline> {
+        let mut state = self.state.lock();
+        let ran = match state.turn {
+            Turn::Short(began) => short(began),
+            Turn::None | Turn::Long { .. } => Duration::ZERO,
+        };
+        if state.used + ran >= self.budget {
+            state.overrun = true;
+            return Err(wasmtime::Error::msg("used up its processor time"));
+        }
+        let (slices, began) = match state.turn {
+            Turn::Short(_) if ran < TICK => return Ok(UpdateDeadline::Continue(1)),
+            Turn::Short(_) | Turn::None => {
+                state.end_slice();
+                (0, None)
+            }
+            Turn::Long { slices, began, .. } => (slices + 1, began),
+        };
+        state.turn = Turn::Long {
+            slices,
+            yields: true,
+            began,
+        };
+        drop(state);
+        let next = Box::pin(queue(async move { self.next_slice().await }));
+        Ok(UpdateDeadline::YieldCustom(1, next))
+    }
+
+    /// Lets others run, and waits for the next slice in the slow lane.
+    async fn next_slice(&self) {
+        // A plain wake-up would put the guest back into the queue before the sockets are polled.
+        tokio::task::yield_now().await;
+        let goes_on = {
+            let mut state = self.state.lock();
+            let is_over = state.slices() >= SLICES && self.lane.is_full();
+            if is_over {
+                state.permit = None;
+            }
+            state.permit.is_some()
+        };
+        let place = match goes_on {
+            true => None,
+            false => Some(self.lane.enter().await),
+        };
+        let mut state = self.state.lock();
+        let slices = match place {
+            Some(place) => {
+                state.permit = place;
+                0
+            }
+            None => state.slices(),
+        };
+        state.turn = Turn::Long {
+            slices,
+            yields: false,
+            began: Some(thread_time()),
+        };
+    }
+}
+
+impl State {
+    fn slices(&self) -> u32 {
+        match self.turn {
+            Turn::Long { slices, .. } => slices,
+            Turn::None | Turn::Short(_) => 0,
+        }
+    }
+
+    fn begin_slice(&mut self) {
+        match &mut self.turn {
+            // In the middle of `next_slice`, which measures what follows it.
+            Turn::Long { began, yields, .. } => {
+                *began = (!*yields).then(thread_time);
+            }
+            turn @ (Turn::None | Turn::Short(_)) => *turn = Turn::Short(Instant::now()),
+        }
+    }
+
+    /// Charges what ran since the slice began.
+    fn end_slice(&mut self) {
+        self.used += match &mut self.turn {
+            Turn::None => Duration::ZERO,
+            Turn::Short(began) => short(*began),
+            Turn::Long { began, .. } => {
+                let began = began.take();
+                began.map_or(Duration::ZERO, |began| thread_time().saturating_sub(began))
+            }
+        };
+    }
+
+    /// Whether the call only waits for its next slice.
+    fn yields(&self) -> bool {
+        matches!(self.turn, Turn::Long { yields: true, .. })
+    }
+
+    /// The call waits, or is over: others may run.
+    fn give_up_turn(&mut self) {
+        self.turn = Turn::None;
+        self.permit = None;
+    }
+}
+
+/// The limits of time of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimits {
+    /// On the wall, until its response head.
+    pub(crate) wall: Duration,
+    /// How long its client may read nothing.
+    pub(crate) stall: Duration,
+}
+
+/// Why a call was ended from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CallEnded {
+    /// It did not return in time.
+    Wall,
+    /// Its client sent nothing for too long.
+    Silent,
+    /// Its client read nothing for too long.
+    Unread,
+    /// There was no room for it.
+    NoPlace(NoPlace),
+}
+
+/// What a call waits for, and since when.
+enum Wait {
+    /// Something of its own, such as a timer.
+    Own(Instant),
+    /// More of its request.
+    Client(Instant),
+}
+
+/// A call into a guest that is metered: its slices are timed, it gives its place in the slow lane
+/// back whenever it waits, and it ends at its limits.
+pub(crate) struct Metered<'a, F> {
+    call: Pin<&'a mut F>,
+    meter: Arc<Meter>,
+    times: TimeLimits,
+    waits: Option<Wait>,
+    /// What it waited for on its own account, on the wall.
+    waited: Duration,
+    /// Made when the call first waits; most calls never do.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a, F> Metered<'a, F> {
+    /// Meters a call.
+    pub(crate) fn new(
+        call: Pin<&'a mut F>,
+        meter: Arc<Meter>,
+        times: TimeLimits,
+    ) -> Metered<'a, F> {
+        Metered {
+            call,
+            meter,
+            times,
+            waits: None,
+            waited: Duration::ZERO,
+            alarm: None,
+        }
+    }
+
+    /// Charges the wait that is over now.
+    fn end_wait(&mut self) {
+        let (since, is_own) = match self.waits.take() {
+            Some(Wait::Own(since)) => (since, true),
+            Some(Wait::Client(since)) => (since, false),
+            None => return,
+        };
+        let waited = since.elapsed();
+        if is_own {
+            self.waited += waited;
+        }
+        let mut state = self.meter.state.lock();
+        if state.lasts {
+            state.used = state.used.saturating_sub(waited);
+        }
+    }
+
+    /// Notes what the call waits for now. Fails if it has waited for long enough.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<CallEnded> {
+        let (now, client) = (Instant::now(), self.meter.client.clone());
+        if client.sent_nothing() {
+            return Poll::Ready(CallEnded::Silent);
+        }
+        let is_own = !client.was_awaited();
+        self.waits = Some(match is_own {
+            true => Wait::Own(now),
+            false => Wait::Client(now),
+        });
+        if !is_own && let Err(why) = self.meter.place.becomes_stream() {
+            return Poll::Ready(CallEnded::NoPlace(why));
+        }
+        let (lasts, used) = {
+            let state = self.meter.state.lock();
+            (state.lasts, state.used)
+        };
+        if lasts {
+            // It goes on after its response. If there is no place for that, it has not long.
+            let _ = self.meter.place.becomes_stream();
+        }
+        let (due, why) = match lasts {
+            true => (client.reads_by(self.times.stall), CallEnded::Unread),
+            false => {
+                let left = self.times.wall.saturating_sub(used + self.waited);
+                (is_own.then(|| now + left), CallEnded::Wall)
+            }
+        };
+        let Some(due) = due else {
+            return Poll::Pending;
+        };
+        ready!(self.poll_alarm(due, cx));
+        Poll::Ready(why)
+    }
+
+    /// Waits until this time. The alarm is set again only if it is too late, or has come.
+    fn poll_alarm(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if due <= Instant::now() {
+            return Poll::Ready(());
+        }
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if alarm.deadline() > due {
+            alarm.as_mut().reset(due);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if alarm.deadline() >= due {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(due);
+        }
+    }
+}
+
+impl<F: Future> Future for Metered<'_, F> {
+    type Output = Result<F::Output, CallEnded>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.end_wait();
+        this.meter.client.begin();
+        this.meter.state.lock().begin_slice();
+        let polled = this.call.as_mut().poll(cx);
+        {
+            let mut state = this.meter.state.lock();
+            state.end_slice();
+            if polled.is_pending() && state.yields() {
+                return Poll::Pending;
+            }
+            state.give_up_turn();
+        }
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => this.poll_wait(cx).map(Err),
+        }
+    }
+}
+
+impl<F> Drop for Metered<'_, F> {
+    /// Others may hold the meter for longer than the call lasts.
+    fn drop(&mut self) {
+        self.meter.state.lock().give_up_turn();
+    }
+}
+
+/// How long a short slice has run. If it seems to be too long, others had the processor.
+fn short(began: Instant) -> Duration {
+    began.elapsed().min(TICK * 2)
+}
+
+fn thread_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}

@@ -1,0 +1,179 @@
+//! A connection, shared by the protocol that moves its bytes and by those who watch it.
+//!
+//! A client may close its sending half and still read. So the end of what it sends is not the end
+//! of the connection. It has gone when the connection is reset, or when nothing has been sent to it
+//! for a while after that end: a client that is alive may miss something then, but one that is gone
+//! would keep its exchange for ever.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// How much is read at a time.
+const READ: usize = 64 * 1024;
+/// How long bytes that nobody wants are read before a connection is closed, and how long the
+/// client may pause meanwhile. So it can read the answer that it got before its request was read.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+
+/// The end of a connection that a protocol uses.
+pub(super) struct Socket(Arc<Shared>);
+
+/// The end of a connection that is watched.
+pub(super) struct WatchedSocket(Arc<Shared>);
+
+struct Shared {
+    stream: TcpStream,
+    /// How many bytes were sent.
+    sent: AtomicU64,
+}
+
+/// The two ends.
+pub(super) fn watched(stream: TcpStream) -> (Socket, WatchedSocket) {
+    let shared = Arc::new(Shared {
+        stream,
+        sent: AtomicU64::new(0),
+    });
+    (Socket(shared.clone()), WatchedSocket(shared))
+}
+
+impl WatchedSocket {
+    /// Waits until the client has gone. One that sends no more is as good as gone once nothing
+    /// was sent to it for this time.
+    pub(super) async fn gone(&self, quiet: Duration) {
+        let stream = &self.0.stream;
+        // Bytes that wait to be read do not end this, but the end of them does.
+        let end = Interest::PRIORITY | Interest::ERROR;
+        match stream.ready(end).await {
+            Ok(ready) if !ready.is_error() => {}
+            Ok(_) | Err(_) => return,
+        }
+        loop {
+            let sent = self.0.sent.load(Relaxed);
+            tokio::select! {
+                _ = stream.ready(Interest::ERROR) => return,
+                () = tokio::time::sleep(quiet) => {}
+            }
+            if self.0.sent.load(Relaxed) == sent {
+                return;
+            }
+        }
+    }
+
+    /// Reads what the client still sends, until it has read the answer and closes, within bounds.
+    /// If unread bytes were left, the system would reset the connection, and the client would
+    /// lose the answer.
+    pub(super) async fn linger(&self) {
+        let _ = SockRef::from(&self.0.stream).shutdown(std::net::Shutdown::Write);
+        let mut bytes = vec![0; READ];
+        let read = async {
+            loop {
+                let readable = tokio::time::timeout(LINGER_PAUSE, self.0.stream.readable());
+                let Ok(Ok(())) = readable.await else { return };
+                match self.0.stream.try_read(&mut bytes) {
+                    Ok(0) => return,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, read).await;
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = &self.0.stream;
+        let wanted = buffer.remaining().min(READ);
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            let bytes = buffer.initialize_unfilled_to(wanted);
+            let mut read = None;
+            let tried = stream.try_io(Interest::READABLE, || {
+                let (_, length) = rustix::net::recv(stream, &mut *bytes, RecvFlags::empty())?;
+                read = Some(length);
+                // Fewer bytes than there is room for: there are no more now. Said in this way,
+                // the system need not be asked for it.
+                match length == 0 || length == wanted {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            });
+            match (read, tried) {
+                (Some(length), _) => {
+                    buffer.advance(length);
+                    return Poll::Ready(Ok(()));
+                }
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _) => {}
+            }
+        }
+    }
+}
+
+impl Socket {
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let Shared { stream, sent } = &*self.0;
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match send(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    if let Ok(bytes) = &done {
+                        sent.fetch_add(*bytes as u64, Relaxed);
+                    }
+                    return Poll::Ready(done);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |stream| stream.try_write_vectored(bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = SockRef::from(&self.0.stream).shutdown(std::net::Shutdown::Write);
+        Poll::Ready(shut)
+    }
+}
