@@ -77,6 +77,12 @@ struct Clock {
 }
 
 impl Clock {
+    /// A clock that begins now.
+    fn begin() -> Clock {
+        let start = Instant::now();
+        Clock { start }
+    }
+
     fn now(&self) -> Time {
         Time::from_start(self.start.elapsed())
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::time::Instant;
 
 use cluster::{Boot, Config, DATAGRAM_MAX, Effect, Input, Node, Serving, Time};
 use rand::TryRng;
@@ -71,19 +70,18 @@ impl Driver {
         };
         let links = Links::new(dialler, settings.cluster_port, events_in);
         let (mut tasks, found) = look_up(settings.join_names, &config, &outside);
-        let start = Instant::now();
-        let clock = Clock { start };
+        let clock = Clock::begin();
         let mut node = Node::new(config, &settings.keys, clock.now(), seed()?);
         let waiting = begin(&mut node, clock.now(), settings.serving, &boots)?;
         outside.views.send_replace(node.view());
         tasks.spawn(server.run(listener));
         let mut driver = Self {
             node,
+            silence: SilenceHint::new(clock.start, settings.cluster_port),
             name: settings.name,
             clock,
             gossip,
             broadcast,
-            silence: SilenceHint::new(start, settings.cluster_port),
             links,
             events,
             boots,
