@@ -60,12 +60,13 @@ mod tests {
     use super::*;
 
     fn counted(requests: u64) -> Fresh {
-        let mut fresh = Fresh::default();
-        fresh.changes = Tally {
-            requests,
-            ..Tally::default()
-        };
-        fresh
+        Fresh {
+            changes: Tally {
+                requests,
+                ..Tally::default()
+            },
+            ..Fresh::default()
+        }
     }
 
     #[test]
