@@ -11,6 +11,17 @@ pub(crate) fn deny() -> Result<()> {
     // changes when our code does not.
     run_command(&mut cargo(&[
         "deny", "check", "licenses", "bans", "sources",
+    ]))?;
+    // A workspace of its own, which only tests build.
+    run_command(&mut cargo(&[
+        "deny",
+        "--config",
+        "deny.toml",
+        "--manifest-path",
+        "fixtures/makers/rust/Cargo.toml",
+        "check",
+        "licenses",
+        "sources",
     ]))
 }
 
