@@ -12,6 +12,7 @@
 //! - [`exchange`]: one request and all that follows from it
 //! - [`smoke`]: the request that new code must answer before it serves
 //! - [`loader`]: all of it in order, from bytes to the generation that serves
+//! - [`throttle`]: how many lines of one kind go into the log
 //! - [`views`]: the members as they come
 
 pub mod capacity;
@@ -23,7 +24,6 @@ pub mod exchange;
 pub mod generation;
 pub mod http;
 pub mod loader;
-pub mod machine;
 pub mod smoke;
 pub mod throttle;
 pub mod views;

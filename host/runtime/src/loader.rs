@@ -70,6 +70,8 @@ pub enum Preparing {
     Compiling,
     /// Two generations are loaded, or are about to be. It waits for room.
     WaitingForRoom,
+    /// There is room. Its code runs for the first time.
+    TryingOut,
 }
 
 impl Loader {
@@ -154,6 +156,7 @@ impl Loader {
         if let Some(generation) = back {
             return Ok(Prepared::again(generation, permit, waited));
         }
+        tell(Preparing::TryingOut);
         fault::point("loader: room made");
         let began = Instant::now();
         let name = app.path.display().to_string();

@@ -2,12 +2,13 @@
 //! out. It is hashed here, as it comes, and nowhere else.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{ComponentBuilder, Digest};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::{Body, json};
 use super::service::{Asker, Limits};
@@ -16,6 +17,10 @@ use super::{NodeApi, Refused, releasing};
 
 /// How much memory an upload gets at once by its declared length, at most, in bytes.
 const BEFOREHAND: u64 = 1024 * 1024;
+
+/// After this time a body must have come at the least rate, in bytes per second.
+const SLOW_FROM: Duration = Duration::from_secs(60);
+const LEAST_RATE: u64 = 8 * 1024;
 
 /// The header of an upload with the signed record of its release, in hex.
 pub const RECORD: &str = "release-record";
@@ -102,9 +107,12 @@ where
     if body.size_hint().lower() > most {
         return Err(too_large());
     }
-    let mut length = 0;
+    let (mut length, began) = (0, Instant::now());
     loop {
-        let frame = match timeout(limits.silence, body.frame()).await {
+        // At first it may take its time. Else two slow callers would keep all others from uploading.
+        let slowest = began + SLOW_FROM + Duration::from_millis(length * 1000 / LEAST_RATE);
+        let within = slowest.saturating_duration_since(Instant::now());
+        let frame = match timeout(limits.silence.min(within), body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
                 let why = format!("the request was cut off: {error}");
@@ -113,8 +121,10 @@ where
             Ok(None) => return Ok(()),
             Err(_) => {
                 let why = format!(
-                    "nothing more of the request came for {} s",
-                    limits.silence.as_secs_f32()
+                    "nothing more of the request came for {} s, or less than {LEAST_RATE} bytes a \
+                     second over more than {} s",
+                    limits.silence.as_secs_f32(),
+                    SLOW_FROM.as_secs(),
                 );
                 return Err(Refused::new(Code::BadRequest, why));
             }

@@ -39,6 +39,9 @@ const SETTLED: Duration = Duration::from_secs(60);
 /// release one such component after the other.
 const GIVEN_UP_MAX: usize = 16;
 
+/// How many components that a run has died with, and that are not tried now, are remembered.
+const EARLIER_MAX: usize = 16;
+
 /// A component, and the release that it serves as; none before it is released. All digits of
 /// both, for people who look at the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +82,10 @@ struct Mark {
     /// The boot of the machine in which it was written. In another one it says nothing.
     boot_id: String,
     attempt: Option<Attempt>,
+    /// Others under which the process has died, and that may come again. A run may start with one
+    /// component and then get another one from members.
+    #[serde(default)]
+    earlier: Vec<Attempt>,
     given_up: Vec<Tried>,
 }
 
@@ -111,9 +118,15 @@ impl Mark {
 
     /// From now on this is tried.
     fn begin(&mut self, tried: Tried) {
-        let known = self.attempt.as_ref().filter(|it| it.tried.is(&tried));
+        let before = self.attempt.take().filter(|before| before.deaths > 0);
+        self.earlier.extend(before);
+        let known = self.earlier.iter().position(|it| it.tried.is(&tried));
+        let deaths = known.map_or(0, |at| self.earlier.remove(at).deaths);
+        if self.earlier.len() > EARLIER_MAX {
+            self.earlier.remove(0);
+        }
         self.attempt = Some(Attempt {
-            deaths: known.map_or(0, |attempt| attempt.deaths),
+            deaths,
             tried,
             running: true,
         });
@@ -225,6 +238,17 @@ impl CrashGuard {
         self.write(&mut state);
     }
 
+    /// This component is not tried for now, because of trouble on this machine. Its deaths count on.
+    pub(crate) fn rests(&self, digest: Digest) {
+        let digest = digest.to_string();
+        let mut state = self.state.lock();
+        let attempt = state.mark.attempt.as_mut();
+        if let Some(attempt) = attempt.filter(|attempt| attempt.tried.digest == digest) {
+            attempt.running = false;
+            self.write(&mut state);
+        }
+    }
+
     /// This component was refused, or cannot be had. So it is not tried any more.
     pub(crate) fn over(&self, digest: Digest) {
         let digest = digest.to_string();
@@ -323,13 +347,31 @@ mod tests {
     }
 
     #[test]
-    fn deaths_with_different_components_are_not_added() {
+    fn each_component_has_its_own_deaths_whatever_is_started_between_them() {
         let mut mark = Mark::of_last_run(None, BOOT);
-        for name in ["one", "two", "one", "two"] {
+        for name in ["one", "two"] {
             mark.begin(tried(name));
             mark = next(&mark, BOOT);
         }
         assert_eq!(mark.given_up, []);
+        // Each run starts with its file, and then gets the component that kills it.
+        mark.begin(tried("file"));
+        mark.begin(tried("two"));
+        mark = next(&mark, BOOT);
+        assert_eq!(mark.given_up, [tried("two")]);
+        mark.begin(tried("one"));
+        mark = next(&mark, BOOT);
+        assert_eq!(mark.given_up, [tried("two"), tried("one")]);
+    }
+
+    #[test]
+    fn what_is_remembered_of_earlier_deaths_is_bounded() {
+        let mut mark = Mark::of_last_run(None, BOOT);
+        for number in 0..EARLIER_MAX + 8 {
+            mark.begin(tried(&number.to_string()));
+            mark = next(&mark, BOOT);
+        }
+        assert!(mark.earlier.len() <= EARLIER_MAX, "{}", mark.earlier.len());
     }
 
     #[test]

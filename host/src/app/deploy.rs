@@ -179,6 +179,7 @@ impl Deploy {
                 .report
                 .failed(Some(target), trouble.to_string(), again);
             if again {
+                self.crash_guard.rests(target.digest);
                 let wait = retry.wait();
                 tracing::warn!(
                     release = %target.id,
@@ -247,7 +248,6 @@ impl Deploy {
             return Ok((ready, None));
         }
         let (component, fetched) = self.obtain(target).await?;
-        self.crash_guard.begin(target.digest, Some(target.id));
         let app = NamedComponent {
             path: PathBuf::from(format!("release {}", target.id)),
             component,
@@ -256,6 +256,10 @@ impl Deploy {
             let step = match what {
                 Preparing::WaitingForRoom => Step::WaitingForRoom,
                 Preparing::Compiling => Step::Compiling,
+                Preparing::TryingOut => {
+                    self.crash_guard.begin(target.digest, Some(target.id));
+                    Step::Compiling
+                }
             };
             self.app.report.doing(target, step);
         };

@@ -16,6 +16,7 @@ use cluster::short;
 use mesh::store::Store;
 use runtime::component::NamedComponent;
 use runtime::generation::{ComponentError, Generation};
+use runtime::loader::Preparing;
 
 /// What a node knows of its app before it hears from others.
 pub(crate) struct First {
@@ -146,9 +147,12 @@ impl First {
     ) -> Result<(), ComponentError> {
         for (choice, release) in self.choices(store) {
             let (digest, path) = (choice.component.digest(), choice.path.clone());
-            guard.begin(digest, release);
-            let prepared = app.loader.prepare(choice).await;
-            match prepared {
+            let tell = |step| {
+                if step == Preparing::TryingOut {
+                    guard.begin(digest, release);
+                }
+            };
+            match app.loader.prepare_telling(choice, tell).await {
                 Ok(ready) => {
                     let generation = ready.generation().clone();
                     if let Some((release, _)) = self.target.filter(|target| target.1 == digest) {
@@ -161,7 +165,10 @@ impl First {
                 }
                 Err(refusal) if self.target.is_none() => return Err(refusal),
                 Err(refusal) => {
-                    guard.over(digest);
+                    match refusal.is_local() {
+                        true => guard.rests(digest),
+                        false => guard.over(digest),
+                    }
                     tracing::error!("{refusal}");
                     self.file.take_if(|file| file.component.digest() == digest);
                 }

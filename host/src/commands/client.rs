@@ -32,8 +32,9 @@ use mesh::control::tool::ToolClient;
 /// How long a node may take for an answer that needs no work.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long a node may take to compile and try a component.
-const TAKE_IN: Duration = Duration::from_secs(600);
+/// How long a node may take to compile and try a component: longer than by its default limits, since
+/// `--compile-time` of the node may be longer.
+const TAKE_IN: Duration = Duration::from_secs(3600);
 
 /// How long a stream may be silent. Every 5 s a node says that it is there.
 const SILENCE: Duration = Duration::from_secs(30);

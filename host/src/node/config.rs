@@ -23,6 +23,9 @@ use runtime::engine::ComponentRoom;
 
 /// The port of HTTP unless another one is given.
 const HTTP_PORT: u16 = 8080;
+
+/// The longest limit of time. A longer one would be none.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The least and the most memory that an instance can get, in bytes. A Rust
 /// guest does not start in less, and WebAssembly does not address more.
 const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
@@ -110,8 +113,8 @@ pub enum NodeConfigError {
         /// The most.
         most: bytesize::ByteSize,
     },
-    /// A time is zero.
-    #[error("{0} is zero; give a time such as 10s")]
+    /// A time is zero, or so long that it is no limit.
+    #[error("{0} is zero, or longer than a day; give a time such as 10s")]
     NoTime(&'static str),
 }
 
@@ -201,7 +204,7 @@ impl NodeConfig {
             Some(port) => port.parse().map_err(|_| NodeConfigError::Port(port))?,
             None => HTTP_PORT,
         };
-        no_time_is_zero(&typed)?;
+        times_are_limits(&typed)?;
         let (limits, compiler) = (call_limits(&typed)?, compiler(&typed)?);
         let file = |flag| move |path| Origin::file(flag, path);
         let given = |from| move |text| Origin::given(from, text);
@@ -258,13 +261,13 @@ impl NodeConfig {
     }
 }
 
-fn no_time_is_zero(typed: &RunArgs) -> Result<(), NodeConfigError> {
+fn times_are_limits(typed: &RunArgs) -> Result<(), NodeConfigError> {
     for (flag, time) in [
         ("--cpu-limit", typed.cpu_limit),
         ("--wall-limit", typed.wall_limit),
         ("--compile-time", typed.compile_time),
     ] {
-        if time.is_zero() {
+        if time.is_zero() || time > DAY {
             return Err(NodeConfigError::NoTime(flag));
         }
     }

@@ -125,8 +125,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub member_net: Vec<String>,
 
-    /// Where this node keeps what outlives it: its run number, a generated
-    /// cookie, apps and releases, compiled code
+    /// Where this node keeps what outlives it: its boot number, a generated
+    /// cookie, components and releases, compiled code
     ///
     /// [default: a folder for each NAME@IP in /var/lib/ace-raxx for root, else in
     /// $XDG_STATE_HOME/ace-raxx or ~/.local/state/ace-raxx]
@@ -287,11 +287,13 @@ pub struct RunArgs {
     /// When new code is left for the release before: RATE%/TIME, or off
     ///
     /// This node votes against a release if, in any such time while it is new,
-    /// more than RATE of its requests trapped or passed their limits beyond
-    /// what did of the release before. Fewer than 20 requests say nothing. More
+    /// more than RATE of its requests failed (5xx, a trap, a limit, a response
+    /// that was cut) beyond what did of the release before, or if answers take
+    /// much longer. Fewer than 20 requests say nothing, and one client counts
+    /// at most half of what is needed. More
     /// votes against a release than for it, or one of a canary, and the release
     /// before is the target again.
-    #[arg(long, value_name = "RATE/TIME|off", default_value_t = RevertOnErrors(Some(Rule::default())),
+    #[arg(long, value_name = "RATE%/TIME|off", default_value_t = RevertOnErrors(Some(Rule::default())),
           help_heading = "Limits")]
     pub revert_on_errors: RevertOnErrors,
 

@@ -1,4 +1,4 @@
-//! InstancePlaces: streams do not take those of requests, and the time that passes is charged to whom it
+//! Places: streams do not take those of requests, and the time that passes is charged to whom it
 //! belongs.
 
 use std::net::SocketAddr;

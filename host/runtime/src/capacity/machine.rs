@@ -10,7 +10,7 @@ const FEWEST: u32 = 64;
 const MOST: u32 = 8192;
 /// How many requests may have an instance at a time, where there is room for so many.
 const CALLS: u32 = 1000;
-/// InstancePlaces in which new code is tried out. A load makes one instance at a time; what it left
+/// Places in which new code is tried out. A load makes one instance at a time; what it left
 /// behind may still be ending.
 const TRIES: u32 = 8;
 /// What Linux allows if it is told nothing.

@@ -17,7 +17,7 @@ use super::memory::Resident;
 use crate::throttle::Throttle;
 
 /// How long a new request waits for a place. Then its client is asked to come back.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(450);
 /// How often memory is looked at again while a request waits for it.
 const LOOK: Duration = Duration::from_millis(50);
 /// So many requests run even if the memory is used up. Otherwise a node whose own data fills the
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_client_is_told_within_a_second_that_there_is_no_place() {
-        assert!(PATIENCE < Duration::from_secs(1));
+        assert!(2 * PATIENCE < Duration::from_secs(1));
     }
 
     fn places(budget: u64) -> Arc<InstancePlaces> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::machine;
+use crate::capacity::MachineLimits;
 
 /// The part of the machine's memory that one compilation may take, unless a flag says
 /// otherwise. Four can run at a time, though hardly ever do; if memory runs out then, the
@@ -33,7 +33,7 @@ impl CompileLimits {
     /// The limits on this machine: the memory follows from what the machine has, or
     /// the control group of this process.
     pub fn of_this_machine(cpu: Duration) -> CompileLimits {
-        Self::of_machine(machine::memory(), cpu)
+        Self::of_machine(MachineLimits::look().memory, cpu)
     }
 
     /// The limits on a machine with so many bytes of memory.

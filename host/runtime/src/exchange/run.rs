@@ -251,8 +251,7 @@ impl Exchange {
         self.lease.count(&self.path, self.source, end, time);
     }
 
-    /// Counts a failure of the app, unless its client could not see it: the client has
-    /// gone, or has sent half a request.
+    /// Counts a failure of the app, unless its client has gone and could not see it.
     fn count_failure(&self, end: RequestEnd) {
         let has_gone = self.is_over
             || self.answer.is_gone()

@@ -9,8 +9,7 @@ const SOURCES: usize = 64;
 /// Where a request came from, as far as it is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// From this machine or through a trusted proxy, so that the address does not name
-    /// the client.
+    /// From this machine, so that the address does not name the client.
     Exempt,
     /// From this address. Of IPv6 it is the first of the network (/64).
     Address(IpAddr),

@@ -24,7 +24,7 @@ const AFTER_RESPONSE: Duration = Duration::from_secs(30);
 /// What may be read ahead of a response for which there is no place as a stream, and how long
 /// that may take.
 const SHORT: usize = 64 * 1024;
-const SOON: Duration = Duration::from_millis(500);
+const SOON: Duration = Duration::from_millis(400);
 /// The connection gets no more than this at a time. A client that reads so much within the stall
 /// limit reads.
 const PIECE: usize = 64 * 1024;

@@ -29,7 +29,8 @@ A cluster changes its cookie while it runs, in three steps. A node reads its
 cookie files again when it is sent SIGHUP, and `host nodes` shows which cookie
 each node sends with and which it accepts. FILE is the node's cookie file:
 
-  1  cp -p new.cookie FILE.also        on every node: accept the new cookie too
+  1  cp -p FILE FILE.new && cat new.cookie > FILE.new && mv FILE.new FILE.also
+                                       on every node: accept the new cookie too
   2  cp -p FILE FILE.old && mv FILE.also FILE && mv FILE.old FILE.also
                                        on every node: send with the new one
   3  rm FILE.also                      on every node: accept the old one no more
