@@ -359,6 +359,9 @@ async fn a_push_and_a_rollback_do_not_wait_for_an_upload_that_takes_long() {
     let host = start(folder.path(), &components::built("guest"));
     let ready = host.wait_until_ready(support::PATIENCE);
     ready.expect("it is ready");
+    // A lone node looks at its file after two seconds. What is pushed is to follow that release.
+    let released = host.wait_for_line(&["new target"], support::PATIENCE);
+    released.expect("it has released its file");
     let command = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
         command
