@@ -18,6 +18,8 @@ macro_rules! counts {
     ) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize)]
+        // A node of another version may not count the same.
+        #[serde(default)]
         $visible struct $Counts {
             $( $(#[$meaning])* $visible $count: u64, )+
         }
