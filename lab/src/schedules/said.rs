@@ -131,9 +131,11 @@ impl Said {
     }
 }
 
-/// `NODE: STATE`.
+/// `NODE: STATE`, or `NODE: STATE, baking`: whether it still checks the release says nothing of
+/// whether it serves it.
 fn node_line(text: &str) -> Option<(u8, &str)> {
     let (node, state) = text.strip_prefix(NODE)?.split_once(": ")?;
+    let state = state.strip_suffix(", baking").unwrap_or(state);
     Some((node.parse().ok()?, state))
 }
 
@@ -250,7 +252,7 @@ mod tests {
             "released 0fbcca52de4e as b2c0d4e5f6",
             "example@10.10.10.2: compiling",
             "example@10.10.10.4: waiting",
-            "example@10.10.10.2: serving",
+            "example@10.10.10.2: serving, baking",
             "example@10.10.10.4: gone",
             "done: 1 node serves it",
         ]
