@@ -214,23 +214,6 @@ async fn a_component_that_takes_too_much_processor_time_is_refused_with_figures(
     assert!(!error.is_local(), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn code_that_is_larger_than_it_may_be_is_refused_with_figures() {
-    let limits = CompileLimits {
-        memory: 128 << 20,
-        ..usual()
-    };
-    let place = Place::new(limits, None).await;
-    // Large enough for the code, and small enough for the memory.
-    let error = place.try_to_compile(&sums(200, 30_000)).await;
-    let error = error.expect("a refusal");
-    assert!(
-        matches!(cause(&error), CompileError::Code { .. }),
-        "{error}"
-    );
-    assert!(error.to_string().contains("--compile-memory"), "{error}");
-}
-
 fn cause(error: &ComponentError) -> &CompileError {
     match error {
         ComponentError::Compile { cause, .. } => cause,

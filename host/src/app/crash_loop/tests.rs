@@ -111,7 +111,7 @@ fn only_a_run_that_dies_within_a_minute_leaves_a_death() {
     guard.begin(Digest::of(b"another app"), None);
     guard.begin(digest, None);
     guard.settle(1);
-    assert_eq!(deaths(&guard), Some(0));
+    assert_eq!(deaths(&guard), Some(1));
     // It is refused.
     guard.over(digest);
     assert_eq!(deaths(&CrashGuard::read(data)), None);
