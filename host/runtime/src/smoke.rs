@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,8 +76,7 @@ impl Smoke {
         });
         let server = hyper::server::conn::http1::Builder::new();
         let mut server = pin!(server.serve_connection(TokioIo::new(theirs), service));
-        let head_came = AtomicBool::new(false);
-        let get = self.get(TokioIo::new(ours), ip.to_string(), &head_came);
+        let get = self.get(TokioIo::new(ours), ip.to_string());
         let mut asked = pin!(tokio::time::timeout(patience, get));
         let answered = tokio::select! {
             answered = &mut asked => answered,
@@ -92,12 +90,7 @@ impl Smoke {
         };
         let complaint = exchanges.complaint();
         Err(Unanswered {
-            by_machine: match &complaint {
-                Some(complaint) => complaint.by_machine,
-                // The limits of the app do not run while it waits for a place or a processor. Were
-                // it the app's own time, there would be a complaint.
-                None => answered.is_err() && !head_came.load(Relaxed),
-            },
+            by_machine: complaint.as_ref().is_some_and(|it| it.by_machine),
             cause: match complaint {
                 Some(complaint) => format!("{failed}: {}", complaint.cause),
                 None => failed,
@@ -106,12 +99,7 @@ impl Smoke {
     }
 
     /// The client's side.
-    async fn get(
-        &self,
-        io: TokioIo<tokio::io::DuplexStream>,
-        host: String,
-        head_came: &AtomicBool,
-    ) -> Result<(), String> {
+    async fn get(&self, io: TokioIo<tokio::io::DuplexStream>, host: String) -> Result<(), String> {
         let broke = |error: hyper::Error| format!("broke off ({error})");
         let request = http::Request::get(self.target.as_str())
             .header(HOST, host)
@@ -123,7 +111,6 @@ impl Smoke {
         let mut connection = pin!(connection);
         let answer = async {
             let response = sender.send_request(request).await.map_err(broke)?;
-            head_came.store(true, Relaxed);
             let status = response.status();
             if !status.is_success() && !status.is_redirection() {
                 return Err(format!("was answered with {status}"));
