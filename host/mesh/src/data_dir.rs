@@ -274,7 +274,6 @@ impl DataDir {
 }
 
 /// Whether there is no such file, because the folder has none or is no folder.
-/// no folder.
 fn not_there(error: &io::Error) -> bool {
     matches!(
         error.kind(),
