@@ -3,7 +3,7 @@
 use runtime::generation::validate;
 
 use crate::support::client::{Protocol, fetch};
-use crate::support::components::{Limits, bytes, runtime, wat};
+use crate::support::components::{HANDLER_TYPES, Limits, bytes, runtime, wat};
 use crate::support::log::Log;
 use crate::support::node::Node;
 
@@ -55,11 +55,7 @@ async fn sockets_are_refused_and_take_no_file_of_the_node() {
 fn with(parts: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component
-            (import "wasi:http/types@0.2.0" (instance $types
-              (export "incoming-request" (type (sub resource)))
-              (export "response-outparam" (type (sub resource)))))
-            (alias export $types "incoming-request" (type $request))
-            (alias export $types "response-outparam" (type $out))
+            {HANDLER_TYPES}
             (core module $m (func (export "handle") (param i32 i32)))
             (core instance $i (instantiate $m))
             (func $handle (param "request" (own $request)) (param "response-out" (own $out))

@@ -12,7 +12,7 @@ use runtime::generation::validate;
 use runtime::views::Views;
 use tokio::sync::watch;
 
-use crate::support::components::{bytes, starts_with, wat};
+use crate::support::components::{HANDLER_TYPES, bytes, starts_with, wat};
 use crate::support::node::{NAMES, name, view};
 use crate::support::until;
 
@@ -25,11 +25,7 @@ const SPIN: &str = "(local $n i32) (local.set $n (i32.const 60000000))
 fn always(spin: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component
-            (import "wasi:http/types@0.2.0" (instance $types
-              (export "incoming-request" (type (sub resource)))
-              (export "response-outparam" (type (sub resource)))))
-            (alias export $types "incoming-request" (type $request))
-            (alias export $types "response-outparam" (type $out))
+            {HANDLER_TYPES}
             (core module $m
               (memory (export "memory") 1)
               (func $start {spin})

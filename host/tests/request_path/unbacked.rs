@@ -3,18 +3,14 @@
 
 use runtime::generation::validate;
 
-use crate::support::components::{Limits, bytes, runtime, wat};
+use crate::support::components::{HANDLER_TYPES, Limits, bytes, runtime, wat};
 
 /// A component that checks this at its start, and traps if it is not so. `imports` has the
 /// interface `$it`; the core function `call` calls one of its functions, and stores the result at 16.
 fn checks(imports: &str, call: &str, checks: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component
-            (import "wasi:http/types@0.2.0" (instance $types
-              (export "incoming-request" (type (sub resource)))
-              (export "response-outparam" (type (sub resource)))))
-            (alias export $types "incoming-request" (type $request))
-            (alias export $types "response-outparam" (type $out))
+            {HANDLER_TYPES}
             {imports}
             (core module $memory
               (memory (export "memory") 1)

@@ -183,6 +183,14 @@ pub(crate) fn starts_with(code: &str) -> Vec<u8> {
     ))
 }
 
+/// The types of a handler of `wasi:http`, `$request` and `$out`, in the text of a component.
+pub(crate) const HANDLER_TYPES: &str = r#"
+    (import "wasi:http/types@0.2.0" (instance $types
+      (export "incoming-request" (type (sub resource)))
+      (export "response-outparam" (type (sub resource)))))
+    (alias export $types "incoming-request" (type $request))
+    (alias export $types "response-outparam" (type $out))"#;
+
 /// The bytes of a component in text form.
 pub(crate) fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is WebAssembly")
