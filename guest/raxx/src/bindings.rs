@@ -11,7 +11,7 @@
 pub mod streaming {
     wit_bindgen::generate!({
         world: "streaming-app",
-        path: "../../wit",
+        path: "../../wit/0.1.0",
         additional_derives: [PartialEq, Eq],
         pub_export_macro: true,
         export_macro_name: "__export_streaming",
@@ -24,7 +24,7 @@ pub mod streaming {
 pub mod simple {
     wit_bindgen::generate!({
         world: "simple-app",
-        path: "../../wit",
+        path: "../../wit/0.1.0",
         pub_export_macro: true,
         export_macro_name: "__export_simple",
         default_bindings_module: "raxx::bindings::simple",
@@ -39,7 +39,7 @@ pub mod simple {
 pub mod upgradable {
     wit_bindgen::generate!({
         world: "upgradable",
-        path: "../../wit",
+        path: "../../wit/0.1.0",
         pub_export_macro: true,
         export_macro_name: "__export_upgradable",
         default_bindings_module: "raxx::bindings::upgradable",

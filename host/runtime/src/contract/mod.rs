@@ -29,7 +29,7 @@ pub(crate) use unbacked::add_to_linker as add_unbacked_to_linker;
 /// Bindings of the world `streaming-app`, and of all the types.
 pub mod streaming {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "../../wit/0.1.0",
         world: "streaming-app",
         exports: { default: async },
     });
@@ -38,7 +38,7 @@ pub mod streaming {
 /// Bindings of the world `simple-app`.
 pub mod simple {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "../../wit/0.1.0",
         world: "simple-app",
         exports: { default: async },
         with: {
@@ -51,7 +51,7 @@ pub mod simple {
 /// Bindings of the optional export `upgrade`.
 pub mod upgrade {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "../../wit/0.1.0",
         world: "upgradable",
         exports: { default: async },
     });

@@ -23,6 +23,8 @@ impl CodeSettings {
         let mut config = Config::new();
         config
             .wasm_component_model(true)
+            // Calls are slower with it, and only WASI 0.3 needs it.
+            .concurrency_support(false)
             .epoch_interruption(true)
             .cranelift_opt_level(OptLevel::Speed)
             .wasm_backtrace_max_frames(NonZeroUsize::new(16))
