@@ -185,7 +185,7 @@ impl Server {
             // Errors here are the client's: it broke off, or sent no HTTP.
             _ = connection.as_mut() => None,
             () = &mut gone => return,
-            () = activity.idle(self.limits.idle) => Some(self.limits.idle),
+            () = activity.idle(self.limits.idle, || watched.is_unread()) => Some(self.limits.idle),
             _ = stopping.wait_for(|stopping| *stopping) => Some(Duration::MAX),
         };
         if let Some(grace) = grace {
