@@ -195,6 +195,15 @@ fn one_too_many_is_named_also_counting_what_the_exchange_has_already() {
     let fetched = (0..9).map(|_| Effect::Fetch(fetch()));
     assert!(refused(fetched).contains("fetch with 8 fetches"));
 
+    // They would change nothing.
+    let many = |count| (0..count).map(|_| Effect::SubscribeNodes);
+    assert_eq!(
+        refused(many(1025)),
+        "asked for 1025 effects in one callback, more than 1024"
+    );
+    let taken = CallEffects::default().with(many(1024).collect());
+    assert_eq!(taken.map(|all| all.len()), Ok(1));
+
     let held = topics(MAX_PER_EXCHANGE);
     let full = || holding(&held, MAX_PER_EXCHANGE, MAX_FETCHES);
     for one in [
