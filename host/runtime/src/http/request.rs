@@ -24,12 +24,25 @@ const LOGGED_PATH: usize = 200;
 pub struct RequestHead {
     parts: Parts,
     peer: SocketAddr,
+    source: Source,
 }
 
 impl RequestHead {
     /// A head that came from this peer.
     pub fn new(parts: Parts, peer: SocketAddr) -> RequestHead {
-        RequestHead { parts, peer }
+        RequestHead {
+            parts,
+            peer,
+            source: Source::of(peer.ip()),
+        }
+    }
+
+    /// The same, where this machine itself is the peer.
+    pub fn from_this_machine(self) -> RequestHead {
+        RequestHead {
+            source: Source::Exempt,
+            ..self
+        }
     }
 
     /// The method.
@@ -39,7 +52,7 @@ impl RequestHead {
 
     /// Where it came from, as it is counted.
     pub(crate) fn source(&self) -> Source {
-        Source::of(self.peer.ip())
+        self.source
     }
 
     /// The path as it was sent, cut to a bounded length for the log.
