@@ -26,6 +26,7 @@
 //! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
 //! | [`readme`] | the README's line, run to the letter |
+//! | [`compare`] | this host beside other servers |
 //! | [`figures`] | the tables that `cargo xtask lab` prints |
 //!
 //! Everything awaits events under a bound that the caller names; nothing sleeps
@@ -35,6 +36,7 @@
 pub mod browser;
 pub mod client;
 pub mod cluster;
+pub mod compare;
 pub mod components;
 pub mod events;
 pub mod faults;
