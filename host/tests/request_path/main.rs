@@ -1,8 +1,8 @@
 //! The request path in one process: listener, dispatch, exchange, component,
 //! with clients on real sockets. What needs the machine for itself is in
-//! `crowds.rs`.
+//! `crowds`.
 //!
-//! - [`attacks`]: clients that want a release to be voted down
+//! - [`attacks`]: clients that want a release to be voted down; [`adversary`]: while it bakes
 //! - [`bad_guests`]: apps that break a rule
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
@@ -29,6 +29,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adversary;
 mod attacks;
 mod bad_guests;
 mod collects;
