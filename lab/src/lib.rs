@@ -11,6 +11,7 @@
 //! | [`quality`] | cables that lose, delay and double frames |
 //! | [`process`] | a running program: its lines, its signals, its end |
 //! | [`small_disk`] | a disk that is full, for one process |
+//! | [`little_memory`] | a control group with little memory, for one process |
 //! | [`client`] | HTTP requests and server-sent events from any machine |
 //! | [`wire`] | capturing and forging datagrams |
 //! | [`cluster`] | nodes that are up, and what each of them lists |
@@ -41,6 +42,7 @@ pub mod events;
 pub mod faults;
 pub mod figures;
 pub mod lan;
+pub mod little_memory;
 pub mod load;
 pub mod netns;
 pub mod process;

@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ struct Shared {
     writes: OwnedWriteHalf,
     /// How many bytes were sent.
     sent: AtomicU64,
+    /// Whether there are bytes that the system has not taken yet, as the client does not read.
+    unread: AtomicBool,
 }
 
 /// The two ends.
@@ -47,6 +49,7 @@ pub(super) fn watched(stream: TcpStream) -> (Socket, WatchedSocket) {
     let shared = Arc::new(Shared {
         writes,
         sent: AtomicU64::new(0),
+        unread: AtomicBool::new(false),
     });
     let socket = Socket {
         reads,
@@ -82,6 +85,12 @@ impl WatchedSocket {
                 return;
             }
         }
+    }
+
+    /// Whether the protocol has bytes for the client that the system has not taken yet. If the
+    /// client never reads them, the system closes the connection after the stall limit.
+    pub(super) fn is_unread(&self) -> bool {
+        self.0.unread.load(Relaxed)
     }
 
     /// Reads what the client still sends, until it has read the answer and closes, within bounds.
@@ -121,9 +130,12 @@ impl Socket {
         cx: &mut Context<'_>,
         send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let (stream, sent) = (self.shared.stream(), &self.shared.sent);
+        let Shared { sent, unread, .. } = &*self.shared;
+        let stream = self.shared.stream();
         loop {
-            ready!(stream.poll_write_ready(cx))?;
+            let ready = stream.poll_write_ready(cx);
+            unread.store(ready.is_pending(), Relaxed);
+            ready!(ready)?;
             match send(stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => {
