@@ -41,7 +41,7 @@ pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
-pub(crate) use kind::Version;
+pub(crate) use kind::ServerVersion;
 pub use kind::{ComponentKind, ContractVersion, Streaming};
 pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};
