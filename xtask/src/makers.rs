@@ -63,9 +63,7 @@ fn rust() -> Result<PathBuf> {
         .args(["--release", "--target", "wasm32-wasip2"])
         .args(["-p", "maker-wasip2", "-p", "maker-wstd"])
         .args(["-p", "maker-axum", "-p", "maker-layer"])
-        .env("WASI_WIT", &interfaces)
-        // Not the flags of this workspace's guests, but what everyone has.
-        .env("CARGO_ENCODED_RUSTFLAGS", ""))?;
+        .env("WASI_WIT", &interfaces))?;
     run(build().args(["-p", "compose"]))?;
 
     let built = out.join("wasm32-wasip2/release");
