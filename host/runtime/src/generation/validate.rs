@@ -20,7 +20,9 @@ use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
 use crate::contract::{HostState, Subscribed};
 use crate::engine::{Runtime, one_line};
-use crate::generation::{Compiled, ComponentKind, Generation, Span, compile, imports, invoke};
+use crate::generation::{
+    Compiled, ComponentKind, Generation, Instances, Span, compile, imports, invoke,
+};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -187,6 +189,7 @@ async fn load(
     let (kind, world) = interfaces.kind(name, &pre)?;
     let mut generation = Generation {
         runtime: runtime.clone(),
+        instances: Instances::new(runtime.instances),
         pre,
         kind,
         digest,
