@@ -16,7 +16,7 @@ use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::capacity::{self, Class, InstancePlaces, Meter, Place, PlaceLimits, Resident, SlowLane};
 use crate::compile::{Compiler, CompilerConfig};
-use crate::contract::{self, CallContext, CallLimits, GuestLog, HostState, NodeInfo};
+use crate::contract::{self, CallLimits, GuestLog, HostState, NodeInfo};
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
 use crate::generation::InstancePolicy;
@@ -225,20 +225,12 @@ fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
 }
 
 fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
-    use wasmtime::component::HasSelf;
-
-    fn call(state: &mut HostState) -> &mut CallContext {
-        &mut state.call
-    }
-
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     contract::add_charged_to_linker(&mut linker)?;
     contract::add_unbacked_to_linker(&mut linker)?;
-    contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
-    contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
-    contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
+    contract::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -1,7 +1,7 @@
 //! Apps that were built against earlier versions of the contract run on this
 //! host. The components are kept as they were; see `tests/kept/README.md`.
 
-use crate::support::client::{BOTH, Client, Protocol, fetch, full, request};
+use crate::support::client::{BOTH, Client, Protocol, fetch, full, post, request};
 use crate::support::components::kept;
 use crate::support::node::{NAMES, Node, Setup, view};
 
@@ -54,13 +54,16 @@ async fn a_streaming_app_of_0_1_0_has_the_whole_contract() {
     assert_eq!(client.get("/timer").await.text(), "timer 7\n");
     assert!(client.get("/lag").await.text().starts_with("lagged "));
     assert_eq!(client.get("/download/1").await.text().len(), 1 << 20);
-    assert!(
-        client
-            .get("/too-many")
-            .await
-            .text()
-            .starts_with("subscribe: too-many after 32\n")
-    );
+    // Its calls were told what is refused.
+    let told = "subscribe: too-many after 32\nsend-after: too-many after 32\npublish: too-many after 32\n\
+                no topic: bad-topic after 0\nlong topic: bad-topic after 0\nlarge: payload-too-large after 0\n";
+    assert_eq!(client.get("/too-many").await.text(), told);
+    let mut promises = client.open("/topic/promises").await;
+    promises.to(": subscribed\n\n").await;
+    let panicked = fetch(Protocol::H1, node.address, "/publish-then-panic/promises");
+    assert_eq!(panicked.await.status, 500);
+    post(Protocol::H1, node.address, "/publish/promises", "kept").await;
+    assert!(promises.to("\n\n").await.contains("data: kept\n"));
     let mut reader = client.open("/topic/kept").await;
     reader.to(": subscribed\n\n").await;
     assert_eq!(

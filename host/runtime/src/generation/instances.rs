@@ -27,7 +27,7 @@ use self::idle::{IDLE_MAX, IdleStack, give_back};
 use self::stock::Stock;
 use super::Generation;
 use crate::capacity::Class;
-use crate::contract::{CallContext, CallEffect, HostState, InstanceContext};
+use crate::contract::{CallContext, CallEffects, HostState, InstanceContext};
 use crate::engine::Runtime;
 
 pub use policy::{InstancePolicy, NoPolicy};
@@ -167,7 +167,7 @@ impl InstanceGuard<'_> {
     }
 
     /// The call has returned, as it should. Returns what it asked for.
-    pub(super) fn finish(self) -> Vec<CallEffect> {
+    pub(super) fn finish(self) -> CallEffects {
         let InstanceGuard {
             generation,
             mut live,

@@ -16,8 +16,8 @@ use wasmtime_wasi::I32Exit;
 use super::{CallEnd, Generation, RequestEnd, queue};
 use crate::capacity::{CallEnded, CallTimes, Class, Meter, Metered, NoPlace, PATIENCE};
 use crate::contract::{
-    CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, OverQuota, REQUEST_CALL_MAX, Subscribed,
-    by_machine,
+    CALLBACK_CALL_MAX, CallContext, CallEffects, HostState, OverQuota, REQUEST_CALL_MAX,
+    Subscribed, by_machine,
 };
 use crate::engine::{bounded, one_line};
 
@@ -135,7 +135,7 @@ pub(crate) async fn invoke<T>(
     span: Span,
     held: Subscribed<'_>,
     call: impl AsyncFnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
-) -> Result<(T, Vec<CallEffect>), CallFailure> {
+) -> Result<(T, CallEffects), CallFailure> {
     let runtime = &generation.runtime;
     let class = generation.class();
     let patience = match (span, class) {
