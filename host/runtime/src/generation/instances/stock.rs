@@ -61,6 +61,12 @@ impl Stock {
     }
 }
 
+impl Drop for Stock {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 async fn fill(generation: Weak<Generation>, taken: Arc<Notify>) {
     let mut fastest = Duration::MAX;
     let mut made = 0;
