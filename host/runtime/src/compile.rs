@@ -137,7 +137,10 @@ impl Compiler {
         });
         let limits = config.limits;
         let how = match &config.program {
-            None => How::InThisProcess(worker::engine(settings).map_err(RuntimeError::Engine)?),
+            None => {
+                let engine = worker::engine(settings, limits.memory);
+                How::InThisProcess(engine.map_err(RuntimeError::Engine)?)
+            }
             Some(program) => {
                 let setup = Setup {
                     parent: u64::from(std::process::id()),

@@ -44,7 +44,7 @@ pub(crate) use instances::Instances;
 pub use instances::{InstancePolicy, NoPolicy};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
-pub(crate) use kind::Version;
+pub(crate) use kind::ServerVersion;
 pub use kind::{ComponentKind, ContractVersion, Streaming};
 pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};

@@ -186,6 +186,51 @@ async fn a_body_that_pauses_too_long_is_408_before_a_head_and_cut_after_one() {
 }
 
 #[tokio::test]
+async fn a_body_that_drips_is_408() {
+    let node = start(BodyLimits {
+        idle: Duration::from_millis(200),
+        least_rate: u64::MAX,
+        ..BodyLimits::default()
+    })
+    .await;
+    let mut client = Client::connect(Protocol::H1, node.address).await;
+    let (pieces, body) = upload();
+    let sending = tokio::spawn(async move { while pieces.data("x").await {} });
+    let path = "/collect/whole/8000000";
+    assert_eq!(client.ask(request("POST", path, body)).await.status, 408);
+    sending.abort();
+}
+
+#[tokio::test]
+async fn bodies_have_memory_in_common_and_one_for_which_there_is_none_is_503() {
+    let log = Log::capture();
+    let node = start(BodyLimits {
+        whole: 1 << 30,
+        ..BodyLimits::default()
+    })
+    .await;
+    // How long it will be is not known, so it takes all that there is.
+    let path = format!("/collect/streamed/{}", 1 << 30);
+    let mut first = Client::connect(Protocol::H1, node.address).await;
+    let (pieces, body) = upload();
+    let response = first.send(request("POST", &path, body)).await;
+    let mut reader = Reader::new(response.expect("a head"));
+    reader.to("collecting\n").await;
+    // More than waits in sockets: it is gathered.
+    for _ in 0..256 {
+        assert!(pieces.data(vec![7; 64 << 10]).await);
+    }
+    let answer = post(Protocol::H1, node.address, "/collect/whole/100", "abc").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.field("retry-after"), "1");
+    drop(pieces);
+    reader.to("16777216 bytes, trailers []\n").await;
+    let answer = post(Protocol::H1, node.address, "/collect/whole/100", "abc").await;
+    assert_eq!(answer.text(), "3 bytes, trailers []\n");
+    is_no_failure(&node, &log);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_while_it_is_gathered_leaves_nothing() {
     let log = Log::capture();
     let node = start(BodyLimits::default()).await;
@@ -300,6 +345,24 @@ async fn code_that_knows_no_gathering_takes_the_stream_over_when_the_body_is_the
 }
 
 #[tokio::test]
+async fn a_body_that_is_still_gathered_when_a_third_app_wants_the_room_is_cut() {
+    let log = Log::capture();
+    let setup = Setup {
+        drain: Duration::from_millis(200),
+        ..Setup::default()
+    };
+    let node = Node::with_generation(again().await, setup).await;
+    let (_client, pieces, reader) = gathering(&node, Protocol::H1).await;
+    let earlier = generation(Limits::Usual, &kept("misbehave-0.1.0.wasm")).await;
+    let draining = node.swap(earlier).await;
+    node.swap(again().await).await;
+    reader.rest().await.1.expect_err("the stream was cut");
+    assert_eq!(draining.stats.left().cut, 1);
+    drop(pieces);
+    is_no_failure(&node, &log);
+}
+
+#[tokio::test]
 async fn a_client_that_sends_all_before_it_reads_is_not_waited_for() {
     let node = start(BodyLimits::default()).await;
     for protocol in BOTH {
@@ -313,7 +376,7 @@ async fn a_client_that_sends_all_before_it_reads_is_not_waited_for() {
             assert!(pieces.data(vec![7; 64 << 10]).await);
         }
         drop(pieces);
-        let told = reader.to_after(b'.', "trailers []\n").await;
+        let told = reader.skip_to(b'.', "trailers []\n").await;
         assert_eq!(told, "4194304 bytes, trailers []\n");
         reader.rest().await.1.expect("it ends as it should");
     }

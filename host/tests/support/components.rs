@@ -13,7 +13,7 @@ use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::compile::CompilerConfig;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
-use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::engine::{ComponentRoom, Runtime, RuntimeConfig};
 use runtime::generation::{Generation, InstancePolicy, validate};
 use runtime::views::Views;
 use tokio::sync::{OnceCell, watch};
@@ -37,6 +37,8 @@ pub(crate) enum Limits {
     Reused,
     /// Instances take three calls.
     Thrice,
+    /// So few that they take little of the address space.
+    Few,
 }
 
 impl Limits {
@@ -44,6 +46,15 @@ impl Limits {
         let streams = match self {
             Limits::Roomy => return PlaceLimits::of(MachineLimits::look(), None),
             Limits::Crowded => 4,
+            Limits::Few => {
+                return PlaceLimits {
+                    calls: 4,
+                    streams: 4,
+                    tries: 4,
+                    idle: 1,
+                    budget: u64::MAX,
+                };
+            }
             _ => 500,
         };
         PlaceLimits {
@@ -63,6 +74,17 @@ impl Limits {
         }
     }
 
+    fn room(self) -> ComponentRoom {
+        let usual = ComponentRoom::default();
+        match self {
+            Limits::Few => ComponentRoom {
+                memories: 4,
+                ..usual
+            },
+            _ => usual,
+        }
+    }
+
     fn calls(self) -> CallLimits {
         let usual = CallLimits {
             cpu: Duration::from_secs(10),
@@ -72,7 +94,7 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual | Limits::Crowded | Limits::Roomy | Limits::Thrice => usual,
+            Limits::Usual | Limits::Crowded | Limits::Roomy | Limits::Few | Limits::Thrice => usual,
             Limits::Tight | Limits::Reused => CallLimits {
                 cpu: short,
                 memory: 16 << 20,
@@ -94,7 +116,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     let runtime = runtimes.entry(limits).or_insert_with(|| {
         let config = RuntimeConfig {
             limits: limits.calls(),
-            room: Default::default(),
+            room: limits.room(),
             places: limits.places(),
             instances: limits.instances(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -14,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Engine;
 
 use super::functions::Functions;
+use super::limits;
 use super::protocol::{self, Kind, SETUP, Setup};
 use crate::engine::{CodeSettings, one_line};
 
@@ -75,14 +76,16 @@ pub fn run() -> Result<(), WorkerError> {
         .thread_name(|number| format!("compiler-{number}"))
         .build_global()
         .map_err(WorkerError::Threads)?;
-    let engine = engine(setup.settings).map_err(WorkerError::Engine)?;
+    let engine = engine(setup.settings, setup.memory).map_err(WorkerError::Engine)?;
     serve(&mut socket, &engine, &setup)
 }
 
-/// An engine that compiles. It has no pool of instances, so it needs few addresses.
-pub(super) fn engine(settings: CodeSettings) -> wasmtime::Result<Engine> {
+/// An engine that compiles, in a process with this limit of memory. It has no pool of instances,
+/// so it needs few addresses.
+pub(super) fn engine(settings: CodeSettings, memory: u64) -> wasmtime::Result<Engine> {
     let mut config = settings.config();
-    config.enable_incremental_compilation(Arc::new(Functions::new()))?;
+    let functions = Functions::new(limits::functions(memory));
+    config.enable_incremental_compilation(Arc::new(functions))?;
     Engine::new(&config)
 }
 

@@ -14,6 +14,8 @@ use super::fetch::FetchRequest;
 use super::http::Field;
 use super::mailbox::Effect;
 
+/// How many effects one callback may have. `mailbox.wit` names this limit.
+const MAX_EFFECTS: usize = 1024;
 /// How many topics an exchange may have at a time, and how many timers; and how many messages
 /// one callback may publish. `mailbox.wit` names this limit.
 const MAX_PER_EXCHANGE: usize = 32;
@@ -76,6 +78,8 @@ pub(crate) enum IllegalEffect {
     Publishes,
     #[error("asked for the effect send-after with {MAX_PER_EXCHANGE} timers waiting already")]
     Timers,
+    #[error("asked for {0} effects in one callback, more than {MAX_EFFECTS}")]
+    TooMany(usize),
     #[error("asked for the effect fetch with {MAX_FETCHES} fetches waiting already")]
     Fetches,
     #[error("asked for the effect fetch with {what} of {is}, more than {most}")]
@@ -134,6 +138,9 @@ impl CallEffects {
     /// # Errors
     /// The first that is illegal. Then none of the callback may hold.
     pub(crate) fn with(mut self, effects: Vec<Effect>) -> Result<Vec<CallEffect>, IllegalEffect> {
+        if effects.len() > MAX_EFFECTS {
+            return Err(IllegalEffect::TooMany(effects.len()));
+        }
         for effect in effects {
             self.add(effect)?;
         }

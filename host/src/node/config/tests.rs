@@ -48,7 +48,10 @@ fn calls_share_no_instance_unless_that_is_asked_for() {
     assert_eq!(instances("host --app a --instances reuse"), "reuse=1000");
     let wrong = Line::try_parse_from("host --app a --instances reuse=0".split(' '));
     let said = wrong.map(drop).unwrap_err().to_string();
-    assert!(said.contains("not one of fresh, reuse and reuse=CALLS"), "{said}");
+    assert!(
+        said.contains("not one of fresh, reuse and reuse=CALLS"),
+        "{said}"
+    );
 }
 
 #[test]

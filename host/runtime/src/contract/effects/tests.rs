@@ -132,6 +132,10 @@ fn what_is_larger_than_allowed_is_named_with_its_limit() {
         let refused = refused([effect]);
         assert!(refused.contains(text), "{refused}");
     }
+}
+
+#[test]
+fn a_fetch_that_is_larger_than_allowed_is_named_with_its_limit() {
     let large = [
         (
             FetchRequest {
@@ -195,6 +199,15 @@ fn one_too_many_is_named_also_counting_what_the_exchange_has_already() {
     let fetched = (0..9).map(|_| Effect::Fetch(fetch()));
     assert!(refused(fetched).contains("fetch with 8 fetches"));
 
+    // They would change nothing.
+    let many = |count| (0..count).map(|_| Effect::SubscribeNodes);
+    assert_eq!(
+        refused(many(1025)),
+        "asked for 1025 effects in one callback, more than 1024"
+    );
+    let taken = CallEffects::default().with(many(1024).collect());
+    assert_eq!(taken.map(|all| all.len()), Ok(1));
+
     let held = topics(MAX_PER_EXCHANGE);
     let full = || holding(&held, MAX_PER_EXCHANGE, MAX_FETCHES);
     for one in [
@@ -210,7 +223,7 @@ fn one_too_many_is_named_also_counting_what_the_exchange_has_already() {
 }
 
 #[test]
-fn an_effect_that_is_not_carried_out_yet_is_named() {
+fn an_effect_that_this_host_does_not_have_yet_is_named() {
     let key = || Key {
         bucket: "default".to_owned(),
         name: "k".to_owned(),
