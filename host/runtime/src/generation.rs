@@ -12,6 +12,7 @@ mod class;
 mod compiled;
 mod drain;
 mod imports;
+mod instances;
 mod interfaces;
 mod invoke;
 mod kind;
@@ -32,13 +33,15 @@ use cluster::{Digest, Serving};
 use parking_lot::Mutex;
 use wasmtime::component::InstancePre;
 
-use crate::capacity::SizeOf;
+use crate::capacity::{Class, SizeOf};
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
 pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
+pub(crate) use instances::Instances;
+pub use instances::{InstancePolicy, NoPolicy};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub(crate) use kind::ServerVersion;
@@ -57,6 +60,8 @@ pub use validate::{ComponentError, validate};
 pub struct Generation {
     /// The engine and what callbacks share.
     pub runtime: Arc<Runtime>,
+    /// Its instances. They are dropped before the code.
+    pub(super) instances: Instances,
     /// The component, linked and ready to be instantiated.
     pub(super) pre: InstancePre<HostState>,
     /// The kind of app that the component is.
@@ -102,10 +107,19 @@ impl Generation {
         Serving::the_only(self.release(), self.digest)
     }
 
+    /// Which places its calls use.
+    pub(super) fn class(&self) -> Class {
+        match self.is_tried {
+            true => Class::Try,
+            false => Class::Call,
+        }
+    }
+
     /// The same code, to be tried out: with stats that have counted nothing yet.
     pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
+            instances: Instances::new(self.runtime.instances),
             pre: self.pre.clone(),
             kind: self.kind.clone(),
             digest: self.digest,

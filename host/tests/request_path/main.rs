@@ -4,6 +4,7 @@
 //!
 //! - [`attacks`]: clients that want a release to be voted down; [`adversary`]: while it bakes
 //! - [`bad_guests`]: apps that break a rule
+//! - [`instances`]: which calls share an instance, and which do not
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
 //! - [`messages`]: timers, topics, views; [`effects`]: what is asked for with a step
@@ -41,6 +42,7 @@ mod endings;
 mod heads;
 mod http1;
 mod http2;
+mod instances;
 mod judged;
 mod kept;
 mod limits;

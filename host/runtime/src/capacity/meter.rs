@@ -115,6 +115,11 @@ impl Meter {
         self.place.becomes_stream()
     }
 
+    /// The call is over: see [`Place::becomes_idle`].
+    pub(crate) fn becomes_idle(&self) -> bool {
+        self.place.becomes_idle()
+    }
+
     /// Counts and logs that the call was ended because there was no room for it.
     pub(crate) fn turn_away(&self, why: &NoPlace) {
         self.place.turn_away(why);
