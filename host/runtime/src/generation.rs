@@ -11,6 +11,7 @@
 mod class;
 mod compiled;
 mod drain;
+mod handler_03;
 mod imports;
 mod invoke;
 mod lease;
@@ -22,21 +23,23 @@ mod tally;
 mod times;
 mod validate;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster::release::ReleaseId;
 use cluster::{Digest, Serving};
 use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::capacity::SizeOf;
+use crate::capacity::{Class, SizeOf};
 use crate::contract::HostState;
 use crate::engine::Runtime;
 
 pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
+pub(crate) use handler_03::{Asked, Handler03, LiveInstance};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub use lease::Lease;
@@ -68,6 +71,8 @@ pub enum ComponentKind {
         /// Its one function.
         handle: ComponentExportIndex,
     },
+    /// Exports `wasi:http/handler` of WASI 0.3. It runs on an engine of its own.
+    WasiHttp03(ServicePre<HostState>),
 }
 
 /// The functions of an app that exports `ace:raxx/server`.
@@ -132,6 +137,7 @@ impl ComponentKind {
             ComponentKind::Simple { .. } => "ace:raxx/simple-server",
             ComponentKind::Streaming(_) => "ace:raxx/server",
             ComponentKind::WasiHttp { .. } => "wasi:http/incoming-handler",
+            ComponentKind::WasiHttp03(_) => "wasi:http/handler",
         }
     }
 }
@@ -165,6 +171,8 @@ pub struct Generation {
     /// Whether it is only tried out. Then its calls use the places for that, and their failures
     /// say nothing of load.
     pub(super) is_tried: bool,
+    /// Its instances, if it is of [`ComponentKind::WasiHttp03`] and has had a request.
+    handler_03: OnceLock<Handler03>,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
     /// Its signals. They are the last field, so that they are dropped after the code.
@@ -201,8 +209,27 @@ impl Generation {
             compiled_in: self.compiled_in,
             instance_size: self.instance_size,
             is_tried: true,
+            handler_03: OnceLock::new(),
             stats: Arc::default(),
             signals: SignalsOfCode::default(),
+        }
+    }
+
+    /// What hands requests to its instances, if it is of [`ComponentKind::WasiHttp03`].
+    pub(crate) fn handler_03(self: &Arc<Self>) -> &Handler03 {
+        self.handler_03.get_or_init(|| handler_03::handler(self))
+    }
+
+    /// How much room one instance of it takes.
+    pub(crate) fn instance_size(&self) -> SizeOf {
+        self.instance_size
+    }
+
+    /// Which places its calls use.
+    pub(crate) fn class(&self) -> Class {
+        match self.is_tried {
+            true => Class::Try,
+            false => Class::Call,
         }
     }
 }

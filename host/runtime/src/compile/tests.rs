@@ -82,6 +82,7 @@ async fn kept_code_is_not_compiled_again_and_code_that_the_engine_does_not_take_
     compiler.map(&engine, &one.digest(), &found).unwrap();
     // As after an update of this program: an engine of other settings.
     let other = CodeSettings {
+        concurrent: false,
         checked: Some((1 << 20, 1 << 16)),
     };
     let engine = Engine::new(&other.config()).unwrap();

@@ -128,6 +128,11 @@ impl CallContext {
         &self.meter
     }
 
+    /// The next look at the members sees them as they are then.
+    pub(crate) fn look_anew(&mut self) {
+        self.view = None;
+    }
+
     fn view(&mut self) -> Arc<::cluster::View> {
         // One callback sees one view, even if a new view comes meanwhile.
         self.view

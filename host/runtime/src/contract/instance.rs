@@ -71,6 +71,11 @@ impl InstanceContext {
         }
     }
 
+    /// The bytes of its memories and tables.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.memory.used
+    }
+
     /// Whether the guest was refused memory. If the guest failed, this is most
     /// likely the reason.
     pub(crate) fn memory_refused(&self) -> bool {

@@ -6,6 +6,7 @@
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
 mod charged;
+mod charged_03;
 mod context;
 mod instance;
 pub(crate) mod members;
@@ -16,6 +17,7 @@ mod sent;
 mod unbacked;
 
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
+pub(crate) use charged_03::add_to_linker as add_charged_03_to_linker;
 pub use context::{
     CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, Subscribed,
 };

@@ -13,7 +13,7 @@
 
 use http::HeaderMap;
 use wasmtime::component::{ResourceTable, ResourceTableError};
-use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::{FieldMap, p3};
 use wasmtime_wasi_http::p2::bindings::http::types::{
     Method, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme,
 };
@@ -120,6 +120,10 @@ fn held(table: &mut ResourceTable) -> usize {
                 request_bytes(request)
             } else if entry.is::<OutgoingBody>() {
                 BODY
+            } else if let Some(request) = entry.downcast_ref::<p3::Request>() {
+                request_03_bytes(request)
+            } else if let Some(response) = entry.downcast_ref::<p3::Response>() {
+                map_bytes(&response.headers) + BODY
             } else {
                 0
             }
@@ -140,6 +144,15 @@ fn request_bytes(request: &OutgoingRequest) -> usize {
     let authority = request.authority.as_ref().map_or(0, String::len);
     let body = request.body.as_ref().map_or(0, |_| BODY);
     method + scheme + path + authority + body + map_bytes(&request.headers)
+}
+
+fn request_03_bytes(request: &p3::Request) -> usize {
+    let authority = request.authority.as_ref().map_or(0, |it| it.as_str().len());
+    let path = request.path_with_query.as_ref();
+    let path = path.map_or(0, |it| it.as_str().len());
+    let scheme = request.scheme.as_ref().map_or(0, |it| it.as_str().len());
+    let method = request.method.as_str().len();
+    method + scheme + path + authority + BODY + map_bytes(&request.headers)
 }
 
 /// What the host keeps for a map of fields, in bytes.

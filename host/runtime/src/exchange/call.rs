@@ -67,7 +67,7 @@ pub(super) async fn call(
             // A simple app is called once per exchange.
             _ => Ok((Step::Continue((Vec::new(), Vec::new())), Vec::new())),
         },
-        ComponentKind::WasiHttp { .. } => Err(CallFailure::Trap(
+        ComponentKind::WasiHttp { .. } | ComponentKind::WasiHttp03(_) => Err(CallFailure::Trap(
             "a wasi:http component has no callbacks".to_owned(),
         )),
     }

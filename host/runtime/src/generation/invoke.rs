@@ -21,7 +21,7 @@ use crate::contract::{
 use crate::engine::{bounded, one_line};
 
 /// Why a call failed. The text is the cause in the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CallFailure {
     /// The guest trapped: it panicked, or broke a rule of WebAssembly.
     #[error("{0}")]
@@ -137,10 +137,7 @@ pub(crate) async fn invoke<T>(
 ) -> Result<(T, Vec<CallEffect>), CallFailure> {
     let runtime = &generation.runtime;
     let limits = &runtime.limits;
-    let class = match generation.is_tried {
-        true => Class::Try,
-        false => Class::Call,
-    };
+    let class = generation.class();
     let patience = match (span, class) {
         (Span::First | Span::Request(_), Class::Call) => PATIENCE,
         (Span::Callback, _) | (_, Class::Try) => limits.wall,
@@ -151,7 +148,7 @@ pub(crate) async fn invoke<T>(
     let place = queue(place).await?;
     let meter = runtime.meter(class, place);
     let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
-    let mut store = runtime.store(HostState {
+    let state = HostState {
         instance: InstanceContext::new(
             limits.memory,
             runtime.room.table_elements,
@@ -165,7 +162,8 @@ pub(crate) async fn invoke<T>(
             meter.clone(),
             held,
         ),
-    });
+    };
+    let mut store = runtime.store(generation.pre.engine(), state);
     store.set_hostcall_fuel(span.call_max());
     let returned = {
         let running = pin!(async {
@@ -214,7 +212,7 @@ where
 }
 
 /// Why a call failed, from what its store saw.
-fn failure(
+pub(super) fn failure(
     generation: &Generation,
     span: Span,
     state: &HostState,

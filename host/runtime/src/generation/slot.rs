@@ -232,6 +232,7 @@ impl LoadPermit {
         generation.stats.begin();
         let old = slot.current.swap(Some(generation));
         let draining = old.map(|old| {
+            old.signals.begin_drain();
             let draining = DrainingGeneration {
                 digest: old.digest,
                 since: Instant::now(),

@@ -4,17 +4,18 @@
 //! The types of exports are checked only when an instance is made and each of its
 //! interfaces is loaded. So this is done here, under the limits of a callback.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cluster::Serving;
 use parking_lot::Mutex;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::{ServiceIndices, ServicePre};
 
 use crate::capacity::SizeOf;
 use crate::compile::CompileError;
-use crate::component::NamedComponent;
+use crate::component::{NamedComponent, is_handler_03, of_wasi_03};
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
@@ -22,7 +23,7 @@ use crate::contract::{HostState, Subscribed};
 use crate::engine::{Runtime, one_line};
 use crate::generation::{Compiled, ComponentKind, Generation, Span, compile, imports, invoke};
 
-const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
+const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server, wasi:http/incoming-handler (0.2) or wasi:http/handler (0.3)";
 const SIMPLE: &str = "ace:raxx/simple-server@";
 const STREAMING: &str = "ace:raxx/server@";
 const MAILBOX: &str = "ace:raxx/mailbox@";
@@ -92,9 +93,9 @@ pub enum ComponentError {
         /// All interfaces that are missing; if none is, what the linker said. In one line.
         cause: String,
     },
-    /// It is for a later version of WASI.
+    /// It is for WASI 0.3, and no handler of requests.
     #[error(
-        "{app} is for WASI 0.3 ({interface}), which this host does not run yet; build it for WASI 0.2, as an app that exports wasi:http/incoming-handler@0.2"
+        "{app} is for WASI 0.3 ({interface}), of which this host runs only components that export wasi:http/handler@0.3; build it as one, or for WASI 0.2"
     )]
     Wasi03 {
         /// The file.
@@ -174,7 +175,7 @@ async fn load(
     let (size, digest) = (app.component.bytes().len(), app.component.digest());
     let (component, compiled) = compiled.map(runtime, app).await?;
     let pre = runtime
-        .linker
+        .linker_of(component.engine())
         .instantiate_pre(&component)
         .map_err(|error| ComponentError::Import {
             app: name.to_owned(),
@@ -183,7 +184,7 @@ async fn load(
                 missing => imports::list(missing),
             },
         })?;
-    let interfaces = Interfaces::of(runtime, &component);
+    let interfaces = Interfaces::of(&component);
     let (kind, world) = interfaces.kind(name, &pre)?;
     let mut generation = Generation {
         runtime: runtime.clone(),
@@ -196,6 +197,7 @@ async fn load(
         compiled_in: compiled.took,
         instance_size: instance_size(&component),
         is_tried: true,
+        handler_03: OnceLock::new(),
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
@@ -217,7 +219,7 @@ impl ComponentError {
         }
     }
 
-    /// What is for a later WASI fails in many ways. So that is said instead, if it is.
+    /// What is for WASI 0.3 and no handler fails in many ways. So that is said instead, if it is.
     pub(super) fn or_wasi_03(self, app: &NamedComponent) -> ComponentError {
         // Otherwise it can be an app, and fails.
         let is_of_kind = matches!(
@@ -226,7 +228,7 @@ impl ComponentError {
                 | ComponentError::NoHandler { .. }
                 | ComponentError::Import { .. }
         );
-        let interface = is_of_kind.then(|| imports::of_wasi_03(app.component.bytes()));
+        let interface = is_of_kind.then(|| of_wasi_03(app.component.bytes()));
         match interface.flatten() {
             None => self,
             Some(interface) => ComponentError::Wasi03 {
@@ -257,16 +259,17 @@ enum World {
     Simple(SimpleAppIndices),
     Streaming(StreamingAppIndices),
     WasiHttp(ProxyIndices),
+    WasiHttp03(ServiceIndices),
 }
 
 impl Interfaces {
-    fn of(runtime: &Runtime, component: &Component) -> Interfaces {
-        let component = component.component_type();
-        let names = component.exports(&runtime.engine);
+    fn of(component: &Component) -> Interfaces {
+        let (engine, component) = (component.engine(), component.component_type());
+        let names = component.exports(engine);
         Interfaces {
             exports: names.map(|(export, _)| export.to_owned()).collect(),
             imports_mailbox: component
-                .imports(&runtime.engine)
+                .imports(engine)
                 .any(|(import, _)| import.starts_with(MAILBOX)),
         }
     }
@@ -284,7 +287,12 @@ impl Interfaces {
         pre: &InstancePre<HostState>,
     ) -> Result<(ComponentKind, World), ComponentError> {
         let component = pre.component();
-        let (kind, world) = if let Some(handler) = self.export(STREAMING) {
+        let (kind, world) = if self.exports.iter().any(|name| is_handler_03(name)) {
+            // Its engine is the one for WASI 0.3, whatever else it exports.
+            let kind = ServicePre::new(pre.clone()).map_err(|error| contract(app, one_line(&error)))?;
+            let world = ServiceIndices::new(pre).map(World::WasiHttp03);
+            (Some(ComponentKind::WasiHttp03(kind)), world)
+        } else if let Some(handler) = self.export(STREAMING) {
             let kind = ComponentKind::streaming(component, handler, self.export(UPGRADE));
             (kind, StreamingAppIndices::new(pre).map(World::Streaming))
         } else if let Some(handler) = self.export(SIMPLE) {
@@ -330,6 +338,7 @@ impl World {
             World::Simple(indices) => indices.load(store, instance).map(drop),
             World::Streaming(indices) => indices.load(store, instance).map(drop),
             World::WasiHttp(indices) => indices.load(store, instance).map(drop),
+            World::WasiHttp03(indices) => indices.load(store, instance).map(drop),
         }
     }
 }
