@@ -23,7 +23,7 @@ mod tally;
 mod times;
 mod validate;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::release::ReleaseId;
@@ -39,6 +39,7 @@ use crate::engine::Runtime;
 pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
+use handler_03::Handlers03;
 pub(crate) use handler_03::{Asked, Handler03, LiveInstance};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
@@ -171,8 +172,8 @@ pub struct Generation {
     /// Whether it is only tried out. Then its calls use the places for that, and their failures
     /// say nothing of load.
     pub(super) is_tried: bool,
-    /// Its instances, if it is of [`ComponentKind::WasiHttp03`] and has had a request.
-    handler_03: OnceLock<Handler03>,
+    /// What hands requests to its instances, if it is of [`ComponentKind::WasiHttp03`].
+    handlers_03: Handlers03,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
     /// Its signals. They are the last field, so that they are dropped after the code.
@@ -209,15 +210,15 @@ impl Generation {
             compiled_in: self.compiled_in,
             instance_size: self.instance_size,
             is_tried: true,
-            handler_03: OnceLock::new(),
+            handlers_03: Handlers03::default(),
             stats: Arc::default(),
             signals: SignalsOfCode::default(),
         }
     }
 
     /// What hands requests to its instances, if it is of [`ComponentKind::WasiHttp03`].
-    pub(crate) fn handler_03(self: &Arc<Self>) -> &Handler03 {
-        self.handler_03.get_or_init(|| handler_03::handler(self))
+    pub(crate) fn handler_03(self: &Arc<Self>) -> Handler03 {
+        self.handlers_03.get(self)
     }
 
     /// How much room one instance of it takes.

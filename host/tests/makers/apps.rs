@@ -34,6 +34,7 @@ impl App {
         let name = match self.0 {
             "composed" => "axum",
             "python" => "Python",
+            "python_03" => "Python with WASI 0.3",
             "javascript" => "JavaScript",
             name => name,
         };

@@ -8,6 +8,7 @@
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces
 //! - [`messages`]: timers, topics, views
 //! - [`endings`]: clients that go, nodes that stop
+//! - [`handler_03`]: components with a handler of WASI 0.3
 //! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
 //! - [`places`]: who has an instance, and whose time it is that passes
@@ -34,6 +35,7 @@ mod conformance;
 mod counts;
 mod downloads;
 mod endings;
+mod handler_03;
 mod heads;
 mod http1;
 mod http2;

@@ -13,10 +13,10 @@
 
 use http::HeaderMap;
 use wasmtime::component::{ResourceTable, ResourceTableError};
-use wasmtime_wasi_http::{FieldMap, p3};
 use wasmtime_wasi_http::p2::bindings::http::types::{
     Method, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme,
 };
+use wasmtime_wasi_http::{FieldMap, p3};
 
 /// How many handles an instance may hold at a time.
 pub(crate) const HANDLES_MAX: usize = 10_000;

@@ -13,10 +13,12 @@ mod upload;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Response, Uri, header};
 use http_body::{Body as _, Frame};
@@ -27,11 +29,12 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{InstantiationError, TrapOrPanicError};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-use self::body::{Body03, Taken, take};
+use self::body::{Body03, Taken, bytes, short, take};
 use self::upload::{Terms, Upload03};
 use super::upload::UploadProgress;
 use super::{Exchanges, Live, failed, overloaded};
 use crate::capacity::{Class, NoPlace, PATIENCE};
+use crate::contract::promised;
 use crate::engine::one_line;
 use crate::generation::{
     Asked, CallFailure, Lease, LiveInstance, RequestEnd, Source, Stopwatch, queue,
@@ -66,7 +69,7 @@ enum Unanswered {
 /// A response, and what of its body was there before its head is sent.
 struct Answered {
     response: Response<WasiBody>,
-    frames: VecDeque<Frame<bytes::Bytes>>,
+    frames: VecDeque<Frame<Bytes>>,
     /// Whether they are all of it.
     has_ended: bool,
     /// Whether the head is all that is sent.
@@ -150,7 +153,7 @@ impl Running {
         let is_bare = to_head || is_bare(response.status());
         let has_ended = match is_bare {
             true => true,
-            false => self.begin(response.body_mut(), &mut frames, &live).await?,
+            false => self.begin(&mut response, &mut frames, &live).await?,
         };
         Ok(Answered {
             response,
@@ -179,7 +182,8 @@ impl Running {
         let idle = self.shared.limits.idle;
         let upload = Upload03::new(body, idle, self.terms.clone(), self.progress.clone());
         let request = request(head, upload.boxed_unsync());
-        let handled = generation.handler_03().handle(self.asked.clone(), request);
+        let handler = generation.handler_03();
+        let handled = handler.handle(self.asked.clone(), request);
         let error = tokio::select! {
             biased;
             handled = handled => match handled {
@@ -243,13 +247,23 @@ impl Running {
     /// not, the response is a stream.
     async fn begin(
         &self,
-        body: &mut WasiBody,
-        frames: &mut VecDeque<Frame<bytes::Bytes>>,
+        response: &mut Response<WasiBody>,
+        frames: &mut VecDeque<Frame<Bytes>>,
         live: &LiveInstance,
     ) -> Result<bool, Unanswered> {
-        let mut taken = take(body, frames).await;
-        if let (Taken::NotYet, false) = (&taken, live.is_waiting()) {
-            let _ = tokio::time::timeout(HOLD, live.waits()).await;
+        let promised = promised(response.headers());
+        let body = response.body_mut();
+        let mut taken = {
+            // A wait that begins from here on is noticed.
+            let mut waits = pin!(live.waits());
+            waits.as_mut().enable();
+            let taken = take(body, frames).await;
+            if let (Taken::NotYet, false) = (&taken, live.is_waiting()) {
+                let _ = tokio::time::timeout(HOLD, waits).await;
+            }
+            taken
+        };
+        if let Taken::NotYet = taken {
             taken = take(body, frames).await;
         }
         let no_place = match taken {
@@ -267,16 +281,16 @@ impl Running {
                 return Err(Unanswered::NoStream(why));
             }
         }
+        if let (Taken::All | Taken::Cut(_), Some(failure)) = (&taken, live.failure()) {
+            return Err(failure.into());
+        }
         match taken {
             Taken::NotYet | Taken::Enough => Ok(false),
-            Taken::All => match live.failure() {
+            Taken::All => match short(bytes(frames), promised) {
                 None => Ok(true),
-                Some(failure) => Err(failure.into()),
+                Some(short) => Err(Unanswered::Cut(short.to_string())),
             },
-            Taken::Cut(cause) => Err(match live.failure() {
-                None => Unanswered::Cut(cause),
-                Some(failure) => failure.into(),
-            }),
+            Taken::Cut(cause) => Err(Unanswered::Cut(cause)),
         }
     }
 

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
@@ -45,15 +46,48 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long an instance may go on after the last of its requests is over.
 const AFTER_RESPONSE: Duration = Duration::from_secs(30);
 
-/// Hands the requests of one generation to its instances.
+/// How long an instance may run without a wait before new requests go to others.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// Hands requests to instances.
 pub(crate) type Handler03 = ProxyHandler<Instances03>;
 
-/// What the handler of one generation knows. It does not hold the generation: that holds it.
-pub(crate) struct Instances03(Weak<Generation>);
+/// What a handler knows. It does not hold the generation: that holds it.
+pub(crate) struct Instances03 {
+    generation: Weak<Generation>,
+    /// Which of the handlers of the generation it is.
+    number: usize,
+}
 
-/// A handler that has no instance yet.
-pub(super) fn handler(generation: &Arc<Generation>) -> Handler03 {
-    ProxyHandler::new(Instances03(Arc::downgrade(generation)))
+/// The handler that gets the requests of a generation.
+///
+/// A handler does not know that an instance is busy that began to run when it was asked for
+/// nothing new, and lets requests wait for it. So when an instance is busy, a next handler takes its
+/// place; those that wait stay, and the instances of the old one end when they are idle.
+#[derive(Default)]
+pub(super) struct Handlers03(Mutex<(usize, Option<Handler03>)>);
+
+impl Handlers03 {
+    /// The handler for the next request.
+    pub(super) fn get(&self, generation: &Arc<Generation>) -> Handler03 {
+        let (number, handler) = &mut *self.0.lock();
+        let made = || {
+            ProxyHandler::new(Instances03 {
+                generation: Arc::downgrade(generation),
+                number: *number,
+            })
+        };
+        handler.get_or_insert_with(made).clone()
+    }
+
+    /// An instance of the handler with this number is busy.
+    fn pass_over(&self, busy: usize) {
+        let (number, handler) = &mut *self.0.lock();
+        if *number == busy {
+            *number += 1;
+            *handler = None;
+        }
+    }
 }
 
 impl HandlerState for Instances03 {
@@ -63,7 +97,7 @@ impl HandlerState for Instances03 {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<HostState, Expiry, Worker>> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
-        let generation = self.0.upgrade().ok_or(CallFailure::Drained)?;
+        let generation = self.generation.upgrade().ok_or(CallFailure::Drained)?;
         let (store, proxy, meter) = instantiate(&generation).await?;
         let live = Arc::new(LiveInstance {
             meter: SharedMeter::new(meter),
@@ -76,7 +110,7 @@ impl HandlerState for Instances03 {
             store,
             proxy,
             view: HostState::http,
-            expiration: Expiry::new(live.clone(), generation.clone()),
+            expiration: Expiry::new(live.clone(), generation.clone(), self.number),
             state: Worker {
                 live,
                 generation,
@@ -248,8 +282,8 @@ impl LiveInstance {
     }
 
     /// Completes when the instance waits the next time, for something other than its turn.
-    pub(crate) async fn waits(&self) {
-        self.meter.waits().await;
+    pub(crate) fn waits(&self) -> Notified<'_> {
+        self.meter.waits()
     }
 
     /// It takes no more requests, and ends when none is open.
@@ -334,12 +368,16 @@ pub(crate) struct Expiry {
     over: Signal,
     drains: Option<Signal>,
     alarm: Pin<Box<Sleep>>,
+    /// Since when the instance runs without a wait.
+    runs_since: Option<Instant>,
+    /// The number of its handler.
+    handler: usize,
 }
 
 type Signal = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl Expiry {
-    fn new(live: Arc<LiveInstance>, generation: Arc<Generation>) -> Expiry {
+    fn new(live: Arc<LiveInstance>, generation: Arc<Generation>, handler: usize) -> Expiry {
         let (drained, ended) = (generation.clone(), generation.clone());
         Expiry {
             live,
@@ -347,6 +385,19 @@ impl Expiry {
             over: Box::pin(async move { ended.signals.over().await }),
             drains: Some(Box::pin(async move { drained.signals.drains().await })),
             alarm: Box::pin(tokio::time::sleep(IDLE)),
+            runs_since: None,
+            handler,
+        }
+    }
+
+    /// New requests do not wait for an instance that runs long.
+    fn note_turn(&mut self, yields: bool) {
+        self.runs_since = match (yields, self.runs_since) {
+            (false, _) => None,
+            (true, since) => since.or_else(|| Some(Instant::now())),
+        };
+        if self.runs_since.is_some_and(|since| since.elapsed() >= BUSY) {
+            self.generation.handlers_03.pass_over(self.handler);
         }
     }
 
@@ -371,6 +422,7 @@ impl WorkerExpiration for Expiry {
         let this = &mut *self;
         *this.live.worker.lock() = Some(cx.waker().clone());
         let yields = this.live.meter.end();
+        this.note_turn(yields);
         if this.over.as_mut().poll(cx).is_ready() {
             return this.live.end(CallFailure::Drained);
         }

@@ -4,7 +4,7 @@
 //! The types of exports are checked only when an instance is made and each of its
 //! interfaces is loaded. So this is done here, under the limits of a callback.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cluster::Serving;
 use parking_lot::Mutex;
@@ -197,7 +197,7 @@ async fn load(
         compiled_in: compiled.took,
         instance_size: instance_size(&component),
         is_tried: true,
-        handler_03: OnceLock::new(),
+        handlers_03: super::Handlers03::default(),
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
@@ -289,7 +289,8 @@ impl Interfaces {
         let component = pre.component();
         let (kind, world) = if self.exports.iter().any(|name| is_handler_03(name)) {
             // Its engine is the one for WASI 0.3, whatever else it exports.
-            let kind = ServicePre::new(pre.clone()).map_err(|error| contract(app, one_line(&error)))?;
+            let kind =
+                ServicePre::new(pre.clone()).map_err(|error| contract(app, one_line(&error)))?;
             let world = ServiceIndices::new(pre).map(World::WasiHttp03);
             (Some(ComponentKind::WasiHttp03(kind)), world)
         } else if let Some(handler) = self.export(STREAMING) {

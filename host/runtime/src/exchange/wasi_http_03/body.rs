@@ -36,37 +36,41 @@ pub(super) enum Taken {
 
 /// Takes all that is there of a body.
 pub(super) async fn take(body: &mut WasiBody, frames: &mut VecDeque<Frame<Bytes>>) -> Taken {
-    let ahead = |frames: &VecDeque<Frame<Bytes>>| {
-        let data = frames.iter().filter_map(Frame::data_ref);
-        data.map(Bytes::len).sum::<usize>()
-    };
     std::future::poll_fn(|cx| {
         Poll::Ready(loop {
-            if ahead(frames) >= AHEAD {
+            if bytes(frames) >= AHEAD {
                 break Taken::Enough;
             }
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending => break Taken::NotYet,
                 Poll::Ready(None) => break Taken::All,
                 Poll::Ready(Some(Ok(frame))) => frames.push_back(frame),
-                Poll::Ready(Some(Err(error))) => break Taken::Cut(cause(&error, None)),
+                Poll::Ready(Some(Err(error))) => break Taken::Cut(cause(&error)),
             }
         })
     })
     .await
 }
 
+/// How many bytes these frames have.
+pub(super) fn bytes(frames: &VecDeque<Frame<Bytes>>) -> usize {
+    let data = frames.iter().filter_map(Frame::data_ref);
+    data.map(Bytes::len).sum()
+}
+
+/// What a body is that ended after so many bytes, if more were promised.
+pub(super) fn short(written: usize, promised: Option<u64>) -> Option<BodyEnd> {
+    let (written, promised) = (written as u64, promised?);
+    (written < promised).then_some(BodyEnd::Short { written, promised })
+}
+
 /// Why a body was cut, if its instance did not fail.
-fn cause(error: &Error, promised: Option<u64>) -> String {
-    match (error, promised) {
-        (Error::HttpResponseBodySize(Some(written)), Some(promised)) => BodyEnd::Short {
-            written: *written,
-            promised,
-        }
-        .to_string(),
-        (Error::HttpResponseBodySize(_), _) => {
-            "wrote a body of another length than its content-length".to_owned()
-        }
+fn cause(error: &Error) -> String {
+    match error {
+        Error::HttpResponseBodySize(written) => format!(
+            "wrote {} bytes as the body of its response, which is not its content-length",
+            written.unwrap_or(0)
+        ),
         _ => format!("ended the body of its response with an error of its own: {error:?}"),
     }
 }
@@ -84,6 +88,8 @@ struct Rest {
     running: Running,
     live: Arc<LiveInstance>,
     source: Arc<Cuttable>,
+    /// How many bytes of it have come.
+    written: usize,
     /// Its `content-length`.
     promised: Option<u64>,
     _watch: AbortOnDrop,
@@ -181,33 +187,39 @@ impl Body03 {
         let client = running.terms.client().clone();
         let watch = tokio::spawn(watch(source.clone(), generation, client, stall));
         Body03 {
-            first,
             rest: Some(Rest {
+                written: bytes(&first),
                 running,
                 live,
                 source,
                 promised: promised(fields),
                 _watch: AbortOnDrop(watch.abort_handle()),
             }),
+            first,
         }
     }
 }
 
 impl Rest {
+    fn broke(&self, cause: &dyn std::fmt::Display) {
+        self.running.complain(cause);
+        self.running.count(RequestEnd::Broken, None);
+    }
+
     /// Whether all of it is there. If not, it says why, and counts it.
     fn is_whole(&self, error: Option<Error>) -> bool {
         let why = self.source.why().or_else(|| self.live.failure());
         match (why, error) {
-            (None, None) => return true,
+            (None, None) => match short(self.written, self.promised) {
+                None => return true,
+                Some(short) => self.broke(&short),
+            },
             (Some(CallFailure::Drained), _) => {
                 self.running.lease.stats.count_left(|left| left.cut += 1);
             }
             (Some(why), _) if why.is_client() || why.is_busy() => {}
             (Some(why), _) => self.running.fail(&why),
-            (None, Some(error)) => {
-                self.running.complain(&cause(&error, self.promised));
-                self.running.count(RequestEnd::Broken, None);
-            }
+            (None, Some(error)) => self.broke(&cause(&error)),
         }
         false
     }
@@ -222,12 +234,15 @@ impl Body for Body03 {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
         let first = self.first.pop_front();
-        let Some(rest) = &self.rest else {
+        let Some(rest) = &mut self.rest else {
             return Poll::Ready(first.map(Ok));
         };
         let polled = match first {
             Some(first) => Poll::Ready(Some(Ok(first))),
-            None => rest.source.poll(cx),
+            None => rest.source.poll(cx).map_ok(|frame| {
+                rest.written += frame.data_ref().map_or(0, Bytes::len);
+                frame
+            }),
         };
         let client = rest.running.terms.client();
         match &polled {
