@@ -82,48 +82,13 @@ fn guest() -> ComponentBytes {
 }
 
 /// A component with so many functions of so many small additions and multiplications.
-/// Compiling one takes gigabytes if it has a million.
 fn sums(functions: usize, operations: u32) -> ComponentBytes {
-    fn leb(mut number: usize, to: &mut Vec<u8>) {
-        while number > 0x7f {
-            to.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        to.push(number as u8);
-    }
-    fn section(id: u8, content: &[u8], to: &mut Vec<u8>) {
-        to.push(id);
-        leb(content.len(), to);
-        to.extend(content);
-    }
-    let mut body = vec![0, 0x20, 0];
-    for number in 0..operations {
-        // i32.const, in five bytes, then i32.add or i32.mul.
-        body.extend([0x41, number as u8 | 0x80, (number >> 7) as u8 | 0x80]);
-        body.extend([(number >> 14) as u8 | 0x80, 0x80, 0]);
-        body.push([0x6a, 0x6c][number as usize % 2]);
-    }
-    body.push(0x0b);
-    let (mut types, mut code) = (Vec::new(), Vec::new());
-    leb(functions, &mut types);
-    leb(functions, &mut code);
-    types.extend(vec![0; functions]);
-    for _ in 0..functions {
-        leb(body.len(), &mut code);
-        code.extend(&body);
-    }
-    let mut module = b"\0asm\x01\0\0\0".to_vec();
-    section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f], &mut module);
-    section(3, &types, &mut module);
-    section(10, &code, &mut module);
-    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
-    section(1, &module, &mut component);
-    ComponentBytes::of(component.into())
+    ComponentBytes::of(lab::components::sums(functions, operations).into())
 }
 
 /// What takes 2.6 GB and 25 s without limits.
 fn huge() -> ComponentBytes {
-    sums(6, 940_000)
+    ComponentBytes::of(lab::components::huge().into())
 }
 
 /// The processes that a process has started and that live.
@@ -212,6 +177,35 @@ async fn a_component_that_takes_too_much_processor_time_is_refused_with_figures(
         assert!(error.to_string().contains(word), "no `{word}` in: {error}");
     }
     assert!(!error.is_local(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_whose_compiled_code_is_too_large_is_refused_with_figures() {
+    let limits = CompileLimits {
+        memory: 240 << 20,
+        ..usual()
+    };
+    let place = Place::new(limits, None).await;
+    let component = ComponentBytes::of(lab::components::holding(&[], 61 << 20).into());
+    let error = place.try_to_compile(&component).await.expect("a refusal");
+    let CompileError::Code {
+        size,
+        limit,
+        memory,
+    } = cause(&error)
+    else {
+        panic!("{error}");
+    };
+    assert!(*size > *limit && (*limit, *memory) == (60 << 20, 240 << 20));
+    for word in [
+        "has 61 MiB, more than the 60 MiB",
+        "--compile-memory (240 MiB)",
+    ] {
+        assert!(error.to_string().contains(word), "no `{word}` in: {error}");
+    }
+    assert!(!error.is_local(), "{error}");
+    // Others go on being compiled.
+    assert!(place.try_to_compile(&guest()).await.is_none());
 }
 
 fn cause(error: &ComponentError) -> &CompileError {

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UnixStream};
@@ -205,6 +205,12 @@ impl Sse {
     /// bound.
     pub fn next(&self, bound: Duration) -> Option<Event> {
         self.events.recv_timeout(bound).ok()
+    }
+
+    /// Whether it has not ended yet. What came so far is lost.
+    pub fn is_open(&self) -> bool {
+        while self.events.try_recv().is_ok() {}
+        self.events.try_recv() == Err(TryRecvError::Empty)
     }
 }
 

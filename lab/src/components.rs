@@ -1,6 +1,8 @@
 //! Components to push, made of one that is there: the same code under another
 //! digest ([`marked`]), more code, more bytes. Bytes flow in and out.
 
+/// The bytes of a page of memory.
+const PAGE: usize = 64 * 1024;
 /// Steps of each function of [`with_code`].
 const STEPS: u32 = 100;
 
@@ -59,6 +61,47 @@ pub fn wanting_memory(component: &[u8], pages: u32) -> Vec<u8> {
     [component, &section(1, &module), &section(2, &instance)].concat()
 }
 
+/// A component with so many functions, each of so many small additions and
+/// multiplications. Compiling a function takes about 460 bytes of memory for each of
+/// them. It has no handler.
+pub fn sums(functions: usize, operations: u32) -> Vec<u8> {
+    // No locals; local.get 0.
+    let mut body = vec![0, 0x20, 0];
+    for number in 0..operations {
+        // i32.const, in five bytes, then i32.add or i32.mul.
+        body.extend([0x41, number as u8 | 0x80, (number >> 7) as u8 | 0x80]);
+        body.extend([(number >> 14) as u8 | 0x80, 0x80, 0]);
+        body.push([0x6a, 0x6c][number as usize % 2]);
+    }
+    body.push(0x0b);
+    let body = [&unsigned(body.len())[..], &body].concat();
+    let module = module(functions, &body.repeat(functions));
+    [b"\0asm\x0d\0\x01\0", &section(1, &module)[..]].concat()
+}
+
+/// A component that takes 2.6 GB and 25 s to compile, without limits.
+pub fn huge() -> Vec<u8> {
+    sums(6, 940_000)
+}
+
+/// The component, with a module besides whose memory begins with so many bytes, which
+/// have to be in the compiled code; an empty component becomes one that has just that.
+pub fn holding(component: &[u8], bytes: usize) -> Vec<u8> {
+    let empty: &[u8] = b"\0asm\x0d\0\x01\0";
+    let component = if component.is_empty() {
+        empty
+    } else {
+        component
+    };
+    let memory = [&[1, 0], &unsigned(bytes / PAGE + 1)[..]].concat();
+    // One segment, of memory 0, from address 0 on: i32.const 0, end.
+    let head = [&[1, 0, 0x41, 0, 0x0b], &unsigned(bytes)[..]].concat();
+    let data = [head, vec![0x55; bytes]].concat();
+    let sections = [section(5, &memory), section(11, &data)].concat();
+    let module = [b"\0asm\x01\0\0\0", &sections[..]].concat();
+    [component, &section(1, &module)].concat()
+}
+
 /// How many core modules a component has itself.
 fn modules(component: &[u8]) -> usize {
     let mut modules = 0;
@@ -89,12 +132,18 @@ fn functions(bytes: usize, mark: u32) -> Vec<u8> {
         bodies.extend(function(&mut constant));
         count += 1;
     }
+    module(count, &bodies)
+}
+
+/// A core module of so many functions with these bodies, which have their lengths before
+/// them.
+fn module(count: usize, bodies: &[u8]) -> Vec<u8> {
     let length = unsigned(count);
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     // One type: (i32) -> i32. Every function has it.
     module.extend(section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f]));
     module.extend(section(3, &[&length[..], &vec![0; count]].concat()));
-    module.extend(section(10, &[&length[..], &bodies].concat()));
+    module.extend(section(10, &[&length[..], bodies].concat()));
     module
 }
 

@@ -11,6 +11,7 @@
 //! | [`quality`] | cables that lose, delay and double frames |
 //! | [`process`] | a running program: its lines, its signals, its end |
 //! | [`small_disk`] | a disk that is full, for one process |
+//! | [`little_memory`] | a control group with little memory, for one process |
 //! | [`client`] | HTTP requests and server-sent events from any machine |
 //! | [`wire`] | capturing and forging datagrams |
 //! | [`cluster`] | nodes that are up, and what each of them lists |
@@ -25,6 +26,7 @@
 //! | [`targets`] | how fast they have to be |
 //! | [`browser`] | headless Chromium on one of the machines |
 //! | [`readme`] | the README's line, run to the letter |
+//! | [`compare`] | this host beside other servers |
 //! | [`figures`] | the tables that `cargo xtask lab` prints |
 //!
 //! Everything awaits events under a bound that the caller names; nothing sleeps
@@ -34,11 +36,13 @@
 pub mod browser;
 pub mod client;
 pub mod cluster;
+pub mod compare;
 pub mod components;
 pub mod events;
 pub mod faults;
 pub mod figures;
 pub mod lan;
+pub mod little_memory;
 pub mod load;
 pub mod netns;
 pub mod process;

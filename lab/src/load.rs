@@ -130,7 +130,7 @@ async fn read(uri: &Uri, stream: usize, pieces: &Sender<Piece>) -> Result<()> {
 }
 
 /// As many files as the system lets this process open: each stream is one.
-fn raise_file_limit() -> Result<()> {
+pub(crate) fn raise_file_limit() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(
         Resource::Nofile,

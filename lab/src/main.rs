@@ -4,6 +4,9 @@
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use lab::compare::cases::Case;
+use lab::compare::servers::Contender;
+use lab::compare::{self, Tools};
 use lab::figures::Plan;
 use lab::figures::faults::{self, FaultPlan};
 use lab::figures::push::{self, PushPlan};
@@ -73,6 +76,8 @@ enum Command {
     /// Let random troubles come to three nodes under load, to which components are
     /// pushed all along, and print what came of it.
     Soak(Soak),
+    /// Ask this host and other servers the same, and print what it costs them.
+    Compare(Compare),
     /// Run the line of the README on 10.10.10.2, and look at the page.
     Readme {
         /// The folder that `host` was installed to.
@@ -164,6 +169,44 @@ struct Soak {
     apps: Vec<PathBuf>,
 }
 
+/// What `lab compare` takes.
+#[derive(clap::Args)]
+struct Compare {
+    /// The host program.
+    #[arg(long)]
+    host: PathBuf,
+    /// The example app.
+    #[arg(long)]
+    app: PathBuf,
+    /// The bare server.
+    #[arg(long)]
+    bare: PathBuf,
+    /// The program wasmtime.
+    #[arg(long)]
+    wasmtime: Option<PathBuf>,
+    /// The folder of the components that are only for this.
+    #[arg(long)]
+    fixtures: PathBuf,
+    /// The folder of the components of other makers.
+    #[arg(long)]
+    makers: PathBuf,
+    /// Where http.json and http.svg go.
+    #[arg(long)]
+    out: PathBuf,
+    /// What is asked; all of it by default.
+    #[arg(long, value_delimiter = ',')]
+    cases: Vec<Case>,
+    /// Who is asked; all by default.
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<Contender>,
+    /// How often each server has its turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// For how many seconds it is asked each time.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+}
+
 fn main() -> ExitCode {
     match run(Command::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -175,7 +218,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<()> {
-    if let Some(obstacle) = skip::lan_obstacle() {
+    let needs_lan = !matches!(command, Command::Compare(_));
+    if needs_lan && let Some(obstacle) = skip::lan_obstacle() {
         bail!("{obstacle}; run this as root, with iproute2");
     }
     match command {
@@ -240,5 +284,30 @@ fn run(command: Command) -> Result<()> {
             seed: args.seed,
         }),
         Command::Readme { bin, line } => readme::walk(&bin, &line),
+        Command::Compare(args) => compare(args),
     }
+}
+
+fn compare(args: Compare) -> Result<()> {
+    compare::print(&compare::Plan {
+        tools: Tools {
+            host: args.host,
+            bare: args.bare,
+            wasmtime: args.wasmtime,
+            app: args.app,
+            fixtures: args.fixtures,
+            makers: args.makers,
+        },
+        cases: match args.cases.is_empty() {
+            true => Case::ALL.to_vec(),
+            false => args.cases,
+        },
+        servers: match args.servers.is_empty() {
+            true => Contender::ALL.to_vec(),
+            false => args.servers,
+        },
+        rounds: args.rounds,
+        seconds: args.seconds,
+        out: args.out,
+    })
 }

@@ -214,7 +214,19 @@ struct Shared {
 struct State {
     lines: Vec<Line>,
     open_pipes: u8,
+    /// Whether its pipes are left as they are.
+    unread: bool,
     ended: Option<(ExitStatus, Instant)>,
+}
+
+/// Nothing that a program prints is read. Dropped, all of it is.
+#[derive(Debug)]
+pub struct Unread<'a>(&'a Shared);
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| state.unread = false);
+    }
 }
 
 impl Process {
@@ -300,6 +312,12 @@ impl Process {
             .shared
             .wait(bound, |state| state.ended.filter(|_| state.open_pipes == 0));
         ended.with_context(|| format!("it still runs after {bound:?}:\n{}", self.output()))
+    }
+
+    /// Read nothing that it prints, as a pipe that everybody has forgotten.
+    pub fn leave_unread(&self) -> Unread<'_> {
+        self.shared.change(|state| state.unread = true);
+        Unread(&self.shared)
     }
 
     /// Whether it still runs.
@@ -436,6 +454,10 @@ impl Shared {
                     text,
                 })
             });
+            let mut state = self.state.lock();
+            while state.unread {
+                self.changed.wait(&mut state);
+            }
         }
         self.change(|state| state.open_pipes -= 1);
     }

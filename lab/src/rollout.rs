@@ -92,13 +92,23 @@ impl<'lan> Nodes<'lan> {
     ///
     /// If it is not ready within [`START`].
     pub fn restart(&mut self, number: u8) -> Result<Instant> {
+        self.restart_with(number, &[])
+    }
+
+    /// The same, this time with these flags besides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Nodes::restart`].
+    pub fn restart_with(&mut self, number: u8, flags: &[&str]) -> Result<Instant> {
         let node = self.nodes.get_mut(&number).context("no such node")?;
         if node.process.is_running() {
             node.process.kill()?;
         }
         // Its ports are free once it is gone.
         node.process.wait_for_end(self.bound)?;
-        node.process = node.launch.spawn()?;
+        let launch = node.launch.clone().args(flags.iter().copied());
+        node.process = launch.spawn()?;
         node.process.wait_until_ready(START)?;
         Ok(node.process.started())
     }
@@ -140,14 +150,14 @@ impl<'lan> Nodes<'lan> {
     }
 
     /// The same, after this moment.
-    fn says_after(&self, after: Instant, number: u8, words: &[&str]) -> Result<Instant> {
+    pub(crate) fn says_after(&self, after: Instant, number: u8, words: &[&str]) -> Result<Instant> {
         let host = self.host(number);
         let line = host.wait_for_line_after(after, words, self.bound);
         Ok(line.with_context(|| format!("node {number}"))?.at)
     }
 
     /// Wait until all list all.
-    fn list_each_other(&self) -> Result<()> {
+    pub(crate) fn list_each_other(&self) -> Result<()> {
         for number in self.others(&[]) {
             let all = self.nodes.len() as u64;
             let whole = |status: &serde_json::Value| status["members"].as_u64() == Some(all);
@@ -192,7 +202,7 @@ impl<'lan> Nodes<'lan> {
     }
 
     /// The node that a single canary is: the one with the lowest address.
-    fn canary(&self) -> Result<u8> {
+    pub(crate) fn canary(&self) -> Result<u8> {
         let lowest = self.nodes.keys().next();
         lowest.copied().context("there are no nodes")
     }

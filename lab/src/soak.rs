@@ -11,10 +11,13 @@
 //!         rest    -> Rest before, after
 //! ```
 
+mod ask;
 mod excuse;
 mod load;
 mod pushes;
+mod releases;
 mod rest;
+mod shortage;
 mod trouble;
 
 use crate::lan::Lan;
@@ -39,6 +42,8 @@ use trouble::Trouble;
 const NODES: [u8; 3] = [2, 3, 4];
 /// What must come, comes within this, also while all of it goes on.
 const BOUND: Duration = Duration::from_secs(60);
+/// How long a node may take that is asked to stop: what is open drains.
+const STOPPED: Duration = Duration::from_secs(60);
 /// Between two troubles, in milliseconds.
 const CALM_MS: std::ops::RangeInclusive<u64> = 1_000..=4_000;
 /// So many components are pushed before what is used is measured first: as many as
@@ -118,7 +123,7 @@ fn soak(nodes: &mut Nodes<'_>, plan: &SoakPlan, apps: &[PathBuf]) -> Result<Soak
     let (troubles, excuses, pushes, (answered, losses)) = thread::scope(|scope| -> Result<_> {
         let load = Load::begin(scope, lan, &NODES);
         let pushing = pusher.begin(scope);
-        let troubled = troubles(nodes, plan);
+        let troubled = troubles(nodes, plan, &pusher);
         let pushes = pushing.end()?;
         let asked = load.end()?;
         let (troubles, excuses) = troubled?;
@@ -149,6 +154,7 @@ fn soak(nodes: &mut Nodes<'_>, plan: &SoakPlan, apps: &[PathBuf]) -> Result<Soak
 fn troubles(
     nodes: &mut Nodes<'_>,
     plan: &SoakPlan,
+    pusher: &Pusher<'_>,
 ) -> Result<(BTreeMap<&'static str, u32>, Vec<Excuse>)> {
     let mut dice = StdRng::seed_from_u64(plan.seed);
     let end = Instant::now() + plan.lasting;
@@ -158,10 +164,12 @@ fn troubles(
     while Instant::now() < end {
         let trouble = Trouble::draw(&mut deck, &mut dice)?;
         let number = NODES[dice.random_range(0..NODES.len())];
+        let nothing_else = trouble.is_alone().then(|| pusher.pause());
         eprintln!("lab: node {number}: {trouble:?}");
         let done = trouble.inflict(nodes, number, &mut dice);
         excuses.extend(done.with_context(|| format!("{trouble:?} on node {number}"))?);
         *came.entry(trouble.name()).or_default() += 1;
+        drop(nothing_else);
         thread::sleep(Duration::from_millis(dice.random_range(CALM_MS)));
     }
     Ok((came, excuses))

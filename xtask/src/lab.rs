@@ -130,17 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::targets()?;
     packages::for_tests()?;
     let app = guests::release()?;
-    // Built together, so that what they share is built once.
-    let parts = [
-        "--bins",
-        "--example",
-        "bare",
-        "--package",
-        "host",
-        "--package",
-        "lab",
-    ];
-    run_command(cargo(&["build", "--release"]).args(parts))?;
+    build()?;
     match &args.what {
         None => run_command(&mut figures(args, &app)),
         Some(What::Push(args)) => run_command(&mut push(args, &app)),
@@ -159,6 +149,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             run_command(&mut soak(args, &app))
         }
     }
+}
+
+/// Builds the programs together, so that what they share is built once.
+pub(crate) fn build() -> Result<()> {
+    let parts = [
+        "--bins",
+        "--example",
+        "bare",
+        "--package",
+        "host",
+        "--package",
+        "lab",
+    ];
+    run_command(cargo(&["build", "--release"]).args(parts))
 }
 
 fn figures(args: &Args, app: &Path) -> Command {
@@ -217,7 +221,8 @@ fn soak(args: &Soak, app: &Path) -> Command {
     lab
 }
 
-fn lab(command: &str, app: &Path) -> Command {
+/// The program `lab` with this command.
+pub(crate) fn lab(command: &str, app: &Path) -> Command {
     let mut lab = Command::new(workspace::target().join("release/lab"));
     lab.arg(command)
         .arg("--host")

@@ -18,6 +18,7 @@ mod sim;
 mod test;
 mod tidy;
 mod up;
+mod wasmtime;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -48,7 +49,8 @@ enum Command {
     /// or more, in ten minutes of which nothing happens; `lab push`, `lab rollouts` and
     /// `lab schedules` measure pushes.
     Lab(lab::Args),
-    /// Measure what a change of code takes, and print the table.
+    /// Measure what a change of code takes, or what a request costs this host and others, and
+    /// print the table.
     Bench(bench::Args),
     /// Run the fuzz targets of the wire format's decoders for a bounded time.
     Fuzz(fuzz::Args),

@@ -1,4 +1,4 @@
-//! The Debian packages that the tests need. As root on Debian, the missing ones
+//! The Debian packages that the tests and the benchmarks need. As root on Debian, the missing ones
 //! are installed. Otherwise the person reads what is missing, and which tests
 //! will say `skipped`.
 
@@ -23,7 +23,7 @@ enum Shown {
     Python(&'static str),
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     Package {
         name: "iproute2",
         shown_by: Shown::Program("ip"),
@@ -90,42 +90,94 @@ const PACKAGES: [Package; 14] = [
         wanted_by: "the tests of a JavaScript app",
     },
     Package {
+        name: "valgrind",
+        shown_by: Shown::Program("valgrind"),
+        wanted_by: "the test that counts the instructions of a request",
+    },
+    Package {
         name: "python3-venv",
         shown_by: Shown::Python("ensurepip"),
         wanted_by: "the tests of a Python app",
     },
 ];
 
+/// What `cargo xtask bench http` needs besides.
+const COMPARED: [Package; 3] = [
+    Package {
+        name: "wrk",
+        shown_by: Shown::Program("wrk"),
+        wanted_by: "all of it",
+    },
+    Package {
+        name: "nghttp2-client",
+        shown_by: Shown::Program("h2load"),
+        wanted_by: "all of it",
+    },
+    Package {
+        name: "nginx-light",
+        shown_by: Shown::Program("nginx"),
+        wanted_by: "the row of nginx",
+    },
+];
+
 /// Installs what the tests need, or says what is missing.
 pub(crate) fn for_tests() -> Result<()> {
-    let missing: Vec<&Package> = PACKAGES
-        .iter()
-        .filter(|package| !package.is_there())
-        .collect();
-    if missing.is_empty() {
+    let Some(missing) = installed(&PACKAGES, "the tests")? else {
         return Ok(());
-    }
-    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    let is_root = rustix::process::geteuid().is_root();
-    if is_root && Path::new("/etc/debian_version").exists() {
-        say(&format!(
-            "installing what the tests want: {}",
-            names.join(" ")
-        ));
-        return install(&names);
-    }
+    };
     for package in &missing {
         say(&format!(
             "{} is missing: {} will be skipped",
             package.name, package.wanted_by
         ));
     }
-    let remedy = format!("apt-get install {}", names.join(" "));
+    let remedy = remedy(&missing);
     if workspace::is_ci() {
         bail!("in CI nothing may be skipped; run `{remedy}` as root");
     }
     say(&format!("to run them too: `{remedy}` as root"));
     Ok(())
+}
+
+/// Installs what `cargo xtask bench http` needs, or says what is missing.
+pub(crate) fn for_comparison() -> Result<()> {
+    let Some(missing) = installed(&COMPARED, "the servers to compare with")? else {
+        return Ok(());
+    };
+    for package in &missing {
+        say(&format!(
+            "{} is missing, which {} needs",
+            package.name, package.wanted_by
+        ));
+    }
+    bail!("run `{}` as root", remedy(&missing))
+}
+
+/// Installs those of these packages that are missing. Returns them if they cannot be
+/// installed from here.
+fn installed<'a>(packages: &'a [Package], for_what: &str) -> Result<Option<Vec<&'a Package>>> {
+    let missing: Vec<&Package> = packages
+        .iter()
+        .filter(|package| !package.is_there())
+        .collect();
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && Path::new("/etc/debian_version").exists() {
+        let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+        say(&format!(
+            "installing what {for_what} need: {}",
+            names.join(" ")
+        ));
+        return install(&names).map(|()| None);
+    }
+    Ok(Some(missing))
+}
+
+fn remedy(missing: &[&Package]) -> String {
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    format!("apt-get install {}", names.join(" "))
 }
 
 fn install(names: &[&str]) -> Result<()> {

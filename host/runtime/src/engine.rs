@@ -17,7 +17,7 @@ use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::capacity::{self, Class, InstancePlaces, Meter, Place, PlaceLimits, Resident, SlowLane};
 use crate::compile::{Compiler, CompilerConfig};
-use crate::contract::{self, CallContext, CallLimits, GuestLog, HostState, NodeInfo};
+use crate::contract::{self, CallLimits, GuestLog, HostState, NodeInfo};
 pub(crate) use crate::engine::concurrent::NoEngine;
 use crate::engine::concurrent::{ConcurrentEngine, LazyEngine};
 pub use crate::engine::room::ComponentRoom;
@@ -31,6 +31,10 @@ const LOOK: u32 = 20;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
 /// uses no more causes no page faults.
 const KEEP_RESIDENT: usize = 128 * 1024;
+
+/// How many stacks there are for each instance that takes several calls at a time. A call that
+/// waits in the middle of a function of the host keeps one.
+const STACKS_OF_CONCURRENT: u32 = 4;
 
 /// How a [`Runtime`] is built.
 #[derive(Debug)]
@@ -228,7 +232,10 @@ struct InstanceRoom {
 /// An engine with a pool for so many usual instances.
 fn pooled(code: CodeSettings, each: InstanceRoom, instances: u32) -> wasmtime::Result<Engine> {
     let mut engine = code.config();
-    let pool = pool(each, instances);
+    let mut pool = pool(each, instances);
+    if code.concurrent {
+        pool.total_stacks(instances * STACKS_OF_CONCURRENT);
+    }
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&engine)
 }
@@ -254,20 +261,12 @@ fn pool(each: InstanceRoom, instances: u32) -> PoolingAllocationConfig {
 
 /// A linker with all that components of WASI 0.2 and of the contract may import.
 fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
-    use wasmtime::component::HasSelf;
-
-    fn call(state: &mut HostState) -> &mut CallContext {
-        &mut state.call
-    }
-
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     contract::add_charged_to_linker(&mut linker)?;
     contract::add_unbacked_to_linker(&mut linker)?;
-    contract::cluster::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
-    contract::mailbox::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
-    contract::http::add_to_linker::<_, HasSelf<CallContext>>(&mut linker, call)?;
+    contract::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

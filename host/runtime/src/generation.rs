@@ -13,7 +13,9 @@ mod compiled;
 mod drain;
 mod handler_03;
 mod imports;
+mod interfaces;
 mod invoke;
+mod kind;
 mod lease;
 mod slot;
 mod source;
@@ -29,8 +31,7 @@ use std::time::Duration;
 use cluster::release::ReleaseId;
 use cluster::{Digest, Serving};
 use parking_lot::Mutex;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
-use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime::component::InstancePre;
 
 use crate::capacity::{Class, SizeOf};
 use crate::contract::HostState;
@@ -43,6 +44,8 @@ use handler_03::Handlers03;
 pub(crate) use handler_03::{Asked, Handler03, LiveInstance};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
+pub(crate) use kind::Version;
+pub use kind::{ComponentKind, ContractVersion, Streaming};
 pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};
 pub use source::{BySource, Source};
@@ -52,101 +55,6 @@ pub use tally::{CallEnd, RequestEnd, Tally};
 pub use times::HeadTimes;
 pub(crate) use validate::check;
 pub use validate::{ComponentError, validate};
-
-/// The kind of app that a component is, with the functions that the host calls.
-///
-/// A function is looked up when it is called. Loading the whole interface instead
-/// would check the types of all its functions again, for each fresh instance.
-/// Validation has loaded all interfaces, and so checked the types.
-#[derive(Clone)]
-pub enum ComponentKind {
-    /// Exports `ace:raxx/simple-server`.
-    Simple {
-        /// Its one function.
-        handle_request: ComponentExportIndex,
-    },
-    /// Exports `ace:raxx/server`.
-    Streaming(Streaming),
-    /// Exports `wasi:http/incoming-handler`.
-    WasiHttp {
-        /// Its one function.
-        handle: ComponentExportIndex,
-    },
-    /// Exports `wasi:http/handler` of WASI 0.3. It runs on an engine of its own.
-    WasiHttp03(ServicePre<HostState>),
-}
-
-/// The functions of an app that exports `ace:raxx/server`.
-#[derive(Clone)]
-pub struct Streaming {
-    pub(crate) handle_head: ComponentExportIndex,
-    pub(crate) handle_data: ComponentExportIndex,
-    pub(crate) handle_tail: ComponentExportIndex,
-    pub(crate) handle_info: ComponentExportIndex,
-    /// None if the component does not export `ace:raxx/upgrade`.
-    pub(crate) upgrade: Option<Upgrade>,
-}
-
-/// The functions of `ace:raxx/upgrade`.
-#[derive(Clone)]
-pub(crate) struct Upgrade {
-    pub(crate) code_change: ComponentExportIndex,
-    pub(crate) code_change_down: ComponentExportIndex,
-}
-
-impl ComponentKind {
-    /// Finds the function of `ace:raxx/simple-server`, which is exported under the
-    /// name `interface`. None if the function is not there.
-    pub(super) fn simple(component: &Component, interface: &str) -> Option<ComponentKind> {
-        let handle_request = function(component, interface, "handle-request")?;
-        Some(ComponentKind::Simple { handle_request })
-    }
-
-    /// Finds the functions of `ace:raxx/server`, and of `ace:raxx/upgrade` if it is
-    /// exported.
-    pub(super) fn streaming(
-        component: &Component,
-        interface: &str,
-        upgrade: Option<&str>,
-    ) -> Option<ComponentKind> {
-        let find = |name| function(component, interface, name);
-        let upgrade = match upgrade {
-            None => None,
-            Some(interface) => Some(Upgrade {
-                code_change: function(component, interface, "code-change")?,
-                code_change_down: function(component, interface, "code-change-down")?,
-            }),
-        };
-        Some(ComponentKind::Streaming(Streaming {
-            handle_head: find("handle-head")?,
-            handle_data: find("handle-data")?,
-            handle_tail: find("handle-tail")?,
-            handle_info: find("handle-info")?,
-            upgrade,
-        }))
-    }
-
-    /// Finds the function of `wasi:http/incoming-handler`.
-    pub(super) fn wasi_http(component: &Component, interface: &str) -> Option<ComponentKind> {
-        let handle = function(component, interface, "handle")?;
-        Some(ComponentKind::WasiHttp { handle })
-    }
-
-    /// The name of the kind in the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            ComponentKind::Simple { .. } => "ace:raxx/simple-server",
-            ComponentKind::Streaming(_) => "ace:raxx/server",
-            ComponentKind::WasiHttp { .. } => "wasi:http/incoming-handler",
-            ComponentKind::WasiHttp03(_) => "wasi:http/handler",
-        }
-    }
-}
-
-fn function(component: &Component, interface: &str, name: &str) -> Option<ComponentExportIndex> {
-    let interface = component.get_export_index(None, interface)?;
-    component.get_export_index(Some(&interface), name)
-}
 
 /// A component that has been validated and can serve.
 pub struct Generation {
@@ -163,6 +71,8 @@ pub struct Generation {
     release: Mutex<ReleaseId>,
     /// The version of the state that its code writes.
     pub state_version: u32,
+    /// The shape of that state, if its code says it.
+    pub state_shape: Option<Arc<str>>,
     /// The size of the component, in bytes.
     pub size: usize,
     /// How long it took to compile, or to load from the cache of compiled code.
@@ -206,6 +116,7 @@ impl Generation {
             digest: self.digest,
             release: Mutex::new(self.release()),
             state_version: self.state_version,
+            state_shape: self.state_shape.clone(),
             size: self.size,
             compiled_in: self.compiled_in,
             instance_size: self.instance_size,

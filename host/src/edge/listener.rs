@@ -163,6 +163,7 @@ impl Server {
         _permit: OwnedSemaphorePermit,
     ) {
         tune(&stream, self.limits.stall);
+        let is_own = stream.local_addr().is_ok_and(|own| own.ip() == peer.ip());
         let (socket, watched) = watched(stream);
         let activity = Arc::new(Activity::default());
         let (server, seen) = (self.clone(), activity.clone());
@@ -170,7 +171,7 @@ impl Server {
             let open = seen.open(!request.body().is_end_stream());
             let server = server.clone();
             async move {
-                let response = server.dispatch(request, peer).await;
+                let response = server.dispatch(request, peer, is_own).await;
                 Ok::<_, Infallible>(response.map(|body| OpenBody::new(body, open)))
             }
         });
@@ -184,7 +185,7 @@ impl Server {
             // Errors here are the client's: it broke off, or sent no HTTP.
             _ = connection.as_mut() => None,
             () = &mut gone => return,
-            () = activity.idle(self.limits.idle) => Some(self.limits.idle),
+            () = activity.idle(self.limits.idle, || watched.is_unread()) => Some(self.limits.idle),
             _ = stopping.wait_for(|stopping| *stopping) => Some(Duration::MAX),
         };
         if let Some(grace) = grace {
@@ -209,6 +210,7 @@ impl Server {
         &self,
         request: http::Request<Incoming>,
         peer: SocketAddr,
+        is_own: bool,
     ) -> http::Response<OutgoingBody> {
         if let Some(refused) = refuse(&request) {
             return refused;
@@ -217,13 +219,13 @@ impl Server {
             return no_app();
         };
         let (parts, body) = request.into_parts();
+        let head = match RequestHead::new(parts, peer) {
+            head if is_own => head.from_this_machine(),
+            head => head,
+        };
         // Boxed: a connection holds the memory of its service's future as long
         // as it lives, and a running callback needs several KiB of it.
-        Box::pin(
-            self.exchanges
-                .serve(generation, RequestHead::new(parts, peer), body),
-        )
-        .await
+        Box::pin(self.exchanges.serve(generation, head, body)).await
     }
 }
 

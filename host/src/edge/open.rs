@@ -4,10 +4,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+
+/// The connection gets no more than this of a body at a time, in bytes. What it has taken it
+/// holds itself, however slowly the client reads: so the request stays open until little is left.
+const PIECE: usize = 64 * 1024;
 
 /// The requests of one connection. They are counted, and the counts are looked
 /// at now and then: a timer for each request would cost more than parsing it.
@@ -35,13 +40,13 @@ impl Activity {
 
     /// Ends when no request was open and none began for this time, and at most
     /// for twice this time. So a client that sends a head very slowly is closed
-    /// too.
-    pub(super) async fn idle(&self, time: Duration) {
+    /// too. While the client has yet to read what was sent to it, this does not end.
+    pub(super) async fn idle(&self, time: Duration, is_unread: impl Fn() -> bool) {
         let mut before = 0;
         loop {
             tokio::time::sleep(time).await;
             let begun = self.begun.load(Relaxed);
-            if begun == before && self.open.load(Relaxed) == 0 {
+            if begun == before && self.open.load(Relaxed) == 0 && !is_unread() {
                 return;
             }
             before = begun;
@@ -63,16 +68,22 @@ impl Drop for Open {
 #[derive(Debug)]
 pub(super) struct OpenBody<B> {
     body: B,
+    /// What the connection gets next of the last frame.
+    rest: Bytes,
     _open: Open,
 }
 
 impl<B> OpenBody<B> {
     pub(super) fn new(body: B, open: Open) -> OpenBody<B> {
-        OpenBody { body, _open: open }
+        OpenBody {
+            body,
+            rest: Bytes::new(),
+            _open: open,
+        }
     }
 }
 
-impl<B: Body + Unpin> Body for OpenBody<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for OpenBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -80,14 +91,30 @@ impl<B: Body + Unpin> Body for OpenBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)).transpose()? {
+                Some(frame) => match frame.into_data() {
+                    Ok(data) => this.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
     }
 }

@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ struct Shared {
     stream: TcpStream,
     /// How many bytes were sent.
     sent: AtomicU64,
+    /// Whether there are bytes that the system has not taken yet, as the client does not read.
+    unread: AtomicBool,
 }
 
 /// The two ends.
@@ -41,6 +43,7 @@ pub(super) fn watched(stream: TcpStream) -> (Socket, WatchedSocket) {
     let shared = Arc::new(Shared {
         stream,
         sent: AtomicU64::new(0),
+        unread: AtomicBool::new(false),
     });
     (Socket(shared.clone()), WatchedSocket(shared))
 }
@@ -66,6 +69,12 @@ impl WatchedSocket {
                 return;
             }
         }
+    }
+
+    /// Whether the protocol has bytes for the client that the system has not taken yet. If the
+    /// client never reads them, the system closes the connection after the stall limit.
+    pub(super) fn is_unread(&self) -> bool {
+        self.0.unread.load(Relaxed)
     }
 
     /// Reads what the client still sends, until it has read the answer and closes, within bounds.
@@ -131,9 +140,15 @@ impl Socket {
         cx: &mut Context<'_>,
         send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let Shared { stream, sent } = &*self.0;
+        let Shared {
+            stream,
+            sent,
+            unread,
+        } = &*self.0;
         loop {
-            ready!(stream.poll_write_ready(cx))?;
+            let ready = stream.poll_write_ready(cx);
+            unread.store(ready.is_pending(), Relaxed);
+            ready!(ready)?;
             match send(stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => {

@@ -173,7 +173,7 @@ pub struct RunArgs {
     ///
     /// What is resident and belongs to the process alone is counted, and looked
     /// at all the time. [default: three quarters of what the cgroup allows or the
-    /// machine has]
+    /// machine has, or less where --compile-memory leaves less]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub memory_budget: Option<ByteSize>,
 
@@ -257,7 +257,8 @@ pub struct RunArgs {
     /// Components are compiled in a process of their own. One that needs more
     /// is refused; it has a function that is very large, as a rule. The
     /// compiled code may have a quarter of it. [default: half of the memory of
-    /// this machine or control group, at least 640 MiB and at most 2 GiB]
+    /// this machine or control group, at least 640 MiB and at most 2 GiB, and never more than
+    /// three quarters]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub compile_memory: Option<ByteSize>,
 

@@ -44,9 +44,12 @@ impl Loaded {
         let keys = spawn_blocking(move || CookieWatcher::start(origins));
         let members = watch::Sender::new(Arc::new(View::default()));
         let views = Views::new(members.subscribe(), claimed.name.clone());
+        let machine = MachineLimits::look();
+        let beside = || machine.budget_beside(config.compiler.limits.memory);
+        let budget = config.memory_budget.unwrap_or_else(beside);
         let engine = RuntimeConfig {
             limits: config.limits,
-            places: PlaceLimits::of(MachineLimits::look(), config.memory_budget),
+            places: PlaceLimits::of(machine, Some(budget)),
             room: config.room,
             workers,
             code_cache: Some(claimed::code_folder(&claimed.data)),

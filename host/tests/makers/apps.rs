@@ -29,6 +29,11 @@ impl App {
         None
     }
 
+    /// Whether it is for WASI 0.3, so that its instances take several requests at a time.
+    pub(crate) fn shares_instances(self) -> bool {
+        matches!(self.0, "wasip3" | "spin" | "python_03")
+    }
+
     /// How it greets.
     pub(crate) fn hello(self) -> String {
         let name = match self.0 {

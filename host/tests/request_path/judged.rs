@@ -79,6 +79,20 @@ async fn answers_that_take_many_times_as_long_as_before_are_a_fault() {
 }
 
 #[tokio::test]
+async fn what_fails_for_this_machine_itself_counts_in_full_over_ipv6_too() {
+    let setup = Setup {
+        listen: "[::1]:0",
+        ..Setup::default()
+    };
+    let fresh = fresh(Limits::Usual, "fixture-misbehave").await;
+    let node = Node::with_generation(fresh, setup).await;
+    let rule = Some(Rule::default());
+    let task = BakeTask::begin(serving(&node), Past::default(), rule, BAKE);
+    let why = judged(&node, &task, "/status/500").await;
+    assert!(why.contains("were answered with an error (5xx)"), "{why}");
+}
+
+#[tokio::test]
 async fn answers_of_500_are_a_fault_of_either_kind_of_app() {
     for package in ["fixture-plain", "fixture-misbehave"] {
         let (node, past) = with_past(package, "/status/200").await;

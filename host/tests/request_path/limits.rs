@@ -277,15 +277,6 @@ async fn a_client_that_sends_all_of_a_body_that_is_too_large_reads_its_413() {
 }
 
 #[tokio::test]
-async fn a_callback_has_bounded_topics_timers_and_publications() {
-    let node = Node::start("fixture-misbehave").await;
-    let answer = fetch(Protocol::H1, node.address, "/too-many").await;
-    let told = "subscribe: too-many after 32\nsend-after: too-many after 32\npublish: too-many after 32\n\
-                no topic: bad-topic after 0\nlong topic: bad-topic after 0\nlarge: payload-too-large after 0\n";
-    assert_eq!(answer.text(), told);
-}
-
-#[tokio::test]
 async fn the_config_of_the_app_is_the_first_state() {
     let setup = || Setup {
         config: "colour=blue",

@@ -5,8 +5,8 @@
 //! - [`attacks`]: clients that want a release to be voted down
 //! - [`bad_guests`]: apps that break a rule
 //! - [`limits`]: apps and clients that use too much
-//! - [`uploads`], [`downloads`]: bodies that come and go in pieces
-//! - [`messages`]: timers, topics, views
+//! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
+//! - [`messages`]: timers, topics, views; [`effects`]: what is asked for with a step
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`handler_03`]: components with a handler of WASI 0.3
 //! - [`heads`]: heads of requests that reach no app
@@ -18,12 +18,13 @@
 //! - [`refusals`]: what is no app
 //! - [`responses`]: how responses of `wasi:http` components leave
 //! - [`smoke`]: what new code must answer before it serves
-//! - [`swaps`]: code that changes while it runs
+//! - [`swaps`]: code that changes while it runs; [`shapes`]: and what its state is like
 //! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
 //! - [`unbacked`]: interfaces that link, and have nothing behind them
 //! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
+//! - [`system`]: what the machine gives to apps
 //! - [`kept`]: apps built against earlier versions of the contract
 
 #[path = "../support/mod.rs"]
@@ -31,9 +32,11 @@ mod support;
 
 mod attacks;
 mod bad_guests;
+mod collects;
 mod conformance;
 mod counts;
 mod downloads;
+mod effects;
 mod endings;
 mod handler_03;
 mod heads;
@@ -49,8 +52,10 @@ mod plain;
 mod quota;
 mod refusals;
 mod responses;
+mod shapes;
 mod smoke;
 mod swaps;
+mod system;
 mod try_out;
 mod unbacked;
 mod uploads;

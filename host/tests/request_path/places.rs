@@ -178,6 +178,38 @@ async fn a_client_that_pauses_for_less_than_the_stall_limit_gets_all() {
 }
 
 #[tokio::test]
+async fn a_client_that_pauses_for_longer_than_a_connection_may_be_idle_gets_all() {
+    let whole: &'static str = Box::leak("x".repeat(8 << 20).into());
+    let setup = |config| Setup {
+        http: host::edge::HttpLimits {
+            idle: Duration::from_millis(200),
+            ..host::edge::HttpLimits::default()
+        },
+        config,
+        ..Setup::default()
+    };
+    let kinds = [
+        ("fixture-misbehave", "/config", whole.len()),
+        ("fixture-misbehave", "/flood/8", 8 << 20),
+        ("fixture-plain", "/large", 64 << 20),
+    ];
+    for (fixture, path, length) in kinds {
+        let node = Node::with(fixture, setup(whole)).await;
+        for protocol in BOTH {
+            let mut client = Client::connect(protocol, node.address).await;
+            let mut reader = client.open(path).await;
+            let first = reader.piece().await.expect("more").expect("it is whole");
+            // More than the host waits for a request on a connection without one, and for its
+            // end after that.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let (rest, ended) = reader.rest().await;
+            ended.unwrap_or_else(|error| panic!("{path} over {protocol:?}: {error}"));
+            assert_eq!(first.len() + rest.len(), length, "{path} over {protocol:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_an_exchange_has_to_send_may_be_read_slowly_but_not_left_unread() {
     let bodies = BodyLimits {
         stall: Duration::from_millis(500),

@@ -8,7 +8,7 @@ use mesh::store::MAX_APP;
 use runtime::generation::validate;
 
 use crate::support::components::{
-    Limits, built, bytes, runtime, starts_with, wants_memory, wat, written,
+    HANDLER_TYPES, Limits, built, bytes, runtime, starts_with, wants_memory, wat, written,
 };
 
 /// Has something refused, and returns the sentence.
@@ -230,6 +230,133 @@ async fn a_handler_of_another_type_than_the_contract_says() {
     says(
         &sentence,
         &["does not fit the contract", "wit/ of this host's version"],
+    );
+}
+
+/// A component with these imports and exports, all of which have a function without parameters.
+fn of_interfaces(imports: &[&str], exports: &[&str]) -> Vec<u8> {
+    let imports = imports.iter().map(|name| {
+        let function = r#"(instance (export "f" (func)))"#;
+        format!("(import \"{name}\" {function})\n")
+    });
+    let exports = exports.iter().map(|name| {
+        let instance = r#"(instance (export "f" (func $f)))"#;
+        let id = name.replace(['/', ':', '@'], "-");
+        let instance = instance.replacen("(instance", &format!("(instance ${id}"), 1);
+        format!("{instance}\n(export \"{name}\" (instance ${id}))\n")
+    });
+    let imports: String = imports.collect();
+    let exports: String = exports.collect();
+    wat(&format!(
+        r#"(component
+            {imports}
+            (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            {exports})"#
+    ))
+}
+
+#[tokio::test]
+async fn a_version_of_the_contract_that_is_not_served() {
+    const SERVES: &str = "this host serves ace:raxx 0.2.0 and 0.1.0";
+    let later = [
+        "ace:raxx/server@0.3.0",
+        "ace:raxx/simple-server@1.0.0",
+        "ace:raxx/server@0.20.0",
+        "ace:raxx/server",
+    ];
+    for handler in later {
+        let sentence = refused(Limits::Usual, of_interfaces(&[], &[handler])).await;
+        says(&sentence, &[&format!("needs {handler};"), SERVES]);
+    }
+    let imports = ["ace:raxx/cluster@0.3.0", "ace:raxx/system@0.3.0"];
+    let app = of_interfaces(&imports, &["ace:raxx/server@0.3.0"]);
+    let needs = "needs ace:raxx/server@0.3.0, ace:raxx/cluster@0.3.0, ace:raxx/system@0.3.0";
+    says(&refused(Limits::Usual, app).await, &[needs, SERVES]);
+}
+
+#[tokio::test]
+async fn interfaces_of_two_versions_of_the_contract() {
+    let (server, other) = ("ace:raxx/server@0.2.0", "ace:raxx/upgrade@0.1.0");
+    for (imports, exports, other) in [
+        (&[][..], &[server, other][..], other),
+        (
+            &["ace:raxx/mailbox@0.1.0"],
+            &[server],
+            "ace:raxx/mailbox@0.1.0",
+        ),
+    ] {
+        let sentence = refused(Limits::Usual, of_interfaces(imports, exports)).await;
+        let mixes = format!("mixes versions of the contract, {server} and {other};");
+        says(&sentence, &[&mixes, "build all of it against one of these"]);
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_only_a_later_version_has_is_named_as_missing() {
+    let app = of_interfaces(&["ace:raxx/system@0.2.9"], &["ace:raxx/server@0.2.9"]);
+    let sentence = refused(Limits::Usual, app).await;
+    says(
+        &sentence,
+        &[
+            "imports what this host does not give",
+            "ace:raxx/system@0.2.9",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_shape_of_a_state_that_takes_too_many_bytes() {
+    let shaped = |bytes: u32| {
+        wat(&format!(
+            r#"(component
+            (core module $m
+              (memory (export "memory") 1)
+              (data (i32.const 8) "\10\00\00\00")
+              (func $start (i32.store (i32.const 12) (i32.const {bytes})))
+              (start $start)
+              (func (export "handle"))
+              (func (export "version") (result i32) (i32.const 1))
+              (func (export "shape") (result i32)
+                (memory.fill (i32.const 16) (i32.const 65) (i32.const {bytes}))
+                (i32.const 8))
+              (func (export "change") (param i32 i32 i32) (result i32) unreachable)
+              (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+            (core instance $i (instantiate $m))
+            (func $version (result u32) (canon lift (core func $i "version")))
+            (func $shape (result string) (canon lift (core func $i "shape")
+              (memory (core memory $i "memory"))))
+            (func $up (param "from-version" u32) (param "state" (list u8))
+              (result (result (list u8) (error string)))
+              (canon lift (core func $i "change")
+                (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (func $down (param "to-version" u32) (param "state" (list u8))
+              (result (result (list u8) (error string)))
+              (canon lift (core func $i "change")
+                (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            {HANDLER_TYPES}
+            (core module $h (func (export "handle") (param i32 i32) unreachable))
+            (core instance $h (instantiate $h))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+              (canon lift (core func $h "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler))
+            (instance $upgrade
+              (export "state-version" (func $version))
+              (export "state-shape" (func $shape))
+              (export "code-change" (func $up))
+              (export "code-change-down" (func $down)))
+            (export "ace:raxx/upgrade@0.2.0" (instance $upgrade)))"#
+        ))
+    };
+    let taken = validate(&runtime(Limits::Usual), bytes(shaped(256))).await;
+    let shape = taken.expect("it is an app").state_shape;
+    assert_eq!(shape.expect("it says its shape").len(), 256);
+    let sentence = refused(Limits::Usual, shaped(257)).await;
+    says(
+        &sentence,
+        &["the shape of its state in 257 bytes, more than the 256 allowed"],
     );
 }
 

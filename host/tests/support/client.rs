@@ -307,6 +307,17 @@ impl Reader {
         }
     }
 
+    /// Reads to this text, and leaves out all that is only this byte. For streams of many bytes.
+    pub(crate) async fn to_after(&mut self, flood: u8, text: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(text.as_bytes()) {
+            let more = self.piece().await.expect("the stream goes on");
+            let more = more.expect("the stream is whole");
+            read.extend(more.iter().filter(|byte| **byte != flood));
+        }
+        String::from_utf8(read).expect("the body is text")
+    }
+
     /// Reads the rest: what came, and how it ended.
     pub(crate) async fn rest(mut self) -> (String, Result<(), Broken>) {
         let mut read = std::mem::take(&mut self.unread);

@@ -59,6 +59,7 @@ pub(crate) struct Setup {
     pub(crate) bodies: BodyLimits,
     pub(crate) config: &'static str,
     pub(crate) drain: Duration,
+    pub(crate) listen: &'static str,
 }
 
 impl Default for Setup {
@@ -72,6 +73,7 @@ impl Default for Setup {
             bodies: BodyLimits::default(),
             config: "",
             drain: Duration::from_secs(30),
+            listen: "127.0.0.1:0",
         }
     }
 }
@@ -134,7 +136,7 @@ impl Node {
             config,
         );
         let server = Server::new(slot.clone(), exchanges.clone(), setup.http, stopping);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = TcpListener::bind(setup.listen).await.expect("a port");
         Node {
             address: listener.local_addr().expect("it is bound"),
             exchanges,

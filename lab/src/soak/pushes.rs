@@ -4,6 +4,7 @@
 use crate::components::marked;
 use crate::lan::Lan;
 use anyhow::{Context, Result, ensure};
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(super) struct Pusher<'lan> {
     lan: &'lan Lan,
     apps: &'lan [PathBuf],
     seed: u64,
+    /// Held by who pushes.
+    turn: Mutex<()>,
 }
 
 /// What became of the pushes.
@@ -45,7 +48,18 @@ pub(super) struct Pushing<'scope> {
 
 impl<'lan> Pusher<'lan> {
     pub(super) fn new(lan: &'lan Lan, apps: &'lan [PathBuf], seed: u64) -> Self {
-        Self { lan, apps, seed }
+        let turn = Mutex::default();
+        Self {
+            lan,
+            apps,
+            seed,
+            turn,
+        }
+    }
+
+    /// Let nothing be pushed until this is dropped.
+    pub(super) fn pause(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
     }
 
     /// A file with this component that no node has: the mark makes it another one.
@@ -70,6 +84,7 @@ impl<'lan> Pusher<'lan> {
 
     /// Pushes one. Returns the exit status of the command, and its last line.
     fn push(&self, round: usize) -> Result<(Option<i32>, String)> {
+        let _turn = self.pause();
         let app = &self.apps[round % self.apps.len()];
         let file = self.marked(app, &round.to_string())?;
         let machines = self.lan.machines();

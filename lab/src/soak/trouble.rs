@@ -1,18 +1,18 @@
 //! The troubles, each as one function: it comes to one node, and is over when the
 //! function returns. What it explains comes out.
 
-use super::BOUND;
+use super::ask::talk;
 use super::excuse::Excuse;
+use super::releases::{Fault, judged, kills, state_refused};
+use super::shortage::{huge_component, no_memory, unread_log};
+use super::{BOUND, STOPPED};
 use crate::components::filled;
-use crate::lan::Machine;
 use crate::quality::Quality;
 use crate::rollout::Nodes;
 use anyhow::{Context, Result, ensure};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,6 @@ const STREAMS: usize = 100;
 const MANY: usize = 60;
 /// How large the app is whose push is broken off, in bytes.
 const LARGE: usize = 20_000_000;
-/// How long a node may take that is asked to stop: what is open drains.
-const STOPPED: Duration = Duration::from_secs(60);
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +59,23 @@ pub(super) enum Trouble {
     NoRequests,
     /// A client that opens streams and reads nothing.
     Streams,
+    /// Nobody reads its log.
+    UnreadLog,
+    /// A push of what takes gigabytes to compile.
+    HugeComponent,
+    /// Requests use up its memory.
+    NoMemory,
+    /// A release that answers with errors, on a canary.
+    Errors,
+    /// A release that answers late, on a canary.
+    Slow,
+    /// A release that cannot read the states of open streams.
+    StateRefused,
+    /// A release that kills the process.
+    Kills,
 }
 
-const ALL: [Trouble; 15] = [
+const ALL: [Trouble; 22] = [
     Trouble::Kill,
     Trouble::Stop,
     Trouble::Freeze,
@@ -79,6 +91,13 @@ const ALL: [Trouble; 15] = [
     Trouble::StalledUploads,
     Trouble::NoRequests,
     Trouble::Streams,
+    Trouble::UnreadLog,
+    Trouble::HugeComponent,
+    Trouble::NoMemory,
+    Trouble::Errors,
+    Trouble::Slow,
+    Trouble::StateRefused,
+    Trouble::Kills,
 ];
 
 impl Trouble {
@@ -110,7 +129,24 @@ impl Trouble {
             Self::StalledUploads => "a client that stalls its uploads",
             Self::NoRequests => "a client that sends no HTTP",
             Self::Streams => "a client that reads no stream",
+            Self::UnreadLog => "a log that nobody reads",
+            Self::HugeComponent => "a push of what takes gigabytes to compile",
+            Self::NoMemory => "memory is used up",
+            Self::Errors => "a release that answers with 500",
+            Self::Slow => "a release that answers late",
+            Self::StateRefused => "a release that cannot read open streams",
+            Self::Kills => "a release that kills the process",
         }
+    }
+
+    /// Whether nothing else may be pushed meanwhile, as it is looked at what comes of a
+    /// release.
+    pub(super) fn is_alone(self) -> bool {
+        use Trouble::{Errors, Kills, NoMemory, Slow, StateRefused, UnreadLog};
+        matches!(
+            self,
+            Errors | Kills | NoMemory | Slow | StateRefused | UnreadLog
+        )
     }
 
     /// Let it come to this node. Returns what it explains; where that is nothing,
@@ -178,6 +214,13 @@ impl Trouble {
                 let stream = "GET /updates HTTP/1.1\r\nhost: a\r\n\r\n";
                 talk(machine, STREAMS, stream, lasting)?;
             }
+            Self::UnreadLog => unread_log(nodes, node, dice)?,
+            Self::HugeComponent => huge_component(nodes, node)?,
+            Self::NoMemory => return no_memory(nodes, node, dice).map(Some),
+            Self::Errors => judged(nodes, Fault::Errors, dice)?,
+            Self::Slow => judged(nodes, Fault::Slow, dice)?,
+            Self::StateRefused => state_refused(nodes, node, dice)?,
+            Self::Kills => return kills(nodes, node, dice).map(Some),
         }
         Ok(None)
     }
@@ -199,7 +242,8 @@ fn killed(nodes: &mut Nodes<'_>, node: u8) -> Result<Excuse> {
     })
 }
 
-fn stopped(nodes: &mut Nodes<'_>, node: u8) -> Result<Excuse> {
+/// It is asked to stop, and starts again.
+pub(super) fn stopped(nodes: &mut Nodes<'_>, node: u8) -> Result<Excuse> {
     let from = nodes.host(node).terminate()?;
     let (status, _) = nodes.host(node).wait_for_end(STOPPED)?;
     ensure!(status.success(), "it ended with {status}");
@@ -252,30 +296,4 @@ fn canary(nodes: &Nodes<'_>, node: u8, dice: &mut StdRng) -> Result<()> {
     // How it ends depends on what else is pushed.
     push.wait_for_end(BOUND)?;
     Ok(())
-}
-
-/// Opens so many connections to the node of this machine, sends this on each, reads
-/// the beginning of what is answered, and holds them for so long.
-fn talk(machine: &Machine, count: usize, text: &str, lasting: Duration) -> Result<()> {
-    machine.netns().run(|| {
-        let mut open = Vec::new();
-        for _ in 0..count {
-            // A node that refuses or closes does what it may.
-            let Ok(mut stream) = TcpStream::connect((machine.ip(), 8080)) else {
-                continue;
-            };
-            let _ = stream.write_all(text.as_bytes());
-            open.push(stream);
-        }
-        for stream in &mut open {
-            stream.set_read_timeout(Some(Duration::from_millis(20)))?;
-            let mut beginning = [0; 64];
-            match stream.read(&mut beginning) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                _ => {}
-            }
-        }
-        sleep(lasting);
-        Ok(())
-    })
 }

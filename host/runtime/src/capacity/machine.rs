@@ -41,6 +41,13 @@ impl MachineLimits {
             memory: memory.unwrap_or(u64::MAX),
         }
     }
+
+    /// The memory that a node may use here whose compiler may take so many bytes: three quarters
+    /// of it all, and no more than the compiler leaves. A quarter is left to it in any case.
+    pub fn budget_beside(&self, compiling: u64) -> u64 {
+        let beside = self.memory.saturating_sub(compiling);
+        (self.memory / 4 * 3).min(beside).max(self.memory / 4)
+    }
 }
 
 /// How the machine is shared out. The numbers count instances of a usual component; one with
@@ -64,7 +71,7 @@ impl PlaceLimits {
         // A quarter of the mappings is left to code, threads and the allocator.
         let places = machine.mappings / 4 * 3 / MAPPINGS_EACH;
         let places = u32::try_from(places).unwrap_or(MOST);
-        let budget = budget.unwrap_or(machine.memory / 4 * 3);
+        let budget = budget.unwrap_or(machine.budget_beside(0));
         PlaceLimits::with(places.clamp(FEWEST, MOST), budget)
     }
 
@@ -149,6 +156,14 @@ mod tests {
         let mappings = u64::from(room.all()) * MAPPINGS_EACH;
         assert!(mappings < machine.mappings * 4 / 5, "{mappings}");
         assert_eq!(PlaceLimits::of(machine, Some(GIB)).budget, GIB);
+    }
+
+    #[test]
+    fn the_budget_is_no_more_than_the_compiler_leaves() {
+        let (mappings, memory) = (USUAL_MAPPINGS, GIB);
+        let machine = MachineLimits { mappings, memory };
+        let beside = [0, GIB / 8 * 5, 4 * GIB].map(|compiling| machine.budget_beside(compiling));
+        assert_eq!(beside, [GIB / 4 * 3, GIB / 8 * 3, GIB / 4]);
     }
 
     #[test]

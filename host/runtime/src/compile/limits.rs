@@ -12,6 +12,8 @@ const PART: u64 = 2;
 /// JavaScript and Python apps (12 and 20 MiB, most of it an interpreter) need about 500 MiB.
 const LEAST: u64 = 640 << 20;
 const MOST: u64 = 2 << 30;
+/// Of a small machine it leaves a quarter to the node, in any case.
+const NODE_PART: u64 = 4;
 /// The part of that memory that the compiled code itself may have. The node maps it.
 const CODE_PART: u64 = 4;
 /// How much longer than its processor time a compilation may take on the clock. The
@@ -39,7 +41,9 @@ impl CompileLimits {
     /// The limits on a machine with so many bytes of memory.
     pub fn of_machine(memory: u64, cpu: Duration) -> CompileLimits {
         CompileLimits {
-            memory: (memory / PART).clamp(LEAST, MOST),
+            memory: (memory / PART)
+                .clamp(LEAST, MOST)
+                .min(memory / NODE_PART * (NODE_PART - 1)),
             cpu,
         }
     }
@@ -66,7 +70,22 @@ mod tests {
 
     #[test]
     fn the_memory_follows_from_what_the_machine_has() {
-        let of = |gib: u64| CompileLimits::of_machine(gib << 30, Duration::ZERO).memory >> 20;
-        assert_eq!([1, 2, 3, 64].map(of), [640, 1024, 1536, 2048]);
+        let of = |mib: u64| CompileLimits::of_machine(mib << 20, Duration::ZERO).memory >> 20;
+        let machines = [512, 1024, 2048, 3072, 65_536];
+        assert_eq!(machines.map(of), [384, 640, 1024, 1536, 2048]);
+    }
+
+    #[test]
+    fn the_compiler_and_the_node_together_get_no_more_than_there_is() {
+        for mib in [128, 512, 1024, 2048, 8192, 65_536] {
+            let (mappings, memory) = (65_530, mib << 20);
+            let compiling = CompileLimits::of_machine(memory, Duration::ZERO).memory;
+            let machine = MachineLimits { mappings, memory };
+            let node = machine.budget_beside(compiling);
+            assert!(
+                node + compiling <= memory,
+                "{node} and {compiling} of {memory}"
+            );
+        }
     }
 }

@@ -126,6 +126,11 @@ impl InstanceContext {
         Ok(self.table.get(response)?.body.is_some())
     }
 
+    /// The guest writes into the log.
+    pub(super) fn write(&self, bytes: &[u8]) {
+        self.output.append(bytes);
+    }
+
     /// The last panic that the guest reported on its standard error, if there is one.
     pub(crate) fn last_panic(&self) -> Option<String> {
         self.output.last_panic()

@@ -1,4 +1,8 @@
-//! The contract between host and guest: bindings generated from `wit/`.
+//! The contract between host and guest: bindings generated from `wit/`, and what the host does
+//! for its imports.
+//!
+//! The types of version 0.2.0 are those that the host works with. [`v0_1`] turns what differs in
+//! version 0.1.0 into them.
 //!
 //! One linker serves every world. So the bindings of each world are generated
 //! separately, and share the types of the first.
@@ -8,19 +12,22 @@
 mod charged;
 mod charged_03;
 mod context;
+mod effects;
 mod instance;
 pub(crate) mod members;
 mod outbound;
 mod output;
 mod quota;
 mod sent;
+mod system;
 mod unbacked;
+pub(crate) mod v0_1;
 
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub(crate) use charged_03::add_to_linker as add_charged_03_to_linker;
-pub use context::{
-    CallContext, CallEffect, CallLimits, MAX_PAYLOAD, MAX_TOPIC, NodeInfo, Subscribed,
-};
+pub use context::{CallContext, CallLimits, NodeInfo, Subscribed};
+pub use effects::{CallEffect, MAX_PAYLOAD, MAX_TOPIC};
+pub(crate) use effects::{CallEffects, IllegalEffect};
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
 pub(crate) use output::GuestLog;
@@ -31,8 +38,9 @@ pub(crate) use unbacked::add_to_linker as add_unbacked_to_linker;
 /// Bindings of the world `streaming-app`, and of all the types.
 pub mod streaming {
     wasmtime::component::bindgen!({
-        path: "../../wit/0.1.0",
+        path: "../../wit",
         world: "streaming-app",
+        imports: { "ace:raxx/system": trappable },
         exports: { default: async },
     });
 }
@@ -40,12 +48,13 @@ pub mod streaming {
 /// Bindings of the world `simple-app`.
 pub mod simple {
     wasmtime::component::bindgen!({
-        path: "../../wit/0.1.0",
+        path: "../../wit",
         world: "simple-app",
         exports: { default: async },
         with: {
             "ace:raxx/http": super::streaming::ace::raxx::http,
             "ace:raxx/cluster": super::streaming::ace::raxx::cluster,
+            "ace:raxx/system": super::streaming::ace::raxx::system,
         },
     });
 }
@@ -53,11 +62,33 @@ pub mod simple {
 /// Bindings of the optional export `upgrade`.
 pub mod upgrade {
     wasmtime::component::bindgen!({
-        path: "../../wit/0.1.0",
+        path: "../../wit",
         world: "upgradable",
         exports: { default: async },
     });
 }
 
-pub use streaming::ace::raxx::{cluster, http, mailbox};
-pub use streaming::exports::ace::raxx::server::Step;
+pub use streaming::ace::raxx::{cluster, data, fetch, http, mailbox};
+pub use streaming::exports::ace::raxx::server::{Complete, Next, Step};
+
+/// Links the imports of the contract, in each version that the host serves.
+///
+/// # Errors
+/// If one of them is linked already.
+pub(crate) fn add_to_linker(
+    linker: &mut wasmtime::component::Linker<HostState>,
+) -> wasmtime::Result<()> {
+    use wasmtime::component::HasSelf;
+
+    fn call(state: &mut HostState) -> &mut CallContext {
+        &mut state.call
+    }
+    cluster::add_to_linker::<_, HasSelf<CallContext>>(linker, call)?;
+    // These have types only.
+    http::add_to_linker::<_, HasSelf<CallContext>>(linker, call)?;
+    data::add_to_linker::<_, HasSelf<CallContext>>(linker, call)?;
+    fetch::add_to_linker::<_, HasSelf<CallContext>>(linker, call)?;
+    mailbox::add_to_linker::<_, HasSelf<CallContext>>(linker, call)?;
+    streaming::ace::raxx::system::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
+    v0_1::add_to_linker(linker)
+}

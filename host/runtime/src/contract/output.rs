@@ -164,7 +164,8 @@ impl GuestOutput {
         self.clone()
     }
 
-    fn append(&self, bytes: &[u8]) {
+    /// Writes into this output.
+    pub(super) fn append(&self, bytes: &[u8]) {
         self.0.lock().append(bytes);
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod call;
 mod complain;
 mod event;
+mod fetches;
 mod mailbox;
 mod migrate;
 mod open;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use mailbox::{Mailbox, OUTGOING, Published, Subscriptions, Topics};
 
@@ -42,6 +43,8 @@ pub use try_states::UnreadableStates;
 /// A single body may be larger if the limit of bodies allows it.
 const BODY_UNIT: usize = 64 * 1024;
 const BODY_UNITS: usize = 4096;
+/// Why a body is turned away when they are used up.
+const NO_ROOM: NoPlace = NoPlace::Bodies(BODY_UNITS * BODY_UNIT);
 
 /// What all exchanges of a node share.
 pub struct Exchanges {
@@ -56,7 +59,7 @@ pub struct Exchanges {
     config: Bytes,
     limits: BodyLimits,
     /// What is left of the memory for whole bodies, in units of [`BODY_UNIT`].
-    whole_bodies: Semaphore,
+    whole_bodies: Arc<Semaphore>,
     complaints: Complaints,
     live: AtomicUsize,
     /// Copies of the states of open streams.
@@ -116,7 +119,7 @@ impl Exchanges {
             stopping,
             config: config.config,
             limits: config.bodies,
-            whole_bodies: Semaphore::new(BODY_UNITS),
+            whole_bodies: Arc::new(Semaphore::new(BODY_UNITS)),
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
             open: Arc::default(),
@@ -176,16 +179,10 @@ impl Exchanges {
         body: Incoming,
     ) -> http::Response<OutgoingBody> {
         let limit = self.limits.whole;
-        // Whole bodies are held in memory, so all of them together have a budget.
-        // When it is used up, later requests wait for a part of it.
-        let room = request::room(&body, limit)
-            .div_ceil(BODY_UNIT)
-            .min(BODY_UNITS);
-        let room = self.whole_bodies.acquire_many(room as u32);
-        let Ok(Ok(_room)) = tokio::time::timeout(PATIENCE, room).await else {
-            let why = NoPlace::Bodies(BODY_UNITS * BODY_UNIT);
-            lease.runtime.places.turn_away(&why);
-            self.complaints.no_place(&why);
+        let room = self.room_for(&body, limit);
+        let Ok(_room) = tokio::time::timeout(PATIENCE, room).await else {
+            lease.runtime.places.turn_away(&NO_ROOM);
+            self.complaints.no_place(&NO_ROOM);
             return overloaded();
         };
         let read = tokio::select! {
@@ -201,6 +198,25 @@ impl Exchanges {
         };
         let request = head.to_contract(whole);
         self.run(lease, &head, request, None).await
+    }
+
+    /// Waits for memory for this body, which may have so many bytes. Whole bodies are held in
+    /// memory, so all of them together have a budget. When it is used up, later requests wait
+    /// for a part of it.
+    async fn room_for(&self, body: &Incoming, limit: usize) -> OwnedSemaphorePermit {
+        let units = request::room(body, limit)
+            .div_ceil(BODY_UNIT)
+            .min(BODY_UNITS);
+        match self
+            .whole_bodies
+            .clone()
+            .acquire_many_owned(units as u32)
+            .await
+        {
+            Ok(room) => room,
+            // It is never closed.
+            Err(_) => event::never().await,
+        }
     }
 
     async fn streaming(

@@ -3,6 +3,7 @@
 //! code comes, it migrates between two callbacks.
 
 mod change;
+mod collect;
 mod next;
 mod output;
 
@@ -15,17 +16,19 @@ use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+pub(super) use self::collect::Gathered;
+use self::collect::Gathering;
 use self::next::Instead;
 use super::answer::ResponseHead;
 use super::call::{self, Call};
+use super::fetches::Fetches;
 use super::mailbox::Subscriptions;
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, not_implemented, overloaded};
-use crate::contract::Subscribed;
 use crate::contract::http::Request;
 use crate::contract::mailbox::{ClosingReason, Message};
+use crate::contract::{IllegalEffect, Subscribed};
 use crate::generation::{CallFailure, Lease, RequestEnd, Source, Stopwatch};
-use crate::http::request::BodyRefusal;
 use crate::http::{IllegalResponse, OutgoingBody, OutputQueue, RequestHead};
 
 /// Why an exchange ended before its response was complete.
@@ -35,6 +38,8 @@ enum Ended {
     Failure(#[from] CallFailure),
     #[error(transparent)]
     Illegal(#[from] Illegal),
+    #[error(transparent)]
+    Effect(#[from] IllegalEffect),
     #[error(transparent)]
     Response(#[from] IllegalResponse),
     #[error("returned {0} bytes of state, more than the {1} allowed; --max-state allows more")]
@@ -50,9 +55,11 @@ impl Ended {
     fn request_end(&self) -> Option<RequestEnd> {
         match self {
             Ended::Failure(failure) => failure.request_end(),
-            Ended::Illegal(_) | Ended::Response(_) | Ended::State(..) | Ended::Stuck => {
-                Some(RequestEnd::Broken)
-            }
+            Ended::Illegal(_)
+            | Ended::Effect(_)
+            | Ended::Response(_)
+            | Ended::State(..)
+            | Ended::Stuck => Some(RequestEnd::Broken),
             Ended::Drained => None,
         }
     }
@@ -89,6 +96,8 @@ pub(super) struct Exchange {
     /// Whether the last callback left so much output that no other may run before it
     /// has gone.
     held_back: bool,
+    /// Whether that output has gone, and the exchange was not told yet.
+    writable: bool,
     /// How much of that output was there, and when some of it must have gone.
     unread: usize,
     stall_due: Instant,
@@ -97,12 +106,17 @@ pub(super) struct Exchange {
     /// When the next piece of the body must have come.
     body_due: Instant,
     /// The answer to the client if its body broke off.
-    refusal: Option<BodyRefusal>,
+    refusal: Option<http::Response<OutgoingBody>>,
+    /// What is left of the body, if it is gathered for one callback. Messages wait meanwhile.
+    gathering: Option<Gathering>,
     /// Whether nothing more is sent: the last callback runs.
     is_over: bool,
     views: Option<watch::Receiver<Arc<cluster::View>>>,
     subscriptions: Option<Subscriptions>,
     timers: Vec<(Instant, u64)>,
+    fetches: Fetches,
+    /// How many messages were dropped when the exchange migrated to code that does not know them.
+    lagged: u64,
     /// Becomes none once the exchange was told.
     stopping: Option<watch::Receiver<bool>>,
     _live: Live,
@@ -132,15 +146,19 @@ impl Exchange {
             answer: ResponseHead::Awaited,
             output: None,
             held_back: false,
+            writable: false,
             unread: 0,
             stall_due: Instant::now(),
             body,
             body_due: Instant::now() + shared.limits.idle,
             refusal: None,
+            gathering: None,
             is_over: false,
             views: None,
             subscriptions: None,
             timers: Vec::new(),
+            fetches: Fetches::default(),
+            lagged: 0,
             stopping: Some(shared.stopping.clone()),
             _live: Live::new(shared),
         }
@@ -186,11 +204,16 @@ impl Exchange {
                 // Boxed, so that a waiting stream does not hold the memory that a
                 // running callback needs.
                 Ok(call) => {
-                    if matches!(call, Call::Data(_) | Call::Tail(_)) {
+                    let is_body = matches!(call, Call::Body(_));
+                    if is_body || matches!(call, Call::Data(_) | Call::Tail(_)) {
                         self.watch.restart();
                     }
                     if !Box::pin(self.callback(call)).await {
                         return;
+                    }
+                    if is_body {
+                        // Newer code may have waited for this callback.
+                        self.follows = self.drain_due.is_none();
                     }
                 }
                 Err(Instead::CodeChange) => {
@@ -201,8 +224,9 @@ impl Exchange {
                 Err(Instead::Gone) => {
                     // What this callback returns is not sent any more.
                     self.output = None;
+                    self.gathering = None;
                     if let Some(refusal) = self.refusal.take() {
-                        self.answer.give(refusal.response(self.shared.limits.whole));
+                        self.answer.give(refusal);
                     }
                     self.is_over = true;
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));
@@ -222,6 +246,7 @@ impl Exchange {
                 .as_ref()
                 .map_or(&[][..], Subscriptions::names),
             timers: self.timers.len(),
+            fetches: self.fetches.waiting(),
         };
         let call = call::call(&self.lease, call, &self.state, held);
         let returned = match self.status {
@@ -229,13 +254,14 @@ impl Exchange {
             Some(_) => call.await,
         };
         let ended = match returned {
-            Ok((step, effects)) => match self.take(step, effects) {
+            Ok((step, Ok(effects))) => match self.take(step, effects) {
                 Ok(()) => {
                     self.count_answer();
                     return self.sequence != Sequence::Complete;
                 }
                 Err(ended) => ended,
             },
+            Ok((_, Err(illegal))) => illegal.into(),
             Err(failure) => failure.into(),
         };
         self.end(&ended);
@@ -277,7 +303,9 @@ impl Exchange {
         }
         self.output = None;
         self.answer.give(match ended {
-            Ended::Illegal(Illegal::WebSocket) => not_implemented(),
+            Ended::Illegal(Illegal::WebSocket) | Ended::Effect(IllegalEffect::Unserved(_)) => {
+                not_implemented()
+            }
             Ended::Failure(failure) if failure.is_busy() => overloaded(),
             Ended::Drained => overloaded(),
             _ => failed(),

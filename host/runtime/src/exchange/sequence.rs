@@ -39,6 +39,8 @@ pub(super) enum Illegal {
     TooMuch,
     #[error("ended {0} bytes short of the content-length of its head")]
     TooLittle(u64),
+    #[error("asked to collect the body of a request that has none, or of which the end has come")]
+    Collect,
     #[error("answered with a WebSocket, which this host does not serve yet")]
     WebSocket,
 }

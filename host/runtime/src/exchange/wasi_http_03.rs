@@ -281,7 +281,8 @@ impl Running {
                 return Err(Unanswered::NoStream(why));
             }
         }
-        if let (Taken::All | Taken::Cut(_), Some(failure)) = (&taken, live.failure()) {
+        let failure = self.terms.why().or_else(|| live.failure());
+        if let (Taken::All | Taken::Cut(_), Some(failure)) = (&taken, failure) {
             return Err(failure.into());
         }
         match taken {

@@ -12,7 +12,7 @@ const LIST_MAX: usize = 300;
 
 /// The versions in which the linker has the interfaces of WASI and of the contract. It serves
 /// other versions by them, as far as they are compatible.
-const LINKED: [&str; 3] = ["0.2.12", "0.3.0", "0.1.0"];
+const LINKED: [&str; 4] = ["0.2.12", "0.2.0", "0.3.0", "0.1.0"];
 
 /// What a component imports and the linker does not have: interfaces, and functions of interfaces
 /// that it has otherwise. It may be nothing although the component cannot be linked: then a
@@ -61,20 +61,19 @@ fn missing_of(linker: &Linker<HostState>, interface: &str, functions: Vec<&str>)
 }
 
 /// The names under which the linker may have an interface: the name itself, and the same with the
-/// version by which it is served.
+/// versions by which it may be served.
 fn versions(interface: &str) -> impl Iterator<Item = String> {
     // All compatible versions begin alike: 0.2.x, 0.1.x.
-    let linked = interface.split_once('@').and_then(|(name, version)| {
-        let linked = LINKED.iter().find(|linked| {
-            let (minor, _) = linked.rsplit_once('.').unwrap_or_default();
-            let patch = version
-                .strip_prefix(minor)
-                .and_then(|rest| rest.strip_prefix('.'));
-            patch.is_some_and(|patch| patch.bytes().all(|digit| digit.is_ascii_digit()))
-        })?;
-        Some(format!("{name}@{linked}"))
+    let (name, version) = interface.split_once('@').unwrap_or_default();
+    let linked = LINKED.iter().filter(move |linked| {
+        let (minor, _) = linked.rsplit_once('.').unwrap_or_default();
+        let patch = version
+            .strip_prefix(minor)
+            .and_then(|rest| rest.strip_prefix('.'));
+        patch.is_some_and(|patch| patch.bytes().all(|digit| digit.is_ascii_digit()))
     });
-    [Some(interface.to_owned()), linked].into_iter().flatten()
+    let linked = linked.map(move |linked| format!("{name}@{linked}"));
+    std::iter::once(interface.to_owned()).chain(linked)
 }
 
 /// Names in one line of bounded length.

@@ -15,7 +15,7 @@ use wasmtime_wasi::I32Exit;
 use super::{CallEnd, Generation, RequestEnd, queue};
 use crate::capacity::{CallEnded, CallTimes, Class, Metered, NoPlace, PATIENCE};
 use crate::contract::{
-    CALLBACK_CALL_MAX, CallContext, CallEffect, HostState, InstanceContext, OverQuota,
+    CALLBACK_CALL_MAX, CallContext, CallEffects, HostState, InstanceContext, OverQuota,
     REQUEST_CALL_MAX, Subscribed, by_machine,
 };
 use crate::engine::{bounded, one_line};
@@ -134,7 +134,7 @@ pub(crate) async fn invoke<T>(
     span: Span,
     held: Subscribed<'_>,
     call: impl AsyncFnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
-) -> Result<(T, Vec<CallEffect>), CallFailure> {
+) -> Result<(T, CallEffects), CallFailure> {
     let runtime = &generation.runtime;
     let limits = &runtime.limits;
     let class = generation.class();

@@ -8,29 +8,20 @@ use std::sync::Arc;
 
 use cluster::Serving;
 use parking_lot::Mutex;
-use wasmtime::Store;
-use wasmtime::component::{Component, Instance, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyIndices;
-use wasmtime_wasi_http::p3::bindings::{ServiceIndices, ServicePre};
+use wasmtime::component::Component;
 
+use super::interfaces::Interfaces;
+use super::{Compiled, ContractVersion, Generation, compile, imports};
 use crate::capacity::SizeOf;
 use crate::compile::CompileError;
-use crate::component::{NamedComponent, is_handler_03, of_wasi_03};
-use crate::contract::simple::SimpleAppIndices;
-use crate::contract::streaming::StreamingAppIndices;
-use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
-use crate::contract::{HostState, Subscribed};
+use crate::component::{NamedComponent, of_wasi_03};
 use crate::engine::{Runtime, one_line};
-use crate::generation::{Compiled, ComponentKind, Generation, Span, compile, imports, invoke};
 
 const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server, wasi:http/incoming-handler (0.2) or wasi:http/handler (0.3)";
-const SIMPLE: &str = "ace:raxx/simple-server@";
-const STREAMING: &str = "ace:raxx/server@";
-const MAILBOX: &str = "ace:raxx/mailbox@";
+/// How many bytes the shape of a state has at most. `server.wit` names this limit.
+pub(super) const SHAPE_MAX: usize = 256;
 /// How many memories a component is taken to have if that is not known.
 const LARGE: u32 = 4;
-const UPGRADE: &str = "ace:raxx/upgrade@";
-const WASI_HTTP: &str = "wasi:http/incoming-handler@";
 
 /// Why a component cannot be an app here. Each variant says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +94,27 @@ pub enum ComponentError {
         /// The interface that tells.
         interface: String,
     },
+    /// It is for a version of the contract that is not served, or for several.
+    #[error(
+        "{app} {cause}; this host serves {}: build all of it against one of these, or run a host that serves it",
+        ContractVersion::SERVED
+    )]
+    Version {
+        /// The file.
+        app: String,
+        /// What it has, as the rest of the sentence.
+        cause: String,
+    },
+    /// The shape of its state takes too many bytes.
+    #[error(
+        "{app} says the shape of its state in {bytes} bytes, more than the {SHAPE_MAX} allowed; let it say a hash"
+    )]
+    Shape {
+        /// The file.
+        app: String,
+        /// How many it takes.
+        bytes: usize,
+    },
     /// An export has another type than in the contract.
     #[error(
         "{app} does not fit the contract: {cause}; build it against the wit/ of this host's version"
@@ -174,6 +186,8 @@ async fn load(
     let name = &app.path.display().to_string();
     let (size, digest) = (app.component.bytes().len(), app.component.digest());
     let (component, compiled) = compiled.map(runtime, app).await?;
+    let interfaces = Interfaces::of(&component);
+    interfaces.check_versions(name)?;
     let pre = runtime
         .linker_of(component.engine())
         .instantiate_pre(&component)
@@ -184,7 +198,6 @@ async fn load(
                 missing => imports::list(missing),
             },
         })?;
-    let interfaces = Interfaces::of(&component);
     let (kind, world) = interfaces.kind(name, &pre)?;
     let mut generation = Generation {
         runtime: runtime.clone(),
@@ -193,6 +206,7 @@ async fn load(
         digest,
         release: Mutex::new(Serving::bootstrap(digest).release),
         state_version: 0,
+        state_shape: None,
         size,
         compiled_in: compiled.took,
         instance_size: instance_size(&component),
@@ -201,7 +215,8 @@ async fn load(
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
-    generation.state_version = try_out(&generation, name, &world, &interfaces).await?;
+    let state = world.try_out(&generation, name).await?;
+    (generation.state_version, generation.state_shape) = (state.version, state.shape);
     generation.is_tried = false;
     fault::point("validate: tried out");
     compiled.keep(runtime, digest);
@@ -248,136 +263,9 @@ fn instance_size(component: &Component) -> SizeOf {
     })
 }
 
-/// What a component imports and exports, by name.
-struct Interfaces {
-    imports_mailbox: bool,
-    exports: Vec<String>,
-}
-
-/// The interfaces of a kind of app. They are loaded once, to check their types.
-enum World {
-    Simple(SimpleAppIndices),
-    Streaming(StreamingAppIndices),
-    WasiHttp(ProxyIndices),
-    WasiHttp03(ServiceIndices),
-}
-
-impl Interfaces {
-    fn of(component: &Component) -> Interfaces {
-        let (engine, component) = (component.engine(), component.component_type());
-        let names = component.exports(engine);
-        Interfaces {
-            exports: names.map(|(export, _)| export.to_owned()).collect(),
-            imports_mailbox: component
-                .imports(engine)
-                .any(|(import, _)| import.starts_with(MAILBOX)),
-        }
-    }
-
-    fn export(&self, interface: &str) -> Option<&str> {
-        let mut exports = self.exports.iter();
-        let found = exports.find(|export| export.starts_with(interface))?;
-        Some(found)
-    }
-
-    /// The kind of app that a component with these interfaces is.
-    fn kind(
-        &self,
-        app: &str,
-        pre: &InstancePre<HostState>,
-    ) -> Result<(ComponentKind, World), ComponentError> {
-        let component = pre.component();
-        let (kind, world) = if self.exports.iter().any(|name| is_handler_03(name)) {
-            // Its engine is the one for WASI 0.3, whatever else it exports.
-            let kind =
-                ServicePre::new(pre.clone()).map_err(|error| contract(app, one_line(&error)))?;
-            let world = ServiceIndices::new(pre).map(World::WasiHttp03);
-            (Some(ComponentKind::WasiHttp03(kind)), world)
-        } else if let Some(handler) = self.export(STREAMING) {
-            let kind = ComponentKind::streaming(component, handler, self.export(UPGRADE));
-            (kind, StreamingAppIndices::new(pre).map(World::Streaming))
-        } else if let Some(handler) = self.export(SIMPLE) {
-            let kind = ComponentKind::simple(component, handler);
-            (kind, SimpleAppIndices::new(pre).map(World::Simple))
-        } else if let Some(handler) = self.export(WASI_HTTP) {
-            let kind = ComponentKind::wasi_http(component, handler);
-            (kind, ProxyIndices::new(pre).map(World::WasiHttp))
-        } else {
-            let exports = match &self.exports[..] {
-                [] => "nothing".to_owned(),
-                some => some.join(", "),
-            };
-            return Err(ComponentError::NoHandler {
-                app: app.to_owned(),
-                exports,
-            });
-        };
-        let world = world.map_err(|error| contract(app, one_line(&error)))?;
-        if self.imports_mailbox && !matches!(world, World::Streaming(_)) {
-            return Err(ComponentError::Import {
-                app: app.to_owned(),
-                cause: "ace:raxx/mailbox is for apps that export ace:raxx/server, since only \
-                        their exchanges have a mailbox"
-                    .to_owned(),
-            });
-        }
-        let missing = || contract(app, "a function of its handler is missing".to_owned());
-        Ok((kind.ok_or_else(missing)?, world))
-    }
-}
-
-fn contract(app: &str, cause: String) -> ComponentError {
+pub(super) fn contract(app: &str, cause: String) -> ComponentError {
     ComponentError::Contract {
         app: app.to_owned(),
         cause,
-    }
-}
-
-impl World {
-    fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()> {
-        match self {
-            World::Simple(indices) => indices.load(store, instance).map(drop),
-            World::Streaming(indices) => indices.load(store, instance).map(drop),
-            World::WasiHttp(indices) => indices.load(store, instance).map(drop),
-            World::WasiHttp03(indices) => indices.load(store, instance).map(drop),
-        }
-    }
-}
-
-/// Makes one instance, loads each of its interfaces, and asks for its state version.
-async fn try_out(
-    generation: &Generation,
-    app: &str,
-    world: &World,
-    interfaces: &Interfaces,
-) -> Result<u32, ComponentError> {
-    let tried = invoke(
-        generation,
-        Span::Callback,
-        Subscribed::default(),
-        async |store, instance| {
-            let upgrade = world.load(store, instance).and_then(|()| {
-                let exported = interfaces.export(UPGRADE);
-                exported
-                    .map(|_| UpgradeIndices::new(&generation.pre)?.load(&mut *store, instance))
-                    .transpose()
-            });
-            match upgrade {
-                Ok(None) => Ok(Ok(0)),
-                Ok(Some(upgrade)) => upgrade.call_state_version(store).await.map(Ok),
-                Err(error) => Ok(Err(contract(app, one_line(&error)))),
-            }
-        },
-    );
-    match tried.await {
-        Ok((tried, _)) => tried,
-        Err(failure) if failure.is_busy() => Err(ComponentError::NoRoom {
-            app: app.to_owned(),
-            cause: failure.to_string(),
-        }),
-        Err(failure) => Err(ComponentError::Start {
-            app: app.to_owned(),
-            cause: failure.to_string(),
-        }),
     }
 }

@@ -24,12 +24,25 @@ const LOGGED_PATH: usize = 200;
 pub struct RequestHead {
     parts: Parts,
     peer: SocketAddr,
+    source: Source,
 }
 
 impl RequestHead {
     /// A head that came from this peer.
     pub fn new(parts: Parts, peer: SocketAddr) -> RequestHead {
-        RequestHead { parts, peer }
+        RequestHead {
+            parts,
+            peer,
+            source: Source::of(peer.ip()),
+        }
+    }
+
+    /// The same, where this machine itself is the peer.
+    pub fn from_this_machine(self) -> RequestHead {
+        RequestHead {
+            source: Source::Exempt,
+            ..self
+        }
     }
 
     /// The method.
@@ -39,7 +52,7 @@ impl RequestHead {
 
     /// Where it came from, as it is counted.
     pub(crate) fn source(&self) -> Source {
-        Source::of(self.peer.ip())
+        self.source
     }
 
     /// The path as it was sent, cut to a bounded length for the log.
@@ -144,6 +157,18 @@ pub fn room(body: &Incoming, limit: usize) -> usize {
         .map_or(limit, |bytes| bytes.min(limit))
 }
 
+/// Checks the declared length of a body, if there is one.
+///
+/// # Errors
+/// [`BodyRefusal::TooLarge`].
+pub(crate) fn check_length(body: &Incoming, limit: usize) -> Result<(), BodyRefusal> {
+    use http_body::Body as _;
+    match body.size_hint().lower() > limit as u64 {
+        true => Err(BodyRefusal::TooLarge),
+        false => Ok(()),
+    }
+}
+
 /// Reads the whole body of a request, within these limits. It may be slow, but not so slow that it
 /// would hold its memory for ever.
 ///
@@ -154,35 +179,77 @@ pub(crate) async fn whole(
     limits: &BodyLimits,
 ) -> Result<contract::RequestBody, BodyRefusal> {
     use http_body::Body as _;
-    let limit = limits.whole;
     if body.is_end_stream() {
         return Ok(contract::RequestBody::None);
     }
     // A length that is too large is refused before any of the body is read.
-    if body.size_hint().lower() > limit as u64 {
-        return Err(BodyRefusal::TooLarge);
-    }
-    let began = Instant::now();
-    let mut bytes = Vec::with_capacity(room(&body, limit).min(AT_ONCE));
-    loop {
-        // Empty frames do not count as progress.
-        let due = slowest(began, bytes.len(), limits).min(Instant::now() + limits.idle);
-        let data = loop {
-            match timeout_at(due, body.frame()).await {
-                Err(_) => return Err(BodyRefusal::TooSlow),
-                Ok(Some(Err(_))) => return Err(BodyRefusal::Broken),
-                Ok(None) => return Ok(contract::RequestBody::Whole(bytes)),
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => break data,
-                    // Trailers mean nothing to a simple app.
-                    Ok(_) | Err(_) => {}
-                },
-            }
-        };
-        if bytes.len() + data.len() > limit {
-            return Err(BodyRefusal::TooLarge);
+    check_length(&body, limits.whole)?;
+    let mut whole = WholeBody::begin(&body, limits.whole);
+    whole.rest(&mut body, limits).await?;
+    // Trailers mean nothing to a simple app.
+    Ok(contract::RequestBody::Whole(whole.into_parts().0))
+}
+
+/// The whole body of a request, as far as it has come.
+pub(crate) struct WholeBody {
+    limit: usize,
+    bytes: Vec<u8>,
+    trailers: HeaderMap,
+    began: Instant,
+    /// When the last of it came.
+    last: Instant,
+}
+
+impl WholeBody {
+    /// Begins with nothing of this body, which may have so many bytes.
+    pub(crate) fn begin(body: &Incoming, limit: usize) -> WholeBody {
+        let now = Instant::now();
+        WholeBody {
+            limit,
+            bytes: Vec::with_capacity(room(body, limit).min(AT_ONCE)),
+            trailers: HeaderMap::new(),
+            began: now,
+            last: now,
         }
-        bytes.extend_from_slice(&data);
+    }
+
+    /// Reads to the end. May be dropped at any time without losing anything, and called again.
+    ///
+    /// # Errors
+    /// See [`BodyRefusal`].
+    pub(crate) async fn rest(
+        &mut self,
+        body: &mut Incoming,
+        limits: &BodyLimits,
+    ) -> Result<(), BodyRefusal> {
+        loop {
+            // Empty frames do not count as progress.
+            let due = slowest(self.began, self.bytes.len(), limits).min(self.last + limits.idle);
+            let frame = match timeout_at(due, body.frame()).await {
+                Err(_) => return Err(BodyRefusal::TooSlow),
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(_))) => return Err(BodyRefusal::Broken),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) if self.bytes.len() + data.len() > self.limit => {
+                    return Err(BodyRefusal::TooLarge);
+                }
+                Ok(data) => {
+                    self.bytes.extend_from_slice(&data);
+                    self.last = Instant::now();
+                }
+                Err(frame) => self
+                    .trailers
+                    .extend(frame.into_trailers().unwrap_or_default()),
+            }
+        }
+    }
+
+    /// The bytes, and the trailers.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, HeaderMap) {
+        (self.bytes, self.trailers)
     }
 }
 

@@ -3,7 +3,9 @@
 //! A source address counts at most half of what a vote needs, so that no client can bring
 //! a release down alone. Where all requests come from one address by nature, nothing would
 //! ever be judged. That is so for requests from this machine itself. This is the only
-//! place that decides it.
+//! place that decides it, but for connections from an address to itself, which the listener
+//! marks ([`runtime::http::RequestHead::from_this_machine`]). Of IPv6 there are no others: its
+//! sources are counted by network, and neighbours share that.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -18,6 +18,11 @@ impl Exchange {
             self.is_not_left();
             return true;
         }
+        if self.gathering.is_some() && !new.kind.can_collect() {
+            // The new code has no `handle-body`. It waits until the old code was called.
+            self.follows = false;
+            return true;
+        }
         let migrated = tokio::select! {
             migrated = migrate(&self.lease, &new, &self.state) => migrated,
             () = self.lease.signals.over() => {
@@ -29,6 +34,9 @@ impl Exchange {
             Ok(state) => {
                 self.lease.stats.count_left(|left| left.migrated += 1);
                 self.state = state;
+                if !new.kind.knows_answers() {
+                    self.lagged += self.fetches.end();
+                }
                 self.lease = Lease::take(new);
                 self.is_not_left();
             }

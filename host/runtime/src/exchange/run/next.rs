@@ -26,7 +26,7 @@ pub(super) enum Instead {
 
 /// The next step of an exchange that was left on old code: its time is over, or
 /// that code is current again.
-fn left(is_over: bool) -> Instead {
+pub(super) fn left(is_over: bool) -> Instead {
     match is_over {
         true => Instead::End(Ended::Drained),
         false => Instead::CodeChange,
@@ -50,11 +50,23 @@ async fn stalled(output: &OutputQueue, mut unread: usize, mut due: Instant, stal
 impl Exchange {
     /// Waits for the next event.
     pub(super) async fn next(&mut self) -> Result<Call, Instead> {
+        if self.gathering.is_some() {
+            return self.gather().await;
+        }
         if self.held_back && self.output.is_some() {
+            self.writable = false;
             return self.output_gone().await;
+        }
+        if std::mem::take(&mut self.writable) && self.output.is_some() {
+            return Ok(Call::Info(Message::Writable));
         }
         if self.drain_due.is_some() && self.shared.slot.is_current(&self.lease) {
             return Err(Instead::CodeChange);
+        }
+        if self.lagged > 0 {
+            return Ok(Call::Info(Message::Lagged(std::mem::take(
+                &mut self.lagged,
+            ))));
         }
         if let Some(reason) = self.closing.take() {
             return Ok(Call::Info(Message::Closing(reason)));
@@ -63,7 +75,8 @@ impl Exchange {
             || self.body.is_some()
             || self.views.is_some()
             || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
-            || !self.timers.is_empty();
+            || !self.timers.is_empty()
+            || self.fetches.waiting() > 0;
         if !can_answer {
             return Err(Instead::End(Ended::Stuck));
         }
@@ -87,6 +100,7 @@ impl Exchange {
             message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
                 Some(Call::Info(message))
             }
+            fetched = self.fetches.next() => Some(Call::Info(Message::Fetched(fetched))),
             number = due(timer) => {
                 let (_, token) = self.timers.swap_remove(number);
                 Some(Call::Info(Message::Timer(token)))
@@ -102,7 +116,7 @@ impl Exchange {
                 }
                 Err(refusal) => {
                     self.body = None;
-                    self.refusal = Some(refusal);
+                    self.refusal = Some(refusal.response(self.shared.limits.whole));
                     None
                 }
             },
@@ -111,7 +125,7 @@ impl Exchange {
     }
 
     /// Waits until enough output has gone for callbacks to run again.
-    async fn output_gone(&mut self) -> Result<Call, Instead> {
+    pub(super) async fn output_gone(&mut self) -> Result<Call, Instead> {
         let Some(output) = &self.output else {
             return Err(Instead::Gone);
         };

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Ended, Exchange};
 use crate::contract::http::{Part, ResponseBody};
-use crate::contract::{CallEffect, Step};
+use crate::contract::{CallEffect, Next, Step};
 use crate::exchange::headless;
 use crate::exchange::mailbox::Subscriptions;
 use crate::exchange::sequence::{Illegal, Sequence};
@@ -33,40 +33,51 @@ impl Exchange {
             return Ok(());
         }
         match step {
-            Step::Done(response) => {
-                self.sequence.done(&response)?;
-                let head = response::head(response, self.is_head)?;
+            Step::Done(complete) => {
+                self.sequence.done(&complete.response)?;
+                let head = response::head(complete.response, self.is_head)?;
                 self.send(Checked::Head(head));
             }
-            Step::Continue((parts, state)) => {
-                let limit = self.lease.runtime.limits.state;
-                if state.len() > limit {
-                    return Err(Ended::State(state.len(), limit));
+            Step::Continue(next) => self.go_on_with(next)?,
+            Step::Collect((next, limit)) => {
+                if self.body.is_none() {
+                    return Err(Illegal::Collect.into());
                 }
-                // All parts are checked before any is sent. If one breaks a rule,
-                // nothing of the callback goes out. So a client that has no head yet
-                // gets a 500, and not half an answer.
-                let checked = self.check(parts)?;
-                // What the connection takes meanwhile is not subtracted, so that an
-                // app that fills the queue can rely on `writable`.
-                let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
-                for part in checked {
-                    if let Checked::Data(data) = &part {
-                        waiting = waiting.saturating_add(data.len());
-                    }
-                    self.send(part);
-                }
-                self.held_back = waiting >= HIGH_WATER;
-                if self.held_back {
-                    self.unread = waiting;
-                    self.stall_due = Instant::now() + self.shared.limits.stall;
-                }
-                self.state = state.into();
+                self.go_on_with(next)?;
+                self.begin_gathering(limit);
             }
         }
         for effect in effects {
             self.put_into_effect(effect);
         }
+        Ok(())
+    }
+
+    /// Sends the parts, and keeps the state.
+    fn go_on_with(&mut self, next: Next) -> Result<(), Ended> {
+        let limit = self.lease.runtime.limits.state;
+        if next.state.len() > limit {
+            return Err(Ended::State(next.state.len(), limit));
+        }
+        // All parts are checked before any is sent. If one breaks a rule,
+        // nothing of the callback goes out. So a client that has no head yet
+        // gets a 500, and not half an answer.
+        let checked = self.check(next.parts)?;
+        // What the connection takes meanwhile is not subtracted, so that an
+        // app that fills the queue can rely on `writable`.
+        let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
+        for part in checked {
+            if let Checked::Data(data) = &part {
+                waiting = waiting.saturating_add(data.len());
+            }
+            self.send(part);
+        }
+        self.held_back = waiting >= HIGH_WATER;
+        if self.held_back {
+            self.unread = waiting;
+            self.stall_due = Instant::now() + self.shared.limits.stall;
+        }
+        self.state = next.state.into();
         Ok(())
     }
 
@@ -157,6 +168,7 @@ impl Exchange {
                 let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
                 self.timers.push((Instant::now() + delay, token));
             }
+            CallEffect::Fetch(request) => self.fetches.begin(request),
         }
     }
 }

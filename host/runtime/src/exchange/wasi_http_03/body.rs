@@ -202,13 +202,18 @@ impl Body03 {
 
 impl Rest {
     fn broke(&self, cause: &dyn std::fmt::Display) {
+        // What a client that breaks off has caused is none of the app's.
+        if self.running.progress.is_half() {
+            return;
+        }
         self.running.complain(cause);
         self.running.count(RequestEnd::Broken, None);
     }
 
     /// Whether all of it is there. If not, it says why, and counts it.
     fn is_whole(&self, error: Option<Error>) -> bool {
-        let why = self.source.why().or_else(|| self.live.failure());
+        let why = self.source.why().or_else(|| self.running.terms.why());
+        let why = why.or_else(|| self.live.failure());
         match (why, error) {
             (None, None) => match short(self.written, self.promised) {
                 None => return true,

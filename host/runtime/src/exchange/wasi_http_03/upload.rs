@@ -55,11 +55,16 @@ impl Terms {
     pub(super) async fn ended(&self) -> CallFailure {
         loop {
             let ended = self.ended.notified();
-            if let Some(why) = self.why.lock().clone() {
+            if let Some(why) = self.why() {
                 return why;
             }
             ended.await;
         }
+    }
+
+    /// Why the upload has ended the request, if it has.
+    pub(super) fn why(&self) -> Option<CallFailure> {
+        self.why.lock().clone()
     }
 
     fn end(&self, why: CallFailure) {
