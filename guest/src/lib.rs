@@ -13,9 +13,7 @@ mod template;
 pub mod updates;
 
 use raxx::mailbox::Message;
-use raxx::{
-    Continue, Headers, Method, Request, Response, Server, Step, cluster, continue_with, response,
-};
+use raxx::{Headers, Method, Request, Response, Server, Step, cluster, continue_with, response};
 
 pub use state::State;
 
@@ -36,7 +34,7 @@ impl Server for App {
                 return not_allowed(READ).into();
             }
             (_, []) => page::render(&cluster::self_(), &cluster::nodes()).into(),
-            (_, ["updates"]) => of_updates(updates::open(&cluster::self_())),
+            (_, ["updates"]) => updates::open(&cluster::self_()).map_state(State::Updates),
             (_, ["talk"]) => talk::page(&cluster::self_()).into(),
             (_, ["talk", "lines"]) => talk::open(&cluster::self_(), request.query()),
             _ => not_found().into(),
@@ -47,38 +45,16 @@ impl Server for App {
         }
     }
 
-    fn handle_data(&self, data: Vec<u8>, state: State) -> Step<State> {
-        match state {
-            State::Form(form) => talk::take(form, &data),
-            other => continue_with(other).into(),
-        }
-    }
-
-    fn handle_tail(&self, _trailers: Headers, state: State) -> Step<State> {
-        match state {
-            State::Form(form) => talk::say(&form),
-            other => continue_with(other).into(),
-        }
+    fn handle_body(&self, body: Vec<u8>, _trailers: Headers, _state: State) -> Step<State> {
+        talk::say(&body)
     }
 
     fn handle_info(&self, message: Message, state: State) -> Step<State> {
         match state {
-            State::Updates(sent) => of_updates(updates::tell(message, sent)),
+            State::Updates(sent) => updates::tell(message, sent).map_state(State::Updates),
             State::Talk(person) => talk::tell(message, person),
-            State::Form(form) => continue_with(State::Form(form)).into(),
+            State::Form => continue_with(State::Form).into(),
         }
-    }
-}
-
-/// A step of a stream of `/updates` as one of the app.
-fn of_updates(step: Step<updates::Sent>) -> Step<State> {
-    match step {
-        Step::Done(response) => Step::Done(response),
-        Step::Continue(next) => Step::Continue(Continue {
-            parts: next.parts,
-            effects: next.effects,
-            state: State::Updates(next.state),
-        }),
     }
 }
 

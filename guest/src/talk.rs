@@ -14,7 +14,7 @@
 use raxx::cluster::Node;
 use raxx::html::push_escaped;
 use raxx::mailbox::{ClosingReason, Message, Publication};
-use raxx::{Request, RequestBody, Response, Step, continue_with, json, response, sse};
+use raxx::{Request, RequestBody, Response, Step, complete, continue_with, json, response, sse};
 
 use crate::page::{STYLE, html};
 use crate::template::{count, cut};
@@ -48,7 +48,7 @@ const RETRY_MS: u64 = 1000;
 /// The longest name and line, in characters; the largest form, in bytes.
 const NAME_MAX: usize = 40;
 const LINE_MAX: usize = 500;
-const FORM_MAX: usize = 8 * 1024;
+const FORM_MAX: u64 = 8 * 1024;
 
 /// Who reads a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,22 +128,13 @@ pub fn tell(message: Message, person: Person) -> Step<State> {
     }
 }
 
-/// Begins to take a form.
+/// Begins to take a form: the host gathers it.
 pub fn begin(request: &Request) -> Step<State> {
     match request.body() {
         RequestBody::None => text(400, "say a line, in a form").into(),
         RequestBody::Whole(_) => say(request.body_bytes()),
-        RequestBody::Streamed => continue_with(State::Form(Vec::new())).into(),
+        RequestBody::Streamed => continue_with(State::Form).collect(FORM_MAX),
     }
-}
-
-/// Takes a piece of a form.
-pub fn take(mut form: Vec<u8>, data: &[u8]) -> Step<State> {
-    if form.len() + data.len() > FORM_MAX {
-        return text(413, "that is too much to say at once").into();
-    }
-    form.extend_from_slice(data);
-    continue_with(State::Form(form)).into()
 }
 
 /// Says what a form wants to be said.
@@ -159,10 +150,7 @@ pub fn say(form: &[u8]) -> Step<State> {
     what.push('}');
     // Who has no script gets the page again; a script follows and ignores it.
     let back = response(303).header("location", "/talk");
-    continue_with(State::Form(Vec::new()))
-        .head(back)
-        .publish(TALK, what)
-        .into()
+    complete(back).publish(TALK, what).into()
 }
 
 /// The event of what was said, and where. The payload is JSON of this app.

@@ -8,8 +8,8 @@ use super::*;
 fn answer(method: &Method, target: &str) -> Response {
     testing::set_cluster(3, &["example@10.10.10.2", "example@10.10.10.3"]);
     match App.handle_head(request(method, target), b"") {
-        Step::Done(response) => response,
-        Step::Continue(next) => panic!("{method:?} {target} goes on: {next:?}"),
+        Step::Done(done) => done.response,
+        step => panic!("{method:?} {target} goes on: {step:?}"),
     }
 }
 

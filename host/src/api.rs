@@ -28,5 +28,5 @@ mod upload;
 pub use body::Body;
 pub use node::{Later, NodeApi, Refused};
 pub use service::{ApiService, Asker, Limits};
-pub use socket::{SocketError, ToolSocket, connect, path};
+pub use socket::{SocketError, ToolSocket, connect, is_of, path};
 pub use upload::RECORD;

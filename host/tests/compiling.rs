@@ -238,6 +238,26 @@ async fn nothing_waits_for_a_large_component_and_its_worker_dies_when_nobody_wan
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_functions_of_a_large_component_are_kept_for_the_next_version_of_it() {
+    let place = Place::new(usual(), None).await;
+    until("a worker", || own_children().len() == 1).await;
+    let worker = *own_children().first().expect("it was there");
+    let large = components::read_built("guest");
+    let large = lab::components::with_code(&large, 8 << 20, 1);
+    let mut took = Vec::new();
+    for mark in [1, 2] {
+        let before = used(worker);
+        let version = lab::components::marked(&large, &[mark]);
+        let version = ComponentBytes::of(version.into());
+        assert!(place.try_to_compile(&version).await.is_none());
+        assert!(lives(worker), "it ended after version {mark}");
+        took.push(used(worker) - before);
+    }
+    println!("processor time of two versions: {took:?} hundredths of a second");
+    assert!(took[1] * 2 < took[0], "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_is_replaced_and_the_component_is_tried_again() {
     let place = Place::new(usual(), None).await;
     // While it waits for work, …

@@ -11,7 +11,7 @@
 pub mod streaming {
     wit_bindgen::generate!({
         world: "streaming-app",
-        path: "../../wit/0.1.0",
+        path: "../../wit",
         additional_derives: [PartialEq, Eq],
         pub_export_macro: true,
         export_macro_name: "__export_streaming",
@@ -24,13 +24,14 @@ pub mod streaming {
 pub mod simple {
     wit_bindgen::generate!({
         world: "simple-app",
-        path: "../../wit/0.1.0",
+        path: "../../wit",
         pub_export_macro: true,
         export_macro_name: "__export_simple",
         default_bindings_module: "raxx::bindings::simple",
         with: {
-            "ace:raxx/http@0.1.0": super::streaming::ace::raxx::http,
-            "ace:raxx/cluster@0.1.0": super::streaming::ace::raxx::cluster,
+            "ace:raxx/http@0.2.0": super::streaming::ace::raxx::http,
+            "ace:raxx/cluster@0.2.0": super::streaming::ace::raxx::cluster,
+            "ace:raxx/system@0.2.0": super::streaming::ace::raxx::system,
         },
     });
 }
@@ -39,7 +40,7 @@ pub mod simple {
 pub mod upgradable {
     wit_bindgen::generate!({
         world: "upgradable",
-        path: "../../wit/0.1.0",
+        path: "../../wit",
         pub_export_macro: true,
         export_macro_name: "__export_upgradable",
         default_bindings_module: "raxx::bindings::upgradable",

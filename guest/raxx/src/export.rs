@@ -2,7 +2,7 @@
 //! contract's types and an app's.
 //!
 //! The exported functions exist only in wasm: a native linker does not accept names
-//! such as `ace:raxx/server@0.1.0#handle-head`.
+//! such as `ace:raxx/server@0.2.0#handle-head`.
 
 use crate::bindings::simple::exports::ace::raxx::simple_server;
 use crate::bindings::streaming::exports::ace::raxx::server;
@@ -54,8 +54,9 @@ macro_rules! export_simple {
     };
 }
 
-/// Export a [`Server`] as the app of this component. The argument is an expression
-/// that makes the app. It is evaluated at each callback.
+/// Export a [`Server`] as the app of this component, and the version and shape of its
+/// state with it. The argument is an expression that makes the app. It is evaluated at
+/// each callback.
 ///
 /// ```
 /// # use raxx::{Request, Server, Step, response};
@@ -76,8 +77,9 @@ macro_rules! export_simple {
 macro_rules! export {
     ($app:expr) => {
         const _: () = {
-            use ::std::{string::String, vec::Vec};
+            use ::std::{result::Result, string::String, vec::Vec};
             use $crate::bindings::streaming::exports::ace::raxx::server as __exports;
+            use $crate::bindings::upgradable::exports::ace::raxx::upgrade as __upgrade;
 
             struct __RaxxServer;
 
@@ -97,8 +99,34 @@ macro_rules! export {
                     $crate::export::handle_tail(&$app, trailers, state)
                 }
 
+                fn handle_body(
+                    body: Vec<u8>,
+                    trailers: Vec<(String, Vec<u8>)>,
+                    state: Vec<u8>,
+                ) -> __exports::Step {
+                    $crate::export::handle_body(&$app, body, trailers, state)
+                }
+
                 fn handle_info(message: __exports::Message, state: Vec<u8>) -> __exports::Step {
                     $crate::export::handle_info(&$app, message, state)
+                }
+            }
+
+            impl __upgrade::Guest for __RaxxServer {
+                fn state_version() -> u32 {
+                    $crate::export::state_version(&$app)
+                }
+
+                fn state_shape() -> String {
+                    $crate::export::state_shape(&$app)
+                }
+
+                fn code_change(from: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
+                    $crate::export::code_change(&$app, from, state)
+                }
+
+                fn code_change_down(to: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
+                    $crate::export::code_change_down(&$app, to, state)
                 }
             }
 
@@ -106,73 +134,17 @@ macro_rules! export {
             $crate::bindings::streaming::__export_streaming!(
                 __RaxxServer with_types_in $crate::bindings::streaming
             );
-            // In a native build, this line uses the app, so that there is no warning.
+            #[cfg(target_arch = "wasm32")]
+            $crate::bindings::upgradable::__export_upgradable!(
+                __RaxxServer with_types_in $crate::bindings::upgradable
+            );
+            // In a native build, these lines use the app, so that there is no warning.
             #[cfg(not(target_arch = "wasm32"))]
             const _: fn(__exports::Request, Vec<u8>) -> __exports::Step =
                 <__RaxxServer as __exports::Guest>::handle_head;
-        };
-    };
-}
-
-/// Export an [`Upgrade`](crate::Upgrade) beside the app of this component. The
-/// argument is an expression of that type.
-///
-/// ```
-/// struct Home;
-///
-/// impl raxx::Upgrade for Home {
-///     const STATE_VERSION: u32 = 1;
-///
-///     fn code_change(&self, _from: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
-///         Ok(state)
-///     }
-/// }
-///
-/// raxx::export_upgrade!(Home);
-/// # fn main() {}
-/// ```
-#[macro_export]
-macro_rules! export_upgrade {
-    ($app:expr) => {
-        const _: () = {
-            use ::std::{result::Result, string::String, vec::Vec};
-            use $crate::bindings::upgradable::exports::ace::raxx::upgrade as __exports;
-
-            struct __RaxxUpgrade;
-
-            impl __exports::Guest for __RaxxUpgrade {
-                fn state_version() -> u32 {
-                    $crate::export::state_version(&$app)
-                }
-
-                fn code_change(from: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
-                    $crate::Upgrade::code_change(&$app, from, state)
-                }
-
-                fn code_change_down(to: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
-                    $crate::Upgrade::code_change_down(&$app, to, state)
-                }
-            }
-
-            #[cfg(target_arch = "wasm32")]
-            $crate::bindings::upgradable::__export_upgradable!(
-                __RaxxUpgrade with_types_in $crate::bindings::upgradable
-            );
-            // In a native build, this line uses the app, so that there is no warning.
             #[cfg(not(target_arch = "wasm32"))]
-            const _: fn() -> u32 = <__RaxxUpgrade as __exports::Guest>::state_version;
+            const _: fn() -> u32 = <__RaxxServer as __upgrade::Guest>::state_version;
         };
-    };
-}
-
-/// Export the versions of the state of a [`Server`] beside it. The state must be a
-/// [`Postcard`](crate::Postcard) of a [`Versioned`](crate::Versioned) type. The
-/// argument is the same expression as that of [`export!`](crate::export).
-#[cfg(feature = "serde")]
-#[macro_export]
-macro_rules! export_versioned {
-    ($app:expr) => {
-        $crate::export_upgrade!($crate::Versions::of(&$app));
     };
 }
 
@@ -191,13 +163,13 @@ pub fn handle_request(
 #[doc(hidden)]
 pub fn handle_head(app: &impl Server, request: server::Request, config: Vec<u8>) -> server::Step {
     app.handle_head(Request::from_wire(request), &config)
-        .perform()
+        .into_wire()
 }
 
 /// Behind [`export!`](crate::export).
 #[doc(hidden)]
 pub fn handle_data(app: &impl Server, data: Vec<u8>, state: Vec<u8>) -> server::Step {
-    app.handle_data(data, decode(app, state)).perform()
+    app.handle_data(data, decode(app, state)).into_wire()
 }
 
 /// Behind [`export!`](crate::export).
@@ -208,19 +180,51 @@ pub fn handle_tail(
     state: Vec<u8>,
 ) -> server::Step {
     app.handle_tail(Headers::from_wire(trailers), decode(app, state))
-        .perform()
+        .into_wire()
 }
 
 /// Behind [`export!`](crate::export).
 #[doc(hidden)]
-pub fn handle_info(app: &impl Server, message: Message, state: Vec<u8>) -> server::Step {
-    app.handle_info(message, decode(app, state)).perform()
+pub fn handle_body(
+    app: &impl Server,
+    body: Vec<u8>,
+    trailers: Vec<(String, Vec<u8>)>,
+    state: Vec<u8>,
+) -> server::Step {
+    app.handle_body(body, Headers::from_wire(trailers), decode(app, state))
+        .into_wire()
 }
 
-/// Behind [`export_upgrade!`](crate::export_upgrade).
+/// Behind [`export!`](crate::export).
 #[doc(hidden)]
-pub fn state_version<U: crate::Upgrade>(_app: &U) -> u32 {
-    U::STATE_VERSION
+pub fn handle_info(app: &impl Server, message: server::Message, state: Vec<u8>) -> server::Step {
+    app.handle_info(Message::from_wire(message), decode(app, state))
+        .into_wire()
+}
+
+/// Behind [`export!`](crate::export).
+#[doc(hidden)]
+pub fn state_version<A: Server>(_app: &A) -> u32 {
+    A::State::VERSION
+}
+
+/// Behind [`export!`](crate::export).
+#[doc(hidden)]
+pub fn state_shape<A: Server>(_app: &A) -> String {
+    A::State::shape()
+}
+
+/// Behind [`export!`](crate::export).
+#[doc(hidden)]
+pub fn code_change<A: Server>(_app: &A, from: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
+    A::State::from_older(from, state).map(State::encode)
+}
+
+/// Behind [`export!`](crate::export).
+#[doc(hidden)]
+pub fn code_change_down<A: Server>(_app: &A, to: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
+    let state = A::State::decode(state).map_err(|error| error.to_string())?;
+    state.into_older(to)
 }
 
 /// If the state cannot be read, the callback traps. The trap ends the exchange, and

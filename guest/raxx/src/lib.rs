@@ -28,23 +28,31 @@
 //!   of its body and messages, and returns a [`Step`] each time. Its state is bytes that
 //!   the host keeps.
 //! - An app asks the host for something with an [`Effect`](mailbox::Effect) in the step
-//!   that it returns. So tests need no socket and no host: they call the app and compare
-//!   values. [`testing`] stands in for the rest.
-//! - [`cluster`] says which nodes there are.
+//!   that it returns: to be told of the members, of a publication or of a key that
+//!   changes, for an answer of another server, for a write. So tests need no socket and
+//!   no host: they call the app and compare values.
+//! - [`cluster`] says which nodes there are; [`testing`] stands in for it in tests.
+//! - An app imports no WASI, which makes its instances cost half; the standard library
+//!   works on what the host offers instead. With the feature `wasi` it imports WASI.
 //!
 //! This crate's `README.md` is a guide. Its `CODE_CHANGE.md` is a guide to changing code
 //! under live connections.
 
+mod effect;
 mod headers;
 mod request;
 mod response;
 mod server;
+#[cfg(feature = "serde")]
+mod shape;
 mod state;
 mod step;
 #[cfg(feature = "serde")]
 mod versions;
 
 pub mod cluster;
+pub mod data;
+pub mod fetch;
 pub mod html;
 pub mod json;
 pub mod mailbox;
@@ -58,16 +66,18 @@ pub mod bindings;
 pub mod export;
 
 pub use headers::{HeaderError, Headers};
+#[cfg(feature = "serde")]
+pub use postcard_schema::Schema;
 pub use request::{
     DELETE, GET, HEAD, Method, OPTIONS, PATCH, POST, PUT, Peer, Request, RequestBody, Scheme,
     request,
 };
 pub use response::{Response, ResponseBody, head_from_get, redirect, response};
-pub use server::{Server, SimpleServer, Upgrade};
+pub use server::{Server, SimpleServer};
 #[cfg(feature = "serde")]
 pub use state::Postcard;
 pub use state::{State, StateError};
-pub use step::{Continue, Frame, Part, Step, continue_with};
+pub use step::{Complete, Continue, Frame, Part, Step, complete, continue_with};
 #[cfg(feature = "serde")]
 pub use versions::{NoPrevious, Versioned, Versions};
 

@@ -86,6 +86,26 @@ pub trait Server {
         continue_with(state).into()
     }
 
+    /// The rest of the body of the request and its trailers, after
+    /// [`collect`](crate::Continue::collect). This is called once, and instead of
+    /// `handle_data` and `handle_tail`. The body may be empty.
+    ///
+    /// # Panics
+    ///
+    /// By default: only an app that collects is called, and it says here what follows.
+    fn handle_body(
+        &self,
+        body: Vec<u8>,
+        trailers: Headers,
+        state: Self::State,
+    ) -> Step<Self::State> {
+        drop((body, trailers, state));
+        panic!(
+            "the app returned `collect`, and has no `handle_body`: write it in `impl Server for {}`",
+            std::any::type_name::<Self>()
+        );
+    }
+
     /// A message has come. It may come before the request has ended, and after. By
     /// default it is ignored.
     ///
@@ -94,36 +114,5 @@ pub trait Server {
     fn handle_info(&self, message: Message, state: Self::State) -> Step<Self::State> {
         drop(message);
         continue_with(state).into()
-    }
-}
-
-/// Lets the state of an app outlive its code. Export it with
-/// [`export_upgrade!`](crate::export_upgrade), beside the app itself.
-///
-/// The host tags each state with the version of the code that wrote it. An app that
-/// exports no `Upgrade` has version 0.
-pub trait Upgrade {
-    /// The version of the state that this code writes.
-    const STATE_VERSION: u32;
-
-    /// Turn a state of an older version into one of this version.
-    ///
-    /// # Errors
-    ///
-    /// The reason of a refusal. The exchange is asked to end, and is counted.
-    fn code_change(&self, from_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String>;
-
-    /// Turn a state of this version into one of an older version, before the older code
-    /// takes over again. Refused by default.
-    ///
-    /// # Errors
-    ///
-    /// The reason of a refusal, as in [`code_change`](Self::code_change).
-    fn code_change_down(&self, to_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
-        drop(state);
-        Err(format!(
-            "version {} of the state cannot go back to version {to_version}",
-            Self::STATE_VERSION
-        ))
     }
 }

@@ -4,7 +4,9 @@
 
 use crate::bindings::streaming::ace::raxx::http as wire;
 use crate::bindings::streaming::exports::ace::raxx::server as exports;
-use crate::mailbox::{self, Effect};
+use crate::data::{Key, KeyRange};
+use crate::fetch::FetchRequest;
+use crate::mailbox::Effect;
 use crate::{Headers, Response, ResponseBody, State};
 
 pub use wire::Frame;
@@ -42,16 +44,48 @@ impl Part {
     }
 }
 
-/// What a callback returns. Make one from a [`Response`] or a [`Continue`]
-/// with `into()`.
+/// What a callback returns. Make one from a [`Response`], a [`Complete`] or a
+/// [`Continue`] with `into()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a step does nothing until it is returned"]
 pub enum Step<S> {
-    /// The complete response, whose body is none or whole. It ends the exchange. Allowed
+    /// The complete response, and what else is to happen. It ends the exchange. Allowed
     /// only before a head was sent.
-    Done(Response),
+    Done(Complete),
     /// Parts to send, effects, and the state to keep.
     Continue(Continue<S>),
+    /// The same, and the rest of the body of the request is to come in one piece of at
+    /// most so many bytes, to [`Server::handle_body`](crate::Server::handle_body).
+    Collect(Continue<S>, u64),
+}
+
+/// End with this response. Chain which effects to ask for. Without effects, the
+/// response itself is enough.
+///
+/// ```
+/// use raxx::{Step, complete, response};
+///
+/// let saved: Step<()> = complete(response(303).header("location", "/"))
+///     .publish("news", "somebody saved")
+///     .increment("saved", 1)
+///     .into();
+/// # drop(saved);
+/// ```
+pub fn complete(response: Response) -> Complete {
+    Complete {
+        response,
+        effects: Vec::new(),
+    }
+}
+
+/// A step that ends the exchange. Begin with [`complete`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it does nothing until it is returned as a step"]
+pub struct Complete {
+    /// The response. Its body is none or whole.
+    pub response: Response,
+    /// What else is to happen.
+    pub effects: Vec<Effect>,
 }
 
 /// Go on with this state. Chain what to send and which effects to ask for.
@@ -81,7 +115,7 @@ pub fn continue_with<S>(state: S) -> Continue<S> {
 pub struct Continue<S> {
     /// What to send.
     pub parts: Vec<Part>,
-    /// What the exchange asks of its mailbox.
+    /// What else is to happen.
     pub effects: Vec<Effect>,
     /// What to keep for the next callback.
     pub state: S,
@@ -114,49 +148,141 @@ impl<S> Continue<S> {
         self
     }
 
-    /// Get the members: the current view at once, then each change.
-    pub fn subscribe_nodes(self) -> Self {
-        self.effect(Effect::SubscribeNodes)
+    /// Get the rest of the body of the request in one piece, at most so many bytes. The
+    /// host gathers it outside of the state, and answers a larger one with 413.
+    /// [`Server::handle_body`](crate::Server::handle_body) comes next; messages wait.
+    ///
+    /// ```
+    /// use raxx::{Step, continue_with};
+    ///
+    /// let step: Step<u64> = continue_with(7).collect(64 * 1024);
+    /// assert_eq!(step, Step::Collect(continue_with(7), 64 * 1024));
+    /// ```
+    pub fn collect(self, limit: u64) -> Step<S> {
+        Step::Collect(self, limit)
     }
 
-    /// Get what is published on a topic from now on.
-    pub fn subscribe(self, topic: impl Into<String>) -> Self {
-        self.effect(Effect::Subscribe(topic.into()))
+    /// The same step with another state, made from this one.
+    pub fn map_state<T>(self, map: impl FnOnce(S) -> T) -> Continue<T> {
+        Continue {
+            parts: self.parts,
+            effects: self.effects,
+            state: map(self.state),
+        }
     }
+}
 
-    /// No longer get what is published on a topic.
-    pub fn unsubscribe(self, topic: impl Into<String>) -> Self {
-        self.effect(Effect::Unsubscribe(topic.into()))
-    }
+/// The effects, as methods to chain.
+macro_rules! effects {
+    () => {
+        /// Get the members: the current view at once, then each change.
+        pub fn subscribe_nodes(self) -> Self {
+            self.effect(Effect::SubscribeNodes)
+        }
 
-    /// Publish to every exchange, on every node, that has subscribed to the topic.
-    pub fn publish(self, topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
-        self.effect(Effect::Publish {
-            topic: topic.into(),
-            payload: payload.into(),
-        })
-    }
+        /// Get what is published on a topic from now on.
+        pub fn subscribe(self, topic: impl Into<String>) -> Self {
+            self.effect(Effect::Subscribe(topic.into()))
+        }
 
-    /// Get the message `Timer(token)` once, not sooner than after this many
-    /// milliseconds.
-    pub fn send_after(self, milliseconds: u64, token: u64) -> Self {
-        self.effect(Effect::SendAfter {
-            milliseconds,
-            token,
-        })
-    }
+        /// No longer get what is published on a topic.
+        pub fn unsubscribe(self, topic: impl Into<String>) -> Self {
+            self.effect(Effect::Unsubscribe(topic.into()))
+        }
 
-    /// Ask for any effect. If the host refuses it, the exchange ends: check what comes
-    /// from outside with [`Effect::check`] first.
-    pub fn effect(mut self, effect: Effect) -> Self {
-        self.effects.push(effect);
-        self
-    }
+        /// Get the message `Timer(token)` once, not sooner than after this many
+        /// milliseconds.
+        pub fn send_after(self, milliseconds: u64, token: u64) -> Self {
+            self.effect(Effect::SendAfter {
+                milliseconds,
+                token,
+            })
+        }
+
+        /// Ask another server. The answer comes as the message `Fetched`.
+        pub fn fetch(self, request: FetchRequest) -> Self {
+            self.effect(Effect::Fetch(request))
+        }
+
+        /// Get every change of these keys from now on, as the message `KeyChanged`.
+        pub fn watch(self, range: impl Into<KeyRange>) -> Self {
+            self.effect(Effect::Watch(range.into()))
+        }
+
+        /// No longer get the changes of these keys.
+        pub fn unwatch(self, range: impl Into<KeyRange>) -> Self {
+            self.effect(Effect::Unwatch(range.into()))
+        }
+
+        /// Set a key until this exchange ends. Then it is deleted.
+        pub fn put_while_open(self, key: impl Into<Key>, value: impl Into<Vec<u8>>) -> Self {
+            self.effect(Effect::PutWhileOpen {
+                key: key.into(),
+                value: value.into(),
+            })
+        }
+    };
+}
+
+/// The effects that are of use at the end of an exchange as well.
+macro_rules! effects_at_the_end {
+    () => {
+        /// Publish to every exchange, on every node, that has subscribed to the topic.
+        pub fn publish(self, topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+            self.effect(Effect::Publish {
+                topic: topic.into(),
+                payload: payload.into(),
+            })
+        }
+
+        /// Set a key of the data that all nodes share.
+        pub fn put(self, key: impl Into<Key>, value: impl Into<Vec<u8>>) -> Self {
+            self.effect(Effect::Put {
+                key: key.into(),
+                value: value.into(),
+            })
+        }
+
+        /// Add to a counter. One that is not there counts from 0.
+        pub fn increment(self, key: impl Into<Key>, amount: i64) -> Self {
+            self.effect(Effect::Increment {
+                key: key.into(),
+                amount,
+            })
+        }
+
+        /// Delete a key. One that is not there is no error.
+        pub fn delete(self, key: impl Into<Key>) -> Self {
+            self.effect(Effect::Delete(key.into()))
+        }
+
+        /// Ask for any effect. If the host refuses it, the exchange ends: check what
+        /// comes from outside with [`Effect::check`] first.
+        pub fn effect(mut self, effect: Effect) -> Self {
+            self.effects.push(effect);
+            self
+        }
+    };
+}
+
+impl<S> Continue<S> {
+    effects!();
+    effects_at_the_end!();
+}
+
+impl Complete {
+    effects_at_the_end!();
 }
 
 impl<S> From<Response> for Step<S> {
     fn from(response: Response) -> Self {
-        Step::Done(response)
+        Step::Done(complete(response))
+    }
+}
+
+impl<S> From<Complete> for Step<S> {
+    fn from(done: Complete) -> Self {
+        Step::Done(done)
     }
 }
 
@@ -167,6 +293,22 @@ impl<S> From<Continue<S>> for Step<S> {
 }
 
 impl<S> Step<S> {
+    /// The same step with another state, made from this one.
+    ///
+    /// ```
+    /// use raxx::{Step, continue_with};
+    ///
+    /// let step: Step<u64> = continue_with(7).data("x").into();
+    /// assert_eq!(step.map_state(Some), continue_with(Some(7)).data("x").into());
+    /// ```
+    pub fn map_state<T>(self, map: impl FnOnce(S) -> T) -> Step<T> {
+        match self {
+            Step::Done(done) => Step::Done(done),
+            Step::Continue(next) => Step::Continue(next.map_state(map)),
+            Step::Collect(next, limit) => Step::Collect(next.map_state(map), limit),
+        }
+    }
+
     /// Turns the answer to GET into the answer to HEAD: only the head that would be
     /// sent. A whole body is kept, because the host sends its length. A stream does not
     /// begin, and its effects are dropped.
@@ -174,98 +316,55 @@ impl<S> Step<S> {
     /// A step that sends no head, because the head comes later, does not change.
     ///
     /// ```
-    /// use raxx::{ResponseBody, Step, continue_with, sse};
+    /// use raxx::{Step, continue_with, response, sse};
     ///
     /// let get: Step<()> = continue_with(()).head(sse::head()).subscribe_nodes().into();
-    /// let Step::Done(head) = get.head_only() else { panic!() };
-    /// assert_eq!(head.body_kind(), &ResponseBody::None);
+    /// assert_eq!(get.head_only(), sse::head().without_body().into());
     /// ```
     pub fn head_only(self) -> Self {
-        let next = match self {
-            Step::Done(response) => return Step::Done(response),
-            Step::Continue(next) => next,
+        let parts = match &self {
+            Step::Done(_) => return self,
+            Step::Continue(next) | Step::Collect(next, _) => &next.parts,
         };
-        let head = next.parts.iter().find_map(|part| match part {
-            Part::Head(response) => Some(response),
+        let head = parts.iter().find_map(|part| match part {
+            Part::Head(response) => Some(response.clone()),
             _ => None,
         });
         match head {
-            Some(head) if matches!(head.body_kind(), ResponseBody::Whole(_)) => {
-                Step::Done(head.clone())
-            }
-            Some(head) => Step::Done(head.clone().without_body()),
-            None => Step::Continue(next),
+            Some(head) if matches!(head.body_kind(), ResponseBody::Whole(_)) => head.into(),
+            Some(head) => head.without_body().into(),
+            None => self,
         }
     }
 }
 
 impl<S: State> Step<S> {
-    /// Asks the host for the effects, and returns the rest.
-    ///
-    /// # Panics
-    ///
-    /// If the host refuses an effect. That ends the exchange, and the log of
-    /// the node has the reason.
-    pub(crate) fn perform(self) -> exports::Step {
+    /// What goes to the host.
+    pub(crate) fn into_wire(self) -> exports::Step {
         match self {
-            Step::Done(response) => exports::Step::Done(response.into_wire()),
-            Step::Continue(next) => {
-                for effect in next.effects {
-                    if let Err(error) = mailbox::perform(&effect) {
-                        panic!("the host refused to {effect}: {error}");
-                    }
-                }
-                let parts = next.parts.into_iter().map(Part::into_wire).collect();
-                exports::Step::Continue((parts, next.state.encode()))
-            }
+            Step::Done(done) => exports::Step::Done(exports::Complete {
+                response: done.response.into_wire(),
+                effects: effects_into_wire(done.effects),
+            }),
+            Step::Continue(next) => exports::Step::Continue(next.into_wire()),
+            Step::Collect(next, limit) => exports::Step::Collect((next.into_wire(), limit)),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::response;
-
-    #[test]
-    fn a_step_is_a_value_that_tests_can_compare() {
-        let step: Step<u64> = continue_with(7).data("a").send_after(10, 1).tail().into();
-        let expected = Continue {
-            parts: vec![Part::Data(b"a".to_vec()), Part::Tail(Headers::new())],
-            effects: vec![Effect::SendAfter {
-                milliseconds: 10,
-                token: 1,
-            }],
-            state: 7,
-        };
-        assert_eq!(step, Step::Continue(expected));
-    }
-
-    #[test]
-    fn what_goes_to_the_host_has_the_parts_in_order_and_the_state_as_bytes() {
-        let step: Step<u64> = continue_with(1)
-            .head(response(200).streamed())
-            .data("x")
-            .into();
-        let exports::Step::Continue((parts, state)) = step.perform() else {
-            panic!("it goes on");
-        };
-        assert!(matches!(parts[0], wire::Part::Head(_)));
-        assert_eq!(parts[1], wire::Part::Data(b"x".to_vec()));
-        assert_eq!(state, 1u64.to_le_bytes());
-    }
-
-    #[test]
-    fn the_answer_to_head_keeps_a_whole_body_and_begins_no_stream() {
-        let whole: Step<()> = continue_with(()).head(response(200).body("abc")).into();
-        assert_eq!(whole.head_only(), Step::Done(response(200).body("abc")));
-        let stream: Step<()> = continue_with(())
-            .head(response(200).streamed())
-            .data("x")
-            .subscribe_nodes()
-            .into();
-        assert_eq!(stream.head_only(), Step::Done(response(200)));
-        let later: Step<()> = continue_with(()).into();
-        assert_eq!(later.clone().head_only(), later);
+impl<S: State> Continue<S> {
+    fn into_wire(self) -> exports::Next {
+        exports::Next {
+            parts: self.parts.into_iter().map(Part::into_wire).collect(),
+            effects: effects_into_wire(self.effects),
+            state: self.state.encode(),
+        }
     }
 }
+
+fn effects_into_wire(effects: Vec<Effect>) -> Vec<exports::Effect> {
+    effects.into_iter().map(Effect::into_wire).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
-//! Stands in for the host in native tests. The test says what the cluster is,
-//! and can read what the app asked of its mailbox. Each thread has a cluster
-//! and a mailbox of its own.
+//! Stands in for the host in native tests. The test says what the cluster is. Each
+//! thread has a cluster of its own.
 //!
 //! ```
 //! use raxx::{cluster, testing};
@@ -13,11 +12,9 @@
 use std::cell::RefCell;
 
 use crate::cluster::{Node, Release, View};
-use crate::mailbox::Effect;
 
 thread_local! {
     static VIEW: RefCell<Option<View>> = const { RefCell::new(None) };
-    static EFFECTS: RefCell<Vec<Effect>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A node with this name. It serves on port 8080, since the 1st of January
@@ -61,12 +58,6 @@ pub fn set_view(view: View) {
     VIEW.set(Some(view));
 }
 
-/// The effects that were asked for since the last call of this: with the
-/// functions of the mailbox, or by a step that was performed.
-pub fn take_effects() -> Vec<Effect> {
-    EFFECTS.take()
-}
-
 pub(crate) mod cluster {
     //! Stands in for the imports of `cluster`.
 
@@ -84,46 +75,5 @@ pub(crate) mod cluster {
             Some(view) => view,
             None => panic!("there is no cluster here: call raxx::testing::set_cluster first"),
         }
-    }
-}
-
-pub(crate) mod mailbox {
-    //! Stands in for the imports of `mailbox`. Like a host, it refuses a topic
-    //! or payload that is too large.
-
-    use super::{EFFECTS, Effect};
-    use crate::mailbox::Error;
-
-    pub(crate) fn subscribe_nodes() {
-        EFFECTS.with_borrow_mut(|effects| effects.push(Effect::SubscribeNodes));
-    }
-
-    pub(crate) fn subscribe(topic: &str) -> Result<(), Error> {
-        record(Effect::Subscribe(topic.to_owned()))
-    }
-
-    pub(crate) fn unsubscribe(topic: &str) {
-        let effect = Effect::Unsubscribe(topic.to_owned());
-        EFFECTS.with_borrow_mut(|effects| effects.push(effect));
-    }
-
-    pub(crate) fn publish(topic: &str, payload: &[u8]) -> Result<(), Error> {
-        record(Effect::Publish {
-            topic: topic.to_owned(),
-            payload: payload.to_owned(),
-        })
-    }
-
-    pub(crate) fn send_after(milliseconds: u64, token: u64) -> Result<(), Error> {
-        record(Effect::SendAfter {
-            milliseconds,
-            token,
-        })
-    }
-
-    fn record(effect: Effect) -> Result<(), Error> {
-        effect.check()?;
-        EFFECTS.with_borrow_mut(|effects| effects.push(effect));
-        Ok(())
     }
 }

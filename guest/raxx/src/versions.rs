@@ -1,34 +1,40 @@
 //! States with a version, each of which knows the version before it. Typed functions turn
 //! one shape of the state into the next.
 
-use std::marker::PhantomData;
+use postcard_schema::Schema;
+use postcard_schema::schema::{DataModelType, NamedType};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::{Postcard, Server, State, Upgrade};
+use crate::{Postcard, State, StateError};
 
 /// A shape of the state of an app, and the conversions from and to the shape before it.
 ///
 /// A state of an older version is converted step by step along the chain of `Previous`, and
 /// converted back the same way. So each release adds one type and two functions, and does
-/// not touch those of earlier releases. Export it with
-/// [`export_versioned!`](crate::export_versioned).
+/// not touch those of earlier releases. The state of the app is [`Versions`] of the newest.
+///
+/// A release whose state was [`Postcard`] had version 0.
 ///
 /// ```
+/// use postcard_schema::Schema;
 /// use raxx::{NoPrevious, Versioned};
+/// use serde::{Deserialize, Serialize};
 ///
-/// #[derive(serde::Serialize, serde::Deserialize)]
+/// #[derive(Serialize, Deserialize, Schema)]
 /// struct Count { ticks: u64 }
 ///
 /// impl Versioned for Count {
-///     const VERSION: u32 = 1;
+///     const VERSION: u32 = 0;
 ///     type Previous = NoPrevious;
 ///     fn from_previous(previous: NoPrevious) -> Result<Self, String> { match previous {} }
 /// }
 ///
-/// #[derive(serde::Serialize, serde::Deserialize)]
+/// #[derive(Serialize, Deserialize, Schema)]
 /// struct Named { name: String, ticks: u64 }
 ///
 /// impl Versioned for Named {
-///     const VERSION: u32 = 2;
+///     const VERSION: u32 = 1;
 ///     type Previous = Count;
 ///     fn from_previous(previous: Count) -> Result<Self, String> {
 ///         Ok(Named { name: "unnamed".into(), ticks: previous.ticks })
@@ -38,9 +44,9 @@ use crate::{Postcard, Server, State, Upgrade};
 ///     }
 /// }
 /// ```
-pub trait Versioned: serde::Serialize + serde::de::DeserializeOwned {
-    /// The version of this shape: at least 1, and higher than the version of the shape
-    /// before it. An app that exports no version has version 0.
+pub trait Versioned: Serialize + DeserializeOwned + Schema {
+    /// The version of this shape. It is higher than the version of the shape before it; one
+    /// that is not does not compile.
     const VERSION: u32;
 
     /// The shape before this one. [`NoPrevious`] if this is the first.
@@ -65,6 +71,10 @@ pub trait Versioned: serde::Serialize + serde::de::DeserializeOwned {
             Self::VERSION
         ))
     }
+
+    /// Whether there is a shape before this one, which its version must be higher than.
+    #[doc(hidden)]
+    const EXISTS: bool = true;
 
     /// Turns bytes of that version into a state of this shape.
     #[doc(hidden)]
@@ -96,8 +106,16 @@ fn read<T: Versioned>(bytes: Vec<u8>) -> Result<T, String> {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub enum NoPrevious {}
 
+impl Schema for NoPrevious {
+    const SCHEMA: &'static NamedType = &NamedType {
+        name: "NoPrevious",
+        ty: &DataModelType::Enum(&[]),
+    };
+}
+
 impl Versioned for NoPrevious {
     const VERSION: u32 = 0;
+    const EXISTS: bool = false;
     type Previous = NoPrevious;
 
     fn from_previous(previous: NoPrevious) -> Result<Self, String> {
@@ -113,45 +131,70 @@ impl Versioned for NoPrevious {
     }
 }
 
-/// The [`Upgrade`] of an app whose state is [`Versioned`].
-pub struct Versions<T>(PhantomData<T>);
+/// A [`Versioned`] type as state, in the postcard format.
+///
+/// ```
+/// use raxx::{Server, Versions};
+/// # use raxx::{NoPrevious, Request, Step, Versioned, continue_with};
+/// # #[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+/// # struct Named { name: String, ticks: u64 }
+/// # impl Versioned for Named {
+/// #     const VERSION: u32 = 1;
+/// #     type Previous = NoPrevious;
+/// #     fn from_previous(previous: NoPrevious) -> Result<Self, String> { match previous {} }
+/// # }
+///
+/// struct Counter;
+///
+/// impl Server for Counter {
+///     type State = Versions<Named>;
+///
+///     fn handle_head(&self, _request: Request, _config: &[u8]) -> Step<Self::State> {
+///         continue_with(Versions(Named { name: "tea".into(), ticks: 0 })).into()
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Versions<T>(pub T);
 
-impl<T: Versioned> Versions<T> {
-    /// The versions of this app. A version that is not higher than the one before does not
-    /// compile.
-    pub fn of<A: Server<State = Postcard<T>>>(_app: &A) -> Self {
-        const {
-            assert!(
-                T::VERSION > <T::Previous as Versioned>::VERSION,
-                "the version of a state is 1 or more, and higher than that of the one before"
-            );
-        }
-        Self(PhantomData)
+impl<T: Versioned> State for Versions<T> {
+    const VERSION: u32 = {
+        assert!(
+            !T::Previous::EXISTS || T::VERSION > T::Previous::VERSION,
+            "the version of a state is higher than that of the one before"
+        );
+        T::VERSION
+    };
+
+    fn encode(self) -> Vec<u8> {
+        Postcard(self.0).encode()
     }
-}
 
-impl<T: Versioned> Upgrade for Versions<T> {
-    const STATE_VERSION: u32 = T::VERSION;
-
-    fn code_change(&self, from_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
-        T::take_over(from_version, state).map(|state| Postcard(state).encode())
+    fn decode(bytes: Vec<u8>) -> Result<Self, StateError> {
+        Postcard::decode(bytes).map(|Postcard(state)| Versions(state))
     }
 
-    fn code_change_down(&self, to_version: u32, state: Vec<u8>) -> Result<Vec<u8>, String> {
-        read::<T>(state)?.go_back(to_version)
+    fn shape() -> String {
+        Postcard::<T>::shape()
+    }
+
+    fn from_older(version: u32, bytes: Vec<u8>) -> Result<Self, String> {
+        T::take_over(version, bytes).map(Versions)
+    }
+
+    fn into_older(self, version: u32) -> Result<Vec<u8>, String> {
+        self.0.go_back(version)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Request, Step, continue_with};
-
-    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, Schema)]
     struct One(u8);
-    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, Schema)]
     struct Two(u8, String);
-    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, Schema)]
     struct Five(Vec<String>);
 
     impl Versioned for One {
@@ -191,45 +234,48 @@ mod tests {
         }
     }
 
-    struct App;
-    impl Server for App {
-        type State = Postcard<Five>;
-        fn handle_head(&self, _: Request, _: &[u8]) -> Step<Postcard<Five>> {
-            continue_with(Postcard(Five(Vec::new()))).into()
-        }
+    type Newest = Versions<Five>;
+
+    fn taken_over(from: u32, bytes: Vec<u8>) -> Result<Five, String> {
+        Newest::from_older(from, bytes).map(|Versions(five)| five)
+    }
+
+    fn taken_back(to: u32, texts: usize) -> Result<Vec<u8>, String> {
+        Versions(Five(vec!["x".into(); texts])).into_older(to)
     }
 
     #[test]
     fn a_state_is_taken_over_from_each_older_version() {
-        let versions = Versions::of(&App);
-        let five = |bytes: Vec<u8>| Postcard::<Five>::decode(bytes).map(|Postcard(five)| five);
-        let from_one = versions.code_change(1, Postcard(One(3)).encode()).unwrap();
-        assert_eq!(five(from_one), Ok(Five(vec!["new".into(); 3])));
-        let from_two = Postcard(Two(1, "x".into())).encode();
-        let from_two = versions.code_change(2, from_two).unwrap();
-        assert_eq!(five(from_two), Ok(Five(vec!["x".into()])));
+        let from_one = taken_over(1, Postcard(One(3)).encode());
+        assert_eq!(from_one, Ok(Five(vec!["new".into(); 3])));
+        let from_two = taken_over(2, Postcard(Two(1, "x".into())).encode());
+        assert_eq!(from_two, Ok(Five(vec!["x".into()])));
+        let own = taken_over(5, Postcard(Five(Vec::new())).encode());
+        assert_eq!(own, Ok(Five(Vec::new())));
     }
 
     #[test]
     fn a_state_goes_back_to_each_older_version() {
-        let versions = Versions::of(&App);
-        let state = || Postcard(Five(vec!["x".into(); 2])).encode();
-        let two = versions.code_change_down(2, state()).unwrap();
-        assert_eq!(two, Postcard(Two(2, "x".into())).encode());
-        let one = versions.code_change_down(1, state()).unwrap();
-        assert_eq!(one, Postcard(One(2)).encode());
+        assert_eq!(taken_back(2, 2), Ok(Postcard(Two(2, "x".into())).encode()));
+        assert_eq!(taken_back(1, 2), Ok(Postcard(One(2)).encode()));
     }
 
     #[test]
     fn what_is_refused_on_the_way_is_refused_with_the_reason() {
-        let versions = Versions::of(&App);
-        let zero = versions.code_change(1, Postcard(One(0)).encode());
+        let zero = taken_over(1, Postcard(One(0)).encode());
         assert_eq!(zero, Err("zero is refused".into()));
-        let gap = versions.code_change(3, Vec::new());
+        let gap = taken_over(3, Vec::new());
         assert_eq!(gap, Err("version 3 of the state is not known".into()));
-        let broken = versions.code_change(2, vec![1]).unwrap_err();
+        let broken = taken_over(2, vec![1]).unwrap_err();
         assert!(broken.contains("Two"), "{broken}");
-        let first = versions.code_change_down(0, Postcard(Five(vec!["x".into()])).encode());
+        let first = taken_back(0, 1);
         assert_eq!(first, Err("version 1 of the state does not go back".into()));
+    }
+
+    #[test]
+    fn a_version_does_not_change_the_shape_of_a_state() {
+        assert_eq!(Newest::VERSION, 5);
+        assert_eq!(Newest::shape(), Postcard::<Five>::shape());
+        assert_ne!(Newest::shape(), Versions::<Two>::shape());
     }
 }

@@ -140,7 +140,8 @@ impl Compiler {
         let limits = config.limits;
         let how = match &config.program {
             None => {
-                let engines = Engines::new(settings).map_err(RuntimeError::Engine)?;
+                let engines =
+                    Engines::new(settings, limits.memory).map_err(RuntimeError::Engine)?;
                 How::InThisProcess(Arc::new(engines))
             }
             Some(program) => {

@@ -44,7 +44,7 @@ use handler_03::Handlers03;
 pub(crate) use handler_03::{Asked, Handler03, LiveInstance};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
-pub(crate) use kind::Version;
+pub(crate) use kind::ServerVersion;
 pub use kind::{ComponentKind, ContractVersion, Streaming};
 pub use lease::Lease;
 pub use slot::{DrainingGeneration, LoadPermit, Slot};

@@ -142,21 +142,35 @@ fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// The error of the system, also if connecting takes longer than `patience`.
 pub async fn connect(data_dir: &Path, patience: Duration) -> io::Result<UnixStream> {
-    let connected = async {
-        let path = path(data_dir);
-        let stream = with_short(&path, |path| {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            // If too many callers wait there already, this fails instead of
-            // waiting.
-            socket.set_nonblocking(true)?;
-            socket.connect(&SockAddr::unix(path)?)?;
-            Ok(std::os::unix::net::UnixStream::from(socket))
-        })?;
-        UnixStream::from_std(stream)
-    };
+    let connected = async { UnixStream::from_std(connect_at_once(data_dir)?.into()) };
     timeout(patience, connected)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn connect_at_once(data_dir: &Path) -> io::Result<Socket> {
+    with_short(&path(data_dir), |path| {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // If too many callers wait there already, this fails instead of waiting.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    })
+}
+
+/// Whether this process listens on the socket in this folder. If it has no time to say so, or
+/// this user may not ask, it is believed.
+pub fn is_of(data_dir: &Path, pid: u32) -> bool {
+    match connect_at_once(data_dir) {
+        Ok(socket) => {
+            let peer = rustix::net::sockopt::socket_peercred(&socket);
+            peer.is_ok_and(|peer| u32::try_from(peer.pid.as_raw_nonzero().get()) == Ok(pid))
+        }
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied
+        ),
+    }
 }
 
 /// Does something with the path of a socket. If the path is too long for the

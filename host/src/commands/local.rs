@@ -114,9 +114,9 @@ fn all() -> Result<Vec<LocalNode>, CommandError> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     // Without /proc there are still those in the usual place.
     let used = DataDir::all_in_use().unwrap_or_default().into_iter();
-    // Other programs lock files of that name, too.
+    // Other programs lock files of that name, too, and a folder may be a copy of a node's.
     let mut all: Vec<LocalNode> = used
-        .filter(|used| api::path(&used.reachable).exists())
+        .filter(|used| api::is_of(&used.reachable, used.pid))
         .map(|used| LocalNode {
             user: Some(user_of(used.uid, &users)),
             folder: used.path,

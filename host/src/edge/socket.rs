@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// How much is read at a time.
+/// How much of what nobody wants is read at a time.
 const READ: usize = 64 * 1024;
 /// How long bytes that nobody wants are read before a connection is closed, and how long the
 /// client may pause meanwhile. So it can read the answer that it got before its request was read.
@@ -25,13 +25,18 @@ const LINGER: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// The end of a connection that a protocol uses.
-pub(super) struct Socket(Arc<Shared>);
+pub(super) struct Socket {
+    /// It reads into memory that was never written, so an idle connection does not make all of
+    /// the protocol's buffer resident.
+    reads: OwnedReadHalf,
+    shared: Arc<Shared>,
+}
 
 /// The end of a connection that is watched.
 pub(super) struct WatchedSocket(Arc<Shared>);
 
 struct Shared {
-    stream: TcpStream,
+    writes: OwnedWriteHalf,
     /// How many bytes were sent.
     sent: AtomicU64,
     /// Whether there are bytes that the system has not taken yet, as the client does not read.
@@ -40,19 +45,30 @@ struct Shared {
 
 /// The two ends.
 pub(super) fn watched(stream: TcpStream) -> (Socket, WatchedSocket) {
+    let (reads, writes) = stream.into_split();
     let shared = Arc::new(Shared {
-        stream,
+        writes,
         sent: AtomicU64::new(0),
         unread: AtomicBool::new(false),
     });
-    (Socket(shared.clone()), WatchedSocket(shared))
+    let socket = Socket {
+        reads,
+        shared: shared.clone(),
+    };
+    (socket, WatchedSocket(shared))
+}
+
+impl Shared {
+    fn stream(&self) -> &TcpStream {
+        self.writes.as_ref()
+    }
 }
 
 impl WatchedSocket {
     /// Waits until the client has gone. One that sends no more is as good as gone once nothing
     /// was sent to it for this time.
     pub(super) async fn gone(&self, quiet: Duration) {
-        let stream = &self.0.stream;
+        let stream = self.0.stream();
         // Bytes that wait to be read do not end this, but the end of them does.
         let end = Interest::PRIORITY | Interest::ERROR;
         match stream.ready(end).await {
@@ -81,13 +97,13 @@ impl WatchedSocket {
     /// If unread bytes were left, the system would reset the connection, and the client would
     /// lose the answer.
     pub(super) async fn linger(&self) {
-        let _ = SockRef::from(&self.0.stream).shutdown(std::net::Shutdown::Write);
+        let _ = SockRef::from(self.0.stream()).shutdown(std::net::Shutdown::Write);
         let mut bytes = vec![0; READ];
         let read = async {
             loop {
-                let readable = tokio::time::timeout(LINGER_PAUSE, self.0.stream.readable());
+                let readable = tokio::time::timeout(LINGER_PAUSE, self.0.stream().readable());
                 let Ok(Ok(())) = readable.await else { return };
-                match self.0.stream.try_read(&mut bytes) {
+                match self.0.stream().try_read(&mut bytes) {
                     Ok(0) => return,
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
                     Ok(_) | Err(_) => {}
@@ -100,37 +116,11 @@ impl WatchedSocket {
 
 impl AsyncRead for Socket {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = &self.0.stream;
-        let wanted = buffer.remaining().min(READ);
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            let bytes = buffer.initialize_unfilled_to(wanted);
-            let mut read = None;
-            let tried = stream.try_io(Interest::READABLE, || {
-                let (_, length) = rustix::net::recv(stream, &mut *bytes, RecvFlags::empty())?;
-                read = Some(length);
-                // Fewer bytes than there is room for: there are no more now. Said in this way,
-                // the system need not be asked for it.
-                match length == 0 || length == wanted {
-                    true => Ok(()),
-                    false => Err(io::ErrorKind::WouldBlock.into()),
-                }
-            });
-            match (read, tried) {
-                (Some(length), _) => {
-                    buffer.advance(length);
-                    return Poll::Ready(Ok(()));
-                }
-                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                (None, _) => {}
-            }
-        }
+        Pin::new(&mut self.reads).poll_read(cx, buffer)
     }
 }
 
@@ -140,11 +130,8 @@ impl Socket {
         cx: &mut Context<'_>,
         send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let Shared {
-            stream,
-            sent,
-            unread,
-        } = &*self.0;
+        let Shared { sent, unread, .. } = &*self.shared;
+        let stream = self.shared.stream();
         loop {
             let ready = stream.poll_write_ready(cx);
             unread.store(ready.is_pending(), Relaxed);
@@ -188,7 +175,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = SockRef::from(&self.0.stream).shutdown(std::net::Shutdown::Write);
+        let shut = SockRef::from(self.shared.stream()).shutdown(std::net::Shutdown::Write);
         Poll::Ready(shut)
     }
 }

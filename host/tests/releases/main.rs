@@ -4,6 +4,7 @@
 //!
 //! - [`file`]: one node and its app file
 //! - [`push`]: the commands that make a release
+//! - [`canary`]: releases that bake on one node first
 //! - [`shown`]: those that show it
 //! - [`spread`]: a release on several nodes
 //! - [`trouble`]: pushes that go wrong, on a canary, on their way or on a full
@@ -12,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
 mod file;
 mod place;
 mod push;

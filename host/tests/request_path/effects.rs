@@ -70,7 +70,7 @@ async fn as_many_as_allowed_are_taken() {
 }
 
 #[tokio::test]
-async fn an_effect_that_is_not_carried_out_yet_is_501_and_named() {
+async fn an_effect_that_this_host_does_not_have_yet_is_501_and_named() {
     for what in [
         "watch",
         "unwatch",
@@ -98,7 +98,7 @@ async fn a_stream_that_asks_for_what_may_not_be_is_cut() {
 }
 
 #[tokio::test]
-async fn effects_of_a_whole_response_are_carried_out() {
+async fn effects_of_a_whole_response_take_hold() {
     let node = Node::start("fixture-misbehave").await;
     let mut client = Client::connect(Protocol::H1, node.address).await;
     let mut reader = client.open("/topic/last").await;

@@ -72,8 +72,14 @@ async fn an_instance_takes_several_requests_at_a_time_and_is_given_back_when_it_
         (node, weak)
     };
     let mut waiting = Vec::new();
-    for _ in 0..4 {
+    for number in 0..4 {
         let address = node.address;
+        // The instance takes the next one once it waits for something.
+        until("the one before to have begun", || {
+            node.exchanges.live() == number
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         waiting.push(tokio::spawn(async move {
             let answer = fetch(Protocol::H1, address, "/wait").await;
             answer.text().trim().parse::<u64>().expect("a number")
@@ -291,7 +297,7 @@ async fn memory_is_limited_and_an_instance_that_has_grown_takes_no_more_requests
     assert_eq!(answer.status, 500);
     log.tells_once(&["the app failed", "asked for more than its 16 MiB of memory"]);
     assert_eq!(tally(&node).trapped, 1);
-    let node = with(Limits::Usual).await;
+    let node = with(Limits::Tight).await;
     assert_eq!(
         fetch(Protocol::H1, node.address, "/grow").await.text(),
         "1\n"

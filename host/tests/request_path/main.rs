@@ -24,7 +24,7 @@
 //! - [`unbacked`]: interfaces that link, and have nothing behind them
 //! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
-//! - [`system`]: what the machine gives to apps
+//! - [`system`]: what the machine gives to apps; [`standard_library`]: and what Rust makes of it
 //! - [`kept`]: apps built against earlier versions of the contract
 
 #[path = "../support/mod.rs"]
@@ -54,6 +54,7 @@ mod refusals;
 mod responses;
 mod shapes;
 mod smoke;
+mod standard_library;
 mod swaps;
 mod system;
 mod try_out;

@@ -117,5 +117,5 @@ async fn answers_that_earlier_code_does_not_know_are_told_as_lagged_after_a_roll
     let draining = node.swap(earlier).await;
     soon("the old code to be freed", draining.signals.freed()).await;
     assert_eq!(draining.stats.left().migrated, 1);
-    assert_eq!(reader.to_after(b'.', "3\n\n").await, "lagged 3\n\n");
+    assert_eq!(reader.skip_to(b'.', "3\n\n").await, "lagged 3\n\n");
 }

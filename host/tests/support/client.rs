@@ -307,8 +307,8 @@ impl Reader {
         }
     }
 
-    /// Reads to this text, and leaves out all that is only this byte. For streams of many bytes.
-    pub(crate) async fn to_after(&mut self, flood: u8, text: &str) -> String {
+    /// Reads to this text, and leaves out this byte. For streams of many bytes.
+    pub(crate) async fn skip_to(&mut self, flood: u8, text: &str) -> String {
         let mut read = Vec::new();
         while !read.ends_with(text.as_bytes()) {
             let more = self.piece().await.expect("the stream goes on");

@@ -13,7 +13,7 @@ use runtime::capacity::{MachineLimits, PlaceLimits};
 use runtime::compile::CompilerConfig;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
-use runtime::engine::{Runtime, RuntimeConfig};
+use runtime::engine::{ComponentRoom, Runtime, RuntimeConfig};
 use runtime::generation::{Generation, validate};
 use runtime::views::Views;
 use tokio::sync::{OnceCell, watch};
@@ -33,6 +33,8 @@ pub(crate) enum Limits {
     Crowded,
     /// As many instances as a node has room for.
     Roomy,
+    /// So few that they take little of the address space.
+    Few,
 }
 
 impl Limits {
@@ -41,12 +43,31 @@ impl Limits {
             Limits::Roomy => return PlaceLimits::of(MachineLimits::look(), None),
             Limits::Crowded => 4,
             Limits::Usual | Limits::Tight | Limits::Hurried => 500,
+            Limits::Few => {
+                return PlaceLimits {
+                    calls: 4,
+                    streams: 4,
+                    tries: 4,
+                    budget: u64::MAX,
+                };
+            }
         };
         PlaceLimits {
             calls: 500,
             streams,
             tries: 4,
             budget: u64::MAX,
+        }
+    }
+
+    fn room(self) -> ComponentRoom {
+        let usual = ComponentRoom::default();
+        match self {
+            Limits::Few => ComponentRoom {
+                memories: 4,
+                ..usual
+            },
+            _ => usual,
         }
     }
 
@@ -59,7 +80,7 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual | Limits::Crowded | Limits::Roomy => usual,
+            Limits::Usual | Limits::Crowded | Limits::Roomy | Limits::Few => usual,
             Limits::Tight => CallLimits {
                 cpu: short,
                 memory: 16 << 20,
@@ -81,7 +102,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     let runtime = runtimes.entry(limits).or_insert_with(|| {
         let config = RuntimeConfig {
             limits: limits.calls(),
-            room: Default::default(),
+            room: limits.room(),
             places: limits.places(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             code_cache: None,

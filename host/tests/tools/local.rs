@@ -67,6 +67,24 @@ async fn a_folder_in_the_usual_place_is_found_by_its_name() {
     assert!(named.err.contains("b@127.0.0.2  --data-dir "), "{named:?}");
 }
 
+#[tokio::test]
+async fn who_locks_a_folder_like_that_of_a_node_is_none_unless_it_listens_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = || async {
+        let status = ended(command(&["status"])).await;
+        let folder = folder.path().display().to_string();
+        status.out.contains(&folder) || status.err.contains(&folder)
+    };
+    let _locked = DataDir::open(folder.path()).unwrap();
+    // As it is left by a node that was killed.
+    let socket = folder.path().join("host.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(!listed().await);
+    std::fs::remove_file(&socket).unwrap();
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert!(listed().await);
+}
+
 /// A node of another user, in a folder that no command knows.
 fn start(name: &str, folder: &Path, program: &Path, user: Option<u32>) -> Process {
     let launch = Launch::new(program)

@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The least memory that a node can be given, and how many requests are made at once
 /// which use it up, …
 const LITTLE: &str = "64MiB";
-const AT_ONCE: usize = 60;
-/// … a MiB each, for 3 s.
-const HELD: &str = "/keep/1/3000";
+const AT_ONCE: usize = 100;
+/// … a MiB each, so long that they overlap on a busy machine too.
+const HELD: &str = "/keep/1/10000";
 
 /// Nobody reads the log of a node, which has much to say.
 pub(super) fn unread_log(nodes: &Nodes<'_>, node: u8, dice: &mut StdRng) -> Result<()> {

@@ -21,8 +21,6 @@ use crate::durable::Points;
 
 /// The folder of the store, inside the data folder.
 const COMPONENTS: &str = "components";
-/// The name that it had in versions that nobody released. What is in it is kept.
-const COMPONENTS_BEFORE: &str = "apps";
 const PARTIAL: &str = "partial";
 const QUARANTINE: &str = "quarantine";
 const NEW: &str = ".new";
@@ -59,10 +57,6 @@ impl Files {
         let files = Self {
             folder: data.join(COMPONENTS),
         };
-        if !files.folder.exists() {
-            // Usually there is none. If it cannot be renamed, members give the components again.
-            let _ = fs::rename(data.join(COMPONENTS_BEFORE), &files.folder);
-        }
         for folder in [files.folder.clone(), files.partials(), files.quarantine()] {
             DirBuilder::new()
                 .recursive(true)

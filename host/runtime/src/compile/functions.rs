@@ -12,10 +12,6 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use wasmtime::CacheStore;
 
-/// Room for compiled functions, in bytes. It is enough for a component of about ten
-/// megabytes.
-const ROOM: u64 = 32 * 1024 * 1024;
-
 /// How many bytes a function takes beyond its code.
 const EACH: u64 = 128;
 
@@ -41,8 +37,9 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    pub(super) fn new() -> Self {
-        Self::with_room(EXPECTED, ROOM)
+    /// So many bytes of functions.
+    pub(super) fn new(room: u64) -> Self {
+        Self::with_room(EXPECTED, room)
     }
 
     fn with_room(expected: usize, bytes: u64) -> Self {
@@ -77,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_function_is_found_by_its_own_hash_only() {
-        let functions = Functions::new();
+        let functions = Functions::new(1 << 20);
         assert!(functions.insert(&key(1), b"code".to_vec()));
         assert_eq!(functions.get(&key(1)).as_deref(), Some(&b"code"[..]));
         assert!(functions.get(&key(2)).is_none());

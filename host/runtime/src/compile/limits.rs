@@ -16,11 +16,23 @@ const MOST: u64 = 2 << 30;
 const NODE_PART: u64 = 4;
 /// The part of that memory that the compiled code itself may have. The node maps it.
 const CODE_PART: u64 = 4;
+/// The part of it that compiled functions may have which a worker keeps: 40 to 128 MiB. Those of
+/// an app in JavaScript or Python have 35 to 40 MiB, and a change of the app compiles few of them.
+const FUNCTIONS_PART: u64 = 16;
+/// The part of it, in tenths, that a worker may still hold when it waits for more work: 192 to
+/// 614 MiB. After such an app it holds about 400 MiB, as memory in small pieces does not go back to
+/// the system.
+const WAITING_TENTHS: u64 = 3;
 /// How much longer than its processor time a compilation may take on the clock. The
 /// compiler has a low priority, so on a busy machine it waits a lot.
 const WALL: u32 = 5;
 /// The least time on the clock, whatever the processor time.
 const WALL_LEAST: Duration = Duration::from_secs(120);
+
+/// How much room the functions have that a worker keeps whose memory has this limit, in bytes.
+pub(super) fn functions(memory: u64) -> u64 {
+    memory / FUNCTIONS_PART
+}
 
 /// What compiling one component may take, in the process that does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +63,11 @@ impl CompileLimits {
     /// How large compiled code may be, in bytes.
     pub(super) fn code(&self) -> u64 {
         self.memory / CODE_PART
+    }
+
+    /// How much memory a worker may hold while it waits for more, in bytes.
+    pub(super) fn waiting(&self) -> u64 {
+        self.memory / 10 * WAITING_TENTHS
     }
 
     /// How long it may take on the clock.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -27,6 +27,10 @@ use super::protocol::Setup;
 pub const COMMAND: &str = "compile-worker";
 /// How many requests to the thread may wait. Fewer than that can compile at a time.
 const WAITING: usize = 64;
+/// A worker that holds more memory than this waits for more work only so long, in bytes:
+/// 192 MiB. It knows the functions of a large app, which somebody may be working on.
+const LARGE: u64 = 192 << 20;
+const LARGE_WAITS: Duration = Duration::from_secs(600);
 /// How often the thread looks whether a worker that was killed is dead.
 const LOOK: Duration = Duration::from_millis(5);
 /// How much of what a worker said is read, in bytes.
@@ -40,6 +44,8 @@ pub(super) struct Hired {
     pub(super) socket: UnixStream,
     /// How many components it has compiled.
     pub(super) compiled: u32,
+    /// Until when it waits for more, if it does not wait for ever.
+    until: Option<Instant>,
     asks: SyncSender<Ask>,
 }
 
@@ -120,9 +126,10 @@ fn stopped() -> io::Error {
 }
 
 impl Hired {
-    /// Its work is done, and it waits for the next.
-    pub(super) fn back(mut self) {
+    /// Its work is done, and it waits for the next. It holds so much memory.
+    pub(super) fn back(mut self, resident: u64) {
         self.compiled += 1;
+        self.until = (resident > LARGE).then(|| Instant::now() + LARGE_WAITS);
         let asks = self.asks.clone();
         // If the thread has stopped, the worker is dropped, and so killed.
         let _ = asks.try_send(Ask::Back(self));
@@ -171,9 +178,13 @@ impl Owner {
     fn run(&mut self, asked: &Receiver<Ask>) {
         self.keep_one();
         loop {
-            let ask = match self.dying.is_empty() {
-                true => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                false => asked.recv_timeout(LOOK),
+            let until = self.idle.as_ref().and_then(|idle| idle.until);
+            let ask = match (self.dying.is_empty(), until) {
+                (true, None) => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                (true, Some(until)) => {
+                    asked.recv_timeout(until.saturating_duration_since(Instant::now()))
+                }
+                (false, _) => asked.recv_timeout(LOOK),
             };
             match ask {
                 Ok(Ask::Hire { fresh, reply }) => self.hire(fresh, reply),
@@ -183,6 +194,9 @@ impl Owner {
                 Ok(Ask::End) | Err(RecvTimeoutError::Disconnected) => return self.end(asked),
             }
             self.look_at_the_dying();
+            // The thread is asked to bury it, and starts another one.
+            self.idle
+                .take_if(|idle| idle.until.is_some_and(|until| until <= Instant::now()));
         }
     }
 
@@ -259,6 +273,7 @@ impl Owner {
             child: Some(child),
             socket,
             compiled: 0,
+            until: None,
             asks: self.asks.clone(),
         };
         match socket.write_all(&self.setup.to_bytes()) {

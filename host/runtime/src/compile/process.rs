@@ -23,9 +23,6 @@ use super::{CompileError, CompileLimits};
 
 /// How often a component is tried in all, if others kill the worker.
 const TRIES: usize = 3;
-/// A worker that holds more memory than this after its work ends, instead of waiting for
-/// more, in bytes: 192 MiB.
-const RESIDENT_MAX: u64 = 192 << 20;
 /// How much of a refusal is read, in bytes.
 const REFUSAL_MAX: u64 = 4096;
 
@@ -102,10 +99,10 @@ async fn attempt(
         // The worker is dead or dying, or has sent what it must not.
         Err(error) => return how_it_ended(hired.bury().await.map_err(trouble)?, limits, &error),
     };
-    if head.resident > RESIDENT_MAX {
+    if head.resident > limits.waiting() {
         drop(hired);
     } else {
-        hired.back();
+        hired.back(head.resident);
     }
     let text = || String::from_utf8_lossy(&bytes).into_owned();
     Ok(match head.kind {

@@ -73,7 +73,7 @@ pub fn run() -> Result<(), WorkerError> {
         .thread_name(|number| format!("compiler-{number}"))
         .build_global()
         .map_err(WorkerError::Threads)?;
-    let engines = Engines::new(setup.settings).map_err(WorkerError::Engine)?;
+    let engines = Engines::new(setup.settings, setup.memory).map_err(WorkerError::Engine)?;
     serve(&mut socket, &engines, &setup)
 }
 

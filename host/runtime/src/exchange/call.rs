@@ -11,8 +11,8 @@ use crate::contract::{
     CallEffect, Complete, HostState, IllegalEffect, Next, Step, Subscribed, v0_1,
 };
 use crate::generation::{
-    CallFailure, ComponentKind, Generation, Span, Streaming, Version, call_end, call_function,
-    invoke,
+    CallFailure, ComponentKind, Generation, ServerVersion, Span, Streaming, call_end,
+    call_function, invoke,
 };
 use crate::http::response::fields;
 
@@ -107,7 +107,7 @@ struct Callback<'a> {
 impl Callback<'_> {
     async fn make(self, app: &Streaming, call: Call) -> wasmtime::Result<Step> {
         match &app.version {
-            Version::V0_1 => match call {
+            ServerVersion::V0_1 => match call {
                 Call::Info(message) => {
                     let message = v0_1::Message::from(message);
                     let step: v0_1::Step = self.message(app, &message).await?;
@@ -115,7 +115,7 @@ impl Callback<'_> {
                 }
                 call => Ok(self.request::<v0_1::Step>(app, call).await?.into()),
             },
-            Version::V0_2 { .. } => match call {
+            ServerVersion::V0_2 { .. } => match call {
                 Call::Info(message) => self.message(app, &message).await,
                 call => self.request(app, call).await,
             },
@@ -141,7 +141,7 @@ impl Callback<'_> {
             Call::Data(data) => self.function(&app.handle_data, (&data[..], state)).await,
             Call::Tail(fields) => self.function(&app.handle_tail, (&fields[..], state)).await,
             Call::Body(body) => {
-                let Version::V0_2 { handle_body } = &app.version else {
+                let ServerVersion::V0_2 { handle_body } = &app.version else {
                     return Err(wasmtime::Error::msg("it has no handle-body"));
                 };
                 let trailers = fields(&body.trailers);

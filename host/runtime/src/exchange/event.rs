@@ -1,5 +1,6 @@
 //! The events that an exchange waits for between two callbacks. Each is a future
-//! that may be dropped at any time without losing anything.
+//! that may be dropped at any time without losing anything. Those that most streams
+//! do not wait for are boxed, so that an idle stream does not hold memory for them.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -83,24 +84,27 @@ pub(super) async fn drained(due: Option<Instant>, lease: &Lease, slot: &Slot) ->
     let Some(due) = due else {
         return never().await;
     };
-    // Registered before the check, so that no change is missed between the two.
-    let mut back = pin!(lease.signals.back());
-    back.as_mut().enable();
-    if slot.is_current(lease) {
-        return false;
-    }
-    tokio::select! {
-        biased;
-        () = back => false,
-        () = lease.signals.over() => true,
-        () = sleep_until(due) => true,
-    }
+    let ended = async {
+        // Registered before the check, so that no change is missed between the two.
+        let mut back = pin!(lease.signals.back());
+        back.as_mut().enable();
+        if slot.is_current(lease) {
+            return false;
+        }
+        tokio::select! {
+            biased;
+            () = back => false,
+            () = lease.signals.over() => true,
+            () = sleep_until(due) => true,
+        }
+    };
+    Box::pin(ended).await
 }
 
 pub(super) async fn due(timer: Option<(usize, Instant)>) -> usize {
     match timer {
         Some((number, at)) => {
-            sleep_until(at).await;
+            Box::pin(sleep_until(at)).await;
             number
         }
         None => never().await,
@@ -117,17 +121,20 @@ pub(super) async fn read(body: Option<&mut Incoming>, due: Instant) -> Result<Re
     let Some(body) = body else {
         return never().await;
     };
-    loop {
-        return match timeout_at(due, body.frame()).await {
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                // Empty frames do not count as progress.
-                Ok(data) if data.is_empty() => continue,
-                Ok(data) => Ok(Read::Data(data)),
-                Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
-            },
-            Ok(None) => Ok(Read::End(HeaderMap::new())),
-            Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
-            Err(_) => Err(BodyRefusal::TooSlow),
-        };
-    }
+    let piece = async {
+        loop {
+            return match timeout_at(due, body.frame()).await {
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    // Empty frames do not count as progress.
+                    Ok(data) if data.is_empty() => continue,
+                    Ok(data) => Ok(Read::Data(data)),
+                    Err(frame) => Ok(Read::End(frame.into_trailers().unwrap_or_default())),
+                },
+                Ok(None) => Ok(Read::End(HeaderMap::new())),
+                Ok(Some(Err(_))) => Err(BodyRefusal::Broken),
+                Err(_) => Err(BodyRefusal::TooSlow),
+            };
+        }
+    };
+    Box::pin(piece).await
 }

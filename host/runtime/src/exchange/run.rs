@@ -129,6 +129,7 @@ impl Exchange {
         head: &RequestHead,
         body: Option<Incoming>,
     ) -> Exchange {
+        let now = Instant::now();
         Exchange {
             shared: shared.clone(),
             lease,
@@ -148,9 +149,9 @@ impl Exchange {
             held_back: false,
             writable: false,
             unread: 0,
-            stall_due: Instant::now(),
+            stall_due: now,
             body,
-            body_due: Instant::now() + shared.limits.idle,
+            body_due: now + shared.limits.idle,
             refusal: None,
             gathering: None,
             is_over: false,
@@ -176,13 +177,13 @@ impl Exchange {
         ) {
             (ResponseHead::Ready(response), false) => *response,
             (ResponseHead::Ready(response), true) => {
-                tokio::spawn(self.go_on());
+                self.spawn();
                 *response
             }
             (_, true) => {
                 let (sender, receiver) = oneshot::channel();
                 self.answer = ResponseHead::Sent(sender);
-                tokio::spawn(self.go_on());
+                self.spawn();
                 // The sender is dropped unused only if the node is stopping.
                 receiver.await.unwrap_or_else(|_| failed())
             }
@@ -190,8 +191,14 @@ impl Exchange {
         }
     }
 
+    /// Lets the rest of the exchange run in a task of its own.
+    fn spawn(mut self) {
+        // A function that took the exchange would have room for it twice.
+        tokio::spawn(async move { self.go_on().await });
+    }
+
     /// The rest of the exchange.
-    async fn go_on(mut self) {
+    async fn go_on(&mut self) {
         self.follows = true;
         let open = self.shared.open.add(&self.path, &self.lease, &self.state);
         // Code that came during the first callback has not woken this exchange.

@@ -13,7 +13,6 @@ use std::time::Duration;
 use http::{HeaderValue, Method, header};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
@@ -28,7 +27,7 @@ use crate::generation::{
 };
 use crate::http::request::BodyRefusal;
 use crate::http::{
-    AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, WasiHttpBody, after_response, response,
+    AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, Task, WasiHttpBody, leave, response,
 };
 
 /// Why there is no response.
@@ -100,31 +99,43 @@ pub(super) async fn serve(
     }
 }
 
-/// Runs the component in a task of its own, and waits for its response.
+/// Runs the component until its response is there. If it is over by then, it never leaves the task
+/// of its connection; else it goes on in a task of its own.
 async fn answer(
     running: &Arc<Running>,
     request: hyper::Request<Incoming>,
 ) -> Result<http::Response<OutgoingBody>, Unanswered> {
-    let (sender, receiver) = oneshot::channel();
-    let mut task = tokio::spawn(running.clone().run(request, sender));
-    let guard = AbortOnDrop(task.abort_handle());
-    match receiver.await {
-        Ok(Ok(head)) => send(head, task, guard).await,
-        Ok(Err(error)) => Err(Unanswered::Error(error)),
-        // The store was dropped, and the sender with it. The task knows the
-        // reason.
-        Err(_) => match (&mut task).await {
-            Ok(Err(failure)) => Err(failure.into()),
-            _ => Err(Unanswered::NoResponse),
-        },
+    let (sender, mut receiver) = oneshot::channel();
+    let mut call = Box::pin(running.clone().run(request, sender));
+    let (head, task) = tokio::select! {
+        biased;
+        ended = &mut call => {
+            // What it was to answer with is there, or will never be.
+            match receiver.try_recv() {
+                Ok(head) => (head, None),
+                Err(_) => return Err(match ended {
+                    Err(failure) => failure.into(),
+                    Ok(()) => Unanswered::NoResponse,
+                }),
+            }
+        }
+        Ok(head) = &mut receiver => {
+            let task = tokio::spawn(call);
+            let guard = AbortOnDrop(task.abort_handle());
+            (head, Some((task, guard)))
+        }
+    };
+    match head {
+        Ok(head) => send(head, task).await,
+        // If it still runs, it is ended.
+        Err(error) => Err(Unanswered::Error(error)),
     }
 }
 
 /// Makes the response for the connection from what the component has set.
 async fn send(
     head: ResponseSoFar,
-    task: JoinHandle<Result<(), CallFailure>>,
-    guard: AbortOnDrop,
+    task: Option<Task>,
 ) -> Result<http::Response<OutgoingBody>, Unanswered> {
     let ResponseSoFar {
         response,
@@ -134,20 +145,19 @@ async fn send(
         has_place,
     } = head;
     if let Err(illegal) = response::check(&response) {
-        drop(tokio::spawn(after_response(task, guard)));
+        leave(task);
         return Err(illegal.into());
     }
     let (frames, has_ended, is_bare) = match first {
         BodySoFar::Frames(frames, has_ended) => (frames, has_ended, false),
         BodySoFar::Bare => (VecDeque::new(), true, true),
         BodySoFar::Cut => {
-            // The task of the component tells why.
-            drop(tokio::spawn(after_response(task, guard)));
+            // The component's own end tells why.
+            leave(task);
             return Err(Unanswered::Cut);
         }
     };
     let length = http_body::Body::size_hint(response.body()).exact();
-    let task = (task, guard);
     let body = WasiHttpBody::of(response, frames, has_ended, mark, task, client);
     if let Err(why) = has_place {
         // If it is short and complete in a moment, it need not be a stream.

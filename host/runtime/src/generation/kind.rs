@@ -4,8 +4,6 @@
 //! would check the types of all its functions again, for each fresh instance.
 //! Validation has loaded all interfaces, and so checked the types.
 
-use std::fmt;
-
 use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
@@ -43,12 +41,6 @@ impl ContractVersion {
     }
 }
 
-impl fmt::Display for ContractVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}0", self.compatible())
-    }
-}
-
 /// The kind of app that a component is, with the functions that the host calls.
 #[derive(Clone)]
 pub enum ComponentKind {
@@ -75,14 +67,14 @@ pub struct Streaming {
     pub(crate) handle_data: ComponentExportIndex,
     pub(crate) handle_tail: ComponentExportIndex,
     pub(crate) handle_info: ComponentExportIndex,
-    pub(crate) version: Version,
+    pub(crate) version: ServerVersion,
     /// None if the component does not export `ace:raxx/upgrade`.
     pub(crate) upgrade: Option<Upgrade>,
 }
 
 /// What differs between the versions of `ace:raxx/server`.
 #[derive(Clone)]
-pub(crate) enum Version {
+pub(crate) enum ServerVersion {
     V0_1,
     V0_2 { handle_body: ComponentExportIndex },
 }
@@ -124,8 +116,8 @@ impl ComponentKind {
             handle_tail: find("handle-tail")?,
             handle_info: find("handle-info")?,
             version: match version {
-                ContractVersion::V0_1 => Version::V0_1,
-                ContractVersion::V0_2 => Version::V0_2 {
+                ContractVersion::V0_1 => ServerVersion::V0_1,
+                ContractVersion::V0_2 => ServerVersion::V0_2 {
                     handle_body: find("handle-body")?,
                 },
             },
@@ -154,7 +146,7 @@ impl ComponentKind {
         matches!(
             self,
             ComponentKind::Streaming(Streaming {
-                version: Version::V0_2 { .. },
+                version: ServerVersion::V0_2 { .. },
                 ..
             })
         )

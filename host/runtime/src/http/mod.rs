@@ -12,4 +12,4 @@ pub use output_queue::{OutputBody, StreamCut};
 pub use request::RequestHead;
 pub use response::IllegalResponse;
 pub use wasi_http_body::WasiHttpBody;
-pub(crate) use wasi_http_body::{AbortOnDrop, after_response};
+pub(crate) use wasi_http_body::{AbortOnDrop, Task, leave};

@@ -25,8 +25,11 @@ pub struct StreamCut;
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Frame<Bytes>>,
+    /// Without memory while it is empty: most streams wait most of the time.
+    pieces: VecDeque<Bytes>,
     bytes: usize,
+    /// They follow the last piece.
+    trailers: Option<Box<HeaderMap>>,
     end: Option<Result<(), StreamCut>>,
     /// Whether the connection has dropped its end.
     gone: bool,
@@ -69,7 +72,7 @@ impl OutputQueue {
         let bytes = data.len();
         self.push(|queue| {
             queue.bytes += bytes;
-            queue.frames.push_back(Frame::data(data));
+            queue.pieces.push_back(data);
         });
     }
 
@@ -77,7 +80,7 @@ impl OutputQueue {
     pub(crate) fn finish(&self, trailers: HeaderMap) {
         self.push(|queue| {
             if !trailers.is_empty() {
-                queue.frames.push_back(Frame::trailers(trailers));
+                queue.trailers = Some(Box::new(trailers));
             }
             queue.end = Some(Ok(()));
         });
@@ -134,7 +137,7 @@ impl Drop for OutputQueue {
     /// An exchange that ends without its tail cuts the stream.
     fn drop(&mut self) {
         self.push(|queue| {
-            queue.frames.clear();
+            queue.pieces.clear();
             queue.end = Some(Err(StreamCut));
         });
     }
@@ -149,14 +152,20 @@ impl http_body::Body for OutputBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
         let mut queue = self.0.lock();
-        if let Some(frame) = queue.frames.pop_front() {
-            queue.bytes -= frame.data_ref().map_or(0, Bytes::len);
+        if let Some(data) = queue.pieces.pop_front() {
+            queue.bytes -= data.len();
             let empty = queue.bytes == 0;
+            if empty {
+                queue.pieces = VecDeque::new();
+            }
             drop(queue);
             if empty {
                 self.0.writer.notify_one();
             }
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(trailers) = queue.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         match queue.end.take() {
             Some(Ok(())) => {
@@ -179,7 +188,7 @@ impl http_body::Body for OutputBody {
 
     fn is_end_stream(&self) -> bool {
         let queue = self.0.lock();
-        queue.frames.is_empty() && matches!(queue.end, Some(Ok(())))
+        queue.pieces.is_empty() && queue.trailers.is_none() && matches!(queue.end, Some(Ok(())))
     }
 }
 
@@ -187,7 +196,7 @@ impl Drop for OutputBody {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.gone = true;
-        queue.frames.clear();
+        queue.pieces = VecDeque::new();
         queue.bytes = 0;
         drop(queue);
         self.0.writer.notify_one();

@@ -116,14 +116,14 @@ impl http_body::Body for WasiHttpBody {
 }
 
 impl WasiHttpBody {
-    /// The response of a component that runs in this task, with the frames that were taken
-    /// out of its body, and whether they are all of it.
+    /// The response of a component, with the frames that were taken out of its body, and whether
+    /// they are all of it; and the task that it runs in, if it still does.
     pub(crate) fn of(
         response: http::Response<HyperOutgoingBody>,
         first: VecDeque<Frame<Bytes>>,
         has_ended: bool,
         mark: BodyMark,
-        task: Task,
+        task: Option<Task>,
         client: Arc<ClientSide>,
     ) -> http::Response<WasiHttpBody> {
         let left = promised(response.headers())
@@ -136,7 +136,7 @@ impl WasiHttpBody {
                 left,
                 mark,
                 client,
-                task: Some(task),
+                task,
             };
             if has_ended {
                 body.let_finish();
@@ -188,18 +188,22 @@ impl WasiHttpBody {
 
     /// All of the response was sent, or can be.
     fn let_finish(&mut self) {
-        // Without a runtime no task is left that could finish.
-        if let (Some((task, guard)), Ok(runtime)) = (self.task.take(), Handle::try_current()) {
-            runtime.spawn(after_response(task, guard));
-        }
+        leave(self.task.take());
     }
 }
 
-/// A component may go on for [`AFTER_RESPONSE`] after its response, within its limit of
-/// processor time.
-pub(crate) async fn after_response(task: JoinHandle<Result<(), CallFailure>>, guard: AbortOnDrop) {
-    let _ = tokio::time::timeout(AFTER_RESPONSE, task).await;
-    drop(guard);
+/// Leaves a component to itself, if it still runs. It may go on for [`AFTER_RESPONSE`] after its
+/// response, within its limit of processor time.
+pub(crate) fn leave(task: Option<Task>) {
+    // Without a runtime no task is left that could finish.
+    if let (Some((task, guard)), Ok(runtime)) = (task, Handle::try_current())
+        && !task.is_finished()
+    {
+        runtime.spawn(async move {
+            let _ = tokio::time::timeout(AFTER_RESPONSE, task).await;
+            drop(guard);
+        });
+    }
 }
 
 impl Drop for WasiHttpBody {

@@ -132,6 +132,10 @@ fn what_is_larger_than_allowed_is_named_with_its_limit() {
         let refused = refused([effect]);
         assert!(refused.contains(text), "{refused}");
     }
+}
+
+#[test]
+fn a_fetch_that_is_larger_than_allowed_is_named_with_its_limit() {
     let large = [
         (
             FetchRequest {
@@ -219,7 +223,7 @@ fn one_too_many_is_named_also_counting_what_the_exchange_has_already() {
 }
 
 #[test]
-fn an_effect_that_is_not_carried_out_yet_is_named() {
+fn an_effect_that_this_host_does_not_have_yet_is_named() {
     let key = || Key {
         bucket: "default".to_owned(),
         name: "k".to_owned(),

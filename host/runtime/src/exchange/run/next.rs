@@ -57,27 +57,13 @@ impl Exchange {
             self.writable = false;
             return self.output_gone().await;
         }
-        if std::mem::take(&mut self.writable) && self.output.is_some() {
-            return Ok(Call::Info(Message::Writable));
-        }
         if self.drain_due.is_some() && self.shared.slot.is_current(&self.lease) {
             return Err(Instead::CodeChange);
         }
-        if self.lagged > 0 {
-            return Ok(Call::Info(Message::Lagged(std::mem::take(
-                &mut self.lagged,
-            ))));
+        if let Some(message) = self.waiting_message() {
+            return Ok(Call::Info(message));
         }
-        if let Some(reason) = self.closing.take() {
-            return Ok(Call::Info(Message::Closing(reason)));
-        }
-        let can_answer = self.answer.is_given()
-            || self.body.is_some()
-            || self.views.is_some()
-            || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
-            || !self.timers.is_empty()
-            || self.fetches.waiting() > 0;
-        if !can_answer {
+        if !self.can_answer() {
             return Err(Instead::End(Ended::Stuck));
         }
         let timer = self
@@ -122,6 +108,27 @@ impl Exchange {
             },
         };
         call.ok_or(Instead::Gone)
+    }
+
+    /// A message that comes before all events.
+    fn waiting_message(&mut self) -> Option<Message> {
+        if std::mem::take(&mut self.writable) && self.output.is_some() {
+            return Some(Message::Writable);
+        }
+        match std::mem::take(&mut self.lagged) {
+            0 => self.closing.take().map(Message::Closing),
+            dropped => Some(Message::Lagged(dropped)),
+        }
+    }
+
+    /// Whether there is a head, or anything to wait for that may make one.
+    fn can_answer(&self) -> bool {
+        self.answer.is_given()
+            || self.body.is_some()
+            || self.views.is_some()
+            || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
+            || !self.timers.is_empty()
+            || self.fetches.waiting() > 0
     }
 
     /// Waits until enough output has gone for callbacks to run again.
