@@ -39,6 +39,7 @@ impl Place {
         let alone = ALONE.lock().await;
         until("the end of others' workers", || own_children().is_empty()).await;
         let config = RuntimeConfig {
+            instances: Default::default(),
             places: PlaceLimits::few(),
             limits: CallLimits {
                 cpu: Duration::from_secs(10),

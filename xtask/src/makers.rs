@@ -89,9 +89,7 @@ fn rust() -> Result<Interfaces> {
         .args(["-p", "maker-wasip2", "-p", "maker-wstd"])
         .args(["-p", "maker-axum", "-p", "maker-layer"])
         .args(["-p", "maker-wasip3", "-p", "maker-spin"])
-        .env("WASI_WIT", &interfaces.wasi_02)
-        // Not the flags of this workspace's guests, but what everyone has.
-        .env("CARGO_ENCODED_RUSTFLAGS", ""))?;
+        .env("WASI_WIT", &interfaces.wasi_02))?;
     run(build().args(["-p", "compose"]))?;
 
     let built = out.join("wasm32-wasip2/release");

@@ -47,6 +47,7 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
         },
         places: PlaceLimits::of(MachineLimits::look(), None),
         room: Default::default(),
+        instances: Default::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         code_cache: Some(cache.to_owned()),
         compiler: CompilerConfig {

@@ -22,6 +22,7 @@ pub(crate) use crate::engine::concurrent::NoEngine;
 use crate::engine::concurrent::{ConcurrentEngine, LazyEngine};
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
+use crate::generation::InstancePolicy;
 
 pub(crate) use settings::CodeSettings;
 
@@ -29,8 +30,11 @@ pub(crate) use settings::CodeSettings;
 /// than half used up.
 const LOOK: u32 = 20;
 /// How much memory a slot keeps between two callbacks, in bytes. A callback that
-/// uses no more causes no page faults.
-const KEEP_RESIDENT: usize = 128 * 1024;
+/// uses no more causes no page faults. An app in JavaScript writes to some 300 KiB in a call.
+const KEEP_RESIDENT: usize = 1 << 20;
+/// The same where the kernel cannot tell which pages were written to. Then all of it is copied
+/// after each callback.
+const KEEP_RESIDENT_BLIND: usize = 128 * 1024;
 
 /// How many stacks there are for each instance that takes several calls at a time. A call that
 /// waits in the middle of a function of the host keeps one.
@@ -45,6 +49,8 @@ pub struct RuntimeConfig {
     pub room: ComponentRoom,
     /// How many instances there may be, and how much memory.
     pub places: PlaceLimits,
+    /// Whether live instances take further calls.
+    pub instances: InstancePolicy,
     /// Threads that run guests. The same number of slices of long callbacks run at
     /// a time.
     pub workers: usize,
@@ -83,6 +89,7 @@ pub struct Runtime {
     concurrent: LazyEngine,
     pub(crate) limits: CallLimits,
     pub(crate) room: ComponentRoom,
+    pub(crate) instances: InstancePolicy,
     lane: SlowLane,
     /// New code is tried out beside the requests, however many of them run long.
     tries: SlowLane,
@@ -121,6 +128,7 @@ impl Runtime {
             concurrent,
             limits: config.limits,
             room: config.room,
+            instances: config.instances,
             lane: SlowLane::beside(config.workers),
             tries: SlowLane::beside(1),
             places: InstancePlaces::new(places, resident),
@@ -252,7 +260,10 @@ fn pool(each: InstanceRoom, instances: u32) -> PoolingAllocationConfig {
         .total_stacks(instances)
         .max_memory_size(memory)
         .max_unused_warm_slots(100)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .linear_memory_keep_resident(match PoolingAllocationConfig::is_pagemap_scan_available() {
+            true => KEEP_RESIDENT,
+            false => KEEP_RESIDENT_BLIND,
+        })
         .table_keep_resident(16 * 1024)
         .async_stack_keep_resident(16 * 1024)
         .pagemap_scan(Enabled::Auto);

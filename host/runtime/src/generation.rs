@@ -13,6 +13,7 @@ mod compiled;
 mod drain;
 mod handler_03;
 mod imports;
+mod instances;
 mod interfaces;
 mod invoke;
 mod kind;
@@ -41,7 +42,9 @@ pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, to
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
 use handler_03::Handlers03;
-pub(crate) use handler_03::{Asked, Handler03, LiveInstance};
+pub(crate) use handler_03::{Asked, Handler03, SharedInstance};
+pub(crate) use instances::Instances;
+pub use instances::{InstancePolicy, NoPolicy};
 pub use invoke::CallFailure;
 pub(crate) use invoke::{Span, call_function, end as call_end, invoke};
 pub(crate) use kind::ServerVersion;
@@ -60,6 +63,8 @@ pub use validate::{ComponentError, validate};
 pub struct Generation {
     /// The engine and what callbacks share.
     pub runtime: Arc<Runtime>,
+    /// Its instances. They are dropped before the code.
+    pub(super) instances: Instances,
     /// The component, linked and ready to be instantiated.
     pub(super) pre: InstancePre<HostState>,
     /// The kind of app that the component is.
@@ -111,6 +116,7 @@ impl Generation {
     pub(crate) fn twin(&self) -> Generation {
         Generation {
             runtime: self.runtime.clone(),
+            instances: Instances::new(self.runtime.instances),
             pre: self.pre.clone(),
             kind: self.kind.clone(),
             digest: self.digest,

@@ -49,6 +49,7 @@ pub fn load(now: &PlacesNow) -> api::Load {
         requests_max: now.most.calls.into(),
         streams: now.streams.into(),
         streams_max: now.most.streams.into(),
+        idle: now.idle.into(),
         memory: now.memory,
         memory_max: now.most.budget,
         turned_away: now.turned_away,

@@ -118,7 +118,7 @@ impl Server {
         let mut full = false;
         loop {
             let accepted = tokio::select! {
-                _ = &mut stopped => return,
+                _ = &mut stopped => return self.slot.stop(),
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {

@@ -20,6 +20,7 @@ use mesh::store::LARGEST_APP;
 use runtime::compile::{CompileLimits, CompilerConfig};
 use runtime::contract::CallLimits;
 use runtime::engine::ComponentRoom;
+use runtime::generation::InstancePolicy;
 
 /// The port of HTTP unless another one is given.
 const HTTP_PORT: u16 = 8080;
@@ -163,6 +164,8 @@ pub struct NodeConfig {
     pub compiler: CompilerConfig,
     /// How many parts a component may have.
     pub room: ComponentRoom,
+    /// Whether live instances take further calls.
+    pub instances: InstancePolicy,
     /// The largest whole body of a request, in bytes.
     pub body_limit: usize,
     /// How long exchanges may take to finish when the node stops.
@@ -253,6 +256,7 @@ impl NodeConfig {
                 tables: typed.max_tables,
                 table_elements: typed.max_table_elements as usize,
             },
+            instances: typed.instances,
             body_limit: limit("--max-body", typed.max_body, 0..=MAX_BODY)?,
             drain: typed.drain,
             deploy_key: typed.deploy_key.as_deref().map(str::parse).transpose()?,

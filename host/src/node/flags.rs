@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 use runtime::engine::ComponentRoom;
+use runtime::generation::InstancePolicy;
 
 use crate::app::bake::{RevertOnErrors, Rule};
 
@@ -144,6 +145,16 @@ pub struct RunArgs {
     /// A file whose bytes the app is given as its config, at most 64 KiB
     #[arg(long, value_name = "FILE")]
     pub app_config: Option<PathBuf>,
+
+    /// Whether calls of the app share instances: fresh, or reuse[=CALLS]
+    ///
+    /// fresh: each callback, or request of a wasi:http app, has an instance of
+    /// its own, and sees nothing of another. reuse: a live instance takes the
+    /// next one, up to CALLS (1000) or up to a quarter fewer; so what an app
+    /// leaves in its memory, a later call finds there. No instance outlives its
+    /// code, a failure, or three seconds without a call.
+    #[arg(long, value_name = "fresh|reuse[=CALLS]", default_value_t = InstancePolicy::Fresh)]
+    pub instances: InstancePolicy,
 
     /// Processor time that one callback of the app may use
     ///

@@ -51,6 +51,7 @@ impl Loaded {
             limits: config.limits,
             places: PlaceLimits::of(machine, Some(budget)),
             room: config.room,
+            instances: config.instances,
             workers,
             code_cache: Some(claimed::code_folder(&claimed.data)),
             compiler: config.compiler.clone(),
@@ -58,11 +59,13 @@ impl Loaded {
         let info = NodeInfo {
             views: views.clone(),
         };
+        let instances = config.instances;
         let runtime = Runtime::new(engine, Arc::new(info))?;
         let room = runtime.places().now().most;
         tracing::info!(
             requests = room.calls,
             streams = room.streams,
+            instances = %instances,
             "there is room for so many requests and wasi:http streams at a time, and for {} of memory",
             ByteSize(room.budget),
         );

@@ -59,6 +59,7 @@ fn always(spin: &str) -> Vec<u8> {
 /// A runtime with so little room, in which a callback has so long.
 fn runtime(places: PlaceLimits, time: Duration) -> Arc<Runtime> {
     let config = RuntimeConfig {
+        instances: Default::default(),
         limits: CallLimits {
             cpu: Duration::from_secs(20),
             wall: time,
@@ -80,6 +81,7 @@ const FEW: PlaceLimits = PlaceLimits {
     calls: 4,
     streams: 4,
     tries: 4,
+    idle: 1,
     budget: u64::MAX,
 };
 

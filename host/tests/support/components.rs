@@ -14,7 +14,7 @@ use runtime::compile::CompilerConfig;
 use runtime::component::NamedComponent;
 use runtime::contract::{CallLimits, NodeInfo};
 use runtime::engine::{ComponentRoom, Runtime, RuntimeConfig};
-use runtime::generation::{Generation, validate};
+use runtime::generation::{Generation, InstancePolicy, validate};
 use runtime::views::Views;
 use tokio::sync::{OnceCell, watch};
 
@@ -33,6 +33,10 @@ pub(crate) enum Limits {
     Crowded,
     /// As many instances as a node has room for.
     Roomy,
+    /// Like [`Limits::Tight`], and instances take 750 calls or more.
+    Reused,
+    /// Instances take three calls.
+    Thrice,
     /// So few that they take little of the address space.
     Few,
 }
@@ -42,21 +46,31 @@ impl Limits {
         let streams = match self {
             Limits::Roomy => return PlaceLimits::of(MachineLimits::look(), None),
             Limits::Crowded => 4,
-            Limits::Usual | Limits::Tight | Limits::Hurried => 500,
             Limits::Few => {
                 return PlaceLimits {
                     calls: 4,
                     streams: 4,
                     tries: 4,
+                    idle: 1,
                     budget: u64::MAX,
                 };
             }
+            _ => 500,
         };
         PlaceLimits {
             calls: 500,
             streams,
             tries: 4,
+            idle: 32,
             budget: u64::MAX,
+        }
+    }
+
+    fn instances(self) -> InstancePolicy {
+        match self {
+            Limits::Reused => "reuse=1000".parse().expect("a policy"),
+            Limits::Thrice => "reuse=3".parse().expect("a policy"),
+            _ => InstancePolicy::Fresh,
         }
     }
 
@@ -80,8 +94,8 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual | Limits::Crowded | Limits::Roomy | Limits::Few => usual,
-            Limits::Tight => CallLimits {
+            Limits::Usual | Limits::Crowded | Limits::Roomy | Limits::Few | Limits::Thrice => usual,
+            Limits::Tight | Limits::Reused => CallLimits {
                 cpu: short,
                 memory: 16 << 20,
                 ..usual
@@ -104,6 +118,7 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
             limits: limits.calls(),
             room: limits.room(),
             places: limits.places(),
+            instances: limits.instances(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             code_cache: None,
             compiler: CompilerConfig::in_this_process(),

@@ -13,6 +13,9 @@ const CALLS: u32 = 1000;
 /// Places in which new code is tried out. A load makes one instance at a time; what it left
 /// behind may still be ending.
 const TRIES: u32 = 8;
+/// How many instances may wait for their next call, where there is room for so many. Those that
+/// work take no room from them, nor they from those: so they never cost a request its place.
+const IDLE: u32 = 128;
 /// What Linux allows if it is told nothing.
 const USUAL_MAPPINGS: u64 = 65_530;
 
@@ -60,6 +63,8 @@ pub struct PlaceLimits {
     pub streams: u32,
     /// New code that is tried out.
     pub tries: u32,
+    /// Live instances that wait for their next call.
+    pub idle: u32,
     /// The bytes of memory that the process may use.
     pub budget: u64,
 }
@@ -84,17 +89,19 @@ impl PlaceLimits {
     fn with(places: u32, budget: u64) -> PlaceLimits {
         let tries = TRIES.min(places / 8);
         let calls = CALLS.min(places / 4);
+        let idle = IDLE.min(places / 8);
         PlaceLimits {
             calls,
-            streams: places - calls - tries,
+            streams: places - calls - tries - idle,
             tries,
+            idle,
             budget,
         }
     }
 
     /// All places together.
     pub fn all(&self) -> u32 {
-        self.calls + self.streams + self.tries
+        self.calls + self.streams + self.tries + self.idle
     }
 
     /// A quarter of the places, for a machine with little address space. None if that would be
@@ -173,7 +180,7 @@ mod tests {
             let mut room = Some(PlaceLimits::of(MachineLimits { mappings, memory }, None));
             while let Some(it) = room {
                 assert!(
-                    it.calls >= 16 && it.tries >= 8 && it.streams >= 32,
+                    it.calls >= 16 && it.tries >= 8 && it.streams >= 32 && it.idle >= 8,
                     "{it:?}"
                 );
                 room = it.quarter();

@@ -5,6 +5,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 /// The key of the page size in the auxiliary vector (`AT_PAGESZ`).
 const PAGE_SIZE: u64 = 6;
 /// What a page has on nearly every machine, in bytes.
@@ -19,6 +22,8 @@ pub(crate) struct Resident {
     page: u64,
     budget: u64,
     bytes: AtomicU64,
+    /// Notified at each look while memory is short.
+    short: Notify,
 }
 
 impl Resident {
@@ -28,6 +33,7 @@ impl Resident {
             page: page_size().unwrap_or(USUAL_PAGE),
             budget,
             bytes: AtomicU64::new(0),
+            short: Notify::new(),
         };
         resident.look();
         resident
@@ -37,6 +43,9 @@ impl Resident {
     pub(crate) fn look(&self) {
         if let Some(pages) = self.statm.as_ref().and_then(own_pages) {
             self.bytes.store(pages.saturating_mul(self.page), Relaxed);
+        }
+        if self.is_short() {
+            self.short.notify_waiters();
         }
     }
 
@@ -57,6 +66,11 @@ impl Resident {
     /// Whether no further instance may begin. The last tenth is for those that run.
     pub(crate) fn is_short(&self) -> bool {
         self.bytes() > self.budget / 10 * 9
+    }
+
+    /// Completes at the next look at which memory is short.
+    pub(crate) fn runs_short(&self) -> Notified<'_> {
+        self.short.notified()
     }
 
     /// Whether no instance may get more memory.

@@ -118,6 +118,11 @@ impl Meter {
         self.place.as_ref().map_or(Ok(()), Place::becomes_stream)
     }
 
+    /// The call is over: see [`Place::becomes_idle`].
+    pub(crate) fn becomes_idle(&self) -> bool {
+        self.place.becomes_idle()
+    }
+
     /// Counts and logs that the call was ended because there was no room for it.
     pub(crate) fn turn_away(&self, why: &NoPlace) {
         if let Some(place) = &self.place {

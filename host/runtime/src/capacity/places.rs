@@ -1,9 +1,10 @@
-//! Who has an instance: places, in three classes that do not take from each other.
+//! Who has an instance: places, in four classes that do not take from each other.
 //!
 //! A request has a place while its app works on it. A `wasi:http` request keeps its instance as
 //! long as it lasts, so once its response head has gone out, or it waits for its client, it
 //! counts as a stream. So streams and slow uploads never take the places of requests. New code
 //! is tried out in places of its own, so an overloaded node can take the release that would repair it.
+//! An instance that waits for its next call has a place for that, and leaves the one of its request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,6 +100,8 @@ pub struct PlacesNow {
     pub streams: u32,
     /// New code that is tried out.
     pub tries: u32,
+    /// Live instances that wait for their next call.
+    pub idle: u32,
     /// Bytes of memory that are used.
     pub memory: u64,
     /// Requests that were turned away since the start.
@@ -112,6 +115,7 @@ pub struct InstancePlaces {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     tries: Arc<Semaphore>,
+    idle: Arc<Semaphore>,
     resident: Arc<Resident>,
     turned_away: Counted<TurnedAway>,
     log: Throttle,
@@ -125,6 +129,7 @@ impl InstancePlaces {
             calls: places(room.calls),
             streams: places(room.streams),
             tries: places(room.tries),
+            idle: places(room.idle),
             resident,
             turned_away: Counted::default(),
             log: Throttle::per_second(1),
@@ -158,8 +163,26 @@ impl InstancePlaces {
             places: self.clone(),
             size,
             class,
-            held: Mutex::new((permit, false)),
+            held: Mutex::new((permit, Holder::Call)),
         })
+    }
+
+    /// A place for an instance that waits, and has had no call yet. None if there is none, or
+    /// memory is short.
+    pub(crate) fn take_idle(self: &Arc<Self>, size: SizeOf) -> Option<Place> {
+        let SizeOf(size) = size;
+        let place = (!self.resident.is_short()).then(|| self.idle_permit(size))??;
+        Some(Place {
+            places: self.clone(),
+            size,
+            class: Class::Call,
+            held: Mutex::new((place, Holder::Idle)),
+        })
+    }
+
+    fn idle_permit(&self, size: u32) -> Option<OwnedSemaphorePermit> {
+        let size = size.min(self.room.idle);
+        self.idle.clone().try_acquire_many_owned(size).ok()
     }
 
     async fn take_call(
@@ -214,6 +237,7 @@ impl InstancePlaces {
             calls: used(self.room.calls, &self.calls),
             streams: used(self.room.streams, &self.streams),
             tries: used(self.room.tries, &self.tries),
+            idle: used(self.room.idle, &self.idle),
             memory: self.resident.bytes(),
             turned_away: self.turned_away.now(),
         }
@@ -247,8 +271,16 @@ pub struct Place {
     places: Arc<InstancePlaces>,
     size: u32,
     class: Class,
-    /// What it holds, and whether it counts as a stream already.
-    held: Mutex<(OwnedSemaphorePermit, bool)>,
+    /// What it holds, and what for.
+    held: Mutex<(OwnedSemaphorePermit, Holder)>,
+}
+
+/// What an instance that has a place does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Call,
+    Stream,
+    Idle,
 }
 
 impl Place {
@@ -259,16 +291,30 @@ impl Place {
     /// keep it for long.
     pub(crate) fn becomes_stream(&self) -> Result<(), NoPlace> {
         let mut held = self.held.lock();
-        let (permit, is_stream) = &mut *held;
-        if *is_stream || self.class == Class::Try {
+        let (permit, holder) = &mut *held;
+        if *holder != Holder::Call || self.class == Class::Try {
             return Ok(());
         }
         let streams = self.places.room.streams;
         let size = self.size.min(streams);
         let place = self.places.streams.clone().try_acquire_many_owned(size);
         *permit = place.map_err(|_| NoPlace::Streams(streams))?;
-        *is_stream = true;
+        *holder = Holder::Stream;
         Ok(())
+    }
+
+    /// The call is over, and its instance waits for the next one in a place for that. False if
+    /// there is none, or memory is short: then the instance must go.
+    pub(crate) fn becomes_idle(&self) -> bool {
+        let places = &self.places;
+        if self.class == Class::Try || places.resident.is_short() {
+            return false;
+        }
+        let Some(place) = places.idle_permit(self.size) else {
+            return false;
+        };
+        *self.held.lock() = (place, Holder::Idle);
+        true
     }
 
     /// Counts and logs that the call was ended because there was no room for it.
@@ -278,78 +324,4 @@ impl Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHORT: Duration = Duration::from_millis(10);
-
-    #[test]
-    fn a_client_is_told_within_a_second_that_there_is_no_place() {
-        assert!(2 * PATIENCE < Duration::from_secs(1));
-    }
-
-    fn places(budget: u64) -> Arc<InstancePlaces> {
-        let room = PlaceLimits {
-            calls: 20,
-            streams: 3,
-            tries: 2,
-            budget,
-        };
-        InstancePlaces::new(room, Arc::new(Resident::within(budget)))
-    }
-
-    async fn calls(places: &Arc<InstancePlaces>, number: usize) -> Vec<Place> {
-        let mut taken = Vec::new();
-        for _ in 0..number {
-            taken.push(places.take(Class::Call, SizeOf(1), SHORT).await.unwrap());
-        }
-        taken
-    }
-
-    #[tokio::test]
-    async fn streams_leave_their_places_to_requests_and_never_take_more_than_their_own() {
-        let places = places(u64::MAX);
-        let taken = calls(&places, 20).await;
-        for stream in &taken[..3] {
-            stream.becomes_stream().unwrap();
-            stream.becomes_stream().unwrap();
-        }
-        assert_eq!(taken[3].becomes_stream(), Err(NoPlace::Streams(3)));
-        let now = places.now();
-        assert_eq!((now.calls, now.streams), (17, 3));
-        let _more = calls(&places, 3).await;
-        let none = places.take(Class::Call, SizeOf(1), SHORT).await.map(drop);
-        assert_eq!(none, Err(NoPlace::Calls(20)));
-        assert_eq!(places.now().turned_away.calls, 1);
-        // New code is tried out all the same.
-        let _tried = places.take(Class::Try, SizeOf(1), SHORT).await.unwrap();
-        drop(taken);
-        assert_eq!(places.now().calls, 3);
-    }
-
-    #[tokio::test]
-    async fn without_memory_a_few_requests_run_and_the_others_are_turned_away() {
-        let places = places(1);
-        let _running = calls(&places, ALWAYS).await;
-        let none = places.take(Class::Call, SizeOf(1), SHORT).await.map(drop);
-        assert!(
-            matches!(none, Err(NoPlace::Memory { budget: 1, .. })),
-            "{none:?}"
-        );
-        assert_eq!(places.now().turned_away.memory, 1);
-        let _tried = places.take(Class::Try, SizeOf(1), SHORT).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_large_instance_counts_as_several() {
-        let places = places(u64::MAX);
-        let large = places
-            .take(Class::Call, SizeOf::instance(2, 69), SHORT)
-            .await
-            .unwrap();
-        assert_eq!(places.now().calls, 18);
-        assert_eq!(large.becomes_stream(), Ok(()));
-        let now = places.now();
-        assert_eq!((now.calls, now.streams), (0, 3));
-    }
-}
+mod tests;

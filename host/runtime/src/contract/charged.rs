@@ -91,6 +91,9 @@ fn add_bodies(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()>
         "[method]outgoing-request.body",
         |mut caller: Caller<'_>, (request,): (Request,)| {
             let body = HostOutgoingRequest::body(&mut charged(&mut caller, BODY)?, request)?;
+            if let Ok(body) = &body {
+                caller.data_mut().instance.bodies.forget(body.rep());
+            }
             Ok((body,)) as wasmtime::Result<(Body,)>
         },
     )

@@ -94,6 +94,11 @@ impl CallContext {
         self.view = None;
     }
 
+    /// Whether anything was asked of the cluster or the mailbox.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.view.is_some() || !self.effects.is_empty()
+    }
+
     fn view(&mut self) -> Arc<::cluster::View> {
         // One callback sees one view, even if a new view comes meanwhile.
         self.view

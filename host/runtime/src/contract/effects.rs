@@ -128,6 +128,11 @@ impl CallEffects {
         }
     }
 
+    /// Whether nothing was asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+
     /// Adds the effects that a callback has returned.
     ///
     /// # Errors

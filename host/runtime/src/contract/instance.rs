@@ -7,13 +7,14 @@ use ::cluster::release::ReleaseId;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingResponse};
+use wasmtime_wasi_http::p2::body::StreamContext;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::context::CallContext;
 use super::outbound::NoOutbound;
 use super::output::{GuestLog, GuestOutput};
 use super::quota::{self, OverQuota, Quota};
-use super::sent::Bodies;
+use super::sent::{Bodies, BodyEnd};
 use crate::capacity::Resident;
 
 /// The data of one store.
@@ -36,9 +37,21 @@ pub(crate) struct InstanceContext {
     /// The bodies of responses that the guest writes.
     pub(super) bodies: Bodies,
     table: ResourceTable,
+    /// The bytes of the heads of all requests that it was given.
+    heads: usize,
+    /// Whether no further call may be made into it, though the last one returned.
+    spent: bool,
 }
 
 impl HostState {
+    /// A next call begins, under this release. Nothing is left of the call before but what the
+    /// guest keeps.
+    pub(crate) fn begin_call(&mut self, call: CallContext, release: ReleaseId) {
+        self.call = call;
+        self.instance.output.begin_call(release);
+        self.instance.outbound.release = release;
+    }
+
     /// The limiter of the store.
     pub(crate) fn limiter(&mut self) -> &mut dyn wasmtime::ResourceLimiter {
         &mut self.instance.memory
@@ -68,12 +81,37 @@ impl InstanceContext {
             quota: Quota::default(),
             bodies: Bodies::default(),
             table: quota::table(),
+            heads: 0,
+            spent: false,
         }
     }
 
-    /// The bytes of its memories and tables.
-    pub(crate) fn memory_used(&self) -> usize {
+    /// The bytes of its memories, and of its tables.
+    pub(crate) fn memory(&self) -> usize {
         self.memory.used
+    }
+
+    /// The instance is given a request with this head. The guest may hold it for as long as the
+    /// instance lives.
+    pub(crate) fn note_head<B>(&mut self, request: &http::Request<B>) {
+        let target = request.uri().path_and_query();
+        let target = target.map_or(0, |target| target.as_str().len());
+        let bytes = target + quota::map_bytes(request.headers());
+        self.heads = self.heads.saturating_add(bytes);
+    }
+
+    /// No further call may be made into the instance.
+    pub(crate) fn spend(&mut self) {
+        self.spent = true;
+    }
+
+    /// The call has returned. Returns whether another one may be made: the host keeps little for
+    /// the guest, and refused it nothing.
+    pub(crate) fn end_call(&mut self) -> bool {
+        self.output.end_call();
+        let refused = self.memory.refused || self.memory.table_refused || self.memory.starved;
+        let held = self.heads > quota::HELD_MAX || !quota::is_tidy(&mut self.table);
+        !(self.spent || refused || held)
     }
 
     /// Whether the guest was refused memory. If the guest failed, this is most
@@ -98,7 +136,16 @@ impl InstanceContext {
     /// # Errors
     /// [`OverQuota::Held`].
     pub(super) fn charge(&mut self, bytes: usize) -> Result<(), OverQuota> {
-        self.quota.charge(bytes, &mut self.table)
+        let InstanceContext {
+            table,
+            bodies,
+            quota: charged,
+            ..
+        } = self;
+        charged.charge(bytes, || {
+            let settled = bodies.settled(|body| table.get(&outgoing(body)).is_ok());
+            quota::held(table).saturating_sub(settled * quota::BODY)
+        })
     }
 
     /// Notes that the guest has taken the body of a response.
@@ -112,13 +159,28 @@ impl InstanceContext {
         Ok(())
     }
 
-    /// The guest has returned. Some toolchains never finish a body, and never drop it either.
-    pub(crate) fn returned(&self) {
-        let holds = |body| {
-            let body = Resource::<OutgoingBody>::new_borrow(body);
-            self.table.get(&body).is_ok()
-        };
-        self.bodies.returned(holds);
+    /// The guest has returned. Some toolchains never finish a body, and never drop it either. Then
+    /// it ends here: what the guest has left in its place, it can only drop.
+    pub(crate) fn returned(&mut self) {
+        let InstanceContext {
+            table,
+            bodies,
+            spent,
+            ..
+        } = self;
+        bodies.returned(|body, mark| {
+            let body = outgoing(body);
+            // A stream that writes to it would keep it open.
+            *spent |= table
+                .iter_children(&body)
+                .is_ok_and(|mut it| it.next().is_some());
+            let Ok(kept) = table.get_mut(&body) else {
+                return false;
+            };
+            mark.set(BodyEnd::Kept);
+            *kept = OutgoingBody::new(StreamContext::Response, None, 1, 1).0;
+            true
+        });
     }
 
     /// Whether the guest has taken the body of a response.
@@ -135,6 +197,11 @@ impl InstanceContext {
     pub(crate) fn last_panic(&self) -> Option<String> {
         self.output.last_panic()
     }
+}
+
+/// The body with this number.
+fn outgoing(body: u32) -> Resource<OutgoingBody> {
+    Resource::new_borrow(body)
 }
 
 impl WasiView for HostState {

@@ -151,6 +151,19 @@ impl GuestOutput {
         })))
     }
 
+    /// A call begins, under this release.
+    pub(super) fn begin_call(&self, release: ReleaseId) {
+        self.0.lock().release = release;
+    }
+
+    /// A call is over. A line that it has begun is whole, and its panics are no cause of what a
+    /// later call does.
+    pub(super) fn end_call(&self) {
+        let mut lines = self.0.lock();
+        lines.end_line();
+        lines.panic = Panic::None;
+    }
+
     /// The last panic that the guest reported, if there is one.
     pub(crate) fn last_panic(&self) -> Option<String> {
         match &self.0.lock().panic {
@@ -246,6 +259,18 @@ mod tests {
         output.append(b"\n");
         assert_eq!(output.0.lock().dropped, 0);
         assert!(output.0.lock().line.is_empty());
+    }
+
+    #[test]
+    fn a_line_and_a_panic_of_one_call_are_none_of_the_next() {
+        let output = output();
+        output.append(b"panicked at src/lib.rs:3:5:\nboom\nhalf a line");
+        output.end_call();
+        assert_eq!(output.last_panic(), None);
+        assert!(output.0.lock().line.is_empty());
+        let serving = ::cluster::Serving::bootstrap(::cluster::Digest::of(b"another"));
+        output.begin_call(serving.release);
+        assert_eq!(output.0.lock().release, serving.release);
     }
 
     #[test]

@@ -21,7 +21,9 @@ use wasmtime_wasi_http::{FieldMap, p3};
 /// How many handles an instance may hold at a time.
 pub(crate) const HANDLES_MAX: usize = 10_000;
 /// How many bytes of fields and bodies the host keeps for an instance at a time.
-const HELD_MAX: usize = 16 << 20;
+pub(super) const HELD_MAX: usize = 16 << 20;
+/// How many handles a guest may leave open from one call to the next.
+pub(super) const LEFT_MAX: usize = HANDLES_MAX / 2;
 /// How many bytes a guest may write to a body at once.
 pub(super) const BODY_CHUNK: usize = 64 * 1024;
 /// What the host may keep of a body: two chunks that wait for the client.
@@ -80,18 +82,18 @@ pub(super) struct Quota {
 }
 
 impl Quota {
-    /// Charges for what is about to be kept beside what `table` holds.
+    /// Charges for what is about to be kept beside what `held` counts.
     ///
     /// # Errors
     /// [`OverQuota::Held`].
     pub(super) fn charge(
         &mut self,
         bytes: usize,
-        table: &mut ResourceTable,
+        held: impl FnOnce() -> usize,
     ) -> Result<(), OverQuota> {
         self.charged = self.charged.saturating_add(bytes);
         if self.charged > HELD_MAX {
-            self.charged = held(table).saturating_add(bytes);
+            self.charged = held().saturating_add(bytes);
         }
         match self.charged > HELD_MAX {
             true => Err(OverQuota::Held),
@@ -107,8 +109,13 @@ pub(super) fn table() -> ResourceTable {
     table
 }
 
+/// Whether a guest has left no more handles open than it may from one call to the next.
+pub(super) fn is_tidy(table: &mut ResourceTable) -> bool {
+    table.is_empty() || table.iter_mut().nth(LEFT_MAX).is_none()
+}
+
 /// What the host keeps for the handles of a table, in bytes.
-fn held(table: &mut ResourceTable) -> usize {
+pub(super) fn held(table: &mut ResourceTable) -> usize {
     table
         .iter_mut()
         .map(|entry| {

@@ -3,6 +3,7 @@
 //! The engine ends a body in the same way when the guest finishes it and when the guest is gone.
 //! So it is noted here which body belongs to the response, and how the guest left it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -88,7 +89,11 @@ struct Taken {
 
 /// The bodies of responses that the guest has taken and not finished.
 #[derive(Default)]
-pub(super) struct Bodies(Vec<Taken>);
+pub(super) struct Bodies {
+    taken: Vec<Taken>,
+    /// The numbers of those that are over, though the guest holds them still.
+    settled: HashSet<u32>,
+}
 
 impl Bodies {
     /// The guest has taken the body of a response.
@@ -100,9 +105,10 @@ impl Bodies {
     ) {
         let (response, body) = (response.rep(), body.rep());
         // Numbers are used again once a handle is gone.
-        self.0
+        self.settled.remove(&body);
+        self.taken
             .retain(|taken| taken.response != response && taken.body != body);
-        self.0.push(Taken {
+        self.taken.push(Taken {
             response,
             body,
             promised: promised(headers).unwrap_or(0),
@@ -113,24 +119,38 @@ impl Bodies {
     /// The mark of the body that was taken from a response.
     pub(super) fn of(&self, response: &Resource<OutgoingResponse>) -> Option<BodyMark> {
         let response = response.rep();
-        let taken = self.0.iter().find(|taken| taken.response == response)?;
+        let taken = self.taken.iter().find(|taken| taken.response == response)?;
         Some(taken.mark.clone())
     }
 
-    /// The guest has returned. `holds` says whether it holds a body still, by its number.
-    pub(super) fn returned(&self, holds: impl Fn(u32) -> bool) {
-        for Taken { body, mark, .. } in &self.0 {
-            if mark.end() == BodyEnd::Open && holds(*body) {
-                mark.set(BodyEnd::Kept);
+    /// The guest has returned. `settle` ends a body, by its number, if the guest holds it still.
+    pub(super) fn returned(&mut self, mut settle: impl FnMut(u32, &BodyMark) -> bool) {
+        let settled = &mut self.settled;
+        self.taken.retain(|Taken { body, mark, .. }| {
+            let is_kept = mark.end() == BodyEnd::Open && settle(*body, mark);
+            if is_kept {
+                settled.insert(*body);
             }
-        }
+            !is_kept
+        });
+    }
+
+    /// The number is that of another body now.
+    pub(super) fn forget(&mut self, body: u32) {
+        self.settled.remove(&body);
+    }
+
+    /// How many bodies are over, though the guest holds them still. `holds` says whether it does.
+    pub(super) fn settled(&mut self, holds: impl Fn(u32) -> bool) -> usize {
+        self.settled.retain(|body| holds(*body));
+        self.settled.len()
     }
 
     /// The guest finishes a body. It is marked as finished before the connection can see its end;
     /// the result is called if it turns out that bytes are missing, with those that were written.
     pub(super) fn finish(&mut self, body: &Resource<OutgoingBody>) -> impl FnOnce(u64) + use<> {
-        let at = self.0.iter().position(|taken| taken.body == body.rep());
-        let taken = at.map(|at| self.0.swap_remove(at));
+        let at = self.taken.iter().position(|taken| taken.body == body.rep());
+        let taken = at.map(|at| self.taken.swap_remove(at));
         if let Some(taken) = &taken {
             taken.mark.set(BodyEnd::Finished);
         }

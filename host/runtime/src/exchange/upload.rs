@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::capacity::ClientSide;
@@ -17,12 +18,29 @@ use crate::generation::Stopwatch;
 /// The body of a request. It may not pause for longer than other bodies may, and tells when the
 /// component waits for it.
 pub(super) struct Upload {
-    body: Incoming,
+    body: UploadBody,
     idle: Duration,
     /// Created when the body is waited for.
     due: Option<Pin<Box<Sleep>>>,
     client: Arc<ClientSide>,
     progress: Arc<UploadProgress>,
+}
+
+/// What is left of the body of a request, until its call is over. The component may hold a handle
+/// of it for longer; without this, the connection would wait for it then.
+#[derive(Clone, Debug)]
+pub(super) struct UploadBody(Arc<Mutex<Option<Incoming>>>);
+
+impl UploadBody {
+    pub(super) fn new(body: Incoming) -> UploadBody {
+        UploadBody(Arc::new(Mutex::new(Some(body))))
+    }
+
+    /// The call is over: nobody reads the body any more.
+    pub(super) fn end(&self) {
+        let body = self.0.lock().take();
+        drop(body);
+    }
 }
 
 /// How far a request has come.
@@ -54,7 +72,7 @@ impl UploadProgress {
 
 impl Upload {
     pub(super) fn new(
-        body: Incoming,
+        body: UploadBody,
         idle: Duration,
         client: Arc<ClientSide>,
         progress: Arc<UploadProgress>,
@@ -77,7 +95,12 @@ impl http_body::Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Poll::Ready(read) = Pin::new(&mut self.body).poll_frame(cx) {
+        let polled = match &mut *self.body.0.lock() {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            // The component reads it in a later call.
+            None => return Poll::Ready(Some(Err(wasmtime_wasi_http::Error::ConnectionTerminated))),
+        };
+        if let Poll::Ready(read) = polled {
             self.due = None;
             match &read {
                 Some(Err(_)) => self.progress.set(UploadProgress::BROKEN),
@@ -104,10 +127,12 @@ impl http_body::Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let body = self.body.0.lock();
+        body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = self.body.0.lock();
+        body.as_ref().map(Incoming::size_hint).unwrap_or_default()
     }
 }

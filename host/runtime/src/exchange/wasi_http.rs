@@ -18,7 +18,7 @@ use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
 use self::head::{BodySoFar, Pending, ResponseSoFar, SendHead, Sender, SetByGuest};
-use super::upload::{Upload, UploadProgress};
+use super::upload::{Upload, UploadBody, UploadProgress};
 use super::{Exchanges, Live, failed, overloaded};
 use crate::capacity::NoPlace;
 use crate::contract::{BodyEnd, Subscribed};
@@ -275,7 +275,11 @@ impl Running {
             call.to_head = self.response.is_to_head();
             call.response = Some(self.response.set());
             let (client, progress) = (meter.client().clone(), self.progress.clone());
-            let request = request.map(|body| Upload::new(body, limits.idle, client, progress));
+            let (head, body) = request.into_parts();
+            let body = UploadBody::new(body);
+            let upload = Upload::new(body.clone(), limits.idle, client, progress);
+            let request = hyper::Request::from_parts(head, upload);
+            store.data_mut().instance.note_head(&request);
             let mut http = store.data_mut().http();
             let request = http.new_incoming_request(Scheme::Http, request)?;
             let setting = meter.clone();
@@ -296,13 +300,21 @@ impl Running {
                 SendHead { call, sender, held }.await
             };
             let ended = match ended {
-                Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
+                Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => {
+                    store.data_mut().instance.spend();
+                    Ok(())
+                }
                 ended => ended,
             };
+            body.end();
             if ended.is_ok() {
-                store.data().instance.returned();
+                store.data_mut().instance.returned();
             }
             sender.finish();
+            if !matches!(self.response.end(), Some(BodyEnd::Finished | BodyEnd::Kept)) {
+                // It has no response, or broke it off, or has lost its client.
+                store.data_mut().instance.spend();
+            }
             ended
         });
         let ended = self.progress.watch.time_of(calling).await;

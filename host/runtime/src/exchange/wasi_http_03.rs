@@ -37,7 +37,7 @@ use crate::capacity::{Class, NoPlace, PATIENCE};
 use crate::contract::promised;
 use crate::engine::one_line;
 use crate::generation::{
-    Asked, CallFailure, Lease, LiveInstance, RequestEnd, Source, Stopwatch, queue,
+    Asked, CallFailure, Lease, RequestEnd, SharedInstance, Source, Stopwatch, queue,
 };
 use crate::http::request::BodyRefusal;
 use crate::http::response::{is_bare, without_body};
@@ -74,7 +74,7 @@ struct Answered {
     has_ended: bool,
     /// Whether the head is all that is sent.
     is_bare: bool,
-    live: Arc<LiveInstance>,
+    live: Arc<SharedInstance>,
 }
 
 /// Answers one request.
@@ -249,7 +249,7 @@ impl Running {
         &self,
         response: &mut Response<WasiBody>,
         frames: &mut VecDeque<Frame<Bytes>>,
-        live: &LiveInstance,
+        live: &SharedInstance,
     ) -> Result<bool, Unanswered> {
         let promised = promised(response.headers());
         let body = response.body_mut();

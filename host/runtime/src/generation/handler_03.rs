@@ -99,7 +99,7 @@ impl HandlerState for Instances03 {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let generation = self.generation.upgrade().ok_or(CallFailure::Drained)?;
         let (store, proxy, meter) = instantiate(&generation).await?;
-        let live = Arc::new(LiveInstance {
+        let live = Arc::new(SharedInstance {
             meter: SharedMeter::new(meter),
             is_stopped: AtomicBool::new(false),
             why: Mutex::default(),
@@ -201,13 +201,13 @@ enum AskedState {
     #[default]
     Waits,
     /// An instance works on it, under this number.
-    Begun(Arc<LiveInstance>, u64),
+    Begun(Arc<SharedInstance>, u64),
     /// It is over.
     Over,
 }
 
 impl Asked {
-    fn begin(&self, live: &Arc<LiveInstance>) {
+    fn begin(&self, live: &Arc<SharedInstance>) {
         let mut state = self.state.lock();
         if let AskedState::Waits = *state {
             *state = AskedState::Begun(live.clone(), live.meter.enter());
@@ -215,7 +215,7 @@ impl Asked {
     }
 
     /// The instance that works on it, if one does.
-    pub(crate) fn instance(&self) -> Option<Arc<LiveInstance>> {
+    pub(crate) fn instance(&self) -> Option<Arc<SharedInstance>> {
         match &*self.state.lock() {
             AskedState::Begun(live, _) => Some(live.clone()),
             AskedState::Waits | AskedState::Over => None,
@@ -250,7 +250,7 @@ impl Asked {
 }
 
 /// An instance, as its requests see it.
-pub(crate) struct LiveInstance {
+pub(crate) struct SharedInstance {
     meter: SharedMeter,
     /// Whether it takes no more requests.
     is_stopped: AtomicBool,
@@ -262,7 +262,7 @@ pub(crate) struct LiveInstance {
     worker: Mutex<Option<Waker>>,
 }
 
-impl LiveInstance {
+impl SharedInstance {
     /// Waits until it has ended. Returns why, unless it ended as it should.
     pub(crate) async fn ended(&self) -> Option<CallFailure> {
         let mut ended = self.ended.subscribe();
@@ -307,7 +307,7 @@ impl LiveInstance {
 
 /// What the handler asks of one instance: which requests it takes.
 pub(crate) struct Worker {
-    live: Arc<LiveInstance>,
+    live: Arc<SharedInstance>,
     generation: Arc<Generation>,
     in_all: usize,
 }
@@ -340,7 +340,7 @@ impl WorkerState for Worker {
         // One request sees one view; the instance sees newer ones with its next request.
         store.data_mut().call.look_anew();
         // Memory does not shrink. What has grown so far would soon be refused more.
-        if store.data().instance.memory_used() > self.generation.runtime.limits.memory / 2 {
+        if store.data().instance.memory() > self.generation.runtime.limits.memory / 2 {
             self.live.is_stopped.store(true, Relaxed);
         }
         Box::pin(async move { asked.given_up.notified().await })
@@ -363,7 +363,7 @@ impl WorkerState for Worker {
 
 /// Tells the handler when an instance ends. It is polled whenever the instance has run.
 pub(crate) struct Expiry {
-    live: Arc<LiveInstance>,
+    live: Arc<SharedInstance>,
     generation: Arc<Generation>,
     over: Signal,
     drains: Option<Signal>,
@@ -377,7 +377,7 @@ pub(crate) struct Expiry {
 type Signal = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl Expiry {
-    fn new(live: Arc<LiveInstance>, generation: Arc<Generation>, handler: usize) -> Expiry {
+    fn new(live: Arc<SharedInstance>, generation: Arc<Generation>, handler: usize) -> Expiry {
         let (drained, ended) = (generation.clone(), generation.clone());
         Expiry {
             live,

@@ -2,10 +2,11 @@
 //! request, the first instance during validation.
 //!
 //! ```text
-//! place -> store (instance and call) -> instantiate -> metered call -> effects, or a CallFailure
+//! place -> instance -> metered call -> effects, or a CallFailure
 //! ```
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::Store;
@@ -13,10 +14,10 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Li
 use wasmtime_wasi::I32Exit;
 
 use super::{CallEnd, Generation, RequestEnd, queue};
-use crate::capacity::{CallEnded, CallTimes, Class, Metered, NoPlace, PATIENCE};
+use crate::capacity::{CallEnded, CallTimes, Class, Meter, Metered, NoPlace, PATIENCE};
 use crate::contract::{
-    CALLBACK_CALL_MAX, CallContext, CallEffects, HostState, InstanceContext, OverQuota,
-    REQUEST_CALL_MAX, Subscribed, by_machine,
+    CALLBACK_CALL_MAX, CallContext, CallEffects, HostState, OverQuota, REQUEST_CALL_MAX,
+    Subscribed, by_machine,
 };
 use crate::engine::{bounded, one_line};
 
@@ -126,7 +127,7 @@ impl Span {
     }
 }
 
-/// Calls into a new instance of a component, under all limits of a call. Returns the result of
+/// Calls into an instance of a component, under all limits of a call. Returns the result of
 /// the call, and what it asked for. `held` says what its exchange has subscribed to. Most calls
 /// return when they are first polled.
 pub(crate) async fn invoke<T>(
@@ -136,62 +137,58 @@ pub(crate) async fn invoke<T>(
     call: impl AsyncFnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
 ) -> Result<(T, CallEffects), CallFailure> {
     let runtime = &generation.runtime;
-    let limits = &runtime.limits;
     let class = generation.class();
     let patience = match (span, class) {
         (Span::First | Span::Request(_), Class::Call) => PATIENCE,
-        (Span::Callback, _) | (_, Class::Try) => limits.wall,
+        (Span::Callback, _) | (_, Class::Try) => runtime.limits.wall,
     };
-    let place = runtime
-        .places
-        .take(class, generation.instance_size, patience);
-    let place = queue(place).await?;
+    let size = generation.instance_size;
+    let place = queue(runtime.places.take(class, size, patience)).await?;
     let meter = runtime.meter(class, place);
-    let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
-    let state = HostState {
-        instance: InstanceContext::new(
-            limits.memory,
-            runtime.room.table_elements,
-            resident,
-            &runtime.guest_log,
-            generation.release(),
-        ),
-        call: CallContext::new(
-            runtime.node.clone(),
-            (generation.release(), generation.digest),
-            meter.clone(),
-            held,
-        ),
-    };
-    let mut store = runtime.store(generation.pre.engine(), state);
-    store.set_hostcall_fuel(span.call_max());
+    let context = CallContext::new(
+        runtime.node.clone(),
+        (generation.release(), generation.digest),
+        meter.clone(),
+        held,
+    );
+    let mut instance = generation.acquire(context, span.call_max());
     let returned = {
-        let running = pin!(async {
-            let instance = generation.pre.instantiate_async(&mut store).await?;
-            call(&mut store, &instance).await
-        });
-        let (wall, stall) = match span {
-            Span::First | Span::Callback => (limits.wall, Duration::MAX),
-            Span::Request(stall) => (limits.wall, stall),
-        };
-        tokio::select! {
-            biased;
-            returned = Metered::new(running, meter.clone(), CallTimes { wall, stall }) => {
-                returned.map_err(|ended| match ended {
-                    CallEnded::Wall => CallFailure::Wall(wall),
-                    CallEnded::Silent => CallFailure::Silent,
-                    CallEnded::Unread => CallFailure::Unread(stall),
-                    CallEnded::NoPlace(why) => {
-                        meter.turn_away(&why);
-                        CallFailure::NoPlace(why)
-                    }
-                })
-            }
-            () = generation.signals.over() => Err(CallFailure::Drained),
-        }
+        let running = pin!(instance.run(&generation.pre, call));
+        within_limits(generation, span, &meter, running).await?
     };
-    let returned = returned?.map_err(|error| failure(generation, span, store.data(), &error))?;
-    Ok((returned, std::mem::take(&mut store.data_mut().call.effects)))
+    match returned {
+        Ok(returned) => Ok((returned, instance.finish())),
+        Err(error) => Err(failure(generation, span, instance.state(), &error)),
+    }
+}
+
+/// Lets a call run until it ends, by itself or at a limit.
+pub(super) async fn within_limits<R>(
+    generation: &Generation,
+    span: Span,
+    meter: &Arc<Meter>,
+    running: Pin<&mut impl Future<Output = R>>,
+) -> Result<R, CallFailure> {
+    let wall = generation.runtime.limits.wall;
+    let stall = match span {
+        Span::First | Span::Callback => Duration::MAX,
+        Span::Request(stall) => stall,
+    };
+    tokio::select! {
+        biased;
+        ended = Metered::new(running, meter.clone(), CallTimes { wall, stall }) => {
+            ended.map_err(|ended| match ended {
+                CallEnded::Wall => CallFailure::Wall(wall),
+                CallEnded::Silent => CallFailure::Silent,
+                CallEnded::Unread => CallFailure::Unread(stall),
+                CallEnded::NoPlace(why) => {
+                    meter.turn_away(&why);
+                    CallFailure::NoPlace(why)
+                }
+            })
+        }
+        () = generation.signals.over() => Err(CallFailure::Drained),
+    }
 }
 
 /// Calls one function of an instance.

@@ -87,6 +87,14 @@ impl Slot {
         self.drain
     }
 
+    /// The node stops: no instance waits for a next call any more. Must be called within a tokio
+    /// runtime.
+    pub fn stop(&self) {
+        if let Some(current) = self.current() {
+            current.instances.close();
+        }
+    }
+
     /// Whether the code of this lease is the newest.
     pub(crate) fn is_current(&self, lease: &Lease) -> bool {
         let current = self.current.load();
@@ -230,9 +238,10 @@ impl LoadPermit {
         let slot = &self.slot;
         let signals = generation.signals.share();
         generation.stats.begin();
-        let old = slot.current.swap(Some(generation));
+        let old = slot.current.swap(Some(generation.clone()));
         let draining = old.map(|old| {
             old.signals.begin_drain();
+            old.instances.close();
             let draining = DrainingGeneration {
                 digest: old.digest,
                 since: Instant::now(),
@@ -244,6 +253,7 @@ impl LoadPermit {
             drop(tokio::task::spawn_blocking(move || drop(old)));
             draining
         });
+        generation.open_instances();
         let mut drains = slot.draining.lock();
         let drained = std::mem::replace(&mut *drains, draining.clone());
         drop(drains);

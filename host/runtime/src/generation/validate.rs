@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use wasmtime::component::Component;
 
 use super::interfaces::Interfaces;
-use super::{Compiled, ContractVersion, Generation, compile, imports};
+use super::{Compiled, ContractVersion, Generation, Instances, compile, imports};
 use crate::capacity::SizeOf;
 use crate::compile::CompileError;
 use crate::component::{NamedComponent, of_wasi_03};
@@ -201,6 +201,7 @@ async fn load(
     let (kind, world) = interfaces.kind(name, &pre)?;
     let mut generation = Generation {
         runtime: runtime.clone(),
+        instances: Instances::new(runtime.instances),
         pre,
         kind,
         digest,

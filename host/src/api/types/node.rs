@@ -75,6 +75,9 @@ pub struct Load {
     pub streams: u64,
     /// How many there may be.
     pub streams_max: u64,
+    /// Live instances that wait for their next call.
+    #[serde(default)]
+    pub idle: u64,
     /// Bytes of memory that belong to the process alone.
     pub memory: u64,
     /// How many there may be.

@@ -50,6 +50,10 @@ fn load(it: &Load) -> String {
         "{} of {} requests, {} of {} streams, {memory} of {memory_max}",
         it.requests, it.requests_max, it.streams, it.streams_max,
     );
+    let used = match it.idle {
+        0 => used,
+        idle => format!("{used}; {idle} idle instances"),
+    };
     let turned_away: u64 = it.turned_away.told().map(|(number, _)| number).sum();
     match turned_away {
         0 => used,

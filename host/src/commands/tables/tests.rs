@@ -64,7 +64,7 @@ example@10.10.10.2 serves http://10.10.10.2:8080, version 0.1.0, up 2 h, process
   target    release 3fa2b1c0d4, 0fbcca52de4e; the newest one b2c0d4e5f6 is baking
   app file  /srv/guest.wasm is what serves
   store     3 components, 558.6 KiB
-  load      4 of 1000 requests, 312 of 7183 streams, 812.0 MiB of 6.0 GiB; 2 turned away (2 for want of memory)
+  load      4 of 1000 requests, 312 of 7055 streams, 812.0 MiB of 6.0 GiB; 2 idle instances; 2 turned away (2 for want of memory)
   datagrams 52011 accepted, 4 refused (3 of another cookie, 1 seen before)
   callers   9 admitted, 1 refused (1 without cookie or TLS, or too slow)
   published 240 sent, 118 received, 12 dropped, members slow or unreachable

@@ -39,6 +39,22 @@ fn the_port_comes_from_the_environment_and_else_is_8080() {
 }
 
 #[test]
+fn calls_share_no_instance_unless_that_is_asked_for() {
+    let instances = |line: &str| {
+        let config = check(line, Environment::default()).unwrap();
+        config.instances.to_string()
+    };
+    assert_eq!(instances("host --app a"), "fresh");
+    assert_eq!(instances("host --app a --instances reuse"), "reuse=1000");
+    let wrong = Line::try_parse_from("host --app a --instances reuse=0".split(' '));
+    let said = wrong.map(drop).unwrap_err().to_string();
+    assert!(
+        said.contains("not one of fresh, reuse and reuse=CALLS"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_cookie_comes_from_the_flag_or_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cookie");

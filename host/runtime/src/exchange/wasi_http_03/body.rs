@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::Running;
 use crate::capacity::ClientSide;
 use crate::contract::{BodyEnd, promised};
-use crate::generation::{CallFailure, Generation, LiveInstance, RequestEnd};
+use crate::generation::{CallFailure, Generation, RequestEnd, SharedInstance};
 use crate::http::{AbortOnDrop, StreamCut};
 
 /// How much of a body is read before its head is sent, in bytes.
@@ -86,7 +86,7 @@ pub(super) struct Body03 {
 /// A body that goes on, and its request.
 struct Rest {
     running: Running,
-    live: Arc<LiveInstance>,
+    live: Arc<SharedInstance>,
     source: Arc<Cuttable>,
     /// How many bytes of it have come.
     written: usize,
@@ -170,7 +170,7 @@ impl Body03 {
     /// A body that goes on after what was there.
     pub(super) fn stream(
         running: Running,
-        live: Arc<LiveInstance>,
+        live: Arc<SharedInstance>,
         first: VecDeque<Frame<Bytes>>,
         body: WasiBody,
         fields: &http::HeaderMap,
