@@ -44,7 +44,7 @@ async fn events(node: &Node, path: &str) -> (Client, Reader) {
 #[tokio::test]
 async fn it_answers_and_sees_the_cluster_and_nothing_else_of_the_machine() {
     let log = Log::capture();
-    let node = Node::start(APP).await;
+    let node = with(Limits::Usual).await;
     for protocol in BOTH {
         let hello = fetch(protocol, node.address, "/").await;
         assert_eq!(hello.status, 200);

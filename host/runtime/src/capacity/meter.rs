@@ -120,7 +120,7 @@ impl Meter {
 
     /// The call is over: see [`Place::becomes_idle`].
     pub(crate) fn becomes_idle(&self) -> bool {
-        self.place.becomes_idle()
+        self.place.as_ref().is_some_and(Place::becomes_idle)
     }
 
     /// Counts and logs that the call was ended because there was no room for it.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use wasmtime_wasi_http::Error;
 
-use super::super::upload::{Upload, UploadProgress};
+use super::super::upload::{Upload, UploadBody, UploadProgress};
 use crate::capacity::{ClientSide, NoPlace, Place};
 use crate::generation::CallFailure;
 
@@ -90,7 +90,7 @@ impl Upload03 {
     ) -> Upload03 {
         let client = terms.client().clone();
         Upload03 {
-            body: Upload::new(body, idle, client, progress),
+            body: Upload::new(UploadBody::new(body), idle, client, progress),
             terms,
             is_broken: false,
         }
