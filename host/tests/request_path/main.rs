@@ -9,6 +9,7 @@
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
 //! - [`messages`]: timers, topics, views; [`effects`]: what is asked for with a step
 //! - [`endings`]: clients that go, nodes that stop
+//! - [`handler_03`]: components with a handler of WASI 0.3
 //! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
 //! - [`places`]: who has an instance, and whose time it is that passes
@@ -39,6 +40,7 @@ mod counts;
 mod downloads;
 mod effects;
 mod endings;
+mod handler_03;
 mod heads;
 mod http1;
 mod http2;
