@@ -90,7 +90,7 @@ impl<'lan> Nodes<'lan> {
     ///
     /// # Errors
     ///
-    /// If it is not ready within [`START`].
+    /// If it is not ready within [`START`] or the bound.
     pub fn restart(&mut self, number: u8) -> Result<Instant> {
         self.restart_with(number, &[])
     }
@@ -109,7 +109,7 @@ impl<'lan> Nodes<'lan> {
         node.process.wait_for_end(self.bound)?;
         let launch = node.launch.clone().args(flags.iter().copied());
         node.process = launch.spawn()?;
-        node.process.wait_until_ready(START)?;
+        node.process.wait_until_ready(START.max(self.bound))?;
         Ok(node.process.started())
     }
 

@@ -18,6 +18,9 @@ const SECONDS_MAX: &str = "900";
 /// The WASI of the `wasip2` crate, from which all apps take the interfaces.
 const WASI: &str = "0.2.12";
 
+/// The WASI of the `wasip3` crate, from which the apps for it take the interfaces.
+const WASI_03: &str = "0.3.2";
+
 /// The WASI that componentize-js is built for.
 const WASI_OF_JAVASCRIPT: &str = "0.2.10";
 
@@ -25,7 +28,8 @@ const WASI_OF_JAVASCRIPT: &str = "0.2.10";
 pub(crate) fn all() -> Result<()> {
     let interfaces = rust()?;
     for (name, build) in [
-        ("python", python as fn(&Path) -> Result<()>),
+        ("python", python as fn(&Interfaces) -> Result<()>),
+        ("python_03", python_03),
         ("javascript", javascript),
     ] {
         let Err(error) = build(&interfaces) else {
@@ -43,16 +47,37 @@ pub(crate) fn all() -> Result<()> {
 
 /// The components that are there.
 pub(crate) fn built() -> Vec<PathBuf> {
-    let names = ["wasip2", "wstd", "axum", "composed", "python", "javascript"];
+    let names = [
+        "wasip2",
+        "wasip3",
+        "wstd",
+        "axum",
+        "spin",
+        "composed",
+        "python",
+        "python_03",
+        "javascript",
+    ];
     let files = names.map(component).into_iter();
     files.filter(|file| file.is_file()).collect()
 }
 
-/// Builds the Rust apps and the composed one. Returns the folder with the
-/// interfaces of WASI, which the `wasip2` crate has.
-fn rust() -> Result<PathBuf> {
+/// The folders with the interfaces of WASI.
+struct Interfaces {
+    /// Of 0.2, which the `wasip2` crate has.
+    wasi_02: PathBuf,
+    /// Of 0.3, which the `wasip3` crate has.
+    wasi_03: PathBuf,
+}
+
+/// Builds the Rust apps and the composed one.
+fn rust() -> Result<Interfaces> {
     let manifest = sources("rust").join("Cargo.toml");
-    let interfaces = interfaces(&manifest)?;
+    let interfaces = Interfaces {
+        // `wstd` uses an older one beside it, with the same interfaces.
+        wasi_02: interfaces(&manifest, "wasip2-2.", WASI)?,
+        wasi_03: interfaces(&manifest, "wasip3-0.", WASI_03)?,
+    };
     let out = folder().join("rust");
     let build = || {
         let mut build = cargo(&["build", "--locked", "--manifest-path"]);
@@ -63,9 +88,8 @@ fn rust() -> Result<PathBuf> {
         .args(["--release", "--target", "wasm32-wasip2"])
         .args(["-p", "maker-wasip2", "-p", "maker-wstd"])
         .args(["-p", "maker-axum", "-p", "maker-layer"])
-        .env("WASI_WIT", &interfaces)
-        // Not the flags of this workspace's guests, but what everyone has.
-        .env("CARGO_ENCODED_RUSTFLAGS", ""))?;
+        .args(["-p", "maker-wasip3", "-p", "maker-spin"])
+        .env("WASI_WIT", &interfaces.wasi_02))?;
     run(build().args(["-p", "compose"]))?;
 
     let built = out.join("wasm32-wasip2/release");
@@ -73,6 +97,8 @@ fn rust() -> Result<PathBuf> {
         ("maker_wasip2.wasm", "wasip2"),
         ("maker-wstd.wasm", "wstd"),
         ("maker-axum.wasm", "axum"),
+        ("maker_wasip3.wasm", "wasip3"),
+        ("maker_spin.wasm", "spin"),
     ] {
         copy(&built.join(file), &component(name))?;
     }
@@ -83,8 +109,9 @@ fn rust() -> Result<PathBuf> {
     Ok(interfaces)
 }
 
-/// The folder `wit` of the `wasip2` crate, wherever cargo has unpacked it.
-fn interfaces(manifest: &Path) -> Result<PathBuf> {
+/// The folder `wit` of the crate whose folder begins so and that is for this WASI, wherever cargo
+/// has unpacked it.
+fn interfaces(manifest: &Path, begins: &str, wasi: &str) -> Result<PathBuf> {
     let mut metadata = cargo(&["metadata", "--locked", "--format-version", "1"]);
     metadata
         .args(["--filter-platform", "wasm32-wasip2", "--manifest-path"])
@@ -93,26 +120,34 @@ fn interfaces(manifest: &Path) -> Result<PathBuf> {
     let mut manifests = metadata
         .split(r#""manifest_path":""#)
         .filter_map(|part| part.split('"').next());
-    let of_wasip2 = manifests.find(|path| {
+    let found = manifests.find(|path| {
         let dir = Path::new(path).parent().and_then(Path::file_name);
         let name = dir.and_then(OsStr::to_str).unwrap_or_default();
-        // `wstd` uses an older one beside it, with the same interfaces.
-        name.starts_with("wasip2-2.") && name.ends_with(&format!("+wasi-{WASI}"))
+        name.starts_with(begins) && name.ends_with(&format!("+wasi-{wasi}"))
     });
-    let of_wasip2 = of_wasip2.with_context(|| {
-        format!("no wasip2 2.x with WASI {WASI} among the packages of fixtures/makers/rust")
+    let found = found.with_context(|| {
+        format!("no {begins}x with WASI {wasi} among the packages of fixtures/makers/rust")
     })?;
-    Ok(Path::new(of_wasip2).with_file_name("wit"))
+    Ok(Path::new(found).with_file_name("wit"))
 }
 
-fn python(interfaces: &Path) -> Result<()> {
+fn python(interfaces: &Interfaces) -> Result<()> {
+    componentize_py("python", &interfaces.wasi_02, "fixture:python/app")
+}
+
+fn python_03(interfaces: &Interfaces) -> Result<()> {
+    componentize_py("python_03", &interfaces.wasi_03, "fixture:python-three/app")
+}
+
+/// Builds a Python app of this world.
+fn componentize_py(name: &str, interfaces: &Path, world: &str) -> Result<()> {
     if !succeeds(program("python3", &["-c", "import ensurepip, venv"])) {
-        bail!("the python app needs python3 with venv (on Debian: python3-venv)");
+        bail!("the {name} app needs python3 with venv (on Debian: python3-venv)");
     }
-    let dir = stage("python")?;
+    let dir = stage(name)?;
     let bin = dir.join("venv/bin");
     once(
-        "python-tools",
+        &format!("{name}-tools"),
         &read(&dir.join("requirements.txt"))?,
         || {
             run(bounded("python3", &dir).args(["-m", "venv", "--clear", "venv"]))?;
@@ -121,17 +156,17 @@ fn python(interfaces: &Path) -> Result<()> {
                 .args(["--requirement", "requirements.txt"]))
         },
     )?;
-    once("python", &texts(&dir)?, || {
+    once(name, &texts(&dir)?, || {
         run(bounded(bin.join("componentize-py"), &dir)
             .arg("--wit-path")
             .arg(interfaces)
-            .args(["--wit-path", "app.wit", "--world", "fixture:python/app"])
+            .args(["--wit-path", "app.wit", "--world", world])
             .args(["componentize", "app", "--python-path", ".", "--output"])
-            .arg(component("python")))
+            .arg(component(name)))
     })
 }
 
-fn javascript(interfaces: &Path) -> Result<()> {
+fn javascript(interfaces: &Interfaces) -> Result<()> {
     for name in ["node", "npm"] {
         if !on_path(name) {
             bail!("the javascript app needs {name} (on Debian: nodejs and npm)");
@@ -145,7 +180,7 @@ fn javascript(interfaces: &Path) -> Result<()> {
         run(bounded("npm", &dir).args(quiet))
     })?;
     once("javascript", &texts(&dir)?, || {
-        older_interfaces(interfaces, &dir)?;
+        older_interfaces(&interfaces.wasi_02, &dir)?;
         run(bounded(dir.join("node_modules/.bin/componentize-js"), &dir)
             .args(["app.js", "--wit", "wit", "--world-name", "app", "--out"])
             .arg(component("javascript")))

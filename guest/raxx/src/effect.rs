@@ -3,7 +3,7 @@
 use crate::bindings::streaming::ace::raxx::data::{Addition, Entry};
 use crate::bindings::streaming::ace::raxx::mailbox as wire;
 use crate::data::{Key, KeyRange, MAX_BUCKET, MAX_KEY, MAX_VALUE};
-use crate::fetch::{FetchRequest, MAX_ANSWER, MAX_BODY, MAX_TIMEOUT_MS, MAX_URL};
+use crate::fetch::{FetchRequest, MAX_ANSWER, MAX_BODY, MAX_FIELDS, MAX_TIMEOUT_MS, MAX_URL};
 
 /// The longest topic, in bytes.
 pub const MAX_TOPIC: usize = 256;
@@ -87,15 +87,15 @@ pub enum EffectError {
     /// The value is too large.
     #[error("a value has at most 1048576 bytes, not {0}: put it in pieces, each under a key")]
     Value(usize),
-    /// The URL does not begin with a scheme.
-    #[error("the URL of a fetch begins with http:// or https://: give it scheme and host")]
-    Scheme,
     /// The URL is too long.
     #[error("the URL of a fetch has at most 8192 bytes, not {0}: send what is long in the body")]
     Url(usize),
     /// The body of the request is too large.
     #[error("the body of a fetch has at most 1048576 bytes, not {0}: send it in several fetches")]
     Body(usize),
+    /// There are too many header fields.
+    #[error("a fetch has at most 512 header fields, not {0}: send what they say in the body")]
+    Fields(usize),
     /// The timeout is too long.
     #[error("a fetch may take at most 300000 ms, not {0}: ask for less")]
     Timeout(u32),
@@ -118,11 +118,12 @@ impl Effect {
     /// # Errors
     ///
     /// The reason for which the host would refuse it. The host may still refuse it if
-    /// there are too many: 32 topics, timers, watches or publications, 8 fetches.
+    /// there are too many: 32 topics, timers, watches or publications, 8 fetches, 1024
+    /// effects in all. A fetch may still be answered with an error.
     pub fn check(&self) -> Result<(), EffectError> {
         match self {
-            Effect::SubscribeNodes | Effect::SendAfter { .. } => Ok(()),
-            Effect::Subscribe(topic) | Effect::Unsubscribe(topic) => check_topic(topic),
+            Effect::SubscribeNodes | Effect::Unsubscribe(_) | Effect::SendAfter { .. } => Ok(()),
+            Effect::Subscribe(topic) => check_topic(topic),
             Effect::Publish { topic, payload } => {
                 check_topic(topic)?;
                 at_most(payload.len(), MAX_PAYLOAD, EffectError::Payload)
@@ -201,11 +202,8 @@ fn check_key(key: &Key) -> Result<(), EffectError> {
 }
 
 fn check_fetch(request: &FetchRequest) -> Result<(), EffectError> {
-    let url = &request.url;
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(EffectError::Scheme);
-    }
-    at_most(url.len(), MAX_URL, EffectError::Url)?;
+    at_most(request.url.len(), MAX_URL, EffectError::Url)?;
+    at_most(request.headers.len(), MAX_FIELDS, EffectError::Fields)?;
     at_most(request.body.len(), MAX_BODY, EffectError::Body)?;
     at_most(
         request.timeout.unwrap_or(0),

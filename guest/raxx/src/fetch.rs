@@ -32,6 +32,8 @@ pub use wire::FetchError;
 pub const MAX_URL: usize = 8 * 1024;
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The most header fields of a request.
+pub const MAX_FIELDS: usize = 512;
 /// The longest time that a fetch may take, in milliseconds.
 pub const MAX_TIMEOUT_MS: u32 = 300_000;
 /// The largest body of an answer that may be asked for, in bytes.
@@ -172,7 +174,9 @@ impl fmt::Display for FetchError {
                 f.write_str("the cluster does not allow this app to reach that server")
             }
             FetchError::BadRequest(why) => write!(f, "the request is not as it must be: {why}"),
-            FetchError::TooMany => f.write_str("too many fetches are under way: try again later"),
+            FetchError::TooMany => {
+                f.write_str("the app has too many fetches waiting: try again later")
+            }
             FetchError::Unreachable(how) => write!(f, "nobody answers there: {how}"),
             FetchError::TimedOut => f.write_str("it took longer than the timeout of the fetch"),
             FetchError::TooLarge => f.write_str("the answer is larger than the fetch allows"),

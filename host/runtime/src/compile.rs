@@ -10,6 +10,7 @@
 //! kept ready, and remembers the functions that it has compiled.
 
 mod artefact;
+mod engines;
 mod error;
 mod functions;
 mod kept;
@@ -39,6 +40,7 @@ pub use error::CompileError;
 pub use limits::CompileLimits;
 pub use nursery::COMMAND;
 
+use engines::Engines;
 use kept::Kept;
 use nursery::Nursery;
 use protocol::Setup;
@@ -86,7 +88,7 @@ struct Shared {
 
 enum How {
     InWorker(Nursery, CompileLimits),
-    InThisProcess(Engine),
+    InThisProcess(Arc<Engines>),
 }
 
 /// A component that is compiled. All who want it share this. When the last one drops it,
@@ -138,8 +140,9 @@ impl Compiler {
         let limits = config.limits;
         let how = match &config.program {
             None => {
-                let engine = worker::engine(settings, limits.memory);
-                How::InThisProcess(engine.map_err(RuntimeError::Engine)?)
+                let engines =
+                    Engines::new(settings, limits.memory).map_err(RuntimeError::Engine)?;
+                How::InThisProcess(Arc::new(engines))
             }
             Some(program) => {
                 let setup = Setup {
@@ -247,9 +250,9 @@ impl Shared {
             How::InWorker(nursery, limits) => {
                 process::compile(nursery, *limits, component.bytes()).await
             }
-            How::InThisProcess(engine) => {
-                let (engine, bytes) = (engine.clone(), component.bytes().clone());
-                let made = spawn_blocking(move || engine.precompile_component(&bytes)).await;
+            How::InThisProcess(engines) => {
+                let (engines, bytes) = (engines.clone(), component.bytes().clone());
+                let made = spawn_blocking(move || engines.precompile(&bytes)).await;
                 match made {
                     Ok(Ok(code)) => Ok(Artefact::of(code.into())),
                     Ok(Err(error)) => Err(CompileError::Refused(one_line(&error))),

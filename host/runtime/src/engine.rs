@@ -1,12 +1,13 @@
 //! The engine that all generations of a node share: compiler, pool of
-//! instances, linker, epoch.
+//! instances, linker, epoch. Components for WASI 0.3 have a second one.
 
+mod concurrent;
 mod room;
 mod settings;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use cluster::ComponentBytes;
@@ -17,6 +18,8 @@ use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::capacity::{self, Class, InstancePlaces, Meter, Place, PlaceLimits, Resident, SlowLane};
 use crate::compile::{Compiler, CompilerConfig};
 use crate::contract::{self, CallLimits, GuestLog, HostState, NodeInfo};
+pub(crate) use crate::engine::concurrent::NoEngine;
+use crate::engine::concurrent::{ConcurrentEngine, LazyEngine};
 pub use crate::engine::room::ComponentRoom;
 pub(crate) use crate::engine::room::OverRoom;
 use crate::generation::InstancePolicy;
@@ -32,6 +35,10 @@ const KEEP_RESIDENT: usize = 1 << 20;
 /// The same where the kernel cannot tell which pages were written to. Then all of it is copied
 /// after each callback.
 const KEEP_RESIDENT_BLIND: usize = 128 * 1024;
+
+/// How many stacks there are for each instance that takes several calls at a time. A call that
+/// waits in the middle of a function of the host keeps one.
+const STACKS_OF_CONCURRENT: u32 = 4;
 
 /// How a [`Runtime`] is built.
 #[derive(Debug)]
@@ -78,6 +85,8 @@ pub enum RuntimeError {
 pub struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
+    /// The engine for components that export `wasi:http/handler` of WASI 0.3.
+    concurrent: LazyEngine,
     pub(crate) limits: CallLimits,
     pub(crate) room: ComponentRoom,
     pub(crate) instances: InstancePolicy,
@@ -106,11 +115,17 @@ impl Runtime {
         let compiler = Compiler::start(&config.compiler, code, config.workers, folder)?;
         let linker = build_linker(&engine).map_err(RuntimeError::Engine)?;
         let resident = Arc::new(Resident::within(places.budget));
-        let ticker = Ticker::start(engine.clone(), resident.clone());
+        let each = InstanceRoom {
+            room: config.room,
+            memory: config.limits.memory,
+        };
+        let concurrent = LazyEngine::new(code, each, places.all());
+        let ticker = Ticker::start(engine.clone(), concurrent.made(), resident.clone());
         let ticker = ticker.map_err(RuntimeError::Thread)?;
         Ok(Arc::new(Runtime {
             engine,
             linker,
+            concurrent,
             limits: config.limits,
             room: config.room,
             instances: config.instances,
@@ -138,7 +153,7 @@ impl Runtime {
     }
 
     /// A meter for one call of this class.
-    pub(super) fn meter(&self, class: Class, place: Place) -> Arc<Meter> {
+    pub(super) fn meter(&self, class: Class, place: impl Into<Option<Place>>) -> Arc<Meter> {
         let lane = match class {
             Class::Call => &self.lane,
             Class::Try => &self.tries,
@@ -146,9 +161,28 @@ impl Runtime {
         Meter::new(self.limits.cpu, lane.clone(), place)
     }
 
-    /// A store for one instance.
-    pub(super) fn store(&self, state: HostState) -> Store<HostState> {
-        let mut store = Store::new(&self.engine, state);
+    /// The engine that runs a component: one that exports `wasi:http/handler` of WASI 0.3, or
+    /// another one. Blocks while the engine for the former is made.
+    ///
+    /// # Errors
+    /// There is not enough address space for it.
+    pub(super) fn engine_for(&self, is_handler_03: bool) -> Result<&Engine, NoEngine> {
+        match is_handler_03 {
+            false => Ok(&self.engine),
+            true => self.concurrent.get().map(|made| &made.engine),
+        }
+    }
+
+    /// The linker of one of the engines.
+    pub(super) fn linker_of(&self, engine: &Engine) -> &Linker<HostState> {
+        let concurrent = self.concurrent.if_made();
+        let concurrent = concurrent.filter(|made| Engine::same(&made.engine, engine));
+        concurrent.map_or(&self.linker, |made| &made.linker)
+    }
+
+    /// A store for one instance, of one of the engines.
+    pub(super) fn store(&self, engine: &Engine, state: HostState) -> Store<HostState> {
+        let mut store = Store::new(engine, state);
         store.limiter(HostState::limiter);
         store.set_max_component_handles(contract::HANDLES_MAX);
         store.set_epoch_deadline(1);
@@ -165,18 +199,23 @@ fn build_engine(
     // there are not so many addresses (39-bit processors, containers with a limit),
     // a slot reserves no more than its memory, and accesses are checked.
     let code = CodeSettings::default();
+    let each = InstanceRoom {
+        room: config.room,
+        memory: config.limits.memory,
+    };
     let mut places = config.places;
-    let mut failed = match pooled(config, code, places) {
+    let mut failed = match pooled(code, each, places.all()) {
         Ok(engine) => return Ok((engine, places, code)),
         Err(error) => error,
     };
     let (wanted, roomy) = (places.all(), one_line(&failed));
     let code = CodeSettings {
         checked: Some((config.limits.memory as u64, 64 * 1024)),
+        ..CodeSettings::default()
     };
     while let Some(fewer) = places.quarter() {
         places = fewer;
-        match pooled(config, code, places) {
+        match pooled(code, each, places.all()) {
             Ok(engine) => {
                 tracing::warn!(
                     "there is not enough address space for {wanted} instances ({roomy}); going on with {}, and slower",
@@ -190,21 +229,28 @@ fn build_engine(
     Err(RuntimeError::Engine(failed))
 }
 
-/// An engine with a pool for so many places.
-fn pooled(
-    config: &RuntimeConfig,
-    code: CodeSettings,
-    places: PlaceLimits,
-) -> wasmtime::Result<Engine> {
+/// What one instance may have.
+#[derive(Clone, Copy)]
+struct InstanceRoom {
+    room: ComponentRoom,
+    /// Bytes of one memory.
+    memory: usize,
+}
+
+/// An engine with a pool for so many usual instances.
+fn pooled(code: CodeSettings, each: InstanceRoom, instances: u32) -> wasmtime::Result<Engine> {
     let mut engine = code.config();
-    let pool = pool(config, places.all());
+    let mut pool = pool(each, instances);
+    if code.concurrent {
+        pool.total_stacks(instances * STACKS_OF_CONCURRENT);
+    }
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&engine)
 }
 
 /// A pool for so many usual instances. A large one counts as several of them.
-fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
-    let room = config.room;
+fn pool(each: InstanceRoom, instances: u32) -> PoolingAllocationConfig {
+    let InstanceRoom { room, memory } = each;
     let mut pool = PoolingAllocationConfig::new();
     room.apply(&mut pool);
     pool.total_component_instances(instances)
@@ -212,7 +258,7 @@ fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
         .total_memories(instances.max(room.memories))
         .total_tables((instances * capacity::TABLES_OF_A_PLACE).max(room.tables))
         .total_stacks(instances)
-        .max_memory_size(config.limits.memory)
+        .max_memory_size(memory)
         .max_unused_warm_slots(100)
         .linear_memory_keep_resident(match PoolingAllocationConfig::is_pagemap_scan_available() {
             true => KEEP_RESIDENT,
@@ -224,6 +270,7 @@ fn pool(config: &RuntimeConfig, instances: u32) -> PoolingAllocationConfig {
     pool
 }
 
+/// A linker with all that components of WASI 0.2 and of the contract may import.
 fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -242,7 +289,11 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(engine: Engine, resident: Arc<Resident>) -> std::io::Result<Ticker> {
+    fn start(
+        engine: Engine,
+        concurrent: Arc<OnceLock<ConcurrentEngine>>,
+        resident: Arc<Resident>,
+    ) -> std::io::Result<Ticker> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
@@ -252,6 +303,9 @@ impl Ticker {
                 while !stopped.load(Ordering::Relaxed) {
                     std::thread::sleep(capacity::TICK);
                     engine.increment_epoch();
+                    if let Some(made) = concurrent.get() {
+                        made.engine.increment_epoch();
+                    }
                     ticks = ticks.wrapping_add(1);
                     if resident.is_tight() || ticks.is_multiple_of(LOOK) {
                         resident.look();

@@ -11,6 +11,7 @@
 mod class;
 mod compiled;
 mod drain;
+mod handler_03;
 mod imports;
 mod instances;
 mod interfaces;
@@ -40,6 +41,8 @@ use crate::engine::Runtime;
 pub use class::{CountedRequest, Counts, EndCounts, OTHER_SEGMENTS, Yardstick, totals};
 pub(crate) use compiled::{Compiled, compile};
 pub use drain::{DrainSignals, SignalsOfCode};
+use handler_03::Handlers03;
+pub(crate) use handler_03::{Asked, Handler03, SharedInstance};
 pub(crate) use instances::Instances;
 pub use instances::{InstancePolicy, NoPolicy};
 pub use invoke::CallFailure;
@@ -84,6 +87,8 @@ pub struct Generation {
     /// Whether it is only tried out. Then its calls use the places for that, and their failures
     /// say nothing of load.
     pub(super) is_tried: bool,
+    /// What hands requests to its instances, if it is of [`ComponentKind::WasiHttp03`].
+    handlers_03: Handlers03,
     /// What is counted of it.
     pub stats: Arc<GenerationStats>,
     /// Its signals. They are the last field, so that they are dropped after the code.
@@ -107,14 +112,6 @@ impl Generation {
         Serving::the_only(self.release(), self.digest)
     }
 
-    /// Which places its calls use.
-    pub(super) fn class(&self) -> Class {
-        match self.is_tried {
-            true => Class::Try,
-            false => Class::Call,
-        }
-    }
-
     /// The same code, to be tried out: with stats that have counted nothing yet.
     pub(crate) fn twin(&self) -> Generation {
         Generation {
@@ -130,8 +127,27 @@ impl Generation {
             compiled_in: self.compiled_in,
             instance_size: self.instance_size,
             is_tried: true,
+            handlers_03: Handlers03::default(),
             stats: Arc::default(),
             signals: SignalsOfCode::default(),
+        }
+    }
+
+    /// What hands requests to its instances, if it is of [`ComponentKind::WasiHttp03`].
+    pub(crate) fn handler_03(self: &Arc<Self>) -> Handler03 {
+        self.handlers_03.get(self)
+    }
+
+    /// How much room one instance of it takes.
+    pub(crate) fn instance_size(&self) -> SizeOf {
+        self.instance_size
+    }
+
+    /// Which places its calls use.
+    pub(crate) fn class(&self) -> Class {
+        match self.is_tried {
+            true => Class::Try,
+            false => Class::Call,
         }
     }
 }

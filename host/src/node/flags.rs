@@ -45,8 +45,8 @@ pub struct RunArgs {
 
     /// The web app: a WASI component
     ///
-    /// It exports ace:raxx/server, ace:raxx/simple-server or
-    /// wasi:http/incoming-handler (0.2). A bare file name that is not in this
+    /// It exports ace:raxx/server, ace:raxx/simple-server,
+    /// wasi:http/incoming-handler (0.2) or wasi:http/handler (0.3). A bare file name that is not in this
     /// folder is looked for in target/wasm32-wasip{1,2}/{release,debug}, and
     /// the newest is taken; so is a newer one in another of these folders
     /// while the node runs.

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use support::client::{Client, Protocol, get};
 use support::components::Limits;
 use support::node::{NAMES, Node, Setup, view};
-use support::{soon, until};
+use support::until;
 
 /// Memory that may come and go whatever a test does, in KiB.
 const SLACK_KIB: usize = 24 << 10;

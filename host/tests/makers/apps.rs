@@ -29,11 +29,17 @@ impl App {
         None
     }
 
+    /// Whether it is for WASI 0.3, so that its instances take several requests at a time.
+    pub(crate) fn shares_instances(self) -> bool {
+        matches!(self.0, "wasip3" | "spin" | "python_03")
+    }
+
     /// How it greets.
     pub(crate) fn hello(self) -> String {
         let name = match self.0 {
             "composed" => "axum",
             "python" => "Python",
+            "python_03" => "Python with WASI 0.3",
             "javascript" => "JavaScript",
             name => name,
         };

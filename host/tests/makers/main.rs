@@ -78,7 +78,9 @@ macro_rules! tests {
     )* };
 }
 
-tests!(wasip2, wstd, axum, composed, python, javascript);
+tests!(
+    wasip2, wasip3, wstd, axum, spin, composed, python, python_03, javascript
+);
 
 /// Each middleware of the composed app has its turn, the outermost first, and
 /// what is for none of them reaches the app.

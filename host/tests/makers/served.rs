@@ -3,7 +3,7 @@
 
 use crate::apps::App;
 use crate::support::client::{
-    BOTH, Client, Protocol, Reader, empty, fetch, full, get, request, upload,
+    BOTH, Client, Protocol, Reader, empty, fetch, full, get, is_cut, request, upload,
 };
 use crate::support::log::Log;
 use crate::support::node::{Node, Setup};
@@ -166,9 +166,16 @@ pub(crate) async fn failure(app: App) {
         stream.to("\n\n").await;
         let failed = fetch(protocol, node.address, "/fail").await;
         assert_eq!(failed.status, 500);
-        stream.to("\n\n").await;
+        if app.shares_instances() {
+            // What fails ends the instance, with all requests that it has.
+            let (_, ended) = stream.rest().await;
+            is_cut(&ended.expect_err("it is cut"), protocol);
+        } else {
+            stream.to("\n\n").await;
+            drop(stream);
+        }
         assert_eq!(fetch(protocol, node.address, "/").await.text(), app.hello());
-        drop((stream, other));
+        drop(other);
         node.idle().await;
     }
 }

@@ -44,7 +44,7 @@ impl Baking {
     /// Waits until the canary has voted against the release for this reason, and the
     /// command has ended. No other node has served the release. Returns the nodes, and what
     /// the command said.
-    fn is_left(self, why: &str) -> Result<([Node; 3], String)> {
+    fn ends_voted_down(self, why: &str) -> Result<([Node; 3], String)> {
         let over = Instant::now();
         self.nodes[0].says(&[why, "votes against the release"])?;
         self.nodes[0].comes_to_serve("v1")?;
@@ -69,7 +69,7 @@ fn a_canary_that_traps_keeps_the_release_from_the_others() -> Result<()> {
     let place = Place::new()?;
     let baking = Baking::begin(&place)?;
     baking.fails_at("/panic")?;
-    let (_nodes, said) = baking.is_left("requests trapped")?;
+    let (_nodes, said) = baking.ends_voted_down("requests trapped")?;
     ensure!(said.contains("trapped"), "{said}");
     Ok(())
 }
@@ -89,7 +89,7 @@ fn a_canary_that_answers_every_request_with_500_keeps_the_release_from_the_other
     }
     let bad = baking.bad.clone();
     baking.fails_at("/status/500")?;
-    let _left = baking.is_left("were answered with an error (5xx)")?;
+    let _left = baking.ends_voted_down("were answered with an error (5xx)")?;
     // It is not released again by mistake.
     let again = place.run(4, &["push", &bad])?;
     ensure!(

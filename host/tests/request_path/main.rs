@@ -1,14 +1,15 @@
 //! The request path in one process: listener, dispatch, exchange, component,
 //! with clients on real sockets. What needs the machine for itself is in
-//! `crowds.rs`.
+//! `crowds`.
 //!
-//! - [`attacks`]: clients that want a release to be voted down
+//! - [`attacks`]: clients that want a release to be voted down; [`adversary`]: while it bakes
 //! - [`bad_guests`]: apps that break a rule
 //! - [`instances`]: which calls share an instance, and which do not
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
 //! - [`messages`]: timers, topics, views; [`effects`]: what is asked for with a step
 //! - [`endings`]: clients that go, nodes that stop
+//! - [`handler_03`]: components with a handler of WASI 0.3
 //! - [`heads`]: heads of requests that reach no app
 //! - [`http1`], [`http2`]: the protocols, well and badly spoken
 //! - [`places`]: who has an instance, and whose time it is that passes
@@ -30,6 +31,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adversary;
 mod attacks;
 mod bad_guests;
 mod collects;
@@ -38,6 +40,7 @@ mod counts;
 mod downloads;
 mod effects;
 mod endings;
+mod handler_03;
 mod heads;
 mod http1;
 mod http2;

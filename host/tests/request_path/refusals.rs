@@ -157,25 +157,48 @@ async fn all_interfaces_that_are_missing_are_named_and_those_that_are_there_are_
 }
 
 #[tokio::test]
-async fn a_component_for_a_later_wasi_is_named_as_what_it_is() {
+async fn a_component_for_wasi_03_that_has_no_handler_is_named_as_what_it_is() {
     // The one can be read; the other has what this engine does not know.
-    let handler = r#"(component
+    let command = r#"(component
             (core module $m (func (export "f")))
             (core instance $i (instantiate $m))
             (func $f (canon lift (core func $i "f")))
-            (instance $handler (export "handle" (func $f)))
-            (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
+            (instance $run (export "run" (func $f)))
+            (export "wasi:cli/run@0.3.0" (instance $run)))"#;
     let stream = r#"(component
             (import "wasi:http/types@0.3.0-rc-2026-01-06" (instance
               (export "f" (func (param "s" (stream u8)))))))"#;
     for (app, interface) in [
-        (handler, "wasi:http/handler@0.3.0"),
+        (command, "wasi:cli/run@0.3.0"),
         (stream, "wasi:http/types@0.3.0-rc-2026-01-06"),
     ] {
         let sentence = refused(Limits::Usual, wat(app)).await;
         let is_for = format!("is for WASI 0.3 ({interface})");
-        says(&sentence, &[&is_for, "build it for WASI 0.2"]);
+        says(&sentence, &[&is_for, "export wasi:http/handler@0.3"]);
     }
+}
+
+#[tokio::test]
+async fn a_handler_of_wasi_03_is_refused_for_what_is_wrong_with_it() {
+    let handler = |import: &str| {
+        wat(&format!(
+            r#"(component {import}
+            (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $handler (export "handle" (func $f)))
+            (export "wasi:http/handler@0.3.0" (instance $handler)))"#
+        ))
+    };
+    let sentence = refused(Limits::Usual, handler("")).await;
+    says(&sentence, &["does not fit the contract"]);
+    let wants = r#"(import "wasi:nn/graph@0.3.0" (instance (export "f" (func))))
+            (import "wasi:random/random@0.3.1" (instance (export "get-dice" (func))))"#;
+    let sentence = refused(Limits::Usual, handler(wants)).await;
+    says(
+        &sentence,
+        &["give: wasi:nn/graph@0.3.0, wasi:random/random@0.3.1; remove"],
+    );
 }
 
 #[tokio::test]

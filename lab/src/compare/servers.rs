@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -117,9 +116,6 @@ impl Tools {
                 file.display()
             );
         }
-        let help = Command::new(&self.host).args(["run", "--help"]).output();
-        let help = help.with_context(|| format!("cannot start {}", self.host.display()))?;
-        let can_reuse = String::from_utf8_lossy(&help.stdout).contains("--instances");
         let mut there = Vec::new();
         for server in servers {
             let missing = match server {
@@ -127,9 +123,6 @@ impl Tools {
                     Some("the program is missing (Debian: apt-get install nginx-light)")
                 }
                 Contender::Wasmtime if self.wasmtime.is_none() => Some("the program is missing"),
-                server if server.is_reused() && !can_reuse => {
-                    Some("this host has no --instances reuse")
-                }
                 _ => None,
             };
             match missing {

@@ -47,7 +47,11 @@ fn fetches_are_checked_at_their_limits() {
     let url = |length: usize| format!("https://{}", "x".repeat(length - 8));
     let most = fetch::post(url(8192), vec![0; 1 << 20]);
     assert_eq!(check(most.timeout(300_000).max_body(8 << 20)), Ok(()));
-    assert_eq!(check(fetch::get("example.com")), Err(EffectError::Scheme));
+    let mut many = fetch::get(url(20));
+    for _ in 0..513 {
+        many.headers.append("x-field", "1").unwrap();
+    }
+    assert_eq!(check(many), Err(EffectError::Fields(513)));
     assert_eq!(check(fetch::get(url(8193))), Err(EffectError::Url(8193)));
     let body = fetch::post(url(20), vec![0; (1 << 20) + 1]);
     assert_eq!(check(body), Err(EffectError::Body((1 << 20) + 1)));

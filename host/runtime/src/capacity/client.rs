@@ -67,12 +67,12 @@ impl ClientSide {
     }
 
     /// Whether the client has sent nothing for too long.
-    pub(super) fn sent_nothing(&self) -> bool {
+    pub(crate) fn sent_nothing(&self) -> bool {
         self.silent.load(Relaxed)
     }
 
     /// When the client will have read nothing for this time; none while nothing waits for it.
-    pub(super) fn reads_by(&self, limit: Duration) -> Option<Instant> {
+    pub(crate) fn reads_by(&self, limit: Duration) -> Option<Instant> {
         match self.taken.load(Relaxed) {
             NEVER => None,
             taken => (self.since + Duration::from_millis(taken)).checked_add(limit),

@@ -11,6 +11,7 @@
 //! failure. What a stream uses of its processor time, it gets back while it waits.
 
 mod metered;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use super::slow_lane::SlowLane;
 use crate::generation::queue;
 
 pub(crate) use metered::{CallEnded, CallTimes, Metered};
+pub(crate) use shared::SharedMeter;
 
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
@@ -38,7 +40,8 @@ const SLICES: u32 = 10;
 pub struct Meter {
     budget: Duration,
     lane: SlowLane,
-    place: Place,
+    /// None if the call has none of its own: then its requests have them.
+    place: Option<Place>,
     client: Arc<ClientSide>,
     state: Mutex<State>,
 }
@@ -75,11 +78,11 @@ enum Turn {
 
 impl Meter {
     /// A meter for a call with this budget of processor time.
-    pub fn new(budget: Duration, lane: SlowLane, place: Place) -> Arc<Meter> {
+    pub fn new(budget: Duration, lane: SlowLane, place: impl Into<Option<Place>>) -> Arc<Meter> {
         Arc::new(Meter {
             budget,
             lane,
-            place,
+            place: place.into(),
             client: Arc::default(),
             state: Mutex::new(State {
                 turn: Turn::None,
@@ -112,17 +115,19 @@ impl Meter {
     /// # Errors
     /// See [`Place::becomes_stream`].
     pub(crate) fn becomes_stream(&self) -> Result<(), NoPlace> {
-        self.place.becomes_stream()
+        self.place.as_ref().map_or(Ok(()), Place::becomes_stream)
     }
 
     /// The call is over: see [`Place::becomes_idle`].
     pub(crate) fn becomes_idle(&self) -> bool {
-        self.place.becomes_idle()
+        self.place.as_ref().is_some_and(Place::becomes_idle)
     }
 
     /// Counts and logs that the call was ended because there was no room for it.
     pub(crate) fn turn_away(&self, why: &NoPlace) {
-        self.place.turn_away(why);
+        if let Some(place) = &self.place {
+            place.turn_away(why);
+        }
     }
 
     /// What the store of the call does at each epoch tick.

@@ -17,7 +17,7 @@ pub(crate) use client::ClientSide;
 pub use machine::{MachineLimits, PlaceLimits};
 pub(crate) use memory::Resident;
 pub use meter::Meter;
-pub(crate) use meter::{CallEnded, CallTimes, Metered, TICK};
+pub(crate) use meter::{CallEnded, CallTimes, Metered, SharedMeter, TICK};
 pub(crate) use places::{Class, PATIENCE, Place, SizeOf, TABLES_OF_A_PLACE};
 pub use places::{InstancePlaces, NoPlace, PlacesNow, TurnedAway};
 pub use slow_lane::SlowLane;

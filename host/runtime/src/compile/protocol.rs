@@ -73,6 +73,8 @@ impl Setup {
             threads,
             settings: CodeSettings {
                 checked: (reservation != u64::MAX).then_some((reservation, guard)),
+                // The worker decides that for each component.
+                concurrent: false,
             },
         }
     }
@@ -175,7 +177,10 @@ mod tests {
                 cpu: 3,
                 code: 4,
                 threads: 5,
-                settings: CodeSettings { checked },
+                settings: CodeSettings {
+                    checked,
+                    concurrent: false,
+                },
             };
             assert_eq!(Setup::of_bytes(setup.to_bytes()), setup);
         }

@@ -82,9 +82,29 @@ async fn kept_code_is_not_compiled_again_and_code_that_the_engine_does_not_take_
     compiler.map(&engine, &one.digest(), &found).unwrap();
     // As after an update of this program: an engine of other settings.
     let other = CodeSettings {
+        concurrent: false,
         checked: Some((1 << 20, 1 << 16)),
     };
     let engine = Engine::new(&other.config()).unwrap();
     assert!(compiler.map(&engine, &one.digest(), &found).is_err());
     assert!(kept.find(&one.digest()).is_none());
+}
+
+#[tokio::test]
+async fn what_a_component_exports_decides_which_engine_takes_its_code() {
+    let compiler = compiler(None);
+    let handler = r#"(component (instance $i) (export "wasi:http/handler@0.3.0" (instance $i)))"#;
+    let handler = ComponentBytes::of(wat::parse_str(handler).unwrap().into());
+    let settings = CodeSettings::default();
+    let usual = Engine::new(&settings.config()).unwrap();
+    let concurrent = Engine::new(&settings.concurrent().config()).unwrap();
+    for (component, engine, other) in [
+        (component(EMPTY), &usual, &concurrent),
+        (handler, &concurrent, &usual),
+    ] {
+        let code = compiler.compile(&component).done().await.unwrap();
+        let digest = component.digest();
+        assert!(compiler.map(engine, &digest, &code).is_ok());
+        assert!(compiler.map(other, &digest, &code).is_err());
+    }
 }

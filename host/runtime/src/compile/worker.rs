@@ -7,16 +7,13 @@
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::Engine;
 
-use super::functions::Functions;
-use super::limits;
+use super::engines::Engines;
 use super::protocol::{self, Kind, SETUP, Setup};
-use crate::engine::{CodeSettings, one_line};
+use crate::engine::one_line;
 
 /// What is added to the nice value. What answers requests goes first; but on a node with
 /// too much to do, the release that would repair it must be compiled some time.
@@ -76,17 +73,8 @@ pub fn run() -> Result<(), WorkerError> {
         .thread_name(|number| format!("compiler-{number}"))
         .build_global()
         .map_err(WorkerError::Threads)?;
-    let engine = engine(setup.settings, setup.memory).map_err(WorkerError::Engine)?;
-    serve(&mut socket, &engine, &setup)
-}
-
-/// An engine that compiles, in a process with this limit of memory. It has no pool of instances,
-/// so it needs few addresses.
-pub(super) fn engine(settings: CodeSettings, memory: u64) -> wasmtime::Result<Engine> {
-    let mut config = settings.config();
-    let functions = Functions::new(limits::functions(memory));
-    config.enable_incremental_compilation(Arc::new(functions))?;
-    Engine::new(&config)
+    let engines = Engines::new(setup.settings, setup.memory).map_err(WorkerError::Engine)?;
+    serve(&mut socket, &engines, &setup)
 }
 
 fn limit(setup: &Setup) -> Result<(), WorkerError> {
@@ -117,11 +105,11 @@ fn limit_cpu(seconds: u64) -> Result<(), WorkerError> {
     rustix::process::setrlimit(Resource::Cpu, limit).map_err(WorkerError::Limit)
 }
 
-fn serve(socket: &mut UnixStream, engine: &Engine, setup: &Setup) -> Result<(), WorkerError> {
+fn serve(socket: &mut UnixStream, engines: &Engines, setup: &Setup) -> Result<(), WorkerError> {
     while let Some(component) = protocol::read_component(socket).map_err(WorkerError::Socket)? {
         limit_cpu(setup.cpu)?;
         // A panic ends this process, and the node reads why.
-        let compiled = engine.precompile_component(&component);
+        let compiled = engines.precompile(&component);
         drop(component);
         let (kind, bytes) = match compiled {
             Ok(code) if code.len() as u64 > setup.code => {

@@ -89,6 +89,11 @@ impl CallContext {
         &self.meter
     }
 
+    /// The next look at the members sees them as they are then.
+    pub(crate) fn look_anew(&mut self) {
+        self.view = None;
+    }
+
     /// Whether anything was asked of the cluster or the mailbox.
     pub(crate) fn has_asked(&self) -> bool {
         self.view.is_some() || !self.effects.is_empty()

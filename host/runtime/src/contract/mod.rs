@@ -10,6 +10,7 @@
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
 mod charged;
+mod charged_03;
 mod context;
 mod effects;
 mod instance;
@@ -23,6 +24,7 @@ mod unbacked;
 pub(crate) mod v0_1;
 
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
+pub(crate) use charged_03::add_to_linker as add_charged_03_to_linker;
 pub use context::{CallContext, CallLimits, NodeInfo, Subscribed};
 pub use effects::{CallEffect, MAX_PAYLOAD, MAX_TOPIC};
 pub(crate) use effects::{CallEffects, IllegalEffect};

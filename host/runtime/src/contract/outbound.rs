@@ -35,6 +35,10 @@ impl WasiHttpHooks for NoOutbound {
         Box::new(async { Err(Error::HttpRequestDenied) })
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        super::quota::BODY_CHUNK
+    }
+
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         super::quota::BODY_CHUNK
     }

@@ -13,10 +13,10 @@
 
 use http::HeaderMap;
 use wasmtime::component::{ResourceTable, ResourceTableError};
-use wasmtime_wasi_http::FieldMap;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     Method, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme,
 };
+use wasmtime_wasi_http::{FieldMap, p3};
 
 /// How many handles an instance may hold at a time.
 pub(crate) const HANDLES_MAX: usize = 10_000;
@@ -127,6 +127,10 @@ pub(super) fn held(table: &mut ResourceTable) -> usize {
                 request_bytes(request)
             } else if entry.is::<OutgoingBody>() {
                 BODY
+            } else if let Some(request) = entry.downcast_ref::<p3::Request>() {
+                request_03_bytes(request)
+            } else if let Some(response) = entry.downcast_ref::<p3::Response>() {
+                map_bytes(&response.headers) + BODY
             } else {
                 0
             }
@@ -147,6 +151,15 @@ fn request_bytes(request: &OutgoingRequest) -> usize {
     let authority = request.authority.as_ref().map_or(0, String::len);
     let body = request.body.as_ref().map_or(0, |_| BODY);
     method + scheme + path + authority + body + map_bytes(&request.headers)
+}
+
+fn request_03_bytes(request: &p3::Request) -> usize {
+    let authority = request.authority.as_ref().map_or(0, |it| it.as_str().len());
+    let path = request.path_with_query.as_ref();
+    let path = path.map_or(0, |it| it.as_str().len());
+    let scheme = request.scheme.as_ref().map_or(0, |it| it.as_str().len());
+    let method = request.method.as_str().len();
+    method + scheme + path + authority + BODY + map_bytes(&request.headers)
 }
 
 /// What the host keeps for a map of fields, in bytes.

@@ -71,7 +71,7 @@ pub(super) async fn call(
             })
             .await?
         }
-        ComponentKind::WasiHttp { .. } => {
+        ComponentKind::WasiHttp { .. } | ComponentKind::WasiHttp03(_) => {
             return Err(CallFailure::Trap(
                 "a wasi:http component has no callbacks".to_owned(),
             ));

@@ -17,6 +17,7 @@ mod sequence;
 mod try_states;
 mod upload;
 mod wasi_http;
+mod wasi_http_03;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -165,6 +166,7 @@ impl Exchanges {
         let lease = Lease::take(generation);
         match &lease.kind {
             ComponentKind::WasiHttp { .. } => wasi_http::serve(self, lease, head, body).await,
+            ComponentKind::WasiHttp03(_) => wasi_http_03::serve(self, lease, head, body).await,
             ComponentKind::Simple { .. } => self.simple(lease, head, body).await,
             ComponentKind::Streaming(_) => self.streaming(lease, head, body).await,
         }

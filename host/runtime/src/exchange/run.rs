@@ -106,9 +106,9 @@ pub(super) struct Exchange {
     /// When the next piece of the body must have come.
     body_due: Instant,
     /// The answer to the client if its body broke off.
-    refusal: Option<http::Response<OutgoingBody>>,
+    refusal: Option<Box<http::Response<OutgoingBody>>>,
     /// What is left of the body, if it is gathered for one callback. Messages wait meanwhile.
-    gathering: Option<Gathering>,
+    gathering: Option<Box<Gathering>>,
     /// Whether nothing more is sent: the last callback runs.
     is_over: bool,
     views: Option<watch::Receiver<Arc<cluster::View>>>,
@@ -233,7 +233,7 @@ impl Exchange {
                     self.output = None;
                     self.gathering = None;
                     if let Some(refusal) = self.refusal.take() {
-                        self.answer.give(refusal);
+                        self.answer.give(*refusal);
                     }
                     self.is_over = true;
                     let closing = Call::Info(Message::Closing(ClosingReason::ClientGone));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use wasmtime_wasi::I32Exit;
@@ -27,8 +27,7 @@ use crate::generation::{
 };
 use crate::http::request::BodyRefusal;
 use crate::http::{
-    AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, Task, WasiHttpBody, empty, leave,
-    response,
+    AbortOnDrop, IllegalResponse, OutgoingBody, RequestHead, Task, WasiHttpBody, leave, response,
 };
 
 /// Why there is no response.
@@ -159,7 +158,6 @@ async fn send(
         }
     };
     let length = http_body::Body::size_hint(response.body()).exact();
-    let status = response.status();
     let body = WasiHttpBody::of(response, frames, has_ended, mark, task, client);
     if let Err(why) = has_place {
         // If it is short and complete in a moment, it need not be a stream.
@@ -172,16 +170,7 @@ async fn send(
         return Ok(body.map(OutgoingBody::wasi_http));
     }
     // The head is the whole answer; the component may finish.
-    let mut response = body.map(|_| empty());
-    let headers = response.headers_mut();
-    if status == StatusCode::NO_CONTENT {
-        headers.remove(header::CONTENT_LENGTH);
-    } else if let (Some(length), false) = (length, status == StatusCode::NOT_MODIFIED) {
-        headers
-            .entry(header::CONTENT_LENGTH)
-            .or_insert_with(|| length.into());
-    }
-    Ok(response)
+    Ok(response::without_body(body, length))
 }
 
 /// Makes a request for `wasi:http`, which requires an authority.

@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 use wasmtime::component::Component;
 
 use crate::compile::{Artefact, CompileError};
-use crate::component::NamedComponent;
-use crate::engine::{OverRoom, Runtime, one_line};
+use crate::component::{NamedComponent, exports_handler_03};
+use crate::engine::{NoEngine, OverRoom, Runtime, one_line};
 use crate::generation::ComponentError;
 
 /// The compiled code of a component, and how long it took to make, or to find.
@@ -54,12 +54,20 @@ impl Compiled {
             Err(_) if is_kept => compile(runtime, app).await?.map_once(runtime, app).await,
             mapped => mapped,
         };
-        mapped.map_err(|error| match OverRoom::of(&error) {
-            Some(over) => ComponentError::Room {
-                app: name(app),
-                over: over.to_string(),
-            },
-            None => invalid(app, one_line(&error)),
+        mapped.map_err(|error| {
+            if let Some(none) = error.downcast_ref::<NoEngine>() {
+                return ComponentError::NoRoom {
+                    app: name(app),
+                    cause: none.to_string(),
+                };
+            }
+            match OverRoom::of(&error) {
+                Some(over) => ComponentError::Room {
+                    app: name(app),
+                    over: over.to_string(),
+                },
+                None => invalid(app, one_line(&error)),
+            }
         })
     }
 
@@ -68,13 +76,11 @@ impl Compiled {
         runtime: &Arc<Runtime>,
         app: &NamedComponent,
     ) -> wasmtime::Result<(Component, Compiled)> {
-        let (runtime, digest) = (runtime.clone(), app.component.digest());
+        let (runtime, app) = (runtime.clone(), app.component.clone());
         // The code is copied, and there may be megabytes of it.
         let mapped = spawn_blocking(move || {
-            let Runtime {
-                compiler, engine, ..
-            } = &*runtime;
-            let component = compiler.map(engine, &digest, &self.code)?;
+            let engine = runtime.engine_for(exports_handler_03(app.bytes()))?;
+            let component = runtime.compiler.map(engine, &app.digest(), &self.code)?;
             Ok((component, self))
         });
         let ended = |_| wasmtime::Error::msg("the node is stopping");

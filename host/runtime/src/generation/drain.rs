@@ -24,6 +24,8 @@ const TURNS: usize = 256;
 pub struct DrainSignals {
     /// Wakes exchanges to migrate to newer code; those that wait longest come first.
     leave: Notify,
+    /// True while newer code serves.
+    drains: watch::Sender<bool>,
     /// Notified when the generation is current again.
     back: Notify,
     /// True once the exchanges that are left must end.
@@ -70,8 +72,25 @@ impl DrainSignals {
         let _ = self.over.subscribe().wait_for(|over| *over).await;
     }
 
+    /// Tells that newer code serves.
+    pub(super) fn begin_drain(&self) {
+        self.drains.send_replace(true);
+    }
+
+    /// Whether newer code serves.
+    pub(super) fn is_draining(&self) -> bool {
+        *self.drains.borrow()
+    }
+
+    /// Waits until newer code serves.
+    pub(super) async fn drains(&self) {
+        // The sender is in `self`, so it is not dropped meanwhile.
+        let _ = self.drains.subscribe().wait_for(|drains| *drains).await;
+    }
+
     /// Tells that the generation is current again.
     pub(super) fn come_back(&self) {
+        self.drains.send_replace(false);
         self.back.notify_waiters();
     }
 

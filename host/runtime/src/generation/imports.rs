@@ -1,7 +1,6 @@
-//! What a component imports that this host does not have, and whether it is one for a later WASI:
-//! by name, so that who pushed it knows all of it at once.
+//! What a component imports that this host does not have: by name, so that who pushed it knows
+//! all of it at once.
 
-use wasmparser::{Chunk, Parser, Payload};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
@@ -13,13 +12,13 @@ const LIST_MAX: usize = 300;
 
 /// The versions in which the linker has the interfaces of WASI and of the contract. It serves
 /// other versions by them, as far as they are compatible.
-const LINKED: [&str; 3] = ["0.2.12", "0.2.0", "0.1.0"];
+const LINKED: [&str; 4] = ["0.2.12", "0.2.0", "0.3.0", "0.1.0"];
 
 /// What a component imports and the linker does not have: interfaces, and functions of interfaces
 /// that it has otherwise. It may be nothing although the component cannot be linked: then a
 /// function has another type.
 pub(super) fn missing(runtime: &Runtime, component: &Component) -> Vec<String> {
-    let engine = &runtime.engine;
+    let (engine, linker) = (component.engine(), runtime.linker_of(component.engine()));
     let component = component.component_type();
     let imports = component.imports(engine);
     imports
@@ -29,7 +28,7 @@ pub(super) fn missing(runtime: &Runtime, component: &Component) -> Vec<String> {
                     .exports(engine)
                     .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_)))
                     .map(|(function, _)| function);
-                missing_of(&runtime.linker, name, functions.collect())
+                missing_of(linker, name, functions.collect())
             }
             _ => Some(name.to_owned()),
         })
@@ -90,54 +89,4 @@ pub(super) fn list(names: &[String]) -> String {
         list.extend(name.chars().take(LIST_MAX));
     }
     list
-}
-
-/// The first interface of WASI 0.3 that a component imports or exports, also if this engine cannot
-/// read the rest of it.
-pub(super) fn of_wasi_03(bytes: &[u8]) -> Option<String> {
-    let names = names(bytes);
-    let newer = |name: &&String| name.starts_with("wasi:") && name.contains("@0.3.");
-    // What it exports says best what it is.
-    names.iter().rev().find(newer).cloned()
-}
-
-/// The names that a component imports and exports, in their order, as far as it can be read.
-fn names(bytes: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
-    let (mut parser, mut at) = (Parser::new(0), 0);
-    while let Some(rest) = bytes.get(at..)
-        && let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true)
-    {
-        at += consumed;
-        match payload {
-            // What is nested is skipped. Its code is most of a component.
-            Payload::ModuleSection {
-                unchecked_range, ..
-            }
-            | Payload::ComponentSection {
-                unchecked_range, ..
-            } => {
-                at = unchecked_range.end;
-            }
-            Payload::ComponentImportSection(imports) => {
-                names.extend(
-                    imports
-                        .into_iter()
-                        .map_while(Result::ok)
-                        .map(|import| import.name.name.to_owned()),
-                );
-            }
-            Payload::ComponentExportSection(exports) => {
-                names.extend(
-                    exports
-                        .into_iter()
-                        .map_while(Result::ok)
-                        .map(|export| export.name.name.to_owned()),
-                );
-            }
-            Payload::End(_) => break,
-            _ => {}
-        }
-    }
-    names
 }

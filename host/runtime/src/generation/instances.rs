@@ -25,7 +25,7 @@ use wasmtime::component::{Instance, InstancePre};
 
 use self::idle::{IDLE_MAX, IdleStack, give_back};
 use self::stock::Stock;
-use super::Generation;
+use super::{ComponentKind, Generation};
 use crate::capacity::Class;
 use crate::contract::{CallContext, CallEffects, HostState, InstanceContext};
 use crate::engine::Runtime;
@@ -129,7 +129,9 @@ impl Generation {
 
     /// It serves: its instances may wait for a next call. Must be called within a tokio runtime.
     pub(super) fn open_instances(self: &Arc<Self>) {
-        if self.instances.second.went_wrong() {
+        // Those of WASI 0.3 are kept by their handler.
+        let elsewhere = matches!(self.kind, ComponentKind::WasiHttp03(_));
+        if elsewhere || self.instances.second.went_wrong() {
             return;
         }
         self.instances.idle.open();
@@ -186,7 +188,9 @@ impl Generation {
         );
         let Instances { policy, made, .. } = &self.instances;
         LiveInstance {
-            store: self.runtime.store(HostState { instance, call }),
+            store: self
+                .runtime
+                .store(self.pre.engine(), HostState { instance, call }),
             instance: None,
             calls_left: policy.calls(made.fetch_add(1, Relaxed)),
             is_used: false,

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::{ServiceIndices, ServicePre};
 
 use super::validate::{ComponentError, SHAPE_MAX, contract};
 use super::{ComponentKind, ContractVersion, Generation, Span, imports, invoke};
+use crate::component::is_handler_03;
 use crate::contract::simple::SimpleAppIndices;
 use crate::contract::streaming::StreamingAppIndices;
 use crate::contract::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices;
 use crate::contract::v0_1;
 use crate::contract::v0_1::upgrade::exports::ace::raxx::upgrade::GuestIndices as UpgradeIndices0_1;
 use crate::contract::{HostState, Subscribed};
-use crate::engine::{Runtime, one_line};
+use crate::engine::one_line;
 
 const PACKAGE: &str = "ace:raxx/";
 const SIMPLE: &str = "ace:raxx/simple-server@";
@@ -42,6 +44,7 @@ enum Handler {
     Simple0_1(v0_1::simple::SimpleAppIndices),
     Streaming0_1(v0_1::streaming::StreamingAppIndices),
     WasiHttp(ProxyIndices),
+    WasiHttp03(ServiceIndices),
 }
 
 enum UpgradeOf {
@@ -62,12 +65,9 @@ fn is_foreign(interface: &str) -> bool {
 }
 
 impl Interfaces {
-    pub(super) fn of(runtime: &Runtime, component: &Component) -> Interfaces {
-        let component = component.component_type();
-        let (imports, exports) = (
-            component.imports(&runtime.engine),
-            component.exports(&runtime.engine),
-        );
+    pub(super) fn of(component: &Component) -> Interfaces {
+        let (engine, component) = (component.engine(), component.component_type());
+        let (imports, exports) = (component.imports(engine), component.exports(engine));
         Interfaces {
             imports: imports.map(|(import, _)| import.to_owned()).collect(),
             exports: exports.map(|(export, _)| export.to_owned()).collect(),
@@ -88,7 +88,8 @@ impl Interfaces {
             .iter()
             .filter_map(|of| Some(self.handler(of)?.1))
             .collect();
-        let is_served = !handlers.is_empty() || self.export(WASI_HTTP, None).is_some();
+        let is_served =
+            !handlers.is_empty() || self.export(WASI_HTTP, None).is_some() || self.has_handler_03();
         let foreign_import = self.imports.iter().any(|it| is_foreign(it));
         if foreign_import || (!is_served && self.exports.iter().any(|it| is_foreign(it))) {
             let all = self.exports.iter().chain(&self.imports);
@@ -118,6 +119,10 @@ impl Interfaces {
             .next()
     }
 
+    fn has_handler_03(&self) -> bool {
+        self.exports.iter().any(|export| is_handler_03(export))
+    }
+
     fn export(&self, interface: &str, version: Option<ContractVersion>) -> Option<&str> {
         let is_it = |export: &&String| {
             export.starts_with(interface)
@@ -133,7 +138,13 @@ impl Interfaces {
         pre: &InstancePre<HostState>,
     ) -> Result<(ComponentKind, World), ComponentError> {
         let component = pre.component();
-        let (kind, handler, version) = if let Some((version, handler)) = self.handler(STREAMING) {
+        let unfit = |error| contract(app, one_line(&error));
+        let (kind, handler, version) = if self.has_handler_03() {
+            // Its engine is the one for WASI 0.3, whatever else it exports.
+            let kind = ServicePre::new(pre.clone()).map_err(unfit)?;
+            let handler = ServiceIndices::new(pre).map(Handler::WasiHttp03);
+            (Some(ComponentKind::WasiHttp03(kind)), handler, None)
+        } else if let Some((version, handler)) = self.handler(STREAMING) {
             let upgrade = self.export(UPGRADE, Some(version));
             let kind = ComponentKind::streaming(component, version, handler, upgrade);
             (kind, Handler::streaming(version, pre), Some(version))
@@ -153,7 +164,6 @@ impl Interfaces {
                 exports,
             });
         };
-        let unfit = |error| contract(app, one_line(&error));
         let handler = handler.map_err(unfit)?;
         self.check_mailbox(app, &handler)?;
         let missing = || contract(app, "a function of its handler is missing".to_owned());
@@ -212,6 +222,7 @@ impl Handler {
             Handler::Simple0_1(indices) => indices.load(store, instance).map(drop),
             Handler::Streaming0_1(indices) => indices.load(store, instance).map(drop),
             Handler::WasiHttp(indices) => indices.load(store, instance).map(drop),
+            Handler::WasiHttp03(indices) => indices.load(store, instance).map(drop),
         }
     }
 }

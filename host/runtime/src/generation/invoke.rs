@@ -22,7 +22,7 @@ use crate::contract::{
 use crate::engine::{bounded, one_line};
 
 /// Why a call failed. The text is the cause in the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CallFailure {
     /// The guest trapped: it panicked, or broke a rule of WebAssembly.
     #[error("{0}")]
@@ -215,7 +215,7 @@ where
 }
 
 /// Why a call failed, from what its store saw.
-fn failure(
+pub(super) fn failure(
     generation: &Generation,
     span: Span,
     state: &HostState,

@@ -5,6 +5,9 @@
 //! Validation has loaded all interfaces, and so checked the types.
 
 use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::contract::HostState;
 
 /// A version of `ace:raxx` that this host serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub enum ComponentKind {
         /// Its one function.
         handle: ComponentExportIndex,
     },
+    /// Exports `wasi:http/handler` of WASI 0.3. It runs on an engine of its own.
+    WasiHttp03(ServicePre<HostState>),
 }
 
 /// The functions of an app that exports `ace:raxx/server`.
@@ -132,6 +137,7 @@ impl ComponentKind {
             ComponentKind::Simple { .. } => "ace:raxx/simple-server",
             ComponentKind::Streaming(_) => "ace:raxx/server",
             ComponentKind::WasiHttp { .. } => "wasi:http/incoming-handler",
+            ComponentKind::WasiHttp03(_) => "wasi:http/handler",
         }
     }
 

@@ -31,6 +31,11 @@ impl Lease {
         Arc::ptr_eq(&self.generation, generation)
     }
 
+    /// The generation.
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
     /// The generation, without a hold of it.
     pub(crate) fn weak(&self) -> Weak<Generation> {
         Arc::downgrade(&self.generation)

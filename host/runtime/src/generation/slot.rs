@@ -240,6 +240,7 @@ impl LoadPermit {
         generation.stats.begin();
         let old = slot.current.swap(Some(generation.clone()));
         let draining = old.map(|old| {
+            old.signals.begin_drain();
             old.instances.close();
             let draining = DrainingGeneration {
                 digest: old.digest,

@@ -14,10 +14,10 @@ use super::interfaces::Interfaces;
 use super::{Compiled, ContractVersion, Generation, Instances, compile, imports};
 use crate::capacity::SizeOf;
 use crate::compile::CompileError;
-use crate::component::NamedComponent;
+use crate::component::{NamedComponent, of_wasi_03};
 use crate::engine::{Runtime, one_line};
 
-const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server or wasi:http/incoming-handler";
+const HANDLERS: &str = "ace:raxx/server, ace:raxx/simple-server, wasi:http/incoming-handler (0.2) or wasi:http/handler (0.3)";
 /// How many bytes the shape of a state has at most. `server.wit` names this limit.
 pub(super) const SHAPE_MAX: usize = 256;
 /// How many memories a component is taken to have if that is not known.
@@ -84,9 +84,9 @@ pub enum ComponentError {
         /// All interfaces that are missing; if none is, what the linker said. In one line.
         cause: String,
     },
-    /// It is for a later version of WASI.
+    /// It is for WASI 0.3, and no handler of requests.
     #[error(
-        "{app} is for WASI 0.3 ({interface}), which this host does not run yet; build it for WASI 0.2, as an app that exports wasi:http/incoming-handler@0.2"
+        "{app} is for WASI 0.3 ({interface}), of which this host runs only components that export wasi:http/handler@0.3; build it as one, or for WASI 0.2"
     )]
     Wasi03 {
         /// The file.
@@ -186,10 +186,10 @@ async fn load(
     let name = &app.path.display().to_string();
     let (size, digest) = (app.component.bytes().len(), app.component.digest());
     let (component, compiled) = compiled.map(runtime, app).await?;
-    let interfaces = Interfaces::of(runtime, &component);
+    let interfaces = Interfaces::of(&component);
     interfaces.check_versions(name)?;
     let pre = runtime
-        .linker
+        .linker_of(component.engine())
         .instantiate_pre(&component)
         .map_err(|error| ComponentError::Import {
             app: name.to_owned(),
@@ -212,6 +212,7 @@ async fn load(
         compiled_in: compiled.took,
         instance_size: instance_size(&component),
         is_tried: true,
+        handlers_03: super::Handlers03::default(),
         stats: Arc::default(),
         signals: super::SignalsOfCode::default(),
     };
@@ -234,7 +235,7 @@ impl ComponentError {
         }
     }
 
-    /// What is for a later WASI fails in many ways. So that is said instead, if it is.
+    /// What is for WASI 0.3 and no handler fails in many ways. So that is said instead, if it is.
     pub(super) fn or_wasi_03(self, app: &NamedComponent) -> ComponentError {
         // Otherwise it can be an app, and fails.
         let is_of_kind = matches!(
@@ -243,7 +244,7 @@ impl ComponentError {
                 | ComponentError::NoHandler { .. }
                 | ComponentError::Import { .. }
         );
-        let interface = is_of_kind.then(|| imports::of_wasi_03(app.component.bytes()));
+        let interface = is_of_kind.then(|| of_wasi_03(app.component.bytes()));
         match interface.flatten() {
             None => self,
             Some(interface) => ComponentError::Wasi03 {

@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 
-use super::{OutputBody, WasiHttpBody};
+use super::{OutputBody, StreamCut, WasiHttpBody};
 
 /// The body of a response.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ enum Source {
     Stream(OutputBody),
     /// What a `wasi:http` component writes.
     WasiHttp(WasiHttpBody),
+    /// What another body makes.
+    Boxed(UnsyncBoxBody<Bytes, StreamCut>),
 }
 
 impl OutgoingBody {
@@ -35,6 +39,12 @@ impl OutgoingBody {
 
     pub(crate) fn wasi_http(body: WasiHttpBody) -> OutgoingBody {
         OutgoingBody(Source::WasiHttp(body))
+    }
+
+    pub(crate) fn boxed(
+        body: impl http_body::Body<Data = Bytes, Error = StreamCut> + Send + 'static,
+    ) -> OutgoingBody {
+        OutgoingBody(Source::Boxed(body.boxed_unsync()))
     }
 }
 
@@ -67,6 +77,7 @@ impl http_body::Body for OutgoingBody {
             Source::Whole(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Source::WasiHttp(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::Boxed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -75,6 +86,7 @@ impl http_body::Body for OutgoingBody {
             Source::Whole(whole) => whole.is_none(),
             Source::Stream(body) => body.is_end_stream(),
             Source::WasiHttp(body) => body.is_end_stream(),
+            Source::Boxed(body) => body.is_end_stream(),
         }
     }
 
@@ -85,6 +97,7 @@ impl http_body::Body for OutgoingBody {
             }
             Source::Stream(body) => body.size_hint(),
             Source::WasiHttp(body) => body.size_hint(),
+            Source::Boxed(body) => body.size_hint(),
         }
     }
 }

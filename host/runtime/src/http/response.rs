@@ -94,6 +94,25 @@ pub(crate) fn check<B>(response: &http::Response<B>) -> Result<(), IllegalRespon
     Ok(())
 }
 
+/// The response of a `wasi:http` component whose head is the whole answer. `length`: the length of
+/// the body that is not sent, if it is known.
+pub(crate) fn without_body<B>(
+    response: http::Response<B>,
+    length: Option<u64>,
+) -> http::Response<OutgoingBody> {
+    let status = response.status();
+    let mut response = response.map(|_| empty());
+    let headers = response.headers_mut();
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    } else if let (Some(length), false) = (length, status == StatusCode::NOT_MODIFIED) {
+        headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    response
+}
+
 fn is_final(status: &StatusCode) -> bool {
     (200..600).contains(&status.as_u16())
 }

@@ -95,7 +95,7 @@ impl<'a, F> Metered<'a, F> {
             true => Wait::Own(now),
             false => Wait::Client(now),
         });
-        if !is_own && let Err(why) = self.meter.place.becomes_stream() {
+        if !is_own && let Err(why) = self.meter.becomes_stream() {
             return Poll::Ready(CallEnded::NoPlace(why));
         }
         let (lasts, used) = {
@@ -104,7 +104,7 @@ impl<'a, F> Metered<'a, F> {
         };
         if lasts {
             // It goes on after its response. If there is no place for that, it has not long.
-            let _ = self.meter.place.becomes_stream();
+            let _ = self.meter.becomes_stream();
         }
         let (due, why) = match lasts {
             true => (client.reads_by(self.times.stall), CallEnded::Unread),

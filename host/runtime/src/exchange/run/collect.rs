@@ -91,12 +91,12 @@ impl Exchange {
             false => PATIENCE,
         };
         let most = self.shared.limits.whole;
-        self.gathering = Some(Gathering {
+        self.gathering = Some(Box::new(Gathering {
             limit: usize::try_from(limit).map_or(most, |limit| limit.min(most)),
             room_due: Instant::now() + patience,
             body: None,
             has_ended: false,
-        });
+        }));
     }
 
     /// Waits until the body was gathered, and the callback for it may run.
@@ -118,7 +118,7 @@ impl Exchange {
             Ok(()) => {}
             Err(NotGathered::Refused(refusal)) => {
                 self.body = None;
-                self.refusal = Some(refusal.response(limit));
+                self.refusal = Some(Box::new(refusal.response(limit)));
                 return Err(Instead::Gone);
             }
             Err(NotGathered::NoRoom(why)) => {

@@ -51,7 +51,8 @@ impl Exchange {
     /// Waits for the next event.
     pub(super) async fn next(&mut self) -> Result<Call, Instead> {
         if self.gathering.is_some() {
-            return self.gather().await;
+            // Boxed, so that a waiting stream does not hold the memory that this needs.
+            return Box::pin(self.gather()).await;
         }
         if self.held_back && self.output.is_some() {
             self.writable = false;
@@ -102,7 +103,7 @@ impl Exchange {
                 }
                 Err(refusal) => {
                     self.body = None;
-                    self.refusal = Some(refusal.response(self.shared.limits.whole));
+                    self.refusal = Some(Box::new(refusal.response(self.shared.limits.whole)));
                     None
                 }
             },

@@ -1,0 +1,451 @@
+//! The instances of a component that exports `wasi:http/handler` of WASI 0.3. The engine's ready-made
+//! handler hands requests to them; here is what it asks: how one is made, which requests it takes,
+//! and when it ends.
+//!
+//! ```text
+//! Asked -> Handler03 -> live instance | instantiate -> on_request_start -> response
+//!                        live instance <- Expiry: idle, stopped, over its limits, drained
+//! ```
+//!
+//! An instance takes several requests at a time, so what ends it ends all of them. A request that
+//! fails alone does not end it.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
+use tokio::time::Sleep;
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState,
+    WorkerStatus,
+};
+
+use super::invoke::failure;
+use super::{CallFailure, ComponentKind, Generation, Span};
+use crate::capacity::{CallEnded, CallTimes, Class, Meter, Metered, SharedMeter};
+use crate::contract::{
+    CallContext, HANDLES_MAX, HostState, InstanceContext, REQUEST_CALL_MAX, Subscribed,
+};
+
+/// How many requests an instance takes at a time, with those whose response is a stream.
+const AT_ONCE: usize = 16;
+/// How many requests an instance takes in all. It is more for some, so that not all of those that
+/// were made together end together.
+const IN_ALL: usize = 128;
+const IN_ALL_SPREAD: usize = 32;
+/// How long an instance waits for a next request.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long an instance may go on after the last of its requests is over.
+const AFTER_RESPONSE: Duration = Duration::from_secs(30);
+
+/// How long an instance may run without a wait before new requests go to others.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// Hands requests to instances.
+pub(crate) type Handler03 = ProxyHandler<Instances03>;
+
+/// What a handler knows. It does not hold the generation: that holds it.
+pub(crate) struct Instances03 {
+    generation: Weak<Generation>,
+    /// Which of the handlers of the generation it is.
+    number: usize,
+}
+
+/// The handler that gets the requests of a generation.
+///
+/// A handler does not know that an instance is busy that began to run when it was asked for
+/// nothing new, and lets requests wait for it. So when an instance is busy, a next handler takes its
+/// place; those that wait stay, and the instances of the old one end when they are idle.
+#[derive(Default)]
+pub(super) struct Handlers03(Mutex<(usize, Option<Handler03>)>);
+
+impl Handlers03 {
+    /// The handler for the next request.
+    pub(super) fn get(&self, generation: &Arc<Generation>) -> Handler03 {
+        let (number, handler) = &mut *self.0.lock();
+        let made = || {
+            ProxyHandler::new(Instances03 {
+                generation: Arc::downgrade(generation),
+                number: *number,
+            })
+        };
+        handler.get_or_insert_with(made).clone()
+    }
+
+    /// An instance of the handler with this number is busy.
+    fn pass_over(&self, busy: usize) {
+        let (number, handler) = &mut *self.0.lock();
+        if *number == busy {
+            *number += 1;
+            *handler = None;
+        }
+    }
+}
+
+impl HandlerState for Instances03 {
+    type StoreData = HostState;
+    type WorkerExpiration = Expiry;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<HostState, Expiry, Worker>> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let generation = self.generation.upgrade().ok_or(CallFailure::Drained)?;
+        let (store, proxy, meter) = instantiate(&generation).await?;
+        let live = Arc::new(SharedInstance {
+            meter: SharedMeter::new(meter),
+            is_stopped: AtomicBool::new(false),
+            why: Mutex::default(),
+            ended: watch::Sender::default(),
+            worker: Mutex::default(),
+        });
+        Ok(Instance {
+            store,
+            proxy,
+            view: HostState::http,
+            expiration: Expiry::new(live.clone(), generation.clone(), self.number),
+            state: Worker {
+                live,
+                generation,
+                in_all: IN_ALL + MADE.fetch_add(1, Relaxed) % IN_ALL_SPREAD,
+            },
+        })
+    }
+}
+
+/// Makes an instance, under the limits of a call.
+async fn instantiate(
+    generation: &Generation,
+) -> Result<(Store<HostState>, Proxy, Arc<Meter>), CallFailure> {
+    let ComponentKind::WasiHttp03(service) = &generation.kind else {
+        let cause = "not a component with a handler of WASI 0.3";
+        return Err(CallFailure::Trap(cause.to_owned()));
+    };
+    let runtime = &generation.runtime;
+    let wall = runtime.limits.wall;
+    let (mut store, meter) = store(generation);
+    let made = {
+        let running = pin!(service.instantiate_async(&mut store));
+        let stall = Duration::MAX;
+        tokio::select! {
+            biased;
+            made = Metered::new(running, meter.clone(), CallTimes { wall, stall }) => {
+                made.map_err(|ended| match ended {
+                    CallEnded::NoPlace(why) => CallFailure::NoPlace(why),
+                    // No client is waited for yet.
+                    CallEnded::Wall | CallEnded::Silent | CallEnded::Unread => CallFailure::Wall(wall),
+                })
+            }
+            () = generation.signals.over() => Err(CallFailure::Drained),
+        }
+    };
+    match made? {
+        Ok(service) => Ok((store, Proxy::P3(service), meter)),
+        Err(error) => Err(failure(
+            generation,
+            Span::Request(wall),
+            store.data(),
+            &error,
+        )),
+    }
+}
+
+/// A store for an instance, and its meter. Its requests have places, and not the instance.
+fn store(generation: &Generation) -> (Store<HostState>, Arc<Meter>) {
+    let runtime = &generation.runtime;
+    let class = generation.class();
+    let meter = runtime.meter(class, None);
+    let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
+    let state = HostState {
+        instance: InstanceContext::new(
+            runtime.limits.memory,
+            runtime.room.table_elements,
+            resident,
+            &runtime.guest_log,
+            generation.release(),
+        ),
+        call: CallContext::new(
+            runtime.node.clone(),
+            (generation.release(), generation.digest),
+            meter.clone(),
+            Subscribed::default(),
+        ),
+    };
+    let mut store = runtime.store(generation.pre.engine(), state);
+    store.set_hostcall_fuel(REQUEST_CALL_MAX);
+    // Tasks, streams and futures of the guest that the engine keeps.
+    if let Some(kept) = store.concurrent_resource_table() {
+        kept.set_max_capacity(HANDLES_MAX);
+    }
+    (store, meter)
+}
+
+/// One request on its way to an instance. Whoever waits for the response holds it, and so does the
+/// instance until it has answered.
+#[derive(Default)]
+pub(crate) struct Asked {
+    state: Mutex<AskedState>,
+    given_up: Notify,
+}
+
+#[derive(Default)]
+enum AskedState {
+    /// No instance has it yet.
+    #[default]
+    Waits,
+    /// An instance works on it, under this number.
+    Begun(Arc<SharedInstance>, u64),
+    /// It is over.
+    Over,
+}
+
+impl Asked {
+    fn begin(&self, live: &Arc<SharedInstance>) {
+        let mut state = self.state.lock();
+        if let AskedState::Waits = *state {
+            *state = AskedState::Begun(live.clone(), live.meter.enter());
+        }
+    }
+
+    /// The instance that works on it, if one does.
+    pub(crate) fn instance(&self) -> Option<Arc<SharedInstance>> {
+        match &*self.state.lock() {
+            AskedState::Begun(live, _) => Some(live.clone()),
+            AskedState::Waits | AskedState::Over => None,
+        }
+    }
+
+    /// Its response head is there: from now on it may last.
+    pub(crate) fn lasts(&self) {
+        if let AskedState::Begun(live, number) = &*self.state.lock() {
+            live.meter.lasts(*number);
+        }
+    }
+
+    /// It took too long. Its instance takes no more requests, and ends when the others of it are
+    /// over: the engine cannot end one request.
+    pub(crate) fn give_up(&self) {
+        if let Some(live) = self.instance() {
+            live.stop();
+        }
+        self.given_up.notify_one();
+        self.end();
+    }
+
+    /// It is over, however it ended.
+    pub(crate) fn end(&self) {
+        let before = std::mem::replace(&mut *self.state.lock(), AskedState::Over);
+        if let AskedState::Begun(live, number) = before {
+            live.meter.leave(number);
+            live.wake();
+        }
+    }
+}
+
+/// An instance, as its requests see it.
+pub(crate) struct SharedInstance {
+    meter: SharedMeter,
+    /// Whether it takes no more requests.
+    is_stopped: AtomicBool,
+    /// Why it was ended from outside.
+    why: Mutex<Option<CallFailure>>,
+    /// How it has ended; none while it lives.
+    ended: watch::Sender<Option<Result<(), CallFailure>>>,
+    /// Wakes the task that runs it.
+    worker: Mutex<Option<Waker>>,
+}
+
+impl SharedInstance {
+    /// Waits until it has ended. Returns why, unless it ended as it should.
+    pub(crate) async fn ended(&self) -> Option<CallFailure> {
+        let mut ended = self.ended.subscribe();
+        // The sender is in `self`, so it is not dropped meanwhile.
+        let ended = ended.wait_for(Option::is_some).await.ok()?;
+        ended.as_ref()?.as_ref().err().cloned()
+    }
+
+    /// Why it has ended, if it has, and not as it should.
+    pub(crate) fn failure(&self) -> Option<CallFailure> {
+        self.ended.borrow().as_ref()?.as_ref().err().cloned()
+    }
+
+    /// Whether it waits, for something other than its turn.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.meter.is_waiting()
+    }
+
+    /// Completes when the instance waits the next time, for something other than its turn.
+    pub(crate) fn waits(&self) -> Notified<'_> {
+        self.meter.waits()
+    }
+
+    /// It takes no more requests, and ends when none is open.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(worker) = self.worker.lock().take() {
+            worker.wake();
+        }
+    }
+
+    /// It ends, for this reason.
+    fn end(&self, why: CallFailure) -> Poll<()> {
+        *self.why.lock() = Some(why);
+        Poll::Ready(())
+    }
+}
+
+/// What the handler asks of one instance: which requests it takes.
+pub(crate) struct Worker {
+    live: Arc<SharedInstance>,
+    generation: Arc<Generation>,
+    in_all: usize,
+}
+
+impl WorkerState for Worker {
+    type StoreData = HostState;
+    type RequestData = Arc<Asked>;
+
+    /// The handler asks this whenever it has polled the instance's requests, and so at the
+    /// beginning of each slice.
+    fn should_accept_request(&self, _at_once: usize, in_all: usize) -> ShouldAccept {
+        self.live.meter.begin();
+        let (open, _) = self.live.meter.open();
+        if in_all >= self.in_all || self.live.is_stopped.load(Relaxed) {
+            ShouldAccept::Never
+        } else if open >= AT_ONCE {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, HostState>,
+        asked: Arc<Asked>,
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        asked.begin(&self.live);
+        // One request sees one view; the instance sees newer ones with its next request.
+        store.data_mut().call.look_anew();
+        // Memory does not shrink. What has grown so far would soon be refused more.
+        if store.data().instance.memory() > self.generation.runtime.limits.memory / 2 {
+            self.live.is_stopped.store(true, Relaxed);
+        }
+        Box::pin(async move { asked.given_up.notified().await })
+    }
+
+    /// Notes why the instance has ended, before its store is dropped and its requests see it.
+    fn drop(&self, store: Store<HostState>, result: Result<(), wasmtime::Error>) {
+        let ended = match (self.live.why.lock().take(), result) {
+            (Some(why), _) => Err(why),
+            (None, Ok(())) => Ok(()),
+            (None, Err(error)) => {
+                let span = Span::Request(self.generation.runtime.limits.wall);
+                Err(failure(&self.generation, span, store.data(), &error))
+            }
+        };
+        self.live.ended.send_replace(Some(ended));
+        std::mem::drop(store);
+    }
+}
+
+/// Tells the handler when an instance ends. It is polled whenever the instance has run.
+pub(crate) struct Expiry {
+    live: Arc<SharedInstance>,
+    generation: Arc<Generation>,
+    over: Signal,
+    drains: Option<Signal>,
+    alarm: Pin<Box<Sleep>>,
+    /// Since when the instance runs without a wait.
+    runs_since: Option<Instant>,
+    /// The number of its handler.
+    handler: usize,
+}
+
+type Signal = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+impl Expiry {
+    fn new(live: Arc<SharedInstance>, generation: Arc<Generation>, handler: usize) -> Expiry {
+        let (drained, ended) = (generation.clone(), generation.clone());
+        Expiry {
+            live,
+            generation,
+            over: Box::pin(async move { ended.signals.over().await }),
+            drains: Some(Box::pin(async move { drained.signals.drains().await })),
+            alarm: Box::pin(tokio::time::sleep(IDLE)),
+            runs_since: None,
+            handler,
+        }
+    }
+
+    /// New requests do not wait for an instance that runs long.
+    fn note_turn(&mut self, yields: bool) {
+        self.runs_since = match (yields, self.runs_since) {
+            (false, _) => None,
+            (true, since) => since.or_else(|| Some(Instant::now())),
+        };
+        if self.runs_since.is_some_and(|since| since.elapsed() >= BUSY) {
+            self.generation.handlers_03.pass_over(self.handler);
+        }
+    }
+
+    /// Whether newer code serves.
+    fn drains(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(drains) = &mut self.drains
+            && drains.as_mut().poll(cx).is_ready()
+        {
+            self.drains = None;
+        }
+        self.drains.is_none() && self.generation.signals.is_draining()
+    }
+}
+
+impl WorkerExpiration for Expiry {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
+        let this = &mut *self;
+        *this.live.worker.lock() = Some(cx.waker().clone());
+        let yields = this.live.meter.end();
+        this.note_turn(yields);
+        if this.over.as_mut().poll(cx).is_ready() {
+            return this.live.end(CallFailure::Drained);
+        }
+        if this.live.meter.overran() {
+            let limit = this.generation.runtime.limits.cpu;
+            return this.live.end(CallFailure::Cpu(limit));
+        }
+        let drains = this.drains(cx);
+        let (open, since) = this.live.meter.open();
+        if yields || open > 0 {
+            return Poll::Pending;
+        }
+        let is_idle = status == WorkerStatus::Idle;
+        if (is_idle && drains) || this.live.is_stopped.load(Relaxed) {
+            return Poll::Ready(());
+        }
+        let due = match is_idle {
+            true => tokio::time::Instant::from_std(start) + IDLE,
+            false => since + AFTER_RESPONSE,
+        };
+        if this.alarm.deadline() != due {
+            this.alarm.as_mut().reset(due);
+        }
+        this.alarm.as_mut().poll(cx)
+    }
+}
