@@ -83,9 +83,9 @@ pub(super) struct Body03 {
     rest: Option<Rest>,
 }
 
-/// A body that goes on, and its request.
+/// A body that goes on, as its connection sees it.
 struct Rest {
-    running: Running,
+    client: Arc<ClientSide>,
     live: Arc<SharedInstance>,
     source: Arc<Cuttable>,
     /// How many bytes of it have come.
@@ -95,43 +95,55 @@ struct Rest {
     _watch: AbortOnDrop,
 }
 
-/// A body that can be cut while the connection has it.
+/// A body that can be cut while the connection has it. The connection asks nothing of it while its
+/// client does not read, so what the request holds goes with the cut, and does not wait for that.
 struct Cuttable(Mutex<State>);
 
 struct State {
-    /// None if it was cut.
-    body: Option<WasiBody>,
-    why: Option<CallFailure>,
+    /// None once it has ended, or was cut.
+    open: Option<Open>,
     waker: Option<Waker>,
+}
+
+/// The source of a body, and its request.
+struct Open {
+    body: WasiBody,
+    running: Running,
 }
 
 impl Cuttable {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Option<Error>>>> {
         let mut state = self.0.lock();
-        let Some(body) = &mut state.body else {
+        let Some(open) = &mut state.open else {
             return Poll::Ready(Some(Err(None)));
         };
-        let polled = Pin::new(body).poll_frame(cx);
+        let polled = Pin::new(&mut open.body).poll_frame(cx);
         if polled.is_pending() {
             state.waker = Some(cx.waker().clone());
         }
         polled.map_err(Some)
     }
 
-    /// The guest sees that nobody reads, and the connection that nothing more comes.
-    fn cut(&self, why: CallFailure) {
-        let mut state = self.0.lock();
-        let body = state.body.take();
-        state.why = Some(why);
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-        drop(state);
-        drop(body);
+    /// It ends here. Returns what it was, unless it was cut.
+    fn end(&self) -> Option<Open> {
+        self.0.lock().open.take()
     }
 
-    fn why(&self) -> Option<CallFailure> {
-        self.0.lock().why.clone()
+    /// The guest sees that nobody reads, and the connection that nothing more comes. The request is
+    /// over.
+    fn cut(&self, why: &CallFailure) {
+        let (open, waker) = {
+            let mut state = self.0.lock();
+            (state.open.take(), state.waker.take())
+        };
+        if let (Some(open), CallFailure::Drained) = (&open, why) {
+            let stats = &open.running.lease.stats;
+            stats.count_left(|left| left.cut += 1);
+        }
+        drop(open);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -158,7 +170,7 @@ async fn watch(
     };
     // Whoever waits for the end of the generation must not wait for this.
     drop(generation);
-    source.cut(why);
+    source.cut(&why);
 }
 
 impl Body03 {
@@ -175,21 +187,20 @@ impl Body03 {
         body: WasiBody,
         fields: &http::HeaderMap,
     ) -> Body03 {
-        let source = Arc::new(Cuttable(Mutex::new(State {
-            body: Some(body),
-            why: None,
-            waker: None,
-        })));
         let (generation, stall) = (
             running.lease.generation().clone(),
             running.shared.limits.stall,
         );
         let client = running.terms.client().clone();
-        let watch = tokio::spawn(watch(source.clone(), generation, client, stall));
+        let source = Arc::new(Cuttable(Mutex::new(State {
+            open: Some(Open { body, running }),
+            waker: None,
+        })));
+        let watch = tokio::spawn(watch(source.clone(), generation, client.clone(), stall));
         Body03 {
             rest: Some(Rest {
                 written: bytes(&first),
-                running,
+                client,
                 live,
                 source,
                 promised: promised(fields),
@@ -201,32 +212,43 @@ impl Body03 {
 }
 
 impl Rest {
-    fn broke(&self, cause: &dyn std::fmt::Display) {
-        // What a client that breaks off has caused is none of the app's.
-        if self.running.progress.is_half() {
-            return;
-        }
-        self.running.complain(cause);
-        self.running.count(RequestEnd::Broken, None);
-    }
-
-    /// Whether all of it is there. If not, it says why, and counts it.
+    /// It has ended. Returns whether all of it is there. If not, this says why, and counts it.
     fn is_whole(&self, error: Option<Error>) -> bool {
-        let why = self.source.why().or_else(|| self.running.terms.why());
-        let why = why.or_else(|| self.live.failure());
-        match (why, error) {
+        let Some(Open { running, .. }) = self.source.end() else {
+            return false;
+        };
+        match (running.terms.why().or_else(|| self.live.failure()), error) {
             (None, None) => match short(self.written, self.promised) {
                 None => return true,
-                Some(short) => self.broke(&short),
+                Some(short) => running.broke(&short),
             },
             (Some(CallFailure::Drained), _) => {
-                self.running.lease.stats.count_left(|left| left.cut += 1);
+                running.lease.stats.count_left(|left| left.cut += 1);
             }
             (Some(why), _) if why.is_client() || why.is_busy() => {}
-            (Some(why), _) => self.running.fail(&why),
-            (None, Some(error)) => self.broke(&cause(&error)),
+            (Some(why), _) => running.fail(&why),
+            (None, Some(error)) => running.broke(&cause(&error)),
         }
         false
+    }
+}
+
+impl Drop for Rest {
+    /// The watch may hold the source for a moment longer.
+    fn drop(&mut self) {
+        drop(self.source.end());
+    }
+}
+
+impl Running {
+    /// The app has broken off the body of its response.
+    fn broke(&self, cause: &dyn std::fmt::Display) {
+        // What a client that breaks off has caused is none of the app's.
+        if self.progress.is_half() {
+            return;
+        }
+        self.complain(cause);
+        self.count(RequestEnd::Broken, None);
     }
 }
 
@@ -249,10 +271,9 @@ impl Body for Body03 {
                 frame
             }),
         };
-        let client = rest.running.terms.client();
         match &polled {
-            Poll::Ready(Some(Ok(_))) => client.took(),
-            Poll::Ready(_) | Poll::Pending => client.waits(),
+            Poll::Ready(Some(Ok(_))) => rest.client.took(),
+            Poll::Ready(_) | Poll::Pending => rest.client.waits(),
         }
         let error = match polled {
             Poll::Pending => return Poll::Pending,
@@ -280,7 +301,7 @@ impl Body for Body03 {
                 ..
             }) if self.first.is_empty() => {
                 let state = source.0.lock();
-                let hint = state.body.as_ref().map(Body::size_hint);
+                let hint = state.open.as_ref().map(|open| open.body.size_hint());
                 hint.unwrap_or_default()
             }
             Some(_) => SizeHint::default(),
