@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,17 +29,34 @@ pub(super) struct Upload {
 /// What is left of the body of a request, until its call is over. The component may hold a handle
 /// of it for longer; without this, the connection would wait for it then.
 #[derive(Clone, Debug)]
-pub(super) struct UploadBody(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct UploadBody(Arc<Mutex<Unread>>);
+
+#[derive(Debug)]
+struct Unread {
+    /// None once the call is over.
+    body: Option<Incoming>,
+    /// Wakes who waits for more of it.
+    reader: Option<Waker>,
+}
 
 impl UploadBody {
     pub(super) fn new(body: Incoming) -> UploadBody {
-        UploadBody(Arc::new(Mutex::new(Some(body))))
+        UploadBody(Arc::new(Mutex::new(Unread {
+            body: Some(body),
+            reader: None,
+        })))
     }
 
-    /// The call is over: nobody reads the body any more.
+    /// The call is over: nobody may read the body any more.
     pub(super) fn end(&self) {
-        let body = self.0.lock().take();
+        let (body, reader) = {
+            let mut unread = self.0.lock();
+            (unread.body.take(), unread.reader.take())
+        };
         drop(body);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 
@@ -63,6 +80,13 @@ impl UploadProgress {
     /// Whether the component lacks a part of the request.
     pub(super) fn is_half(&self) -> bool {
         self.upload.load(Ordering::Acquire) != UploadProgress::COMES
+    }
+
+    /// The component does not wait for more of it after all.
+    pub(super) fn comes(&self) {
+        let (awaited, comes) = (UploadProgress::AWAITED, UploadProgress::COMES);
+        let (done, failed) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.upload.compare_exchange(awaited, comes, done, failed);
     }
 
     fn set(&self, upload: u8) {
@@ -95,10 +119,18 @@ impl http_body::Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = match &mut *self.body.0.lock() {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            // The component reads it in a later call.
-            None => return Poll::Ready(Some(Err(wasmtime_wasi_http::Error::ConnectionTerminated))),
+        let polled = {
+            let mut unread = self.body.0.lock();
+            let Some(body) = &mut unread.body else {
+                // The component reads it after its call.
+                let over = wasmtime_wasi_http::Error::ConnectionTerminated;
+                return Poll::Ready(Some(Err(over)));
+            };
+            let polled = Pin::new(body).poll_frame(cx);
+            if polled.is_pending() {
+                unread.reader = Some(cx.waker().clone());
+            }
+            polled
         };
         if let Poll::Ready(read) = polled {
             self.due = None;
@@ -127,12 +159,13 @@ impl http_body::Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        let body = self.body.0.lock();
-        body.as_ref().is_none_or(Incoming::is_end_stream)
+        let unread = self.body.0.lock();
+        unread.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let body = self.body.0.lock();
-        body.as_ref().map(Incoming::size_hint).unwrap_or_default()
+        let unread = self.body.0.lock();
+        let hint = unread.body.as_ref().map(Incoming::size_hint);
+        hint.unwrap_or_default()
     }
 }

@@ -31,7 +31,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 use self::body::{Body03, Taken, bytes, short, take};
 use self::upload::{Terms, Upload03};
-use super::upload::UploadProgress;
+use super::upload::{UploadBody, UploadProgress};
 use super::{Exchanges, Live, failed, overloaded};
 use crate::capacity::{Class, NoPlace, PATIENCE};
 use crate::contract::promised;
@@ -93,11 +93,12 @@ pub(super) async fn serve(
             watch: Stopwatch::start(),
             upload: AtomicU8::new(UploadProgress::COMES),
         }),
+        upload: UploadBody::new(body),
         terms: Arc::default(),
         asked: Arc::default(),
         _live: Live::new(shared),
     };
-    match running.answer(head, body).await {
+    match running.answer(head).await {
         Ok(answered) => running.send(answered),
         Err(unanswered) => running.refuse(unanswered),
     }
@@ -126,6 +127,7 @@ struct Running {
     path: Box<str>,
     source: Source,
     progress: Arc<UploadProgress>,
+    upload: UploadBody,
     terms: Arc<Terms>,
     asked: Arc<Asked>,
     _live: Live,
@@ -134,16 +136,17 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.asked.end();
+        self.upload.end();
         self.terms.give_back();
     }
 }
 
 impl Running {
     /// Has an instance answer, and looks at what of the body is there when the guest waits.
-    async fn answer(&self, head: RequestHead, body: Incoming) -> Result<Answered, Unanswered> {
+    async fn answer(&self, head: RequestHead) -> Result<Answered, Unanswered> {
         let to_head = head.method() == Method::HEAD;
         let watch = &self.progress.watch;
-        let mut response = watch.time_of(self.ask(head, body)).await?;
+        let mut response = watch.time_of(self.ask(head)).await?;
         self.asked.lasts();
         response::check(&response)?;
         let status = response.status().as_u16();
@@ -165,11 +168,7 @@ impl Running {
     }
 
     /// Waits for a place, and for the response.
-    async fn ask(
-        &self,
-        head: RequestHead,
-        body: Incoming,
-    ) -> Result<Response<WasiBody>, Unanswered> {
+    async fn ask(&self, head: RequestHead) -> Result<Response<WasiBody>, Unanswered> {
         let generation = self.lease.generation();
         let (runtime, class) = (&generation.runtime, generation.class());
         let patience = match class {
@@ -180,7 +179,8 @@ impl Running {
         let place = queue(places.take(class, generation.instance_size(), patience)).await;
         self.terms.take(place.map_err(CallFailure::from)?);
         let idle = self.shared.limits.idle;
-        let upload = Upload03::new(body, idle, self.terms.clone(), self.progress.clone());
+        let (terms, progress) = (self.terms.clone(), self.progress.clone());
+        let upload = Upload03::new(self.upload.clone(), idle, terms, progress);
         let request = request(head, upload.boxed_unsync());
         let handler = generation.handler_03();
         let handled = handler.handle(self.asked.clone(), request);
@@ -204,14 +204,22 @@ impl Running {
     /// client does not count.
     async fn overdue(&self, wall: Duration) {
         loop {
-            let took = match self.progress.is_half() {
-                true => Duration::ZERO,
-                false => self.progress.watch.time(),
+            let is_half = self.progress.is_half();
+            // A client that sends nothing for so long has ended the request by then. So the app has
+            // begun to wait for it, and has given that up.
+            let most = match is_half {
+                true => wall.saturating_add(self.shared.limits.idle),
+                false => wall,
             };
-            if took >= wall {
+            let took = self.progress.watch.time();
+            if took >= most {
+                if is_half {
+                    self.progress.comes();
+                }
                 return;
             }
-            tokio::time::sleep(wall - took).await;
+            // Not for all that is left: meanwhile it may have stopped waiting.
+            tokio::time::sleep((most - took).min(wall)).await;
         }
     }
 

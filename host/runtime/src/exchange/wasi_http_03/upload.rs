@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use wasmtime_wasi_http::Error;
@@ -83,14 +82,14 @@ pub(super) struct Upload03 {
 
 impl Upload03 {
     pub(super) fn new(
-        body: Incoming,
+        body: UploadBody,
         idle: Duration,
         terms: Arc<Terms>,
         progress: Arc<UploadProgress>,
     ) -> Upload03 {
         let client = terms.client().clone();
         Upload03 {
-            body: Upload::new(UploadBody::new(body), idle, client, progress),
+            body: Upload::new(body, idle, client, progress),
             terms,
             is_broken: false,
         }
