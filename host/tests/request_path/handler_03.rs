@@ -1,6 +1,8 @@
 //! Components with a handler of WASI 0.3, whose instances take several requests at a time.
 
-use std::time::Duration;
+mod limits;
+
+use std::time::{Duration, Instant};
 
 use runtime::exchange::BodyLimits;
 use runtime::generation::Tally;
@@ -224,102 +226,6 @@ async fn a_trap_ends_its_instance_with_the_requests_of_it_and_no_others() {
 }
 
 #[tokio::test]
-async fn an_overrun_ends_the_instance_with_its_requests_and_others_go_on() {
-    for (path, is_stream) in [
-        ("/spin", false),
-        ("/events-then-spin", true),
-        ("/spin-politely", false),
-    ] {
-        let log = Log::capture();
-        let node = with(Limits::Tight).await;
-        let (_client, stream) = events(&node, "/events").await;
-        let mut client = Client::connect(Protocol::H1, node.address).await;
-        let spins = tokio::spawn(async move {
-            match client.send(get(path)).await {
-                Ok(response) if !is_stream => assert_eq!(response.status(), 500),
-                Ok(response) => {
-                    let (_, ended) = Reader::new(response).rest().await;
-                    is_cut(&ended.expect_err("it is cut"), Protocol::H1);
-                }
-                Err(error) => is_cut(&error, Protocol::H1),
-            }
-        });
-        let (_, ended) = stream.rest().await;
-        is_cut(&ended.expect_err("it is cut"), Protocol::H1);
-        spins.await.expect("it does not panic");
-        let cause = "used its 0.3 s of processor time; --cpu-limit allows more";
-        log.tells_once(&["the app failed", &format!("path=\"{path}\""), cause]);
-        assert_eq!(count(&node).await, 1, "a new instance");
-        node.idle().await;
-        assert_eq!(tally(&node).overrun, 2, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn requests_are_answered_by_other_instances_while_one_loops() {
-    let node = with(Limits::Usual).await;
-    let address = node.address;
-    let spins = tokio::spawn(async move {
-        let mut client = Client::connect(Protocol::H1, address).await;
-        drop(client.send(get("/spin")).await);
-    });
-    for _ in 0..10 {
-        let hello = fetch(Protocol::H1, node.address, "/").await;
-        assert_eq!(hello.status, 200);
-    }
-    assert!(!spins.is_finished());
-    spins.abort();
-}
-
-#[tokio::test]
-async fn an_app_that_never_answers_is_ended_by_the_wall_limit_and_its_instance_takes_no_more() {
-    let log = Log::capture();
-    let node = with(Limits::Hurried).await;
-    let (_client, mut stream) = events(&node, "/events").await;
-    let answer = fetch(Protocol::H1, node.address, "/hang").await;
-    assert_eq!(answer.status, 500);
-    log.tells_once(&[
-        "the app failed",
-        "path=\"/hang\"",
-        "did not return within 0.3 s; --wall-limit allows more",
-    ]);
-    // What else it does goes on.
-    stream.to("\n\n").await;
-    assert_eq!(count(&node).await, 1, "another instance");
-    assert_eq!(tally(&node).overrun, 1);
-}
-
-#[tokio::test]
-async fn memory_is_limited_and_an_instance_that_has_grown_takes_no_more_requests() {
-    let log = Log::capture();
-    let node = with(Limits::Tight).await;
-    let answer = fetch(Protocol::H1, node.address, "/alloc").await;
-    assert_eq!(answer.status, 500);
-    log.tells_once(&["the app failed", "asked for more than its 16 MiB of memory"]);
-    assert_eq!(tally(&node).trapped, 1);
-    let node = with(Limits::Tight).await;
-    assert_eq!(
-        fetch(Protocol::H1, node.address, "/grow").await.text(),
-        "1\n"
-    );
-    // It notices with the next one.
-    assert_eq!(count(&node).await, 2);
-    assert_eq!(count(&node).await, 1, "a new instance");
-}
-
-#[tokio::test]
-async fn what_the_host_keeps_for_an_instance_is_limited() {
-    let log = Log::capture();
-    let node = with(Limits::Usual).await;
-    let answer = fetch(Protocol::H1, node.address, "/fields").await;
-    assert_eq!(answer.status, 500);
-    log.tells_once(&[
-        "the app failed",
-        "held more than 16 MiB of fields and bodies",
-    ]);
-}
-
-#[tokio::test]
 async fn a_request_to_another_server_is_denied_and_warned_of() {
     let log = Log::capture();
     let node = with(Limits::Usual).await;
@@ -366,22 +272,6 @@ async fn a_client_that_goes_ends_its_stream_and_one_that_sends_nothing_its_reque
 }
 
 #[tokio::test]
-async fn more_streams_than_there_are_places_are_refused_and_are_no_failure() {
-    let node = with(Limits::Crowded).await;
-    let mut open = Vec::new();
-    for _ in 0..4 {
-        open.push(events(&node, "/events").await);
-    }
-    let answer = fetch(Protocol::H1, node.address, "/events").await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(fetch(Protocol::H1, node.address, "/").await.status, 200);
-    drop(open);
-    node.idle().await;
-    events(&node, "/events").await;
-    assert_eq!(tally(&node).failed(), 0);
-}
-
-#[tokio::test]
 async fn a_swap_lets_requests_finish_on_the_old_code_and_gives_idle_instances_back() {
     let old = fresh(Limits::Usual, APP).await;
     let weak = std::sync::Arc::downgrade(&old);
@@ -420,4 +310,56 @@ async fn what_is_left_on_old_code_is_ended_when_a_next_app_needs_its_room() {
     is_cut(&ended.expect_err("it is cut"), Protocol::H1);
     until("it to be counted", || draining.stats.left().cut == 1).await;
     drop(permit);
+}
+
+#[tokio::test]
+async fn what_its_client_does_not_read_is_ended_too_when_a_next_app_needs_its_room() {
+    for protocol in BOTH {
+        let setup = Setup {
+            drain: Duration::from_millis(100),
+            ..Setup::default()
+        };
+        let node = Node::with_generation(fresh(Limits::Usual, APP).await, setup).await;
+        let mut client = Client::connect(protocol, node.address).await;
+        let stream = client.open("/flood").await;
+        // What is between them is full, and the connection asks for no more.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let plain = generation(Limits::Usual, &built("fixture-plain")).await;
+        let draining = node.swap(plain).await;
+        let permit = soon("the drain to be over", node.slot.permit()).await;
+        assert_eq!((draining.stats.live(), draining.stats.left().cut), (0, 1));
+        soon("the old code to be freed", draining.signals.freed()).await;
+        drop(permit);
+        let (_, ended) = stream.rest().await;
+        is_cut(&ended.expect_err("it is cut"), protocol);
+    }
+}
+
+#[tokio::test]
+async fn a_head_does_not_wait_for_a_body_that_comes_later() {
+    let node = with(Limits::Usual).await;
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let mut client = Client::connect(Protocol::H1, node.address).await;
+        let asked = Instant::now();
+        let late = client.open("/late").await;
+        quickest = quickest.min(asked.elapsed());
+        drop(late);
+    }
+    assert!(quickest < Duration::from_millis(300), "{quickest:?}");
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_though_the_app_keeps_a_request_that_it_never_read() {
+    let node = with(Limits::Usual).await;
+    for protocol in BOTH {
+        let mut client = Client::connect(protocol, node.address).await;
+        for _ in 0..3 {
+            let answer = client.ask(request("POST", "/keep", full("some"))).await;
+            assert_eq!(answer.status, 200);
+        }
+    }
+    node.idle().await;
+    assert_eq!(count(&node).await, 7, "one instance");
+    assert_eq!(tally(&node).failed(), 0);
 }

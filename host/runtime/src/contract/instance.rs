@@ -121,10 +121,20 @@ impl InstanceContext {
     /// The call has returned. Returns whether another one may be made: the host keeps little for
     /// the guest, and refused it nothing.
     pub(crate) fn end_call(&mut self) -> bool {
-        self.output.end_call();
-        let refused = self.memory.refused || self.memory.table_refused || self.memory.starved;
+        self.end_output();
+        let refused = self.was_refused();
         let held = self.heads > quota::HELD_MAX || !quota::is_tidy(&mut self.table);
         !(self.spent || refused || held)
+    }
+
+    /// What it has printed so far belongs to no later call.
+    pub(crate) fn end_output(&self) {
+        self.output.end_call();
+    }
+
+    /// Whether the guest was refused something that it would have grown by.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.memory.refused || self.memory.table_refused || self.memory.starved
     }
 
     /// Whether the guest was refused memory. If the guest failed, this is most

@@ -96,6 +96,7 @@ impl HandlerState for Instances03 {
         let live = Arc::new(SharedInstance {
             meter: SharedMeter::new(meter),
             is_stopped: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
             why: Mutex::default(),
             ended: watch::Sender::default(),
             worker: Mutex::default(),
@@ -201,10 +202,18 @@ enum AskedState {
 }
 
 impl Asked {
-    fn begin(&self, live: &Arc<SharedInstance>) {
+    /// An instance works on it, though its client may have left meanwhile: the engine has begun
+    /// it already.
+    fn begin(&self, live: &Arc<SharedInstance>) -> Task03 {
+        let number = live.meter.enter();
         let mut state = self.state.lock();
-        if let AskedState::Waits = *state {
-            *state = AskedState::Begun(live.clone(), live.meter.enter());
+        match *state {
+            AskedState::Waits => *state = AskedState::Begun(live.clone(), number),
+            AskedState::Begun(..) | AskedState::Over => live.meter.leave(number),
+        }
+        Task03 {
+            live: live.clone(),
+            number: Some(number),
         }
     }
 
@@ -243,11 +252,35 @@ impl Asked {
     }
 }
 
+/// The task of a request, until it has answered.
+struct Task03 {
+    live: Arc<SharedInstance>,
+    /// None if it was given up, and runs on.
+    number: Option<u64>,
+}
+
+impl Task03 {
+    /// It took too long, and runs on: its account stays.
+    fn runs_on(mut self) {
+        self.number = None;
+    }
+}
+
+impl Drop for Task03 {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.live.meter.answered(number);
+        }
+    }
+}
+
 /// An instance, as its requests see it.
 pub(crate) struct SharedInstance {
     meter: SharedMeter,
     /// Whether it takes no more requests.
     is_stopped: AtomicBool,
+    /// Whether it has begun a request since it last stopped running.
+    has_begun: AtomicBool,
     /// Why it was ended from outside.
     why: Mutex<Option<CallFailure>>,
     /// How it has ended; none while it lives.
@@ -287,8 +320,8 @@ impl SharedInstance {
     }
 
     fn wake(&self) {
-        if let Some(worker) = self.worker.lock().take() {
-            worker.wake();
+        if let Some(worker) = &*self.worker.lock() {
+            worker.wake_by_ref();
         }
     }
 
@@ -314,10 +347,9 @@ impl WorkerState for Worker {
     /// beginning of each slice.
     fn should_accept_request(&self, _at_once: usize, in_all: usize) -> ShouldAccept {
         self.live.meter.begin();
-        let (open, _) = self.live.meter.open();
         if in_all >= self.in_all || self.live.is_stopped.load(Relaxed) {
             ShouldAccept::Never
-        } else if open >= AT_ONCE {
+        } else if self.live.meter.running() >= AT_ONCE {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes
@@ -330,14 +362,24 @@ impl WorkerState for Worker {
         asked: Arc<Asked>,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        asked.begin(&self.live);
-        // One request sees one view; the instance sees newer ones with its next request.
-        store.data_mut().call.look_anew();
-        // Memory does not shrink. What has grown so far would soon be refused more.
-        if store.data().instance.memory() > self.generation.runtime.limits.memory / 2 {
+        let instance = &mut store.data_mut().instance;
+        if self.live.meter.open().0 == 0 {
+            instance.end_output();
+        }
+        // Memory does not shrink: what has grown so far would soon be refused more. And what was
+        // refused once would be taken for the cause of what a later request does.
+        let has_grown = instance.memory() > self.generation.runtime.limits.memory / 2;
+        if has_grown || instance.was_refused() {
             self.live.is_stopped.store(true, Relaxed);
         }
-        Box::pin(async move { asked.given_up.notified().await })
+        self.live.has_begun.store(true, Relaxed);
+        let task = asked.begin(&self.live);
+        // One request sees one view; the instance sees newer ones with its next request.
+        store.data_mut().call.look_anew();
+        Box::pin(async move {
+            asked.given_up.notified().await;
+            task.runs_on();
+        })
     }
 
     /// Notes why the instance has ended, before its store is dropped and its requests see it.

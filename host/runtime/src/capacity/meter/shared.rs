@@ -1,16 +1,20 @@
 //! The processor time of an instance that takes several requests at a time.
 //!
 //! Nobody can say which of its requests an instance works for. So what it uses is shared out evenly
-//! among those that are open, and each has the budget of one request. Besides, the instance has
-//! that budget for each turn, from one wait to the next: a guest that loops is ended after it,
-//! however many requests wait meanwhile. What a stream uses of its share, it gets back while
-//! the instance waits.
+//! among them, and each has the budget of one request. Besides, the instance has that budget for
+//! each turn, from one wait to the next: a guest that loops is ended after it, however many
+//! requests wait meanwhile. What a stream uses of its share, it gets back while the instance
+//! waits.
+//!
+//! The engine cannot end one request. So one whose client has left has its account for as long as
+//! its task runs. What an instance does when it has no request at all, it has one budget for, until it
+//! is idle.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -30,18 +34,30 @@ struct Shares {
     waits: Option<Instant>,
     /// What a request would have used that was open from the start.
     share: Duration,
-    open: BTreeMap<u64, Account>,
+    accounts: BTreeMap<u64, Account>,
+    /// What was used while there was no account.
+    unasked: Duration,
     next: u64,
     /// Since when no request is open.
     empty_since: Instant,
 }
 
-/// One open request.
+/// One request.
 struct Account {
     /// The share when it began. It moves on while the instance waits for a stream.
     began: Duration,
     /// Whether it may last, because its response head is there.
     lasts: bool,
+    /// Whether its task has yet to answer.
+    runs: bool,
+    /// Whether it is over for its client.
+    is_left: bool,
+}
+
+impl Account {
+    fn is_closed(&self) -> bool {
+        self.is_left && !self.runs
+    }
 }
 
 impl SharedMeter {
@@ -55,7 +71,8 @@ impl SharedMeter {
             state: Mutex::new(Shares {
                 waits: Some(now),
                 share: Duration::ZERO,
-                open: BTreeMap::new(),
+                accounts: BTreeMap::new(),
+                unasked: Duration::ZERO,
                 next: 0,
                 empty_since: now,
             }),
@@ -74,7 +91,7 @@ impl SharedMeter {
             return;
         };
         let (waited, share) = (now.saturating_duration_since(since), shares.share);
-        for account in shares.open.values_mut().filter(|account| account.lasts) {
+        for account in shares.accounts.values_mut().filter(|account| account.lasts) {
             account.began = (account.began + waited).min(share);
         }
         self.meter.state.lock().begin_slice();
@@ -93,8 +110,12 @@ impl SharedMeter {
             std::mem::take(&mut state.used)
         };
         shares.waits.get_or_insert_with(Instant::now);
-        let open = u32::try_from(shares.open.len()).unwrap_or(u32::MAX);
-        shares.share += used / open.max(1);
+        match u32::try_from(shares.accounts.len()).unwrap_or(u32::MAX) {
+            0 => shares.unasked += used,
+            among => shares.share += used / among,
+        }
+        // What has ended in this slice has its share of it.
+        shares.accounts.retain(|_, account| !account.is_closed());
         drop(shares);
         self.waits.notify_waiters();
         false
@@ -113,8 +134,9 @@ impl SharedMeter {
     /// Whether a budget was used up.
     pub(crate) fn overran(&self) -> bool {
         let shares = self.state.lock();
-        let most = shares.open.values().map(|it| shares.share - it.began).max();
-        self.meter.overrun() || most.is_some_and(|used| used >= self.meter.budget)
+        let used = shares.accounts.values().map(|it| shares.share - it.began);
+        let most = used.max().unwrap_or_default().max(shares.unasked);
+        self.meter.overrun() || most >= self.meter.budget
     }
 
     /// A request has begun. Returns its number.
@@ -122,29 +144,62 @@ impl SharedMeter {
         let mut shares = self.state.lock();
         let (number, began) = (shares.next, shares.share);
         shares.next += 1;
-        let lasts = false;
-        shares.open.insert(number, Account { began, lasts });
+        let account = Account {
+            began,
+            lasts: false,
+            runs: true,
+            is_left: false,
+        };
+        shares.accounts.insert(number, account);
         number
     }
 
     /// The response head of this request is there: it may last.
     pub(crate) fn lasts(&self, number: u64) {
-        if let Some(account) = self.state.lock().open.get_mut(&number) {
+        if let Some(account) = self.state.lock().accounts.get_mut(&number) {
             account.lasts = true;
         }
     }
 
-    /// This request is over.
+    /// The task of this request has answered.
+    pub(crate) fn answered(&self, number: u64) {
+        drop(self.close(number, |account| account.runs = false));
+    }
+
+    /// This request is over for its client.
     pub(crate) fn leave(&self, number: u64) {
-        let mut shares = self.state.lock();
-        shares.open.remove(&number);
+        let mut shares = self.close(number, |account| account.is_left = true);
         shares.empty_since = Instant::now();
+    }
+
+    /// Removes an account once it is closed, unless a slice runs that it has a share of.
+    fn close(&self, number: u64, mark: impl FnOnce(&mut Account)) -> MutexGuard<'_, Shares> {
+        let mut shares = self.state.lock();
+        let waits = shares.waits.is_some();
+        if let Some(account) = shares.accounts.get_mut(&number) {
+            mark(account);
+            if account.is_closed() && waits {
+                shares.accounts.remove(&number);
+            }
+        }
+        shares
+    }
+
+    /// The instance is idle: nothing is left of what its requests have begun.
+    pub(crate) fn settle(&self) {
+        self.state.lock().unasked = Duration::ZERO;
     }
 
     /// How many requests are open, and since when none is.
     pub(crate) fn open(&self) -> (usize, Instant) {
         let shares = self.state.lock();
-        (shares.open.len(), shares.empty_since)
+        let open = shares.accounts.values().filter(|it| !it.is_left);
+        (open.count(), shares.empty_since)
+    }
+
+    /// How many requests are open, or run on though their clients have left.
+    pub(crate) fn running(&self) -> usize {
+        self.state.lock().accounts.len()
     }
 }
 
@@ -181,9 +236,10 @@ mod tests {
         assert!(!meter.overran());
         turn(&meter, BUDGET * 6 / 10);
         assert!(meter.overran());
+        meter.answered(first);
         meter.leave(first);
         assert!(!meter.overran());
-        assert_eq!(meter.open().0, 1);
+        assert_eq!((meter.open().0, meter.running()), (1, 1));
     }
 
     #[test]
@@ -193,6 +249,7 @@ mod tests {
             let request = meter.enter();
             turn(&meter, BUDGET / 2);
             assert!(!meter.overran());
+            meter.answered(request);
             meter.leave(request);
         }
     }
@@ -206,6 +263,51 @@ mod tests {
             turn_after(&meter, BUDGET * 2, BUDGET * 9 / 10);
         }
         assert!(!meter.overran());
+        turn(&meter, BUDGET * 6 / 10);
+        assert!(meter.overran());
+    }
+
+    #[test]
+    fn a_request_whose_client_has_left_is_charged_until_it_has_answered() {
+        let meter = meter();
+        let (left, _other) = (meter.enter(), meter.enter());
+        turn(&meter, BUDGET);
+        meter.leave(left);
+        assert_eq!((meter.open().0, meter.running()), (1, 2));
+        let _third = meter.enter();
+        turn(&meter, BUDGET);
+        assert!(!meter.overran());
+        turn(&meter, BUDGET);
+        assert!(meter.overran());
+        meter.answered(left);
+        assert_eq!((meter.open().0, meter.running()), (2, 2));
+    }
+
+    #[test]
+    fn what_ends_in_a_slice_has_its_share_of_it() {
+        let meter = meter();
+        let (first, second) = (meter.enter(), meter.enter());
+        meter.begin();
+        meter.answered(first);
+        meter.leave(first);
+        assert_eq!((meter.open().0, meter.running()), (1, 2));
+        meter.meter.state.lock().used = BUDGET * 3 / 2;
+        assert!(!meter.end());
+        assert!(!meter.overran());
+        assert_eq!(meter.running(), 1);
+        meter.leave(second);
+        assert_eq!((meter.open().0, meter.running()), (0, 1));
+    }
+
+    #[test]
+    fn an_instance_without_a_request_has_one_budget_until_it_is_idle() {
+        let meter = meter();
+        for _ in 0..10 {
+            turn(&meter, BUDGET * 6 / 10);
+            assert!(!meter.overran());
+            meter.settle();
+        }
+        turn(&meter, BUDGET * 6 / 10);
         turn(&meter, BUDGET * 6 / 10);
         assert!(meter.overran());
     }

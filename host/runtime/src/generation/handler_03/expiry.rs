@@ -28,6 +28,7 @@ pub(crate) struct Expiry {
     alarm: Pin<Box<Sleep>>,
     /// Since when the instance runs without a wait.
     runs_since: Option<Instant>,
+    was_idle: bool,
     /// The number of its handler.
     handler: usize,
 }
@@ -48,6 +49,7 @@ impl Expiry {
             drains: Some(Box::pin(async move { drained.signals.drains().await })),
             alarm: Box::pin(tokio::time::sleep(IDLE)),
             runs_since: None,
+            was_idle: false,
             handler,
         }
     }
@@ -84,6 +86,11 @@ impl WorkerExpiration for Expiry {
         let this = &mut *self;
         *this.live.worker.lock() = Some(cx.waker().clone());
         let yields = this.live.meter.end();
+        if this.live.has_begun.swap(false, Relaxed) {
+            // After this, the handler may let the instance run once more, and not ask again. So
+            // nobody would be told that it waits.
+            cx.waker().wake_by_ref();
+        }
         this.note_turn(yields);
         if this.over.as_mut().poll(cx).is_ready() {
             return this.live.end(CallFailure::Drained);
@@ -92,12 +99,16 @@ impl WorkerExpiration for Expiry {
             let limit = this.generation.runtime.limits.cpu;
             return this.live.end(CallFailure::Cpu(limit));
         }
+        let is_idle = status == WorkerStatus::Idle;
+        let was_idle = std::mem::replace(&mut this.was_idle, is_idle);
+        if is_idle && !was_idle {
+            this.live.meter.settle();
+        }
         let drains = this.drains(cx);
         let (open, since) = this.live.meter.open();
         if yields || open > 0 {
             return Poll::Pending;
         }
-        let is_idle = status == WorkerStatus::Idle;
         if (is_idle && drains) || this.live.is_stopped.load(Relaxed) {
             return Poll::Ready(());
         }
