@@ -7,6 +7,7 @@ use runtime::generation::{Generation, InstancePolicy, validate};
 
 use crate::support::client::{BOTH, Client, Protocol, Reader, fetch, full, request, upload};
 use crate::support::components::{HANDLER_TYPES, Limits, bytes, fresh, runtime, wat};
+use crate::support::log::Log;
 use crate::support::node::{Node, Setup};
 use crate::support::until;
 
@@ -251,4 +252,36 @@ async fn where_instances_are_reused_or_only_tried_out_none_is_made_before_its_ca
     assert_eq!(fetch(Protocol::H1, node.address, "/").await.status, 500);
     node.idle().await;
     assert_eq!((serving.idle_instances(), tried.idle_instances()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_bear_a_second_call_gets_new_instances_from_then_on() {
+    let log = Log::capture();
+    let node = node(Limits::Reused, "fixture-plain").await;
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        statuses.push(
+            fetch(Protocol::H1, node.address, "/once")
+                .await
+                .status
+                .as_u16(),
+        );
+        node.idle().await;
+    }
+    assert_eq!(statuses, [200, 500, 200, 500, 200, 200, 200, 200]);
+    log.tells_once(&["the app failed whenever an instance was used again"]);
+    let serving = node.slot.current().expect("an app");
+    assert_eq!(serving.idle_instances(), 0);
+}
+
+#[tokio::test]
+async fn an_app_that_bore_a_second_call_is_reused_however_it_fails_later() {
+    let node = node(Limits::Reused, "fixture-plain").await;
+    for _ in 0..4 {
+        assert_eq!(calls(&node, "/calls").await, "1");
+        assert_eq!(calls(&node, "/calls").await, "2");
+        let failed = fetch(Protocol::H1, node.address, "/panic").await;
+        assert_eq!(failed.status, 500);
+        node.idle().await;
+    }
 }

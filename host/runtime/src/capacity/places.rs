@@ -163,7 +163,7 @@ impl InstancePlaces {
             places: self.clone(),
             size,
             class,
-            held: Mutex::new((permit, Holder::Call)),
+            held: Mutex::new((permit, HeldFor::Call)),
         })
     }
 
@@ -176,7 +176,7 @@ impl InstancePlaces {
             places: self.clone(),
             size,
             class: Class::Call,
-            held: Mutex::new((place, Holder::Idle)),
+            held: Mutex::new((place, HeldFor::Idle)),
         })
     }
 
@@ -272,12 +272,12 @@ pub struct Place {
     size: u32,
     class: Class,
     /// What it holds, and what for.
-    held: Mutex<(OwnedSemaphorePermit, Holder)>,
+    held: Mutex<(OwnedSemaphorePermit, HeldFor)>,
 }
 
 /// What an instance that has a place does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
+enum HeldFor {
     Call,
     Stream,
     Idle,
@@ -292,14 +292,14 @@ impl Place {
     pub(crate) fn becomes_stream(&self) -> Result<(), NoPlace> {
         let mut held = self.held.lock();
         let (permit, holder) = &mut *held;
-        if *holder != Holder::Call || self.class == Class::Try {
+        if *holder != HeldFor::Call || self.class == Class::Try {
             return Ok(());
         }
         let streams = self.places.room.streams;
         let size = self.size.min(streams);
         let place = self.places.streams.clone().try_acquire_many_owned(size);
         *permit = place.map_err(|_| NoPlace::Streams(streams))?;
-        *holder = Holder::Stream;
+        *holder = HeldFor::Stream;
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Place {
         let Some(place) = places.idle_permit(self.size) else {
             return false;
         };
-        *self.held.lock() = (place, Holder::Idle);
+        *self.held.lock() = (place, HeldFor::Idle);
         true
     }
 

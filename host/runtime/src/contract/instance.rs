@@ -41,6 +41,8 @@ pub(crate) struct InstanceContext {
     heads: usize,
     /// Whether no further call may be made into it, though the last one returned.
     spent: bool,
+    /// Whether it returned without an answer.
+    unanswered: bool,
 }
 
 impl HostState {
@@ -83,6 +85,7 @@ impl InstanceContext {
             table: quota::table(),
             heads: 0,
             spent: false,
+            unanswered: false,
         }
     }
 
@@ -103,6 +106,16 @@ impl InstanceContext {
     /// No further call may be made into the instance.
     pub(crate) fn spend(&mut self) {
         self.spent = true;
+    }
+
+    /// It returned without an answer: no further call may be made into it either.
+    pub(crate) fn leave_unanswered(&mut self) {
+        (self.spent, self.unanswered) = (true, true);
+    }
+
+    /// Whether it returned without an answer.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered
     }
 
     /// The call has returned. Returns whether another one may be made: the host keeps little for

@@ -311,9 +311,12 @@ impl Running {
                 store.data_mut().instance.returned();
             }
             sender.finish();
-            if !matches!(self.response.end(), Some(BodyEnd::Finished | BodyEnd::Kept)) {
-                // It has no response, or broke it off, or has lost its client.
-                store.data_mut().instance.spend();
+            let instance = &mut store.data_mut().instance;
+            match self.response.end() {
+                Some(BodyEnd::Finished | BodyEnd::Kept) => {}
+                // It broke off its response, or has lost its client.
+                Some(_) => instance.spend(),
+                None => instance.leave_unanswered(),
             }
             ended
         });

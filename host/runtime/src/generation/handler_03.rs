@@ -10,24 +10,25 @@
 //! An instance takes several requests at a time, so what ends it ends all of them. A request that
 //! fails alone does not end it.
 
+mod expiry;
+
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
-use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState,
-    WorkerStatus,
+    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerState,
 };
 
+pub(crate) use self::expiry::Expiry;
 use super::invoke::failure;
 use super::{CallFailure, ComponentKind, Generation, Span};
 use crate::capacity::{CallEnded, CallTimes, Class, Meter, Metered, SharedMeter};
@@ -41,13 +42,6 @@ const AT_ONCE: usize = 16;
 /// were made together end together.
 const IN_ALL: usize = 128;
 const IN_ALL_SPREAD: usize = 32;
-/// How long an instance waits for a next request.
-const IDLE: Duration = Duration::from_secs(1);
-/// How long an instance may go on after the last of its requests is over.
-const AFTER_RESPONSE: Duration = Duration::from_secs(30);
-
-/// How long an instance may run without a wait before new requests go to others.
-const BUSY: Duration = Duration::from_millis(50);
 
 /// Hands requests to instances.
 pub(crate) type Handler03 = ProxyHandler<Instances03>;
@@ -358,94 +352,5 @@ impl WorkerState for Worker {
         };
         self.live.ended.send_replace(Some(ended));
         std::mem::drop(store);
-    }
-}
-
-/// Tells the handler when an instance ends. It is polled whenever the instance has run.
-pub(crate) struct Expiry {
-    live: Arc<SharedInstance>,
-    generation: Arc<Generation>,
-    over: Signal,
-    drains: Option<Signal>,
-    alarm: Pin<Box<Sleep>>,
-    /// Since when the instance runs without a wait.
-    runs_since: Option<Instant>,
-    /// The number of its handler.
-    handler: usize,
-}
-
-type Signal = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
-
-impl Expiry {
-    fn new(live: Arc<SharedInstance>, generation: Arc<Generation>, handler: usize) -> Expiry {
-        let (drained, ended) = (generation.clone(), generation.clone());
-        Expiry {
-            live,
-            generation,
-            over: Box::pin(async move { ended.signals.over().await }),
-            drains: Some(Box::pin(async move { drained.signals.drains().await })),
-            alarm: Box::pin(tokio::time::sleep(IDLE)),
-            runs_since: None,
-            handler,
-        }
-    }
-
-    /// New requests do not wait for an instance that runs long.
-    fn note_turn(&mut self, yields: bool) {
-        self.runs_since = match (yields, self.runs_since) {
-            (false, _) => None,
-            (true, since) => since.or_else(|| Some(Instant::now())),
-        };
-        if self.runs_since.is_some_and(|since| since.elapsed() >= BUSY) {
-            self.generation.handlers_03.pass_over(self.handler);
-        }
-    }
-
-    /// Whether newer code serves.
-    fn drains(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(drains) = &mut self.drains
-            && drains.as_mut().poll(cx).is_ready()
-        {
-            self.drains = None;
-        }
-        self.drains.is_none() && self.generation.signals.is_draining()
-    }
-}
-
-impl WorkerExpiration for Expiry {
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        status: WorkerStatus,
-        start: Instant,
-    ) -> Poll<()> {
-        let this = &mut *self;
-        *this.live.worker.lock() = Some(cx.waker().clone());
-        let yields = this.live.meter.end();
-        this.note_turn(yields);
-        if this.over.as_mut().poll(cx).is_ready() {
-            return this.live.end(CallFailure::Drained);
-        }
-        if this.live.meter.overran() {
-            let limit = this.generation.runtime.limits.cpu;
-            return this.live.end(CallFailure::Cpu(limit));
-        }
-        let drains = this.drains(cx);
-        let (open, since) = this.live.meter.open();
-        if yields || open > 0 {
-            return Poll::Pending;
-        }
-        let is_idle = status == WorkerStatus::Idle;
-        if (is_idle && drains) || this.live.is_stopped.load(Relaxed) {
-            return Poll::Ready(());
-        }
-        let due = match is_idle {
-            true => tokio::time::Instant::from_std(start) + IDLE,
-            false => since + AFTER_RESPONSE,
-        };
-        if this.alarm.deadline() != due {
-            this.alarm.as_mut().reset(due);
-        }
-        this.alarm.as_mut().poll(cx)
     }
 }

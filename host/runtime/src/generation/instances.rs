@@ -39,6 +39,7 @@ pub(crate) struct Instances {
     made: AtomicU32,
     idle: Arc<IdleStack<LiveInstance>>,
     stock: Stock,
+    second: SecondCalls,
 }
 
 /// A store with an instance, or with room for one.
@@ -47,8 +48,41 @@ struct LiveInstance {
     /// None until its first call begins.
     instance: Option<Instance>,
     calls_left: u32,
+    /// Whether a call into it has returned.
+    is_used: bool,
     /// The bytes of its memory after its first call.
     memory_first: Option<usize>,
+}
+
+/// Whether the app bears that an instance takes a second call. Some do not: of some toolchains all,
+/// because they take an instance to be there for one request.
+#[derive(Default)]
+struct SecondCalls(AtomicU32);
+
+impl SecondCalls {
+    /// So many that failed, and none that went well before, say that the app does not bear it.
+    const FAILED_MAX: u32 = 2;
+    /// One has gone well, so it does.
+    const BORNE: u32 = u32::MAX;
+
+    /// Whether it is clear that the app does not bear it.
+    fn went_wrong(&self) -> bool {
+        self.0.load(Relaxed) == SecondCalls::FAILED_MAX
+    }
+
+    /// Notes how one went. Returns true once: when it is clear that the app does not bear it.
+    fn note(&self, went_well: bool) -> bool {
+        if went_well {
+            if self.0.load(Relaxed) < SecondCalls::FAILED_MAX {
+                self.0.store(SecondCalls::BORNE, Relaxed);
+            }
+            return false;
+        }
+        let failed = self.0.fetch_update(Relaxed, Relaxed, |failed| {
+            (failed < SecondCalls::FAILED_MAX).then_some(failed + 1)
+        });
+        failed == Ok(SecondCalls::FAILED_MAX - 1)
+    }
 }
 
 /// The hold of one call on an instance. If it is dropped before [`InstanceGuard::finish`], the
@@ -70,6 +104,7 @@ impl Instances {
                 InstancePolicy::Reuse(_) => Some(IDLE_MAX),
             })),
             stock: Stock::default(),
+            second: SecondCalls::default(),
         }
     }
 
@@ -95,7 +130,8 @@ impl Generation {
     /// It serves: its instances may wait for a next call. Must be called within a tokio runtime.
     pub(super) fn open_instances(self: &Arc<Self>) {
         // Those of WASI 0.3 are kept by their handler.
-        if let ComponentKind::WasiHttp03(_) = self.kind {
+        let elsewhere = matches!(self.kind, ComponentKind::WasiHttp03(_));
+        if elsewhere || self.instances.second.went_wrong() {
             return;
         }
         self.instances.idle.open();
@@ -125,6 +161,18 @@ impl Generation {
         }
     }
 
+    /// Notes how a call into an instance went, unless it was its first.
+    fn note_call(&self, live: &LiveInstance, went_well: bool) {
+        if !live.is_used || !self.instances.second.note(went_well) {
+            return;
+        }
+        self.instances.close();
+        tracing::warn!(
+            release = %self.release(),
+            "the app failed whenever an instance was used again: each call has an instance of its own from now on, as with --instances fresh"
+        );
+    }
+
     fn new_instance(&self, call: CallContext) -> LiveInstance {
         let Runtime { limits, room, .. } = &*self.runtime;
         let resident = match self.class() {
@@ -145,6 +193,7 @@ impl Generation {
                 .store(self.pre.engine(), HostState { instance, call }),
             instance: None,
             calls_left: policy.calls(made.fetch_add(1, Relaxed)),
+            is_used: false,
             memory_first: None,
         }
     }
@@ -172,6 +221,12 @@ impl InstanceGuard<'_> {
         self.live.store.data()
     }
 
+    /// The app failed in the call.
+    pub(super) fn fail(self) {
+        let InstanceGuard { generation, live } = self;
+        generation.note_call(&live, false);
+    }
+
     /// The call has returned, as it should. Returns what it asked for.
     pub(super) fn finish(self) -> CallEffects {
         let InstanceGuard {
@@ -179,6 +234,7 @@ impl InstanceGuard<'_> {
             mut live,
         } = self;
         let effects = std::mem::take(&mut live.store.data_mut().call.effects);
+        generation.note_call(&live, !live.store.data().instance.is_unanswered());
         if live.is_good(generation.runtime.limits.memory) {
             let resident = generation.runtime.places.resident();
             generation.instances.idle.push(live, resident);
@@ -191,6 +247,7 @@ impl LiveInstance {
     /// Whether it may take another call. Then it waits in the place for that, and not in the place
     /// of its request.
     fn is_good(&mut self, memory_max: usize) -> bool {
+        self.is_used = true;
         self.calls_left -= 1;
         if self.calls_left == 0 {
             return false;

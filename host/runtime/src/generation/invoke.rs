@@ -158,7 +158,13 @@ pub(crate) async fn invoke<T>(
     };
     match returned {
         Ok(returned) => Ok((returned, instance.finish())),
-        Err(error) => Err(failure(generation, span, instance.state(), &error)),
+        Err(error) => {
+            let failure = failure(generation, span, instance.state(), &error);
+            if failure.end().is_some() {
+                instance.fail();
+            }
+            Err(failure)
+        }
     }
 }
 
