@@ -33,6 +33,9 @@ const UNSENT: u32 = 128 * 1024;
 /// How long the accept loop rests when the machine has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
+/// How many connections are accepted before others have their turn.
+const AT_ONCE: u32 = 512;
+
 /// The limits of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
@@ -113,9 +116,17 @@ impl Server {
     /// Accepts connections until the node begins to stop. Then the listener is
     /// closed. Open connections go on; [`Server::drained`] waits for them.
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        // Within the budget of a task it would accept 64 at once, and the next 64 when all others have
+        // had their turn. If each of them has a request, the last of a crowd would wait many times as
+        // long as the first.
+        tokio::task::unconstrained(self.accept_all(listener)).await;
+    }
+
+    async fn accept_all(self: Arc<Self>, listener: TcpListener) {
         let mut stopping = self.stopping.clone();
         let mut stopped = pin!(stopping.wait_for(|stopping| *stopping));
         let mut full = false;
+        let mut count = 0_u32;
         loop {
             let accepted = tokio::select! {
                 _ = &mut stopped => return self.slot.stop(),
@@ -125,6 +136,10 @@ impl Server {
                 Ok((stream, peer, permit)) => {
                     full = false;
                     tokio::spawn(self.clone().connection(stream, peer, permit));
+                    count = count.wrapping_add(1);
+                    if count.is_multiple_of(AT_ONCE) {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut full, true) {

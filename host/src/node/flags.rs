@@ -148,8 +148,8 @@ pub struct RunArgs {
 
     /// Whether calls of the app share instances: fresh, or reuse[=CALLS]
     ///
-    /// fresh: each callback, or request of a wasi:http app, has an instance of
-    /// its own, and sees nothing of another. reuse: a live instance takes the
+    /// fresh: each callback, or request of a wasi:http 0.2 app, has an instance
+    /// of its own, and sees nothing of another. reuse: a live instance takes the
     /// next one, up to CALLS (1000) or up to a quarter fewer; so what an app
     /// leaves in its memory, a later call finds there. No instance outlives its
     /// code, a failure, or three seconds without a call.

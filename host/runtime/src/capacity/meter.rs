@@ -6,6 +6,9 @@
 //! yields through the reactor, so that sockets are polled between two of its slices, and needs a place
 //! in the [`SlowLane`]. So one worker is always left to other requests, however many guests spin.
 //!
+//! How long a call has run is processor time, and not time on the wall: whoever lost the processor to
+//! another process for a while is not sent behind those that came later.
+//!
 //! Each time is charged to whom it belongs. The wall limit does not run while a call waits for its turn
 //! or for its client. A client that sends or reads nothing for the stall limit is the client's
 //! failure. What a stream uses of its processor time, it gets back while it waits.
@@ -32,6 +35,11 @@ pub(crate) use shared::SharedMeter;
 
 /// How often the epoch ticks: the longest that a guest runs without a break.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// What a call has run since the first tick that it saw, when it has to yield. It sees the next tick
+/// after five milliseconds, and something of them may go to interrupts.
+const LONG: Duration = Duration::from_micros(3750);
+/// The least that a slice runs in the slow lane. At a tick it may just have begun.
+const LEAST: Duration = Duration::from_micros(1250);
 /// After so many slices a call in the slow lane lets the next one in. A call that needs less is
 /// over before those that came later.
 const SLICES: u32 = 10;
@@ -62,9 +70,14 @@ struct State {
 enum Turn {
     /// It waits, or has not begun.
     None,
-    /// Less than a tick, so far. It began at this time. So short a time is measured on the wall,
-    /// which costs next to nothing.
-    Short(Instant),
+    /// About a tick at most, so far.
+    Short {
+        /// When it began, on the wall: most calls end before the first tick, and to look at this
+        /// clock costs next to nothing.
+        began: Instant,
+        /// The clock of the thread at the first tick.
+        ticked: Option<Duration>,
+    },
     /// Longer: it is in the slow lane.
     Long {
         /// How many slices it has run since it got its place there.
@@ -137,16 +150,18 @@ impl Meter {
     pub fn on_tick(self: Arc<Self>) -> wasmtime::Result<UpdateDeadline> {
         let mut state = self.state.lock();
         let ran = match state.turn {
-            Turn::Short(began) => short(began),
+            Turn::Short { began, .. } => short(began),
             Turn::None | Turn::Long { .. } => Duration::ZERO,
         };
         if state.used + ran >= self.budget {
             state.overrun = true;
             return Err(wasmtime::Error::msg("used up its processor time"));
         }
+        if state.goes_on(thread_time()) {
+            return Ok(UpdateDeadline::Continue(1));
+        }
         let (slices, began) = match state.turn {
-            Turn::Short(_) if ran < TICK => return Ok(UpdateDeadline::Continue(1)),
-            Turn::Short(_) | Turn::None => {
+            Turn::Short { .. } | Turn::None => {
                 state.end_slice();
                 (0, None)
             }
@@ -198,7 +213,19 @@ impl State {
     fn slices(&self) -> u32 {
         match self.turn {
             Turn::Long { slices, .. } => slices,
-            Turn::None | Turn::Short(_) => 0,
+            Turn::None | Turn::Short { .. } => 0,
+        }
+    }
+
+    /// Whether the slice has not yet run for long enough at this tick. `now` is the clock of the
+    /// thread.
+    fn goes_on(&mut self, now: Duration) -> bool {
+        match &mut self.turn {
+            Turn::None => false,
+            Turn::Short { ticked, .. } => now.saturating_sub(*ticked.get_or_insert(now)) < LONG,
+            Turn::Long { began, .. } => {
+                began.is_some_and(|began| now.saturating_sub(began) < LEAST)
+            }
         }
     }
 
@@ -208,7 +235,12 @@ impl State {
             Turn::Long { began, yields, .. } => {
                 *began = (!*yields).then(thread_time);
             }
-            turn @ (Turn::None | Turn::Short(_)) => *turn = Turn::Short(Instant::now()),
+            turn @ (Turn::None | Turn::Short { .. }) => {
+                *turn = Turn::Short {
+                    began: Instant::now(),
+                    ticked: None,
+                };
+            }
         }
     }
 
@@ -216,7 +248,7 @@ impl State {
     fn end_slice(&mut self) {
         self.used += match &mut self.turn {
             Turn::None => Duration::ZERO,
-            Turn::Short(began) => short(*began),
+            Turn::Short { began, .. } => short(*began),
             Turn::Long { began, .. } => {
                 let began = began.take();
                 began.map_or(Duration::ZERO, |began| thread_time().saturating_sub(began))
@@ -247,4 +279,74 @@ fn thread_time() -> Duration {
         now.tv_sec.unsigned_abs(),
         u32::try_from(now.tv_nsec).unwrap_or(0),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant as Wall;
+
+    use super::*;
+
+    fn meter(budget: Duration) -> Arc<Meter> {
+        let meter = Meter::new(budget, SlowLane::beside(2), None);
+        meter.state.lock().begin_slice();
+        meter
+    }
+
+    /// Whether the call goes on at this tick; else it yields.
+    fn goes_on(meter: &Arc<Meter>) -> bool {
+        let deadline = meter.clone().on_tick().expect("it has time left");
+        matches!(deadline, UpdateDeadline::Continue(_))
+    }
+
+    fn work(time: Duration) {
+        let end = thread_time() + time;
+        while thread_time() < end {}
+    }
+
+    #[test]
+    fn a_call_that_has_used_the_processor_for_about_a_tick_yields() {
+        let meter = meter(Duration::MAX);
+        assert!(goes_on(&meter), "it has seen one tick only");
+        work(LONG);
+        assert!(!goes_on(&meter));
+        assert!(meter.state.lock().yields());
+    }
+
+    #[test]
+    fn a_call_that_had_no_processor_for_long_does_not_yield() {
+        let meter = meter(Duration::MAX);
+        assert!(goes_on(&meter));
+        let began = Wall::now();
+        while began.elapsed() < TICK * 3 {
+            std::thread::sleep(TICK);
+            assert!(goes_on(&meter));
+        }
+    }
+
+    #[test]
+    fn a_slice_in_the_slow_lane_that_has_just_begun_goes_on() {
+        let meter = meter(Duration::MAX);
+        let slices = 3;
+        let (yields, began) = (false, Some(thread_time()));
+        meter.state.lock().turn = Turn::Long {
+            slices,
+            yields,
+            began,
+        };
+        std::thread::sleep(TICK);
+        assert!(goes_on(&meter));
+        work(LEAST);
+        assert!(!goes_on(&meter));
+        assert_eq!(meter.state.lock().slices(), slices + 1);
+    }
+
+    #[test]
+    fn a_call_is_charged_no_more_than_two_ticks_for_a_short_turn() {
+        let meter = meter(TICK * 3);
+        std::thread::sleep(TICK * 4);
+        assert!(goes_on(&meter));
+        meter.state.lock().end_slice();
+        assert_eq!(meter.state.lock().used, TICK * 2);
+    }
 }

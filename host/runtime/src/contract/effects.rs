@@ -201,9 +201,13 @@ impl CallEffects {
         }
     }
 
+    /// Takes back an effect that nothing was published after: else it would be missed.
     fn take_back(&mut self, is_it: impl Fn(&CallEffect) -> bool) -> bool {
-        let at = self.effects.iter().position(is_it);
-        at.map(|at| self.effects.remove(at)).is_some()
+        let publishes = |effect: &CallEffect| matches!(effect, CallEffect::Publish { .. });
+        let published = self.effects.iter().rposition(publishes);
+        let since = published.map_or(0, |at| at + 1);
+        let at = self.effects[since..].iter().position(is_it);
+        at.map(|at| self.effects.remove(since + at)).is_some()
     }
 
     pub(super) fn publish(&mut self, topic: String, payload: Vec<u8>) -> Result<(), IllegalEffect> {

@@ -254,3 +254,23 @@ fn an_effect_that_this_host_does_not_have_yet_is_named() {
         assert_eq!(refused.err(), Some(IllegalEffect::Unserved(name)));
     }
 }
+
+#[test]
+fn what_is_published_while_a_topic_is_subscribed_to_comes_although_it_is_left_afterwards() {
+    let subscribe = || Effect::Subscribe("t".to_owned());
+    let unsubscribe = || Effect::Unsubscribe("t".to_owned());
+    let kinds = |effects| {
+        let legal = CallEffects::default().with(effects).unwrap();
+        let kind = |effect: &CallEffect| match effect {
+            CallEffect::Subscribe(_) => "subscribe",
+            CallEffect::Unsubscribe(_) => "unsubscribe",
+            CallEffect::Publish { .. } => "publish",
+            other => panic!("{other:?}"),
+        };
+        legal.iter().map(kind).collect::<Vec<_>>()
+    };
+    let order = kinds(vec![subscribe(), publish("t", 1), unsubscribe()]);
+    assert_eq!(order, ["subscribe", "publish", "unsubscribe"]);
+    let order = kinds(vec![publish("t", 1), subscribe(), unsubscribe()]);
+    assert_eq!(order, ["publish"]);
+}

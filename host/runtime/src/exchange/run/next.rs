@@ -148,6 +148,8 @@ impl Exchange {
             // This needs no callback, so it need not wait.
             () = code_changed(self.follows, &self.lease, &self.shared.slot) => Err(Instead::CodeChange),
             is_over = drained(self.drain_due, &self.lease, &self.shared.slot) => Err(left(is_over)),
+            // One that gathers a body for old code has no time of its own for that.
+            () = self.lease.signals.over(), if !self.follows => Err(Instead::End(Ended::Drained)),
             // A client that reads nothing for so long is as good as gone.
             () = stalled(output, self.unread, self.stall_due, self.shared.limits.stall) => Err(Instead::Gone),
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::super::invoke::{Span, within_limits};
+use super::super::invoke::{Span, failure, within_limits};
 use super::InstanceGuard;
 use crate::contract::{CALLBACK_CALL_MAX, CallContext, Subscribed};
 use crate::generation::Generation;
@@ -126,9 +126,17 @@ impl Generation {
         };
         *fastest = began.elapsed().min(*fastest);
         let live = guard.live;
-        // Its first request tells why it failed. And what it asked of the cluster belongs to a call.
-        if !matches!(set_up, Ok(Ok(()))) || live.store.data().call.has_asked() {
-            return Err(Full::ForGood);
+        let set_up = set_up.and_then(|set_up| {
+            let why = |error| failure(self, Span::Callback, live.store.data(), &error);
+            set_up.map_err(why)
+        });
+        match set_up {
+            // What it asked of the cluster belongs to a call.
+            Ok(()) if live.store.data().call.has_asked() => return Err(Full::ForGood),
+            Ok(()) => {}
+            Err(failed) if failed.is_busy() => return Err(Full::ForNow),
+            // Its first request tells why it failed.
+            Err(_) => return Err(Full::ForGood),
         }
         self.instances.idle.push(live, runtime.places.resident());
         Ok(())
