@@ -17,6 +17,7 @@ mod metered;
 mod shared;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -51,6 +52,8 @@ pub struct Meter {
     /// None if the call has none of its own: then its requests have them.
     place: Option<Place>,
     client: Arc<ClientSide>,
+    /// Whether it was counted that there was no room for the call.
+    turned_away: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -97,6 +100,7 @@ impl Meter {
             lane,
             place: place.into(),
             client: Arc::default(),
+            turned_away: AtomicBool::new(false),
             state: Mutex::new(State {
                 turn: Turn::None,
                 permit: None,
@@ -136,9 +140,12 @@ impl Meter {
         self.place.as_ref().is_some_and(Place::becomes_idle)
     }
 
-    /// Counts and logs that the call was ended because there was no room for it.
+    /// Counts and logs that there was no room for the call, once: the call and its response may
+    /// both find that out.
     pub(crate) fn turn_away(&self, why: &NoPlace) {
-        if let Some(place) = &self.place {
+        if let Some(place) = &self.place
+            && !self.turned_away.swap(true, Relaxed)
+        {
             place.turn_away(why);
         }
     }

@@ -80,7 +80,6 @@ pub(super) async fn serve(
             overloaded()
         }
         Unanswered::NoStream(why) => {
-            running.lease.runtime.places().turn_away(&why);
             shared.complaints.no_place(&why);
             overloaded()
         }
@@ -141,7 +140,7 @@ async fn send(
         response,
         first,
         mark,
-        client,
+        meter,
         has_place,
     } = head;
     if let Err(illegal) = response::check(&response) {
@@ -158,11 +157,15 @@ async fn send(
         }
     };
     let length = http_body::Body::size_hint(response.body()).exact();
+    let client = meter.client().clone();
     let body = WasiHttpBody::of(response, frames, has_ended, mark, task, client);
     if let Err(why) = has_place {
         // If it is short and complete in a moment, it need not be a stream.
         let (head, body) = body.into_parts();
-        let body = body.complete().await.ok_or(Unanswered::NoStream(why))?;
+        let Some(body) = body.complete().await else {
+            meter.turn_away(&why);
+            return Err(Unanswered::NoStream(why));
+        };
         let body = OutgoingBody::wasi_http(body);
         return Ok(http::Response::from_parts(head, body));
     }

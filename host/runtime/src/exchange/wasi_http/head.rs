@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use crate::capacity::{ClientSide, Meter, NoPlace};
+use crate::capacity::{Meter, NoPlace};
 use crate::contract::{BodyEnd, BodyMark, ResponseSet, promised};
 use crate::http::response::is_bare;
 
@@ -34,8 +34,8 @@ pub(super) struct ResponseSoFar {
     pub(super) response: Response<HyperOutgoingBody>,
     pub(super) first: BodySoFar,
     pub(super) mark: BodyMark,
-    /// Whether its client reads.
-    pub(super) client: Arc<ClientSide>,
+    /// The meter of the call.
+    pub(super) meter: Arc<Meter>,
     /// Whether it may be a stream, if it is one.
     pub(super) has_place: Result<(), NoPlace>,
 }
@@ -103,7 +103,7 @@ impl Pending {
 
     /// Takes what the guest has answered, if it has, and looks at its body. `has_returned` says
     /// that the guest writes nothing more.
-    fn take(&self, has_returned: bool, meter: &Meter) -> Option<SetByGuest> {
+    fn take(&self, has_returned: bool, meter: &Arc<Meter>) -> Option<SetByGuest> {
         let mut response = match self.answer.lock().take()? {
             Ok(response) => response,
             Err(error) => return Some(Err(error)),
@@ -126,7 +126,7 @@ impl Pending {
             response,
             first,
             mark,
-            client: meter.client().clone(),
+            meter: meter.clone(),
             has_place,
         }))
     }
@@ -168,7 +168,7 @@ pub(super) struct Sender<'a> {
     pending: &'a Pending,
     /// Becomes true when the guest has answered.
     answered: &'a AtomicBool,
-    meter: &'a Meter,
+    meter: &'a Arc<Meter>,
     channel: Option<oneshot::Sender<SetByGuest>>,
 }
 
@@ -176,7 +176,7 @@ impl<'a> Sender<'a> {
     pub(super) fn new(
         pending: &'a Pending,
         answered: &'a AtomicBool,
-        meter: &'a Meter,
+        meter: &'a Arc<Meter>,
         channel: oneshot::Sender<SetByGuest>,
     ) -> Sender<'a> {
         Sender {
