@@ -5,6 +5,7 @@ use crate::apps::App;
 use crate::support::client::{
     BOTH, Client, Protocol, Reader, empty, fetch, full, get, is_cut, request, upload,
 };
+use crate::support::components;
 use crate::support::log::Log;
 use crate::support::node::{Node, Setup};
 use crate::support::until;
@@ -159,7 +160,11 @@ pub(crate) async fn fields(app: App) {
 }
 
 pub(crate) async fn failure(app: App) {
-    let Some(node) = serve(app).await else { return };
+    let Some(file) = app.file() else { return };
+    let setup = Setup::default();
+    // Its failures may end the requests of others, which belong to other tests.
+    let generation = components::alone(setup.limits, &file).await;
+    let node = Node::with_generation(generation, setup).await;
     for protocol in BOTH {
         let mut other = Client::connect(protocol, node.address).await;
         let mut stream = other.open("/endless").await;

@@ -178,7 +178,12 @@ pub(crate) fn bytes(bytes: Vec<u8>) -> NamedComponent {
 /// The component of a package, compiled for this caller alone, so that it can
 /// be freed.
 pub(crate) async fn fresh(limits: Limits, package: &str) -> Arc<Generation> {
-    let app = read(&built(package)).expect("the component can be read");
+    alone(limits, &built(package)).await
+}
+
+/// The component in this file, compiled for this caller alone.
+pub(crate) async fn alone(limits: Limits, path: &Path) -> Arc<Generation> {
+    let app = read(path).expect("the component can be read");
     let generation = validate(&runtime(limits), app).await;
     Arc::new(generation.expect("the component is an app"))
 }
@@ -195,12 +200,7 @@ pub(crate) async fn generation(limits: Limits, path: &Path) -> Arc<Generation> {
             .or_default()
             .clone()
     };
-    let compile = async || {
-        let app = read(path).expect("the component can be read");
-        let generation = validate(&runtime(limits), app).await;
-        Arc::new(generation.expect("the component is an app"))
-    };
-    cell.get_or_init(compile).await.clone()
+    cell.get_or_init(|| alone(limits, path)).await.clone()
 }
 
 /// A component that runs this when it is instantiated.
