@@ -31,6 +31,8 @@ pub(crate) enum Limits {
     Hurried,
     /// Four streams at a time.
     Crowded,
+    /// The same, for another test: what is turned away is counted for all who share a runtime.
+    CrowdedToo,
     /// As many instances as a node has room for.
     Roomy,
     /// Like [`Limits::Tight`], and instances take 750 calls or more.
@@ -45,7 +47,7 @@ impl Limits {
     fn places(self) -> PlaceLimits {
         let streams = match self {
             Limits::Roomy => return PlaceLimits::of(MachineLimits::look(), None),
-            Limits::Crowded => 4,
+            Limits::Crowded | Limits::CrowdedToo => 4,
             Limits::Few => {
                 return PlaceLimits {
                     calls: 4,
@@ -94,7 +96,12 @@ impl Limits {
         };
         let short = Duration::from_millis(300);
         match self {
-            Limits::Usual | Limits::Crowded | Limits::Roomy | Limits::Few | Limits::Thrice => usual,
+            Limits::Usual
+            | Limits::Crowded
+            | Limits::CrowdedToo
+            | Limits::Roomy
+            | Limits::Few
+            | Limits::Thrice => usual,
             Limits::Tight | Limits::Reused => CallLimits {
                 cpu: short,
                 memory: 16 << 20,

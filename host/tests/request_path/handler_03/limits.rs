@@ -109,7 +109,7 @@ async fn what_the_host_keeps_for_an_instance_is_limited() {
 
 #[tokio::test]
 async fn more_streams_than_there_are_places_are_refused_and_are_no_failure() {
-    let node = with(Limits::Crowded).await;
+    let node = with(Limits::CrowdedToo).await;
     let mut open = Vec::new();
     for _ in 0..4 {
         open.push(events(&node, "/events").await);
