@@ -22,6 +22,8 @@ pub(crate) struct Resident {
     page: u64,
     budget: u64,
     bytes: AtomicU64,
+    /// How many bytes instances were given since the last look, by what they declare.
+    given: AtomicU64,
     /// Notified at each look while memory is short.
     short: Notify,
 }
@@ -33,6 +35,7 @@ impl Resident {
             page: page_size().unwrap_or(USUAL_PAGE),
             budget,
             bytes: AtomicU64::new(0),
+            given: AtomicU64::new(0),
             short: Notify::new(),
         };
         resident.look();
@@ -41,6 +44,7 @@ impl Resident {
 
     /// Looks at how much memory there is now. It costs a few microseconds.
     pub(crate) fn look(&self) {
+        self.given.store(0, Relaxed);
         if let Some(pages) = self.statm.as_ref().and_then(own_pages) {
             self.bytes.store(pages.saturating_mul(self.page), Relaxed);
         }
@@ -73,9 +77,14 @@ impl Resident {
         self.short.notified()
     }
 
-    /// Whether no instance may get more memory.
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.bytes() > self.budget
+    /// Whether an instance may get so many more bytes. The ticks may be late on a busy machine. So
+    /// where what was given since the last look could use up the budget, it looks again.
+    pub(crate) fn gives(&self, bytes: u64) -> bool {
+        let given = self.given.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        if self.bytes().saturating_add(given) > self.budget {
+            self.look();
+        }
+        self.bytes() <= self.budget
     }
 }
 
@@ -99,10 +108,16 @@ fn page_size() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// Each test sees what the others have.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     #[test]
     fn memory_that_is_touched_counts_and_memory_that_is_only_reserved_does_not() {
+        let _alone = ONE_AT_A_TIME.lock();
         let resident = Resident::within(u64::MAX);
         let before = resident.bytes();
         assert!(before > 0);
@@ -113,6 +128,19 @@ mod tests {
         std::hint::black_box(&large);
         resident.look();
         assert!(resident.bytes() > before + (200 << 20));
+    }
+
+    #[test]
+    fn memory_is_looked_at_without_a_tick_once_what_was_given_could_use_it_up() {
+        let _alone = ONE_AT_A_TIME.lock();
+        let before = Resident::within(u64::MAX).bytes();
+        let resident = Resident::within(before + (128 << 20));
+        let large = vec![1_u8; 256 << 20];
+        std::hint::black_box(&large);
+        assert!(resident.gives(1 << 20), "there was room at the last look");
+        assert!(!resident.gives(256 << 20));
+        drop(large);
+        assert!(resident.gives(64 << 20));
     }
 
     #[test]

@@ -297,7 +297,11 @@ impl MemoryCap {
             self.refused = true;
             return false;
         }
-        if self.resident.as_ref().is_some_and(|it| it.is_used_up()) {
+        if self
+            .resident
+            .as_ref()
+            .is_some_and(|it| !it.gives(bytes as u64))
+        {
             self.starved = true;
             return false;
         }
