@@ -193,7 +193,10 @@ fn add_requests(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<(
 }
 
 /// The engine's side of `wasi:http`, once the quota has been charged.
-fn charged<'a>(caller: &'a mut Caller<'_>, bytes: usize) -> wasmtime::Result<WasiHttpCtxView<'a>> {
+pub(super) fn charged<'a>(
+    caller: &'a mut Caller<'_>,
+    bytes: usize,
+) -> wasmtime::Result<WasiHttpCtxView<'a>> {
     let state = caller.data_mut();
     state.instance.charge(bytes)?;
     Ok(state.http())

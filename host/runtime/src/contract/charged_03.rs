@@ -7,9 +7,10 @@ use wasmtime_wasi_http::p3::Request as OutgoingRequest;
 use wasmtime_wasi_http::p3::bindings::http::types::{
     HeaderError, HostFields, HostRequest, Method, Scheme,
 };
-use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView as _};
+use wasmtime_wasi_http::{FieldMap, WasiHttpView as _};
 
 use super::HostState;
+use super::charged::charged;
 use super::quota::{FIELD, map_bytes};
 
 /// The interface, in the version in which the engine has it. Later versions are served by it too.
@@ -114,13 +115,6 @@ fn add_requests(types: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<(
             Ok((set,)) as wasmtime::Result<(Settable,)>
         },
     )
-}
-
-/// The engine's side of `wasi:http`, once the quota has been charged.
-fn charged<'a>(caller: &'a mut Caller<'_>, bytes: usize) -> wasmtime::Result<WasiHttpCtxView<'a>> {
-    let state = caller.data_mut();
-    state.instance.charge(bytes)?;
-    Ok(state.http())
 }
 
 /// What a function of fields returns: the guest is told of an error, unless it is a trap.
