@@ -246,7 +246,7 @@ async fn the_functions_of_a_large_component_are_kept_for_the_next_version_of_it(
     let large = components::read_built("guest");
     let large = lab::components::with_code(&large, 8 << 20, 1);
     let mut took = Vec::new();
-    for mark in [1, 2] {
+    for mark in [1, 2, 3] {
         let before = used(worker);
         let version = lab::components::marked(&large, &[mark]);
         let version = ComponentBytes::of(version.into());
@@ -254,9 +254,10 @@ async fn the_functions_of_a_large_component_are_kept_for_the_next_version_of_it(
         assert!(lives(worker), "it ended after version {mark}");
         took.push(used(worker) - before);
     }
-    println!("processor time of two versions: {took:?} hundredths of a second");
-    // With nothing kept both take as long. What is not kept, reading and linking, is half of it.
-    assert!(took[1] * 5 < took[0] * 4, "{took:?}");
+    println!("processor time of three versions: {took:?} hundredths of a second");
+    // Others on the machine can only make it longer.
+    let next = took[1].min(took[2]);
+    assert!(next * 2 < took[0], "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
