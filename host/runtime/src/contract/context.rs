@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::cluster::Digest;
 use ::cluster::release::ReleaseId;
+use ::cluster::{Digest, Settings};
+
+use tokio::sync::watch;
 
 use super::effects::CallEffects;
 use super::sent::ResponseSet;
@@ -30,11 +32,32 @@ pub struct CallLimits {
     pub state: usize,
 }
 
-/// What the callbacks of one node share: who the node is, and which members it sees.
+/// What the callbacks of one node share: who the node is, which members it sees, and what is set
+/// for the app.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
+    /// What is set, always the newest.
+    pub settings: watch::Receiver<Arc<Settings>>,
+}
+
+impl NodeInfo {
+    /// A node that sees these views, and on which nothing is ever set.
+    pub fn without_settings(views: Views) -> NodeInfo {
+        let settings = watch::channel(Arc::default()).1;
+        NodeInfo { views, settings }
+    }
+
+    /// What is set now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// The version of what is set now.
+    pub(crate) fn settings_version(&self) -> u64 {
+        self.settings.borrow().version()
+    }
 }
 
 /// What an exchange has when one of its callbacks begins.

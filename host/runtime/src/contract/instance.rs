@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::cluster::Settings;
 use ::cluster::release::ReleaseId;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -10,6 +11,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingRespon
 use wasmtime_wasi_http::p2::body::StreamContext;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::config;
 use super::context::CallContext;
 use super::outbound::NoOutbound;
 use super::output::{GuestLog, GuestOutput};
@@ -29,6 +31,8 @@ pub struct HostState {
 /// standard output goes.
 pub(crate) struct InstanceContext {
     memory: MemoryCap,
+    /// What was set when it was made.
+    settings: Arc<Settings>,
     output: GuestOutput,
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
@@ -62,17 +66,18 @@ impl HostState {
 
 impl InstanceContext {
     /// The context of a new instance: the most bytes of memory, and the most elements of a table;
-    /// and where the log is, for an instance of this release. It gets no more memory once `resident`
-    /// is used up, if that is given.
+    /// what is set; and where the log is, for an instance of this release. It gets no more memory once
+    /// `resident` is used up, if that is given.
     pub(crate) fn new(
-        memory: usize,
-        table_elements: usize,
+        (memory, table_elements): (usize, usize),
+        settings: Arc<Settings>,
         resident: Option<Arc<Resident>>,
         log: &Arc<GuestLog>,
         release: ReleaseId,
     ) -> InstanceContext {
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements, resident),
+            settings,
             output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
@@ -87,6 +92,11 @@ impl InstanceContext {
             spent: false,
             unanswered: false,
         }
+    }
+
+    /// What is set, as the instance sees it.
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The bytes of its memories, and of its tables.
@@ -231,10 +241,11 @@ impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Built only when a guest uses WASI: building seeds random generators, and
         // most callbacks need no WASI. A socket would take a file descriptor of the node.
-        let output = &self.instance.output;
-        let wasi = self.instance.wasi.get_or_insert_with(|| {
+        let instance = &mut self.instance;
+        let output = &instance.output;
+        let wasi = instance.wasi.get_or_insert_with(|| {
             Box::new(
-                WasiCtx::builder()
+                config::wasi(&instance.settings)
                     .stdout(output.stream())
                     .stderr(output.stream())
                     .allow_tcp(false)
@@ -245,7 +256,7 @@ impl WasiView for HostState {
         });
         WasiCtxView {
             ctx: wasi,
-            table: &mut self.instance.table,
+            table: &mut instance.table,
         }
     }
 }
