@@ -1,4 +1,4 @@
-//! Config on real nodes on this machine's loopback: it is in force everywhere within a second, a node
+//! Config on real nodes on this machine's loopback: it is everywhere within a second, a node
 //! that was down has it before it serves, and a secret is nowhere to be seen.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -13,8 +13,8 @@ use lab::{Launch, Process, Programs};
 /// A node is up, or all is known everywhere, within this.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// How soon a change is to be in force on every node.
-const IN_FORCE: Duration = Duration::from_secs(1);
+/// How soon a change is to be seen on every node.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 const NODES: [u8; 3] = [2, 3, 4];
 
@@ -116,7 +116,7 @@ fn free_port() -> Result<u16> {
 }
 
 #[test]
-fn config_is_in_force_on_every_node_within_a_second_and_a_node_that_was_down_has_it_before_it_serves()
+fn config_is_seen_on_every_node_within_a_second_and_a_node_that_was_down_has_it_before_it_serves()
 -> Result<()> {
     let cluster = Cluster::new()?;
     let mut nodes = Vec::new();
@@ -132,11 +132,11 @@ fn config_is_in_force_on_every_node_within_a_second_and_a_node_that_was_down_has
         let set = Instant::now();
         for node in &nodes {
             while node.sees("GREETING")? != value {
-                ensure!(set.elapsed() < IN_FORCE, "{} in round {round}", node.url);
+                ensure!(set.elapsed() < SEEN_WITHIN, "{} in round {round}", node.url);
             }
         }
         println!(
-            "round {round}: in force everywhere {:?} after the command",
+            "round {round}: seen everywhere {:?} after the command",
             set.elapsed()
         );
     }
@@ -167,7 +167,7 @@ fn a_secret_is_in_a_file_of_its_owner_and_nowhere_else() -> Result<()> {
     )?;
     let set = Instant::now();
     while nodes[1].sees("TOKEN")? != SECRET {
-        ensure!(set.elapsed() < IN_FORCE, "it is not on the other node");
+        ensure!(set.elapsed() < SEEN_WITHIN, "it is not on the other node");
     }
     let shown = [
         told,

@@ -39,6 +39,7 @@ use crate::control::{Callers, Client, IdentityError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::net::{AddressError, BindError};
 use driver::Driver;
+pub use record_store::{stored_releases, stored_settings};
 pub use releases::{FileOutcome, Overview, Releases, Stopping};
 pub use seeds::{SeedName, SeedNameError};
 pub use settings::{SettingsHandle, SettingsLook};
@@ -83,23 +84,6 @@ pub struct MembershipConfig {
     pub views: watch::Sender<Arc<View>>,
     /// Where it is published what is set.
     pub settings: watch::Sender<Arc<Settings>>,
-}
-
-/// The releases that the last run of a node has stored, for [`MembershipConfig`]. A file that cannot be
-/// used is moved out of the way.
-///
-/// # Errors
-/// The file cannot be read, or cannot be moved.
-pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
-    record_store::load(&record_store::RELEASES, folder)
-}
-
-/// The same for settings.
-///
-/// # Errors
-/// As for [`stored_releases`].
-pub fn stored_settings(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
-    record_store::load(&record_store::SETTINGS, folder)
 }
 
 /// Why membership did not start.

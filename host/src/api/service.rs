@@ -150,14 +150,8 @@ impl ApiService {
                 },
             )),
             Want::Settings => settings::list(&*node).await,
-            Want::ChangeSettings => {
-                let wanted = releasing::read_up_to(body, settings::REQUEST_MAX, *limits).await;
-                settings::change(&*node, from, wanted).await
-            }
-            Want::SettingRecords => {
-                let wanted = releasing::read_up_to(body, settings::REQUEST_MAX, *limits).await;
-                settings::records(&*node, from, wanted).await
-            }
+            Want::ChangeSettings => settings::change(&*node, from, body, *limits).await,
+            Want::SettingRecords => settings::records(&*node, from, body, *limits).await,
             Want::Log => turn(streams).and_then(|turn| logs::answer(log, query, *limits, turn)),
             Want::Progress(id) => match turn(streams) {
                 Ok(turn) => progress::answer(node, id, query, *limits, turn).await,

@@ -1,25 +1,38 @@
 //! Settings: shows what is set, and takes in changes.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cluster::{PAST_MAX, Setting, SettingChange, SettingError, SettingKind};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use http::{Response, StatusCode};
 use mesh::membership::SettingsLook;
+use serde::de::DeserializeOwned;
 
 use super::body::{Body, json};
 use super::describe::now_ms;
-use super::service::Asker;
+use super::service::{Asker, Limits};
 use super::types::{
     self as api, API, Code, SettingInfo, SettingList, SettingRecords, SettingSort, SettingsWanted,
 };
-use super::{NodeApi, Refused};
+use super::{NodeApi, Refused, releasing};
 
 /// The largest body of a request for settings, in bytes: all that can be set, signed, in hex.
-pub(super) const REQUEST_MAX: u64 = 512 * 1024;
+const REQUEST_MAX: u64 = 512 * 1024;
 
 /// The most changes in one request.
 const CHANGES_MAX: usize = 256;
+
+/// Reads the JSON body of a request.
+async fn read<T, B>(body: B, limits: Limits) -> Result<T, Refused>
+where
+    T: DeserializeOwned,
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
+    releasing::read_up_to(body, REQUEST_MAX, limits).await
+}
 
 /// What is set.
 pub(super) async fn list(node: &dyn NodeApi) -> Result<Response<Body>, Refused> {
@@ -29,12 +42,17 @@ pub(super) async fn list(node: &dyn NodeApi) -> Result<Response<Body>, Refused> 
 }
 
 /// Changes something.
-pub(super) async fn change(
+pub(super) async fn change<B>(
     node: &dyn NodeApi,
     from: Asker,
-    wanted: Result<SettingsWanted, Refused>,
-) -> Result<Response<Body>, Refused> {
-    let SettingsWanted { changes, by } = wanted?;
+    body: B,
+    limits: Limits,
+) -> Result<Response<Body>, Refused>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
+    let SettingsWanted { changes, by } = read(body, limits).await?;
     bounded(changes.len())?;
     let changes = changes.into_iter().map(|wanted| SettingChange {
         kind: kind(wanted.kind),
@@ -46,12 +64,17 @@ pub(super) async fn change(
 }
 
 /// Takes in records that were made elsewhere.
-pub(super) async fn records(
+pub(super) async fn records<B>(
     node: &dyn NodeApi,
     from: Asker,
-    wanted: Result<SettingRecords, Refused>,
-) -> Result<Response<Body>, Refused> {
-    let wanted = wanted?.records;
+    body: B,
+    limits: Limits,
+) -> Result<Response<Body>, Refused>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
+    let SettingRecords { records: wanted } = read(body, limits).await?;
     bounded(wanted.len())?;
     let records = wanted.iter().map(|hex| {
         let bytes = HEXLOWER_PERMISSIVE.decode(hex.as_bytes());

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 pub use cookie::{CookieCommand, NewCookie};
 pub use settings::{
-    Change, ConfigCommand, ConfigSet, ConfigUnset, EgressCommand, EgressRules, SettingsLs,
+    ChangeArgs, ConfigCommand, ConfigSet, ConfigUnset, EgressCommand, EgressRules, SettingsLs,
 };
 pub use tools::{
     Ask, KeyCommand, LogLevel, Logs, Push, ReleasesArgs, RollbackArgs, Rollout, WhichNode,

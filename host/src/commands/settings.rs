@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use rand::TryRng as _;
 use zeroize::Zeroizing;
 
-use super::cli::{Change, ConfigCommand, ConfigSet, EgressCommand, SettingsLs};
+use super::cli::{ChangeArgs, ConfigCommand, ConfigSet, EgressCommand, SettingsLs};
 use super::client::ApiClient;
 use super::key::SigningKey;
 use super::push::{DRAFT_APART_MS, who};
@@ -119,7 +119,7 @@ fn secret(file: Option<&Path>) -> Result<String, CommandError> {
 
 /// Changes something, and says what.
 async fn change(
-    asked: &Change,
+    asked: &ChangeArgs,
     wanted: Vec<SettingWanted>,
     done: &str,
 ) -> Result<Exit, CommandError> {

@@ -2,6 +2,8 @@
 //! [`crate::node`] checks later what needs a look at the machine (its
 //! addresses, its files).
 
+mod app_config;
+
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,8 +50,6 @@ const JOIN_MAX: usize = 64;
 const MIN_COMPONENT: u64 = 64 << 10;
 /// The longest path of a smoke request, in bytes.
 const MAX_SMOKE: usize = 1024;
-/// The largest config of an app, in bytes.
-const MAX_CONFIG: u64 = 64 * 1024;
 
 /// Why no node can be built from a command line.
 #[derive(Debug, thiserror::Error)]
@@ -219,7 +219,7 @@ impl NodeConfig {
         let also = also.or_else(|| environment.also_cookie.map(given("HOST_ALSO_COOKIE")));
         let (cookie, also_cookie) = (cookie.transpose()?, also.transpose()?);
         let seeds = Seeds::check(&typed.join, typed.cluster_port)?;
-        let (app_config, own_config) = app_config(typed.app_config)?;
+        let (app_config, own_config) = app_config::read(typed.app_config)?;
         Ok(NodeConfig {
             name,
             app: typed.app,
@@ -335,42 +335,6 @@ fn smoke(given: &[String]) -> Result<PathAndQuery, NodeConfigError> {
         }
         _ => Err(refused()),
     }
-}
-
-/// The config of this node: as it is, or if it is in lines `KEY=VALUE`, by its names.
-fn app_config(file: Option<PathBuf>) -> Result<(Bytes, ConfigLines), NodeConfigError> {
-    let Some(path) = file else {
-        return Ok(Default::default());
-    };
-    match read(&path, MAX_CONFIG) {
-        Ok(bytes) => {
-            let text = std::str::from_utf8(&bytes).ok();
-            match text.and_then(|text| ConfigLines::read(text).ok()) {
-                Some(lines) => Ok((Bytes::new(), lines)),
-                None => Ok((bytes.into(), ConfigLines::default())),
-            }
-        }
-        Err(cause) => Err(NodeConfigError::File {
-            flag: "--app-config",
-            path,
-            cause,
-        }),
-    }
-}
-
-/// Reads a small file, and no more than `most` bytes of it.
-fn read(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(std::io::Error::other(format!(
-            "it has more than {most} bytes"
-        )));
-    }
-    Ok(bytes)
 }
 
 /// The nodes to join, as they were given.

@@ -58,18 +58,7 @@ impl Loaded {
             code_cache: Some(claimed::code_folder(&claimed.data)),
             compiler: config.compiler.clone(),
         };
-        let settings = watch::Sender::new(Settings::at_start(
-            &claimed.name,
-            config.deploy_key.clone(),
-            recovered.settings.as_deref(),
-            &config.own_config,
-        ));
-        if !config.app_config.is_empty() {
-            tracing::info!(
-                "--app-config is not in lines KEY=VALUE: apps of ace:raxx are given the file as it \
-                 is, and nothing of it is seen in the environment or by wasi:config"
-            );
-        }
+        let settings = watch::Sender::new(what_is_set(config, claimed, recovered));
         let info = NodeInfo {
             views: views.clone(),
             settings: settings.subscribe(),
@@ -110,4 +99,20 @@ impl Loaded {
             keys,
         })
     }
+}
+
+/// What is set for the app, as far as this node knows before it hears others.
+fn what_is_set(config: &NodeConfig, claimed: &Claimed, recovered: &Recovered) -> Arc<Settings> {
+    if !config.app_config.is_empty() {
+        tracing::info!(
+            "--app-config is not in lines KEY=VALUE: apps of ace:raxx are given the file as it is, and \
+             nothing of it is seen in the environment or by wasi:config"
+        );
+    }
+    Settings::at_start(
+        &claimed.name,
+        config.deploy_key.clone(),
+        recovered.settings.as_deref(),
+        &config.own_config,
+    )
 }

@@ -1,5 +1,5 @@
 //! What apps of each kind see of config and secrets: in the environment, by `wasi:config`, and as the
-//! config that `ace:raxx` gives. A change is in force for the next call, and no instance is used
+//! config that `ace:raxx` gives. The next call sees a change, and no instance is used
 //! again that has seen what was set before.
 
 use std::net::Ipv4Addr;

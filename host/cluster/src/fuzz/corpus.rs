@@ -25,6 +25,14 @@ const TEXTS: [(&str, &str); 7] = [
     ("cookie", "correct horse battery\n"),
 ];
 
+/// All kinds of data.
+const ALL_KINDS: [DataKind; 4] = [
+    DataKind::MEMBERS,
+    DataKind::RELEASES,
+    DataKind::VOTES,
+    DataKind::SETTINGS,
+];
+
 /// The inputs of each target: the target's name, the input's name, and the bytes. They are
 /// always the same, so that a change of the format shows.
 pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
@@ -64,12 +72,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let stranger = beacon.map_or(Vec::new(), |(_, message)| framed(3, message));
     add("payload", "not-who-it-says", &stranger);
 
-    let all = [
-        DataKind::MEMBERS,
-        DataKind::RELEASES,
-        DataKind::VOTES,
-        DataKind::SETTINGS,
-    ];
+    let all = ALL_KINDS;
     let unknown = [DataKind::unheard_of(200)];
     for (name, kinds) in [
         ("all", &all[..]),
@@ -91,20 +94,28 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     for (name, stored) in stored(&subject, id) {
         add("stored", name, &stored);
     }
-    let settings = subject.node.settings();
-    for setting in settings.live() {
-        add("setting", "unsigned", setting.bytes());
-        if let Ok(signed) = setting.with_signature(&[9; 64]) {
-            add("setting", "signed", signed.bytes());
-        }
+    for (target, name, bytes) in settings(&subject) {
+        add(target, name, &bytes);
     }
-    let stored = subject.stored_settings.clone().unwrap_or_default();
-    add("stored-settings", "one-setting", &stored);
     for (name, text) in TEXTS {
         add("text", name, text.as_bytes());
     }
     let digest = Component::of(b"an app").digest.to_string();
     add("text", "digest", digest.as_bytes());
+    inputs
+}
+
+/// Records of settings, and what nodes keep of them between two runs.
+fn settings(subject: &Subject) -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut inputs = Vec::new();
+    for setting in subject.node.settings().live() {
+        inputs.push(("setting", "unsigned", setting.bytes().to_vec()));
+        if let Ok(signed) = setting.with_signature(&[9; 64]) {
+            inputs.push(("setting", "signed", signed.bytes().to_vec()));
+        }
+    }
+    let stored = subject.stored_settings.clone().unwrap_or_default();
+    inputs.push(("stored-settings", "one-setting", stored.to_vec()));
     inputs
 }
 

@@ -38,7 +38,7 @@ pub(super) struct SettingName {
 }
 
 /// When and by whom a record was made: records with a greater one are newer.
-pub(crate) type Place = (Hlc, NodeId, u64);
+pub(crate) type SettingPlace = (Hlc, NodeId, u64);
 
 /// The parts of a record that a signature covers, in the order in which they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -326,7 +326,7 @@ impl Setting {
     }
 
     /// Its place in the order of all changes.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> SettingPlace {
         (self.body.at, self.body.node.id(), self.fingerprint)
     }
 

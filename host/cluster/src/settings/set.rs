@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::record::{Place, Setting, SettingName};
+use super::record::{Setting, SettingName, SettingPlace};
 use crate::release::{ClusterName, DeployKey, Hlc, Unaccepted};
 use crate::{AppName, NodeName};
 
@@ -54,7 +54,7 @@ pub(super) struct SettingSet {
     /// The newest of each name, with its value.
     newest: BTreeMap<SettingName, Arc<Setting>>,
     /// Those that others have followed, without their values.
-    past: BTreeMap<Place, Arc<Setting>>,
+    past: BTreeMap<SettingPlace, Arc<Setting>>,
     /// Later records are set aside.
     latest: Hlc,
     /// The newest few records that are later than that: their time may come.

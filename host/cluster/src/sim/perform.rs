@@ -50,11 +50,6 @@ pub(super) enum Undo {
     Remove(usize),
 }
 
-/// One of the few names that scenarios set.
-fn setting_key(number: u8) -> String {
-    format!("KEY_{}", number % 4)
-}
-
 impl Runner {
     /// Begins an operation. One that only waits is over when this returns.
     pub(super) fn perform(&mut self, op: Op) {
@@ -114,13 +109,8 @@ impl Runner {
             Op::File(it, app) => self.lan.app_file(node(it), app),
             Op::Rollback(it) => self.lan.roll_back(node(it)),
             Op::Vote(it, back, ok) => self.lan.vote(node(it), back, ok),
-            Op::Set(it, key, value) => {
-                let (key, value) = (setting_key(key), value.to_string());
-                self.lan.set(node(it), &key, Some(&value));
-            }
-            Op::Unset(it, key) => {
-                self.lan.set(node(it), &setting_key(key), None);
-            }
+            Op::Set(it, key, value) => self.set(node(it), key, Some(value)),
+            Op::Unset(it, key) => self.set(node(it), key, None),
             Op::Twin(it, time, reached) => self.twin(node(it), time, reached),
             Op::Alien(time) => self.alien(time),
             Op::Liar(time) => self.liar(time),
@@ -130,6 +120,13 @@ impl Runner {
             Op::Spoof(it, count) => self.lan.attack(node(it), Attack::Spoof, count),
             Op::Flood(it, count) => self.lan.attack(node(it), Attack::Flood, count),
         }
+    }
+
+    /// Sets one of a few names, or removes it.
+    fn set(&mut self, machine: usize, key: u8, value: Option<u8>) {
+        let key = format!("KEY_{}", key % 4);
+        let value = value.map(|value| value.to_string());
+        self.lan.set(machine, &key, value.as_deref());
     }
 
     fn leave(&mut self, machine: usize) {

@@ -120,9 +120,26 @@ impl RecordStore {
     }
 }
 
+/// The releases that the last run of a node has stored, for
+/// [`MembershipConfig`](super::MembershipConfig). A file that cannot be used is moved out of the way.
+///
+/// # Errors
+/// The file cannot be read, or cannot be moved.
+pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    load(&RELEASES, folder)
+}
+
+/// The same for settings.
+///
+/// # Errors
+/// As for [`stored_releases`].
+pub fn stored_settings(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    load(&SETTINGS, folder)
+}
+
 /// What was stored last. None if there is no file or if it cannot be used. An unusable file is
 /// moved out of the way, and the members make up for it.
-pub(super) fn load(file: &RecordFile, folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+fn load(file: &RecordFile, folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
     let name = file.name;
     let Some(content) = folder.read(name)? else {
         return Ok(None);

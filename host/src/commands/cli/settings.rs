@@ -35,7 +35,7 @@ pub struct ConfigSet {
 
     /// How it is changed.
     #[command(flatten)]
-    pub change: Change,
+    pub change: ChangeArgs,
 }
 
 /// `host config unset`.
@@ -47,7 +47,7 @@ pub struct ConfigUnset {
 
     /// How it is changed.
     #[command(flatten)]
-    pub change: Change,
+    pub change: ChangeArgs,
 }
 
 /// `host config ls` and `host egress ls`.
@@ -83,12 +83,12 @@ pub struct EgressRules {
 
     /// How it is changed.
     #[command(flatten)]
-    pub change: Change,
+    pub change: ChangeArgs,
 }
 
 /// How settings are changed.
 #[derive(Args, Clone, Debug)]
-pub struct Change {
+pub struct ChangeArgs {
     /// Who changes it [default: USER@MACHINE]
     #[arg(long, value_name = "WHO")]
     pub by: Option<String>,

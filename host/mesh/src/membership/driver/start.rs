@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::{Clock, Driver, wall_ms};
 use crate::control;
 use crate::control::{ControlServer, Dialler, Links};
+use crate::data_dir::DataDir;
 use crate::membership::boot_store::BootStore;
 use crate::membership::broadcast::Broadcast;
 use crate::membership::record_store::{RELEASES, RecordStore, SETTINGS};
@@ -42,9 +43,7 @@ impl Driver {
     ) -> Result<Self, StartError> {
         let local = net::find(settings.name.ip())?;
         let boots = BootStore::new(settings.data_dir.clone());
-        let store = |file| RecordStore::start(file, settings.data_dir.clone());
-        let releases = store(&RELEASES).map_err(StartError::Thread)?;
-        let stored_settings = store(&SETTINGS).map_err(StartError::Thread)?;
+        let [releases, stored_settings] = record_stores(&settings.data_dir)?;
         let config = core_config(&settings, &local, boots.load()?)?;
 
         let at = SocketAddrV4::new(local.ip, settings.cluster_port);
@@ -70,9 +69,7 @@ impl Driver {
             identity: channel.identity.clone(),
         };
         let links = Links::new(dialler, settings.cluster_port, events_in);
-        let may_find_others = config.broadcast.is_some()
-            || !config.join.is_empty()
-            || !settings.join_names.is_empty();
+        let may_find_others = may_find_others(&config, &settings.join_names);
         let (mut tasks, found) = look_up(settings.join_names, &config, &outside);
         let clock = Clock::begin();
         let mut node = Node::new(config, &settings.keys, clock.now(), seed()?);
@@ -106,11 +103,17 @@ impl Driver {
             departed: false,
             buffer: vec![0; DATAGRAM_MAX + 1],
         };
-        let mut carry_out = |effect| driver.carry_out(effect, &mut None);
-        waiting.into_iter().for_each(&mut carry_out);
-        driver.publish_overview();
-        driver.publish_merged();
+        driver.begin(waiting);
         Ok(driver)
+    }
+
+    /// Does what the core wants first, and shows what is known.
+    fn begin(&mut self, waiting: Vec<Effect>) {
+        for effect in waiting {
+            self.carry_out(effect, &mut None);
+        }
+        self.publish_overview();
+        self.publish_merged();
     }
 }
 
@@ -118,6 +121,17 @@ fn seed() -> Result<u64, StartError> {
     SysRng
         .try_next_u64()
         .map_err(|error| StartError::Random(io::Error::other(error)))
+}
+
+/// The files of releases and of settings.
+fn record_stores(folder: &Arc<DataDir>) -> Result<[RecordStore; 2], StartError> {
+    let start = |file| RecordStore::start(file, folder.clone()).map_err(StartError::Thread);
+    Ok([start(&RELEASES)?, start(&SETTINGS)?])
+}
+
+/// Whether there is a way in which others can be found.
+fn may_find_others(config: &Config, join_names: &[SeedName]) -> bool {
+    config.broadcast.is_some() || !config.join.is_empty() || !join_names.is_empty()
 }
 
 /// What the core is told of this node.
