@@ -11,10 +11,11 @@ use wasmtime_wasi_http::p2::body::StreamContext;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::context::CallContext;
-use super::outbound::NoOutbound;
+use super::outbound::Outbound;
 use super::output::{GuestLog, GuestOutput};
 use super::quota::{self, OverQuota, Quota};
 use super::sent::{Bodies, BodyEnd};
+use super::sockets::Sockets;
 use crate::capacity::Resident;
 
 /// The data of one store.
@@ -32,7 +33,9 @@ pub(crate) struct InstanceContext {
     output: GuestOutput,
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
-    outbound: NoOutbound,
+    outbound: Outbound,
+    /// None if it may have none, whatever the rules say.
+    pub(super) sockets: Option<Sockets>,
     quota: Quota,
     /// The bodies of responses that the guest writes.
     pub(super) bodies: Bodies,
@@ -52,6 +55,9 @@ impl HostState {
         self.call = call;
         self.instance.output.begin_call(release);
         self.instance.outbound.release = release;
+        if let Some(sockets) = &mut self.instance.sockets {
+            sockets.begin_call(release);
+        }
     }
 
     /// The limiter of the store.
@@ -63,23 +69,27 @@ impl HostState {
 impl InstanceContext {
     /// The context of a new instance: the most bytes of memory, and the most elements of a table;
     /// and where the log is, for an instance of this release. It gets no more memory once `resident`
-    /// is used up, if that is given.
+    /// is used up, if that is given. The client is for its requests to other servers.
     pub(crate) fn new(
         memory: usize,
         table_elements: usize,
         resident: Option<Arc<Resident>>,
         log: &Arc<GuestLog>,
         release: ReleaseId,
+        client: &egress::Client,
     ) -> InstanceContext {
+        let sockets = Sockets::new(client.gate().clone(), log.clone(), release);
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements, resident),
             output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
-            outbound: NoOutbound {
+            outbound: Outbound {
+                client: client.clone(),
                 log: log.clone(),
                 release,
             },
+            sockets: Some(sockets),
             quota: Quota::default(),
             bodies: Bodies::default(),
             table: quota::table(),
@@ -87,6 +97,12 @@ impl InstanceContext {
             spent: false,
             unanswered: false,
         }
+    }
+
+    /// It gets no sockets, whatever the rules say.
+    pub(crate) fn without_sockets(mut self) -> InstanceContext {
+        self.sockets = None;
+        self
     }
 
     /// The bytes of its memories, and of its tables.
@@ -230,23 +246,27 @@ fn outgoing(body: u32) -> Resource<OutgoingBody> {
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Built only when a guest uses WASI: building seeds random generators, and
-        // most callbacks need no WASI. A socket would take a file descriptor of the node.
-        let output = &self.instance.output;
-        let wasi = self.instance.wasi.get_or_insert_with(|| {
-            Box::new(
-                WasiCtx::builder()
-                    .stdout(output.stream())
-                    .stderr(output.stream())
-                    .allow_tcp(false)
-                    .allow_udp(false)
-                    .max_random_size(quota::RANDOM_MAX)
-                    .build(),
-            )
+        // most callbacks need no WASI.
+        let InstanceContext {
+            output,
+            sockets,
+            wasi,
+            table,
+            ..
+        } = &mut self.instance;
+        let wasi = wasi.get_or_insert_with(|| {
+            let mut wasi = WasiCtx::builder();
+            wasi.stdout(output.stream())
+                .stderr(output.stream())
+                .allow_tcp(false)
+                .allow_udp(false)
+                .max_random_size(quota::RANDOM_MAX);
+            if let Some(sockets) = sockets {
+                sockets.set_up(&mut wasi);
+            }
+            Box::new(wasi.build())
         });
-        WasiCtxView {
-            ctx: wasi,
-            table: &mut self.instance.table,
-        }
+        WasiCtxView { ctx: wasi, table }
     }
 }
 

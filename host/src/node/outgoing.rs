@@ -1,0 +1,27 @@
+//! What the apps of this node reach other servers by: the rules in force flow in, and the addresses
+//! that are the cluster's own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cluster::EgressRule;
+use egress::{Client, EgressConfig};
+use mesh::net::is_here;
+use runtime::views::Views;
+use tokio::sync::watch;
+
+/// A client for these rules, on the node that sees these views.
+pub(super) fn client(views: &Views, rules: watch::Receiver<Arc<[EgressRule]>>) -> Client {
+    let views = views.clone();
+    let own = Arc::new(move |ip| is_own(&views, ip));
+    Client::new(EgressConfig::new(rules, own))
+}
+
+/// Whether an address is one of this machine or of another member. Nodes have IPv4 addresses.
+fn is_own(views: &Views, ip: IpAddr) -> bool {
+    let IpAddr::V4(ip) = ip else {
+        return false;
+    };
+    let view = views.current();
+    view.members.iter().any(|member| member.name.ip() == ip) || is_here(ip)
+}
