@@ -263,10 +263,11 @@ fn pattern(text: &str) -> Option<Pattern> {
     let below = text.strip_prefix("*.");
     let name = below.unwrap_or(text).to_ascii_lowercase();
     let name: Arc<str> = name.strip_suffix('.').unwrap_or(&name).into();
-    is_name(&name).then(|| match below {
-        Some(_) => Pattern::Below(name),
-        None => Pattern::Name(name),
-    })
+    match below {
+        _ if !is_name(&name) => None,
+        Some(_) => Some(Pattern::Below(name)),
+        None => Some(Pattern::Name(name)),
+    }
 }
 
 fn range_of(text: &str) -> Option<Pattern> {

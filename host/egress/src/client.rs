@@ -15,7 +15,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connector::{Connector, destination};
@@ -93,8 +93,8 @@ impl Client {
 
     /// A client that may reach nothing.
     pub fn closed() -> Self {
-        let (_, rules) = watch::channel(Arc::from([]));
-        Self::new(EgressConfig::new(rules, Arc::new(|_| true)))
+        let none = || Arc::from([]);
+        Self::new(EgressConfig::new(Arc::new(none), Arc::new(|_| true)))
     }
 
     /// The gate, for connections that are not HTTP.

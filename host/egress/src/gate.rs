@@ -10,7 +10,7 @@ use std::time::Duration;
 use cluster::egress::{allows, may_connect, tcp_destinations};
 use cluster::{Destination, EgressProtocol, EgressRule};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -21,10 +21,13 @@ use crate::{ADDRESSES_MAX, CONNECT_TIME, CONNECTIONS_MAX, EgressError, LOOKUP_TI
 /// Whether an address is one of the cluster's own nodes.
 pub type OwnAddresses = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
+/// Returns the rules in force now.
+pub type RulesNow = Arc<dyn Fn() -> Arc<[EgressRule]> + Send + Sync>;
+
 /// What a [`Gate`] is built from.
 pub struct EgressConfig {
-    /// The rules in force, as they change.
-    pub rules: watch::Receiver<Arc<[EgressRule]>>,
+    /// The rules in force, asked for again at each step.
+    pub rules: RulesNow,
     /// The addresses of the cluster's own nodes.
     pub own: OwnAddresses,
     /// Who looks names up.
@@ -37,7 +40,7 @@ pub struct EgressConfig {
 
 impl EgressConfig {
     /// The usual one, for these rules.
-    pub fn new(rules: watch::Receiver<Arc<[EgressRule]>>, own: OwnAddresses) -> Self {
+    pub fn new(rules: RulesNow, own: OwnAddresses) -> Self {
         Self {
             rules,
             own,
@@ -50,7 +53,7 @@ impl EgressConfig {
 
 /// Decides what apps may reach, and opens the connections.
 pub struct Gate {
-    rules: watch::Receiver<Arc<[EgressRule]>>,
+    rules: RulesNow,
     own: OwnAddresses,
     resolver: Arc<dyn Resolver>,
     pub(crate) tls: Tls,
@@ -74,7 +77,7 @@ impl Gate {
 
     /// The rules in force now.
     pub fn rules(&self) -> Arc<[EgressRule]> {
-        self.rules.borrow().clone()
+        (self.rules)()
     }
 
     /// Whether the rules allow this destination, by what the app calls it.

@@ -24,7 +24,7 @@ mod whole;
 pub use body::ResponseBody;
 pub use client::{Client, RequestBody, SendLimits};
 pub use error::EgressError;
-pub use gate::{EgressConfig, Gate, OwnAddresses};
+pub use gate::{EgressConfig, Gate, OwnAddresses, RulesNow};
 pub use resolver::{Lookup, Resolver, SystemResolver};
 pub use tls::TlsRoots;
 pub use whole::{HeldMemory, WholeLimits, WholeResponse};

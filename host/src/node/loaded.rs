@@ -57,7 +57,7 @@ impl Loaded {
             code_cache: Some(claimed::code_folder(&claimed.data)),
             compiler: config.compiler.clone(),
         };
-        let (_, rules) = watch::channel(Arc::from([]));
+        let rules = Arc::new(|| Arc::from([]));
         let info = NodeInfo {
             views: views.clone(),
             egress: outgoing::client(&views, rules),

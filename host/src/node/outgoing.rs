@@ -4,14 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cluster::EgressRule;
-use egress::{Client, EgressConfig};
+use egress::{Client, EgressConfig, RulesNow};
 use mesh::net::is_here;
 use runtime::views::Views;
-use tokio::sync::watch;
 
 /// A client for these rules, on the node that sees these views.
-pub(super) fn client(views: &Views, rules: watch::Receiver<Arc<[EgressRule]>>) -> Client {
+pub(super) fn client(views: &Views, rules: RulesNow) -> Client {
     let views = views.clone();
     let own = Arc::new(move |ip| is_own(&views, ip));
     Client::new(EgressConfig::new(rules, own))

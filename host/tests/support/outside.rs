@@ -16,7 +16,7 @@ static RULES: LazyLock<watch::Sender<Arc<[EgressRule]>>> =
 
 /// The client of all nodes in this process.
 pub(crate) fn client() -> Client {
-    let mut config = EgressConfig::new(RULES.subscribe(), Arc::new(|_| false));
+    let mut config = EgressConfig::new(Arc::new(|| RULES.borrow().clone()), Arc::new(|_| false));
     config.resolver = Arc::new(Names(SystemResolver::default()));
     Client::new(config)
 }

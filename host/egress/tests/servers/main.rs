@@ -77,7 +77,10 @@ impl Setup {
         let (sender, receiver) = watch::channel(rules(texts));
         let names = Arc::new(Table::default());
         *names.answers.lock() = answers.iter().map(|it| it.to_vec()).collect();
-        let mut config = EgressConfig::new(receiver, Arc::new(|_| false));
+        let mut config = EgressConfig::new(
+            Arc::new(move || receiver.borrow().clone()),
+            Arc::new(|_| false),
+        );
         config.resolver = names.clone();
         config.roots = TlsRoots::These(rustls::RootCertStore::empty());
         config.connect_time = LONG;

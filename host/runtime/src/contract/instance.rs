@@ -34,8 +34,9 @@ pub(crate) struct InstanceContext {
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     outbound: Outbound,
-    /// None if it may have none, whatever the rules say.
+    /// None before WASI is used, and if it may have none, whatever the rules say.
     pub(super) sockets: Option<Sockets>,
+    has_sockets: bool,
     quota: Quota,
     /// The bodies of responses that the guest writes.
     pub(super) bodies: Bodies,
@@ -78,7 +79,6 @@ impl InstanceContext {
         release: ReleaseId,
         client: &egress::Client,
     ) -> InstanceContext {
-        let sockets = Sockets::new(client.gate().clone(), log.clone(), release);
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements, resident),
             output: GuestOutput::new(log.clone(), release),
@@ -89,7 +89,8 @@ impl InstanceContext {
                 log: log.clone(),
                 release,
             },
-            sockets: Some(sockets),
+            sockets: None,
+            has_sockets: true,
             quota: Quota::default(),
             bodies: Bodies::default(),
             table: quota::table(),
@@ -101,7 +102,7 @@ impl InstanceContext {
 
     /// It gets no sockets, whatever the rules say.
     pub(crate) fn without_sockets(mut self) -> InstanceContext {
-        self.sockets = None;
+        self.has_sockets = false;
         self
     }
 
@@ -249,7 +250,9 @@ impl WasiView for HostState {
         // most callbacks need no WASI.
         let InstanceContext {
             output,
+            outbound,
             sockets,
+            has_sockets,
             wasi,
             table,
             ..
@@ -261,8 +264,8 @@ impl WasiView for HostState {
                 .allow_tcp(false)
                 .allow_udp(false)
                 .max_random_size(quota::RANDOM_MAX);
-            if let Some(sockets) = sockets {
-                sockets.set_up(&mut wasi);
+            if *has_sockets {
+                sockets.insert(Sockets::of(outbound)).set_up(&mut wasi);
             }
             Box::new(wasi.build())
         });

@@ -21,6 +21,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtxBuilder, WasiView as _};
 
 use super::HostState;
+use super::outbound::Outbound;
 use super::output::GuestLog;
 
 /// How many addresses an instance may have been told.
@@ -45,12 +46,13 @@ struct Names {
 }
 
 impl Sockets {
-    pub(super) fn new(gate: Arc<Gate>, log: Arc<GuestLog>, release: ReleaseId) -> Sockets {
+    /// The sockets of the instance whose requests this sends.
+    pub(super) fn of(outbound: &Outbound) -> Sockets {
         Sockets {
             names: Arc::new(Names {
-                gate,
-                log,
-                release: Mutex::new(release),
+                gate: outbound.client.gate().clone(),
+                log: outbound.log.clone(),
+                release: Mutex::new(outbound.release),
                 pinned: Mutex::default(),
             }),
             permits: Vec::new(),
@@ -272,6 +274,8 @@ fn create_socket(
     state: &mut HostState,
     family: IpAddressFamily,
 ) -> wasmtime::Result<Result<Resource<TcpSocket>, ErrorCode>> {
+    // It sets WASI up, if this is the first that is used of it.
+    let _ = state.ctx();
     let Some(sockets) = &state.instance.sockets else {
         return Ok(Err(ErrorCode::AccessDenied));
     };
