@@ -57,7 +57,7 @@ impl Default for SendLimits {
 
 /// Sends requests to other servers, as far as the rules allow. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Shared>);
+pub struct EgressClient(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -75,7 +75,7 @@ struct Pool {
     client: Pooled,
 }
 
-impl Client {
+impl EgressClient {
     /// A client for these rules. It must be used within a tokio runtime.
     pub fn new(config: EgressConfig) -> Self {
         let gate = Arc::new(Gate::new(config));
@@ -172,7 +172,7 @@ impl Client {
         }
     }
 
-    /// The connections of the rules in force now. Those of older rules are closed, as soon as the
+    /// The connections of the rules that stand now. Those of older rules are closed, as soon as the
     /// requests that use them have ended.
     fn pool(&self) -> Pooled {
         let rules = self.0.gate.rules();

@@ -1,5 +1,5 @@
-//! The one place that looks names up and opens connections for apps. It knows the rules in force,
-//! and asks them at each step anew.
+//! The one place that looks names up and opens connections for apps. It asks for the rules that
+//! stand at each step anew.
 
 use std::fmt;
 use std::io;
@@ -21,12 +21,12 @@ use crate::{ADDRESSES_MAX, CONNECT_TIME, CONNECTIONS_MAX, EgressError, LOOKUP_TI
 /// Whether an address is one of the cluster's own nodes.
 pub type OwnAddresses = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
-/// Returns the rules in force now.
+/// Returns the rules that stand now.
 pub type RulesNow = Arc<dyn Fn() -> Arc<[EgressRule]> + Send + Sync>;
 
 /// What a [`Gate`] is built from.
 pub struct EgressConfig {
-    /// The rules in force, asked for again at each step.
+    /// The rules that stand, asked for again at each step.
     pub rules: RulesNow,
     /// The addresses of the cluster's own nodes.
     pub own: OwnAddresses,
@@ -75,7 +75,7 @@ impl Gate {
         }
     }
 
-    /// The rules in force now.
+    /// The rules that stand now.
     pub fn rules(&self) -> Arc<[EgressRule]> {
         (self.rules)()
     }

@@ -1,10 +1,10 @@
 //! Requests of apps to other servers.
 //!
 //! ```text
-//! request -> Client (name allowed?) -> pool -> Gate: resolve -> each address allowed? -> connect -> TLS
+//! request -> EgressClient (name allowed?) -> pool -> Gate: resolve -> each address allowed? -> connect -> TLS
 //! ```
 //!
-//! - [`gate`]: the one place that looks names up and opens connections, by the rules in force
+//! - [`gate`]: the one place that looks names up and opens connections, by the rules that stand
 //! - [`client`]: HTTP requests, over connections that are kept for the next one
 //! - [`body`]: the body of an answer, which may neither dribble nor grow without end
 //! - [`whole`]: answers that are read as a whole
@@ -22,10 +22,10 @@ mod tls;
 mod whole;
 
 pub use body::ResponseBody;
-pub use client::{Client, RequestBody, SendLimits};
+pub use client::{EgressClient, RequestBody, SendLimits};
 pub use error::EgressError;
 pub use gate::{EgressConfig, Gate, OwnAddresses, RulesNow};
-pub use resolver::{Lookup, Resolver, SystemResolver};
+pub use resolver::{NameLookup, Resolver, SystemResolver};
 pub use tls::TlsRoots;
 pub use whole::{HeldMemory, WholeLimits, WholeResponse};
 

@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 use crate::LOOKUPS_MAX;
 
 /// A lookup that runs.
-pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+pub type NameLookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// Looks names up.
 pub trait Resolver: Send + Sync {
     /// The addresses of a name, the best first.
-    fn lookup(&self, name: &str) -> Lookup;
+    fn lookup(&self, name: &str) -> NameLookup;
 }
 
 /// Asks the system: `/etc/hosts`, DNS, and what else is set up there.
@@ -34,7 +34,7 @@ impl Default for SystemResolver {
 }
 
 impl Resolver for SystemResolver {
-    fn lookup(&self, name: &str) -> Lookup {
+    fn lookup(&self, name: &str) -> NameLookup {
         let (running, name) = (self.running.clone(), name.to_owned());
         Box::pin(async move {
             let place = running.acquire_owned().await.map_err(io::Error::other)?;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::{Client, EgressError, ResponseBody, SendLimits};
+use crate::{EgressClient, EgressError, ResponseBody, SendLimits};
 
 /// What all bodies of requests that are waiting may take together, and what all answers may: 64
 /// MiB and 128 MiB, in units of 1 KiB.
@@ -69,7 +69,7 @@ fn units(bytes: usize, most: usize) -> u32 {
     bytes.div_ceil(UNIT).min(most) as u32
 }
 
-impl Client {
+impl EgressClient {
     /// Sends a request, and reads the whole answer.
     ///
     /// # Errors

@@ -1,18 +1,18 @@
-//! What the apps of this node reach other servers by: the rules in force flow in, and the addresses
+//! What the apps of this node reach other servers by: the rules flow in, and the addresses
 //! that are the cluster's own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use egress::{Client, EgressConfig, RulesNow};
+use egress::{EgressClient, EgressConfig, RulesNow};
 use mesh::net::is_here;
 use runtime::views::Views;
 
 /// A client for these rules, on the node that sees these views.
-pub(super) fn client(views: &Views, rules: RulesNow) -> Client {
+pub(super) fn client(views: &Views, rules: RulesNow) -> EgressClient {
     let views = views.clone();
     let own = Arc::new(move |ip| is_own(&views, ip));
-    Client::new(EgressConfig::new(rules, own))
+    EgressClient::new(EgressConfig::new(rules, own))
 }
 
 /// Whether an address is one of this machine or of another member. Nodes have IPv4 addresses.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 
 use cluster::EgressRule;
-use egress::{Client, EgressConfig, Lookup, Resolver, SystemResolver};
+use egress::{EgressClient, EgressConfig, NameLookup, Resolver, SystemResolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,17 +15,17 @@ static RULES: LazyLock<watch::Sender<Arc<[EgressRule]>>> =
     LazyLock::new(|| watch::Sender::new(Arc::from([])));
 
 /// The client of all nodes in this process.
-pub(crate) fn client() -> Client {
+pub(crate) fn client() -> EgressClient {
     let mut config = EgressConfig::new(Arc::new(|| RULES.borrow().clone()), Arc::new(|_| false));
     config.resolver = Arc::new(Names(SystemResolver::default()));
-    Client::new(config)
+    EgressClient::new(config)
 }
 
 /// `loopback.test` is 127.0.0.1, and no other name that ends with `.test` is known.
 struct Names(SystemResolver);
 
 impl Resolver for Names {
-    fn lookup(&self, name: &str) -> Lookup {
+    fn lookup(&self, name: &str) -> NameLookup {
         let found = match name {
             "loopback.test" => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
             name if name.ends_with(".test") => Err(io::Error::other("no such name")),
@@ -35,7 +35,7 @@ impl Resolver for Names {
     }
 }
 
-/// Rules that are in force until this is dropped.
+/// Rules that stand until this is dropped.
 pub(crate) struct Allowed(Vec<EgressRule>);
 
 /// From now on apps may do this too.

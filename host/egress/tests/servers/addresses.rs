@@ -24,7 +24,7 @@ async fn without_a_rule_nothing_is_looked_up_and_nothing_connected() {
 async fn a_client_that_is_closed_reaches_nothing() {
     let server = Server::echo().await;
     let request = get(&format!("http://127.0.0.1:{}/", server.port()));
-    let denied = Client::closed().send(request, long()).await;
+    let denied = EgressClient::closed().send(request, long()).await;
     assert!(matches!(denied, Err(EgressError::Denied(_))));
     assert_eq!(server.accepted(), 0);
 }

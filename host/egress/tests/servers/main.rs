@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use egress::{
-    Client, EgressConfig, EgressError, Lookup, RequestBody, Resolver, ResponseBody, SendLimits,
-    TlsRoots, WholeLimits, WholeResponse,
+    EgressClient, EgressConfig, EgressError, NameLookup, RequestBody, Resolver, ResponseBody,
+    SendLimits, TlsRoots, WholeLimits, WholeResponse,
 };
 use server::Server;
 
@@ -40,7 +40,7 @@ struct Table {
 }
 
 impl Resolver for Table {
-    fn lookup(&self, _: &str) -> Lookup {
+    fn lookup(&self, _: &str) -> NameLookup {
         self.asked.fetch_add(1, SeqCst);
         let mut answers = self.answers.lock();
         let answer = match answers.len() {
@@ -54,7 +54,7 @@ impl Resolver for Table {
 
 /// A client, its rules and its names.
 struct Setup {
-    client: Client,
+    client: EgressClient,
     rules: watch::Sender<Arc<[EgressRule]>>,
     names: Arc<Table>,
 }
@@ -86,7 +86,7 @@ impl Setup {
         config.connect_time = LONG;
         more(&mut config);
         Setup {
-            client: Client::new(config),
+            client: EgressClient::new(config),
             rules: sender,
             names,
         }

@@ -93,7 +93,7 @@ async fn a_server_without_http_2_is_asked_in_http_1() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_name_or_of_a_strange_authority_is_not_trusted() {
+async fn a_server_of_another_name_or_of_an_unknown_authority_is_not_trusted() {
     let (roots, config) = authority("other.test", &[]);
     let server = https(config).await;
     let url = format!("https://api.test:{}/", server.port());
@@ -103,10 +103,10 @@ async fn a_server_of_another_name_or_of_a_strange_authority_is_not_trusted() {
         "{error:?}"
     );
     let (_, config) = authority("api.test", &[]);
-    let (strange, _) = authority("api.test", &[]);
+    let (unknown, _) = authority("api.test", &[]);
     let server = https(config).await;
     let url = format!("https://api.test:{}/", server.port());
-    let error = setup(server.port(), strange).get(&url).await;
+    let error = setup(server.port(), unknown).get(&url).await;
     assert!(
         matches!(error, Err(EgressError::Certificate(..))),
         "{error:?}"

@@ -37,13 +37,13 @@ pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
     /// What apps reach other servers by.
-    pub egress: egress::Client,
+    pub egress: egress::EgressClient,
 }
 
 impl NodeInfo {
     /// A node whose apps reach no other servers.
     pub fn closed(views: Views) -> NodeInfo {
-        let egress = egress::Client::closed();
+        let egress = egress::EgressClient::closed();
         NodeInfo { views, egress }
     }
 }

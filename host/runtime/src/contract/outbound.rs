@@ -15,7 +15,7 @@ use super::output::GuestLog;
 /// Sends the outgoing requests of one instance.
 #[derive(Debug)]
 pub(super) struct Outbound {
-    pub(super) client: egress::Client,
+    pub(super) client: egress::EgressClient,
     pub(super) log: Arc<GuestLog>,
     pub(super) release: ReleaseId,
 }

@@ -1,7 +1,7 @@
 //! The requests of one exchange to other servers.
 //!
 //! ```text
-//! effect fetch -> begin -> egress::Client -> next -> message fetched
+//! effect fetch -> begin -> egress::EgressClient -> next -> message fetched
 //! ```
 //!
 //! Each runs in a task of its own. The exchange waits for it as for other events, without an
@@ -79,7 +79,7 @@ impl Fetches {
 }
 
 async fn fetch(
-    client: &egress::Client,
+    client: &egress::EgressClient,
     request: FetchRequest,
 ) -> Result<(FetchResponse, HeldMemory), EgressError> {
     let milliseconds = request.timeout.map(u64::from);
