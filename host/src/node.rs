@@ -20,6 +20,7 @@ mod joined;
 mod listening;
 mod loaded;
 pub mod log;
+mod outgoing;
 mod recovered;
 mod release_check;
 mod running;

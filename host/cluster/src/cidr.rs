@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 /// A range of IP addresses. The bits after the prefix are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(IpNet);
 
 /// Why a range cannot be used.
@@ -31,6 +31,12 @@ impl Cidr {
         Ok(Self(net.trunc()))
     }
 
+    /// A range that the program itself names. It panics while the program is compiled, if
+    /// `prefix` is longer than the address.
+    pub(crate) const fn constant(address: IpAddr, prefix: u8) -> Self {
+        Self(IpNet::new_assert(address, prefix))
+    }
+
     /// The range of one address.
     pub fn single(address: impl Into<IpAddr>) -> Self {
         Self(IpNet::from(address.into()))
@@ -39,6 +45,21 @@ impl Cidr {
     /// Whether the range contains the address.
     pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
         self.0.contains(&address.into())
+    }
+
+    /// Whether all addresses of this range are in the other one.
+    pub(crate) fn is_within(&self, other: &Cidr) -> bool {
+        other.0.contains(&self.0)
+    }
+
+    /// Whether it is the range of one address.
+    pub(crate) fn is_single(&self) -> bool {
+        self.0.prefix_len() == self.0.max_prefix_len()
+    }
+
+    /// Its first address.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.0.addr()
     }
 }
 

@@ -18,6 +18,7 @@ mod counts;
 mod digest;
 #[cfg(test)]
 mod documented;
+pub mod egress;
 pub mod fetch;
 #[cfg(feature = "sim")]
 pub mod fuzz;
@@ -54,6 +55,7 @@ pub use config::{CLUSTER_PORT, Config, ConfigError};
 pub use cookie::{COOKIE_MAX, Cookie, CookieError};
 pub use counts::Counted;
 pub use digest::{Digest, DigestError, short};
+pub use egress::{Destination, EgressProtocol, EgressRule, EgressRuleError};
 pub use http_url::{HTTP_URL_MAX, HttpUrl, HttpUrlError};
 pub use io::{DownReason, Effect, Input, TakenEvidence, UpReason};
 pub use keys::{KeyId, KeyIds, Keys, KeysError};

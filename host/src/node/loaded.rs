@@ -12,6 +12,7 @@ use super::NodeError;
 use super::claimed::{self, ClaimError, Claimed};
 use super::config::NodeConfig;
 use super::cookie_watcher::CookieWatcher;
+use super::outgoing;
 use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
 use runtime::capacity::{MachineLimits, PlaceLimits};
@@ -56,8 +57,10 @@ impl Loaded {
             code_cache: Some(claimed::code_folder(&claimed.data)),
             compiler: config.compiler.clone(),
         };
+        let rules = Arc::new(|| Arc::from([]));
         let info = NodeInfo {
             views: views.clone(),
+            egress: outgoing::client(&views, rules),
         };
         let instances = config.instances;
         let runtime = Runtime::new(engine, Arc::new(info))?;

@@ -109,16 +109,16 @@ async fn effects_of_a_whole_response_take_hold() {
 }
 
 #[tokio::test]
-async fn a_fetch_is_answered_that_this_host_fetches_nothing() {
+async fn a_fetch_that_nothing_allows_is_answered_that_it_is_denied() {
     let log = Log::capture();
     let node = Node::start("fixture-misbehave").await;
     for protocol in BOTH {
         let mut client = Client::connect(protocol, node.address).await;
         let mut reader = client.open("/fetch/8").await;
         let told: String = (0..8)
-            .map(|n| format!("fetched {n} unsupported\n"))
+            .map(|n| format!("fetched {n} FetchError::Denied\n"))
             .collect();
-        assert_eq!(reader.to("fetched 7 unsupported\n").await, told);
+        assert_eq!(reader.to("fetched 7 FetchError::Denied\n").await, told);
     }
     log.tells_no_failure();
 }

@@ -8,6 +8,7 @@
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
 //! - [`messages`]: timers, topics, views; [`effects`]: what is asked for with a step
+//! - [`egress`]: requests and connections to other servers
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`handler_03`]: components with a handler of WASI 0.3
 //! - [`heads`]: heads of requests that reach no app
@@ -39,6 +40,7 @@ mod conformance;
 mod counts;
 mod downloads;
 mod effects;
+mod egress;
 mod endings;
 mod handler_03;
 mod heads;

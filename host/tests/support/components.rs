@@ -133,7 +133,8 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
         // The sender may go: this view is what callbacks see for ever.
         let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
         let views = Views::new(views, node::name(node::NAMES[0]));
-        Runtime::new(config, Arc::new(NodeInfo { views })).expect("an engine")
+        let egress = super::outside::client();
+        Runtime::new(config, Arc::new(NodeInfo { views, egress })).expect("an engine")
     });
     runtime.clone()
 }

@@ -30,11 +30,22 @@ pub struct CallLimits {
     pub state: usize,
 }
 
-/// What the callbacks of one node share: who the node is, and which members it sees.
+/// What the callbacks of one node share: who the node is, which members it sees, and the way to
+/// other servers.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
+    /// What apps reach other servers by.
+    pub egress: egress::EgressClient,
+}
+
+impl NodeInfo {
+    /// A node whose apps reach no other servers.
+    pub fn closed(views: Views) -> NodeInfo {
+        let egress = egress::EgressClient::closed();
+        NodeInfo { views, egress }
+    }
 }
 
 /// What an exchange has when one of its callbacks begins.

@@ -165,7 +165,9 @@ fn store(generation: &Generation) -> (Store<HostState>, Arc<Meter>) {
             resident,
             &runtime.guest_log,
             generation.release(),
-        ),
+            &runtime.node.egress,
+        )
+        .without_sockets(),
         call: CallContext::new(
             runtime.node.clone(),
             (generation.release(), generation.digest),

@@ -185,6 +185,7 @@ impl Generation {
             resident,
             &self.runtime.guest_log,
             self.release(),
+            &self.runtime.node.egress,
         );
         let Instances { policy, made, .. } = &self.instances;
         LiveInstance {

@@ -168,7 +168,7 @@ impl Exchange {
                 let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
                 self.timers.push((Instant::now() + delay, token));
             }
-            CallEffect::Fetch(request) => self.fetches.begin(request),
+            CallEffect::Fetch(request) => self.fetches.begin(request, &self.lease),
         }
     }
 }
