@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::cluster::Settings;
 use ::cluster::release::ReleaseId;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -10,7 +11,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingRespon
 use wasmtime_wasi_http::p2::body::StreamContext;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::context::CallContext;
+use super::config;
+use super::context::{CallContext, NodeInfo};
 use super::memory_cap::MemoryCap;
 use super::outbound::Outbound;
 use super::output::{GuestLog, GuestOutput};
@@ -31,6 +33,8 @@ pub struct HostState {
 /// standard output goes.
 pub(crate) struct InstanceContext {
     memory: MemoryCap,
+    /// What was set when it was made.
+    settings: Arc<Settings>,
     output: GuestOutput,
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
@@ -70,23 +74,23 @@ impl HostState {
 
 impl InstanceContext {
     /// The context of a new instance: the most bytes of memory, and the most elements of a table;
-    /// and where the log is, for an instance of this release. It gets no more memory once `resident`
-    /// is used up, if that is given. The client is for its requests to other servers.
+    /// and where the log is, for an instance of this release on this node. It gets no more memory
+    /// once `resident` is used up, if that is given.
     pub(crate) fn new(
-        memory: usize,
-        table_elements: usize,
+        (memory, table_elements): (usize, usize),
+        node: &NodeInfo,
         resident: Option<Arc<Resident>>,
         log: &Arc<GuestLog>,
         release: ReleaseId,
-        client: &egress::EgressClient,
     ) -> InstanceContext {
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements, resident),
+            settings: node.settings(),
             output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
             outbound: Outbound {
-                client: client.clone(),
+                client: node.egress.clone(),
                 log: log.clone(),
                 release,
             },
@@ -105,6 +109,11 @@ impl InstanceContext {
     pub(crate) fn without_sockets(mut self) -> InstanceContext {
         self.has_sockets = false;
         self
+    }
+
+    /// What is set, as the instance sees it.
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The bytes of its memories, and of its tables.
@@ -251,6 +260,7 @@ impl WasiView for HostState {
         // most callbacks need no WASI.
         let InstanceContext {
             output,
+            settings,
             outbound,
             sockets,
             has_sockets,
@@ -259,7 +269,7 @@ impl WasiView for HostState {
             ..
         } = &mut self.instance;
         let wasi = wasi.get_or_insert_with(|| {
-            let mut wasi = WasiCtx::builder();
+            let mut wasi = config::wasi(settings);
             wasi.stdout(output.stream())
                 .stderr(output.stream())
                 .allow_tcp(false)
