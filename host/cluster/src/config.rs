@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bytes::Bytes;
 
+use crate::data::DataStore;
 use crate::release::DeployKey;
 use crate::{Boot, Cidr, HttpUrl, NodeName};
 
@@ -36,6 +37,8 @@ pub struct Config {
     /// were kept. [`release::check_stored`](crate::release::check_stored) says beforehand
     /// whether they can be used; if not, the node starts without them.
     pub releases_stored: Option<Bytes>,
+    /// The key-value data, with what was stored of it.
+    pub data: DataStore,
     /// If set, only releases that this key has signed are accepted.
     pub deploy_key: Option<DeployKey>,
     /// When this program was built, in milliseconds since 1970-01-01 UTC. A clock with an

@@ -24,12 +24,13 @@ pub use self::corpus::corpus;
 pub type FuzzTarget = fn(&[u8]);
 
 /// All decoders, by the names of their fuzzers.
-pub const TARGETS: [(&str, FuzzTarget); 6] = [
+pub const TARGETS: [(&str, FuzzTarget); 7] = [
     ("datagram", datagram),
     ("payload", payload),
     ("sync", sync),
     ("record", record),
     ("stored", stored),
+    ("data", data),
     ("text", text),
 ];
 
@@ -120,6 +121,11 @@ pub fn stored(bytes: &[u8]) {
         });
     }
     subject.settle();
+}
+
+/// Bytes as key-value data: an entry of the disk, and batches that a member tells.
+pub fn data(bytes: &[u8]) {
+    crate::data::check_bytes(bytes);
 }
 
 /// Texts that people type: names, ids, URLs, ranges, digests, keys and cookies. If a text can

@@ -6,6 +6,7 @@ mod attack;
 mod audit;
 mod carry;
 mod control;
+mod data;
 mod fetching;
 pub mod figures;
 pub mod invariants;
@@ -33,6 +34,7 @@ use rand::{RngExt, SeedableRng};
 
 pub use self::agreement::Disagreement;
 pub use self::audit::{Audit, Harmless};
+pub use self::data::DataDisk;
 pub use self::fetching::Held;
 pub use self::runner::{Failure, Report};
 
@@ -134,6 +136,7 @@ pub struct Machine {
     frozen: Option<Vec<Event>>,
     desk: control::MachineLinks,
     depot: fetching::Depot,
+    store: data::MachineData,
     /// Counts its processes: events for an earlier one are dropped.
     life: u32,
     timer: Option<Time>,
@@ -146,6 +149,8 @@ pub struct Disk {
     pub boot: Option<Boot>,
     /// What it knew of releases.
     pub releases: Option<Bytes>,
+    /// What it had stored of the key-value data.
+    pub data: data::DataDisk,
 }
 
 /// A datagram that was sent.
@@ -202,6 +207,15 @@ enum Event {
         reply: fetching::Reply,
     },
     FetchTimer {
+        life: u32,
+    },
+    /// A member tells what was written.
+    Told {
+        from: usize,
+        bytes: Bytes,
+    },
+    /// The disk is to have what was written until now.
+    Save {
         life: u32,
     },
 }
@@ -317,6 +331,7 @@ impl Lan {
             frozen: None,
             desk: control::MachineLinks::default(),
             depot: fetching::Depot::default(),
+            store: data::MachineData::default(),
             life: 0,
             timer: None,
         });
@@ -353,6 +368,7 @@ impl Lan {
             join: its.join.clone(),
             boot_stored: its.disk.boot,
             releases_stored: its.disk.releases.clone(),
+            data: its.store.load(&its.disk.data),
             deploy_key: None,
             wall_ms,
         };
@@ -433,6 +449,11 @@ impl Lan {
     /// If there is no process.
     pub fn node(&self, machine: usize) -> &Node {
         self.machines[machine].node.as_ref().expect("a process")
+    }
+
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// A random time below `below`.

@@ -24,6 +24,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
+use cluster::data::DataStore;
 use cluster::release::{DeployKey, Target};
 use cluster::{Cidr, ConfigError, Counted, HttpUrl, Keys, NodeName, Serving, TakenEvidence, View};
 use tokio::runtime::Handle;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub data_dir: Arc<DataDir>,
     /// The releases that the last run has stored, from [`stored_releases`].
     pub releases_stored: Option<Bytes>,
+    /// The key-value data, with what the last run has stored of it.
+    pub data: DataStore,
     /// The key that signs releases, if only signed ones are accepted.
     pub deploy_key: Option<DeployKey>,
     /// What this node serves at first.

@@ -58,6 +58,7 @@ impl Loaded {
         };
         let info = NodeInfo {
             views: views.clone(),
+            data: recovered.data.clone(),
         };
         let instances = config.instances;
         let runtime = Runtime::new(engine, Arc::new(info))?;

@@ -48,6 +48,7 @@ impl Liar {
             service,
             data_dir: Arc::new(DataDir::open(folder.path())?),
             releases_stored: None,
+            data: cluster::data::DataStore::default(),
             deploy_key: None,
             serving: serves.map(Serving::bootstrap),
             views: watch::Sender::default(),

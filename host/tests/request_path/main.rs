@@ -22,6 +22,7 @@
 //! - [`swaps`]: code that changes while it runs; [`shapes`]: and what its state is like
 //! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
+//! - [`keyvalue`]: the key-value store that components of any maker import
 //! - [`unbacked`]: interfaces that link, and have nothing behind them
 //! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
@@ -47,6 +48,7 @@ mod http2;
 mod instances;
 mod judged;
 mod kept;
+mod keyvalue;
 mod limits;
 mod messages;
 mod output;

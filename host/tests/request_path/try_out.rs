@@ -74,7 +74,14 @@ fn runtime(places: PlaceLimits, time: Duration) -> Arc<Runtime> {
     };
     let views = watch::channel(Arc::new(view(1, &NAMES[..1]))).1;
     let views = Views::new(views, name(NAMES[0]));
-    Runtime::new(config, Arc::new(NodeInfo { views })).expect("an engine")
+    Runtime::new(
+        config,
+        Arc::new(NodeInfo {
+            views,
+            data: cluster::data::DataStore::default(),
+        }),
+    )
+    .expect("an engine")
 }
 
 const FEW: PlaceLimits = PlaceLimits {

@@ -7,7 +7,7 @@ use crate::support::components::{HANDLER_TYPES, Limits, bytes, runtime, wat};
 
 /// A component that checks this at its start, and traps if it is not so. `imports` has the
 /// interface `$it`; the core function `call` calls one of its functions, and stores the result at 16.
-fn checks(imports: &str, call: &str, checks: &str) -> Vec<u8> {
+pub(crate) fn checks(imports: &str, call: &str, checks: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component
             {HANDLER_TYPES}
@@ -38,11 +38,11 @@ fn checks(imports: &str, call: &str, checks: &str) -> Vec<u8> {
 }
 
 /// Traps unless the byte at this place has this value.
-fn is(at: u32, value: u32) -> String {
+pub(crate) fn is(at: u32, value: u32) -> String {
     format!("(if (i32.ne (i32.load8_u (i32.const {at})) (i32.const {value})) (then unreachable))")
 }
 
-async fn starts(app: Vec<u8>) {
+pub(crate) async fn starts(app: Vec<u8>) {
     let made = validate(&runtime(Limits::Usual), bytes(app)).await;
     made.expect("it starts, and finds what it looks for");
 }
@@ -60,50 +60,5 @@ async fn settings_link_and_answer_with_their_own_error() {
         // An error; its case; the length of its text.
         let checks = is(16, 1) + &is(20, 0) + &is(28, 42);
         starts(self::checks(&imports, "get", &checks)).await;
-    }
-}
-
-#[tokio::test]
-async fn a_key_value_store_links_in_both_drafts_and_none_can_be_opened() {
-    for (version, cursor, delta) in [
-        ("0.2.0-draft", "u64", "u64"),
-        ("0.2.0-draft2", "string", "s64"),
-    ] {
-        for many in [
-            "(list (option (tuple string (list u8))))",
-            "(list (tuple string (option (list u8))))",
-        ] {
-            let imports = format!(
-                r#"(import "wasi:keyvalue/store@{version}" (instance $it
-                  (export "bucket" (type $bucket (sub resource)))
-                  (type $e (variant (case "no-such-store") (case "access-denied") (case "other" string)))
-                  (export "error" (type $error (eq $e)))
-                  (type $r (record (field "keys" (list string)) (field "cursor" (option {cursor}))))
-                  (export "key-response" (type $response (eq $r)))
-                  (export "[method]bucket.list-keys" (func (param "self" (borrow $bucket))
-                    (param "cursor" (option {cursor})) (result (result $response (error $error)))))
-                  (export "open" (func (param "identifier" string)
-                    (result (result (own $bucket) (error $error)))))))
-                (alias export $it "bucket" (type $bucket))
-                (alias export $it "error" (type $error))
-                (import "wasi:keyvalue/atomics@{version}" (instance
-                  (alias outer 1 $bucket (type $b'))
-                  (alias outer 1 $error (type $e'))
-                  (export "bucket" (type $b (eq $b')))
-                  (export "error" (type $e (eq $e')))
-                  (export "increment" (func (param "bucket" (borrow $b)) (param "key" string)
-                    (param "delta" {delta}) (result (result {delta} (error $e)))))))
-                (import "wasi:keyvalue/batch@{version}" (instance
-                  (alias outer 1 $bucket (type $b'))
-                  (alias outer 1 $error (type $e'))
-                  (export "bucket" (type $b (eq $b')))
-                  (export "error" (type $e (eq $e')))
-                  (export "get-many" (func (param "bucket" (borrow $b)) (param "keys" (list string))
-                    (result (result {many} (error $e)))))))"#
-            );
-            // An error, of the first case.
-            let checks = is(16, 1) + &is(20, 0);
-            starts(self::checks(&imports, "open", &checks)).await;
-        }
     }
 }

@@ -133,7 +133,14 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
         // The sender may go: this view is what callbacks see for ever.
         let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
         let views = Views::new(views, node::name(node::NAMES[0]));
-        Runtime::new(config, Arc::new(NodeInfo { views })).expect("an engine")
+        Runtime::new(
+            config,
+            Arc::new(NodeInfo {
+                views,
+                data: cluster::data::DataStore::default(),
+            }),
+        )
+        .expect("an engine")
     });
     runtime.clone()
 }

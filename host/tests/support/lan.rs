@@ -50,6 +50,7 @@ impl Lan {
             service: Arc::new(Refuse),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             releases_stored: None,
+            data: cluster::data::DataStore::default(),
             deploy_key: None,
             serving: None,
             views: watch::Sender::default(),

@@ -106,6 +106,7 @@ impl Fake {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
+            data: cluster::data::DataStore::default(),
             deploy_key: deploy_key.clone(),
             built_ms: 0,
             wall_ms: wall_ms(),

@@ -24,7 +24,7 @@ const IPS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(10, 10, 10, 4),
     Ipv4Addr::new(10, 10, 10, 5),
 ];
-const WALL_MS: u64 = 1_700_000_000_000;
+pub(super) const WALL_MS: u64 = 1_700_000_000_000;
 const BOOT: u64 = 5;
 
 /// No input has this many effects.
@@ -77,6 +77,7 @@ impl Subject {
             join: Vec::new(),
             boot_stored: None,
             releases_stored,
+            data: crate::data::DataStore::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: WALL_MS,

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Node;
 use crate::agreement::{FromMember, RecordData, VoteData};
+use crate::data::SharedData;
 use crate::membership::MemberData;
 use crate::message::Beacon;
 use crate::replicate::{self, DataKind, KindPart, KindSummary, Kinds, Replicated};
@@ -19,7 +20,12 @@ struct NodeKinds<'a> {
 
 impl Kinds for NodeKinds<'_> {
     fn kinds(&self) -> &'static [DataKind] {
-        &[DataKind::MEMBERS, DataKind::RELEASES, DataKind::VOTES]
+        &[
+            DataKind::MEMBERS,
+            DataKind::RELEASES,
+            DataKind::VOTES,
+            DataKind::KEY_VALUE,
+        ]
     }
 
     fn kind(&mut self, kind: DataKind) -> Option<Box<dyn Replicated + '_>> {
@@ -40,6 +46,10 @@ impl Kinds for NodeKinds<'_> {
             })),
             DataKind::RELEASES => Some(Box::new(RecordData(source))),
             DataKind::VOTES => Some(Box::new(VoteData(source))),
+            DataKind::KEY_VALUE => {
+                let store = node.me.config.data.clone();
+                Some(Box::new(SharedData::new(store, at.wall_ms)))
+            }
             _ => None,
         }
     }
@@ -66,6 +76,10 @@ impl Node {
             return;
         };
         let at = self.clock.at(&self.me);
+        if let Some(theirs) = replicate::of(&about.summaries, DataKind::KEY_VALUE) {
+            let store = &self.me.config.data;
+            store.note_summary(run.id(), theirs, at.wall_ms);
+        }
         if !self.replication.is_due(at.now, &about.run, same) {
             return;
         }
@@ -88,10 +102,21 @@ impl Node {
         }
     }
 
-    /// A member has answered with what is missing here.
-    pub(super) fn sync_reply(&mut self, member: &NodeName, bytes: &[u8]) {
-        if self.take_in(member, bytes).is_some() {
-            self.replication.answered();
+    /// A member has answered with what is missing here. If it asks for something in turn, the
+    /// exchange goes on.
+    pub(super) fn sync_reply(&mut self, member: NodeName, bytes: &[u8]) {
+        let Some(parts) = self.take_in(&member, bytes) else {
+            return;
+        };
+        self.replication.answered();
+        let entry = self.membership.roster().up(member.id());
+        let with = entry.map(|entry| entry.run.address());
+        if !parts.is_empty()
+            && let Some(with) = with
+            && let Some(bytes) = self.state(parts)
+        {
+            let name = member;
+            self.outbox.push(Effect::Sync { with, name, bytes });
         }
     }
 

@@ -57,6 +57,7 @@ impl Bench {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
+            data: crate::data::DataStore::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: 1000,

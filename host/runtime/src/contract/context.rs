@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::cluster::Digest;
+use ::cluster::data::{DataStore, DataWatch, KeyRange};
 use ::cluster::release::ReleaseId;
 
 use super::effects::CallEffects;
@@ -30,11 +31,13 @@ pub struct CallLimits {
     pub state: usize,
 }
 
-/// What the callbacks of one node share: who the node is, and which members it sees.
+/// What the callbacks of one node share: who the node is, which members it sees, and the data.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
+    /// The key-value data.
+    pub data: DataStore,
 }
 
 /// What an exchange has when one of its callbacks begins.
@@ -46,6 +49,8 @@ pub struct Subscribed<'a> {
     pub timers: usize,
     /// How many fetches the exchange waits for.
     pub fetches: usize,
+    /// The ranges of keys that it watches.
+    pub watches: &'a [(KeyRange, DataWatch)],
 }
 
 /// What belongs to one call.
@@ -72,12 +77,13 @@ impl CallContext {
         meter: Arc<Meter>,
         held: Subscribed<'_>,
     ) -> CallContext {
+        let effects = CallEffects::of(held, node.data.clone());
         CallContext {
             node,
             release,
             digest,
             view: None,
-            effects: CallEffects::of(held),
+            effects,
             meter,
             to_head: false,
             response: None,

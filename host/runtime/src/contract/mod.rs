@@ -9,11 +9,13 @@
 
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
+mod call_data;
 mod charged;
 mod charged_03;
 mod context;
 mod effects;
 mod instance;
+mod keyvalue;
 pub(crate) mod members;
 mod outbound;
 mod output;
@@ -23,6 +25,7 @@ mod system;
 mod unbacked;
 pub(crate) mod v0_1;
 
+pub(crate) use call_data::wall_ms;
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub(crate) use charged_03::add_to_linker as add_charged_03_to_linker;
 pub use context::{CallContext, CallLimits, NodeInfo, Subscribed};
@@ -30,6 +33,7 @@ pub use effects::{CallEffect, MAX_PAYLOAD, MAX_TOPIC};
 pub(crate) use effects::{CallEffects, IllegalEffect};
 pub use instance::HostState;
 pub(crate) use instance::{InstanceContext, by_machine};
+pub(crate) use keyvalue::add_to_linker as add_keyvalue_to_linker;
 pub(crate) use output::GuestLog;
 pub(crate) use quota::{CALLBACK_CALL_MAX, HANDLES_MAX, OverQuota, REQUEST_CALL_MAX};
 pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, on_tick, promised};

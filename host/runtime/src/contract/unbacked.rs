@@ -1,11 +1,8 @@
-//! Interfaces of WASI that components import and that have nothing behind them yet: settings, and
-//! a key-value store. They link, so that such a component starts; and each function answers with
-//! the error of its own interface.
-//!
-//! The functions take whatever types a component gives them. For the drafts of one version differ:
-//! `get-many` has two shapes in `0.2.0-draft2`.
+//! Interfaces of WASI that components import and that have nothing behind them yet: settings. They
+//! link, so that such a component starts; and each function answers with the error of its own
+//! interface.
 
-use wasmtime::component::{Linker, LinkerInstance, ResourceType, Val};
+use wasmtime::component::{Linker, LinkerInstance, Val};
 
 use super::HostState;
 
@@ -16,12 +13,6 @@ const CONFIG: [&str; 4] = [
     "wasi:config/store@0.2.0-draft",
     "wasi:config/runtime@0.2.0-draft",
 ];
-/// The versions of the key-value store.
-const KEYVALUE: [&str; 2] = ["0.2.0-draft", "0.2.0-draft2"];
-
-/// Stands for a handle of the store. There is never one.
-enum Never {}
-
 /// Links them.
 ///
 /// # Errors
@@ -32,24 +23,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<
         for function in ["get", "get-all"] {
             refuse(&mut config, function, no_settings)?;
         }
-    }
-    for version in KEYVALUE {
-        let mut store = linker.instance(&format!("wasi:keyvalue/store@{version}"))?;
-        handle(&mut store, "bucket")?;
-        for function in ["get", "set", "delete", "exists", "list-keys"] {
-            refuse(&mut store, &format!("[method]bucket.{function}"), no_store)?;
-        }
-        refuse(&mut store, "open", no_store)?;
-        let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{version}"))?;
-        for function in ["get-many", "set-many", "delete-many"] {
-            refuse(&mut batch, function, no_store)?;
-        }
-        let mut atomics = linker.instance(&format!("wasi:keyvalue/atomics@{version}"))?;
-        handle(&mut atomics, "cas")?;
-        for function in ["increment", "[static]cas.new", "[method]cas.current"] {
-            refuse(&mut atomics, function, no_store)?;
-        }
-        refuse(&mut atomics, "swap", not_swapped)?;
     }
     Ok(())
 }
@@ -68,22 +41,8 @@ fn refuse(
     })
 }
 
-fn handle(interface: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmtime::Result<()> {
-    interface.resource(name, ResourceType::host::<Never>(), |_, _| Ok(()))
-}
-
 /// `config.error.upstream`.
 fn no_settings() -> Val {
     let text = "this host gives components no settings yet".to_owned();
     Val::Variant("upstream".to_owned(), Some(Box::new(Val::String(text))))
-}
-
-/// `keyvalue.error.no-such-store`.
-fn no_store() -> Val {
-    Val::Variant("no-such-store".to_owned(), None)
-}
-
-/// `keyvalue.cas-error.store-error`.
-fn not_swapped() -> Val {
-    Val::Variant("store-error".to_owned(), Some(Box::new(no_store())))
 }

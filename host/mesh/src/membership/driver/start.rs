@@ -130,6 +130,7 @@ fn core_config(
         join: settings.join.clone(),
         boot_stored,
         releases_stored: settings.releases_stored.clone(),
+        data: settings.data.clone(),
         deploy_key: settings.deploy_key.clone(),
         built_ms: BUILT_MS,
         wall_ms: wall_ms(),

@@ -98,6 +98,7 @@ fn search(lookup: impl Lookup + 'static) -> Running {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
+            data: cluster::data::DataStore::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: 0,
