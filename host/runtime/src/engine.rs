@@ -278,7 +278,7 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     contract::add_charged_to_linker(&mut linker)?;
     contract::add_sockets_to_linker(&mut linker)?;
     contract::add_config_to_linker(&mut linker)?;
-    contract::add_unbacked_to_linker(&mut linker)?;
+    contract::add_keyvalue_to_linker(&mut linker)?;
     contract::add_to_linker(&mut linker)?;
     Ok(linker)
 }

@@ -77,6 +77,7 @@ impl Loaded {
             views: views.clone(),
             settings: settings.subscribe(),
             egress: outgoing::client(&views, rules),
+            data: recovered.data.clone(),
         };
         let instances = config.instances;
         let runtime = Runtime::new(engine, Arc::new(info))?;

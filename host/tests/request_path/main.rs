@@ -24,7 +24,8 @@
 //! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
 //! - [`settings`]: what apps of each kind see of config and secrets
-//! - [`unbacked`]: interfaces that link, and have nothing behind them
+//! - [`keyvalue`]: the key-value store that components of any maker import
+//! - [`imports`]: interfaces of WASI that are not the engine's own
 //! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`system`]: what the machine gives to apps; [`standard_library`]: and what Rust makes of it
@@ -47,9 +48,11 @@ mod handler_03;
 mod heads;
 mod http1;
 mod http2;
+mod imports;
 mod instances;
 mod judged;
 mod kept;
+mod keyvalue;
 mod limits;
 mod messages;
 mod output;
@@ -65,6 +68,5 @@ mod standard_library;
 mod swaps;
 mod system;
 mod try_out;
-mod unbacked;
 mod uploads;
 mod watching;

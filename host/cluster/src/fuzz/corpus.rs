@@ -6,7 +6,8 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::subject::{Subject, run};
+use super::subject::{Subject, WALL_MS, run};
+use crate::data::{DataKey, DataStore, DataWrite};
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
@@ -69,6 +70,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
         DataKind::RELEASES,
         DataKind::VOTES,
         DataKind::SETTINGS,
+        DataKind::KEY_VALUE,
     ];
     let unknown = [DataKind::unheard_of(200)];
     for (name, kinds) in [
@@ -100,12 +102,33 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     let stored = subject.stored_settings.clone().unwrap_or_default();
     add("stored-settings", "one-setting", &stored);
+    for (name, data) in data() {
+        add("data", name, &data);
+    }
     for (name, text) in TEXTS {
         add("text", name, text.as_bytes());
     }
     let digest = Component::of(b"an app").digest.to_string();
     add("text", "digest", digest.as_bytes());
     inputs
+}
+
+/// What nodes store and tell of key-value data.
+fn data() -> [(&'static str, Vec<u8>); 2] {
+    let store = DataStore::default();
+    store.begin(run(1).id(), 7, WALL_MS);
+    let key = |name: &str| DataKey::new("default", name).expect("a key");
+    let batch = [
+        DataWrite::Put(key("a"), Bytes::from_static(b"a value")),
+        DataWrite::PutWhileOpen(key("b"), Bytes::new(), 3),
+        DataWrite::Increment(key("n"), -5),
+    ];
+    let written = store.write(WALL_MS, &batch).expect("room");
+    let deleted = store.write(WALL_MS, &[DataWrite::Delete(key("a"))]);
+    let told = [written.told, deleted.expect("room").told].concat();
+    let entry = store.take_unsaved(1).entries.into_iter().next();
+    let entry = entry.and_then(|(_, bytes)| bytes).unwrap_or_default();
+    [("told", told), ("entry", entry)]
 }
 
 /// What nodes keep of releases between two runs.

@@ -66,6 +66,11 @@ impl HostState {
         }
     }
 
+    /// The resources of the instance.
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.instance.table
+    }
+
     /// The limiter of the store.
     pub(crate) fn limiter(&mut self) -> &mut dyn wasmtime::ResourceLimiter {
         &mut self.instance.memory

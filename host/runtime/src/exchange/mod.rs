@@ -9,6 +9,7 @@ mod call;
 mod complain;
 mod event;
 mod fetches;
+mod keys;
 mod mailbox;
 mod memory;
 mod migrate;
