@@ -10,7 +10,7 @@
 //! - [`NodeApi`]: what the API needs of the node
 //! - [`ApiService`]: turns a request into an answer; behind it are `upload`
 //!   (components), `releasing` (push and rollback), `progress` (following a
-//!   release) and `logs`
+//!   release), `settings` and `logs`
 //! - [`ToolSocket`]: the socket for processes on this machine
 
 mod body;
@@ -21,6 +21,7 @@ mod progress;
 pub mod recent;
 mod releasing;
 mod service;
+pub mod settings;
 mod socket;
 pub mod types;
 mod upload;

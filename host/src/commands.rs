@@ -1,5 +1,5 @@
 //! The commands that ask a node: `host status`, `nodes`, `releases`, `logs`, `push`,
-//! `rollback`. Also `host key` and `host cookie`, which ask no node.
+//! `rollback`, `config`, `egress`. Also `host key` and `host cookie`, which ask no node.
 //!
 //! ```text
 //! cli -> local (finds the node) | remote -> client (speaks the API)
@@ -17,6 +17,7 @@ mod logs;
 mod progress;
 mod push;
 mod remote;
+mod settings;
 mod show;
 mod tables;
 
@@ -75,6 +76,8 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
             Tool::Logs(asked) => logs::run(asked).await,
             Tool::Push(asked) => push::push(asked).await,
             Tool::Rollback(asked) => push::rollback(asked).await,
+            Tool::Config { command } => settings::config(command).await,
+            Tool::Egress { command } => settings::egress(command).await,
             Tool::Key { command } => key::run(command),
             Tool::Cookie { command } => {
                 cookie::run(command)?;

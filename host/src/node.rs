@@ -132,6 +132,8 @@ impl StartedNode {
             loaded,
             &recovered,
         )?;
+        let tools = joined.open(&config, &recovered.store, started, &listening.url);
+        joined.has_settings().await;
         let serving = listening.serve();
         let drain = config.drain;
         tracing::info!(
@@ -139,7 +141,6 @@ impl StartedNode {
             "{name} is ready at {}",
             serving.url,
         );
-        let tools = joined.open(&config, &recovered.store, started, &serving.url);
         let mut tasks = joined.follow(config, recovered);
         tasks.spawn(socket.serve(tools));
         Ok(StartedNode {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use cluster::release::{AppFile, Component, PathId, Plan, Request, What};
 use cluster::{Cookie, Digest, Keys, Refusal, Serving, View};
 use mesh::data_dir::{DataDir, DataDirError};
-use mesh::membership::{Membership, SeedName, Settings, StartError, stored_releases};
+use mesh::membership::{Membership, MembershipConfig, SeedName, StartError, stored_releases};
 use mesh::net::{AddressError, BindError};
 use support::lan::{Lan, name};
 use tempfile::TempDir;
@@ -224,7 +224,7 @@ async fn what_keeps_a_node_from_starting_is_named_and_nothing_is_left() {
     assert!(matches!(taken, StartError::Bind(BindError::Taken { .. })));
     assert!(taken.to_string().contains("--cluster-port"), "{taken}");
 
-    let elsewhere = Settings {
+    let elsewhere = MembershipConfig {
         // TEST-NET-3 (RFC 5737): no machine has it.
         name: "example@203.0.113.7".parse().expect("a name"),
         ..lan.settings(3, 1, other.path())
@@ -259,7 +259,7 @@ async fn the_memory_of_the_key_derivation_goes_back_to_the_system() {
 async fn a_node_to_join_is_looked_up_by_its_name_and_asked() {
     let lan = Lan::new();
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
+    let settings = MembershipConfig {
         join_names: vec![SeedName::parse("localhost", lan.port).expect("a name")],
         ..lan.settings(2, 1, folder.path())
     };
@@ -348,7 +348,7 @@ async fn nodes_agree_on_a_file_that_changed_while_its_node_was_down_and_remember
     let start = |last: u8, folder: &TempDir, content: &str| {
         let settings = lan.settings(last, 1, folder.path());
         let stored = stored_releases(&settings.data_dir).expect("readable");
-        let node = Membership::start(Settings {
+        let node = Membership::start(MembershipConfig {
             releases_stored: stored,
             deploy_key: None,
             ..settings

@@ -31,6 +31,7 @@
 //!   that it returns: to be told of the members, of a publication or of a key that
 //!   changes, for an answer of another server, for a write. So tests need no socket and
 //!   no host: they call the app and compare values.
+//! - [`config`] reads what is set for the app: config and secrets.
 //! - [`cluster`] says which nodes there are; [`testing`] stands in for it in tests.
 //! - An app imports no WASI, which makes its instances cost half; the standard library
 //!   works on what the host offers instead. With the feature `wasi` it imports WASI.
@@ -51,6 +52,7 @@ mod step;
 mod versions;
 
 pub mod cluster;
+pub mod config;
 pub mod data;
 pub mod fetch;
 pub mod html;

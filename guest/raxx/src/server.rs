@@ -24,8 +24,8 @@ use crate::{Headers, Request, Response, State, Step, continue_with};
 /// ```
 pub trait SimpleServer {
     /// Answer a request. Its body is none or whole, and at most 8 MiB by default. The
-    /// body of the response is none or whole. `config` is what the operator gave the
-    /// app; it is empty by default.
+    /// body of the response is none or whole. `config` is what is set for the app;
+    /// [`crate::config`] reads it.
     fn handle_request(&self, request: Request, config: &[u8]) -> Response;
 }
 
@@ -69,7 +69,7 @@ pub trait Server {
     type State: State;
 
     /// The first callback of an exchange; it comes once. The body of the request is none
-    /// or streamed. `config` is what the operator gave the app; it is empty by default.
+    /// or streamed. `config` is what is set for the app; [`crate::config`] reads it.
     fn handle_head(&self, request: Request, config: &[u8]) -> Step<Self::State>;
 
     /// A piece of the body of the request has come, at least one byte. Where one piece

@@ -144,7 +144,7 @@ impl Agreement {
     }
 
     /// How many milliseconds the wall clock is ahead of the members' median.
-    fn ahead_ms(&self, clock: Time, wall_ms: u64, roster: &Roster) -> Option<i64> {
+    pub(crate) fn ahead_ms(&self, clock: Time, wall_ms: u64, roster: &Roster) -> Option<i64> {
         let up = self
             .members
             .iter()

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use bytes::Bytes;
 
 use crate::release::DeployKey;
-use crate::{Boot, Cidr, HttpUrl, NodeName};
+use crate::{Boot, Cidr, ConfigLines, HttpUrl, NodeName};
 
 /// The default UDP and TCP port of membership.
 pub const CLUSTER_PORT: u16 = 8383;
@@ -36,7 +36,12 @@ pub struct Config {
     /// were kept. [`release::check_stored`](crate::release::check_stored) says beforehand
     /// whether they can be used; if not, the node starts without them.
     pub releases_stored: Option<Bytes>,
-    /// If set, only releases that this key has signed are accepted.
+    /// The bytes of the last [`Effect::StoreSettings`](crate::Effect::StoreSettings), if they were
+    /// kept; [`check_settings`](crate::check_settings) says whether they can be used.
+    pub settings_stored: Option<Bytes>,
+    /// Config of the app that is set on this node alone. It counts before that of the cluster.
+    pub app_config: ConfigLines,
+    /// If set, only releases and settings that this key has signed are accepted.
     pub deploy_key: Option<DeployKey>,
     /// When this program was built, in milliseconds since 1970-01-01 UTC. A clock with an
     /// earlier time is wrong.

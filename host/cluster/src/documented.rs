@@ -19,7 +19,9 @@ use crate::replicate::{self, DataKind, KindPart};
 use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{AppName, Boot, Cookie, HttpUrl, Keys, NodeName, Time};
+use crate::{
+    AppName, Boot, Cookie, HttpUrl, Keys, NodeName, Setting, SettingKind, SettingParts, Time,
+};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -260,6 +262,18 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         base: None,
     })
     .expect("a release");
+    let setting = SettingParts {
+        app: AppName::the_only(),
+        cluster: None,
+        kind: SettingKind::Config,
+        key: "GREETING".to_owned(),
+        salt: [7; 16],
+        value: None,
+        at: Hlc::from_ms(START_MS),
+        node: run(2).name,
+        by: "somebody".to_owned(),
+    };
+    let setting = Setting::new(setting, Some("hello")).expect("a setting");
     let (master, mac_key) = by_hand(b"ace");
     // The values derived by hand are those that the code uses.
     let again = Keys::from_master(&master);
@@ -277,6 +291,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("swim-announce", announce()),
         ("state", state.write().expect("it can be written").to_vec()),
         ("record", release.bytes().to_vec()),
+        ("setting", setting.bytes().to_vec()),
         ("record-id", release.id().as_bytes().to_vec()),
     ]
 }

@@ -16,7 +16,10 @@ use crate::release::{
     AppFile, Component, DeployKey, IdPrefix, PathId, Plan, Release, Request, RollbackTo, What,
     check_stored,
 };
-use crate::{AppName, Cidr, Cookie, Digest, HttpUrl, Input, NodeId, NodeName};
+use crate::{
+    AppName, Cidr, ConfigLines, Cookie, Digest, HttpUrl, Input, NodeId, NodeName, Setting,
+    check_settings,
+};
 
 pub use self::corpus::corpus;
 
@@ -24,12 +27,14 @@ pub use self::corpus::corpus;
 pub type FuzzTarget = fn(&[u8]);
 
 /// All decoders, by the names of their fuzzers.
-pub const TARGETS: [(&str, FuzzTarget); 6] = [
+pub const TARGETS: [(&str, FuzzTarget); 8] = [
     ("datagram", datagram),
     ("payload", payload),
     ("sync", sync),
     ("record", record),
     ("stored", stored),
+    ("setting", setting),
+    ("stored-settings", stored_settings),
     ("text", text),
 ];
 
@@ -122,6 +127,35 @@ pub fn stored(bytes: &[u8]) {
     subject.settle();
 }
 
+/// The record of a setting. A record that can be read is passed on unchanged, and can be signed.
+pub fn setting(bytes: &[u8]) {
+    let Ok(setting) = Setting::read(bytes) else {
+        return;
+    };
+    assert_eq!(setting.bytes(), bytes, "a record is passed on as it came");
+    let key = format!("berlin:{}", "01".repeat(32)).parse::<DeployKey>();
+    assert!(key.is_ok_and(|key| key.check_setting(&setting).is_err()));
+    let signed = setting.with_signature(&[9; 64]);
+    assert!(signed.is_ok_and(|signed| signed.signed_bytes() == setting.signed_bytes()));
+    let shown = format!("{setting:?} {}", setting.kind());
+    let value = setting.value().filter(|value| value.len() > 64);
+    assert!(
+        value.is_none_or(|value| !shown.contains(value)),
+        "values are not shown"
+    );
+}
+
+/// What a node has stored of settings. If it passes the check, a node can start with it, and set
+/// something after it.
+pub fn stored_settings(bytes: &[u8]) {
+    let usable = check_settings(bytes).is_ok();
+    let mut subject = Subject::start(Some(Bytes::new()), Some(Bytes::copy_from_slice(bytes)));
+    let live = subject.node.settings().live().len();
+    assert!(usable || live == 0);
+    subject.set("ANOTHER_NAME", "");
+    subject.settle();
+}
+
 /// Texts that people type: names, ids, URLs, ranges, digests, keys and cookies. If a text can
 /// be read, it is shown in a form that reads as the same.
 pub fn text(bytes: &[u8]) {
@@ -139,6 +173,9 @@ pub fn text(bytes: &[u8]) {
     shows_what_it_read::<Digest>(text);
     shows_what_it_read::<DeployKey>(text);
     shows_what_it_read::<IdPrefix>(text);
+    if let Ok(lines) = ConfigLines::read(text) {
+        assert!(lines.iter().all(|(key, _)| !key.is_empty()));
+    }
 }
 
 fn shows_what_it_read<T: FromStr + Display + Debug + PartialEq>(text: &str) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::release::{AppFile, News, Release, ReleaseId, Verdict};
-use crate::{Boot, Keys, Member, NodeName, Refusal, Serving, View};
+use crate::{Boot, Keys, Member, NodeName, Refusal, Serving, Setting, SettingNews, Settings, View};
 
 /// Something that happens to a node.
 #[derive(Debug)]
@@ -35,6 +35,10 @@ pub enum Input<'a> {
     /// A release that [`Node::draft`](crate::Node::draft) made, signed or not. A node that
     /// leaves ignores it; see [`Node::takes_part`](crate::Node::takes_part).
     Publish(Arc<Release>),
+    /// Settings that were changed on this node, and that
+    /// [`Node::check_settings`](crate::Node::check_settings) has accepted. A node that leaves ignores
+    /// them.
+    Settings(Vec<Arc<Setting>>),
     /// What this node has found out about a release by serving it.
     Vote(ReleaseId, Verdict),
     /// A member sent its state over the control channel. The answer is the
@@ -130,6 +134,18 @@ pub enum Effect {
         /// them too.
         first: bool,
     },
+    /// Store these bytes so that they survive the process, for
+    /// [`Config::settings_stored`](crate::Config::settings_stored) at the next start.
+    StoreSettings {
+        /// What to store.
+        bytes: Bytes,
+        /// As in [`Effect::StoreReleases`].
+        first: bool,
+    },
+    /// What is set has changed.
+    Settings(Arc<Settings>),
+    /// News about settings.
+    SettingNews(SettingNews),
     /// News about releases.
     Release(News),
     /// Datagrams of this source were refused. Sent at most once per source and minute;

@@ -18,6 +18,9 @@ use crate::Cookie;
 /// allows.
 pub(crate) const TAG_LEN: usize = 16;
 
+/// The bytes of a fingerprint of a secret.
+const FINGERPRINT_LEN: usize = 6;
+
 /// Memory of the key derivation in KiB, and its passes: 152 ms at start on a
 /// 2-core machine (RFC 9106 section 4, second recommended option).
 const ARGON2_KIB: u32 = 64 * 1024;
@@ -46,6 +49,8 @@ pub struct KeyIds {
 struct KeySet {
     id: KeyId,
     mac: Hmac<Sha256>,
+    /// Makes the fingerprints of secrets.
+    fingerprints: Hmac<Sha256>,
     tls_seed: Zeroizing<[u8; 32]>,
 }
 
@@ -129,6 +134,13 @@ impl Keys {
         self.current.tag(bytes)
     }
 
+    /// A short text that stands for a secret. Nobody can try out values without the cookie.
+    pub(crate) fn fingerprint(&self, secret: &[u8]) -> String {
+        let key = &self.current.fingerprints;
+        let full = key.clone().chain_update(secret).finalize().into_bytes();
+        HEXLOWER.encode(full.get(..FINGERPRINT_LEN).unwrap_or_default())
+    }
+
     /// Whether the tag over these bytes is right, in constant time. None if no id of our keys begins with
     /// this byte.
     pub(crate) fn verify(&self, id: u8, bytes: &[u8], tag: &[u8]) -> Option<bool> {
@@ -146,6 +158,7 @@ impl KeySet {
         Self {
             id: KeyId(*label(master, b"datagram key id v2")),
             mac: keyed(&mac_key),
+            fingerprints: keyed(&label(master, b"secret fingerprint v1")),
             tls_seed: label(master, b"tls ed25519 seed v1"),
         }
     }

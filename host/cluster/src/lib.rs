@@ -1,4 +1,4 @@
-//! The core of discovery, membership and release agreement, without IO: it takes time, bytes and
+//! The core of discovery, membership, release agreement and settings, without IO: it takes time, bytes and
 //! a seed, and returns effects. The host's membership thread drives it with
 //! sockets and a clock; the tests drive a whole network of it in virtual time.
 //!
@@ -38,6 +38,7 @@ pub mod release;
 mod replicate;
 mod replication;
 mod run;
+mod settings;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stall;
@@ -64,6 +65,11 @@ pub use node::Node;
 #[cfg(feature = "sim")]
 pub use node::Sizes;
 pub use node_id::{NodeId, NodeIdError};
+pub use settings::{
+    ConfigLines, ConfigLinesError, LIVE_BYTES_MAX, LIVE_MAX, PAST_MAX, SETTINGS_STORED_MAX,
+    Setting, SettingChange, SettingError, SettingKind, SettingNews, SettingParts, SettingReadError,
+    Settings, check_settings, is_environment_name,
+};
 pub use sync::STATE_MAX;
 pub use time::Time;
 pub use view::{Member, Serving, View};

@@ -56,6 +56,11 @@ impl Me {
         self.run.id()
     }
 
+    /// When the process started, by the caller's clock.
+    pub(crate) fn started(&self) -> Time {
+        self.started
+    }
+
     /// How long the process has run, by the caller's clock.
     pub(crate) fn uptime(&self, clock: Time) -> Duration {
         clock.since(self.started)

@@ -24,6 +24,7 @@ use crate::outbox::Outbox;
 use crate::presence::{Presence, Stage};
 use crate::replication::Replication;
 use crate::run::Run;
+use crate::settings::SharedSettings;
 use crate::stall::{Moment, StallAdjustedClock};
 use crate::{Boot, Config, Effect, Input, Keys, NodeId, TakenEvidence, Time};
 
@@ -35,6 +36,7 @@ pub struct Node {
     admission: Admission,
     membership: Members,
     agreement: Agreement,
+    settings: SharedSettings,
     replication: Replication,
     outbox: Outbox,
 }
@@ -70,6 +72,7 @@ impl Node {
             membership: Members::new(&me, now, swim),
             agreement: Agreement::new(&me, now, fork(), &mut outbox),
             replication: Replication::new(now, fork()),
+            settings: SharedSettings::new(&me, fork(), &mut outbox),
             outbox,
             me,
         };
@@ -111,6 +114,10 @@ impl Node {
             }
             Input::AppFile(file) => self.agreement.see_file(at, roster, file, out),
             Input::Publish(release) => self.agreement.publish(at, roster, release, out),
+            Input::Settings(records) => {
+                let latest = self.agreement.latest(at);
+                self.settings.publish(at, roster, latest, records, out);
+            }
             Input::Vote(release, verdict) => {
                 self.agreement.vote(at, roster, (release, verdict), out);
             }
@@ -136,6 +143,7 @@ impl Node {
         let mut due = vec![self.presence.due()];
         if matches!(self.presence.stage(), Stage::Running) {
             due.extend([self.membership.due(), self.agreement.due()]);
+            due.push(self.settings.due());
         }
         due.into_iter().flatten().min()
     }
@@ -160,6 +168,8 @@ impl Node {
         self.membership.timer(at, heard, &mut self.outbox);
         let roster = self.membership.roster();
         self.agreement.timer(at, roster, &mut self.outbox);
+        let latest = self.agreement.latest(at);
+        self.settings.timer(at, roster, latest, &mut self.outbox);
     }
 
     /// Does what has no timer of its own, a few times a second.
@@ -187,6 +197,7 @@ impl Node {
         let roster = self.membership.roster();
         self.agreement.look_at_file(at, roster, &mut self.outbox);
         self.agreement.forget(roster);
+        self.settings.forget(roster);
         self.replication.forget(roster);
         self.membership.forget(now);
     }

@@ -33,6 +33,8 @@ impl DataKind {
     pub(crate) const RELEASES: Self = Self(2);
     /// Votes on releases.
     pub(crate) const VOTES: Self = Self(3);
+    /// Records of settings.
+    pub(crate) const SETTINGS: Self = Self(4);
 
     /// A kind that no node knows yet.
     #[cfg(any(test, feature = "sim"))]
@@ -89,6 +91,7 @@ pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
         (DataKind::MEMBERS, members.to_le_bytes().to_vec()),
         (DataKind::RELEASES, Vec::new()),
         (DataKind::VOTES, Vec::new()),
+        (DataKind::SETTINGS, Vec::new()),
     ];
     kinds.map(summary).into()
 }

@@ -14,6 +14,7 @@ mod links;
 mod perform;
 mod runner;
 pub mod scenario;
+mod settings;
 mod shrink;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::fetch::Want;
-use crate::{Boot, Cidr, Config, Effect, HttpUrl, Input, Keys, Node, NodeName, Time};
+use crate::{Boot, Cidr, Config, ConfigLines, Effect, HttpUrl, Input, Keys, Node, NodeName, Time};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -86,7 +87,9 @@ pub struct Lan {
     /// How many datagrams and bytes were sent.
     pub sent: (u64, u64),
     made: agreement::Made,
-    seed: u64,
+    made_settings: settings::MadeSettings,
+    /// The seed, to derive others from it.
+    pub seed: u64,
     rng: StdRng,
     queue: BinaryHeap<Reverse<Queued>>,
     order: u64,
@@ -146,6 +149,8 @@ pub struct Disk {
     pub boot: Option<Boot>,
     /// What it knew of releases.
     pub releases: Option<Bytes>,
+    /// What it knew of settings.
+    pub settings: Option<Bytes>,
 }
 
 /// A datagram that was sent.
@@ -280,6 +285,7 @@ impl Lan {
             log: Vec::new(),
             sent: (0, 0),
             made: agreement::Made::default(),
+            made_settings: settings::MadeSettings::default(),
             seed,
             rng: StdRng::seed_from_u64(seed),
             queue: BinaryHeap::new(),
@@ -353,6 +359,8 @@ impl Lan {
             join: its.join.clone(),
             boot_stored: its.disk.boot,
             releases_stored: its.disk.releases.clone(),
+            settings_stored: its.disk.settings.clone(),
+            app_config: ConfigLines::default(),
             deploy_key: None,
             wall_ms,
         };

@@ -11,10 +11,11 @@
 mod boot_store;
 mod broadcast;
 mod driver;
-mod release_store;
+mod record_store;
 mod releases;
 mod report;
 mod seeds;
+mod settings;
 mod silence;
 
 use std::net::SocketAddrV4;
@@ -25,7 +26,10 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use cluster::release::{DeployKey, Target};
-use cluster::{Cidr, ConfigError, Counted, HttpUrl, Keys, NodeName, Serving, TakenEvidence, View};
+use cluster::{
+    Cidr, ConfigError, ConfigLines, Counted, HttpUrl, Keys, NodeName, Serving, Settings,
+    TakenEvidence, View,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -37,12 +41,13 @@ use crate::net::{AddressError, BindError};
 use driver::Driver;
 pub use releases::{FileOutcome, Overview, Releases, Stopping};
 pub use seeds::{SeedName, SeedNameError};
+pub use settings::{SettingsHandle, SettingsLook};
 
 /// How long [`Membership::leave`] waits until the farewells are sent. They take 40 ms.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The configuration of membership.
-pub struct Settings {
+pub struct MembershipConfig {
     /// The name of this node. The IP must be one of this machine's.
     pub name: NodeName,
     /// The URL where it serves the app; other members link to it.
@@ -65,22 +70,36 @@ pub struct Settings {
     pub data_dir: Arc<DataDir>,
     /// The releases that the last run has stored, from [`stored_releases`].
     pub releases_stored: Option<Bytes>,
-    /// The key that signs releases, if only signed ones are accepted.
+    /// The settings that the last run has stored, from [`stored_settings`].
+    pub settings_stored: Option<Bytes>,
+    /// Config of the app that is set on this node alone.
+    pub app_config: ConfigLines,
+    /// The key that signs releases and settings, if only signed ones are accepted.
     pub deploy_key: Option<DeployKey>,
     /// What this node serves at first.
     pub serving: Option<Serving>,
     /// Where views are published. Parts that are built before membership can already subscribe
     /// to it.
     pub views: watch::Sender<Arc<View>>,
+    /// Where it is published what is set.
+    pub settings: watch::Sender<Arc<Settings>>,
 }
 
-/// The releases that the last run of a node has stored, for [`Settings`]. A file that cannot be
+/// The releases that the last run of a node has stored, for [`MembershipConfig`]. A file that cannot be
 /// used is moved out of the way.
 ///
 /// # Errors
 /// The file cannot be read, or cannot be moved.
 pub fn stored_releases(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
-    release_store::load(folder)
+    record_store::load(&record_store::RELEASES, folder)
+}
+
+/// The same for settings.
+///
+/// # Errors
+/// As for [`stored_releases`].
+pub fn stored_settings(folder: &DataDir) -> Result<Option<Bytes>, DataDirError> {
+    record_store::load(&record_store::SETTINGS, folder)
 }
 
 /// Why membership did not start.
@@ -139,7 +158,7 @@ pub struct MembershipCounts {
     pub syncs_dropped: u64,
     /// Boot numbers that could not be stored.
     pub boots_not_stored: u64,
-    /// States of release agreement that could not be stored.
+    /// States of release agreement, and of settings, that could not be stored.
     pub releases_not_stored: u64,
     /// Callers on the control channel.
     pub callers: Callers,
@@ -171,6 +190,7 @@ enum Order {
 pub struct Membership {
     views: watch::Receiver<Arc<View>>,
     releases: Releases,
+    settings: SettingsHandle,
     keyring: Keyring,
     client: Client,
     order: watch::Sender<Order>,
@@ -184,8 +204,11 @@ pub struct Membership {
 /// The other ends of [`Membership`]'s channels.
 struct Outside {
     views: watch::Sender<Arc<View>>,
+    settings: watch::Sender<Arc<Settings>>,
+    /// Whether this node knows the settings that the others know.
+    merged: watch::Sender<bool>,
     serving: watch::Receiver<Option<Serving>>,
-    wanted: mpsc::Receiver<releases::ReleaseRequest>,
+    wanted: mpsc::Receiver<releases::CoreRequest>,
     target: watch::Sender<Option<Target>>,
     overview: watch::Sender<Arc<Overview>>,
     keys: watch::Receiver<Option<Keys>>,
@@ -209,9 +232,11 @@ impl Membership {
     ///
     /// # Errors
     /// [`StartError`]; then nothing keeps running.
-    pub fn start(settings: Settings) -> Result<Self, StartError> {
+    pub fn start(settings: MembershipConfig) -> Result<Self, StartError> {
         let views = settings.views.subscribe();
         let (serving, serving_out) = watch::channel(settings.serving.clone());
+        let set = settings.settings.subscribe();
+        let (merged_in, merged) = watch::channel(false);
         let (keys, keys_out) = watch::channel(None);
         let (wanted, wanted_out) = mpsc::channel(releases::WANTED);
         let (target_in, target) = watch::channel(None);
@@ -227,6 +252,8 @@ impl Membership {
         let client = Client::new(dialler, settings.cluster_port);
         let outside = Outside {
             views: settings.views.clone(),
+            settings: settings.settings.clone(),
+            merged: merged_in,
             serving: serving_out,
             wanted: wanted_out,
             target: target_in,
@@ -251,6 +278,11 @@ impl Membership {
         match started.recv() {
             Ok(Ok(())) => Ok(Self {
                 views,
+                settings: SettingsHandle {
+                    wanted: wanted.clone(),
+                    set,
+                    merged,
+                },
                 releases: Releases {
                     wanted,
                     serving,
@@ -278,6 +310,11 @@ impl Membership {
     /// Sees and makes releases.
     pub fn releases(&self) -> Releases {
         self.releases.clone()
+    }
+
+    /// Sees and changes settings.
+    pub fn settings(&self) -> SettingsHandle {
+        self.settings.clone()
     }
 
     /// Changes the keys of this node.
@@ -336,7 +373,7 @@ impl fmt::Debug for Membership {
 
 /// All that the thread does.
 fn live(
-    settings: Settings,
+    settings: MembershipConfig,
     channel: Channel,
     outside: Outside,
     started: &std::sync::mpsc::SyncSender<Result<(), StartError>>,

@@ -71,10 +71,14 @@ pub(super) fn problem(refused: Refused, release: Option<String>) -> Response<Bod
 fn status_of(code: Code) -> StatusCode {
     match code {
         Code::BadRequest | Code::WrongDigest => StatusCode::BAD_REQUEST,
-        Code::NotFound | Code::NoComponent | Code::UnknownRelease => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::NoComponent | Code::UnknownRelease | Code::NotSet => {
+            StatusCode::NOT_FOUND
+        }
         Code::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::BadComponent | Code::BadRelease => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::BadComponent | Code::BadRelease | Code::BadSetting => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         Code::Unsigned => StatusCode::FORBIDDEN,
         Code::Same
         | Code::VotedDown

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use cluster::release::{Component, DraftError, Release, Request};
-use cluster::{ComponentBytes, Digest};
+use cluster::{ComponentBytes, Digest, Setting, SettingChange};
+use mesh::membership::SettingsLook;
 
 use super::types::{self as api, Code};
 
@@ -65,4 +66,18 @@ pub trait NodeApi: Send + Sync + 'static {
     /// Publishes a release, signed or not. When this ends, the release is stored here
     /// and the members were told; or it was refused because a signature is missing.
     fn publish(&self, release: Arc<Release>) -> Later<'_, Result<(), Refused>>;
+
+    /// What is set for the app.
+    fn settings(&self) -> Later<'_, Result<SettingsLook, Refused>>;
+
+    /// Makes the records of some changes. Nothing changes before they are published.
+    fn draft_settings(
+        &self,
+        changes: Vec<SettingChange>,
+        by: String,
+    ) -> Later<'_, Result<Vec<Arc<Setting>>, Refused>>;
+
+    /// Takes in records of settings, signed or not. When this ends, they are stored here and the
+    /// members were told; or they were refused.
+    fn publish_settings(&self, records: Vec<Arc<Setting>>) -> Later<'_, Result<(), Refused>>;
 }

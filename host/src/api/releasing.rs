@@ -51,11 +51,18 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin,
     B::Error: Display,
 {
+    read_up_to(body, REQUEST_MAX, limits).await
+}
+
+/// Like `read`, with another limit of the size.
+pub(super) async fn read_up_to<T, B>(body: B, most: u64, limits: Limits) -> Result<T, Refused>
+where
+    T: DeserializeOwned,
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+    B::Error: Display,
+{
     let mut bytes = Vec::new();
-    upload::read(body, REQUEST_MAX, limits, |piece| {
-        bytes.extend_from_slice(piece)
-    })
-    .await?;
+    upload::read(body, most, limits, |piece| bytes.extend_from_slice(piece)).await?;
     let bad = |error| {
         Refused::new(
             Code::BadRequest,

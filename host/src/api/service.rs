@@ -15,7 +15,7 @@ use super::body::{Body, json, problem};
 use super::describe::now_ms;
 use super::recent::Recent;
 use super::types::{API, Code, Nodes, ReleaseList};
-use super::{NodeApi, Refused, logs, progress, releasing, upload};
+use super::{NodeApi, Refused, logs, progress, releasing, settings, upload};
 
 /// How many answers may be streams at a time, and how many uploads may run.
 const STREAMS_MAX: usize = 32;
@@ -93,6 +93,9 @@ enum Want<'a> {
     Draft,
     Release,
     Record,
+    Settings,
+    ChangeSettings,
+    SettingRecords,
     Progress(&'a str),
 }
 
@@ -146,6 +149,15 @@ impl ApiService {
                     releases: node.releases(),
                 },
             )),
+            Want::Settings => settings::list(&*node).await,
+            Want::ChangeSettings => {
+                let wanted = releasing::read_up_to(body, settings::REQUEST_MAX, *limits).await;
+                settings::change(&*node, from, wanted).await
+            }
+            Want::SettingRecords => {
+                let wanted = releasing::read_up_to(body, settings::REQUEST_MAX, *limits).await;
+                settings::records(&*node, from, wanted).await
+            }
             Want::Log => turn(streams).and_then(|turn| logs::answer(log, query, *limits, turn)),
             Want::Progress(id) => match turn(streams) {
                 Ok(turn) => progress::answer(node, id, query, *limits, turn).await,
@@ -198,6 +210,11 @@ impl<'a> Want<'a> {
             ["v1", "apps", _, "releases", id, "progress"] => (Want::Progress(id), Method::GET),
             ["v1", "apps", _, "drafts"] => (Want::Draft, Method::POST),
             ["v1", "apps", _, "records"] => (Want::Record, Method::POST),
+            ["v1", "apps", _, "settings"] if method == Method::POST => {
+                (Want::ChangeSettings, Method::POST)
+            }
+            ["v1", "apps", _, "settings"] => (Want::Settings, Method::GET),
+            ["v1", "apps", _, "settings", "records"] => (Want::SettingRecords, Method::POST),
             ["v1", "components", digest] if method == Method::PUT => {
                 (Want::Upload(digest), Method::PUT)
             }

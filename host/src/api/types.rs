@@ -11,6 +11,7 @@ mod counts;
 mod node;
 mod progress;
 mod release;
+mod setting;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub use node::{
 pub use progress::{NodeState, Outcome, Progress, Until};
 pub use release::{
     Canaries, Draft, Record, ReleaseInfo, ReleaseList, Released, RollbackWanted, ToUpload, Wanted,
+};
+pub use setting::{
+    SettingInfo, SettingList, SettingRecords, SettingSort, SettingWanted, SettingsWanted,
 };
 
 /// The version of these types.
@@ -105,6 +109,10 @@ pub enum Code {
     TooFewNodes,
     /// These parts make no valid release.
     BadRelease,
+    /// The setting cannot be.
+    BadSetting,
+    /// Nothing is set under this name.
+    NotSet,
     /// The disk is full, or fails.
     Storage,
     /// Too many requests come at once.

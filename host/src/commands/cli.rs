@@ -2,11 +2,15 @@
 //! beyond its form.
 
 mod cookie;
+mod settings;
 mod tools;
 
 use clap::Subcommand;
 
 pub use cookie::{CookieCommand, NewCookie};
+pub use settings::{
+    Change, ConfigCommand, ConfigSet, ConfigUnset, EgressCommand, EgressRules, SettingsLs,
+};
 pub use tools::{
     Ask, KeyCommand, LogLevel, Logs, Push, ReleasesArgs, RollbackArgs, Rollout, WhichNode,
 };
@@ -25,6 +29,20 @@ pub enum Tool {
     Push(Push),
     /// Goes back to an earlier release, on every node, and follows it
     Rollback(RollbackArgs),
+    /// Sets config and secrets of the app, on every node
+    #[command(disable_help_subcommand = true)]
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Says which other servers the app may reach; none by default
+    #[command(disable_help_subcommand = true)]
+    Egress {
+        /// What to do.
+        #[command(subcommand)]
+        command: EgressCommand,
+    },
     /// Shows the newest lines of the node's log
     Logs(Logs),
     /// Makes a deploy key: where nodes have one, only signed releases are taken

@@ -173,6 +173,34 @@ pub enum CommandError {
     /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(io::Error),
+    /// A setting cannot be.
+    #[error(transparent)]
+    Setting(#[from] cluster::SettingError),
+    /// What is to be set has no `=`.
+    #[error(
+        "`{0}` is no KEY=VALUE; write it so, or `--secret {0}` to give the value by standard input"
+    )]
+    NoEntry(String),
+    /// A secret was typed on the command line.
+    #[error(
+        "the value of a secret does not belong on the command line, where others see it; \
+         change it, and give the new one by standard input or --from-file"
+    )]
+    SecretTyped,
+    /// Standard input has one value.
+    #[error(
+        "--secret takes one name, since standard input or the file is its value; set one after the other"
+    )]
+    ManySecrets,
+    /// The value of a secret is no text.
+    #[error("{} is no UTF-8 text, and settings are texts; encode it, for instance by base64", .0.display())]
+    NoText(PathBuf),
+    /// The clocks are too far apart to sign anything.
+    #[error(
+        "the clock of the node is more than ten minutes from that of this machine, so nothing was \
+         signed; set the clocks"
+    )]
+    Apart,
 }
 
 /// A line for each node, with what it takes to name it.

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use cluster::release::{ClusterName, DeployKey, Release};
+use cluster::Setting;
+use cluster::release::{ClusterName, DeployKey, Release, SIGNATURE_LEN};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -109,13 +110,32 @@ impl SigningKey {
         DeployKey::new(self.cluster.clone(), bytes)
     }
 
+    /// The cluster that it is for.
+    pub(super) fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// Returns the same setting with a signature.
+    pub(super) fn sign_setting(&self, setting: &Setting) -> Result<Arc<Setting>, CommandError> {
+        let signature = self.signature(setting.signed_bytes());
+        setting
+            .with_signature(&signature)
+            .map_err(|error| CommandError::Setting(error.into()))
+    }
+
+    fn signature(&self, bytes: &[u8]) -> [u8; SIGNATURE_LEN] {
+        let mut signature = [0; SIGNATURE_LEN];
+        // A signature has 64 bytes: RFC 8032.
+        signature.copy_from_slice(self.pair.sign(bytes).as_ref());
+        signature
+    }
+
     /// Returns the same release with a signature.
     pub(super) fn sign(&self, release: &Release) -> Result<Arc<Release>, CommandError> {
-        let signature = self.pair.sign(release.signed_bytes());
-        let mut bytes = [0; cluster::release::SIGNATURE_LEN];
-        // A signature has 64 bytes: RFC 8032.
-        bytes.copy_from_slice(signature.as_ref());
-        let signed = release.with_signature(&bytes).map_err(CommandError::Sign)?;
+        let signature = self.signature(release.signed_bytes());
+        let signed = release
+            .with_signature(&signature)
+            .map_err(CommandError::Sign)?;
         match self.public().check(&signed) {
             Ok(()) => Ok(signed),
             Err(why) => Err(CommandError::NotSigned(why)),

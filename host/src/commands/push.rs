@@ -27,7 +27,7 @@ use crate::files;
 const BAKE: Duration = Duration::from_secs(30);
 
 /// How far the time of a draft may be from the clock of this machine.
-const DRAFT_APART_MS: u64 = 10 * 60 * 1000;
+pub(super) const DRAFT_APART_MS: u64 = 10 * 60 * 1000;
 
 /// A component that can be uploaded.
 struct File {
@@ -350,7 +350,7 @@ fn unexpected(serves: &str) -> CommandError {
 }
 
 /// `USER@MACHINE`, as far as it is known, cut to the limit.
-fn who() -> String {
+pub(super) fn who() -> String {
     let mut user = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
     let user = user.find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
     let user = user.unwrap_or_else(|| match rustix::process::geteuid() {

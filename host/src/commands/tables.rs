@@ -2,6 +2,7 @@
 
 mod counts;
 mod local;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use crate::api::types::{
 };
 
 pub(super) use local::local;
+pub(super) use settings::{setting_history, settings};
 
 /// How many characters of a reason a table shows.
 const REASON: usize = 60;

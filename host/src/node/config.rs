@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::release::{DeployKey, DeployKeyError};
-use cluster::{Cidr, CidrError, NameError, NodeName};
+use cluster::{Cidr, CidrError, ConfigLines, NameError, NodeName};
 use http::uri::PathAndQuery;
 
 use crate::app::WatchMode;
@@ -154,8 +154,10 @@ pub struct NodeConfig {
     pub data_dir: Option<PathBuf>,
     /// How long to wait for the IP.
     pub wait_address: Option<Duration>,
-    /// The app's config.
+    /// The app's config of this node, as the app is given it, if it is not in lines `KEY=VALUE`.
     pub app_config: Bytes,
+    /// The app's config of this node, if it is in such lines.
+    pub own_config: ConfigLines,
     /// What a callback may use.
     pub limits: CallLimits,
     /// The memory that the node may use, in bytes, if it was given.
@@ -217,6 +219,7 @@ impl NodeConfig {
         let also = also.or_else(|| environment.also_cookie.map(given("HOST_ALSO_COOKIE")));
         let (cookie, also_cookie) = (cookie.transpose()?, also.transpose()?);
         let seeds = Seeds::check(&typed.join, typed.cluster_port)?;
+        let (app_config, own_config) = app_config(typed.app_config)?;
         Ok(NodeConfig {
             name,
             app: typed.app,
@@ -246,7 +249,8 @@ impl NodeConfig {
                 .collect::<Result<_, _>>()?,
             data_dir: typed.data_dir,
             wait_address: typed.wait_address,
-            app_config: app_config(typed.app_config)?,
+            app_config,
+            own_config,
             limits,
             compiler,
             memory_budget: typed.memory_budget.map(memory_budget).transpose()?,
@@ -333,12 +337,19 @@ fn smoke(given: &[String]) -> Result<PathAndQuery, NodeConfigError> {
     }
 }
 
-fn app_config(file: Option<PathBuf>) -> Result<Bytes, NodeConfigError> {
+/// The config of this node: as it is, or if it is in lines `KEY=VALUE`, by its names.
+fn app_config(file: Option<PathBuf>) -> Result<(Bytes, ConfigLines), NodeConfigError> {
     let Some(path) = file else {
-        return Ok(Bytes::new());
+        return Ok(Default::default());
     };
     match read(&path, MAX_CONFIG) {
-        Ok(bytes) => Ok(bytes.into()),
+        Ok(bytes) => {
+            let text = std::str::from_utf8(&bytes).ok();
+            match text.and_then(|text| ConfigLines::read(text).ok()) {
+                Some(lines) => Ok((Bytes::new(), lines)),
+                None => Ok((bytes.into(), ConfigLines::default())),
+            }
+        }
         Err(cause) => Err(NodeConfigError::File {
             flag: "--app-config",
             path,

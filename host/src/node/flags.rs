@@ -142,7 +142,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub wait_address: Option<Duration>,
 
-    /// A file whose bytes the app is given as its config, at most 64 KiB
+    /// A file with config of the app for this node alone, at most 64 KiB
+    ///
+    /// It has lines KEY=VALUE, and counts before what `host config set` sets for all nodes.
+    /// docs/data.md says how values are written. A file in any other form is given to apps of
+    /// ace:raxx as it is.
     #[arg(long, value_name = "FILE")]
     pub app_config: Option<PathBuf>,
 

@@ -45,7 +45,7 @@ impl Joined {
         recovered: &Recovered,
     ) -> Result<Joined, NodeError> {
         let answers = ControlService::default();
-        let membership = Membership::start(membership::Settings {
+        let membership = Membership::start(membership::MembershipConfig {
             name: name.clone(),
             url: url.clone(),
             cluster_port: config.cluster_port,
@@ -56,9 +56,12 @@ impl Joined {
             service: Arc::new(answers.clone()),
             data_dir,
             releases_stored: recovered.releases.clone(),
+            settings_stored: recovered.settings.clone(),
+            app_config: config.own_config.clone(),
             deploy_key: config.deploy_key.clone(),
             serving: loaded.app.loader.current().map(|it| it.serving()),
             views: loaded.members,
+            settings: loaded.settings,
         })?;
         Ok(Joined {
             name: name.clone(),
@@ -72,6 +75,12 @@ impl Joined {
             answers,
             cookies: Some(loaded.cookies),
         })
+    }
+
+    /// Waits until this node has the settings that the others have, or seems to be alone. Before
+    /// that, its app must not serve.
+    pub(super) async fn has_settings(&self) {
+        self.membership.settings().merged().await;
     }
 
     /// Answers members and tools from now on, and carries what exchanges publish.
@@ -93,6 +102,7 @@ impl Joined {
             app: self.app.clone(),
             store: store.clone(),
             releases: membership.releases(),
+            settings: membership.settings(),
             counting: membership.counting(),
             client: membership.client(),
             fetcher: self.fetcher.clone(),

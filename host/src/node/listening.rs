@@ -1,5 +1,5 @@
-//! The fourth phase of a start: clients can connect. They get answers once the node has joined, a
-//! few milliseconds later, because the app needs a view.
+//! The fourth phase of a start: clients can connect. They get answers once the node has joined and has
+//! the settings of the others, because the app needs a view and its config.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use cluster::{Keys, View};
+use cluster::{Keys, Settings, View};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -26,6 +26,8 @@ pub(super) struct Loaded {
     pub(super) app: Arc<App>,
     /// Where membership publishes its views.
     pub(super) members: watch::Sender<Arc<View>>,
+    /// Where it publishes what is set.
+    pub(super) settings: watch::Sender<Arc<Settings>>,
     /// Becomes true when the node begins to stop.
     pub(super) stop: watch::Sender<bool>,
     pub(super) cookies: CookieWatcher,
@@ -57,9 +59,23 @@ impl Loaded {
             code_cache: Some(claimed::code_folder(&claimed.data)),
             compiler: config.compiler.clone(),
         };
-        let rules = Arc::new(|| Arc::from([]));
+        let settings = watch::Sender::new(Settings::at_start(
+            &claimed.name,
+            config.deploy_key.clone(),
+            recovered.settings.as_deref(),
+            &config.own_config,
+        ));
+        if !config.app_config.is_empty() {
+            tracing::info!(
+                "--app-config is not in lines KEY=VALUE: apps of ace:raxx are given the file as it \
+                 is, and nothing of it is seen in the environment or by wasi:config"
+            );
+        }
+        let set = settings.subscribe();
+        let rules = Arc::new(move || set.borrow().egress().clone());
         let info = NodeInfo {
             views: views.clone(),
+            settings: settings.subscribe(),
             egress: outgoing::client(&views, rules),
         };
         let instances = config.instances;
@@ -73,7 +89,7 @@ impl Loaded {
             ByteSize(room.budget),
         );
         let (stop, stopping) = watch::channel(false);
-        let settings = AppSettings {
+        let of_app = AppSettings {
             drain: config.drain,
             smoke: config.smoke.take(),
             config: config.app_config.clone(),
@@ -83,7 +99,7 @@ impl Loaded {
             },
             revert: config.revert,
         };
-        let app = App::new(runtime, views, stopping, settings);
+        let app = App::new(runtime, views, stopping, of_app);
         let guard = &recovered.crash_guard;
         recovered.first.load(&recovered.store, &app, guard).await?;
         recovered.first.store(&recovered.store);
@@ -92,6 +108,7 @@ impl Loaded {
         Ok(Loaded {
             app,
             members,
+            settings,
             stop,
             cookies,
             keys,

@@ -19,6 +19,8 @@ pub(super) struct Recovered {
     pub(super) store: Store,
     /// The stored records and votes of releases.
     pub(super) releases: Option<Bytes>,
+    /// The stored records of settings.
+    pub(super) settings: Option<Bytes>,
     /// Knows what has killed earlier runs.
     pub(super) crash_guard: Arc<CrashGuard>,
     /// What the node can serve before it hears from others.
@@ -34,6 +36,7 @@ impl Recovered {
         };
         let store = Store::open(claimed.data.clone(), limits)?;
         let releases = membership::stored_releases(&claimed.data).map_err(ClaimError::Data)?;
+        let settings = membership::stored_settings(&claimed.data).map_err(ClaimError::Data)?;
         let crash_guard = CrashGuard::read(claimed.data.clone());
         let first = First::read(
             config.app.as_deref(),
@@ -46,6 +49,7 @@ impl Recovered {
         Ok(Recovered {
             store,
             releases,
+            settings,
             crash_guard,
             first,
         })

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
-use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, View};
+use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, Setting, SettingChange, View};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -17,14 +17,16 @@ use tokio::time::{Instant, sleep_until};
 use super::release_check::bake_role;
 use crate::api::types as api;
 use crate::api::types::Code;
-use crate::api::{Later, NodeApi, Refused, describe};
+use crate::api::{Later, NodeApi, Refused, describe, settings};
 use crate::app::App;
 use crate::app::deploy::Deployment;
 use crate::node::log;
 use mesh::control::Client;
 use mesh::control::routes::STATE;
 use mesh::counts::Publications;
-use mesh::membership::{MembershipCounts, Overview, Releases, Stopping};
+use mesh::membership::{
+    MembershipCounts, Overview, Releases, SettingsHandle, SettingsLook, Stopping,
+};
 use mesh::store::{Store, StoreError};
 use mesh::transfer::Fetcher;
 
@@ -42,6 +44,7 @@ pub(super) struct RunningNode {
     pub(super) app: Arc<App>,
     pub(super) store: Store,
     pub(super) releases: Releases,
+    pub(super) settings: SettingsHandle,
     pub(super) counting: Arc<Counted<MembershipCounts>>,
     pub(super) client: Client,
     pub(super) fetcher: Fetcher,
@@ -347,6 +350,28 @@ impl NodeApi for RunningNode {
         Box::pin(async move {
             self.try_states(&release).await?;
             self.releases.publish(release).await.map_err(stops)
+        })
+    }
+
+    fn settings(&self) -> Later<'_, Result<SettingsLook, Refused>> {
+        Box::pin(async move { self.settings.look().await.map_err(stops) })
+    }
+
+    fn draft_settings(
+        &self,
+        changes: Vec<SettingChange>,
+        by: String,
+    ) -> Later<'_, Result<Vec<Arc<Setting>>, Refused>> {
+        Box::pin(async move {
+            let draft = self.settings.draft(changes, by).await.map_err(stops)?;
+            draft.map_err(settings::refused)
+        })
+    }
+
+    fn publish_settings(&self, records: Vec<Arc<Setting>>) -> Later<'_, Result<(), Refused>> {
+        Box::pin(async move {
+            let published = self.settings.publish(records).await.map_err(stops)?;
+            published.map_err(settings::refused)
         })
     }
 }

@@ -13,7 +13,7 @@ use lab::{Lan, Machine};
 use mesh::control;
 use mesh::control::{FutureAnswer, Peer, Service};
 use mesh::data_dir::DataDir;
-use mesh::membership::{Membership, Settings};
+use mesh::membership::{Membership, MembershipConfig};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -37,7 +37,7 @@ impl Liar {
     ) -> Result<Liar> {
         let machine = lan.machine(LIAR);
         let folder = tempfile::tempdir()?;
-        let settings = Settings {
+        let settings = MembershipConfig {
             name: NodeName::new("example", machine.ip())?,
             url: cluster::HttpUrl::plain((machine.ip(), 8080)),
             cluster_port: PORT,
@@ -48,9 +48,12 @@ impl Liar {
             service,
             data_dir: Arc::new(DataDir::open(folder.path())?),
             releases_stored: None,
+            settings_stored: None,
+            app_config: cluster::ConfigLines::default(),
             deploy_key: None,
             serving: serves.map(Serving::bootstrap),
             views: watch::Sender::default(),
+            settings: watch::Sender::default(),
         };
         // A thread is in the namespace of the one that starts it.
         let (membership, runtime) = machine.netns().run(move || {

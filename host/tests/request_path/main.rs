@@ -23,6 +23,7 @@
 //! - [`swaps`]: code that changes while it runs; [`shapes`]: and what its state is like
 //! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
+//! - [`settings`]: what apps of each kind see of config and secrets
 //! - [`unbacked`]: interfaces that link, and have nothing behind them
 //! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
@@ -57,6 +58,7 @@ mod plain;
 mod quota;
 mod refusals;
 mod responses;
+mod settings;
 mod shapes;
 mod smoke;
 mod standard_library;

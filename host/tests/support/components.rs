@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use cluster::ComponentBytes;
+use cluster::{ComponentBytes, Settings};
 use host::files::read;
 use parking_lot::Mutex;
 use runtime::capacity::{MachineLimits, PlaceLimits};
@@ -68,6 +68,18 @@ impl Limits {
         }
     }
 
+    fn config(self) -> RuntimeConfig {
+        RuntimeConfig {
+            limits: self.calls(),
+            room: self.room(),
+            places: self.places(),
+            instances: self.instances(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            code_cache: None,
+            compiler: CompilerConfig::in_this_process(),
+        }
+    }
+
     fn instances(self) -> InstancePolicy {
         match self {
             Limits::Reused => "reuse=1000".parse().expect("a policy"),
@@ -121,22 +133,32 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     static RUNTIMES: LazyLock<Mutex<HashMap<Limits, Arc<Runtime>>>> = LazyLock::new(Mutex::default);
     let mut runtimes = RUNTIMES.lock();
     let runtime = runtimes.entry(limits).or_insert_with(|| {
-        let config = RuntimeConfig {
-            limits: limits.calls(),
-            room: limits.room(),
-            places: limits.places(),
-            instances: limits.instances(),
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-            code_cache: None,
-            compiler: CompilerConfig::in_this_process(),
+        let info = NodeInfo {
+            egress: super::outside::client(),
+            ..NodeInfo::without_settings(views())
         };
-        // The sender may go: this view is what callbacks see for ever.
-        let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
-        let views = Views::new(views, node::name(node::NAMES[0]));
-        let egress = super::outside::client();
-        Runtime::new(config, Arc::new(NodeInfo { views, egress })).expect("an engine")
+        Runtime::new(limits.config(), Arc::new(info)).expect("an engine")
     });
     runtime.clone()
+}
+
+/// An engine of its own, for an app for which this is set.
+pub(crate) fn runtime_with(
+    limits: Limits,
+    settings: watch::Receiver<Arc<Settings>>,
+) -> Arc<Runtime> {
+    let info = NodeInfo {
+        views: views(),
+        settings,
+        egress: super::outside::client(),
+    };
+    Runtime::new(limits.config(), Arc::new(info)).expect("an engine")
+}
+
+fn views() -> Views {
+    // The sender may go: this view is what callbacks see for ever.
+    let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
+    Views::new(views, node::name(node::NAMES[0]))
 }
 
 /// Where `cargo xtask test` puts the component of a package of this workspace.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cluster::{Digest, Keys, NodeName, Serving};
 use mesh::control::{Refuse, Service};
 use mesh::data_dir::DataDir;
-use mesh::membership::{Membership, Settings};
+use mesh::membership::{Membership, MembershipConfig};
 use tokio::sync::watch;
 
 use super::soon;
@@ -37,9 +37,9 @@ impl Lan {
 
     /// The node 127.0.0.`last` in this folder, with this cookie, that only
     /// takes part in membership.
-    pub(crate) fn settings(&self, last: u8, cookie: u8, folder: &Path) -> Settings {
+    pub(crate) fn settings(&self, last: u8, cookie: u8, folder: &Path) -> MembershipConfig {
         let ip = Ipv4Addr::new(127, 0, 0, last);
-        Settings {
+        MembershipConfig {
             name: name(last),
             url: cluster::HttpUrl::plain((ip, 8080)),
             cluster_port: self.port,
@@ -50,9 +50,12 @@ impl Lan {
             service: Arc::new(Refuse),
             data_dir: Arc::new(DataDir::open(folder).expect("opened")),
             releases_stored: None,
+            settings_stored: None,
+            app_config: cluster::ConfigLines::default(),
             deploy_key: None,
             serving: None,
             views: watch::Sender::default(),
+            settings: watch::Sender::default(),
         }
     }
 
@@ -65,7 +68,7 @@ impl Lan {
         component: Option<Digest>,
         service: Arc<dyn Service>,
     ) -> Membership {
-        Membership::start(Settings {
+        Membership::start(MembershipConfig {
             serving: component.map(Serving::bootstrap),
             service,
             ..self.settings(last, 1, folder)

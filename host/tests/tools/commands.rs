@@ -73,7 +73,7 @@ async fn a_push_to_a_node_that_is_leaving_says_so_and_releases_nothing() {
     assert_eq!(push.exit, Some(2), "{push:?}");
     assert!(
         push.err
-            .ends_with("nothing was released; do it on another node\n"),
+            .ends_with("nothing was changed; do it on another node\n"),
         "{push:?}"
     );
     assert_eq!(

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use host::api::types::{
-    Code, Draft, LogLine, Nodes, Problem, Progress, Record, ReleaseList, Released, Status,
-    StoredComponent, Wanted,
+    Code, Draft, LogLine, Nodes, Problem, Progress, Record, ReleaseList, Released, SettingList,
+    SettingRecords, SettingsWanted, Status, StoredComponent, Wanted,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +59,9 @@ fn every_example_is_what_the_code_reads_and_writes() {
     check("Problem", is::<Problem>);
     check("Wanted", is::<Wanted>);
     check("Record", is::<Record>);
+    check("Settings", is::<SettingList>);
+    check("SettingsWanted", is::<SettingsWanted>);
+    check("SettingRecords", is::<SettingRecords>);
     check("Progress", |lines| lines.lines().for_each(is::<Progress>));
     assert_eq!(examples.into_keys().collect::<Vec<_>>(), [""; 0]);
 }
@@ -85,6 +88,8 @@ fn every_code_is_in_the_table() {
         Code::NothingBefore,
         Code::TooFewNodes,
         Code::BadRelease,
+        Code::BadSetting,
+        Code::NotSet,
         Code::Storage,
         Code::Busy,
         Code::Stopping,

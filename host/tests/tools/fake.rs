@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::release::{Component, DeployKey, DraftError, Plan, Release, Request, Verdict, What};
-use cluster::{ComponentBytes, Config, Digest, Input, Keys, NodeName, Time};
+use cluster::{
+    ComponentBytes, Config, ConfigLines, Digest, Input, Keys, NodeName, Setting, SettingChange,
+    Time,
+};
 use host::api::types as api;
 use host::api::types::{Code, ReleaseStatus};
-use host::api::{Later, NodeApi, Refused, describe};
-use mesh::membership::Stopping;
+use host::api::{Later, NodeApi, Refused, describe, settings};
+use mesh::membership::{SettingsLook, Stopping};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -106,6 +109,8 @@ impl Fake {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
+            settings_stored: None,
+            app_config: ConfigLines::default(),
             deploy_key: deploy_key.clone(),
             built_ms: 0,
             wall_ms: wall_ms(),
@@ -331,5 +336,41 @@ impl NodeApi for Fake {
         self.take(release.clone());
         self.react(&release);
         Box::pin(async { Ok(()) })
+    }
+
+    fn settings(&self) -> Later<'_, Result<SettingsLook, Refused>> {
+        let core = held(&self.core);
+        let settings = core.settings();
+        let secret = |it: &Arc<Setting>| Some((it.key().to_owned(), core.secret_fingerprint(it)?));
+        let look = SettingsLook {
+            next: core.next_setting(self.now(), wall_ms()),
+            fingerprints: settings.live().iter().filter_map(secret).collect(),
+            settings,
+        };
+        Box::pin(async { Ok(look) })
+    }
+
+    fn draft_settings(
+        &self,
+        changes: Vec<SettingChange>,
+        by: String,
+    ) -> Later<'_, Result<Vec<Arc<Setting>>, Refused>> {
+        let core = held(&self.core);
+        let draft = core.draft_settings(self.now(), wall_ms(), changes, &by, [7; 16]);
+        Box::pin(async { draft.map_err(settings::refused) })
+    }
+
+    fn publish_settings(&self, records: Vec<Arc<Setting>>) -> Later<'_, Result<(), Refused>> {
+        if matches!(*held(&self.behaviour), Behaviour::Leave) {
+            let leaving = Refused::new(Code::Stopping, Stopping);
+            return Box::pin(async { Err(leaving) });
+        }
+        let mut core = held(&self.core);
+        let checked = core.check_settings(&records);
+        if checked.is_ok() {
+            core.handle(self.now(), wall_ms(), Input::Settings(records));
+            while core.poll_effect().is_some() {}
+        }
+        Box::pin(async { checked.map_err(settings::refused) })
     }
 }

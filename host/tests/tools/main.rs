@@ -8,6 +8,7 @@ mod fake;
 mod local;
 mod output;
 mod reach;
+mod settings;
 mod socket;
 mod verdict;
 

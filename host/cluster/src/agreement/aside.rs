@@ -19,7 +19,7 @@ impl Agreement {
     /// The latest time that a new record may have: a little after the latest possible present. A
     /// node without members has only the clock that it stored. That clock is ahead of the
     /// machine's if the machine forgets the time without power.
-    pub(super) fn latest(&self, at: Moment<'_>) -> Hlc {
+    pub(crate) fn latest(&self, at: Moment<'_>) -> Hlc {
         let me = at.me.id();
         let others = self.members.iter().filter(|(id, _)| **id != me);
         let mut clocks: Vec<u64> = others.map(|(_, told)| told.clock_ms).collect();

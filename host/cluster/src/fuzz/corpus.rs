@@ -15,7 +15,8 @@ use crate::sync::State;
 use crate::{AppName, Boot, DownReason, Input, Serving, Time};
 
 /// Texts that a person may type where a node reads one.
-const TEXTS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 7] = [
+    ("config", "# a comment\nA_NAME=a value\nB=\"two\\nlines\"\n"),
     ("name", "example@10.10.10.2"),
     ("url", "https://node-2.example:443"),
     ("url-ip", "http://[fd00::2]:8080"),
@@ -63,7 +64,12 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     let stranger = beacon.map_or(Vec::new(), |(_, message)| framed(3, message));
     add("payload", "not-who-it-says", &stranger);
 
-    let all = [DataKind::MEMBERS, DataKind::RELEASES, DataKind::VOTES];
+    let all = [
+        DataKind::MEMBERS,
+        DataKind::RELEASES,
+        DataKind::VOTES,
+        DataKind::SETTINGS,
+    ];
     let unknown = [DataKind::unheard_of(200)];
     for (name, kinds) in [
         ("all", &all[..]),
@@ -85,6 +91,15 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     for (name, stored) in stored(&subject, id) {
         add("stored", name, &stored);
     }
+    let settings = subject.node.settings();
+    for setting in settings.live() {
+        add("setting", "unsigned", setting.bytes());
+        if let Ok(signed) = setting.with_signature(&[9; 64]) {
+            add("setting", "signed", signed.bytes());
+        }
+    }
+    let stored = subject.stored_settings.clone().unwrap_or_default();
+    add("stored-settings", "one-setting", &stored);
     for (name, text) in TEXTS {
         add("text", name, text.as_bytes());
     }

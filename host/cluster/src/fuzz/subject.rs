@@ -14,7 +14,8 @@ use crate::run::{Advertised, Run};
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
 use crate::{
-    Boot, Cidr, Config, DATAGRAM_MAX, Effect, HttpUrl, Input, Keys, Node, NodeId, NodeName, Time,
+    Boot, Cidr, Config, ConfigLines, DATAGRAM_MAX, Effect, HttpUrl, Input, Keys, Node, NodeId,
+    NodeName, SETTINGS_STORED_MAX, SettingChange, SettingKind, Time, check_settings,
 };
 
 /// The IPs of the subject, of its two members, and of a node that was never admitted.
@@ -48,6 +49,8 @@ pub(super) struct Subject {
     pub(super) sent: Option<Vec<Bytes>>,
     /// What the subject last stored of releases.
     pub(super) stored: Option<Bytes>,
+    /// What it last stored of settings.
+    pub(super) stored_settings: Option<Bytes>,
 }
 
 /// The run with this number, as it describes itself.
@@ -66,6 +69,11 @@ pub(super) fn run(number: usize) -> Run {
 
 impl Subject {
     pub(super) fn new(releases_stored: Option<Bytes>) -> Self {
+        Self::start(releases_stored, None)
+    }
+
+    /// A node that starts with what it has stored of releases and settings.
+    pub(super) fn start(releases_stored: Option<Bytes>, settings_stored: Option<Bytes>) -> Self {
         let with_release = releases_stored.is_none();
         let (me, keys) = (run(0), Keys::from_master(&[7; 32]));
         let config = Config {
@@ -77,6 +85,8 @@ impl Subject {
             join: Vec::new(),
             boot_stored: None,
             releases_stored,
+            settings_stored,
+            app_config: ConfigLines::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: WALL_MS,
@@ -93,6 +103,7 @@ impl Subject {
             answered: None,
             sent: None,
             stored: None,
+            stored_settings: None,
         };
         subject.pass(Duration::ZERO);
         for number in [1, 2] {
@@ -104,6 +115,7 @@ impl Subject {
         assert_eq!(subject.node.view().members.len(), 3, "they were let in");
         if with_release {
             assert!(super::first_release(&mut subject).is_some());
+            subject.set("A_NAME", "a value");
         }
         subject.before = subject.taken_in();
         subject
@@ -186,6 +198,22 @@ impl Subject {
         Some(release)
     }
 
+    /// Sets a name, if that is possible.
+    pub(super) fn set(&mut self, key: &str, value: &str) {
+        let change = SettingChange {
+            kind: SettingKind::Config,
+            key: key.to_owned(),
+            value: Some(value.to_owned()),
+        };
+        let (now, wall_ms) = (self.now, self.wall_ms());
+        let draft = self
+            .node
+            .draft_settings(now, wall_ms, vec![change], "somebody", [7; 16]);
+        if let Ok(records) = draft {
+            self.input(Input::Settings(records));
+        }
+    }
+
     pub(super) fn input(&mut self, input: Input<'_>) {
         let datagram = matches!(input, Input::Datagram { .. });
         let refused = self.node.counters().refused.total();
@@ -239,6 +267,11 @@ impl Subject {
                 Effect::StoreReleases { bytes, .. } => {
                     assert_eq!(check_stored(&bytes), Ok(()), "what it stores can be used");
                     self.stored = Some(bytes);
+                }
+                Effect::StoreSettings { bytes, .. } => {
+                    assert!(bytes.len() <= SETTINGS_STORED_MAX);
+                    assert_eq!(check_settings(&bytes), Ok(()), "what it stores can be used");
+                    self.stored_settings = Some(bytes);
                 }
                 Effect::View(view) => {
                     assert!(view.members.len() <= IPS.len(), "{view:?}");

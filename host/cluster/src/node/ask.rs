@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::presence::Stage;
-use crate::release::{DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
-use crate::{Boot, Counters, NodeId, NodeName, Time, View};
+use crate::release::{DraftError, Hlc, Listed, Release, ReleaseId, Request, Target, Verdict};
+use crate::{
+    Boot, Counters, NodeId, NodeName, Setting, SettingChange, SettingError, SettingKind, Settings,
+    Time, View,
+};
 
 impl Node {
     /// The members now.
@@ -46,6 +49,65 @@ impl Node {
         self.agreement.draft(now, wall_ms, roster, request)
     }
 
+    /// Makes the records of some changes. The caller gives them to
+    /// [`Input::Settings`](crate::Input::Settings), if they need no signature. Until then nothing
+    /// changes. The salt is 16 bytes of the operating system's generator.
+    ///
+    /// # Errors
+    /// Says why they are refused.
+    pub fn draft_settings(
+        &self,
+        now: Time,
+        wall_ms: u64,
+        changes: Vec<SettingChange>,
+        by: &str,
+        salt: [u8; 16],
+    ) -> Result<Vec<Arc<Setting>>, SettingError> {
+        let roster = self.membership.roster();
+        let ahead_ms = self.agreement.ahead_ms(now, wall_ms, roster);
+        self.settings.draft(wall_ms, ahead_ms, changes, (by, salt))
+    }
+
+    /// The time that a change on this node would have now.
+    pub fn next_setting(&self, now: Time, wall_ms: u64) -> Hlc {
+        let roster = self.membership.roster();
+        let ahead_ms = self.agreement.ahead_ms(now, wall_ms, roster);
+        self.settings.next_time(wall_ms, ahead_ms)
+    }
+
+    /// Whether these records, signed or not, can be given to
+    /// [`Input::Settings`](crate::Input::Settings).
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn check_settings(&self, records: &[Arc<Setting>]) -> Result<(), SettingError> {
+        let latest = self.agreement.latest(self.clock.at(&self.me));
+        self.settings.check(records, latest)
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.snapshot().clone()
+    }
+
+    /// What people are shown of a secret instead of its value: equal for equal values, as long as
+    /// the cluster has this cookie. None for anything else.
+    pub fn secret_fingerprint(&self, setting: &Setting) -> Option<String> {
+        let value = setting.value()?;
+        let is_secret = setting.kind() == SettingKind::Secret;
+        is_secret.then(|| self.me.keys.fingerprint(value.as_bytes()))
+    }
+
+    /// Whether this node knows the settings that the others know, or there seem to be no others.
+    pub fn has_merged_settings(&self) -> bool {
+        self.settings.is_merged()
+    }
+
+    /// The latest time of anything that was decided, as far as this node knows.
+    pub(super) fn hybrid_clock(&self) -> Hlc {
+        self.agreement.releases().clock().max(self.settings.clock())
+    }
+
     /// What this node is to serve, by all that it knows; none while nothing was released.
     pub fn target(&self) -> Option<Target> {
         self.agreement.releases().target()
@@ -79,6 +141,12 @@ impl Node {
     #[cfg(feature = "sim")]
     pub(crate) fn has_set_aside(&self) -> bool {
         self.agreement.releases().has_aside()
+    }
+
+    /// The same for a record of a setting.
+    #[cfg(feature = "sim")]
+    pub(crate) fn has_set_aside_setting(&self) -> bool {
+        self.settings.has_aside()
     }
 
     /// The votes about a release, by the node that voted.

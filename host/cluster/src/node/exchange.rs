@@ -8,6 +8,7 @@ use crate::agreement::{FromMember, RecordData, VoteData};
 use crate::membership::MemberData;
 use crate::message::Beacon;
 use crate::replicate::{self, DataKind, KindPart, KindSummary, Kinds, Replicated};
+use crate::settings::SettingData;
 use crate::sync::State;
 use crate::{Effect, NodeName};
 
@@ -19,12 +20,26 @@ struct NodeKinds<'a> {
 
 impl Kinds for NodeKinds<'_> {
     fn kinds(&self) -> &'static [DataKind] {
-        &[DataKind::MEMBERS, DataKind::RELEASES, DataKind::VOTES]
+        &[
+            DataKind::MEMBERS,
+            DataKind::RELEASES,
+            DataKind::VOTES,
+            DataKind::SETTINGS,
+        ]
     }
 
     fn kind(&mut self, kind: DataKind) -> Option<Box<dyn Replicated + '_>> {
         let node = &mut *self.node;
         let at = node.clock.at(&node.me);
+        if kind == DataKind::SETTINGS {
+            return Some(Box::new(SettingData {
+                settings: &mut node.settings,
+                latest: node.agreement.latest(at),
+                at,
+                from: self.from,
+                out: &mut node.outbox,
+            }));
+        }
         let source = FromMember {
             agreement: &mut node.agreement,
             at,
@@ -92,6 +107,7 @@ impl Node {
     pub(super) fn sync_reply(&mut self, member: &NodeName, bytes: &[u8]) {
         if self.take_in(member, bytes).is_some() {
             self.replication.answered();
+            self.settings.answered();
         }
     }
 
@@ -120,6 +136,9 @@ impl Node {
         for why in refused {
             self.outbox.refuse(now, from, why);
         }
+        let (at, roster) = (self.clock.at(&self.me), self.membership.roster());
+        self.settings
+            .tell_on(at, roster, member.id(), &mut self.outbox);
         Some(answer)
     }
 

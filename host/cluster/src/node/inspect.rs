@@ -24,6 +24,8 @@ pub struct Sizes {
     pub releases: usize,
     /// Votes that it knows.
     pub votes: usize,
+    /// Records of settings that it knows.
+    pub settings: usize,
     /// Effects that were not polled yet.
     pub effects: usize,
 }
@@ -41,6 +43,7 @@ impl Node {
             admission,
             membership,
             agreement,
+            settings,
             replication,
             outbox,
         } = self;
@@ -50,6 +53,7 @@ impl Node {
             admission.fingerprint(),
             membership.fingerprint(),
             agreement.fingerprint(),
+            settings.fingerprint(),
             replication.fingerprint(),
             outbox.fingerprint(),
         ]
@@ -70,6 +74,7 @@ impl Node {
             boots: self.me.boots(),
             releases: releases.history().len(),
             votes: releases.votes().iter().count(),
+            settings: self.settings.len(),
             effects,
         }
     }

@@ -79,6 +79,7 @@ impl Node {
         let out = &mut self.outbox;
         self.admission.note_beacon(at, &about);
         self.agreement.note_beacon(at, from, &about, out);
+        self.settings.note_beacon(&about);
         if !self.membership.alive(at, &about, out) {
             // It counts as down, or as an earlier run, and has to know that.
             self.hello(Greeting {
@@ -214,7 +215,7 @@ impl Node {
             advertised: at.me.advertised.clone(),
             nonce: self.admission.nonce(),
             wall_ms: at.wall_ms,
-            ahead_ms: self.agreement.releases().clock().ms_beyond(at.wall_ms),
+            ahead_ms: self.hybrid_clock().ms_beyond(at.wall_ms),
             summaries,
         }
     }

@@ -20,7 +20,7 @@ use crate::replicate;
 use crate::run::Advertised;
 use crate::sync::State;
 use crate::wire::{self, Head, Version};
-use crate::{Cidr, DownReason, HttpUrl, NodeName, Refusal, TakenEvidence};
+use crate::{Cidr, ConfigLines, DownReason, HttpUrl, NodeName, Refusal, TakenEvidence};
 
 /// A node, and what the test knows of it.
 struct Bench {
@@ -57,6 +57,8 @@ impl Bench {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
+            settings_stored: None,
+            app_config: ConfigLines::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: 1000,

@@ -1,5 +1,5 @@
-//! The deploy key. Where one is set, only releases that it has signed are accepted, so the
-//! cookie alone does not allow a deploy. The name of the cluster is part of the key, so a
+//! The deploy key. Where one is set, only releases and settings that it has signed are accepted, so
+//! the cookie alone does not allow a deploy. The name of the cluster is part of the key, so a
 //! record of one cluster is worth nothing in another.
 
 use std::fmt;
@@ -55,16 +55,16 @@ pub struct DeployKey {
 )]
 pub struct DeployKeyError;
 
-/// Why a release is refused where there is a deploy key.
+/// Why a release or a setting is refused where there is a deploy key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unaccepted {
-    /// The release has no signature.
+    /// It has no signature.
     #[error("it is not signed")]
     Unsigned,
-    /// The release is for another cluster.
+    /// It is for another cluster.
     #[error("it is for {}, and this is cluster {ours}", named(.theirs))]
     Cluster {
-        /// The cluster that the release names; none if it names none.
+        /// The cluster that it names; none if it names none.
         theirs: Option<ClusterName>,
         /// The cluster of the key.
         ours: ClusterName,
@@ -97,15 +97,26 @@ impl DeployKey {
     /// # Errors
     /// Says why the release is refused.
     pub fn check(&self, release: &Release) -> Result<(), Unaccepted> {
-        let signature = release.signature().ok_or(Unaccepted::Unsigned)?;
-        if release.cluster() != Some(&self.cluster) {
+        let signed = release.signed_bytes();
+        self.verify(release.cluster(), signed, release.signature())
+    }
+
+    /// Whether what was signed is for this cluster, and signed by this key.
+    pub(crate) fn verify(
+        &self,
+        cluster: Option<&ClusterName>,
+        signed: &[u8],
+        signature: Option<&[u8]>,
+    ) -> Result<(), Unaccepted> {
+        let signature = signature.ok_or(Unaccepted::Unsigned)?;
+        if cluster != Some(&self.cluster) {
             return Err(Unaccepted::Cluster {
-                theirs: release.cluster().cloned(),
+                theirs: cluster.cloned(),
                 ours: self.cluster.clone(),
             });
         }
         let public = UnparsedPublicKey::new(&ED25519, self.public);
-        let holds = public.verify(release.signed_bytes(), signature);
+        let holds = public.verify(signed, signature);
         holds.map_err(|_| Unaccepted::Forged)
     }
 }

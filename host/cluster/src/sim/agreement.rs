@@ -11,7 +11,7 @@ use crate::{Input, Node, NodeId};
 
 use super::Lan;
 
-/// How nodes disagree on releases.
+/// How nodes disagree on releases or settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disagreement {
     /// Two nodes know different records or votes.
@@ -36,6 +36,10 @@ pub enum Disagreement {
     VotedDown(ReleaseId),
     /// The head is not the greatest release that was ever made.
     Head(ReleaseId),
+    /// Two nodes know different settings.
+    Settings,
+    /// A node knows a setting that nobody made, or not the newest one.
+    Setting(String),
 }
 
 /// All releases and votes that nodes ever made.

@@ -132,6 +132,9 @@ impl Lan {
                 Effect::StoreReleases { bytes, .. } => {
                     self.machines[machine].disk.releases = Some(bytes)
                 }
+                Effect::StoreSettings { bytes, .. } => {
+                    self.machines[machine].disk.settings = Some(bytes)
+                }
                 effect => {
                     match &effect {
                         Effect::StoreBoot(boot) => self.machines[machine].disk.boot = Some(*boot),

@@ -9,6 +9,7 @@
 //! | no node gives up a name that only it has | at every entry of the log, [`unexplained`] |
 //! | nothing changes any more once views have converged | at the end, [`unexplained`] |
 //! | nodes know the same releases, and serve the target | at the end, `agreement` |
+//! | nodes know the same settings, and the newest of each name | at the end, `settings` |
 //! | no (boot, sequence) is accepted twice | at every datagram, `audit` |
 //! | a datagram that must be refused changes nothing | at every datagram, `audit` |
 //! | a node sends no more than its bound, and less at rest | at the end, [`noisy`] |
@@ -60,7 +61,7 @@ pub enum Violation {
         /// The limit.
         within: Duration,
     },
-    /// Nodes do not agree on releases, or serve what they should not.
+    /// Nodes do not agree on releases or settings, or serve what they should not.
     Disagreed {
         /// The machine of a node that shows it.
         machine: usize,
@@ -237,8 +238,8 @@ pub fn noisy(
     })
 }
 
-/// Whether a node keeps more than it may with this number of cookie holders. It may keep as many releases
-/// and votes as were made.
+/// Whether a node keeps more than it may with this number of cookie holders. It may keep as many releases,
+/// votes and settings as were made.
 pub fn grown(lan: &Lan, machine: usize, holders: usize, sources: usize) -> Option<Violation> {
     let sizes = lan.machines[machine].node.as_ref()?.sizes();
     let (releases, votes) = lan.made.counts();
@@ -248,6 +249,7 @@ pub fn grown(lan: &Lan, machine: usize, holders: usize, sources: usize) -> Optio
         || sizes.boots > BOOTS
         || sizes.releases > releases
         || sizes.votes > votes
+        || sizes.settings > lan.made_settings.count()
         || sizes.effects > 0;
     grown.then_some(Violation::Grown {
         at: lan.now,
@@ -312,7 +314,7 @@ impl fmt::Display for Violation {
             Violation::Disagreed { machine, how } => {
                 write!(
                     f,
-                    "machine {machine} is wrong about releases, or another one is: {how:?}"
+                    "machine {machine} is wrong about releases or settings, or another one is: {how:?}"
                 )
             }
             Violation::Grown { at, machine, sizes } => {

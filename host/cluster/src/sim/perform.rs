@@ -50,6 +50,11 @@ pub(super) enum Undo {
     Remove(usize),
 }
 
+/// One of the few names that scenarios set.
+fn setting_key(number: u8) -> String {
+    format!("KEY_{}", number % 4)
+}
+
 impl Runner {
     /// Begins an operation. One that only waits is over when this returns.
     pub(super) fn perform(&mut self, op: Op) {
@@ -72,6 +77,8 @@ impl Runner {
             | Op::File(it, _)
             | Op::Rollback(it)
             | Op::Vote(it, ..)
+            | Op::Set(it, ..)
+            | Op::Unset(it, _)
                 if self.lan.is_frozen(node(it)) => {}
             Op::Leave(it) => self.leave(node(it)),
             Op::Wipe(it) => self.wipe(node(it)),
@@ -107,6 +114,13 @@ impl Runner {
             Op::File(it, app) => self.lan.app_file(node(it), app),
             Op::Rollback(it) => self.lan.roll_back(node(it)),
             Op::Vote(it, back, ok) => self.lan.vote(node(it), back, ok),
+            Op::Set(it, key, value) => {
+                let (key, value) = (setting_key(key), value.to_string());
+                self.lan.set(node(it), &key, Some(&value));
+            }
+            Op::Unset(it, key) => {
+                self.lan.set(node(it), &setting_key(key), None);
+            }
             Op::Twin(it, time, reached) => self.twin(node(it), time, reached),
             Op::Alien(time) => self.alien(time),
             Op::Liar(time) => self.liar(time),
@@ -126,6 +140,7 @@ impl Runner {
     fn wipe(&mut self, machine: usize) {
         self.lan.machines[machine].disk = Disk::default();
         self.lan.made.wiped(machine);
+        self.lan.made_settings.wiped(machine);
     }
 
     fn no_control(&mut self, time: u32) {

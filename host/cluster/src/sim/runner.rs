@@ -198,7 +198,8 @@ impl Runner {
         self.pass(REST);
         self.judge();
         let rest: Vec<u64> = self.sent().zip(before).map(|(it, was)| it - was).collect();
-        if let Some((machine, how)) = agreement::disagreed(&self.lan, nodes) {
+        let how = agreement::disagreed(&self.lan, nodes);
+        if let Some((machine, how)) = how.or_else(|| super::settings::disagreed(&self.lan, nodes)) {
             self.violations.push(Violation::Disagreed { machine, how });
         }
         let (at_once, per_second) = (invariants::BYTES_AT_ONCE, invariants::BYTES_PER_SECOND);

@@ -112,6 +112,10 @@ ops! {
     "rollback" Rollback(node: u8)
     /// The node votes for or against one of the newest releases.
     "vote" Vote(node: u8, back: u8, ok: bool)
+    /// Somebody sets one of a few settings on the node.
+    "set" Set(node: u8, key: u8, value: u8)
+    /// Somebody removes it there.
+    "unset" Unset(node: u8, key: u8)
     /// A second machine has the name of the node for this time. If `true`, it gets the
     /// datagrams to their IP.
     "twin" Twin(node: u8, time: u32, reached: bool)
@@ -133,7 +137,7 @@ ops! {
 
 impl Op {
     /// How many kinds [`Op::of`] tells apart.
-    pub const KINDS: u8 = 48;
+    pub const KINDS: u8 = 51;
 
     /// An operation made from four numbers. Smaller numbers make a simpler or shorter one. So a
     /// generator of numbers is a generator of operations.
@@ -174,6 +178,8 @@ impl Op {
             42 | 43 => Op::File(one, other),
             44 => Op::Rollback(one),
             45 | 46 => Op::Vote(one, other / 2, other.is_multiple_of(2)),
+            47 | 48 => Op::Set(one, other % 4, other),
+            49 => Op::Unset(one, other % 4),
             _ => Op::Flood(one, count),
         }
     }

@@ -12,4 +12,5 @@ mod releases;
 mod rotation;
 mod scale;
 mod scenarios;
+mod settings;
 mod votes;

@@ -4,6 +4,7 @@
 
 mod carry_out;
 mod held;
+mod settings;
 mod start;
 
 use std::io;
@@ -23,8 +24,8 @@ use tokio::time::sleep_until;
 use self::held::HeldDatagrams;
 use super::boot_store::BootStore;
 use super::broadcast::Broadcast;
-use super::release_store::ReleaseStore;
-use super::releases::{FileOutcome, Overview, ReleaseRequest};
+use super::record_store::RecordStore;
+use super::releases::{CoreRequest, FileOutcome, Overview};
 use super::seeds::FoundSeed;
 use super::silence::SilenceHint;
 use super::{MembershipCounts, Order, Outside};
@@ -50,7 +51,10 @@ pub(super) struct Driver {
     boots: BootStore,
     /// The effects that wait while a new boot number is written to the disk.
     held: Option<HeldDatagrams>,
-    releases: ReleaseStore,
+    releases: RecordStore,
+    stored_settings: RecordStore,
+    /// Whether there can be others that this node finds.
+    may_find_others: bool,
     /// A file that waits until the clock is right, and when to try again.
     file_again: Option<(Instant, AppFile)>,
     /// The caller that waits for the result of a file.
@@ -124,7 +128,7 @@ impl Driver {
                     name,
                     addresses: &addresses,
                 }),
-                Woken::ReleaseRequest(want) => self.want(want),
+                Woken::CoreRequest(want) => self.want(want),
                 Woken::Event(event) => self.event(event),
                 Woken::Other => {}
             }
@@ -145,6 +149,7 @@ impl Driver {
                 self.broadcast.look(&self.gossip);
             }
             self.publish_overview();
+            self.publish_merged();
             self.publish_counters();
             self.look_for_others();
             if self.departed {
@@ -174,7 +179,7 @@ impl Driver {
                 Err(_) => { self.departed = true; Woken::Other }
             },
             Ok(()) = self.outside.serving.changed() => Woken::Serving,
-            Some(want) = self.outside.wanted.recv() => Woken::ReleaseRequest(want),
+            Some(want) = self.outside.wanted.recv() => Woken::CoreRequest(want),
             Ok(()) = self.outside.keys.changed() => Woken::Keys,
             Some(found) = self.found.recv() => Woken::FoundSeed(found),
             () = sleep_until(next) => Woken::Other,
@@ -263,29 +268,42 @@ impl Driver {
         }
     }
 
-    fn want(&mut self, want: ReleaseRequest) {
+    fn want(&mut self, want: CoreRequest) {
         if !self.node.takes_part() {
             // This drops the sender of the answer, which tells the waiting caller.
             return;
         }
         match want {
-            ReleaseRequest::Draft(request, answer) => {
+            CoreRequest::Draft(request, answer) => {
                 let draft = self.node.draft(self.clock.now(), wall_ms(), request);
                 // If the caller no longer waits, it does not need the answer.
                 let _ = answer.send(draft);
             }
-            ReleaseRequest::Publish(release, answer) => {
+            CoreRequest::Publish(release, answer) => {
                 self.handle(Input::Publish(release));
                 self.publish_overview();
                 let _ = answer.send(());
             }
-            ReleaseRequest::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
-            ReleaseRequest::File(file, answer) => {
+            CoreRequest::Vote(release, verdict) => self.handle(Input::Vote(release, verdict)),
+            CoreRequest::File(file, answer) => {
                 self.file_again = None;
                 if let Some((_, before)) = self.file_asked.replace((file, answer)) {
                     let _ = before.send(Ok(None));
                 }
                 self.handle(Input::AppFile(file));
+            }
+            CoreRequest::DraftSettings(changes, by, answer) => {
+                // Without a draft, the caller is told that the node cannot.
+                if let Some(draft) = self.draft_settings(changes, &by) {
+                    let _ = answer.send(draft);
+                }
+            }
+            CoreRequest::PublishSettings(records, answer) => {
+                let published = self.publish_settings(records);
+                let _ = answer.send(published);
+            }
+            CoreRequest::LookAtSettings(answer) => {
+                let _ = answer.send(self.settings_look());
             }
         }
     }
@@ -324,7 +342,7 @@ impl Driver {
     fn publish_counters(&mut self) {
         self.counters.datagrams = *self.node.counters();
         self.counters.callers = self.control.now();
-        self.counters.releases_not_stored = self.releases.failed();
+        self.counters.releases_not_stored = self.releases.failed() + self.stored_settings.failed();
         self.outside.counters.count(|shown| *shown = self.counters);
     }
 }
@@ -333,7 +351,7 @@ impl Driver {
 enum Woken {
     Order,
     Serving,
-    ReleaseRequest(ReleaseRequest),
+    CoreRequest(CoreRequest),
     Keys,
     FoundSeed(FoundSeed),
     Event(Event),

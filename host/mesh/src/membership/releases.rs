@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster::release::{AppFile, DraftError, Listed, Release, ReleaseId, Request, Target, Verdict};
-use cluster::{NodeId, NodeName, Serving};
+use cluster::{NodeId, NodeName, Serving, Setting, SettingChange, SettingError};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use super::settings::SettingsLook;
 
 /// How many requests may wait; further callers are held back.
 pub(super) const WANTED: usize = 16;
@@ -32,17 +34,25 @@ impl Overview {
 
 /// This node is leaving the cluster, or has left it: no request to it would reach the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this node is leaving the cluster, and nothing was released; do it on another node")]
+#[error("this node is leaving the cluster, and nothing was changed; do it on another node")]
 pub struct Stopping;
 
 /// A request to membership's thread.
 #[derive(Debug)]
-pub(super) enum ReleaseRequest {
+pub(super) enum CoreRequest {
     Draft(Request, oneshot::Sender<Result<Arc<Release>, DraftError>>),
     Publish(Arc<Release>, oneshot::Sender<()>),
     Vote(ReleaseId, Verdict),
     File(AppFile, oneshot::Sender<FileOutcome>),
+    /// Make the records of these changes, by this person.
+    DraftSettings(Vec<SettingChange>, String, oneshot::Sender<Drafted>),
+    /// Take in these records of settings.
+    PublishSettings(Vec<Arc<Setting>>, oneshot::Sender<Result<(), SettingError>>),
+    LookAtSettings(oneshot::Sender<SettingsLook>),
 }
+
+/// The records of some changes, or why there are none.
+pub(super) type Drafted = Result<Vec<Arc<Setting>>, SettingError>;
 
 /// The result of an app file: a release, or none if the file is not new, or the reason why it
 /// was refused.
@@ -51,7 +61,7 @@ pub type FileOutcome = Result<Option<Arc<Release>>, DraftError>;
 /// Sees and makes releases. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Releases {
-    pub(super) wanted: mpsc::Sender<ReleaseRequest>,
+    pub(super) wanted: mpsc::Sender<CoreRequest>,
     pub(super) serving: watch::Sender<Option<Serving>>,
     pub(super) target: watch::Receiver<Option<Target>>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
@@ -81,8 +91,7 @@ impl Releases {
         &self,
         request: Request,
     ) -> Result<Result<Arc<Release>, DraftError>, Stopping> {
-        self.ask(|answer| ReleaseRequest::Draft(request, answer))
-            .await
+        self.ask(|answer| CoreRequest::Draft(request, answer)).await
     }
 
     /// Publishes a release, signed or not. When this returns, the release is stored here and
@@ -91,7 +100,7 @@ impl Releases {
     /// # Errors
     /// [`Stopping`].
     pub async fn publish(&self, release: Arc<Release>) -> Result<(), Stopping> {
-        self.ask(|answer| ReleaseRequest::Publish(release, answer))
+        self.ask(|answer| CoreRequest::Publish(release, answer))
             .await
     }
 
@@ -101,7 +110,7 @@ impl Releases {
     /// # Errors
     /// [`Stopping`].
     pub async fn vote(&self, release: ReleaseId, verdict: Verdict) -> Result<(), Stopping> {
-        let vote = ReleaseRequest::Vote(release, verdict);
+        let vote = CoreRequest::Vote(release, verdict);
         self.wanted.send(vote).await.map_err(|_| Stopping)
     }
 
@@ -112,15 +121,23 @@ impl Releases {
     /// # Errors
     /// [`Stopping`].
     pub async fn file(&self, file: AppFile) -> Result<FileOutcome, Stopping> {
-        self.ask(|answer| ReleaseRequest::File(file, answer)).await
+        self.ask(|answer| CoreRequest::File(file, answer)).await
     }
 
     async fn ask<T>(
         &self,
-        want: impl FnOnce(oneshot::Sender<T>) -> ReleaseRequest,
+        want: impl FnOnce(oneshot::Sender<T>) -> CoreRequest,
     ) -> Result<T, Stopping> {
-        let (answer, answered) = oneshot::channel();
-        self.wanted.send(want(answer)).await.map_err(|_| Stopping)?;
-        answered.await.map_err(|_| Stopping)
+        ask(&self.wanted, want).await
     }
+}
+
+/// Asks membership's thread, and waits for the answer.
+pub(super) async fn ask<T>(
+    wanted: &mpsc::Sender<CoreRequest>,
+    want: impl FnOnce(oneshot::Sender<T>) -> CoreRequest,
+) -> Result<T, Stopping> {
+    let (answer, answered) = oneshot::channel();
+    wanted.send(want(answer)).await.map_err(|_| Stopping)?;
+    answered.await.map_err(|_| Stopping)
 }

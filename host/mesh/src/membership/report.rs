@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use cluster::release::{News, Release, ReleaseId, ReleaseKind, Target, VoteState};
-use cluster::{Digest, DownReason, Member, NodeId, NodeName, Refusal, UpReason};
+use cluster::{Digest, DownReason, Member, NodeId, NodeName, Refusal, SettingNews, UpReason};
 
 /// A member came up.
 pub(super) fn up(member: &Member, reason: UpReason) {
@@ -28,6 +28,32 @@ pub(super) fn refused(source: SocketAddrV4, why: Refusal, count: u64) {
         tracing::warn!(reason = %why, count, "datagrams of many sources refused");
     } else {
         tracing::warn!(%source, reason = %why, count, "datagrams refused");
+    }
+}
+
+/// There is news about settings. Values are never logged: they may be secrets.
+pub(super) fn setting(news: &SettingNews) {
+    match news {
+        SettingNews::Changed(record) => tracing::info!(
+            kind = %record.kind(),
+            key = record.key(),
+            by = record.by(),
+            node = %record.node(),
+            "a setting was {}",
+            if record.is_removal() { "removed" } else { "set" },
+        ),
+        SettingNews::SetAside(record) => tracing::warn!(
+            kind = %record.kind(),
+            key = record.key(),
+            node = %record.node(),
+            "a setting is from far ahead of all clocks here, and set aside until its time comes; \
+             set the clock of that node"
+        ),
+        SettingNews::Forgotten(count) => tracing::warn!(
+            count,
+            "stored settings are not signed with the deploy key, and are left out; set them again \
+             with --sign-with"
+        ),
     }
 }
 

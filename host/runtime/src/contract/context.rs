@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::cluster::Digest;
 use ::cluster::release::ReleaseId;
+use ::cluster::{Digest, Settings};
+
+use tokio::sync::watch;
 
 use super::effects::CallEffects;
 use super::sent::ResponseSet;
@@ -30,21 +32,39 @@ pub struct CallLimits {
     pub state: usize,
 }
 
-/// What the callbacks of one node share: who the node is, which members it sees, and the way to
-/// other servers.
+/// What the callbacks of one node share: who the node is, which members it sees, what is set for
+/// the app, and the way to other servers.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
+    /// What is set, always the newest.
+    pub settings: watch::Receiver<Arc<Settings>>,
     /// What apps reach other servers by.
     pub egress: egress::EgressClient,
 }
 
 impl NodeInfo {
-    /// A node whose apps reach no other servers.
-    pub fn closed(views: Views) -> NodeInfo {
+    /// A node that sees these views, and on which nothing is ever set: so its apps reach no other
+    /// servers.
+    pub fn without_settings(views: Views) -> NodeInfo {
+        let settings = watch::channel(Arc::default()).1;
         let egress = egress::EgressClient::closed();
-        NodeInfo { views, egress }
+        NodeInfo {
+            views,
+            settings,
+            egress,
+        }
+    }
+
+    /// What is set now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// The version of what is set now.
+    pub(crate) fn settings_version(&self) -> u64 {
+        self.settings.borrow().version()
     }
 }
 

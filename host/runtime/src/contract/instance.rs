@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::cluster::Settings;
 use ::cluster::release::ReleaseId;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -10,6 +11,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingRespon
 use wasmtime_wasi_http::p2::body::StreamContext;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::config;
 use super::context::CallContext;
 use super::memory_cap::MemoryCap;
 use super::outbound::Outbound;
@@ -31,6 +33,8 @@ pub struct HostState {
 /// standard output goes.
 pub(crate) struct InstanceContext {
     memory: MemoryCap,
+    /// What was set when it was made.
+    settings: Arc<Settings>,
     output: GuestOutput,
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
@@ -70,11 +74,11 @@ impl HostState {
 
 impl InstanceContext {
     /// The context of a new instance: the most bytes of memory, and the most elements of a table;
-    /// and where the log is, for an instance of this release. It gets no more memory once `resident`
-    /// is used up, if that is given. The client is for its requests to other servers.
+    /// what is set; and where the log is, for an instance of this release. It gets no more memory once
+    /// `resident` is used up, if that is given. The client is for its requests to other servers.
     pub(crate) fn new(
-        memory: usize,
-        table_elements: usize,
+        (memory, table_elements): (usize, usize),
+        settings: Arc<Settings>,
         resident: Option<Arc<Resident>>,
         log: &Arc<GuestLog>,
         release: ReleaseId,
@@ -82,6 +86,7 @@ impl InstanceContext {
     ) -> InstanceContext {
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements, resident),
+            settings,
             output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
@@ -105,6 +110,11 @@ impl InstanceContext {
     pub(crate) fn without_sockets(mut self) -> InstanceContext {
         self.has_sockets = false;
         self
+    }
+
+    /// What is set, as the instance sees it.
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The bytes of its memories, and of its tables.
@@ -252,6 +262,7 @@ impl WasiView for HostState {
         let InstanceContext {
             output,
             outbound,
+            settings,
             sockets,
             has_sockets,
             wasi,
@@ -259,7 +270,7 @@ impl WasiView for HostState {
             ..
         } = &mut self.instance;
         let wasi = wasi.get_or_insert_with(|| {
-            let mut wasi = WasiCtx::builder();
+            let mut wasi = config::wasi(settings);
             wasi.stdout(output.stream())
                 .stderr(output.stream())
                 .allow_tcp(false)

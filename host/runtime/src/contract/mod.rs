@@ -11,6 +11,7 @@
 
 mod charged;
 mod charged_03;
+mod config;
 mod context;
 mod denials;
 mod effects;
@@ -28,6 +29,7 @@ pub(crate) mod v0_1;
 
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub(crate) use charged_03::add_to_linker as add_charged_03_to_linker;
+pub(crate) use config::add_to_linker as add_config_to_linker;
 pub use context::{CallContext, CallLimits, NodeInfo, Subscribed};
 pub use effects::{CallEffect, MAX_PAYLOAD, MAX_TOPIC};
 pub(crate) use effects::{CallEffects, IllegalEffect};

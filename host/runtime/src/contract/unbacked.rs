@@ -1,5 +1,5 @@
-//! Interfaces of WASI that components import and that have nothing behind them yet: settings, and
-//! a key-value store. They link, so that such a component starts; and each function answers with
+//! Interfaces of WASI that components import and that have nothing behind them yet: a key-value
+//! store. They link, so that such a component starts; and each function answers with
 //! the error of its own interface.
 //!
 //! The functions take whatever types a component gives them. For the drafts of one version differ:
@@ -9,13 +9,6 @@ use wasmtime::component::{Linker, LinkerInstance, ResourceType, Val};
 
 use super::HostState;
 
-/// The versions of the interface for settings, under the names it has had.
-const CONFIG: [&str; 4] = [
-    "wasi:config/store@0.2.0-rc.1",
-    "wasi:config/store@0.2.0-draft-2024-09-27",
-    "wasi:config/store@0.2.0-draft",
-    "wasi:config/runtime@0.2.0-draft",
-];
 /// The versions of the key-value store.
 const KEYVALUE: [&str; 2] = ["0.2.0-draft", "0.2.0-draft2"];
 
@@ -27,12 +20,6 @@ enum Never {}
 /// # Errors
 /// If one is linked already.
 pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    for name in CONFIG {
-        let mut config = linker.instance(name)?;
-        for function in ["get", "get-all"] {
-            refuse(&mut config, function, no_settings)?;
-        }
-    }
     for version in KEYVALUE {
         let mut store = linker.instance(&format!("wasi:keyvalue/store@{version}"))?;
         handle(&mut store, "bucket")?;
@@ -70,12 +57,6 @@ fn refuse(
 
 fn handle(interface: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmtime::Result<()> {
     interface.resource(name, ResourceType::host::<Never>(), |_, _| Ok(()))
-}
-
-/// `config.error.upstream`.
-fn no_settings() -> Val {
-    let text = "this host gives components no settings yet".to_owned();
-    Val::Variant("upstream".to_owned(), Some(Box::new(Val::String(text))))
 }
 
 /// `keyvalue.error.no-such-store`.

@@ -69,7 +69,8 @@ pub struct Exchanges {
 /// What one app gives its exchanges, besides what all share.
 #[derive(Debug)]
 pub struct ExchangesConfig {
-    /// The app's config: the state that an exchange starts with.
+    /// The app's config of this node: the state that an exchange starts with. If it is empty, that is
+    /// what is set in the cluster.
     pub config: Bytes,
     /// The limits of bodies of requests.
     pub bodies: BodyLimits,
@@ -124,6 +125,14 @@ impl Exchanges {
             live: AtomicUsize::new(0),
             open: Arc::default(),
         })
+    }
+
+    /// The state that an exchange of this generation starts with.
+    fn first_state(&self, generation: &Generation) -> Bytes {
+        match self.config.is_empty() {
+            true => generation.runtime.node.settings().lines().clone(),
+            false => self.config.clone(),
+        }
     }
 
     /// For exchanges in which new code is tried before it serves. Nobody else hears

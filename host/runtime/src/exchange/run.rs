@@ -130,6 +130,7 @@ impl Exchange {
         body: Option<Incoming>,
     ) -> Exchange {
         let now = Instant::now();
+        let state = shared.first_state(&lease);
         Exchange {
             shared: shared.clone(),
             lease,
@@ -142,7 +143,7 @@ impl Exchange {
             status: None,
             head_made: None,
             is_head: head.method() == Method::HEAD,
-            state: shared.config.clone(),
+            state,
             sequence: Sequence::Empty,
             answer: ResponseHead::Awaited,
             output: None,

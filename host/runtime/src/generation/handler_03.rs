@@ -58,29 +58,53 @@ pub(crate) struct Instances03 {
 /// A handler does not know that an instance is busy that began to run when it was asked for
 /// nothing new, and lets requests wait for it. So when an instance is busy, a next handler takes its
 /// place; those that wait stay, and the instances of the old one end when they are idle.
+///
+/// The same happens when something was set: the instances of the old one have seen what was set
+/// before.
 #[derive(Default)]
-pub(super) struct Handlers03(Mutex<(usize, Option<Handler03>)>);
+pub(super) struct Handlers03(Mutex<LastHandler03>);
+
+#[derive(Default)]
+struct LastHandler03 {
+    number: usize,
+    /// The version of what was set when it was made.
+    settings: u64,
+    handler: Option<Handler03>,
+}
 
 impl Handlers03 {
     /// The handler for the next request.
     pub(super) fn get(&self, generation: &Arc<Generation>) -> Handler03 {
-        let (number, handler) = &mut *self.0.lock();
+        let mut last = self.0.lock();
+        let settings = generation.runtime.node.settings_version();
+        if last.settings != settings {
+            last.pass();
+            last.settings = settings;
+        }
+        let number = last.number;
         let made = || {
             ProxyHandler::new(Instances03 {
                 generation: Arc::downgrade(generation),
-                number: *number,
+                number,
             })
         };
-        handler.get_or_insert_with(made).clone()
+        last.handler.get_or_insert_with(made).clone()
     }
 
     /// An instance of the handler with this number is busy.
     fn pass_over(&self, busy: usize) {
-        let (number, handler) = &mut *self.0.lock();
-        if *number == busy {
-            *number += 1;
-            *handler = None;
+        let mut last = self.0.lock();
+        if last.number == busy {
+            last.pass();
         }
+    }
+}
+
+impl LastHandler03 {
+    /// The next request gets another handler.
+    fn pass(&mut self) {
+        self.number += 1;
+        self.handler = None;
     }
 }
 
@@ -160,8 +184,8 @@ fn store(generation: &Generation) -> (Store<HostState>, Arc<Meter>) {
     let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
     let state = HostState {
         instance: InstanceContext::new(
-            runtime.limits.memory,
-            runtime.room.table_elements,
+            (runtime.limits.memory, runtime.room.table_elements),
+            runtime.node.settings(),
             resident,
             &runtime.guest_log,
             generation.release(),

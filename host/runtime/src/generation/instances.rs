@@ -11,7 +11,8 @@
 //!
 //! An instance goes when its call failed or was cancelled, when it has taken as many calls as it
 //! may, when it has grown, when the host refused it something or keeps much for it, when it has
-//! waited for long, when memory is short, and when its generation serves no more.
+//! waited for long, when memory is short, when something was set that it has not seen, and when its
+//! generation serves no more.
 
 mod idle;
 mod policy;
@@ -142,7 +143,16 @@ impl Generation {
 
     /// An instance for a call. `handed_max`: how many bytes the guest may hand over in it at once.
     pub(super) fn acquire(&self, call: CallContext, handed_max: usize) -> InstanceGuard<'_> {
-        let mut live = match self.instances.idle.pop() {
+        let waiting = match self.instances.idle.pop() {
+            Some(live) if !self.is_current(&live) => {
+                // Those that wait longer have seen no newer settings either.
+                give_back(vec![live]);
+                self.instances.empty();
+                None
+            }
+            waiting => waiting,
+        };
+        let mut live = match waiting {
             Some(mut live) => {
                 live.store.data_mut().begin_call(call, self.release());
                 // Ticks have passed while it waited.
@@ -159,6 +169,12 @@ impl Generation {
             generation: self,
             live,
         }
+    }
+
+    /// Whether an instance has seen what is set now.
+    fn is_current(&self, live: &LiveInstance) -> bool {
+        let seen = live.store.data().instance.settings().version();
+        seen == self.runtime.node.settings_version()
     }
 
     /// Notes how a call into an instance went, unless it was its first.
@@ -180,8 +196,8 @@ impl Generation {
             Class::Try => None,
         };
         let instance = InstanceContext::new(
-            limits.memory,
-            room.table_elements,
+            (limits.memory, room.table_elements),
+            self.runtime.node.settings(),
             resident,
             &self.runtime.guest_log,
             self.release(),
@@ -236,7 +252,8 @@ impl InstanceGuard<'_> {
         } = self;
         let effects = std::mem::take(&mut live.store.data_mut().call.effects);
         generation.note_call(&live, !live.store.data().instance.is_unanswered());
-        if live.is_good(generation.runtime.limits.memory) {
+        let is_current = generation.is_current(&live);
+        if is_current && live.is_good(generation.runtime.limits.memory) {
             let resident = generation.runtime.places.resident();
             generation.instances.idle.push(live, resident);
         }

@@ -58,6 +58,11 @@ impl Driver {
                 self.held = Some(HeldDatagrams::until(boot, self.boots.store_apart(boot)));
             }
             Effect::StoreReleases { bytes, first } => self.releases.store(bytes, first),
+            Effect::StoreSettings { bytes, first } => self.stored_settings.store(bytes, first),
+            Effect::Settings(settings) => {
+                self.outside.settings.send_replace(settings);
+            }
+            Effect::SettingNews(news) => report::setting(&news),
             Effect::Release(news) => self.release_news(news),
             Effect::Refused { source, why, count } => report::refused(source, why, count),
             Effect::NameTaken { evidence } => {

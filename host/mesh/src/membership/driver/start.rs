@@ -15,10 +15,10 @@ use crate::control;
 use crate::control::{ControlServer, Dialler, Links};
 use crate::membership::boot_store::BootStore;
 use crate::membership::broadcast::Broadcast;
-use crate::membership::release_store::ReleaseStore;
+use crate::membership::record_store::{RELEASES, RecordStore, SETTINGS};
 use crate::membership::seeds::{self, FoundSeed, Search, SeedName, System};
 use crate::membership::silence::SilenceHint;
-use crate::membership::{Channel, MembershipCounts, Outside, Settings, StartError};
+use crate::membership::{Channel, MembershipConfig, MembershipCounts, Outside, StartError};
 use crate::net::{self, LocalAddress};
 
 /// How many events of the control channel may wait; beyond that, its connections are held back.
@@ -36,14 +36,15 @@ const BUILT_MS: u64 = include!(concat!(env!("OUT_DIR"), "/built_ms"));
 impl Driver {
     /// Binds everything and stores the boot number. Must be called in the runtime that runs it.
     pub(in crate::membership) fn start(
-        settings: Settings,
+        settings: MembershipConfig,
         channel: Channel,
         outside: Outside,
     ) -> Result<Self, StartError> {
         let local = net::find(settings.name.ip())?;
         let boots = BootStore::new(settings.data_dir.clone());
-        let releases =
-            ReleaseStore::start(settings.data_dir.clone()).map_err(StartError::Thread)?;
+        let store = |file| RecordStore::start(file, settings.data_dir.clone());
+        let releases = store(&RELEASES).map_err(StartError::Thread)?;
+        let stored_settings = store(&SETTINGS).map_err(StartError::Thread)?;
         let config = core_config(&settings, &local, boots.load()?)?;
 
         let at = SocketAddrV4::new(local.ip, settings.cluster_port);
@@ -69,11 +70,15 @@ impl Driver {
             identity: channel.identity.clone(),
         };
         let links = Links::new(dialler, settings.cluster_port, events_in);
+        let may_find_others = config.broadcast.is_some()
+            || !config.join.is_empty()
+            || !settings.join_names.is_empty();
         let (mut tasks, found) = look_up(settings.join_names, &config, &outside);
         let clock = Clock::begin();
         let mut node = Node::new(config, &settings.keys, clock.now(), seed()?);
         let waiting = begin(&mut node, clock.now(), settings.serving, &boots)?;
         outside.views.send_replace(node.view());
+        outside.settings.send_replace(node.settings());
         tasks.spawn(server.run(listener));
         let mut driver = Self {
             node,
@@ -86,7 +91,9 @@ impl Driver {
             events,
             boots,
             held: None,
+            may_find_others,
             releases,
+            stored_settings,
             file_again: None,
             file_asked: None,
             shown: 0,
@@ -102,6 +109,7 @@ impl Driver {
         let mut carry_out = |effect| driver.carry_out(effect, &mut None);
         waiting.into_iter().for_each(&mut carry_out);
         driver.publish_overview();
+        driver.publish_merged();
         Ok(driver)
     }
 }
@@ -114,7 +122,7 @@ fn seed() -> Result<u64, StartError> {
 
 /// What the core is told of this node.
 fn core_config(
-    settings: &Settings,
+    settings: &MembershipConfig,
     local: &LocalAddress,
     boot_stored: Option<Boot>,
 ) -> Result<Config, StartError> {
@@ -130,6 +138,8 @@ fn core_config(
         join: settings.join.clone(),
         boot_stored,
         releases_stored: settings.releases_stored.clone(),
+        settings_stored: settings.settings_stored.clone(),
+        app_config: settings.app_config.clone(),
         deploy_key: settings.deploy_key.clone(),
         built_ms: BUILT_MS,
         wall_ms: wall_ms(),

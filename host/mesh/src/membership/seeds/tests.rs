@@ -98,6 +98,8 @@ fn search(lookup: impl Lookup + 'static) -> Running {
             join: Vec::new(),
             boot_stored: None,
             releases_stored: None,
+            settings_stored: None,
+            app_config: cluster::ConfigLines::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: 0,
