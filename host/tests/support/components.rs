@@ -149,6 +149,7 @@ pub(crate) fn runtime_with(
 ) -> Arc<Runtime> {
     let info = NodeInfo {
         settings,
+        egress: super::outside::client(),
         ..NodeInfo::closed(views())
     };
     Runtime::new(limits.config(), Arc::new(info)).expect("an engine")

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 
 use http_body_util::Full;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{RootCertStore, ServerConfig};
@@ -49,9 +49,16 @@ async fn https(config: Arc<ServerConfig>) -> Server {
                 let text = format!("{:?} {}", request.version(), request.uri().path());
                 Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
             });
-            let server = auto::Builder::new(TokioExecutor::new());
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let io = TokioIo::new(stream);
-            let _ = server.serve_connection(io, service).await;
+            // A client that goes away is no concern of the server.
+            let _ = match is_h2 {
+                true => {
+                    let server = http2::Builder::new(TokioExecutor::new());
+                    server.serve_connection(io, service).await
+                }
+                false => http1::Builder::new().serve_connection(io, service).await,
+            };
         }
     })
     .await
