@@ -4,6 +4,7 @@
 //! listener -> dispatch -> slot (current generation) -> exchange -> component
 //! ```
 
+mod connection;
 mod listener;
 mod open;
 mod socket;

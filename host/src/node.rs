@@ -20,6 +20,7 @@ mod joined;
 mod listening;
 mod loaded;
 pub mod log;
+mod outgoing;
 mod recovered;
 mod release_check;
 mod running;
@@ -45,6 +46,7 @@ use stopping::Signals;
 
 use crate::app::crash_loop::OrderlyEnd;
 use crate::node::config::{Environment, NodeConfig};
+use mesh::data::DataFile;
 use mesh::membership::FatalError;
 
 /// How long exchanges that are cut at the end of the drain may take to notice.
@@ -103,6 +105,8 @@ pub struct StartedNode {
     drain: Duration,
     /// The tasks that follow the target, the app file and the tools.
     tasks: JoinSet<()>,
+    /// Stores the key-value data, to the end.
+    data_file: Option<DataFile>,
     /// As long as this is here, an end of the process counts as its death.
     orderly_end: OrderlyEnd,
 }
@@ -140,6 +144,7 @@ impl StartedNode {
             "{name} is ready at {}",
             serving.url,
         );
+        let data_file = recovered.data_file.take();
         let mut tasks = joined.follow(config, recovered);
         tasks.spawn(socket.serve(tools));
         Ok(StartedNode {
@@ -147,6 +152,7 @@ impl StartedNode {
             joined,
             drain,
             tasks,
+            data_file,
             orderly_end,
         })
     }
@@ -179,5 +185,6 @@ impl StartedNode {
         drop(self.orderly_end);
         self.tasks.abort_all();
         stopping::take_down(self.serving, self.joined, self.drain, at_once).await;
+        drop(self.data_file);
     }
 }

@@ -57,7 +57,7 @@ impl Place {
         };
         let views = watch::channel(Arc::new(node::view(1, &node::NAMES[..2]))).1;
         let views = Views::new(views, node::name(node::NAMES[0]));
-        let runtime = Runtime::new(config, Arc::new(NodeInfo::without_settings(views)));
+        let runtime = Runtime::new(config, Arc::new(NodeInfo::closed(views)));
         Place {
             runtime: runtime.expect("an engine"),
             _alone: alone,

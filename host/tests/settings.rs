@@ -1,6 +1,7 @@
 //! Config on real nodes on this machine's loopback: it is everywhere within a second, a node
 //! that was down has it before it serves, and a secret is nowhere to be seen.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -39,19 +40,23 @@ impl Cluster {
         self.dir.path().join(format!("data-{node}"))
     }
 
-    fn launch(&self, node: u8) -> Launch {
+    fn launch(&self, node: u8, app: &str) -> Launch {
         Launch::new(self.programs.host())
             .dir(self.dir.path())
             .flag("--name", format!("example@127.0.0.{node}"))
             .flag("--http", format!("127.0.0.{node}:0"))
             .flag("--cluster-port", self.port.to_string())
-            .flag("--app", self.programs.component("fixture-plain"))
+            .flag("--app", self.programs.component(app))
             .flag("--data-dir", self.data(node))
             .env("HOST_COOKIE", "a cookie of the tests")
     }
 
     fn start(&self, node: u8) -> Result<Running> {
-        Running::of(self.launch(node))
+        self.start_with(node, "fixture-plain")
+    }
+
+    fn start_with(&self, node: u8, app: &str) -> Result<Running> {
+        Running::of(self.launch(node, app))
     }
 
     /// A command that asks a node: what it printed.
@@ -204,6 +209,54 @@ fn a_secret_is_in_a_file_of_its_owner_and_nowhere_else() -> Result<()> {
     Ok(())
 }
 
+/// A server that answers each request with 200. It goes on until the test program ends.
+fn another_server() -> Result<u16> {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = server.local_addr()?.port();
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            // The requests are short. A client that has gone is no concern of this server.
+            let _ = stream.read(&mut [0; 1024]);
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(head.as_bytes());
+        }
+    });
+    Ok(port)
+}
+
+#[test]
+fn a_rule_opens_another_server_to_the_app_on_every_node_and_closes_it_when_it_is_removed()
+-> Result<()> {
+    let cluster = Cluster::new()?;
+    let app = "fixture-handler";
+    let nodes = [cluster.start_with(2, app)?, cluster.start_with(3, app)?];
+    cluster.until_members(2, 2)?;
+    let server = format!("localhost:{}", another_server()?);
+    let asks = |node: &Running| -> Result<String> {
+        Ok(lab::client::get(&format!("{}/fetch/{server}", node.url), BOUND)?.text())
+    };
+    let said = asks(&nodes[1])?;
+    ensure!(said.contains("HttpRequestDenied"), "{said}");
+    let rule = format!("http://{server}");
+    nodes[1]
+        .host
+        .wait_for_line(&["denied", &format!("`host egress add {rule}`")], BOUND)?;
+    for (verb, hears) in [("add", "answered 200"), ("rm", "HttpRequestDenied")] {
+        cluster.ask(2, &["egress", verb, &rule])?;
+        let set = Instant::now();
+        for node in &nodes {
+            loop {
+                let said = asks(node)?;
+                if said.contains(hears) {
+                    break;
+                }
+                ensure!(set.elapsed() < SEEN_WITHIN, "{verb}: {said}");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn walk(folder: PathBuf) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -221,7 +274,7 @@ fn config_of_one_node_counts_before_that_of_the_cluster() -> Result<()> {
     let cluster = Cluster::new()?;
     let own = cluster.dir.path().join("own");
     std::fs::write(&own, "# of this node\nGREETING=own\n")?;
-    let node = Running::of(cluster.launch(2).flag("--app-config", own))?;
+    let node = Running::of(cluster.launch(2, "fixture-plain").flag("--app-config", own))?;
     cluster.ask(2, &["config", "set", "GREETING=of all", "OTHER=1"])?;
     assert_eq!(node.sees("GREETING")?, "own");
     assert_eq!(node.sees("OTHER")?, "1");

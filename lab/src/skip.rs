@@ -25,6 +25,12 @@ pub fn browser_obstacle() -> Option<String> {
         })
 }
 
+/// What stands in the way of the tests with Redis, if anything does.
+pub fn redis_obstacle() -> Option<String> {
+    let why = "`redis-server` is missing (Debian: apt-get install redis-server)";
+    (!on_path("redis-server")).then(|| why.to_owned())
+}
+
 /// Say that the running test is skipped, and why.
 ///
 /// # Panics

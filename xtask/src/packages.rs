@@ -23,7 +23,7 @@ enum Shown {
     Python(&'static str),
 }
 
-const PACKAGES: [Package; 15] = [
+const PACKAGES: [Package; 16] = [
     Package {
         name: "iproute2",
         shown_by: Shown::Program("ip"),
@@ -93,6 +93,11 @@ const PACKAGES: [Package; 15] = [
         name: "valgrind",
         shown_by: Shown::Program("valgrind"),
         wanted_by: "the test that counts the instructions of a request",
+    },
+    Package {
+        name: "redis-server",
+        shown_by: Shown::Program("redis-server"),
+        wanted_by: "the test of an app that speaks to Redis",
     },
     Package {
         name: "python3-venv",

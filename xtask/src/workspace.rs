@@ -33,9 +33,9 @@ pub(crate) fn is_ci() -> bool {
 /// features of crates that the runtime uses, and the runtime would be compiled
 /// once more, for six minutes. A native build has either all of these packages
 /// or `host` alone; both lead to the same features.
-pub(crate) const NATIVE: [&str; 14] = [
-    "-p", "host", "-p", "cluster", "-p", "fault", "-p", "mesh", "-p", "runtime", "-p", "lab", "-p",
-    "xtask",
+pub(crate) const NATIVE: [&str; 16] = [
+    "-p", "host", "-p", "cluster", "-p", "egress", "-p", "fault", "-p", "mesh", "-p", "runtime",
+    "-p", "lab", "-p", "xtask",
 ];
 
 /// The packages of the guests that have native tests.

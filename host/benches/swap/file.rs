@@ -57,7 +57,7 @@ pub(crate) fn runtime(cache: &Path) -> Arc<Runtime> {
     };
     let views = watch::channel(Arc::new(view(1, &NAMES[..2]))).1;
     let views = Views::new(views, name(NAMES[0]));
-    Runtime::new(config, Arc::new(NodeInfo::without_settings(views))).expect("an engine")
+    Runtime::new(config, Arc::new(NodeInfo::closed(views))).expect("an engine")
 }
 
 /// What the rows of a change say, in their order.

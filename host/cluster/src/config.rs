@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bytes::Bytes;
 
+use crate::data::DataStore;
 use crate::release::DeployKey;
 use crate::{Boot, Cidr, ConfigLines, HttpUrl, NodeName};
 
@@ -36,6 +37,8 @@ pub struct Config {
     /// were kept. [`release::check_stored`](crate::release::check_stored) says beforehand
     /// whether they can be used; if not, the node starts without them.
     pub releases_stored: Option<Bytes>,
+    /// The key-value data, with what was stored of it.
+    pub data: DataStore,
     /// The bytes of the last [`Effect::StoreSettings`](crate::Effect::StoreSettings), if they were
     /// kept; [`check_settings`](crate::check_settings) says whether they can be used.
     pub settings_stored: Option<Bytes>,

@@ -83,6 +83,11 @@ pub enum EgressRuleError {
 }
 
 impl EgressRule {
+    /// How the servers are reached.
+    pub fn protocol(&self) -> EgressProtocol {
+        self.protocol
+    }
+
     /// Whether the rule allows this destination, by what the app calls it. A destination that is
     /// an address is allowed only by a range.
     pub fn allows(&self, to: &Destination) -> bool {
@@ -149,6 +154,25 @@ pub fn may_connect(rules: &[EgressRule], to: &Destination, ip: IpAddr, is_own: b
         && !never
         && allows(rules, to)
         && (public || rules.iter().any(|rule| rule.opens(to, ip, is_own)))
+}
+
+/// What may be reached over TCP under this name, which has no port yet.
+///
+/// # Errors
+/// The text is no name.
+pub fn tcp_destinations(
+    rules: &[EgressRule],
+    name: &str,
+) -> Result<Vec<Destination>, DestinationError> {
+    let tcp = EgressProtocol::Tcp;
+    // The text is checked even if there is no rule.
+    Destination::of_host(tcp, name, 1)?;
+    let ways = rules.iter().filter(|rule| rule.protocol == tcp);
+    let ways = ways.filter_map(|rule| Destination::of_host(tcp, name, rule.port).ok());
+    let mut ways: Vec<Destination> = ways.filter(|to| allows(rules, to)).collect();
+    ways.sort();
+    ways.dedup();
+    Ok(ways)
 }
 
 fn is_below(name: &str, domain: &str) -> bool {

@@ -27,7 +27,7 @@ pub use self::corpus::corpus;
 pub type FuzzTarget = fn(&[u8]);
 
 /// All decoders, by the names of their fuzzers.
-pub const TARGETS: [(&str, FuzzTarget); 8] = [
+pub const TARGETS: [(&str, FuzzTarget); 9] = [
     ("datagram", datagram),
     ("payload", payload),
     ("sync", sync),
@@ -35,6 +35,7 @@ pub const TARGETS: [(&str, FuzzTarget); 8] = [
     ("stored", stored),
     ("setting", setting),
     ("stored-settings", stored_settings),
+    ("data", data),
     ("text", text),
 ];
 
@@ -154,6 +155,11 @@ pub fn stored_settings(bytes: &[u8]) {
     assert!(usable || live == 0);
     subject.set("ANOTHER_NAME", "");
     subject.settle();
+}
+
+/// Bytes as key-value data: an entry of the disk, and batches that a member tells.
+pub fn data(bytes: &[u8]) {
+    crate::data::check_bytes(bytes);
 }
 
 /// Texts that people type: names, ids, URLs, ranges, digests, keys and cookies. If a text can

@@ -15,6 +15,7 @@ mod component;
 mod config;
 mod cookie;
 mod counts;
+pub mod data;
 mod digest;
 #[cfg(test)]
 mod documented;

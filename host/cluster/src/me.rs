@@ -128,7 +128,7 @@ impl Me {
     #[cfg(feature = "sim")]
     pub(crate) fn fingerprint(&self) -> String {
         let Self {
-            config: _,
+            config,
             keys: _,
             run,
             advertised,
@@ -136,6 +136,7 @@ impl Me {
             boots,
             overtaken,
         } = self;
-        format!("me {run:?} {advertised:?} {boots:?} {overtaken:?}\n")
+        let data = config.data.fingerprint();
+        format!("me {run:?} {advertised:?} {boots:?} {overtaken:?}\n{data}")
     }
 }

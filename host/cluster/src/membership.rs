@@ -268,14 +268,16 @@ impl Members {
         self.roster.forget(now);
     }
 
-    /// Publishes a new view, if the members have changed and the last view is old enough.
-    pub(crate) fn publish(&mut self, now: Time, out: &mut Outbox) {
-        if now >= self.view_next
-            && let Some(view) = self.roster.publish()
-        {
-            self.view_next = now + VIEWS_APART;
-            out.push(Effect::View(view));
-        }
+    /// Publishes a new view, if the members have changed and the last view is old enough. Returns
+    /// whether it did.
+    pub(crate) fn publish(&mut self, now: Time, out: &mut Outbox) -> bool {
+        let is_due = now >= self.view_next;
+        let Some(view) = is_due.then(|| self.roster.publish()).flatten() else {
+            return false;
+        };
+        self.view_next = now + VIEWS_APART;
+        out.push(Effect::View(view));
+        true
     }
 
     /// Publishes the first view; the next one may come at once.

@@ -64,6 +64,8 @@ impl Node {
         let me = Me::new(config, keys.clone(), now, process);
         let mut outbox = Outbox::default();
         outbox.push(Effect::StoreBoot(me.run.boot));
+        let store = &me.config.data;
+        store.begin(me.id(), process, me.config.wall_ms);
         let swim = engine(me.run.clone(), fork());
         let mut node = Self {
             clock: StallAdjustedClock::new(now, me.config.wall_ms),
@@ -94,7 +96,18 @@ impl Node {
         }
         self.follow_changes();
         let now = self.clock.now();
-        self.membership.publish(now, &mut self.outbox);
+        if self.membership.publish(now, &mut self.outbox) {
+            self.follow_members();
+        }
+    }
+
+    /// Tells the key-value data which runs are members, and what their clocks show.
+    fn follow_members(&self) {
+        let at = self.clock.at(&self.me);
+        let roster = self.membership.roster();
+        let ahead_ms = self.agreement.ahead_ms(at.clock, at.wall_ms, roster);
+        let store = &self.me.config.data;
+        store.follow(at.wall_ms, self.me.id(), roster, ahead_ms);
     }
 
     fn run(&mut self, input: Input<'_>) {
@@ -122,7 +135,7 @@ impl Node {
                 self.agreement.vote(at, roster, (release, verdict), out);
             }
             Input::SyncRequest { member, bytes } => self.sync_request(member, bytes),
-            Input::SyncReply { member, bytes } => self.sync_reply(&member, bytes),
+            Input::SyncReply { member, bytes } => self.sync_reply(member, bytes),
             Input::Keys(keys) => {
                 let is_new = self.me.change_keys(*keys);
                 self.advertise(is_new);
@@ -200,6 +213,7 @@ impl Node {
         self.settings.forget(roster);
         self.replication.forget(roster);
         self.membership.forget(now);
+        self.follow_members();
     }
 
     /// Says that this node is here, and what it knows.

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::Refusal;
 use crate::sync::STATE_MAX;
 
-/// The most bytes of a delta.
-pub(crate) const DELTA_MAX: usize = 1024 * 1024;
+/// The most bytes of a delta: the largest entry of the key-value data fits.
+pub(crate) const DELTA_MAX: usize = 1024 * 1024 + 128 * 1024;
 
 /// The rest of a state: the asks, and the kind of each piece.
 const ASKS_MAX: usize = 256 * 1024;
@@ -35,6 +35,8 @@ impl DataKind {
     pub(crate) const VOTES: Self = Self(3);
     /// Records of settings.
     pub(crate) const SETTINGS: Self = Self(4);
+    /// The key-value data of apps.
+    pub(crate) const KEY_VALUE: Self = Self(5);
 
     /// A kind that no node knows yet.
     #[cfg(any(test, feature = "sim"))]
@@ -49,6 +51,11 @@ pub(crate) trait Replicated {
     /// ever on others.
     fn summary(&self) -> Vec<u8>;
 
+    /// Whether a member with this summary holds the same.
+    fn is_same(&self, theirs: &[u8]) -> bool {
+        self.summary() == theirs
+    }
+
     /// What to ask a member with this summary for. It describes what this node holds as exactly as
     /// the member needs; none if nothing is missing here.
     fn missing(&self, theirs: &[u8]) -> Option<Vec<u8>>;
@@ -62,6 +69,13 @@ pub(crate) trait Replicated {
     /// # Errors
     /// Says why the whole delta is refused.
     fn merge(&mut self, delta: &[u8]) -> Result<(), Refusal>;
+
+    /// What to ask the member in turn that has asked this, once its delta is merged and its ask is
+    /// answered; none ends the exchange. Only a kind that needs several round trips to find what
+    /// differs asks back, and only while that leads somewhere.
+    fn ask_back(&self, _ask: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// All kinds that a node holds.
@@ -92,6 +106,7 @@ pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
         (DataKind::RELEASES, Vec::new()),
         (DataKind::VOTES, Vec::new()),
         (DataKind::SETTINGS, Vec::new()),
+        (DataKind::KEY_VALUE, Vec::new()),
     ];
     kinds.map(summary).into()
 }
@@ -100,7 +115,7 @@ pub(crate) fn of_nothing(members: u64) -> Vec<KindSummary> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KindPart {
     pub(crate) kind: DataKind,
-    /// What the sender lacks; empty in an answer.
+    /// What the sender lacks; empty if it asks for nothing.
     pub(crate) ask: Bytes,
     /// What the receiver lacks.
     pub(crate) delta: Bytes,
@@ -128,7 +143,7 @@ pub(crate) fn is_same(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> bool {
         let data = kinds.kind(kind);
         let theirs = of(theirs, kind);
         data.zip(theirs)
-            .is_none_or(|(data, theirs)| data.summary() == theirs)
+            .is_none_or(|(data, theirs)| data.is_same(theirs))
     })
 }
 
@@ -153,7 +168,7 @@ pub(crate) fn request(kinds: &mut impl Kinds, theirs: &[KindSummary]) -> Vec<Kin
     parts
 }
 
-/// Takes in what a member said, and returns what it asked for. An unknown kind is skipped, and a
+/// Takes in what a member said, and returns what it asked for, and what it is asked in turn. An unknown kind is skipped, and a
 /// refusal of one kind does not affect the others.
 pub(crate) fn answer(
     kinds: &mut impl Kinds,
@@ -173,19 +188,23 @@ pub(crate) fn answer(
             [] => Ok(()),
             delta => data.merge(delta),
         };
-        let delta = match &part.ask[..] {
-            [] => Vec::new(),
-            ask => data.delta(ask, room.min(DELTA_MAX)),
+        let (delta, ask) = match &part.ask[..] {
+            [] => (Vec::new(), None),
+            ask => {
+                let delta = data.delta(ask, room.min(DELTA_MAX));
+                (delta, merged.is_ok().then(|| data.ask_back(ask)).flatten())
+            }
         };
         drop(data);
         if let Err(why) = merged {
             refused(why);
         }
         room -= delta.len();
-        if !delta.is_empty() {
+        let ask = ask.unwrap_or_default();
+        if !delta.is_empty() || !ask.is_empty() {
             parts.push(KindPart {
                 kind,
-                ask: Bytes::new(),
+                ask: ask.into(),
                 delta: delta.into(),
             });
         }

@@ -6,6 +6,7 @@ mod attack;
 mod audit;
 mod carry;
 mod control;
+mod data;
 mod fetching;
 pub mod figures;
 pub mod invariants;
@@ -34,6 +35,7 @@ use rand::{RngExt, SeedableRng};
 
 pub use self::agreement::Disagreement;
 pub use self::audit::{Audit, Harmless};
+pub use self::data::DataDisk;
 pub use self::fetching::Held;
 pub use self::runner::{Failure, Report};
 
@@ -137,6 +139,7 @@ pub struct Machine {
     frozen: Option<Vec<Event>>,
     desk: control::MachineLinks,
     depot: fetching::Depot,
+    store: data::MachineData,
     /// Counts its processes: events for an earlier one are dropped.
     life: u32,
     timer: Option<Time>,
@@ -151,6 +154,8 @@ pub struct Disk {
     pub releases: Option<Bytes>,
     /// What it knew of settings.
     pub settings: Option<Bytes>,
+    /// What it had stored of the key-value data.
+    pub data: data::DataDisk,
 }
 
 /// A datagram that was sent.
@@ -207,6 +212,15 @@ enum Event {
         reply: fetching::Reply,
     },
     FetchTimer {
+        life: u32,
+    },
+    /// A member tells what was written.
+    Told {
+        from: usize,
+        bytes: Bytes,
+    },
+    /// The disk is to have what was written until now.
+    Save {
         life: u32,
     },
 }
@@ -323,6 +337,7 @@ impl Lan {
             frozen: None,
             desk: control::MachineLinks::default(),
             depot: fetching::Depot::default(),
+            store: data::MachineData::default(),
             life: 0,
             timer: None,
         });
@@ -361,6 +376,7 @@ impl Lan {
             releases_stored: its.disk.releases.clone(),
             settings_stored: its.disk.settings.clone(),
             app_config: ConfigLines::default(),
+            data: its.store.load(&its.disk.data),
             deploy_key: None,
             wall_ms,
         };
@@ -441,6 +457,11 @@ impl Lan {
     /// If there is no process.
     pub fn node(&self, machine: usize) -> &Node {
         self.machines[machine].node.as_ref().expect("a process")
+    }
+
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// A random time below `below`.

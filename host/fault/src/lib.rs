@@ -6,7 +6,7 @@
 //! it gets there for the Nth time. Without the feature a point does nothing.
 
 /// All points, in the order in which a changed file reaches them.
-pub const POINTS: [&str; 22] = [
+pub const POINTS: [&str; 23] = [
     "intake: app read",
     "validate: compiled",
     "loader: room made",
@@ -29,6 +29,7 @@ pub const POINTS: [&str; 22] = [
     "data: file synced",
     "data: file renamed",
     "releases: stored",
+    "key-value: before the commit",
 ];
 
 /// The process may die here; `name` is one of [`POINTS`].

@@ -8,10 +8,12 @@
 //! - [`control`]: TCP between nodes, and from tools to nodes
 //! - [`store`]: the components that this node has, on disk
 //! - [`transfer`]: components in chunks between members
+//! - [`data`]: the key-value data on the disk, and told to members
 //! - [`counts`]: the counts of all this
 
 pub mod control;
 pub mod counts;
+pub mod data;
 pub mod data_dir;
 pub mod durable;
 pub mod membership;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
+use cluster::data::DataStore;
 use cluster::release::{DeployKey, Target};
 use cluster::{
     Cidr, ConfigError, ConfigLines, Counted, HttpUrl, Keys, NodeName, Serving, Settings,
@@ -75,6 +76,8 @@ pub struct MembershipConfig {
     pub settings_stored: Option<Bytes>,
     /// Config of the app that is set on this node alone.
     pub app_config: ConfigLines,
+    /// The key-value data, with what the last run has stored of it.
+    pub data: DataStore,
     /// The key that signs releases and settings, if only signed ones are accepted.
     pub deploy_key: Option<DeployKey>,
     /// What this node serves at first.

@@ -276,8 +276,9 @@ fn build_linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     contract::add_charged_to_linker(&mut linker)?;
+    contract::add_sockets_to_linker(&mut linker)?;
     contract::add_config_to_linker(&mut linker)?;
-    contract::add_unbacked_to_linker(&mut linker)?;
+    contract::add_keyvalue_to_linker(&mut linker)?;
     contract::add_to_linker(&mut linker)?;
     Ok(linker)
 }

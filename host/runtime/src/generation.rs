@@ -96,6 +96,11 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// The key-value data that its calls see.
+    pub fn data(&self) -> &cluster::data::DataStore {
+        &self.runtime.node.data
+    }
+
     /// The release under which it serves. Until it has served, the one that a bootstrap with
     /// its component makes.
     pub fn release(&self) -> ReleaseId {

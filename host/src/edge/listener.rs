@@ -1,7 +1,6 @@
 //! The HTTP server of a node: accepts connections, and sends each request to
 //! the generation that is current when it comes.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,27 +8,16 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version, header};
-use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use runtime::http::{OutgoingBody, RequestHead, text};
 
-use super::open::{Activity, OpenBody};
-use super::socket::watched;
+use super::connection::{Protocols, serve};
 use runtime::exchange::{BodyLimits, Exchanges};
 use runtime::generation::Slot;
 
-/// How long a connection is silent before the system asks whether the peer is still there.
-const SILENCE: Duration = Duration::from_secs(60);
-/// How many bytes may wait in the system to be sent, so that it is soon seen whether the client
-/// reads.
-const UNSENT: u32 = 128 * 1024;
 /// How long the accept loop rests when the machine has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
@@ -71,11 +59,11 @@ impl Default for HttpLimits {
 pub struct Server {
     slot: Arc<Slot>,
     exchanges: Arc<Exchanges>,
-    limits: HttpLimits,
+    pub(super) limits: HttpLimits,
     /// True once the node begins to stop.
-    stopping: watch::Receiver<bool>,
+    pub(super) stopping: watch::Receiver<bool>,
     connections: Arc<Semaphore>,
-    protocol: Builder<TokioExecutor>,
+    pub(super) protocols: Protocols,
 }
 
 impl Server {
@@ -87,21 +75,6 @@ impl Server {
         limits: HttpLimits,
         stopping: watch::Receiver<bool>,
     ) -> Arc<Server> {
-        let mut protocol = Builder::new(TokioExecutor::new());
-        protocol
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            // A client may close its sending half and read on. `WatchedSocket` notices one that is gone.
-            .half_close(true)
-            .max_buf_size(limits.header_bytes.max(8192) as usize);
-        protocol
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .max_header_list_size(limits.header_bytes)
-            .keep_alive_interval(limits.idle / 3)
-            .keep_alive_timeout(limits.stall);
         let connections = Arc::new(Semaphore::new(limits.connections as usize));
         Arc::new(Server {
             slot,
@@ -109,7 +82,7 @@ impl Server {
             limits,
             stopping,
             connections,
-            protocol,
+            protocols: Protocols::new(&limits),
         })
     }
 
@@ -135,7 +108,7 @@ impl Server {
             match accepted {
                 Ok((stream, peer, permit)) => {
                     full = false;
-                    tokio::spawn(self.clone().connection(stream, peer, permit));
+                    tokio::spawn(serve(self.clone(), stream, peer, permit));
                     count = count.wrapping_add(1);
                     if count.is_multiple_of(AT_ONCE) {
                         tokio::task::yield_now().await;
@@ -171,78 +144,31 @@ impl Server {
         let _ = self.connections.acquire_many(self.limits.connections).await;
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        _permit: OwnedSemaphorePermit,
-    ) {
-        tune(&stream, self.limits.stall);
-        let is_own = stream.local_addr().is_ok_and(|own| own.ip() == peer.ip());
-        let (socket, watched) = watched(stream);
-        let activity = Arc::new(Activity::default());
-        let (server, seen) = (self.clone(), activity.clone());
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let open = seen.open(!request.body().is_end_stream());
-            let server = server.clone();
-            async move {
-                let response = server.dispatch(request, peer, is_own).await;
-                Ok::<_, Infallible>(response.map(|body| OpenBody::new(body, open)))
-            }
-        });
-        let mut connection = pin!(
-            self.protocol
-                .serve_connection(TokioIo::new(socket), service)
-        );
-        let mut stopping = self.stopping.clone();
-        let mut gone = pin!(watched.gone(self.limits.half_closed));
-        let grace = tokio::select! {
-            // Errors here are the client's: it broke off, or sent no HTTP.
-            _ = connection.as_mut() => None,
-            () = &mut gone => return,
-            () = activity.idle(self.limits.idle, || watched.is_unread()) => Some(self.limits.idle),
-            _ = stopping.wait_for(|stopping| *stopping) => Some(Duration::MAX),
-        };
-        if let Some(grace) = grace {
-            connection.as_mut().graceful_shutdown();
-            // The node cuts what is left when its time to stop is over.
-            tokio::select! {
-                _ = tokio::time::timeout(grace, connection) => {}
-                () = gone => return,
-            }
-        }
-        if activity.may_be_unread() {
-            let mut stopping = self.stopping.clone();
-            tokio::select! {
-                () = watched.linger() => {}
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-            }
-        }
-    }
-
-    /// Sends one request to the generation that is current now.
-    async fn dispatch(
+    /// Sends one request to the generation that is current now, unless no app is to answer it.
+    /// What waits for the answer is small: a connection holds the memory of it as long as it lives.
+    pub(super) fn dispatch(
         &self,
         request: http::Request<Incoming>,
         peer: SocketAddr,
         is_own: bool,
-    ) -> http::Response<OutgoingBody> {
+    ) -> Result<impl Future<Output = http::Response<OutgoingBody>> + use<>, Refused> {
         if let Some(refused) = refuse(&request) {
-            return refused;
+            return Err(Box::new(refused));
         }
         let Some(generation) = self.slot.current() else {
-            return no_app();
+            return Err(Box::new(no_app()));
         };
         let (parts, body) = request.into_parts();
         let head = match RequestHead::new(parts, peer) {
             head if is_own => head.from_this_machine(),
             head => head,
         };
-        // Boxed: a connection holds the memory of its service's future as long
-        // as it lives, and a running callback needs several KiB of it.
-        Box::pin(self.exchanges.serve(generation, head, body)).await
+        Ok(self.exchanges.serve(generation, head, body))
     }
 }
+
+/// The answer to a request that no app sees.
+type Refused = Box<http::Response<OutgoingBody>>;
 
 /// The page of a node that has no app yet. It reloads by itself.
 const NO_APP: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
@@ -301,18 +227,4 @@ fn names_host(host: &HeaderValue) -> bool {
         let has_port = all.len() > host.len();
         !host.is_empty() && !all.contains('@') && (!has_port || authority.port_u16().is_some())
     })
-}
-
-fn tune(stream: &TcpStream, stall: Duration) {
-    // None of these options is needed to serve. If one is refused, the
-    // connection works without it.
-    let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
-    let _ = socket.set_tcp_user_timeout(Some(stall));
-    let _ = socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(SILENCE)
-            .with_interval(SILENCE / 4),
-    );
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -24,11 +24,17 @@ const READ: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
+/// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// The end of a connection that a protocol uses.
 pub(super) struct Socket {
     /// It reads into memory that was never written, so an idle connection does not make all of
     /// the protocol's buffer resident.
     reads: OwnedReadHalf,
+    /// The first bytes of the client, of which the protocol has read none, and how many there are.
+    start: [u8; PREFACE.len()],
+    start_len: usize,
     shared: Arc<Shared>,
 }
 
@@ -53,6 +59,8 @@ pub(super) fn watched(stream: TcpStream) -> (Socket, WatchedSocket) {
     });
     let socket = Socket {
         reads,
+        start: [0; PREFACE.len()],
+        start_len: 0,
         shared: shared.clone(),
     };
     (socket, WatchedSocket(shared))
@@ -116,15 +124,43 @@ impl WatchedSocket {
 
 impl AsyncRead for Socket {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reads).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let given = this.start_len.min(buffer.remaining());
+        if given == 0 {
+            return Pin::new(&mut this.reads).poll_read(cx, buffer);
+        }
+        buffer.put_slice(&this.start[..given]);
+        this.start.copy_within(given.., 0);
+        this.start_len -= given;
+        // All of a head in one read: after a short one, the protocol would ask for as much room
+        // again, and keep it. If there is no more yet, or an error, the next read says so.
+        if this.start_len == 0 && buffer.remaining() > 0 {
+            let _ = Pin::new(&mut this.reads).poll_read(cx, buffer);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Socket {
+    /// Waits until it is clear whether the client speaks HTTP/2. What is read for that is not lost.
+    ///
+    /// # Errors
+    /// If nothing can be read from the connection.
+    pub(super) async fn begins_http2(&mut self) -> io::Result<bool> {
+        while self.start_len < PREFACE.len() {
+            let read = self.reads.read(&mut self.start[self.start_len..]).await?;
+            self.start_len += read;
+            if read == 0 || !PREFACE.starts_with(&self.start[..self.start_len]) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn poll_send(
         &self,
         cx: &mut Context<'_>,
@@ -177,5 +213,64 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = SockRef::from(self.shared.stream()).shutdown(std::net::Shutdown::Write);
         Poll::Ready(shut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let client = client.unwrap();
+        client.set_nodelay(true).unwrap();
+        (client, watched(accepted.unwrap().0).0)
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_say_which_protocol_it_is_however_they_come() {
+        for (sent, expected) in [
+            (&PREFACE[..], true),
+            (b"PRI * HTTP/1.1\r\n\r\n", false),
+            (b"PROPFIND / HTTP/1.1\r\n\r\n", false),
+            (b"GET / HTTP/1.1\r\n\r\n", false),
+        ] {
+            let (mut client, mut socket) = pair().await;
+            let send = async {
+                for byte in sent {
+                    client.write_all(&[*byte]).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let (is_http2, ()) = tokio::join!(socket.begins_http2(), send);
+            assert_eq!(is_http2.unwrap(), expected, "{}", sent.escape_ascii());
+            let mut read = vec![0; sent.len()];
+            socket.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, sent);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_closes_before_it_has_said_anything_speaks_no_http2() {
+        let (client, mut socket) = pair().await;
+        drop(client);
+        assert!(!socket.begins_http2().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_there_comes_in_one_read_though_its_start_was_read_before() {
+        let (mut client, mut socket) = pair().await;
+        let head = b"GET /a/longer/path/than/the/preface HTTP/1.1\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        assert!(!socket.begins_http2().await.unwrap());
+        socket.reads.readable().await.unwrap();
+        let mut buffer = [0; 256];
+        let read = socket.read(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..read], head);
     }
 }

@@ -10,8 +10,9 @@ use super::running::RunningNode;
 use crate::api::{ApiService, Asker};
 use crate::app::publish::Inbox;
 use mesh::control;
-use mesh::control::routes::{CHUNKS, PUBLISH, STATE};
+use mesh::control::routes::{CHUNKS, DATA, PUBLISH, STATE};
 use mesh::control::{FutureAnswer, Peer};
+use mesh::data::DataInbox;
 use mesh::transfer::ChunkServer;
 
 /// Answers requests once it has its parts. Before that, it says that the node
@@ -25,6 +26,7 @@ pub(super) struct Answering {
     pub(super) tools: ApiService,
     pub(super) chunk_server: ChunkServer,
     pub(super) inbox: Inbox,
+    pub(super) data: DataInbox,
 }
 
 impl ControlService {
@@ -53,6 +55,9 @@ impl control::Service for ControlService {
                 }
                 Peer::Member(name) if path == PUBLISH.path => {
                     parts.inbox.answer(&name, request.into_body()).await
+                }
+                Peer::Member(name) if path == DATA.path => {
+                    parts.data.answer(&name, request.into_body()).await
                 }
                 Peer::Member(_) => {
                     control::refusal(StatusCode::NOT_FOUND, "this node has no answer to that")

@@ -5,6 +5,7 @@ use super::address::AddressLost;
 use super::config::NodeConfigError;
 use crate::api::SocketError;
 use crate::files::IntakeError;
+use mesh::data::DataFileError;
 use mesh::membership::{self, FatalError};
 use mesh::store::StoreError;
 use runtime::engine::RuntimeError;
@@ -28,6 +29,9 @@ pub enum NodeError {
     /// The store of components cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The stored key-value data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataFileError),
     /// The socket for tools cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use cluster::data::DataStore;
 use cluster::{Counted, HttpUrl, NodeName};
 use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ use crate::api::recent::recent;
 use crate::app::publish::{self, Inbox};
 use crate::app::{App, Tasks};
 use mesh::counts::Publications;
+use mesh::data::{DataInbox, tell};
 use mesh::data_dir::DataDir;
 use mesh::membership::{self, Membership};
 use mesh::store::Store;
@@ -29,6 +31,7 @@ pub(super) struct Joined {
     pub(super) name: NodeName,
     pub(super) membership: Membership,
     app: Arc<App>,
+    data: DataStore,
     answers: ControlService,
     fetcher: Fetcher,
     /// The task that watches the cookie files takes this.
@@ -58,6 +61,7 @@ impl Joined {
             releases_stored: recovered.releases.clone(),
             settings_stored: recovered.settings.clone(),
             app_config: config.own_config.clone(),
+            data: recovered.data.clone(),
             deploy_key: config.deploy_key.clone(),
             serving: loaded.app.loader.current().map(|it| it.serving()),
             views: loaded.members,
@@ -72,6 +76,7 @@ impl Joined {
             ),
             membership,
             app: loaded.app,
+            data: recovered.data.clone(),
             answers,
             cookies: Some(loaded.cookies),
         })
@@ -120,7 +125,13 @@ impl Joined {
             tools: tools.clone(),
             chunk_server: ChunkServer::new(store.clone()),
             inbox: Inbox::new(topics.clone(), membership.views(), published.clone()),
+            data: DataInbox::new(self.data.clone(), membership.views()),
         });
+        tokio::spawn(tell(
+            self.data.clone(),
+            membership.views(),
+            membership.client(),
+        ));
         tokio::spawn(publish::run(
             topics.clone(),
             membership.views(),

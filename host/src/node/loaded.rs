@@ -12,6 +12,7 @@ use super::NodeError;
 use super::claimed::{self, ClaimError, Claimed};
 use super::config::NodeConfig;
 use super::cookie_watcher::CookieWatcher;
+use super::outgoing;
 use super::recovered::Recovered;
 use crate::app::{App, AppSettings};
 use runtime::capacity::{MachineLimits, PlaceLimits};
@@ -59,9 +60,13 @@ impl Loaded {
             compiler: config.compiler.clone(),
         };
         let settings = watch::Sender::new(what_is_set(config, claimed, recovered));
+        let now = settings.subscribe();
+        let rules = Arc::new(move || now.borrow().egress().clone());
         let info = NodeInfo {
             views: views.clone(),
             settings: settings.subscribe(),
+            egress: outgoing::client(&views, rules),
+            data: recovered.data.clone(),
         };
         let instances = config.instances;
         let runtime = Runtime::new(engine, Arc::new(info))?;

@@ -10,6 +10,8 @@ use super::claimed::{ClaimError, Claimed};
 use super::config::NodeConfig;
 use crate::app::crash_loop::CrashGuard;
 use crate::app::first::First;
+use cluster::data::DataStore;
+use mesh::data::DataFile;
 use mesh::membership;
 use mesh::store::{Store, StoreLimits};
 
@@ -21,6 +23,10 @@ pub(super) struct Recovered {
     pub(super) releases: Option<Bytes>,
     /// The stored records of settings.
     pub(super) settings: Option<Bytes>,
+    /// The key-value data, with what was stored of it.
+    pub(super) data: DataStore,
+    /// Stores it. The node keeps it to its end.
+    pub(super) data_file: Option<DataFile>,
     /// Knows what has killed earlier runs.
     pub(super) crash_guard: Arc<CrashGuard>,
     /// What the node can serve before it hears from others.
@@ -37,6 +43,7 @@ impl Recovered {
         let store = Store::open(claimed.data.clone(), limits)?;
         let releases = membership::stored_releases(&claimed.data).map_err(ClaimError::Data)?;
         let settings = membership::stored_settings(&claimed.data).map_err(ClaimError::Data)?;
+        let (data, data_file) = DataFile::open(&claimed.data)?;
         let crash_guard = CrashGuard::read(claimed.data.clone());
         let first = First::read(
             config.app.as_deref(),
@@ -50,6 +57,8 @@ impl Recovered {
             store,
             releases,
             settings,
+            data,
+            data_file: Some(data_file),
             crash_guard,
             first,
         })

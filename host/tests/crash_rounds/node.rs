@@ -73,13 +73,14 @@ impl Death {
 }
 
 /// The points that a node comes to when its file changes. The others are of
-/// apps that come from members, that are too many, or damaged.
+/// apps that come from members, that are too many, or damaged, and of data that apps write.
 fn points() -> impl Iterator<Item = &'static str> {
     let elsewhere = [
         "store: download",
         "store: chunk",
         "store: component collected",
         "store: component put aside",
+        "key-value: ",
     ];
     POINTS
         .into_iter()

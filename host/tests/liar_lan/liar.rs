@@ -50,6 +50,7 @@ impl Liar {
             releases_stored: None,
             settings_stored: None,
             app_config: cluster::ConfigLines::default(),
+            data: cluster::data::DataStore::default(),
             deploy_key: None,
             serving: serves.map(Serving::bootstrap),
             views: watch::Sender::default(),

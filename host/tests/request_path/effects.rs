@@ -1,6 +1,8 @@
 //! What callbacks ask for with their step: it holds only if all of it may be, and what is refused
 //! is named.
 
+use cluster::data::DataKey;
+
 use crate::support::client::{BOTH, Client, Protocol, fetch};
 use crate::support::log::Log;
 use crate::support::node::Node;
@@ -70,24 +72,35 @@ async fn as_many_as_allowed_are_taken() {
 }
 
 #[tokio::test]
-async fn an_effect_that_this_host_does_not_have_yet_is_501_and_named() {
-    for what in [
-        "watch",
-        "unwatch",
-        "put",
-        "put-while-open",
-        "increment",
-        "delete",
+async fn what_a_callback_writes_is_there_once_it_has_returned_and_not_if_a_part_cannot_be() {
+    let log = Log::capture();
+    let node = Node::start("fixture-misbehave").await;
+    let key = DataKey::new("default", "key").expect("a key");
+    let generation = node.slot.current().expect("it serves");
+    for (what, status, then) in [
+        ("watch", 200, None),
+        ("unwatch", 200, None),
+        ("put", 200, Some("value")),
+        ("increment", 500, Some("value")),
+        ("delete", 200, None),
+        ("increment", 200, Some("1")),
+        ("increment/5", 200, Some("6")),
+        // Its exchange is over at once.
+        ("put-while-open", 200, None),
     ] {
-        let cause = format!("the effect {what}, which this host does not carry out yet");
-        is_refused(what, "", 501, &cause).await;
+        let answer = fetch(Protocol::H1, node.address, &format!("/ask/{what}")).await;
+        assert_eq!(answer.status, status, "{what}");
+        node.idle().await;
+        let there = generation.data().get(&key);
+        assert_eq!(there.as_deref(), then.map(str::as_bytes), "{what}");
     }
+    log.tells_once(&["could not write: the key default/key has a value that is no whole number"]);
 }
 
 #[tokio::test]
 async fn a_stream_that_asks_for_what_may_not_be_is_cut() {
     let node = Node::start("fixture-misbehave").await;
-    for what in ["large", "put"] {
+    for what in ["large", "long-url"] {
         for protocol in BOTH {
             let answer = fetch(protocol, node.address, &format!("/ask-later/{what}")).await;
             assert_eq!(answer.status, 200);
@@ -109,16 +122,16 @@ async fn effects_of_a_whole_response_take_hold() {
 }
 
 #[tokio::test]
-async fn a_fetch_is_answered_that_this_host_fetches_nothing() {
+async fn a_fetch_that_nothing_allows_is_answered_that_it_is_denied() {
     let log = Log::capture();
     let node = Node::start("fixture-misbehave").await;
     for protocol in BOTH {
         let mut client = Client::connect(protocol, node.address).await;
         let mut reader = client.open("/fetch/8").await;
         let told: String = (0..8)
-            .map(|n| format!("fetched {n} unsupported\n"))
+            .map(|n| format!("fetched {n} FetchError::Denied\n"))
             .collect();
-        assert_eq!(reader.to("fetched 7 unsupported\n").await, told);
+        assert_eq!(reader.to("fetched 7 FetchError::Denied\n").await, told);
     }
     log.tells_no_failure();
 }

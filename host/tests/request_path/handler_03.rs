@@ -229,13 +229,13 @@ async fn a_trap_ends_its_instance_with_the_requests_of_it_and_no_others() {
 async fn a_request_to_another_server_is_denied_and_warned_of() {
     let log = Log::capture();
     let node = with(Limits::Usual).await;
-    let answer = fetch(Protocol::H1, node.address, "/fetch").await;
+    let answer = fetch(Protocol::H1, node.address, "/fetch/another.example").await;
     assert!(
         answer.text().contains("HttpRequestDenied"),
         "{}",
         answer.text()
     );
-    log.tells_once(&["denied an outgoing request", "http://example.org"]);
+    log.tells_once(&["denied an outgoing request", "http://another.example"]);
     assert_eq!(log.lines(&["secret"]), [""; 0]);
 }
 

@@ -128,7 +128,7 @@ async fn a_streaming_app_of_0_2_0_has_the_whole_contract() {
         assert_eq!(answer.text(), told, "{path}");
     }
     let mut fetching = client.open("/fetch/1").await;
-    fetching.to("fetched 0 unsupported\n").await;
+    fetching.to("fetched 0 another error\n").await;
     let mut members = client.open("/updates").await;
     members
         .to(&format!("data: [\"{}\", \"{}\"]", NAMES[0], NAMES[1]))

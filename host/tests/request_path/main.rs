@@ -8,6 +8,7 @@
 //! - [`limits`]: apps and clients that use too much
 //! - [`uploads`], [`downloads`]: bodies that come and go in pieces; [`collects`]: that are gathered
 //! - [`messages`]: timers, topics, views; [`effects`]: what is asked for with a step
+//! - [`egress`]: requests and connections to other servers
 //! - [`endings`]: clients that go, nodes that stop
 //! - [`handler_03`]: components with a handler of WASI 0.3
 //! - [`heads`]: heads of requests that reach no app
@@ -23,7 +24,8 @@
 //! - [`counts`]: how requests end, as it is counted; [`judged`]: what follows from it
 //! - [`try_out`]: new code before it serves, where there is little room
 //! - [`settings`]: what apps of each kind see of config and secrets
-//! - [`unbacked`]: interfaces that link, and have nothing behind them
+//! - [`keyvalue`]: the key-value store that components of any maker import
+//! - [`imports`]: interfaces of WASI that are not the engine's own
 //! - [`output`]: what apps print, and what the log says of them
 //! - [`watching`]: the file of `--app` while it changes
 //! - [`system`]: what the machine gives to apps; [`standard_library`]: and what Rust makes of it
@@ -40,14 +42,17 @@ mod conformance;
 mod counts;
 mod downloads;
 mod effects;
+mod egress;
 mod endings;
 mod handler_03;
 mod heads;
 mod http1;
 mod http2;
+mod imports;
 mod instances;
 mod judged;
 mod kept;
+mod keyvalue;
 mod limits;
 mod messages;
 mod output;
@@ -63,6 +68,5 @@ mod standard_library;
 mod swaps;
 mod system;
 mod try_out;
-mod unbacked;
 mod uploads;
 mod watching;

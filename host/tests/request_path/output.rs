@@ -94,8 +94,7 @@ async fn a_denied_request_to_another_server_is_warned_of_without_its_path() {
     let said = [
         "WARN",
         "denied an outgoing request",
-        "https://example.com:8443",
-        "no setting allows it",
+        "`host egress add https://example.com:8443` allows it",
     ];
     let lines = log.lines(&said);
     assert!((1..5).contains(&lines.len()), "throttled: {lines:#?}");

@@ -74,7 +74,7 @@ fn runtime(places: PlaceLimits, time: Duration) -> Arc<Runtime> {
     };
     let views = watch::channel(Arc::new(view(1, &NAMES[..1]))).1;
     let views = Views::new(views, name(NAMES[0]));
-    Runtime::new(config, Arc::new(NodeInfo::without_settings(views))).expect("an engine")
+    Runtime::new(config, Arc::new(NodeInfo::closed(views))).expect("an engine")
 }
 
 const FEW: PlaceLimits = PlaceLimits {

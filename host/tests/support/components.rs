@@ -133,7 +133,10 @@ pub(crate) fn runtime(limits: Limits) -> Arc<Runtime> {
     static RUNTIMES: LazyLock<Mutex<HashMap<Limits, Arc<Runtime>>>> = LazyLock::new(Mutex::default);
     let mut runtimes = RUNTIMES.lock();
     let runtime = runtimes.entry(limits).or_insert_with(|| {
-        let info = NodeInfo::without_settings(views());
+        let info = NodeInfo {
+            egress: super::outside::client(),
+            ..NodeInfo::closed(views())
+        };
         Runtime::new(limits.config(), Arc::new(info)).expect("an engine")
     });
     runtime.clone()
@@ -145,8 +148,9 @@ pub(crate) fn runtime_with(
     settings: watch::Receiver<Arc<Settings>>,
 ) -> Arc<Runtime> {
     let info = NodeInfo {
-        views: views(),
         settings,
+        egress: super::outside::client(),
+        ..NodeInfo::closed(views())
     };
     Runtime::new(limits.config(), Arc::new(info)).expect("an engine")
 }

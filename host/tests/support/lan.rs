@@ -52,6 +52,7 @@ impl Lan {
             releases_stored: None,
             settings_stored: None,
             app_config: cluster::ConfigLines::default(),
+            data: cluster::data::DataStore::default(),
             deploy_key: None,
             serving: None,
             views: watch::Sender::default(),

@@ -2,6 +2,7 @@
 //! that see how a response ends, and the log.
 //!
 //! - [`components`]: the components that `cargo xtask test` builds, compiled once
+//! - [`outside`]: servers that apps may reach
 //! - [`node`]: the host's request path on a port of its own
 //! - [`client`]: HTTP/1.1 and HTTP/2 through hyper; [`raw`]: bytes as they are
 //! - [`lan`]: membership of several nodes on the loopback interface
@@ -15,6 +16,7 @@ pub(crate) mod components;
 pub(crate) mod lan;
 pub(crate) mod log;
 pub(crate) mod node;
+pub(crate) mod outside;
 pub(crate) mod raw;
 
 use std::future::Future;

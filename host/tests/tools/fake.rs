@@ -111,6 +111,7 @@ impl Fake {
             releases_stored: None,
             settings_stored: None,
             app_config: ConfigLines::default(),
+            data: cluster::data::DataStore::default(),
             deploy_key: deploy_key.clone(),
             built_ms: 0,
             wall_ms: wall_ms(),

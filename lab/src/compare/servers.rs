@@ -296,7 +296,7 @@ impl<'a> Site<'a> {
              listen 127.0.0.1:{port};\n\
              location = /hello {{ return 200 \"Hello, world!\"; }}\n\
              location = /64k {{ alias {here}/64k; }}\n\
-             location = / {{ alias {here}/page; }}\n\
+             location = / {{ root {here}; try_files /page =404; }}\n\
              }} }}\n"
         );
         write(&format!("{port}.conf"), config.as_bytes())

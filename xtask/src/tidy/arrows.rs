@@ -20,7 +20,10 @@ const fn arrow(from: &'static str, to: &'static str, why: &'static str) -> Arrow
 }
 
 /// The arrows between the crates of a node.
-const BETWEEN_CRATES: [Arrow; 9] = [
+const BETWEEN_CRATES: [Arrow; 12] = [
+    arrow("egress", "cluster", "the rules are the core's"),
+    arrow("runtime", "egress", "apps reach other servers by it"),
+    arrow("host", "egress", "the node gives it the rules in force"),
     arrow("runtime", "cluster", "an app sees members and releases"),
     arrow("runtime", "fault", "a node can die while it loads code"),
     arrow("mesh", "cluster", "its thread drives the core"),

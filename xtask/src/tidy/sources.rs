@@ -9,8 +9,9 @@ pub(super) struct Source {
 }
 
 /// The folders of the crates that make up a node, and the names of the crates.
-pub(super) const CRATES: [(&str, &str); 5] = [
+pub(super) const CRATES: [(&str, &str); 6] = [
     ("host/cluster/", "cluster"),
+    ("host/egress/", "egress"),
     ("host/fault/", "fault"),
     ("host/mesh/", "mesh"),
     ("host/runtime/", "runtime"),

@@ -290,6 +290,24 @@ fn the_address_of_a_node_must_be_named_itself() {
 }
 
 #[test]
+fn a_name_without_a_port_is_allowed_with_the_ports_of_its_rules_for_tcp() {
+    let rules = rules(&[
+        "tcp://db.example.com:5432",
+        "tcp://*.example.com:6379",
+        "tcp://other.example:1",
+        "https://db.example.com",
+    ]);
+    let ways = tcp_destinations(&rules, "DB.example.com.").expect("a name");
+    let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        ways,
+        ["tcp://db.example.com:5432", "tcp://db.example.com:6379"]
+    );
+    assert_eq!(tcp_destinations(&rules, "example.com"), Ok(Vec::new()));
+    assert!(tcp_destinations(&[], "127.1").is_err());
+}
+
+#[test]
 fn what_a_destination_shows_is_the_rule_that_allows_it() {
     for (text, shown) in [
         ("https://API.example.com:443", "https://api.example.com"),

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::subject::{Subject, run};
+use super::subject::{Subject, WALL_MS, run};
+use crate::data::{DataKey, DataStore, DataWrite};
 use crate::membership::{FocaSwim, Swim, SwimEvent, Update};
 use crate::message::{Cause, Down, Hello, KnownRun, Message};
 use crate::release::{AppFile, Component, PathId, Release, ReleaseId, Verdict as Found, Vote};
@@ -26,11 +27,12 @@ const TEXTS: [(&str, &str); 7] = [
 ];
 
 /// All kinds of data.
-const ALL_KINDS: [DataKind; 4] = [
+const ALL_KINDS: [DataKind; 5] = [
     DataKind::MEMBERS,
     DataKind::RELEASES,
     DataKind::VOTES,
     DataKind::SETTINGS,
+    DataKind::KEY_VALUE,
 ];
 
 /// The inputs of each target: the target's name, the input's name, and the bytes. They are
@@ -94,7 +96,7 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     for (name, stored) in stored(&subject, id) {
         add("stored", name, &stored);
     }
-    for (target, name, bytes) in settings(&subject) {
+    for (target, name, bytes) in shared(&subject) {
         add(target, name, &bytes);
     }
     for (name, text) in TEXTS {
@@ -105,8 +107,8 @@ pub fn corpus() -> Vec<(&'static str, String, Vec<u8>)> {
     inputs
 }
 
-/// Records of settings, and what nodes keep of them between two runs.
-fn settings(subject: &Subject) -> Vec<(&'static str, &'static str, Vec<u8>)> {
+/// Records of settings, what nodes keep of them between two runs, and key-value data.
+fn shared(subject: &Subject) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut inputs = Vec::new();
     for setting in subject.node.settings().live() {
         inputs.push(("setting", "unsigned", setting.bytes().to_vec()));
@@ -116,7 +118,26 @@ fn settings(subject: &Subject) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     }
     let stored = subject.stored_settings.clone().unwrap_or_default();
     inputs.push(("stored-settings", "one-setting", stored.to_vec()));
+    inputs.extend(data().map(|(name, bytes)| ("data", name, bytes)));
     inputs
+}
+
+/// What nodes store and tell of key-value data.
+fn data() -> [(&'static str, Vec<u8>); 2] {
+    let store = DataStore::default();
+    store.begin(run(1).id(), 7, WALL_MS);
+    let key = |name: &str| DataKey::new("default", name).expect("a key");
+    let batch = [
+        DataWrite::Put(key("a"), Bytes::from_static(b"a value")),
+        DataWrite::PutWhileOpen(key("b"), Bytes::new(), 3),
+        DataWrite::Increment(key("n"), -5),
+    ];
+    let written = store.write(WALL_MS, &batch).expect("room");
+    let deleted = store.write(WALL_MS, &[DataWrite::Delete(key("a"))]);
+    let told = [written.told, deleted.expect("room").told].concat();
+    let entry = store.take_unsaved(1).entries.into_iter().next();
+    let entry = entry.and_then(|(_, bytes)| bytes).unwrap_or_default();
+    [("told", told), ("entry", entry)]
 }
 
 /// What nodes keep of releases between two runs.

@@ -25,7 +25,7 @@ const IPS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(10, 10, 10, 4),
     Ipv4Addr::new(10, 10, 10, 5),
 ];
-const WALL_MS: u64 = 1_700_000_000_000;
+pub(super) const WALL_MS: u64 = 1_700_000_000_000;
 const BOOT: u64 = 5;
 
 /// No input has this many effects.
@@ -87,6 +87,7 @@ impl Subject {
             releases_stored,
             settings_stored,
             app_config: ConfigLines::default(),
+            data: crate::data::DataStore::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: WALL_MS,

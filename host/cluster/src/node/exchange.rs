@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Node;
 use crate::agreement::{FromMember, RecordData, VoteData};
+use crate::data::SharedData;
 use crate::membership::MemberData;
 use crate::message::Beacon;
 use crate::replicate::{self, DataKind, KindPart, KindSummary, Kinds, Replicated};
@@ -25,6 +26,7 @@ impl Kinds for NodeKinds<'_> {
             DataKind::RELEASES,
             DataKind::VOTES,
             DataKind::SETTINGS,
+            DataKind::KEY_VALUE,
         ]
     }
 
@@ -55,6 +57,10 @@ impl Kinds for NodeKinds<'_> {
             })),
             DataKind::RELEASES => Some(Box::new(RecordData(source))),
             DataKind::VOTES => Some(Box::new(VoteData(source))),
+            DataKind::KEY_VALUE => {
+                let store = node.me.config.data.clone();
+                Some(Box::new(SharedData::new(store, at.wall_ms)))
+            }
             _ => None,
         }
     }
@@ -81,6 +87,10 @@ impl Node {
             return;
         };
         let at = self.clock.at(&self.me);
+        if let Some(theirs) = replicate::of(&about.summaries, DataKind::KEY_VALUE) {
+            let store = &self.me.config.data;
+            store.note_summary(run.id(), theirs, at.wall_ms);
+        }
         if !self.replication.is_due(at.now, &about.run, same) {
             return;
         }
@@ -103,11 +113,22 @@ impl Node {
         }
     }
 
-    /// A member has answered with what is missing here.
-    pub(super) fn sync_reply(&mut self, member: &NodeName, bytes: &[u8]) {
-        if self.take_in(member, bytes).is_some() {
-            self.replication.answered();
-            self.settings.answered();
+    /// A member has answered with what is missing here. If it asks for something in turn, the
+    /// exchange goes on.
+    pub(super) fn sync_reply(&mut self, member: NodeName, bytes: &[u8]) {
+        let Some(parts) = self.take_in(&member, bytes) else {
+            return;
+        };
+        self.replication.answered();
+        self.settings.answered();
+        let entry = self.membership.roster().up(member.id());
+        let with = entry.map(|entry| entry.run.address());
+        if !parts.is_empty()
+            && let Some(with) = with
+            && let Some(bytes) = self.state(parts)
+        {
+            let name = member;
+            self.outbox.push(Effect::Sync { with, name, bytes });
         }
     }
 

@@ -59,6 +59,7 @@ impl Bench {
             releases_stored: None,
             settings_stored: None,
             app_config: ConfigLines::default(),
+            data: crate::data::DataStore::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: 1000,

@@ -26,7 +26,7 @@ impl Lan {
         let its = &mut self.machines[machine];
         if let Some(buffer) = &mut its.frozen {
             // A timer is no datagram, so there is always room for it.
-            let is_timer = matches!(event, Event::Timer { .. });
+            let is_timer = matches!(event, Event::Timer { .. } | Event::Save { .. });
             if is_timer || buffer.len() < BUFFER {
                 buffer.push(event);
             }
@@ -80,6 +80,9 @@ impl Lan {
             Event::Answer { .. } => {}
             Event::FetchTimer { life } if life == its.life => self.fetch_timer(machine),
             Event::FetchTimer { .. } => {}
+            Event::Told { from, bytes } => self.told(machine, from, &bytes),
+            Event::Save { life } if life == its.life => self.save(machine),
+            Event::Save { .. } => {}
         }
     }
 
@@ -154,6 +157,7 @@ impl Lan {
                 }
             }
         }
+        self.save_later(machine);
         let its = &mut self.machines[machine];
         if let Some(due) = its.node.as_ref().and_then(Node::next_timer)
             && its.timer.is_none_or(|armed| due < armed)

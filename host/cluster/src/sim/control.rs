@@ -147,7 +147,7 @@ impl Lan {
         self.stream(from, to, bytes.len(), Event::SyncReply { from, bytes });
     }
 
-    fn stream(&mut self, from: usize, to: usize, bytes: usize, event: Event) {
+    pub(super) fn stream(&mut self, from: usize, to: usize, bytes: usize, event: Event) {
         if !self.control || !self.hears(from, to) {
             return;
         }

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod attacks;
+mod data;
 mod discovery;
 mod faults;
 mod fetching;

@@ -8,6 +8,7 @@
 //! POST /app/state  nothing                -> state of the called node
 //! POST /component/…  of members           -> see `transfer`
 //! POST /publish    of members             -> see `publish`
+//! POST /data       of members             -> see `data`
 //!      /v1/…       of tools               -> the API
 //! ```
 
@@ -93,6 +94,15 @@ pub const PUBLISH: Route = Route {
     within: EXCHANGE,
 };
 
+/// Writes of key-value data.
+pub const DATA: Route = Route {
+    path: "/data",
+    audience: Audience::Members,
+    message_max: cluster::data::TOLD_MAX,
+    answer_max: 256,
+    within: EXCHANGE,
+};
+
 /// The API for tools, which limits by itself what it reads.
 const API: Route = Route {
     path: "/v1/",
@@ -103,7 +113,7 @@ const API: Route = Route {
 };
 
 /// All routes. The first match counts.
-const ROUTES: [&Route; 6] = [&HELLO, &SYNC, &STATE, &CHUNKS, &PUBLISH, &API];
+const ROUTES: [&Route; 7] = [&HELLO, &SYNC, &STATE, &CHUNKS, &PUBLISH, &DATA, &API];
 
 impl Route {
     /// The route of a path, if there is one.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::cluster::data::{DataStore, DataWatch, KeyRange};
 use ::cluster::release::ReleaseId;
 use ::cluster::{Digest, Settings};
 
@@ -32,21 +33,30 @@ pub struct CallLimits {
     pub state: usize,
 }
 
-/// What the callbacks of one node share: who the node is, which members it sees, and what is set
-/// for the app.
+/// What the callbacks of one node share: who the node is, which members it sees, what is set for the
+/// app, the key-value data, and the way to other servers.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// The membership views as they come.
     pub views: Views,
     /// What is set, always the newest.
     pub settings: watch::Receiver<Arc<Settings>>,
+    /// What apps reach other servers by.
+    pub egress: egress::EgressClient,
+    /// The key-value data.
+    pub data: DataStore,
 }
 
 impl NodeInfo {
-    /// A node that sees these views, and on which nothing is ever set.
-    pub fn without_settings(views: Views) -> NodeInfo {
-        let settings = watch::channel(Arc::default()).1;
-        NodeInfo { views, settings }
+    /// A node that sees these views, on which nothing is ever set, whose apps reach no other servers,
+    /// and whose data is its own.
+    pub fn closed(views: Views) -> NodeInfo {
+        NodeInfo {
+            views,
+            settings: watch::channel(Arc::default()).1,
+            egress: egress::EgressClient::closed(),
+            data: DataStore::default(),
+        }
     }
 
     /// What is set now.
@@ -69,6 +79,8 @@ pub struct Subscribed<'a> {
     pub timers: usize,
     /// How many fetches the exchange waits for.
     pub fetches: usize,
+    /// The ranges of keys that it watches.
+    pub watches: &'a [(KeyRange, DataWatch)],
 }
 
 /// What belongs to one call.
@@ -95,12 +107,13 @@ impl CallContext {
         meter: Arc<Meter>,
         held: Subscribed<'_>,
     ) -> CallContext {
+        let effects = CallEffects::of(held, node.data.clone());
         CallContext {
             node,
             release,
             digest,
             view: None,
-            effects: CallEffects::of(held),
+            effects,
             meter,
             to_head: false,
             response: None,

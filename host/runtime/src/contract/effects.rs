@@ -6,10 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::cluster::data::{DataKey, DataKeyError, DataStore, DataWrite, KeyRange};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::Subscribed;
+use super::call_data::CallData;
+use super::data;
 use super::fetch::FetchRequest;
 use super::http::Field;
 use super::mailbox::Effect;
@@ -61,6 +64,12 @@ pub enum CallEffect {
     },
     /// Send the request to another server.
     Fetch(FetchRequest),
+    /// Write key-value data.
+    Write(DataWrite),
+    /// Send to this exchange what changes in a range of keys since this mark of the store.
+    Watch(KeyRange, u64),
+    /// Send no more of that range.
+    Unwatch(KeyRange),
 }
 
 /// An effect that an app may not have. The text is for the log.
@@ -92,8 +101,13 @@ pub(crate) enum IllegalEffect {
         "asked for the effect fetch with the field {0:?}, which has a name or a value that no field has"
     )]
     FetchField(String),
-    #[error("asked for the effect {0}, which this host does not carry out yet")]
-    Unserved(&'static str),
+    #[error("asked for the effect {effect} with {why}")]
+    Key {
+        effect: &'static str,
+        why: DataKeyError,
+    },
+    #[error("asked for the effect watch with {MAX_PER_EXCHANGE} ranges of keys watched already")]
+    Watches,
 }
 
 /// The effects of one callback, in order.
@@ -105,6 +119,10 @@ pub(crate) struct CallEffects {
     timers: usize,
     fetches: usize,
     publishes: usize,
+    /// The ranges that the exchange will watch if the callback returns now.
+    watches: Vec<KeyRange>,
+    /// The key-value data as the callback sees it.
+    pub(crate) data: CallData,
 }
 
 /// Counts one more of what there may be so many of.
@@ -118,19 +136,25 @@ fn one_more(count: &mut usize, most: usize, many: IllegalEffect) -> Result<(), I
 
 impl CallEffects {
     /// No effects of a callback of an exchange that has this already.
-    pub(super) fn of(held: Subscribed<'_>) -> CallEffects {
+    pub(super) fn of(held: Subscribed<'_>, data: DataStore) -> CallEffects {
         CallEffects {
             effects: Vec::new(),
             topics: held.topics.to_vec(),
             timers: held.timers,
             fetches: held.fetches,
             publishes: 0,
+            watches: held
+                .watches
+                .iter()
+                .map(|(range, _)| range.clone())
+                .collect(),
+            data: CallData::new(data),
         }
     }
 
     /// Whether nothing was asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.effects.is_empty()
+        self.effects.is_empty() && !self.data.was_used()
     }
 
     /// Adds the effects that a callback has returned.
@@ -141,6 +165,10 @@ impl CallEffects {
         if effects.len() > MAX_EFFECTS {
             return Err(IllegalEffect::TooMany(effects.len()));
         }
+        // What was written by calls comes first: the callback has seen it before it returned.
+        let written = self.data.take_waiting();
+        self.effects
+            .extend(written.into_iter().map(CallEffect::Write));
         for effect in effects {
             self.add(effect)?;
         }
@@ -155,13 +183,49 @@ impl CallEffects {
             Effect::Publish(message) => self.publish(message.topic, message.payload)?,
             Effect::SendAfter(timer) => self.send_after(timer.milliseconds, timer.token)?,
             Effect::Fetch(request) => self.fetch(request)?,
-            Effect::Watch(_) => return Err(IllegalEffect::Unserved("watch")),
-            Effect::Unwatch(_) => return Err(IllegalEffect::Unserved("unwatch")),
-            Effect::Put(_) => return Err(IllegalEffect::Unserved("put")),
-            Effect::PutWhileOpen(_) => return Err(IllegalEffect::Unserved("put-while-open")),
-            Effect::Increment(_) => return Err(IllegalEffect::Unserved("increment")),
-            Effect::Delete(_) => return Err(IllegalEffect::Unserved("delete")),
+            Effect::Watch(range) => self.watch(&range)?,
+            Effect::Unwatch(range) => self.unwatch(&range)?,
+            Effect::Put(entry) => {
+                let key = checked_key("put", &entry.key)?;
+                self.write(DataWrite::Put(key, entry.value.into()));
+            }
+            Effect::PutWhileOpen(entry) => {
+                let key = checked_key("put-while-open", &entry.key)?;
+                self.write(DataWrite::PutWhileOpen(key, entry.value.into(), 0));
+            }
+            Effect::Increment(addition) => {
+                let key = checked_key("increment", &addition.key)?;
+                self.write(DataWrite::Increment(key, addition.amount));
+            }
+            Effect::Delete(key) => {
+                self.write(DataWrite::Delete(checked_key("delete", &key)?));
+            }
         }
+        Ok(())
+    }
+
+    fn write(&mut self, write: DataWrite) {
+        self.effects.push(CallEffect::Write(write));
+    }
+
+    fn watch(&mut self, range: &data::KeyRange) -> Result<(), IllegalEffect> {
+        let range = checked_range("watch", range)?;
+        if self.watches.contains(&range) {
+            return Ok(());
+        }
+        if self.watches.len() >= MAX_PER_EXCHANGE {
+            return Err(IllegalEffect::Watches);
+        }
+        self.watches.push(range.clone());
+        self.effects
+            .push(CallEffect::Watch(range, self.data.began()));
+        Ok(())
+    }
+
+    fn unwatch(&mut self, range: &data::KeyRange) -> Result<(), IllegalEffect> {
+        let range = checked_range("unwatch", range)?;
+        self.watches.retain(|watched| *watched != range);
+        self.effects.push(CallEffect::Unwatch(range));
         Ok(())
     }
 
@@ -277,6 +341,14 @@ impl CallEffects {
 /// Whether a field may go on the wire.
 fn is_legal((name, value): &Field) -> bool {
     HeaderName::from_lowercase(name.as_bytes()).is_ok() && HeaderValue::from_bytes(value).is_ok()
+}
+
+fn checked_key(effect: &'static str, key: &data::Key) -> Result<DataKey, IllegalEffect> {
+    DataKey::new(&key.bucket, &key.name).map_err(|why| IllegalEffect::Key { effect, why })
+}
+
+fn checked_range(effect: &'static str, range: &data::KeyRange) -> Result<KeyRange, IllegalEffect> {
+    KeyRange::new(&range.bucket, &range.prefix).map_err(|why| IllegalEffect::Key { effect, why })
 }
 
 fn checked_topic(effect: &'static str, topic: String) -> Result<Arc<str>, IllegalEffect> {

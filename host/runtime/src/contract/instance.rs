@@ -12,11 +12,13 @@ use wasmtime_wasi_http::p2::body::StreamContext;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::config;
-use super::context::CallContext;
-use super::outbound::NoOutbound;
+use super::context::{CallContext, NodeInfo};
+use super::memory_cap::MemoryCap;
+use super::outbound::Outbound;
 use super::output::{GuestLog, GuestOutput};
 use super::quota::{self, OverQuota, Quota};
 use super::sent::{Bodies, BodyEnd};
+use super::sockets::Sockets;
 use crate::capacity::Resident;
 
 /// The data of one store.
@@ -36,7 +38,10 @@ pub(crate) struct InstanceContext {
     output: GuestOutput,
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
-    outbound: NoOutbound,
+    outbound: Outbound,
+    /// None before WASI is used, and if it may have none, whatever the rules say.
+    pub(super) sockets: Option<Sockets>,
+    has_sockets: bool,
     quota: Quota,
     /// The bodies of responses that the guest writes.
     pub(super) bodies: Bodies,
@@ -56,6 +61,14 @@ impl HostState {
         self.call = call;
         self.instance.output.begin_call(release);
         self.instance.outbound.release = release;
+        if let Some(sockets) = &mut self.instance.sockets {
+            sockets.begin_call(release);
+        }
+    }
+
+    /// The resources of the instance.
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.instance.table
     }
 
     /// The limiter of the store.
@@ -66,25 +79,28 @@ impl HostState {
 
 impl InstanceContext {
     /// The context of a new instance: the most bytes of memory, and the most elements of a table;
-    /// what is set; and where the log is, for an instance of this release. It gets no more memory once
-    /// `resident` is used up, if that is given.
+    /// and where the log is, for an instance of this release on this node. It gets no more memory
+    /// once `resident` is used up, if that is given.
     pub(crate) fn new(
         (memory, table_elements): (usize, usize),
-        settings: Arc<Settings>,
+        node: &NodeInfo,
         resident: Option<Arc<Resident>>,
         log: &Arc<GuestLog>,
         release: ReleaseId,
     ) -> InstanceContext {
         InstanceContext {
             memory: MemoryCap::new(memory, table_elements, resident),
-            settings,
+            settings: node.settings(),
             output: GuestOutput::new(log.clone(), release),
             wasi: None,
             http: WasiHttpCtx::new(),
-            outbound: NoOutbound {
+            outbound: Outbound {
+                client: node.egress.clone(),
                 log: log.clone(),
                 release,
             },
+            sockets: None,
+            has_sockets: true,
             quota: Quota::default(),
             bodies: Bodies::default(),
             table: quota::table(),
@@ -92,6 +108,12 @@ impl InstanceContext {
             spent: false,
             unanswered: false,
         }
+    }
+
+    /// It gets no sockets, whatever the rules say.
+    pub(crate) fn without_sockets(mut self) -> InstanceContext {
+        self.has_sockets = false;
+        self
     }
 
     /// What is set, as the instance sees it.
@@ -240,24 +262,30 @@ fn outgoing(body: u32) -> Resource<OutgoingBody> {
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Built only when a guest uses WASI: building seeds random generators, and
-        // most callbacks need no WASI. A socket would take a file descriptor of the node.
-        let instance = &mut self.instance;
-        let output = &instance.output;
-        let wasi = instance.wasi.get_or_insert_with(|| {
-            Box::new(
-                config::wasi(&instance.settings)
-                    .stdout(output.stream())
-                    .stderr(output.stream())
-                    .allow_tcp(false)
-                    .allow_udp(false)
-                    .max_random_size(quota::RANDOM_MAX)
-                    .build(),
-            )
+        // most callbacks need no WASI.
+        let InstanceContext {
+            output,
+            settings,
+            outbound,
+            sockets,
+            has_sockets,
+            wasi,
+            table,
+            ..
+        } = &mut self.instance;
+        let wasi = wasi.get_or_insert_with(|| {
+            let mut wasi = config::wasi(settings);
+            wasi.stdout(output.stream())
+                .stderr(output.stream())
+                .allow_tcp(false)
+                .allow_udp(false)
+                .max_random_size(quota::RANDOM_MAX);
+            if *has_sockets {
+                sockets.insert(Sockets::of(outbound)).set_up(&mut wasi);
+            }
+            Box::new(wasi.build())
         });
-        WasiCtxView {
-            ctx: wasi,
-            table: &mut instance.table,
-        }
+        WasiCtxView { ctx: wasi, table }
     }
 }
 
@@ -268,132 +296,5 @@ impl WasiHttpView for HostState {
             table: &mut self.instance.table,
             hooks: &mut self.instance.outbound,
         }
-    }
-}
-
-/// What an element of a table takes, in bytes.
-const TABLE_ELEMENT: usize = size_of::<usize>();
-
-/// Counts all memories and tables of a store together, and refuses what exceeds the
-/// limit.
-struct MemoryCap {
-    cap: usize,
-    table_elements: usize,
-    used: usize,
-    refused: bool,
-    table_refused: bool,
-    /// Whether this machine could not give memory that the limit allows.
-    starved: bool,
-    /// The memory of the whole process.
-    resident: Option<Arc<Resident>>,
-}
-
-impl MemoryCap {
-    fn new(cap: usize, table_elements: usize, resident: Option<Arc<Resident>>) -> MemoryCap {
-        MemoryCap {
-            cap,
-            table_elements,
-            used: 0,
-            refused: false,
-            table_refused: false,
-            starved: false,
-            resident,
-        }
-    }
-
-    /// Whether so many more bytes may be used. If so, they count as used.
-    fn take(&mut self, bytes: usize) -> bool {
-        let used = self.used.saturating_add(bytes);
-        if used > self.cap {
-            self.refused = true;
-            return false;
-        }
-        if self
-            .resident
-            .as_ref()
-            .is_some_and(|it| !it.gives(bytes as u64))
-        {
-            self.starved = true;
-            return false;
-        }
-        self.used = used;
-        true
-    }
-}
-
-/// Whether the machine caused an error of the engine, and not the guest: there was
-/// no memory, or no place in the pool.
-pub(crate) fn by_machine(error: &wasmtime::Error) -> bool {
-    error.is::<wasmtime::OutOfMemory>()
-        || error.is::<wasmtime::PoolConcurrencyLimitError>()
-        || error
-            .chain()
-            .any(|cause| cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>())
-}
-
-impl wasmtime::ResourceLimiter for MemoryCap {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(self.take(desired.saturating_sub(current)))
-    }
-
-    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.starved |= by_machine(&error);
-        Ok(())
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if desired > self.table_elements {
-            self.table_refused = true;
-            return Ok(false);
-        }
-        let grown = desired.saturating_sub(current);
-        Ok(self.take(grown.saturating_mul(TABLE_ELEMENT)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wasmtime::ResourceLimiter as _;
-
-    #[test]
-    fn a_table_counts_as_memory_and_has_a_limit_of_its_own() {
-        let mut cap = MemoryCap::new(100, 10, None);
-        assert!(cap.table_growing(0, 10, None).unwrap());
-        assert!(!cap.table_refused && !cap.refused);
-        assert!(!cap.table_growing(10, 11, None).unwrap());
-        assert!(cap.table_refused && !cap.refused);
-        // 80 of the 100 bytes are used.
-        assert!(!cap.table_growing(0, 3, None).unwrap());
-        assert!(cap.refused);
-        assert!(cap.memory_growing(0, 20, None).unwrap());
-    }
-
-    #[test]
-    fn the_memory_cap_counts_all_memories_together_and_remembers_a_refusal() {
-        let mut cap = MemoryCap::new(100, 10, None);
-        assert!(cap.memory_growing(0, 60, None).unwrap());
-        assert!(cap.memory_growing(0, 40, None).unwrap());
-        assert!(!cap.refused);
-        assert!(!cap.memory_growing(60, 61, None).unwrap());
-        assert!(cap.refused);
-        assert!(!cap.memory_growing(0, usize::MAX, None).unwrap());
-    }
-
-    #[test]
-    fn once_the_memory_of_the_node_is_used_up_no_instance_gets_more_and_none_is_to_blame() {
-        let mut cap = MemoryCap::new(100, 10, Some(Arc::new(Resident::within(1))));
-        assert!(!cap.memory_growing(0, 60, None).unwrap());
-        assert!(cap.starved && !cap.refused);
     }
 }

@@ -9,21 +9,26 @@
 
 #![allow(missing_docs, unsafe_code, reason = "generated code")]
 
+mod call_data;
 mod charged;
 mod charged_03;
 mod config;
 mod context;
+mod denials;
 mod effects;
 mod instance;
+mod keyvalue;
 pub(crate) mod members;
+mod memory_cap;
 mod outbound;
 mod output;
 mod quota;
 mod sent;
+mod sockets;
 mod system;
-mod unbacked;
 pub(crate) mod v0_1;
 
+pub(crate) use call_data::wall_ms;
 pub(crate) use charged::add_to_linker as add_charged_to_linker;
 pub(crate) use charged_03::add_to_linker as add_charged_03_to_linker;
 pub(crate) use config::add_to_linker as add_config_to_linker;
@@ -31,11 +36,13 @@ pub use context::{CallContext, CallLimits, NodeInfo, Subscribed};
 pub use effects::{CallEffect, MAX_PAYLOAD, MAX_TOPIC};
 pub(crate) use effects::{CallEffects, IllegalEffect};
 pub use instance::HostState;
-pub(crate) use instance::{InstanceContext, by_machine};
+pub(crate) use instance::InstanceContext;
+pub(crate) use keyvalue::add_to_linker as add_keyvalue_to_linker;
+pub(crate) use memory_cap::by_machine;
 pub(crate) use output::GuestLog;
 pub(crate) use quota::{CALLBACK_CALL_MAX, HANDLES_MAX, OverQuota, REQUEST_CALL_MAX};
 pub(crate) use sent::{BodyEnd, BodyMark, ResponseSet, on_tick, promised};
-pub(crate) use unbacked::add_to_linker as add_unbacked_to_linker;
+pub(crate) use sockets::add_to_linker as add_sockets_to_linker;
 
 /// Bindings of the world `streaming-app`, and of all the types.
 pub mod streaming {

@@ -1,18 +1,21 @@
-//! Outgoing requests of a `wasi:http` component: all are refused. A node gives
-//! its guests no network. `wasi:http/outgoing-handler` is linked all the same,
-//! so that components that import it can run.
+//! Outgoing requests of a `wasi:http` component, in both versions of WASI. What the cluster
+//! allows goes out; what it does not is refused in the terms of `wasi:http`, and the log says
+//! what would allow it.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use ::cluster::release::ReleaseId;
+use egress::{EgressError, SendLimits};
+use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::output::GuestLog;
 
-/// Refuses every outgoing request with `HTTP-request-denied`, and says so in the log.
+/// Sends the outgoing requests of one instance.
 #[derive(Debug)]
-pub(super) struct NoOutbound {
+pub(super) struct Outbound {
+    pub(super) client: egress::EgressClient,
     pub(super) log: Arc<GuestLog>,
     pub(super) release: ReleaseId,
 }
@@ -20,19 +23,29 @@ pub(super) struct NoOutbound {
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Result<(http::Response<WasiBody>, Io), Error>;
 
-impl WasiHttpHooks for NoOutbound {
+impl WasiHttpHooks for Outbound {
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        options: Option<RequestOptions>,
         _transmitted: Io,
     ) -> Box<dyn Future<Output = Answer> + Send> {
-        // The path may have secrets in it.
-        let uri = request.uri();
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let destination = format!("{}://{authority}", uri.scheme_str().unwrap_or("http"));
-        self.log.denial(self.release, &destination);
-        Box::new(async { Err(Error::HttpRequestDenied) })
+        let (client, log, release) = (self.client.clone(), self.log.clone(), self.release);
+        Box::new(async move {
+            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            match client.send(request, limits(options)).await {
+                Ok(response) => {
+                    let response = response.map(|body| body.map_err(to_wasi).boxed_unsync());
+                    // The client reads and writes in tasks of its own.
+                    let io: Io = Box::new(async { Ok(()) });
+                    Ok((response, io))
+                }
+                Err(error) => {
+                    log.refused(release, &error);
+                    Err(to_wasi(error))
+                }
+            }
+        })
     }
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
@@ -41,5 +54,44 @@ impl WasiHttpHooks for NoOutbound {
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         super::quota::BODY_CHUNK
+    }
+}
+
+/// What the guest has set, or else what is usual.
+fn limits(options: Option<RequestOptions>) -> SendLimits {
+    let usual = SendLimits::default();
+    let options = options.unwrap_or_default();
+    SendLimits {
+        connect: options.connect_timeout.unwrap_or(usual.connect),
+        first_byte: options.first_byte_timeout.unwrap_or(usual.first_byte),
+        between_bytes: options.between_bytes_timeout.unwrap_or(usual.between_bytes),
+        ..usual
+    }
+}
+
+/// The error in the terms of `wasi:http`.
+fn to_wasi(error: EgressError) -> Error {
+    match error {
+        EgressError::Denied(_) | EgressError::Name(_) | EgressError::NoTcp => {
+            Error::HttpRequestDenied
+        }
+        EgressError::Prohibited { .. } => Error::DestinationIpProhibited,
+        EgressError::Method(_) => Error::HttpRequestMethodInvalid,
+        EgressError::Url(_) => Error::HttpRequestUriInvalid,
+        EgressError::Busy(_) => Error::ConnectionLimitReached,
+        EgressError::NoName(_, why) => Error::DnsError {
+            rcode: Some(why),
+            info_code: None,
+        },
+        EgressError::LookupTime(_) => Error::DnsTimeout,
+        EgressError::ConnectTime(_) => Error::ConnectionTimeout,
+        EgressError::Refused(_) => Error::ConnectionRefused,
+        EgressError::Unreachable(..) => Error::DestinationUnavailable,
+        EgressError::Certificate(..) => Error::TlsCertificateError,
+        EgressError::Tls(..) => Error::TlsProtocolError,
+        EgressError::Silent => Error::ConnectionReadTimeout,
+        EgressError::TotalTime => Error::HttpResponseTimeout,
+        EgressError::TooLarge(most) => Error::HttpResponseBodySize(Some(most)),
+        EgressError::Broken(_) => Error::HttpProtocolError,
     }
 }

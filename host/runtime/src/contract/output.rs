@@ -8,32 +8,32 @@ use std::time::Instant;
 
 use ::cluster::release::ReleaseId;
 use bytes::Bytes;
+use egress::EgressError;
 use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::denials::Denials;
 use crate::throttle::Throttle;
 
 /// How many bytes of one line go into the log. The rest is dropped and counted.
 const LINE_MAX: usize = 4096;
 /// How many lines of guests' output go into the log each second.
 const LINES_A_SECOND: u32 = 100;
-/// How many denied requests of guests go into the log each second.
-const DENIALS_A_SECOND: u32 = 1;
 
 /// What bounds how much guests bring into the log, over all of them.
 #[derive(Debug)]
 pub(crate) struct GuestLog {
     lines: Throttle,
-    denials: Throttle,
+    denials: Denials,
 }
 
 impl Default for GuestLog {
     fn default() -> GuestLog {
         GuestLog {
             lines: Throttle::per_second(LINES_A_SECOND),
-            denials: Throttle::per_second(DENIALS_A_SECOND),
+            denials: Denials::default(),
         }
     }
 }
@@ -50,18 +50,20 @@ impl GuestLog {
         tracing::info!(release = %release, "guest: {line}");
     }
 
-    /// Logs that a guest may not reach another server.
-    pub(super) fn denial(&self, release: ReleaseId, destination: &str) {
-        let Some(left_out) = self.denials.admit(Instant::now()) else {
+    /// Logs that a guest may not reach another server, if that is why it did not. The error has
+    /// no path in it, which may be secret.
+    pub(crate) fn refused(&self, release: ReleaseId, error: &EgressError) {
+        if !error.is_refusal() {
+            return;
+        }
+        let what = error.to_string();
+        let Some(left_out) = self.denials.admit(&what, Instant::now()) else {
             return;
         };
         if left_out > 0 {
             tracing::warn!("{left_out} more outgoing requests of apps were denied");
         }
-        tracing::warn!(
-            release = %release, destination,
-            "denied an outgoing request: apps reach no other servers here, and no setting allows it yet"
-        );
+        tracing::warn!(release = %release, "denied an outgoing request: {what}");
     }
 }
 

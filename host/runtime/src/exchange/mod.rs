@@ -9,7 +9,9 @@ mod call;
 mod complain;
 mod event;
 mod fetches;
+mod keys;
 mod mailbox;
+mod memory;
 mod migrate;
 mod open;
 mod run;
@@ -36,6 +38,7 @@ use crate::http::{OutgoingBody, RequestHead, empty, request, text};
 use crate::views::Views;
 pub(crate) use complain::Complaint;
 use complain::Complaints;
+use memory::RequestMemory;
 use open::OpenStreams;
 pub use try_states::UnreadableStates;
 
@@ -64,6 +67,7 @@ pub struct Exchanges {
     live: AtomicUsize,
     /// Copies of the states of open streams.
     open: Arc<OpenStreams>,
+    memory: RequestMemory<http::Response<OutgoingBody>>,
 }
 
 /// What one app gives its exchanges, besides what all share.
@@ -124,6 +128,7 @@ impl Exchanges {
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
             open: Arc::default(),
+            memory: RequestMemory::default(),
         })
     }
 
@@ -166,7 +171,18 @@ impl Exchanges {
     }
 
     /// Answers one request, with the generation that was current when it came.
-    pub async fn serve(
+    pub fn serve(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        head: RequestHead,
+        body: Incoming,
+    ) -> impl Future<Output = http::Response<OutgoingBody>> + Send + use<> {
+        let exchanges = self.clone();
+        self.memory
+            .run(async move { exchanges.by_kind(generation, head, body).await })
+    }
+
+    async fn by_kind(
         self: &Arc<Self>,
         generation: Arc<Generation>,
         head: RequestHead,

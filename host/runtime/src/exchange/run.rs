@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::data::WriteError;
 use http::Method;
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
@@ -22,6 +23,7 @@ use self::next::Instead;
 use super::answer::ResponseHead;
 use super::call::{self, Call};
 use super::fetches::Fetches;
+use super::keys::ExchangeKeys;
 use super::mailbox::Subscriptions;
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, not_implemented, overloaded};
@@ -42,6 +44,8 @@ enum Ended {
     Effect(#[from] IllegalEffect),
     #[error(transparent)]
     Response(#[from] IllegalResponse),
+    #[error("could not write: {0}")]
+    Write(#[from] WriteError),
     #[error("returned {0} bytes of state, more than the {1} allowed; --max-state allows more")]
     State(usize, usize),
     #[error("neither sent a head nor has anything to wait for")]
@@ -58,6 +62,7 @@ impl Ended {
             Ended::Illegal(_)
             | Ended::Effect(_)
             | Ended::Response(_)
+            | Ended::Write(_)
             | Ended::State(..)
             | Ended::Stuck => Some(RequestEnd::Broken),
             Ended::Drained => None,
@@ -115,6 +120,7 @@ pub(super) struct Exchange {
     subscriptions: Option<Subscriptions>,
     timers: Vec<(Instant, u64)>,
     fetches: Fetches,
+    keys: ExchangeKeys,
     /// How many messages were dropped when the exchange migrated to code that does not know them.
     lagged: u64,
     /// Becomes none once the exchange was told.
@@ -131,6 +137,7 @@ impl Exchange {
     ) -> Exchange {
         let now = Instant::now();
         let state = shared.first_state(&lease);
+        let keys = ExchangeKeys::new(lease.runtime.node.data.clone());
         Exchange {
             shared: shared.clone(),
             lease,
@@ -160,6 +167,7 @@ impl Exchange {
             subscriptions: None,
             timers: Vec::new(),
             fetches: Fetches::default(),
+            keys,
             lagged: 0,
             stopping: Some(shared.stopping.clone()),
             _live: Live::new(shared),
@@ -255,6 +263,7 @@ impl Exchange {
                 .map_or(&[][..], Subscriptions::names),
             timers: self.timers.len(),
             fetches: self.fetches.waiting(),
+            watches: self.keys.watches(),
         };
         let call = call::call(&self.lease, call, &self.state, held);
         let returned = match self.status {
@@ -311,9 +320,7 @@ impl Exchange {
         }
         self.output = None;
         self.answer.give(match ended {
-            Ended::Illegal(Illegal::WebSocket) | Ended::Effect(IllegalEffect::Unserved(_)) => {
-                not_implemented()
-            }
+            Ended::Illegal(Illegal::WebSocket) => not_implemented(),
             Ended::Failure(failure) if failure.is_busy() => overloaded(),
             Ended::Drained => overloaded(),
             _ => failed(),

@@ -129,20 +129,23 @@ fn store(generation: &Generation) -> (Store<HostState>, Arc<Meter>) {
     let class = generation.class();
     let meter = runtime.meter(class, None);
     let resident = (class == Class::Call).then(|| runtime.places.resident().clone());
+    let mut call = CallContext::new(
+        runtime.node.clone(),
+        (generation.release(), generation.digest),
+        meter.clone(),
+        Subscribed::default(),
+    );
+    call.effects.data.write_at_once();
     let state = HostState {
         instance: InstanceContext::new(
             (runtime.limits.memory, runtime.room.table_elements),
-            runtime.node.settings(),
+            &runtime.node,
             resident,
             &runtime.guest_log,
             generation.release(),
-        ),
-        call: CallContext::new(
-            runtime.node.clone(),
-            (generation.release(), generation.digest),
-            meter.clone(),
-            Subscribed::default(),
-        ),
+        )
+        .without_sockets(),
+        call,
     };
     let mut store = runtime.store(generation.pre.engine(), state);
     store.set_hostcall_fuel(REQUEST_CALL_MAX);

@@ -197,7 +197,7 @@ impl Generation {
         };
         let instance = InstanceContext::new(
             (limits.memory, room.table_elements),
-            self.runtime.node.settings(),
+            &self.runtime.node,
             resident,
             &self.runtime.guest_log,
             self.release(),

@@ -145,12 +145,15 @@ pub(crate) async fn invoke<T>(
     let size = generation.instance_size;
     let place = queue(runtime.places.take(class, size, patience)).await?;
     let meter = runtime.meter(class, place);
-    let context = CallContext::new(
+    let mut context = CallContext::new(
         runtime.node.clone(),
         (generation.release(), generation.digest),
         meter.clone(),
         held,
     );
+    if matches!(span, Span::Request(_)) {
+        context.effects.data.write_at_once();
+    }
     let mut instance = generation.acquire(context, span.call_max());
     let returned = {
         let running = pin!(instance.run(&generation.pre, call));

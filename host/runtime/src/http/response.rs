@@ -161,7 +161,11 @@ pub fn fields(headers: &HeaderMap) -> Vec<Field> {
         .collect()
 }
 
-fn header_map(fields: &[Field]) -> Result<HeaderMap, IllegalResponse> {
+/// Checks fields, and converts them. Those of the connection are left out.
+///
+/// # Errors
+/// See [`IllegalResponse`].
+pub(crate) fn header_map(fields: &[Field]) -> Result<HeaderMap, IllegalResponse> {
     if fields.len() > MAX_FIELDS {
         return Err(IllegalResponse::TooMany(fields.len()));
     }

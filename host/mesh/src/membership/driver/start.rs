@@ -154,6 +154,7 @@ fn core_config(
         releases_stored: settings.releases_stored.clone(),
         settings_stored: settings.settings_stored.clone(),
         app_config: settings.app_config.clone(),
+        data: settings.data.clone(),
         deploy_key: settings.deploy_key.clone(),
         built_ms: BUILT_MS,
         wall_ms: wall_ms(),

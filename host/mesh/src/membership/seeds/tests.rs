@@ -100,6 +100,7 @@ fn search(lookup: impl Lookup + 'static) -> Running {
             releases_stored: None,
             settings_stored: None,
             app_config: cluster::ConfigLines::default(),
+            data: cluster::data::DataStore::default(),
             deploy_key: None,
             built_ms: 0,
             wall_ms: 0,

@@ -10,11 +10,14 @@ fn topics(count: usize) -> Vec<Arc<str>> {
 }
 
 fn holding(topics: &[Arc<str>], timers: usize, fetches: usize) -> CallEffects {
-    CallEffects::of(Subscribed {
+    let watches = &[];
+    let held = Subscribed {
         topics,
         timers,
         fetches,
-    })
+        watches,
+    };
+    CallEffects::of(held, DataStore::default())
 }
 
 /// What the log says of these effects, of an exchange that has nothing yet.
@@ -223,36 +226,45 @@ fn one_too_many_is_named_also_counting_what_the_exchange_has_already() {
 }
 
 #[test]
-fn an_effect_that_this_host_does_not_have_yet_is_named() {
-    let key = || Key {
-        bucket: "default".to_owned(),
-        name: "k".to_owned(),
+fn a_key_or_a_range_that_there_is_not_is_refused_by_its_effect() {
+    let key = |bucket: &str, name: &str| Key {
+        bucket: bucket.to_owned(),
+        name: name.to_owned(),
     };
-    let entry = || Entry {
-        key: key(),
+    let entry = |key| Entry {
+        key,
         value: Vec::new(),
     };
-    let range = || KeyRange {
-        bucket: "default".to_owned(),
+    let range = |bucket: &str| KeyRange {
+        bucket: bucket.to_owned(),
         prefix: String::new(),
     };
-    for (effect, name) in [
-        (Effect::Watch(range()), "watch"),
-        (Effect::Unwatch(range()), "unwatch"),
-        (Effect::Put(entry()), "put"),
-        (Effect::PutWhileOpen(entry()), "put-while-open"),
+    let no_bucket = "with a bucket with a name of 0 bytes; 1 to 64 are allowed";
+    for (effect, cause) in [
+        (Effect::Watch(range("")), format!("watch {no_bucket}")),
+        (Effect::Unwatch(range("")), format!("unwatch {no_bucket}")),
+        (Effect::Put(entry(key("", "k"))), format!("put {no_bucket}")),
+        (
+            Effect::PutWhileOpen(entry(key("default", ""))),
+            "put-while-open with a key of 0 bytes; 1 to 1024 are allowed".to_owned(),
+        ),
         (
             Effect::Increment(Addition {
-                key: key(),
+                key: key("default", &"k".repeat(1025)),
                 amount: 1,
             }),
-            "increment",
+            "increment with a key of 1025 bytes; 1 to 1024 are allowed".to_owned(),
         ),
-        (Effect::Delete(key()), "delete"),
+        (Effect::Delete(key("", "k")), format!("delete {no_bucket}")),
     ] {
-        let refused = CallEffects::default().with(vec![effect]);
-        assert_eq!(refused.err(), Some(IllegalEffect::Unserved(name)));
+        assert_eq!(refused([effect]), format!("asked for the effect {cause}"));
     }
+    let watches = (0..33).map(|n| Effect::Watch(range(&n.to_string())));
+    let cause = "asked for the effect watch with 32 ranges of keys watched already";
+    assert_eq!(refused(watches), cause);
+    let twice = (0..33).map(|_| Effect::Watch(range("default")));
+    let effects = CallEffects::default().with(twice.collect());
+    assert_eq!(effects.expect("once").len(), 1);
 }
 
 #[test]

@@ -87,6 +87,7 @@ impl Exchange {
             message = published(self.subscriptions.as_ref().map(Subscriptions::mailbox)) => {
                 Some(Call::Info(message))
             }
+            message = self.keys.next() => Some(Call::Info(message)),
             fetched = self.fetches.next() => Some(Call::Info(Message::Fetched(fetched))),
             number = due(timer) => {
                 let (_, token) = self.timers.swap_remove(number);
@@ -130,6 +131,7 @@ impl Exchange {
             || self.subscriptions.as_ref().is_some_and(Subscriptions::any)
             || !self.timers.is_empty()
             || self.fetches.waiting() > 0
+            || !self.keys.watches().is_empty()
     }
 
     /// Waits until enough output has gone for callbacks to run again.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::data::DataWrite;
 use http::HeaderMap;
 use tokio::time::Instant;
 
@@ -21,12 +22,26 @@ enum Checked {
     Tail(HeaderMap),
 }
 
+/// The writes among these effects, and the others.
+fn writes_and_rest(effects: Vec<CallEffect>) -> (Vec<DataWrite>, Vec<CallEffect>) {
+    let (mut writes, mut rest) = (Vec::new(), Vec::new());
+    for effect in effects {
+        match effect {
+            CallEffect::Write(write) => writes.push(write),
+            effect => rest.push(effect),
+        }
+    }
+    (writes, rest)
+}
+
 impl Exchange {
     /// Checks and sends what a callback returned, keeps its state, and carries out
     /// what it asked for.
     pub(super) fn take(&mut self, step: Step, effects: Vec<CallEffect>) -> Result<(), Ended> {
+        let (writes, effects) = writes_and_rest(effects);
         if self.is_over {
             // The client has gone: parts are dropped, effects are not.
+            self.keys.write(writes)?;
             for effect in effects {
                 self.put_into_effect(effect);
             }
@@ -36,14 +51,15 @@ impl Exchange {
             Step::Done(complete) => {
                 self.sequence.done(&complete.response)?;
                 let head = response::head(complete.response, self.is_head)?;
+                self.keys.write(writes)?;
                 self.send(Checked::Head(head));
             }
-            Step::Continue(next) => self.go_on_with(next)?,
+            Step::Continue(next) => self.go_on_with(next, writes)?,
             Step::Collect((next, limit)) => {
                 if self.body.is_none() {
                     return Err(Illegal::Collect.into());
                 }
-                self.go_on_with(next)?;
+                self.go_on_with(next, writes)?;
                 self.begin_gathering(limit);
             }
         }
@@ -53,8 +69,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Sends the parts, and keeps the state.
-    fn go_on_with(&mut self, next: Next) -> Result<(), Ended> {
+    /// Writes, sends the parts, and keeps the state.
+    fn go_on_with(&mut self, next: Next, writes: Vec<DataWrite>) -> Result<(), Ended> {
         let limit = self.lease.runtime.limits.state;
         if next.state.len() > limit {
             return Err(Ended::State(next.state.len(), limit));
@@ -63,6 +79,8 @@ impl Exchange {
         // nothing of the callback goes out. So a client that has no head yet
         // gets a 500, and not half an answer.
         let checked = self.check(next.parts)?;
+        // Once this holds, nothing can fail any more.
+        self.keys.write(writes)?;
         // What the connection takes meanwhile is not subtracted, so that an
         // app that fills the queue can rely on `writable`.
         let mut waiting = self.output.as_ref().map_or(0, OutputQueue::waiting);
@@ -168,7 +186,11 @@ impl Exchange {
                 let delay = delay.min(Duration::from_secs(365 * 24 * 3600));
                 self.timers.push((Instant::now() + delay, token));
             }
-            CallEffect::Fetch(request) => self.fetches.begin(request),
+            CallEffect::Fetch(request) => self.fetches.begin(request, &self.lease),
+            CallEffect::Watch(range, since) => self.keys.watch(range, since),
+            CallEffect::Unwatch(range) => self.keys.unwatch(&range),
+            // They were taken out before.
+            CallEffect::Write(_) => {}
         }
     }
 }
