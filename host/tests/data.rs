@@ -37,15 +37,15 @@ impl Service for Inbox {
 }
 
 /// A node with its data.
-struct Holder {
+struct DataNode {
     membership: Membership,
     store: DataStore,
     file: DataFile,
     telling: JoinHandle<()>,
 }
 
-impl Holder {
-    fn start(lan: &Lan, last: u8, folder: &Path) -> Holder {
+impl DataNode {
+    fn start(lan: &Lan, last: u8, folder: &Path) -> DataNode {
         let inbox = Inbox::default();
         let settings = lan.settings(last, 1, folder);
         let (store, file) = DataFile::open(&settings.data_dir).expect("usable");
@@ -59,7 +59,7 @@ impl Holder {
         assert!(inbox.0.set(taking).is_ok());
         let views = membership.views();
         let telling = tokio::spawn(tell(store.clone(), views, membership.client()));
-        Holder {
+        DataNode {
             membership,
             store,
             file,
@@ -76,7 +76,7 @@ impl Holder {
     }
 }
 
-impl Drop for Holder {
+impl Drop for DataNode {
     fn drop(&mut self) {
         self.telling.abort();
     }
@@ -98,9 +98,9 @@ fn folders<const N: usize>() -> [tempfile::TempDir; N] {
 async fn what_one_node_writes_is_readable_on_all_within_milliseconds() {
     let lan = Lan::new();
     let folders = folders::<3>();
-    let nodes: Vec<Holder> = (2..)
+    let nodes: Vec<DataNode> = (2..)
         .zip(&folders)
-        .map(|(last, it)| Holder::start(&lan, last, it.path()))
+        .map(|(last, it)| DataNode::start(&lan, last, it.path()))
         .collect();
     for node in &nodes {
         lists(&node.membership, &[2, 3, 4]).await;
@@ -135,7 +135,7 @@ async fn what_one_node_writes_is_readable_on_all_within_milliseconds() {
 async fn a_node_that_was_away_gets_what_it_missed_and_has_what_it_knew() {
     let lan = Lan::new();
     let folders = folders::<2>();
-    let start = |last: u8| Holder::start(&lan, last, folders[usize::from(last) - 2].path());
+    let start = |last: u8| DataNode::start(&lan, last, folders[usize::from(last) - 2].path());
     let (one, other) = (start(2), start(3));
     lists(&one.membership, &[2, 3]).await;
     one.write(put("before", "x"));
@@ -162,8 +162,8 @@ async fn writes_are_many_in_a_second_and_all_arrive() {
     let lan = Lan::new();
     let folders = folders::<2>();
     let (one, other) = (
-        Holder::start(&lan, 2, folders[0].path()),
-        Holder::start(&lan, 3, folders[1].path()),
+        DataNode::start(&lan, 2, folders[0].path()),
+        DataNode::start(&lan, 3, folders[1].path()),
     );
     lists(&one.membership, &[2, 3]).await;
     lists(&other.membership, &[2, 3]).await;

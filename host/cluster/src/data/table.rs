@@ -1,5 +1,7 @@
 //! All entries that a node holds, with what makes them quick to find and to compare.
 
+mod unsaved;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -335,46 +337,6 @@ impl DataTable {
         let was_shown = before.is_some_and(|entry| self.shown(&entry).is_some());
         self.counts.deleted += u64::from(was_shown);
         was_shown
-    }
-
-    /// Whether anything is to be stored.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.dirty.rest || !self.dirty.keys.is_empty()
-    }
-
-    /// Takes keys that are to be stored, about so many bytes of entries.
-    pub(super) fn take_dirty(&mut self, most: usize) -> Vec<DataKey> {
-        self.dirty.rest = false;
-        let mut keys = Vec::new();
-        let mut bytes = 0;
-        while bytes < most
-            && let Some(key) = self.dirty.keys.pop_first()
-        {
-            let length = key.as_bytes().len();
-            bytes += self
-                .entries
-                .get(&key)
-                .map_or(length, |it| it.weight(length));
-            keys.push(key);
-        }
-        keys
-    }
-
-    /// Puts keys back that could not be stored.
-    pub(super) fn put_back(&mut self, keys: impl Iterator<Item = DataKey>) {
-        self.dirty.rest = true;
-        self.dirty.keys.extend(keys);
-    }
-
-    /// Takes in an entry of the disk.
-    pub(super) fn restore(&mut self, key: &DataKey, entry: DataEntry) {
-        self.exchange(key, Some(entry), 0, 0);
-        self.dirty.keys.remove(key);
-    }
-
-    /// Goes on with what was stored of deletions that are forgotten.
-    pub(super) fn restore_forgotten(&mut self, until: Hlc) {
-        self.forgotten.until = until;
     }
 
     /// What a refused datagram must not change.

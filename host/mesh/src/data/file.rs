@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use cluster::data::{DataStore, StoredEntry, Unsaved};
+use cluster::data::{DataCounts, DataStore, StoredEntry, Unsaved};
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
@@ -106,6 +106,7 @@ impl DataFile {
             store: store.clone(),
             shared: shared.clone(),
             told: None,
+            not_kept: (DataCounts::default(), None),
         };
         let writer = thread::Builder::new()
             .name("key-value".to_owned())
@@ -142,7 +143,12 @@ enum Unusable {
 
 impl<E: Into<redb::Error>> From<E> for Unusable {
     fn from(error: E) -> Self {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         match error.into() {
+            // This says that it is no such file, or only a part of one.
+            redb::Error::Io(error) if matches!(error.kind(), InvalidData | UnexpectedEof) => {
+                Unusable::Damaged(error.to_string())
+            }
             error @ (redb::Error::Io(_) | redb::Error::DatabaseAlreadyOpen) => {
                 Unusable::System(error.to_string())
             }
@@ -199,6 +205,8 @@ struct Writer {
     shared: Arc<Shared>,
     /// When the log was last told of a failure.
     told: Option<Instant>,
+    /// What was not kept, as the log was last told, and when.
+    not_kept: (DataCounts, Option<Instant>),
 }
 
 impl Writer {
@@ -217,10 +225,27 @@ impl Writer {
                     break;
                 }
             }
+            self.tell_not_kept();
             if ends {
                 return;
             }
         }
+    }
+
+    /// Tells the log what of members was not kept, if that is new.
+    fn tell_not_kept(&mut self) {
+        let now = self.store.counts();
+        let (before, told) = self.not_kept;
+        if now == before || told.is_some_and(|told| told.elapsed() < QUIET) {
+            return;
+        }
+        self.not_kept = (now, Some(Instant::now()));
+        tracing::warn!(
+            deleted_long_ago = now.deleted - before.deleted,
+            without_room = now.no_room - before.no_room,
+            "entries of key-value data were dropped: others had deleted them so long ago that this \
+             is forgotten, or there was no room for what members have",
+        );
     }
 
     /// Waits until something has changed, or the end.

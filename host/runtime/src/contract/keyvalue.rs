@@ -37,7 +37,7 @@ enum Never {}
 /// `wasi:keyvalue/store.error`.
 #[derive(ComponentType, Lift, Lower, Debug)]
 #[component(variant)]
-enum StoreError {
+enum KeyvalueError {
     #[component(name = "no-such-store")]
     NoSuchStore,
     #[component(name = "access-denied")]
@@ -47,28 +47,28 @@ enum StoreError {
 }
 
 /// What a function of the interface answers.
-type Answer<T> = wasmtime::Result<(Result<T, StoreError>,)>;
+type Answer<T> = wasmtime::Result<(Result<T, KeyvalueError>,)>;
 
 type Context<'a> = StoreContextMut<'a, HostState>;
 
-impl From<WriteError> for StoreError {
+impl From<WriteError> for KeyvalueError {
     fn from(error: WriteError) -> Self {
-        StoreError::Other(error.to_string())
+        KeyvalueError::Other(error.to_string())
     }
 }
 
-impl From<DataKeyError> for StoreError {
+impl From<DataKeyError> for KeyvalueError {
     fn from(error: DataKeyError) -> Self {
-        StoreError::Other(error.to_string())
+        KeyvalueError::Other(error.to_string())
     }
 }
 
-impl StoreError {
+impl KeyvalueError {
     fn val(self) -> Val {
         match self {
-            StoreError::NoSuchStore => Val::Variant("no-such-store".to_owned(), None),
-            StoreError::AccessDenied => Val::Variant("access-denied".to_owned(), None),
-            StoreError::Other(text) => {
+            KeyvalueError::NoSuchStore => Val::Variant("no-such-store".to_owned(), None),
+            KeyvalueError::AccessDenied => Val::Variant("access-denied".to_owned(), None),
+            KeyvalueError::Other(text) => {
                 Val::Variant("other".to_owned(), Some(Box::new(Val::String(text))))
             }
         }
@@ -185,11 +185,11 @@ fn atomics(atomics: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> 
     })?;
     for function in ["[static]cas.new", "[method]cas.current"] {
         atomics.func_new(function, |_, _, _, results| {
-            give(results, Err(StoreError::Other(NO_SWAP.to_owned())))
+            give(results, Err(KeyvalueError::Other(NO_SWAP.to_owned())))
         })?;
     }
     atomics.func_new("swap", |_, _, _, results| {
-        let error = StoreError::Other(NO_SWAP.to_owned()).val();
+        let error = KeyvalueError::Other(NO_SWAP.to_owned()).val();
         let error = Val::Variant("store-error".to_owned(), Some(Box::new(error)));
         if let [result] = results {
             *result = Val::Result(Err(Some(Box::new(error))));
@@ -198,12 +198,12 @@ fn atomics(atomics: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> 
     })
 }
 
-fn answer<T>(result: Result<T, StoreError>) -> Answer<T> {
+fn answer<T>(result: Result<T, KeyvalueError>) -> Answer<T> {
     Ok((result,))
 }
 
 /// Gives the result of a function without types.
-fn give(results: &mut [Val], result: Result<Val, StoreError>) -> wasmtime::Result<()> {
+fn give(results: &mut [Val], result: Result<Val, KeyvalueError>) -> wasmtime::Result<()> {
     if let [to] = results {
         *to = Val::Result(match result {
             Ok(value) => Ok(Some(Box::new(value))),
@@ -223,7 +223,7 @@ fn open(mut context: Context<'_>, name: String) -> Answer<Resource<Bucket>> {
         _ => name,
     };
     let Ok(all) = KeyRange::new(&name, "") else {
-        return answer(Err(StoreError::NoSuchStore));
+        return answer(Err(KeyvalueError::NoSuchStore));
     };
     let bucket = context.data_mut().table().push(Bucket(all, name))?;
     answer(Ok(bucket))
@@ -233,12 +233,12 @@ fn key(
     context: &mut Context<'_>,
     bucket: &Resource<Bucket>,
     name: &str,
-) -> wasmtime::Result<Result<DataKey, StoreError>> {
+) -> wasmtime::Result<Result<DataKey, KeyvalueError>> {
     let Bucket(_, of) = context.data_mut().table().get(bucket)?;
-    Ok(DataKey::new(of, name).map_err(StoreError::from))
+    Ok(DataKey::new(of, name).map_err(KeyvalueError::from))
 }
 
-fn write(context: &mut Context<'_>, writes: Vec<DataWrite>) -> Result<(), StoreError> {
+fn write(context: &mut Context<'_>, writes: Vec<DataWrite>) -> Result<(), KeyvalueError> {
     data(context).write(writes)?;
     Ok(())
 }
@@ -272,7 +272,7 @@ fn list_keys(
     context: &mut Context<'_>,
     of: &ComponentFunc,
     parameters: &[Val],
-) -> wasmtime::Result<Result<Val, StoreError>> {
+) -> wasmtime::Result<Result<Val, KeyvalueError>> {
     let (bucket, rest) = bucket_and_rest(context, parameters)?;
     let Bucket(all, bucket) = context.data_mut().table().get(&bucket)?;
     let (all, bucket) = (all.clone(), bucket.clone());
@@ -324,7 +324,7 @@ fn get_many(
     context: &mut Context<'_>,
     of: &ComponentFunc,
     parameters: &[Val],
-) -> wasmtime::Result<Result<Val, StoreError>> {
+) -> wasmtime::Result<Result<Val, KeyvalueError>> {
     let (bucket, rest) = bucket_and_rest(context, parameters)?;
     let [Val::List(names)] = rest else {
         return Err(wrong());
@@ -359,7 +359,7 @@ fn bytes(value: Bytes) -> Val {
 fn increment(
     context: &mut Context<'_>,
     parameters: &[Val],
-) -> wasmtime::Result<Result<Val, StoreError>> {
+) -> wasmtime::Result<Result<Val, KeyvalueError>> {
     let (bucket, rest) = bucket_and_rest(context, parameters)?;
     let [Val::String(name), delta] = rest else {
         return Err(wrong());
@@ -384,7 +384,7 @@ fn increment(
     Ok(match delta {
         Val::S64(_) => Ok(Val::S64(number)),
         _ => u64::try_from(number).map(Val::U64).map_err(|_| {
-            StoreError::Other(format!(
+            KeyvalueError::Other(format!(
                 "the key is {number} now, and has no place in a u64"
             ))
         }),
