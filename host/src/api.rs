@@ -10,10 +10,11 @@
 //! - [`NodeApi`]: what the API needs of the node
 //! - [`ApiService`]: turns a request into an answer; behind it are `upload`
 //!   (components), `releasing` (push and rollback), `progress` (following a
-//!   release), `settings` and `logs`
+//!   release), `settings`, `data` (key-value data) and `logs`
 //! - [`ToolSocket`]: the socket for processes on this machine
 
 mod body;
+mod data;
 pub mod describe;
 mod logs;
 mod node;

@@ -1,5 +1,5 @@
 //! The commands that ask a node: `host status`, `nodes`, `releases`, `logs`, `push`,
-//! `rollback`, `config`, `egress`. Also `host key` and `host cookie`, which ask no node.
+//! `rollback`, `config`, `egress`, `kv`. Also `host key` and `host cookie`, which ask no node.
 //!
 //! ```text
 //! cli -> local (finds the node) | remote -> client (speaks the API)
@@ -12,6 +12,7 @@ mod cookie;
 mod error;
 mod follow;
 mod key;
+mod kv;
 mod local;
 mod logs;
 mod progress;
@@ -78,6 +79,7 @@ pub fn run(tool: Tool) -> Result<Exit, CommandError> {
             Tool::Rollback(asked) => push::rollback(asked).await,
             Tool::Config { command } => settings::config(command).await,
             Tool::Egress { command } => settings::egress(command).await,
+            Tool::Kv { command } => kv::run(command).await,
             Tool::Key { command } => key::run(command),
             Tool::Cookie { command } => {
                 cookie::run(command)?;

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use cluster::data::DataStore;
 use cluster::release::{Component, DraftError, Release, Request};
 use cluster::{ComponentBytes, Digest, Setting, SettingChange};
 use mesh::membership::SettingsLook;
@@ -80,4 +81,7 @@ pub trait NodeApi: Send + Sync + 'static {
     /// Takes in records of settings, signed or not. When this ends, they are stored here and the
     /// members were told; or they were refused.
     fn publish_settings(&self, records: Vec<Arc<Setting>>) -> Later<'_, Result<(), Refused>>;
+
+    /// The key-value data.
+    fn data(&self) -> &DataStore;
 }

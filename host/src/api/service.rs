@@ -15,7 +15,7 @@ use super::body::{Body, json, problem};
 use super::describe::now_ms;
 use super::recent::Recent;
 use super::types::{API, Code, Nodes, ReleaseList};
-use super::{NodeApi, Refused, logs, progress, releasing, settings, upload};
+use super::{NodeApi, Refused, data, logs, progress, releasing, settings, upload};
 
 /// How many answers may be streams at a time, and how many uploads may run.
 const STREAMS_MAX: usize = 32;
@@ -96,6 +96,8 @@ enum Want<'a> {
     Settings,
     ChangeSettings,
     SettingRecords,
+    Data,
+    WriteData,
     Progress(&'a str),
 }
 
@@ -152,6 +154,8 @@ impl ApiService {
             Want::Settings => settings::list(&*node).await,
             Want::ChangeSettings => settings::change(&*node, from, body, *limits).await,
             Want::SettingRecords => settings::records(&*node, from, body, *limits).await,
+            Want::Data => data::list(&*node, query),
+            Want::WriteData => data::write(&*node, from, body, *limits).await,
             Want::Log => turn(streams).and_then(|turn| logs::answer(log, query, *limits, turn)),
             Want::Progress(id) => match turn(streams) {
                 Ok(turn) => progress::answer(node, id, query, *limits, turn).await,
@@ -209,6 +213,8 @@ impl<'a> Want<'a> {
             }
             ["v1", "apps", _, "settings"] => (Want::Settings, Method::GET),
             ["v1", "apps", _, "settings", "records"] => (Want::SettingRecords, Method::POST),
+            ["v1", "apps", _, "data"] if method == Method::POST => (Want::WriteData, Method::POST),
+            ["v1", "apps", _, "data"] => (Want::Data, Method::GET),
             ["v1", "components", digest] if method == Method::PUT => {
                 (Want::Upload(digest), Method::PUT)
             }

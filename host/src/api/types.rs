@@ -8,6 +8,7 @@
 //! answers. Each answer also has the time on that clock (`now_ms`).
 
 mod counts;
+mod data;
 mod node;
 mod progress;
 mod release;
@@ -21,6 +22,7 @@ pub use counts::{
     Callers, Datagrams, Fetches, Left, LogLines, Publications, RefusedCallers, RefusedDatagrams,
     RefusedRecords, TurnedAway,
 };
+pub use data::{DataInfo, DataList, DataWanted, DataWriteWanted, DataWritten};
 pub use node::{
     AppFileStatus, BakeRole, Doing, Draining, Failed, Load, MemberCookie, MemberStatus, Nodes,
     ServingStatus, Status, Step, Steps, Stored, TargetStatus,
@@ -111,9 +113,9 @@ pub enum Code {
     BadRelease,
     /// The setting cannot be.
     BadSetting,
-    /// Nothing is set under this name.
+    /// Nothing is set under this name, or there is no such key.
     NotSet,
-    /// The disk is full, or fails.
+    /// The disk is full, or fails; or the key-value store is full.
     Storage,
     /// Too many requests come at once.
     Busy,

@@ -2,12 +2,14 @@
 //! beyond its form.
 
 mod cookie;
+mod kv;
 mod settings;
 mod tools;
 
 use clap::Subcommand;
 
 pub use cookie::{CookieCommand, NewCookie};
+pub use kv::{Bucket, KvCommand, KvExport, KvGet, KvImport, KvLs, KvRm, KvSet};
 pub use settings::{
     ChangeArgs, ConfigCommand, ConfigSet, ConfigUnset, EgressCommand, EgressRules, SettingsLs,
 };
@@ -42,6 +44,13 @@ pub enum Tool {
         /// What to do.
         #[command(subcommand)]
         command: EgressCommand,
+    },
+    /// Shows and changes the key-value data of apps
+    #[command(disable_help_subcommand = true)]
+    Kv {
+        /// What to do.
+        #[command(subcommand)]
+        command: KvCommand,
     },
     /// Shows the newest lines of the node's log
     Logs(Logs),

@@ -195,6 +195,22 @@ pub enum CommandError {
     /// The value of a secret is no text.
     #[error("{} is no UTF-8 text, and settings are texts; encode it, for instance by base64", .0.display())]
     NoText(PathBuf),
+    /// A line of an import is no key with a value.
+    #[error(
+        "line {number} of {} is no key with its value, as `host kv export` prints them: {error}; {done} keys were set \
+         before, and the import can be run again",
+        path.display()
+    )]
+    NoKeyLine {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        number: usize,
+        /// How many keys were set before.
+        done: usize,
+        /// What is wrong with it.
+        error: String,
+    },
     /// The clocks are too far apart to sign anything.
     #[error(
         "the clock of the node is more than ten minutes from that of this machine, so nothing was \

@@ -108,6 +108,7 @@ impl Joined {
             store: store.clone(),
             releases: membership.releases(),
             settings: membership.settings(),
+            data: self.data.clone(),
             counting: membership.counting(),
             client: membership.client(),
             fetcher: self.fetcher.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use cluster::data::DataStore;
 use cluster::release::{Component, DeployKey, DraftError, Listed, Release, ReleaseStatus, Request};
 use cluster::{ComponentBytes, Counted, Digest, Member, NodeName, Setting, SettingChange, View};
 use http::StatusCode;
@@ -45,6 +46,7 @@ pub(super) struct RunningNode {
     pub(super) store: Store,
     pub(super) releases: Releases,
     pub(super) settings: SettingsHandle,
+    pub(super) data: DataStore,
     pub(super) counting: Arc<Counted<MembershipCounts>>,
     pub(super) client: Client,
     pub(super) fetcher: Fetcher,
@@ -373,6 +375,10 @@ impl NodeApi for RunningNode {
             let published = self.settings.publish(records).await.map_err(stops)?;
             published.map_err(settings::refused)
         })
+    }
+
+    fn data(&self) -> &DataStore {
+        &self.data
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use host::api::types::{
-    Code, Draft, LogLine, Nodes, Problem, Progress, Record, ReleaseList, Released, SettingList,
-    SettingRecords, SettingsWanted, Status, StoredComponent, Wanted,
+    Code, DataList, DataWanted, DataWritten, Draft, LogLine, Nodes, Problem, Progress, Record,
+    ReleaseList, Released, SettingList, SettingRecords, SettingsWanted, Status, StoredComponent,
+    Wanted,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -62,6 +63,9 @@ fn every_example_is_what_the_code_reads_and_writes() {
     check("Settings", is::<SettingList>);
     check("SettingsWanted", is::<SettingsWanted>);
     check("SettingRecords", is::<SettingRecords>);
+    check("Data", is::<DataList>);
+    check("DataWanted", is::<DataWanted>);
+    check("DataWritten", is::<DataWritten>);
     check("Progress", |lines| lines.lines().for_each(is::<Progress>));
     assert_eq!(examples.into_keys().collect::<Vec<_>>(), [""; 0]);
 }

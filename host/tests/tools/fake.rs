@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cluster::data::DataStore;
 use cluster::release::{Component, DeployKey, DraftError, Plan, Release, Request, Verdict, What};
 use cluster::{
     ComponentBytes, Config, ConfigLines, Digest, Input, Keys, NodeName, Setting, SettingChange,
@@ -58,6 +59,7 @@ pub(crate) enum Lie {
 
 pub(crate) struct Fake {
     core: Mutex<cluster::Node>,
+    data: DataStore,
     apps: Mutex<BTreeMap<Digest, Component>>,
     members: Mutex<Vec<api::MemberStatus>>,
     behaviour: Mutex<Behaviour>,
@@ -99,6 +101,7 @@ fn member(node: &str) -> api::MemberStatus {
 impl Fake {
     pub(crate) fn new(deploy_key: Option<DeployKey>) -> Arc<Fake> {
         let name: NodeName = ME.parse().expect("a name");
+        let data = DataStore::default();
         let config = Config {
             url: cluster::HttpUrl::plain((name.ip(), 8080)),
             name,
@@ -111,7 +114,7 @@ impl Fake {
             releases_stored: None,
             settings_stored: None,
             app_config: ConfigLines::default(),
-            data: cluster::data::DataStore::default(),
+            data: data.clone(),
             deploy_key: deploy_key.clone(),
             built_ms: 0,
             wall_ms: wall_ms(),
@@ -120,6 +123,7 @@ impl Fake {
         let core = cluster::Node::new(config, &keys, Time::from_start(Duration::ZERO), 1);
         Arc::new(Fake {
             core: Mutex::new(core),
+            data,
             apps: Mutex::default(),
             members: Mutex::new(vec![member(ME), member(OTHER)]),
             behaviour: Mutex::default(),
@@ -373,5 +377,9 @@ impl NodeApi for Fake {
             while core.poll_effect().is_some() {}
         }
         Box::pin(async { checked.map_err(settings::refused) })
+    }
+
+    fn data(&self) -> &DataStore {
+        &self.data
     }
 }

@@ -5,6 +5,7 @@ mod api;
 mod commands;
 mod documented;
 mod fake;
+mod kv;
 mod local;
 mod output;
 mod reach;

@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for DataKey {
     }
 }
 
-/// The keys of a bucket whose names begin alike.
+/// The keys of a bucket whose names begin alike, or all keys.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct KeyRange(Box<[u8]>);
 
@@ -127,6 +127,11 @@ impl KeyRange {
             return Err(DataKeyError::Name(prefix.len()));
         }
         Ok(Self([&start(bucket)?, prefix.as_bytes()].concat().into()))
+    }
+
+    /// All keys of all buckets.
+    pub fn all() -> Self {
+        Self(Box::default())
     }
 
     /// Whether a key is one of them.
