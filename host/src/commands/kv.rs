@@ -51,15 +51,12 @@ fn write(of: &Bucket, key: &str, value: Option<&[u8]>) -> DataWriteWanted {
 
 async fn get(asked: &KvGet) -> Result<Exit, CommandError> {
     let client = ApiClient::find(&asked.ask).await?;
-    let list = ask(
-        &client,
-        &[
-            ("bucket", &asked.of.bucket),
-            ("key", &asked.key),
-            ("values", "true"),
-        ],
-    );
-    let list = list.await?;
+    let query = [
+        ("bucket", &*asked.of.bucket),
+        ("key", &*asked.key),
+        ("values", "true"),
+    ];
+    let list = ask(&client, &query).await?;
     if asked.ask.json {
         print(&json(&list)?)?;
         return Ok(Exit::OK);
