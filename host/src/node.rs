@@ -136,7 +136,7 @@ impl StartedNode {
             &recovered,
         )?;
         let tools = joined.open(&config, &recovered.store, started, &listening.url);
-        joined.has_settings().await;
+        joined.has_settings().await?;
         let serving = listening.serve();
         let drain = config.drain;
         tracing::info!(

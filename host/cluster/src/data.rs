@@ -29,7 +29,7 @@ pub use self::table::{DATA_MAX, MERGED_MAX, VALUE_MAX};
 pub use self::tell::{passes_on, told_by};
 pub use self::telling::DataLine;
 pub use self::watch::DataWatch;
-pub use self::write::{BATCH_MAX, DataWrite, WriteError, Written};
+pub use self::write::{BATCH_MAX, DataWrite, WRITES_MAX, WriteError, Written};
 
 pub(crate) use self::replicated::SharedData;
 #[cfg(feature = "sim")]

@@ -16,11 +16,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use address::address_kind;
+pub use address::{address_kind, canonical};
 pub use destination::{Destination, DestinationError, EgressProtocol};
 
 use crate::Cidr;
-use address::{NO_SERVER, canonical, special};
+use address::{NO_SERVER, special};
 use destination::{ServerHost, is_localhost, is_name, port_number, split_port};
 
 /// The longest rule, in bytes as it is shown.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::egress::{allows, may_connect, tcp_destinations};
+use cluster::egress::{allows, canonical, may_connect, tcp_destinations};
 use cluster::{Destination, EgressProtocol, EgressRule};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -97,7 +97,7 @@ impl Gate {
     /// [`EgressError::Denied`] or [`EgressError::Prohibited`].
     pub fn check_address(&self, to: &Destination, ip: IpAddr) -> Result<(), EgressError> {
         self.check(to)?;
-        if may_connect(&self.rules(), to, ip, (self.own)(ip.to_canonical())) {
+        if may_connect(&self.rules(), to, ip, (self.own)(canonical(ip))) {
             return Ok(());
         }
         let rule = Destination::at(to.protocol(), ip, to.port());

@@ -60,4 +60,6 @@ pub const TOTAL_TIME: Duration = Duration::from_secs(3600);
 const HEAD_MAX: usize = 64 << 10;
 /// What HTTP/2 servers may send ahead of what is read: on one stream, and on a connection.
 const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+// As large as those of all requests: what one app does not read must not stop the others that ask the
+// same server.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * REQUESTS_MAX as u32;

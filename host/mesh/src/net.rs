@@ -9,7 +9,7 @@ mod sockets;
 pub use icmp::{refused_peers, report_refusals};
 pub use interfaces::{
     AddressError, InterfaceAddress, ListedAddresses, LocalAddress, PrivateAddress, find,
-    interface_addresses, is_here, only_private_ipv4, wait_for,
+    interface_addresses, is_here, may_be_here, only_private_ipv4, wait_for,
 };
 pub use priority::raise_thread_priority;
 pub use sockets::{

@@ -131,6 +131,7 @@ fn refused(error: WriteError) -> Refused {
     let code = match &error {
         WriteError::Full { .. } => Code::Storage,
         WriteError::Value { .. } | WriteError::Batch { .. } => Code::TooLarge,
+        WriteError::Time => Code::ClockAhead,
         WriteError::NoNumber(_) | WriteError::Overflow(_) | WriteError::Counts(_) => {
             Code::BadRequest
         }

@@ -22,7 +22,7 @@ use crate::app::{App, Tasks};
 use mesh::counts::Publications;
 use mesh::data::{DataInbox, tell};
 use mesh::data_dir::DataDir;
-use mesh::membership::{self, Membership};
+use mesh::membership::{self, FatalError, Membership};
 use mesh::store::Store;
 use mesh::transfer::{ChunkServer, Fetcher};
 
@@ -84,8 +84,15 @@ impl Joined {
 
     /// Waits until this node has the settings that the others have, or seems to be alone. Before
     /// that, its app must not serve.
-    pub(super) async fn has_settings(&self) {
-        self.membership.settings().merged().await;
+    ///
+    /// # Errors
+    /// The node cannot be a member.
+    pub(super) async fn has_settings(&mut self) -> Result<(), FatalError> {
+        let settings = self.membership.settings();
+        tokio::select! {
+            () = settings.merged() => Ok(()),
+            fatal = self.membership.fatal() => Err(fatal),
+        }
     }
 
     /// Answers members and tools from now on, and carries what exchanges publish.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use egress::{EgressClient, EgressConfig, RulesNow};
-use mesh::net::is_here;
+use mesh::net::may_be_here;
 use runtime::views::Views;
 
 /// A client for these rules, on the node that sees these views.
@@ -15,11 +15,10 @@ pub(super) fn client(views: &Views, rules: RulesNow) -> EgressClient {
     EgressClient::new(EgressConfig::new(rules, own))
 }
 
-/// Whether an address is one of this machine or of another member. Nodes have IPv4 addresses.
+/// Whether an address is one of this machine, or that of another member. What other IPv6 addresses
+/// a member has is not known.
 fn is_own(views: &Views, ip: IpAddr) -> bool {
-    let IpAddr::V4(ip) = ip else {
-        return false;
-    };
     let view = views.current();
-    view.members.iter().any(|member| member.name.ip() == ip) || is_here(ip)
+    let mut members = view.members.iter();
+    members.any(|member| IpAddr::V4(member.name.ip()) == ip) || may_be_here(ip)
 }

@@ -63,7 +63,15 @@ impl DataAsk {
     /// Reads an ask; none if the bytes are none. A summary is none.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (ask, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
-        rest.is_empty().then_some(ask)
+        let in_order = match &ask.step {
+            AskStep::Held { ranges, .. } => {
+                let numbers = || ranges.iter().map(|it| it.range);
+                numbers().is_sorted_by(|one, other| one < other)
+                    && numbers().all(|range| usize::from(range) < RANGES)
+            }
+            AskStep::Sums { .. } | AskStep::Again => true,
+        };
+        (rest.is_empty() && in_order).then_some(ask)
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {

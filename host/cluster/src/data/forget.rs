@@ -36,6 +36,9 @@ struct KnownMember {
     /// Whether it last said that it holds the same as this node.
     #[serde(skip)]
     agrees: bool,
+    /// Up to when it may forget deletions itself, as it last said.
+    #[serde(skip)]
+    may_forget: Hlc,
 }
 
 impl KnownMembers {
@@ -61,11 +64,19 @@ impl KnownMembers {
         is_new
     }
 
-    /// A member said what it holds.
-    pub(crate) fn note(&mut self, id: NodeId, agrees: bool) {
+    /// A member said what it holds, and up to when it may forget deletions.
+    pub(crate) fn note(&mut self, id: NodeId, agrees: bool, may_forget: Hlc) {
         if let Some(known) = self.0.get_mut(&id) {
             known.agrees = agrees && known.is_up;
+            known.may_forget = may_forget;
         }
+    }
+
+    /// Up to when all of them may forget deletions. One of them may know of a node that is away, and
+    /// that this node has never seen.
+    pub(crate) fn may_forget(&self) -> Hlc {
+        let all = self.0.values().map(|it| it.may_forget);
+        all.min().unwrap_or_default()
     }
 
     /// Whether no other node was ever a member.
@@ -100,11 +111,13 @@ mod tests {
         let mut known = KnownMembers::default();
         known.see(ids.into_iter(), 1000);
         assert!(!known.all_agree());
-        ids.iter().for_each(|&id| known.note(id, true));
+        ids.iter()
+            .for_each(|&id| known.note(id, true, Hlc::from_ms(9)));
+        assert_eq!(known.may_forget(), Hlc::from_ms(9));
         assert!(known.all_agree());
         known.see([ids[0]].into_iter(), 2000);
         assert!(!known.all_agree(), "one is away");
-        known.note(ids[1], true);
+        known.note(ids[1], true, Hlc::from_ms(9));
         assert!(!known.all_agree(), "it is no member");
         known.see([ids[0]].into_iter(), 1000 + KNOWN_MS);
         assert!(known.all_agree(), "it will not come back");

@@ -31,8 +31,9 @@ pub(crate) struct SharedData {
 #[derive(Default)]
 struct Lacking {
     delta: Vec<u8>,
-    /// What it has deleted, and has forgotten that.
+    /// What it has deleted before `forgotten`, and has forgotten that.
     deleted: Vec<DataKey>,
+    forgotten: Hlc,
     is_cut: bool,
 }
 
@@ -103,7 +104,10 @@ impl SharedData {
             true => ask.forgotten,
             false => Hlc::default(),
         };
-        let mut lacking = Lacking::default();
+        let mut lacking = Lacking {
+            forgotten,
+            ..Lacking::default()
+        };
         let mut add = |range: u16, theirs: &[HeldEntry]| {
             self.store.read(|table| {
                 for (key, entry) in table.of_range(range) {
@@ -194,7 +198,10 @@ impl Replicated for SharedData {
             return Vec::new();
         };
         let lacking = self.lacking(&ask, most);
-        self.store.drop_forgotten(&lacking.deleted, self.wall_ms);
+        let Lacking {
+            deleted, forgotten, ..
+        } = &lacking;
+        self.store.drop_forgotten(deleted, *forgotten, self.wall_ms);
         self.is_cut.set(lacking.is_cut);
         if !lacking.delta.is_empty() || !lacking.deleted.is_empty() {
             self.has_moved.set(true);

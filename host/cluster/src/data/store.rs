@@ -59,8 +59,9 @@ pub struct Page {
 pub struct Unsaved {
     /// Keys, and the bytes for [`StoredEntry::read`]. None if the key is to be removed.
     pub entries: Vec<(DataKey, Option<Vec<u8>>)>,
-    /// What is stored beside the entries.
-    pub rest: Vec<u8>,
+    /// What is stored beside the entries. None if more entries are to be stored: it says up to when
+    /// deletions are forgotten, which must not be on the disk before all that this node holds.
+    pub rest: Option<Vec<u8>>,
 }
 
 impl DataStore {
@@ -206,11 +207,11 @@ impl DataStore {
     pub fn take_unsaved(&self, most: usize) -> Unsaved {
         let mut table = self.0.table.write();
         let keys = table.take_dirty(most);
-        let rest = StoredRest {
+        let rest = (!table.is_dirty()).then(|| StoredRest {
             clock: table.clock.last(),
             forgotten: table.forgotten(),
             known: table.known.clone(),
-        };
+        });
         let entries = keys.into_iter().map(|key| {
             let entry = table.entry(&key).cloned();
             (key, entry)
@@ -229,7 +230,7 @@ impl DataStore {
         });
         Unsaved {
             entries: bytes.collect(),
-            rest: postcard::to_allocvec(&rest).unwrap_or_default(),
+            rest: rest.map(|rest| postcard::to_allocvec(&rest).unwrap_or_default()),
         }
     }
 
@@ -259,6 +260,15 @@ impl DataStore {
     /// The store belongs to this run of this node from now on.
     pub(crate) fn begin(&self, node: NodeId, run: u64, wall_ms: u64) {
         self.0.table.write().begin(node, run, wall_ms);
+        self.wake_saver();
+    }
+
+    fn wake_saver(&self) {
+        if self.is_unsaved()
+            && let Some(saver) = self.0.saver.lock().take()
+        {
+            saver.wake();
+        }
     }
 
     /// Takes in which runs are members and what their clocks show, and forgets what may be
@@ -273,13 +283,13 @@ impl DataStore {
         let changed = table.follow(up, wall_ms);
         table.forget(wall_ms);
         drop(table);
+        self.wake_saver();
         if !changed.is_empty() {
             self.0.watches.lock().note(&changed);
         }
     }
 
-    /// What this node holds, in short: the second as of whose begin it says so, the hash of all
-    /// entries then, and up to when deletions are forgotten. Empty if there is nothing.
+    /// What this node holds, in short, for [`DataSummary::read`]. Empty if there is nothing.
     pub(crate) fn summary(&self, wall_ms: u64) -> Vec<u8> {
         let table = self.0.table.read();
         if table.len() == 0 && table.forgotten() == Hlc::default() {
@@ -287,16 +297,17 @@ impl DataStore {
         }
         let second = settled(&table, wall_ms);
         let hash = table.sums.total_at(second).unwrap_or_default();
-        let words = [second, hash, table.forgotten().number()];
+        let may_forget = table.may_forget(wall_ms).number();
+        let words = [second, hash, table.forgotten().number(), may_forget];
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
     /// Whether a member with this summary holds the same; none if that cannot be told.
     pub(crate) fn agrees(&self, theirs: &[u8], wall_ms: u64) -> Option<bool> {
         let table = self.0.table.read();
-        let (second, hash, _) = match read_summary(theirs) {
-            Some(summary) => summary,
-            None if theirs.is_empty() => (settled(&table, wall_ms), 0, Hlc::default()),
+        let (second, hash) = match DataSummary::read(theirs) {
+            Some(summary) => (summary.second, summary.hash),
+            None if theirs.is_empty() => (settled(&table, wall_ms), 0),
             None => return None,
         };
         Some(table.sums.total_at(second)? == hash)
@@ -305,11 +316,13 @@ impl DataStore {
     /// A member said what it holds.
     pub(crate) fn note_summary(&self, member: NodeId, theirs: &[u8], wall_ms: u64) {
         let agrees = self.agrees(theirs, wall_ms) == Some(true);
-        let forgotten = read_summary(theirs).map(|(_, _, forgotten)| forgotten);
+        let theirs = DataSummary::read(theirs);
+        let may_forget = theirs.as_ref().map_or(Hlc::default(), |it| it.may_forget);
         let mut table = self.0.table.write();
-        table.known.note(member, agrees);
-        if agrees && let Some(forgotten) = forgotten {
-            table.adopt_forgotten(forgotten, wall_ms);
+        table.known.note(member, agrees, may_forget);
+        // Two that hold nothing agree too, and one of them may be new.
+        if agrees && let Some(theirs) = theirs.filter(|it| it.hash != 0) {
+            table.adopt_forgotten(theirs.forgotten, wall_ms);
         }
     }
 
@@ -318,10 +331,11 @@ impl DataStore {
     }
 
     /// A member has deleted these keys so long ago that it has forgotten it.
-    pub(super) fn drop_forgotten(&self, keys: &[DataKey], wall_ms: u64) {
+    /// So do what was written before then.
+    pub(super) fn drop_forgotten(&self, keys: &[DataKey], before: Hlc, wall_ms: u64) {
         let mut table = self.0.table.write();
         let mut changed = keys.to_vec();
-        changed.retain(|key| table.drop_forgotten(key, wall_ms));
+        changed.retain(|key| table.drop_forgotten(key, before, wall_ms));
         drop(table);
         self.changed(&changed);
     }
@@ -350,18 +364,35 @@ impl DataStore {
 
 /// The second as of whose begin this node and others should hold the same.
 pub(super) fn settled(table: &DataTable, wall_ms: u64) -> u64 {
-    (table.clock.agreed_ms(wall_ms) / 1000).saturating_sub(SETTLED_S)
+    let settled = (table.clock.agreed_ms(wall_ms) / 1000).saturating_sub(SETTLED_S);
+    // After the clock has gone back, that is too long ago.
+    settled.max(table.sums.kept_from())
 }
 
-fn read_summary(bytes: &[u8]) -> Option<(u64, u64, Hlc)> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
-    match (words, rest) {
-        ([second, hash, forgotten], []) => {
-            let forgotten = Hlc::from_number(number(forgotten));
-            Some((number(second), number(hash), forgotten))
+/// What a node says of what it holds.
+struct DataSummary {
+    /// The second as of whose begin it says so.
+    second: u64,
+    /// The hash of all entries then.
+    hash: u64,
+    /// Up to when it has forgotten deletions, and up to when it may.
+    forgotten: Hlc,
+    may_forget: Hlc,
+}
+
+impl DataSummary {
+    fn read(bytes: &[u8]) -> Option<DataSummary> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
+        match (words, rest) {
+            ([second, hash, forgotten, may_forget], []) => Some(DataSummary {
+                second: number(second),
+                hash: number(hash),
+                forgotten: Hlc::from_number(number(forgotten)),
+                may_forget: Hlc::from_number(number(may_forget)),
+            }),
+            _ => None,
         }
-        _ => None,
     }
 }
 

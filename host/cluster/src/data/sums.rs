@@ -96,6 +96,11 @@ impl RangeSums {
         Some(ranges)
     }
 
+    /// The first second as of whose begin sums are known.
+    pub(crate) fn kept_from(&self) -> u64 {
+        self.kept_from
+    }
+
     fn since(&self, second: u64) -> Option<impl Iterator<Item = &Change>> {
         let known = second >= self.kept_from;
         known.then(|| self.recent.range(second..).map(|(_, change)| change))

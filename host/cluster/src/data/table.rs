@@ -116,8 +116,10 @@ impl DataTable {
             let mut register = entry.register.clone();
             (register.value, register.owner) = (None, None);
             register.stamp = self.clock.stamp(wall_ms, entry.newest());
-            entry.set(register);
-            self.put(key, entry, wall_ms);
+            if register.stamp.is_plausible() {
+                entry.set(register);
+                self.put(key, entry, wall_ms);
+            }
         }
     }
 
@@ -293,46 +295,63 @@ impl DataTable {
 
     /// Forgets old deletions, if all who may have missed one are there.
     pub(super) fn forget(&mut self, wall_ms: u64) {
-        let until = forget::forgettable(self.clock.earlier_ms(wall_ms));
         if self.known.is_empty() {
             // Nobody can bring anything back.
-            self.drop_deleted(until, wall_ms);
-        } else if self.clock.has_members() && self.known.all_agree() {
-            self.set_forgotten(until, wall_ms);
+            self.drop_deleted(self.may_forget(wall_ms), wall_ms);
+        } else {
+            let until = self.may_forget(wall_ms).min(self.known.may_forget());
+            // What others lack and is older than that is dropped there. So it moves on only if
+            // something is forgotten.
+            if until > self.forgotten.until && self.drop_deleted(until, wall_ms) {
+                self.forgotten.until = until;
+                self.dirty.rest = true;
+            }
+        }
+    }
+
+    /// Up to when this node may forget deletions, as far as it knows: all others that may have missed
+    /// one are there, and hold the same.
+    pub(super) fn may_forget(&self, wall_ms: u64) -> Hlc {
+        let alone = self.known.is_empty();
+        match alone || self.clock.has_members() && self.known.all_agree() {
+            true => forget::forgettable(self.clock.earlier_ms(wall_ms)),
+            false => self.forgotten.until,
         }
     }
 
     /// A member holds the same as this node, and has forgotten deletions before this.
     pub(super) fn adopt_forgotten(&mut self, until: Hlc, wall_ms: u64) {
         if forget::is_forgettable(until, self.clock.earlier_ms(wall_ms)) {
-            self.set_forgotten(until, wall_ms);
+            if until > self.forgotten.until {
+                self.forgotten.until = until;
+                self.dirty.rest = true;
+                self.drop_deleted(until, wall_ms);
+            }
         }
     }
 
-    fn set_forgotten(&mut self, until: Hlc, wall_ms: u64) {
-        if until > self.forgotten.until {
-            self.forgotten.until = until;
-            self.drop_deleted(until, wall_ms);
-        }
-    }
-
-    /// Drops what was deleted before this, and what was ephemeral and has no owner any more.
-    fn drop_deleted(&mut self, until: Hlc, wall_ms: u64) {
+    /// Drops what was deleted before this, and what was ephemeral and has no owner any more. Returns
+    /// whether there was anything.
+    fn drop_deleted(&mut self, until: Hlc, wall_ms: u64) -> bool {
         if until <= self.forgotten.looked {
-            return;
+            return false;
         }
         self.forgotten.looked = until;
         let all = self.entries.iter();
         let old = all.filter(|(_, it)| it.newest() < until && self.shown(it).is_none());
         let old: Vec<DataKey> = old.map(|(key, _)| key.clone()).collect();
-        for key in old {
-            self.exchange(&key, None, 0, wall_ms);
+        for key in &old {
+            self.exchange(key, None, 0, wall_ms);
         }
+        !old.is_empty()
     }
 
     /// Drops a key that a member has deleted so long ago that it has forgotten it. Returns whether
     /// readers saw it.
-    pub(super) fn drop_forgotten(&mut self, key: &DataKey, wall_ms: u64) -> bool {
+    pub(super) fn drop_forgotten(&mut self, key: &DataKey, before: Hlc, wall_ms: u64) -> bool {
+        if self.entries.get(key).is_none_or(|it| it.newest() >= before) {
+            return false;
+        }
         let before = self.exchange(key, None, 0, wall_ms);
         let was_shown = before.is_some_and(|entry| self.shown(&entry).is_some());
         self.counts.deleted += u64::from(was_shown);

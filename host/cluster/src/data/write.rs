@@ -14,7 +14,7 @@ use crate::release::Hlc;
 pub const BATCH_MAX: usize = 4 * 1024 * 1024;
 
 /// The most writes in one batch.
-pub(super) const WRITES_MAX: usize = 1024;
+pub const WRITES_MAX: usize = 1024;
 
 /// A write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,12 @@ pub enum WriteError {
          its value, and it can be counted on"
     )]
     Counts(DataKey),
+    /// The clock, or what is known of a key, is at the end of all times.
+    #[error(
+        "the clock of this node, or the last write of one of the keys, is beyond the year 2200, and no write can \
+         come after that; see that the clock is right"
+    )]
+    Time,
     /// The batch is too large.
     #[error(
         "{writes} writes with {bytes} bytes at once; at most {WRITES_MAX} with {BATCH_MAX} bytes are allowed"
@@ -99,7 +105,8 @@ impl DataWrite {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// How many bytes its key and value have.
+    pub fn bytes(&self) -> usize {
         let value = match self {
             Self::Put(_, value) | Self::PutWhileOpen(_, value, _) => value.len(),
             Self::Increment(..) | Self::Delete(_) => 0,
@@ -135,6 +142,9 @@ impl DataTable {
             .map(DataEntry::newest);
         let after = known.max().unwrap_or_default().max(self.forgotten());
         let stamp = self.clock.stamp(wall_ms, after);
+        if !stamp.is_plausible() {
+            return Err(WriteError::Time);
+        }
         let mut changing = BTreeMap::new();
         let mut numbers = Vec::new();
         for write in batch {

@@ -82,7 +82,7 @@ pub(super) fn special(ip: IpAddr) -> Option<&'static SpecialBlock> {
 
 /// The address that is reached in the end: the IPv4 address in `::ffff:127.0.0.1`, and in
 /// `64:ff9b::7f00:1`, which a translator (RFC 6052) sends on to.
-pub(super) fn canonical(ip: IpAddr) -> IpAddr {
+pub fn canonical(ip: IpAddr) -> IpAddr {
     let ip = ip.to_canonical();
     if let IpAddr::V6(v6) = ip
         && let [0x0064, 0xff9b, 0, 0, 0, 0, high, low] = v6.segments()

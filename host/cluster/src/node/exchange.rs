@@ -120,7 +120,7 @@ impl Node {
             return;
         };
         self.replication.answered();
-        self.settings.answered();
+        self.settings.answered(member.id());
         let entry = self.membership.roster().up(member.id());
         let with = entry.map(|entry| entry.run.address());
         if !parts.is_empty()

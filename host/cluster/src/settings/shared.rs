@@ -5,7 +5,7 @@
 //! and a value may not fit one. So it is told to 32 members at once, who tell four others each if
 //! there are more. Push-pull brings whatever is still missing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,7 @@ const ASIDE_AGAIN: Duration = Duration::from_secs(60);
 /// and at most.
 const ALONE_AFTER: Duration = Duration::from_millis(300);
 const MERGED_AFTER: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a node finds out about settings, for its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(crate) struct SharedSettings {
     aside: Option<Time>,
     /// The summary in the last beacon of each member.
     members: BTreeMap<NodeId, Bytes>,
+    /// Members that run for so long that they know what the others know.
+    settled: BTreeSet<NodeId>,
     /// Whether this node knows what the others know.
     is_merged: bool,
     /// When to look whether it is to wait for that any longer.
@@ -108,7 +111,8 @@ impl SharedSettings {
             learnt: Vec::new(),
             aside: None,
             members: BTreeMap::new(),
-            is_merged: config.broadcast.is_none() && config.join.is_empty(),
+            settled: BTreeSet::new(),
+            is_merged: false,
             merged_due: me.started() + ALONE_AFTER,
             rng,
         }
@@ -169,11 +173,14 @@ impl SharedSettings {
             self.learn(at, at.me.run.address(), latest, records, out);
         }
         if self.merged_due <= at.now {
-            self.merged_due = at.me.started() + MERGED_AFTER;
+            self.merged_due = at.now + LOOK_AGAIN;
         }
         let uptime = at.me.uptime(at.clock);
-        let is_alone = roster.others(at.me.id()).next().is_none() && uptime >= ALONE_AFTER;
-        self.is_merged |= is_alone || uptime >= MERGED_AFTER;
+        // Nodes that start together know the same, or one of them knows more.
+        let mine = self.summary();
+        let mut others = roster.others(at.me.id());
+        let all_same = others.all(|run| self.members.get(&run.id()).is_some_and(|it| **it == mine));
+        self.is_merged |= all_same && uptime >= ALONE_AFTER || uptime >= MERGED_AFTER;
     }
 
     /// Makes the records of some changes. Nothing is stored before they are published.
@@ -312,8 +319,10 @@ impl SharedSettings {
     /// Notes what a member shows of its settings. An earlier program shows nothing.
     pub(crate) fn note_beacon(&mut self, about: &Beacon) {
         let theirs = replicate::of(&about.summaries, DataKind::SETTINGS);
-        if theirs.is_none_or(|theirs| theirs == self.summary()) {
-            self.is_merged = true;
+        // One that has just started may know as little as this node.
+        if Duration::from_millis(about.uptime_ms) >= MERGED_AFTER {
+            self.settled.insert(about.run.id());
+            self.is_merged |= theirs.is_none_or(|theirs| theirs == self.summary());
         }
         if let Some(theirs) = theirs {
             let theirs = Bytes::copy_from_slice(theirs);
@@ -321,14 +330,15 @@ impl SharedSettings {
         }
     }
 
-    /// A member has answered with all that was missing here.
-    pub(crate) fn answered(&mut self) {
-        self.is_merged = true;
+    /// This member has answered with all that was missing here.
+    pub(crate) fn answered(&mut self, member: NodeId) {
+        self.is_merged |= self.settled.contains(&member);
     }
 
     /// Forgets what nodes showed that are no longer members.
     pub(crate) fn forget(&mut self, roster: &Roster) {
         self.members.retain(|id, _| roster.up(*id).is_some());
+        self.settled.retain(|id| roster.up(*id).is_some());
     }
 
     /// The state that a refused datagram must not change.
@@ -342,6 +352,7 @@ impl SharedSettings {
             learnt,
             aside,
             members,
+            settled: _,
             is_merged,
             merged_due: _,
             rng: _,

@@ -156,6 +156,8 @@ impl Lan {
                 None => its.disk.data.entries.remove(&key),
             };
         }
-        its.disk.data.rest = unsaved.rest;
+        if let Some(rest) = unsaved.rest {
+            its.disk.data.rest = rest;
+        }
     }
 }

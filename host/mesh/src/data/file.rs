@@ -102,7 +102,8 @@ impl DataFile {
         };
         let shared = Arc::<Shared>::default();
         let writer = Writer {
-            database,
+            path,
+            database: Some(database),
             store: store.clone(),
             shared: shared.clone(),
             told: None,
@@ -165,6 +166,25 @@ fn load(path: &Path) -> Result<(Database, DataStore), Unusable> {
 }
 
 fn open_and_read(path: &Path) -> Result<(Database, DataStore), Unusable> {
+    let database = open(path)?;
+    let store = DataStore::default();
+    let transaction = database.begin_read()?;
+    for entry in transaction.open_table(ENTRIES)?.iter()? {
+        let entry = StoredEntry::read(entry?.1.value());
+        let unreadable = || Unusable::Damaged("it has an entry that cannot be read".to_owned());
+        store.restore(entry.ok_or_else(unreadable)?);
+    }
+    if let Some(rest) = transaction.open_table(REST)?.get(())?
+        && !store.restore_rest(rest.value())
+    {
+        return Err(Unusable::Damaged("its clock cannot be read".to_owned()));
+    }
+    drop(transaction);
+    Ok((database, store))
+}
+
+/// Opens the file, or makes it.
+fn open(path: &Path) -> Result<Database, Unusable> {
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -182,25 +202,14 @@ fn open_and_read(path: &Path) -> Result<(Database, DataStore), Unusable> {
     transaction.open_table(ENTRIES)?;
     transaction.open_table(REST)?;
     transaction.commit()?;
-    let store = DataStore::default();
-    let transaction = database.begin_read()?;
-    for entry in transaction.open_table(ENTRIES)?.iter()? {
-        let entry = StoredEntry::read(entry?.1.value());
-        let unreadable = || Unusable::Damaged("it has an entry that cannot be read".to_owned());
-        store.restore(entry.ok_or_else(unreadable)?);
-    }
-    if let Some(rest) = transaction.open_table(REST)?.get(())?
-        && !store.restore_rest(rest.value())
-    {
-        return Err(Unusable::Damaged("its clock cannot be read".to_owned()));
-    }
-    drop(transaction);
-    Ok((database, store))
+    Ok(database)
 }
 
 /// The thread that writes.
 struct Writer {
-    database: Database,
+    path: PathBuf,
+    /// None after a failure, since the library uses such a file no more until it is opened anew.
+    database: Option<Database>,
     store: DataStore,
     shared: Arc<Shared>,
     /// When the log was last told of a failure.
@@ -219,7 +228,8 @@ impl Writer {
             }
             while self.store.is_unsaved() {
                 let unsaved = self.store.take_unsaved(AT_ONCE);
-                if let Err(error) = write(&self.database, &unsaved) {
+                if let Err(error) = self.store_all(&unsaved) {
+                    self.database = None;
                     self.store.put_back(unsaved);
                     self.failed(&error);
                     break;
@@ -230,6 +240,18 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// Stores this, with the file opened anew if that failed before.
+    fn store_all(&mut self, unsaved: &Unsaved) -> Result<(), String> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open(&self.path).map_err(|error| match error {
+                Unusable::Damaged(why) | Unusable::System(why) => why,
+            })?,
+        };
+        let database = self.database.insert(database);
+        write(database, unsaved).map_err(|error| error.to_string())
     }
 
     /// Tells the log what of members was not kept, if that is new.
@@ -259,7 +281,7 @@ impl Writer {
         }
     }
 
-    fn failed(&mut self, error: &redb::Error) {
+    fn failed(&mut self, error: &str) {
         self.shared.failed.fetch_add(1, Ordering::Relaxed);
         if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
             self.told = Some(Instant::now());
@@ -284,8 +306,9 @@ fn write(database: &Database, unsaved: &Unsaved) -> Result<(), redb::Error> {
                 None => entries.remove(key.as_bytes())?,
             };
         }
-        let mut rest = transaction.open_table(REST)?;
-        rest.insert((), &unsaved.rest[..])?;
+        if let Some(rest) = &unsaved.rest {
+            transaction.open_table(REST)?.insert((), &rest[..])?;
+        }
     }
     fault::point("key-value: before the commit");
     transaction.commit()?;

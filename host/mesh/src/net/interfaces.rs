@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use cluster::Cidr;
@@ -152,6 +152,19 @@ pub fn find(ip: Ipv4Addr) -> Result<LocalAddress, AddressError> {
 /// Whether this machine has the address.
 pub fn is_here(ip: Ipv4Addr) -> bool {
     find(ip).is_ok()
+}
+
+/// Whether this machine has the address; true too if that cannot be told.
+pub fn may_be_here(ip: IpAddr) -> bool {
+    let Ok(mut all) = getifaddrs() else {
+        return true;
+    };
+    all.any(|entry| {
+        let address = entry.address.as_ref();
+        let v4 = address.and_then(|it| Some(IpAddr::V4(it.as_sockaddr_in()?.ip())));
+        let v6 = address.and_then(|it| Some(IpAddr::V6(it.as_sockaddr_in6()?.ip())));
+        v4.or(v6) == Some(ip)
+    })
 }
 
 /// Finds the interface that has this address. If there is none, waits for it, but no longer

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::cluster::data::{DataKey, DataStore, DataWrite, KeyRange, VALUE_MAX, WriteError};
+use ::cluster::data::{
+    BATCH_MAX, DataKey, DataStore, DataWrite, KeyRange, VALUE_MAX, WRITES_MAX, WriteError,
+};
 use bytes::Bytes;
 
 /// How many keys are listed at a time.
@@ -26,6 +28,8 @@ pub(crate) struct CallData {
     at_once: bool,
     /// The writes that wait until the call returns.
     waiting: Vec<DataWrite>,
+    /// How many bytes of keys and values these have.
+    waiting_bytes: usize,
     /// What these make of their keys.
     changed: BTreeMap<DataKey, Option<Bytes>>,
 }
@@ -34,6 +38,8 @@ pub(crate) struct CallData {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) names: Vec<String>,
+    /// Behind which key the next ones are; none if no key is there any more.
+    pub(super) last: Option<DataKey>,
     pub(super) more: bool,
 }
 
@@ -45,6 +51,7 @@ impl CallData {
             store,
             at_once: false,
             waiting: Vec::new(),
+            waiting_bytes: 0,
             changed: BTreeMap::new(),
         }
     }
@@ -66,6 +73,7 @@ impl CallData {
 
     /// The writes that wait. They are not there any more afterwards.
     pub(super) fn take_waiting(&mut self) -> Vec<DataWrite> {
+        self.waiting_bytes = 0;
         std::mem::take(&mut self.waiting)
     }
 
@@ -93,7 +101,9 @@ impl CallData {
         });
         keys.extend(changed.map(|(key, value)| (key, value.is_some())));
         let there = keys.into_iter().filter(|(_, is_there)| *is_there);
+        let last = last.cloned();
         Names {
+            last,
             names: there.map(|(key, _)| key.name().to_owned()).collect(),
             more: page.more,
         }
@@ -124,6 +134,12 @@ impl CallData {
                     Some(sum.to_string().into())
                 }
             };
+            let (count, bytes) = (self.waiting.len() + 1, self.waiting_bytes + write.bytes());
+            if count > WRITES_MAX || bytes > BATCH_MAX {
+                let writes = count;
+                return Err(WriteError::Batch { writes, bytes });
+            }
+            self.waiting_bytes = bytes;
             self.changed.insert(write.key().clone(), value);
             self.waiting.push(write);
         }

@@ -34,6 +34,8 @@ const MAX_URL: usize = 8 << 10;
 const MAX_FETCH_BODY: usize = 1 << 20;
 /// How many fields a fetch may have. `http.wit` names this limit.
 const MAX_FETCH_FIELDS: usize = 512;
+const MAX_FETCH_FIELD_BYTES: usize = 64 * 1024;
+const MAX_FETCH_METHOD: usize = 32;
 /// The longest time of a fetch, in milliseconds.
 const MAX_FETCH_TIME: u32 = 300_000;
 /// The largest body of the answer to a fetch, in bytes.
@@ -312,6 +314,23 @@ impl CallEffects {
                 "a number of fields",
                 request.headers.len(),
                 MAX_FETCH_FIELDS,
+            ),
+            (
+                "a number of bytes of fields",
+                request
+                    .headers
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum(),
+                MAX_FETCH_FIELD_BYTES,
+            ),
+            (
+                "a method",
+                match &request.method {
+                    super::http::Method::Other(name) => name.len(),
+                    _ => 0,
+                },
+                MAX_FETCH_METHOD,
             ),
             (
                 "a timeout",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ::cluster::Settings;
 use ::cluster::release::ReleaseId;
+use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{OutgoingBody, OutgoingResponse};
@@ -14,7 +15,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::config;
 use super::context::{CallContext, NodeInfo};
 use super::memory_cap::MemoryCap;
-use super::outbound::Outbound;
+use super::outbound::{self, Outbound};
 use super::output::{GuestLog, GuestOutput};
 use super::quota::{self, OverQuota, Quota};
 use super::sent::{Bodies, BodyEnd};
@@ -98,6 +99,7 @@ impl InstanceContext {
                 client: node.egress.clone(),
                 log: log.clone(),
                 release,
+                places: Arc::new(Semaphore::new(outbound::PLACES)),
             },
             sockets: None,
             has_sockets: true,

@@ -305,19 +305,24 @@ fn list_keys(
             break names;
         }
         skip -= count;
-        let last = names.names.last().map(|name| DataKey::new(&bucket, name));
-        after = last.transpose().map_err(|_| wrong())?;
+        after = names.last;
     };
-    let cursor = names.more.then(|| match by_number {
-        true => Val::U64(listed + names.names.len() as u64),
-        false => Val::String(names.names.last().cloned().unwrap_or_default()),
-    });
+    let cursor = names
+        .last
+        .filter(|_| names.more)
+        .map(|last| match by_number {
+            true => Val::U64(listed + names.names.len() as u64),
+            false => Val::String(last.name().to_owned()),
+        });
     let keys = names.names.into_iter().map(Val::String).collect();
     Ok(Ok(Val::Record(vec![
         ("keys".to_owned(), Val::List(keys)),
         ("cursor".to_owned(), Val::Option(cursor.map(Box::new))),
     ])))
 }
+
+/// The most bytes of values that are got at once: on their way to the guest they take many times as much.
+const MANY_MAX: usize = 2 * 1024 * 1024;
 
 /// Gets several values. A key without one is `none`, as a whole pair or in its pair.
 fn get_many(
@@ -334,14 +339,22 @@ fn get_many(
         _ => return Err(wrong()),
     };
     let mut got = Vec::with_capacity(names.len());
+    let mut size = 0;
     for name in names {
         let Val::String(name) = name else {
             return Err(wrong());
         };
         let value = match key(context, &bucket, name)? {
-            Ok(key) => data(context).get(&key).map(bytes),
+            Ok(key) => data(context).get(&key),
             Err(error) => return Ok(Err(error)),
         };
+        size += value.as_ref().map_or(0, Bytes::len);
+        if size > MANY_MAX {
+            let why =
+                format!("the values are more than {MANY_MAX} bytes; ask for fewer keys at once");
+            return Ok(Err(KeyvalueError::Other(why)));
+        }
+        let value = value.map(bytes);
         let name = Val::String(name.clone());
         got.push(match whole_pair {
             true => Val::Option(value.map(|value| Box::new(Val::Tuple(vec![name, value])))),

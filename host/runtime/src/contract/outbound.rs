@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ::cluster::release::ReleaseId;
 use egress::{EgressError, SendLimits};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::output::GuestLog;
@@ -18,7 +19,12 @@ pub(super) struct Outbound {
     pub(super) client: egress::EgressClient,
     pub(super) log: Arc<GuestLog>,
     pub(super) release: ReleaseId,
+    /// The places for requests of this instance: it must not take all of the node.
+    pub(super) places: Arc<Semaphore>,
 }
+
+/// The most requests of one instance at a time, with the answers that it has not read to their end.
+pub(super) const PLACES: usize = 32;
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Result<(http::Response<WasiBody>, Io), Error>;
@@ -31,11 +37,19 @@ impl WasiHttpHooks for Outbound {
         _transmitted: Io,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let (client, log, release) = (self.client.clone(), self.log.clone(), self.release);
+        let place = self.places.clone().try_acquire_owned();
         Box::new(async move {
+            let place = place.map_err(|_| Error::ConnectionLimitReached)?;
             let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
             match client.send(request, limits(options)).await {
                 Ok(response) => {
-                    let response = response.map(|body| body.map_err(to_wasi).boxed_unsync());
+                    let response = response.map(|body| {
+                        let held = move |error| {
+                            let _held = &place;
+                            to_wasi(error)
+                        };
+                        body.map_err(held).boxed_unsync()
+                    });
                     // The client reads and writes in tasks of its own.
                     let io: Io = Box::new(async { Ok(()) });
                     Ok((response, io))

@@ -269,6 +269,9 @@ fn add_sockets(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     )
 }
 
+/// The most sockets of one instance at a time: it must not take all of the node.
+const SOCKETS_MAX: usize = 32;
+
 /// A new socket, if any connection may be made at all, and as long as the node has files for it.
 fn create_socket(
     state: &mut HostState,
@@ -279,6 +282,9 @@ fn create_socket(
     let Some(sockets) = &state.instance.sockets else {
         return Ok(Err(ErrorCode::AccessDenied));
     };
+    if sockets.permits.len() >= SOCKETS_MAX {
+        return Ok(Err(ErrorCode::NewSocketLimit));
+    }
     let permit = match sockets.names.gate.socket() {
         Ok(permit) => permit,
         Err(error) => {

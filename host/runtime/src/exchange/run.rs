@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::data::DataStore;
 use cluster::data::WriteError;
 use http::Method;
 use hyper::body::Incoming;
@@ -27,6 +28,7 @@ use super::keys::ExchangeKeys;
 use super::mailbox::Subscriptions;
 use super::sequence::{Illegal, Sequence};
 use super::{Exchanges, Live, failed, not_implemented, overloaded};
+use crate::capacity::Class;
 use crate::contract::http::Request;
 use crate::contract::mailbox::{ClosingReason, Message};
 use crate::contract::{IllegalEffect, Subscribed};
@@ -137,7 +139,11 @@ impl Exchange {
     ) -> Exchange {
         let now = Instant::now();
         let state = shared.first_state(&lease);
-        let keys = ExchangeKeys::new(lease.runtime.node.data.clone());
+        let keys = ExchangeKeys::new(match lease.class() {
+            Class::Call => lease.runtime.node.data.clone(),
+            // What new code writes while it is tried out holds nowhere.
+            Class::Try => DataStore::default(),
+        });
         Exchange {
             shared: shared.clone(),
             lease,

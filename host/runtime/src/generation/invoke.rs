@@ -151,7 +151,8 @@ pub(crate) async fn invoke<T>(
         meter.clone(),
         held,
     );
-    if matches!(span, Span::Request(_)) {
+    // What new code writes while it is tried out holds nowhere.
+    if matches!(span, Span::Request(_)) && class == Class::Call {
         context.effects.data.write_at_once();
     }
     let mut instance = generation.acquire(context, span.call_max());

@@ -10,7 +10,6 @@ impl DataTable {
 
     /// Takes keys that are to be stored, about so many bytes of entries.
     pub(in crate::data) fn take_dirty(&mut self, most: usize) -> Vec<DataKey> {
-        self.dirty.rest = false;
         let mut keys = Vec::new();
         let mut bytes = 0;
         while bytes < most
@@ -23,6 +22,7 @@ impl DataTable {
                 .map_or(length, |it| it.weight(length));
             keys.push(key);
         }
+        self.dirty.rest = !self.dirty.keys.is_empty();
         keys
     }
 
