@@ -154,7 +154,8 @@ fn what_was_stored_is_there_again() {
         let bytes = bytes.as_ref().expect("a deletion is stored too");
         again.restore(StoredEntry::read(bytes).expect("readable"));
     }
-    assert!(again.restore_rest(&unsaved.rest));
+    let rest = unsaved.rest.expect("all is stored with it");
+    assert!(again.restore_rest(&rest));
     assert!(!again.is_unsaved());
     assert_eq!(
         (get(&again, "a").as_deref(), get(&again, "b")),
