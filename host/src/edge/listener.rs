@@ -152,7 +152,7 @@ impl Server {
         peer: SocketAddr,
         is_own: bool,
     ) -> Result<impl Future<Output = http::Response<OutgoingBody>> + use<>, Refused> {
-        if let Some(refused) = refuse(&request) {
+        if let Some(refused) = refuse(&request, self.limits.header_bytes as usize) {
             return Err(Box::new(refused));
         }
         let Some(generation) = self.slot.current() else {
@@ -191,7 +191,10 @@ const MAX_FIELDS: usize = 100;
 
 /// Answers requests that no app can answer, and those that are not well-formed: no client is to
 /// provoke a failure of an app with them.
-fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<OutgoingBody>> {
+fn refuse(
+    request: &http::Request<Incoming>,
+    header_bytes: usize,
+) -> Option<http::Response<OutgoingBody>> {
     if request.method() == Method::CONNECT {
         return Some(text(StatusCode::NOT_IMPLEMENTED, "this is not a proxy\n"));
     }
@@ -199,6 +202,17 @@ fn refuse(request: &http::Request<Incoming>) -> Option<http::Response<OutgoingBo
         return Some(text(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "a request has at most 100 header fields\n",
+        ));
+    }
+    // The server of HTTP/1.1 looks at its limit only while a head is not complete.
+    let fields = request.headers().iter();
+    let bytes: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if bytes > header_bytes {
+        return Some(text(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the header fields of the request are too large\n",
         ));
     }
     let mut hosts = request.headers().get_all(header::HOST).iter();
