@@ -13,6 +13,7 @@ mod key;
 mod replicated;
 mod sent;
 mod store;
+mod summary;
 mod sums;
 mod table;
 mod tell;

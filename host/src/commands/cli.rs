@@ -9,7 +9,7 @@ mod tools;
 use clap::Subcommand;
 
 pub use cookie::{CookieCommand, NewCookie};
-pub use kv::{Bucket, KvCommand, KvExport, KvGet, KvImport, KvLs, KvRm, KvSet};
+pub use kv::{InBucket, KvCommand, KvExport, KvGet, KvImport, KvLs, KvRm, KvSet};
 pub use settings::{
     ChangeArgs, ConfigCommand, ConfigSet, ConfigUnset, EgressCommand, EgressRules, SettingsLs,
 };

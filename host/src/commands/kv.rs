@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cluster::data::VALUE_MAX;
 use data_encoding::BASE64;
 
-use super::cli::{Ask, Bucket, KvCommand, KvExport, KvGet, KvImport, KvLs, KvSet};
+use super::cli::{Ask, InBucket, KvCommand, KvExport, KvGet, KvImport, KvLs, KvSet};
 use super::client::ApiClient;
 use super::show::{self, PLAIN};
 use super::{CommandError, Exit, json, print, tell};
@@ -41,7 +41,7 @@ pub(super) async fn run(command: KvCommand) -> Result<Exit, CommandError> {
     }
 }
 
-fn write(of: &Bucket, key: &str, value: Option<&[u8]>) -> DataWriteWanted {
+fn write(of: &InBucket, key: &str, value: Option<&[u8]>) -> DataWriteWanted {
     DataWriteWanted {
         bucket: of.bucket.clone(),
         key: key.to_owned(),

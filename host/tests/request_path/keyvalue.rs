@@ -47,7 +47,7 @@ async fn it_links_in_both_drafts_and_a_bucket_is_opened() {
 
 /// A component that opens a bucket, sets a key and gets it again.
 fn sets_and_gets() -> Vec<u8> {
-    let head = checks(
+    checks(
         r#"(import "wasi:keyvalue/store@0.2.0-draft2" (instance $it
           (export "bucket" (type $bucket (sub resource)))
           (type $e (variant (case "no-such-store") (case "access-denied") (case "other" string)))
@@ -91,8 +91,7 @@ fn sets_and_gets() -> Vec<u8> {
             (export "open" (func $open)) (export "set" (func $set)) (export "get" (func $get))))))"#,
         "open",
         "",
-    );
-    head
+    )
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::SETTLED_S;
 use super::key::{DataKey, KeyRange};
 use super::sent::{StoredEntry, StoredRest, read_told, write_told};
+use super::summary::DataSummary;
 use super::table::{DataTable, MergeOutcome};
 use super::telling::{DataLine, Telling};
 use super::watch::{DataWatch, Watches};
@@ -367,33 +368,6 @@ pub(super) fn settled(table: &DataTable, wall_ms: u64) -> u64 {
     let settled = (table.clock.agreed_ms(wall_ms) / 1000).saturating_sub(SETTLED_S);
     // After the clock has gone back, that is too long ago.
     settled.max(table.sums.kept_from())
-}
-
-/// What a node says of what it holds.
-struct DataSummary {
-    /// The second as of whose begin it says so.
-    second: u64,
-    /// The hash of all entries then.
-    hash: u64,
-    /// Up to when it has forgotten deletions, and up to when it may.
-    forgotten: Hlc,
-    may_forget: Hlc,
-}
-
-impl DataSummary {
-    fn read(bytes: &[u8]) -> Option<DataSummary> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
-        match (words, rest) {
-            ([second, hash, forgotten, may_forget], []) => Some(DataSummary {
-                second: number(second),
-                hash: number(hash),
-                forgotten: Hlc::from_number(number(forgotten)),
-                may_forget: Hlc::from_number(number(may_forget)),
-            }),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Debug for DataStore {

@@ -321,12 +321,11 @@ impl DataTable {
 
     /// A member holds the same as this node, and has forgotten deletions before this.
     pub(super) fn adopt_forgotten(&mut self, until: Hlc, wall_ms: u64) {
-        if forget::is_forgettable(until, self.clock.earlier_ms(wall_ms)) {
-            if until > self.forgotten.until {
-                self.forgotten.until = until;
-                self.dirty.rest = true;
-                self.drop_deleted(until, wall_ms);
-            }
+        let earlier_ms = self.clock.earlier_ms(wall_ms);
+        if until > self.forgotten.until && forget::is_forgettable(until, earlier_ms) {
+            self.forgotten.until = until;
+            self.dirty.rest = true;
+            self.drop_deleted(until, wall_ms);
         }
     }
 

@@ -4,8 +4,7 @@
 //! What a `wasi:http` component writes holds at once, and what a callback writes when it returns. There
 //! is no compare-and-swap: no node owns a key, so none could keep what it promises.
 //!
-//! Functions that have one shape in all drafts are typed. The others take whatever types a component
-//! gives them.
+//! Functions of one shape in all drafts are typed. The others take what types a component gives.
 
 use ::cluster::data::{DataKey, DataKeyError, DataWrite, KeyRange, WriteError};
 use bytes::Bytes;
@@ -321,7 +320,7 @@ fn list_keys(
     ])))
 }
 
-/// The most bytes of values that are got at once: on their way to the guest they take many times as much.
+/// The most bytes of values that are got at once: on their way they take much more.
 const MANY_MAX: usize = 2 * 1024 * 1024;
 
 /// Gets several values. A key without one is `none`, as a whole pair or in its pair.
@@ -354,7 +353,7 @@ fn get_many(
                 format!("the values are more than {MANY_MAX} bytes; ask for fewer keys at once");
             return Ok(Err(KeyvalueError::Other(why)));
         }
-        let value = value.map(bytes);
+        let value = value.map(|it| Val::List(it.iter().map(|byte| Val::U8(*byte)).collect()));
         let name = Val::String(name.clone());
         got.push(match whole_pair {
             true => Val::Option(value.map(|value| Box::new(Val::Tuple(vec![name, value])))),
@@ -362,10 +361,6 @@ fn get_many(
         });
     }
     Ok(Ok(Val::List(got)))
-}
-
-fn bytes(value: Bytes) -> Val {
-    Val::List(value.iter().map(|byte| Val::U8(*byte)).collect())
 }
 
 /// Counts. In the first draft the numbers have no sign.

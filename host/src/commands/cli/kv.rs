@@ -32,7 +32,7 @@ pub struct KvGet {
 
     /// The bucket.
     #[command(flatten)]
-    pub of: Bucket,
+    pub of: InBucket,
 
     /// The node.
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub struct KvSet {
 
     /// The bucket.
     #[command(flatten)]
-    pub of: Bucket,
+    pub of: InBucket,
 
     /// The node.
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct KvRm {
 
     /// The bucket.
     #[command(flatten)]
-    pub of: Bucket,
+    pub of: InBucket,
 
     /// The node.
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub struct KvLs {
 
     /// The bucket.
     #[command(flatten)]
-    pub of: Bucket,
+    pub of: InBucket,
 
     /// List the keys of all buckets
     #[arg(long, conflicts_with_all = ["bucket", "prefix"])]
@@ -122,7 +122,7 @@ pub struct KvImport {
 
 /// Which bucket is meant.
 #[derive(Args, Clone, Debug)]
-pub struct Bucket {
+pub struct InBucket {
     /// The bucket
     #[arg(long, value_name = "BUCKET", default_value = "default")]
     pub bucket: String,

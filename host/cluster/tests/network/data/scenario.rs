@@ -77,7 +77,7 @@ impl Chaos<'_> {
             0..50 if runs => self.write(machine),
             50..56 if runs => self.open(machine),
             56..60 if runs => {
-                if let Some((&ref key, &(of, exchange))) = self.open.iter().next() {
+                if let Some((key, &(of, exchange))) = self.open.iter().next() {
                     let key = key.clone();
                     self.open.remove(&key);
                     self.lan.end_exchange(of, exchange);
