@@ -47,7 +47,7 @@ struct Shared {
 }
 
 /// Some keys of a range, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The keys and their values.
     pub entries: Vec<(DataKey, Bytes)>,

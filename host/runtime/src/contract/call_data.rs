@@ -21,7 +21,8 @@ pub(crate) fn wall_ms() -> u64 {
 /// What a call reads and writes.
 #[derive(Debug, Default)]
 pub(crate) struct CallData {
-    store: DataStore,
+    /// None once the call is over: a store of its own would cost more than most calls.
+    store: Option<DataStore>,
     /// The mark of the store when the call began.
     began: u64,
     /// Whether writes hold at once.
@@ -48,7 +49,7 @@ impl CallData {
     pub(super) fn new(store: DataStore) -> CallData {
         CallData {
             began: store.mark(),
-            store,
+            store: Some(store),
             at_once: false,
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -81,13 +82,14 @@ impl CallData {
     pub(super) fn get(&self, key: &DataKey) -> Option<Bytes> {
         match self.changed.get(key) {
             Some(value) => value.clone(),
-            None => self.store.get(key),
+            None => self.store.as_ref()?.get(key),
         }
     }
 
     /// The names behind `after` in a bucket.
     pub(super) fn names(&self, all: &KeyRange, after: Option<&DataKey>) -> Names {
-        let page = self.store.page(all, after, PAGE);
+        let page = self.store.as_ref().map(|it| it.page(all, after, PAGE));
+        let page = page.unwrap_or_default();
         let mut keys: BTreeMap<&DataKey, bool> =
             page.entries.iter().map(|(key, _)| (key, true)).collect();
         let last = page
@@ -114,8 +116,10 @@ impl CallData {
     /// # Errors
     /// Nothing was written.
     pub(super) fn write(&mut self, writes: Vec<DataWrite>) -> Result<Vec<i64>, WriteError> {
-        if self.at_once {
-            return Ok(self.store.write(wall_ms(), &writes)?.numbers);
+        if self.at_once
+            && let Some(store) = &self.store
+        {
+            return Ok(store.write(wall_ms(), &writes)?.numbers);
         }
         let mut numbers = Vec::new();
         for write in writes {
