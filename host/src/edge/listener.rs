@@ -210,10 +210,13 @@ fn refuse(
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
     if bytes > header_bytes {
-        return Some(text(
+        let mut refused = text(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the header fields of the request are too large\n",
-        ));
+        );
+        let close = HeaderValue::from_static("close");
+        refused.headers_mut().insert(header::CONNECTION, close);
+        return Some(refused);
     }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next();
