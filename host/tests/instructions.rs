@@ -26,11 +26,10 @@ use tokio::sync::watch;
 
 /// The most instructions that a request to `/hello` of these components may take, with a fresh
 /// instance: a tenth more than it took when the number was written. The instructions of the
-/// kernel are not among them. Some 40,000 of each are bytes of the request's future, which moves into
-/// memory that is kept: callgrind counts each byte that `rep movsb` copies.
+/// kernel are not among them.
 const MOST: [(&str, u64); 2] = [
-    ("fixture-bench-raxx", 149_000),
-    ("fixture-bench-wasi", 230_000),
+    ("fixture-bench-raxx", 102_000),
+    ("fixture-bench-wasi", 183_000),
 ];
 
 /// If this is set, the program is the one that is counted.

@@ -308,14 +308,7 @@ impl Agreement {
         self.releases.set_latest(self.latest(at));
         let learnt = self.releases.learn(releases, votes);
         self.look_again_later(at.now);
-        out.count().records.unsigned += learnt.unsigned;
-        out.count().records.forged += learnt.forged;
-        if learnt.unsigned > 0 {
-            out.refuse(at.now, from, Refusal::Unsigned);
-        }
-        if learnt.forged > 0 {
-            out.refuse(at.now, from, Refusal::Forged);
-        }
+        out.refuse_records(at.now, from, learnt.unsigned, learnt.forged);
         let news = !learnt.releases.is_empty();
         let store = if news {
             StoreWhen::Soon

@@ -66,6 +66,25 @@ impl Outbox {
         self.effects.extend(report);
     }
 
+    /// Counts records that are not signed as they must be, and reports them.
+    pub(crate) fn refuse_records(
+        &mut self,
+        now: Time,
+        from: SocketAddrV4,
+        unsigned: u64,
+        forged: u64,
+    ) {
+        let counts = &mut self.count().records;
+        counts.unsigned += unsigned;
+        counts.forged += forged;
+        if unsigned > 0 {
+            self.refuse(now, from, Refusal::Unsigned);
+        }
+        if forged > 0 {
+            self.refuse(now, from, Refusal::Forged);
+        }
+    }
+
     /// What was accepted and refused.
     pub(crate) fn counters(&self) -> &Counters {
         &self.refusals.counters

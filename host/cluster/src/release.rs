@@ -42,6 +42,7 @@ pub use votes::Verdict;
 
 pub use draft::{DraftError, Request, RollbackTo, What};
 pub use news::News;
+pub(crate) use stored::read_stored;
 pub use stored::{STORED_MAX, StoredError, check_stored};
 
 pub(crate) use clock::{Skew, ahead_of_members, beyond, median};

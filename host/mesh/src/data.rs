@@ -18,8 +18,8 @@ pub use tell::tell;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The wall clock in milliseconds since 1970-01-01 UTC, as the store of the key-value data is told
-/// it.
+/// The wall clock in milliseconds since 1970-01-01 UTC, as the core is told it; 0 if it shows an earlier
+/// time.
 pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)

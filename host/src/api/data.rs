@@ -6,7 +6,6 @@ use bytes::Bytes;
 use cluster::data::{DataKey, DataKeyError, DataStore, DataWrite, KeyRange, WriteError};
 use data_encoding::BASE64;
 use http::{Response, StatusCode};
-use mesh::data::wall_ms;
 
 use super::body::{Body, json};
 use super::describe::now_ms;
@@ -97,7 +96,7 @@ where
     let DataWanted { writes: wanted } = releasing::read_up_to(body, REQUEST_MAX, limits).await?;
     let writes = wanted.into_iter().map(read_write);
     let writes = writes.collect::<Result<Vec<_>, _>>()?;
-    node.data().write(wall_ms(), &writes).map_err(refused)?;
+    node.data().write(now_ms(), &writes).map_err(refused)?;
     tracing::info!(
         writes = writes.len(),
         "key-value data was written from {from}"

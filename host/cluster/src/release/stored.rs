@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::history::HISTORY_MAX;
@@ -55,7 +56,11 @@ pub fn check_stored(stored: &[u8]) -> Result<(), StoredError> {
     read(stored).map(|_| ())
 }
 
-fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
+/// Reads what a node has stored: a byte with the version of the format, then the value.
+///
+/// # Errors
+/// Says why the bytes cannot be used.
+pub(crate) fn read_stored<T: DeserializeOwned>(stored: &[u8]) -> Result<T, StoredError> {
     let (&version, body) = stored.split_first().ok_or(StoredError::Damaged)?;
     let version = Version::from_byte(version);
     if !version.is_understood() {
@@ -65,10 +70,14 @@ fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
             _ => StoredError::Later,
         });
     }
-    let stored = match postcard::take_from_bytes::<Stored>(body) {
-        Ok((stored, rest)) if rest.is_empty() || version.is_newer() => stored,
-        _ => return Err(StoredError::Damaged),
-    };
+    match postcard::take_from_bytes(body) {
+        Ok((stored, rest)) if rest.is_empty() || version.is_newer() => Ok(stored),
+        _ => Err(StoredError::Damaged),
+    }
+}
+
+fn read(stored: &[u8]) -> Result<(Stored, Vec<Arc<Release>>), StoredError> {
+    let stored: Stored = read_stored(stored)?;
     let sound = stored.clock.is_plausible() && stored.marks.is_bounded();
     if stored.records.len() > HISTORY_MAX || !sound {
         return Err(StoredError::Damaged);

@@ -28,7 +28,7 @@ use crate::replicate::{self, DataKind, KindPart};
 use crate::run::Run;
 use crate::stall::Moment;
 use crate::sync::State;
-use crate::{Effect, NodeId, Refusal, Time};
+use crate::{Effect, NodeId, Time};
 
 /// To how many members a change is told at once.
 const TOLD_MAX: usize = 32;
@@ -258,14 +258,7 @@ impl SharedSettings {
         if self.set.has_aside() && self.aside.is_none() {
             self.aside = Some(at.now + ASIDE_AGAIN);
         }
-        out.count().records.unsigned += learnt.unsigned;
-        out.count().records.forged += learnt.forged;
-        if learnt.unsigned > 0 {
-            out.refuse(at.now, from, Refusal::Unsigned);
-        }
-        if learnt.forged > 0 {
-            out.refuse(at.now, from, Refusal::Forged);
-        }
+        out.refuse_records(at.now, from, learnt.unsigned, learnt.forged);
         for record in learnt.aside {
             out.push(Effect::SettingNews(SettingNews::SetAside(record)));
         }

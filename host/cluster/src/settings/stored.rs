@@ -10,7 +10,7 @@ use super::record::Setting;
 use super::set::{NAMES_MAX, PAST_MAX, SettingSet};
 use super::snapshot::Settings;
 use crate::NodeName;
-use crate::release::{DeployKey, Hlc, StoredError};
+use crate::release::{DeployKey, Hlc, StoredError, read_stored};
 use crate::wire::Version;
 
 #[derive(Serialize, Deserialize)]
@@ -31,19 +31,7 @@ pub fn check_settings(stored: &[u8]) -> Result<(), StoredError> {
 }
 
 fn read(stored: &[u8]) -> Result<(Hlc, Vec<Arc<Setting>>), StoredError> {
-    let (&version, body) = stored.split_first().ok_or(StoredError::Damaged)?;
-    let version = Version::from_byte(version);
-    if !version.is_understood() {
-        return Err(match version.major() {
-            0 => StoredError::Damaged,
-            major if major < Version::OURS.major() => StoredError::Earlier(major),
-            _ => StoredError::Later,
-        });
-    }
-    let stored = match postcard::take_from_bytes::<StoredSettings>(body) {
-        Ok((stored, rest)) if rest.is_empty() || version.is_newer() => stored,
-        _ => return Err(StoredError::Damaged),
-    };
+    let stored: StoredSettings = read_stored(stored)?;
     if stored.records.len() > NAMES_MAX + PAST_MAX || !stored.clock.is_plausible() {
         return Err(StoredError::Damaged);
     }

@@ -10,7 +10,7 @@ mod start;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use cluster::release::AppFile;
@@ -31,6 +31,7 @@ use super::silence::SilenceHint;
 use super::{MembershipCounts, Order, Outside};
 use crate::control;
 use crate::control::{Event, Identity, Links};
+use crate::data::wall_ms;
 use crate::net;
 
 /// How many datagrams of each socket, and events of the control channel, are taken in before
@@ -94,12 +95,6 @@ impl Clock {
     fn instant(&self, time: Time) -> tokio::time::Instant {
         (self.start + time.since_start()).into()
     }
-}
-
-/// Milliseconds since 1970-01-01 UTC; 0 if the clock shows an earlier time.
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Driver {

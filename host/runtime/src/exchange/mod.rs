@@ -67,7 +67,15 @@ pub struct Exchanges {
     live: AtomicUsize,
     /// Copies of the states of open streams.
     open: Arc<OpenStreams>,
-    memory: RequestMemory<http::Response<OutgoingBody>>,
+    memory: RequestMemory<ToServe, http::Response<OutgoingBody>>,
+}
+
+/// A request that is to be answered.
+struct ToServe {
+    exchanges: Arc<Exchanges>,
+    generation: Arc<Generation>,
+    head: RequestHead,
+    body: Incoming,
 }
 
 /// What one app gives its exchanges, besides what all share.
@@ -128,7 +136,7 @@ impl Exchanges {
             complaints: Complaints::default(),
             live: AtomicUsize::new(0),
             open: Arc::default(),
-            memory: RequestMemory::default(),
+            memory: RequestMemory::new(ToServe::serve),
         })
     }
 
@@ -177,24 +185,12 @@ impl Exchanges {
         head: RequestHead,
         body: Incoming,
     ) -> impl Future<Output = http::Response<OutgoingBody>> + Send + use<> {
-        let exchanges = self.clone();
-        self.memory
-            .run(async move { exchanges.by_kind(generation, head, body).await })
-    }
-
-    async fn by_kind(
-        self: &Arc<Self>,
-        generation: Arc<Generation>,
-        head: RequestHead,
-        body: Incoming,
-    ) -> http::Response<OutgoingBody> {
-        let lease = Lease::take(generation);
-        match &lease.kind {
-            ComponentKind::WasiHttp { .. } => wasi_http::serve(self, lease, head, body).await,
-            ComponentKind::WasiHttp03(_) => wasi_http_03::serve(self, lease, head, body).await,
-            ComponentKind::Simple { .. } => self.simple(lease, head, body).await,
-            ComponentKind::Streaming(_) => self.streaming(lease, head, body).await,
-        }
+        self.memory.run(ToServe {
+            exchanges: self.clone(),
+            generation,
+            head,
+            body,
+        })
     }
 
     async fn simple(
@@ -269,6 +265,26 @@ impl Exchanges {
         run::Exchange::new(self, lease, head, body)
             .answer(request)
             .await
+    }
+}
+
+impl ToServe {
+    async fn serve(self) -> http::Response<OutgoingBody> {
+        let ToServe {
+            exchanges,
+            generation,
+            head,
+            body,
+        } = self;
+        let lease = Lease::take(generation);
+        match &lease.kind {
+            ComponentKind::WasiHttp { .. } => wasi_http::serve(&exchanges, lease, head, body).await,
+            ComponentKind::WasiHttp03(_) => {
+                wasi_http_03::serve(&exchanges, lease, head, body).await
+            }
+            ComponentKind::Simple { .. } => exchanges.simple(lease, head, body).await,
+            ComponentKind::Streaming(_) => exchanges.streaming(lease, head, body).await,
+        }
     }
 }
 

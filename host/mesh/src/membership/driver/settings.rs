@@ -5,7 +5,8 @@ use std::sync::Arc;
 use cluster::{Input, Setting, SettingChange, SettingError};
 use rand::TryRng as _;
 
-use super::{Driver, wall_ms};
+use super::Driver;
+use crate::data::wall_ms;
 use crate::membership::releases::Drafted;
 use crate::membership::settings::SettingsLook;
 

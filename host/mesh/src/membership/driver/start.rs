@@ -10,9 +10,10 @@ use rand::rngs::SysRng;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Clock, Driver, wall_ms};
+use super::{Clock, Driver};
 use crate::control;
 use crate::control::{ControlServer, Dialler, Links};
+use crate::data::wall_ms;
 use crate::data_dir::DataDir;
 use crate::membership::boot_store::BootStore;
 use crate::membership::broadcast::Broadcast;
